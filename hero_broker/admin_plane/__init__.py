@@ -1,0 +1,1 @@
+"""Questions about what was billed, over JSON-RPC and REST."""

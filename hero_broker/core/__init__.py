@@ -1,0 +1,1 @@
+"""The vocabulary of the broker; imports nothing of ours."""

@@ -1,0 +1,41 @@
+"""One caller, one spelling: addresses in canonical form."""
+
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+UNKNOWN = "unknown"  # a caller on a Unix socket
+
+IpAddress = IPv4Address | IPv6Address
+
+
+def parse_ip(text: str) -> IpAddress:
+    """Return the address that `text` spells, without zone id, IPv4-mapped IPv6 as IPv4.
+
+    Raises:
+        ValueError: `text` is no address.
+    """
+    address = ip_address(text.partition("%")[0] if ":" in text else text)
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+@lru_cache(maxsize=4096)
+def canonical_ip(text: str) -> str:
+    """Return the one spelling under which an address is stored and looked up (RFC 5952).
+
+    Raises:
+        ValueError: `text` is no address.
+    """
+    return str(parse_ip(text))
+
+
+@lru_cache(maxsize=4096)
+def ip_key(ip: str) -> bytes | None:
+    """Return 16 bytes that order addresses by prefix, IPv4 as mapped; None for "unknown"."""
+    if ip == UNKNOWN:
+        return None
+    address = parse_ip(ip)
+    if isinstance(address, IPv4Address):
+        return b"\0" * 10 + b"\xff\xff" + address.packed
+    return address.packed

@@ -1,0 +1,158 @@
+"""The errors of the broker; the edge turns them into answers.
+
+BrokerError
+├── InvalidRequest        400 invalid_request_error
+│   ├── UnsupportedMedia  415
+│   ├── BodyTooLarge      413
+│   └── NotFound          404
+│       └── ModelNotFound 404 model_not_found
+├── ClientRefused         403 the address may not call
+├── Overloaded            429 too many calls at once
+├── LedgerUnavailable     503 a call could not be billed, so it is not made
+├── ProviderError         502 unreachable, or broke off
+│   └── ProviderTimeout   504
+├── InternalError         500
+└── AdminError            carries its JSON-RPC code
+    ├── InvalidParams     -32602
+    ├── Unauthorized      -32001
+    └── StoreUnavailable  -32002
+"""
+
+from typing import ClassVar
+
+
+class BrokerError(Exception):
+    """A refusal or failure that has an OpenAI-shaped answer."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    code: str | None = None
+    retry_after_s: ClassVar[int | None] = None
+    may_retry: ClassVar[bool] = False  # False is said to SDKs, which otherwise repeat 429 and 5xx by themselves
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        if code is not None:
+            self.code = code
+
+
+class InvalidRequest(BrokerError):
+    """The client's request cannot be understood."""
+
+    status = 400
+    type = "invalid_request_error"
+
+
+class UnsupportedMedia(InvalidRequest):
+    """The body's content type or encoding is not accepted."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class BodyTooLarge(InvalidRequest):
+    """The body is longer than the settings allow."""
+
+    status = 413
+    code = "request_too_large"
+
+
+class NotFound(InvalidRequest):
+    """No such path."""
+
+    status = 404
+    code = "not_found"
+
+
+class ModelNotFound(NotFound):
+    """No configured model has this name."""
+
+    code = "model_not_found"
+
+
+class ClientRefused(BrokerError):
+    """The caller's address is not among the allowed clients."""
+
+    status = 403
+    type = "permission_error"
+    code = "address_not_allowed"
+
+
+class Overloaded(BrokerError):
+    """As many calls are in flight as the settings allow."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "too_many_calls"
+    retry_after_s = 1
+    may_retry = True
+
+
+class LedgerUnavailable(BrokerError):
+    """The ledger has no room, so that the call could not be billed."""
+
+    status = 503
+    code = "ledger_unavailable"
+    retry_after_s = 5
+    may_retry = True
+
+
+class ProviderError(BrokerError):
+    """The provider could not be reached, or broke off."""
+
+    status = 502
+    type = "provider_error"
+    code = "provider_unreachable"
+    may_retry = True
+
+
+class ProviderTimeout(ProviderError):
+    """The provider did not answer in time."""
+
+    status = 504
+    code = "provider_timeout"
+
+
+class InternalError(BrokerError):
+    """A fault of the broker's own."""
+
+    code = "internal_error"
+
+
+class AdminError(Exception):
+    """An answer to an admin question that is an error, with its JSON-RPC code and HTTP status."""
+
+    rpc_code: ClassVar[int] = -32603
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InvalidParams(AdminError):
+    """A parameter is missing, unknown or out of bounds."""
+
+    rpc_code = -32602
+    status = 400
+
+    def __init__(self, param: str, reason: str) -> None:
+        super().__init__("Invalid params")
+        self.param = param
+        self.reason = reason
+
+
+class Unauthorized(AdminError):
+    """No admin token, or a wrong one."""
+
+    rpc_code = -32001
+    status = 401
+
+
+class StoreUnavailable(AdminError):
+    """The database does not answer."""
+
+    rpc_code = -32002
+    status = 503

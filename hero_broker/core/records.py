@@ -1,0 +1,75 @@
+"""The rows of the ledger and of its reports."""
+
+from dataclasses import dataclass
+
+from hero_broker.core.calls import CallKind, Outcome
+from hero_broker.core.usage import UsageSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestLog:
+    """One call as billed: a row of `request_logs` without its `seq`. No prompt and no reply is in it."""
+
+    request_id: str
+    started_at: int  # unix seconds, UTC
+    ip: str
+    ip_key: bytes | None  # 16 bytes, IPv4 as mapped; None for "unknown"
+    peer_ip: str | None
+    context: str | None
+    api_key_id: str | None
+    kind: CallKind
+    model: str
+    provider: str
+    upstream_model: str
+    stream: bool
+    outcome: Outcome
+    http_status: int | None  # what the client was answered
+    error_code: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_input_tokens: int | None
+    cache_write_tokens: int | None
+    reasoning_tokens: int | None
+    audio_input_tokens: int | None
+    audio_output_tokens: int | None
+    characters: int | None
+    audio_ms: int | None
+    search_units: int | None
+    usage_source: UsageSource
+    cost_nano_usd: int | None  # 1e-9 USD; None where no price is known
+    cost_source: str | None  # "price" or "provider"
+    price_id: str | None
+    attempts: int
+    duration_ms: int
+    first_byte_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageTotals:
+    """Sums over rows of the ledger."""
+
+    requests: int = 0
+    failed_requests: int = 0
+    estimated_requests: int = 0
+    unpriced_requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_nano_usd: int = 0
+    first_seen: int | None = None  # unix seconds, UTC; None where there was nothing
+    last_seen: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IpUsage:
+    """What one address used."""
+
+    ip: str  # canonical text, or "unknown"
+    totals: UsageTotals
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUsage:
+    """What was used of one model."""
+
+    model: str
+    totals: UsageTotals

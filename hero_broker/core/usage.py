@@ -1,0 +1,34 @@
+"""What a call consumed, in the units that are billed."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+MAX_UNITS = 1_000_000_000  # the largest count that is believed; a larger one is a provider's fault
+
+
+class UsageSource(StrEnum):
+    """Where the counts of a row come from."""
+
+    REPORTED = "reported"
+    ESTIMATED = "estimated"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Units consumed by one call; None means not reported, 0 means zero.
+
+    `input_tokens` includes cached, cache-written and audio input, `output_tokens` includes reasoning and audio output,
+    as OpenAI reports them. Bounds: 0 to `MAX_UNITS` each.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    audio_input_tokens: int | None = None
+    audio_output_tokens: int | None = None
+    characters: int | None = None
+    audio_ms: int | None = None
+    search_units: int | None = None

@@ -1,0 +1,1 @@
+"""OpenAI-shaped routes: bodies become calls, calls become answers and bills."""

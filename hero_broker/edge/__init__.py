@@ -1,0 +1,1 @@
+"""What happens to any request before it is routed."""

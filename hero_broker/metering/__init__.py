@@ -1,0 +1,1 @@
+"""From what was seen of a call to its one row in the ledger."""

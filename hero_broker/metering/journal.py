@@ -1,0 +1,241 @@
+"""Append-only files that remember calls before the database does: calls that began, rows that are due.
+
+Rows enter here and leave in `store.request_logs`. What is written here survives a killed process at once, and a power
+loss after the next flush (at most 50 ms later). Format, version 1:
+
+    segment   16 bytes of header, then frames, then zeros up to the preallocated size
+    header    b"HEROJRNL", version (u16), 6 bytes of zeros
+    frame     length of the payload (u32), CRC-32 of type and payload (u32), type (u8), payload (MessagePack)
+    type 1    a call began: the `interrupted` row that it gets if nothing more is heard of it, and its prices
+    type 2    a row that is due, and its prices
+
+Numbers are little-endian. A frame that does not check ends its segment: it was being written when the process died.
+Each new segment starts with the notes of the calls that are still open, so that segments leave oldest first.
+"""
+
+import os
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from hero_broker.core.records import RequestLog
+
+MAGIC = b"HEROJRNL"
+VERSION = 1
+HEADER = struct.Struct("<8sH6x")
+FRAME = struct.Struct("<IIB")
+BEGAN, DUE = 1, 2
+RECORD_MAX = 4096  # bytes of a frame with its longest names; what an open call has reserved
+SEGMENT_MIN = 8 * 1024 * 1024
+FLUSH_EVERY_S = 0.05
+
+
+class JournalFull(Exception):
+    """No space can be reserved for one more call."""
+
+
+class JournalUnreadable(Exception):
+    """A segment is of a version that this program does not know, or is no segment at all."""
+
+
+class DueRow(msgspec.Struct, frozen=True, array_like=True):
+    """A row and the rates it was priced with, as JSON; the rates may be new to the database."""
+
+    row: RequestLog
+    rates: str | None
+
+
+@dataclass(slots=True)
+class _Segment:
+    number: int
+    path: Path
+    fd: int
+    size: int
+    position: int
+    waiting: int = 0  # rows in it that the store does not have yet
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(DueRow)
+
+
+def _frame(kind: int, payload: bytes) -> bytes:
+    return FRAME.pack(len(payload), zlib.crc32(payload, kind), kind) + payload
+
+
+class Journal:
+    """The journal of one state directory. `begin` and `settle` are plain calls that do not wait for the disk.
+
+    Safe for one thread that begins and settles and another that forgets.
+    """
+
+    def __init__(self, directory: Path, *, max_bytes: int, max_calls: int) -> None:
+        """Open or create the journal; `recovered` then holds the rows that the store may lack.
+
+        Raises:
+            JournalUnreadable: a segment has an unknown version; nothing is changed.
+            OSError: the directory cannot be used.
+        """
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._directory = directory
+        self._max_bytes = max_bytes
+        self._segment_bytes = max(SEGMENT_MIN, 4 * max_calls * RECORD_MAX)
+        self._lock = threading.Lock()
+        self._began: dict[str, bytes] = {}  # frames of the calls that are open
+        self._dirty = False
+        self._closing = threading.Event()
+        self._old = sorted(directory.glob("*.journal"))
+        self.recovered = self._read_all()
+        self._segments: list[_Segment] = []
+        number = int(self._old[-1].stem) + 1 if self._old else 1
+        self._segments.append(self._create(number))
+        self._flusher = threading.Thread(target=self._flush_often, name="journal-flusher", daemon=True)
+        self._flusher.start()
+
+    def _read_all(self) -> list[DueRow]:
+        began: dict[str, DueRow] = {}
+        due: dict[str, DueRow] = {}
+        for path in self._old:
+            for kind, record in read_segment(path):
+                (due if kind == DUE else began).setdefault(record.row.request_id, record)
+        return [*due.values(), *(record for key, record in began.items() if key not in due)]
+
+    def forget_recovered(self) -> None:
+        """Remove the segments of earlier runs, once the store has their rows."""
+        for path in self._old:
+            path.unlink(missing_ok=True)
+        self._old = []
+
+    def begin(self, note: DueRow) -> None:
+        """Note that a call begins, and reserve the space of its row.
+
+        Raises:
+            JournalFull: there is no space; the call must not be made.
+        """
+        frame = _frame(BEGAN, _ENCODER.encode(note))
+        if len(frame) > RECORD_MAX:
+            raise JournalFull("the note of this call is longer than a record may be")
+        with self._lock:
+            segment = self._segments[-1]
+            if segment.position + len(frame) + (len(self._began) + 1) * RECORD_MAX > segment.size:
+                segment = self._rotate()
+            self._write(segment, frame)
+            self._began[note.row.request_id] = frame
+
+    def settle(self, due: DueRow) -> int:
+        """Write a row that is due into the space that its call reserved; return its segment's number."""
+        frame = _frame(DUE, _ENCODER.encode(due))
+        with self._lock:
+            segment = self._segments[-1]
+            self._write(segment, frame)
+            segment.waiting += 1
+            self._began.pop(due.row.request_id, None)
+            return segment.number
+
+    def forget(self, counts: dict[int, int]) -> None:
+        """Take note that the store has committed so many rows of each segment; remove what is no longer needed."""
+        with self._lock:
+            for segment in self._segments:
+                segment.waiting -= counts.get(segment.number, 0)
+            while len(self._segments) > 1 and self._segments[0].waiting == 0:
+                gone = self._segments.pop(0)
+                os.close(gone.fd)
+                gone.path.unlink(missing_ok=True)
+
+    @property
+    def open_calls(self) -> int:
+        """Calls that began and have no row yet."""
+        return len(self._began)
+
+    def flush(self) -> None:
+        """Bring everything that was written to the disk. Blocks; not for the event loop."""
+        with self._lock:
+            dirty, self._dirty = self._dirty, False
+            fds = [os.dup(segment.fd) for segment in self._segments[-2:]] if dirty else []
+        for fd in fds:
+            try:
+                os.fdatasync(fd)
+            finally:
+                os.close(fd)
+
+    def close(self) -> None:
+        """Flush and close. Segments with rows that the store lacks stay for the next start."""
+        self._closing.set()
+        self._flusher.join()
+        self.flush()
+        with self._lock:
+            for segment in self._segments:
+                os.close(segment.fd)
+                if segment.waiting == 0 and not self._began:
+                    segment.path.unlink(missing_ok=True)
+            self._segments = []
+
+    def _flush_often(self) -> None:
+        while not self._closing.wait(FLUSH_EVERY_S):
+            self.flush()
+
+    def _write(self, segment: _Segment, frame: bytes) -> None:
+        written = os.pwrite(segment.fd, frame, segment.position)
+        if written != len(frame):  # preallocated, so that only a failing disk comes here
+            raise OSError(f"journal: wrote {written} of {len(frame)} bytes")
+        segment.position += len(frame)
+        self._dirty = True
+
+    def _rotate(self) -> _Segment:
+        in_use = sum(segment.size for segment in self._segments)
+        if in_use + self._segment_bytes > max(self._max_bytes, self._segment_bytes):
+            raise JournalFull("the journal has reached journal_max_bytes")
+        try:
+            segment = self._create(self._segments[-1].number + 1)
+        except OSError as error:
+            raise JournalFull(f"the journal cannot grow: {error.strerror}") from error
+        for frame in self._began.values():
+            self._write(segment, frame)
+        self._segments.append(segment)
+        return segment
+
+    def _create(self, number: int) -> _Segment:
+        path = self._directory / f"{number:012d}.journal"
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.posix_fallocate(fd, 0, self._segment_bytes)
+            os.pwrite(fd, HEADER.pack(MAGIC, VERSION), 0)
+        except OSError:
+            os.close(fd)
+            path.unlink(missing_ok=True)
+            raise
+        directory = os.open(self._directory, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+        return _Segment(number, path, fd, self._segment_bytes, HEADER.size)
+
+
+def read_segment(path: Path) -> Iterator[tuple[int, DueRow]]:
+    """Yield the records of one segment, up to its end or the first torn frame.
+
+    Raises:
+        JournalUnreadable: the header is not one that this program knows.
+    """
+    data = path.read_bytes()
+    if not data.strip(b"\0"):
+        return  # the process died between creating the file and writing its header
+    if len(data) < HEADER.size or not data.startswith(MAGIC):
+        raise JournalUnreadable(f"{path.name} is not a journal segment")
+    (_, version) = HEADER.unpack_from(data)
+    if version != VERSION:
+        raise JournalUnreadable(f"{path.name} has version {version}; this program knows version {VERSION}")
+    position = HEADER.size
+    while position + FRAME.size <= len(data):
+        length, checksum, kind = FRAME.unpack_from(data, position)
+        payload = data[position + FRAME.size : position + FRAME.size + length]
+        if length == 0 or len(payload) != length or zlib.crc32(payload, kind) != checksum:
+            return
+        yield kind, _DECODER.decode(payload)
+        position += FRAME.size + length

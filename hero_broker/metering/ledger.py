@@ -1,0 +1,136 @@
+"""Takes rows without waiting and moves them from the journal to the store in batches; loses none."""
+
+import logging
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from hero_broker.core.errors import LedgerUnavailable
+from hero_broker.core.records import RequestLog
+from hero_broker.metering.journal import DueRow, Journal, JournalFull
+
+BATCH_ROWS = 500
+BACK_OFF_FIRST_S, BACK_OFF_MAX_S = 0.1, 5.0
+
+Append = Callable[[Sequence[RequestLog], Sequence[tuple[str, str]]], None]
+
+log = logging.getLogger(__name__)
+
+
+class Ledger:
+    """The way of every row into the store: `begin` before a call is made, `offer` when it has ended.
+
+    Both are plain calls for one thread. A batch stays first in line until the store has committed it.
+    """
+
+    def __init__(self, journal: Journal, append: Append) -> None:
+        self._journal = journal
+        self._append = append
+        self._due: deque[tuple[int, DueRow]] = deque((0, due) for due in journal.recovered)
+        self._recovered_left = len(self._due)
+        self._arrived = threading.Condition()
+        self._closing = threading.Event()
+        self._store_refuses = False
+        self._writer = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
+        if not self._due:
+            journal.forget_recovered()
+
+    @classmethod
+    @contextmanager
+    def running(cls, journal: Journal, append: Append, *, close_within_s: float = 4.0) -> "Iterator[Ledger]":
+        """Run the writer for the time of the block, then write what is due, for at most `close_within_s`.
+
+        Rows that the store did not take stay in the journal for the next start.
+        """
+        ledger = cls(journal, append)
+        ledger._writer.start()
+        try:
+            yield ledger
+        finally:
+            ledger._closing.set()
+            with ledger._arrived:
+                ledger._arrived.notify()
+            ledger._writer.join(close_within_s)
+
+    def begin(self, note: DueRow) -> None:
+        """Note in the journal that a call begins, with the row that it gets if nothing more is heard of it.
+
+        Raises:
+            LedgerUnavailable: there is no room for its row; the call must not be made.
+        """
+        try:
+            self._journal.begin(note)
+        except JournalFull as error:
+            raise LedgerUnavailable("The ledger has no room for another call; try again later.") from error
+        except OSError as error:
+            log.error("journal: cannot note a call: %s", error.strerror)
+            raise LedgerUnavailable("The ledger cannot be written; try again later.") from error
+
+    def offer(self, due: DueRow) -> bool:
+        """Journal the row of a call that has ended; False if the journal could not be written.
+
+        Then the row is still offered to the store, but the answer's tail must not leave.
+        """
+        try:
+            segment = self._journal.settle(due)
+        except OSError as error:
+            log.error("journal: cannot write the row of %s: %s", due.row.request_id, error.strerror)
+            segment = 0
+        with self._arrived:
+            self._due.append((segment, due))
+            self._arrived.notify()
+        return segment != 0
+
+    @property
+    def pending(self) -> int:
+        """Rows that the store does not have yet."""
+        return len(self._due)
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether the store refused the last batch."""
+        return self._store_refuses
+
+    def _run(self) -> None:
+        back_off = BACK_OFF_FIRST_S
+        while batch := self._next_batch():
+            try:
+                self._store(batch)
+            except Exception as error:  # the store's own errors and the driver's: none may end the writer
+                self._store_refuses = True
+                _log_quietly(error, len(self._due))
+                if self._closing.wait(back_off):
+                    return  # what is left stays in the journal
+                back_off = min(back_off * 2, BACK_OFF_MAX_S)
+            else:
+                back_off, self._store_refuses = BACK_OFF_FIRST_S, False
+
+    def _next_batch(self) -> list[tuple[int, DueRow]]:
+        with self._arrived:
+            while not self._due and not self._closing.is_set():
+                self._arrived.wait()
+            return [self._due[index] for index in range(min(BATCH_ROWS, len(self._due)))]
+
+    def _store(self, batch: list[tuple[int, DueRow]]) -> None:
+        rows = [due.row for _, due in batch]
+        prices = {due.row.price_id: due.rates for _, due in batch if due.row.price_id and due.rates}
+        self._append(rows, sorted((key, rates) for key, rates in prices.items() if key and rates))
+        counts = Counter(segment for segment, _ in batch)
+        with self._arrived:
+            for _ in batch:
+                self._due.popleft()
+        if self._recovered_left:
+            self._recovered_left = max(0, self._recovered_left - len(batch))
+            if not self._recovered_left:
+                self._journal.forget_recovered()
+        self._journal.forget(counts)
+
+
+def _log_quietly(error: Exception, waiting: int) -> None:
+    try:
+        log.warning(
+            "ledger: the store refused a batch (%s); %d rows wait in the journal", type(error).__name__, waiting
+        )
+    except OSError:
+        return  # a log on a full disk must not end the writer

@@ -1,0 +1,1 @@
+"""Upstreams: who answers a call, and how to reach them."""

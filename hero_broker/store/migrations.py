@@ -1,0 +1,35 @@
+"""Forward-only steps that bring a ledger's schema to the version that this program writes."""
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection, Engine, insert, inspect, select
+
+from hero_broker.store.schema import METADATA, SCHEMA_VERSION
+
+
+class DatabaseTooNew(Exception):
+    """A newer program has written this database."""
+
+
+def _first(connection: Connection) -> None:
+    METADATA.create_all(connection)
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_first,)
+
+
+def migrate(engine: Engine) -> None:
+    """Apply the steps that the database lacks, all in one transaction.
+
+    Raises:
+        DatabaseTooNew: the database has steps that this program does not know; nothing is changed.
+    """
+    with engine.execution_options(writes=True).begin() as connection:
+        version = 0
+        if inspect(connection).has_table(SCHEMA_VERSION.name):
+            version = len(connection.execute(select(SCHEMA_VERSION.c.version)).all())
+        if version > len(STEPS):
+            raise DatabaseTooNew(f"the database has schema version {version}; this program knows up to {len(STEPS)}")
+        for number, step in enumerate(STEPS[version:], start=version + 1):
+            step(connection)
+            connection.execute(insert(SCHEMA_VERSION).values(version=number))

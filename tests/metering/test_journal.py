@@ -1,0 +1,132 @@
+"""The journal remembers what was written, whatever happens to the process."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hero_broker.core.calls import Outcome
+from hero_broker.metering.journal import HEADER, MAGIC, DueRow, Journal, JournalFull, JournalUnreadable
+from tests.metering.rows import row
+
+
+def journal_in(directory: Path, *, max_bytes: int = 1_000_000_000) -> Journal:
+    return Journal(directory, max_bytes=max_bytes, max_calls=10)
+
+
+def segments(directory: Path) -> list[Path]:
+    return sorted(directory.glob("*.journal"))
+
+
+def test_row_that_was_settled_is_recovered_and_its_note_is_not(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path)
+    note = DueRow(row(outcome=Outcome.INTERRUPTED), "{}")
+    due = DueRow(row(request_id=note.row.request_id), "{}")
+    journal.begin(note)
+    journal.settle(due)
+    journal.close()
+
+    assert journal_in(tmp_path).recovered == [due]
+
+
+def test_call_in_flight_is_recovered_as_its_note_says(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path)
+    note = DueRow(row(outcome=Outcome.INTERRUPTED), None)
+    journal.begin(note)
+    journal.close()
+
+    assert journal_in(tmp_path).recovered == [note]
+
+
+def test_row_that_the_store_has_is_not_recovered(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path)
+    due = DueRow(row(), None)
+    journal.begin(due)
+    journal.forget({journal.settle(due): 1})
+    journal.close()
+
+    assert segments(tmp_path) == []
+    assert journal_in(tmp_path).recovered == []
+
+
+def test_torn_end_is_cut_off_and_all_before_it_is_kept(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path)
+    kept, torn = DueRow(row(), None), DueRow(row(), None)
+    journal.settle(kept)
+    journal.settle(torn)
+    journal.close()
+    (path,) = segments(tmp_path)
+    content = path.read_bytes()
+    end = len(content.rstrip(b"\0"))
+
+    for lost in range(1, 60):
+        path.write_bytes(content[: end - lost])
+        reopened = journal_in(tmp_path)
+        assert reopened.recovered == [kept]
+        reopened.close()
+
+
+def test_unknown_version_is_refused_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "000000000001.journal"
+    content = HEADER.pack(MAGIC, 99)
+    path.write_bytes(content)
+
+    with pytest.raises(JournalUnreadable, match="version 99"):
+        journal_in(tmp_path)
+
+    assert path.read_bytes() == content
+
+
+def test_open_calls_survive_the_rotation_of_segments(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path)
+    open_note = DueRow(row(outcome=Outcome.INTERRUPTED), None)
+    journal.begin(open_note)
+    first = segments(tmp_path)[0]
+    while first.exists():
+        due = DueRow(row(), None)
+        journal.begin(due)
+        journal.forget({journal.settle(due): 1})
+    journal.close()
+
+    assert open_note in journal_in(tmp_path).recovered
+
+
+def test_full_journal_refuses_new_calls_and_still_settles_admitted_ones(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path, max_bytes=1)
+    admitted: list[DueRow] = []
+
+    def begin_for_ever() -> None:
+        while True:
+            note = DueRow(row(model="m" * 200), None)
+            journal.begin(note)
+            admitted.append(note)
+
+    with pytest.raises(JournalFull):
+        begin_for_ever()
+    for note in admitted:
+        journal.settle(note)
+    journal.close()
+
+    assert len(admitted) > 100
+    assert len(journal_in(tmp_path).recovered) == len(admitted)
+
+
+def test_files_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
+    directory = tmp_path / "journal"
+    journal = journal_in(directory)
+
+    assert directory.stat().st_mode & 0o777 == 0o700
+    assert segments(directory)[0].stat().st_mode & 0o777 == 0o600
+    journal.close()
+
+
+def test_killed_process_loses_nothing_that_was_settled(tmp_path: Path) -> None:
+    due = DueRow(row(), None)
+    child = os.fork()
+    if child == 0:
+        journal = journal_in(tmp_path)
+        journal.settle(due)
+        os.kill(os.getpid(), 9)
+    os.waitpid(child, 0)
+
+    assert journal_in(tmp_path).recovered == [due]
