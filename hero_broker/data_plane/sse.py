@@ -1,0 +1,52 @@
+"""Bytes ↔ server-sent events, without IO. Events come out byte for byte as they came in."""
+
+MAX_EVENT_BYTES = 8 * 1024 * 1024
+
+
+class EventTooLong(ValueError):
+    """An event has no end within `MAX_EVENT_BYTES`."""
+
+
+class EventSplitter:
+    """Splits a stream of bytes after each blank line. Lines end in LF or CRLF, and in nothing else."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Return the events that `chunk` completes, each with its blank line.
+
+        Raises:
+            EventTooLong: what has come since the last blank line is longer than `MAX_EVENT_BYTES`.
+        """
+        data = self._rest + chunk if self._rest else chunk
+        events = []
+        start = 0
+        while (end := _blank_line_end(data, start)) != -1:
+            events.append(data[start:end])
+            start = end
+        self._rest = data[start:]
+        if len(self._rest) > MAX_EVENT_BYTES:
+            raise EventTooLong(f"an event is longer than {MAX_EVENT_BYTES} bytes")
+        return events
+
+    def rest(self) -> bytes:
+        """Return what came after the last blank line."""
+        return self._rest
+
+
+def _blank_line_end(data: bytes, start: int) -> int:
+    ends = [at + len(mark) for mark in (b"\n\n", b"\n\r\n") if (at := data.find(mark, start)) != -1]
+    return min(ends, default=-1)
+
+
+def event_data(event: bytes) -> bytes:
+    """Return the joined `data` lines of an event; empty for comments and keep-alives."""
+    if event.startswith(b"data: ") and event.count(b"\n") == 2:
+        return event[6:].rstrip(b"\r\n")
+    lines = []
+    for line in event.split(b"\n"):
+        name, _, value = line.rstrip(b"\r").partition(b":")
+        if name == b"data":
+            lines.append(value.removeprefix(b" "))
+    return b"\n".join(lines)

@@ -1,0 +1,63 @@
+"""Every request's first and last stop: its id, its source IP, and the answer to what went wrong."""
+
+import logging
+
+import msgspec
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hero_broker.core.errors import BrokerError, InternalError
+from hero_broker.core.ids import new_request_id
+from hero_broker.edge.client_ip import SourceIp
+
+log = logging.getLogger(__name__)
+
+
+class Edge:
+    """Plain ASGI middleware: sets `state.request_id` and `state.caller`, answers errors in OpenAI's shape."""
+
+    def __init__(self, app: ASGIApp, source_ip: SourceIp) -> None:
+        self._app = app
+        self._source_ip = source_ip
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, with `x-request-id` on its answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = new_request_id()
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            state["caller"] = self._source_ip.of(scope.get("client"), scope["headers"])
+            await self._app(scope, receive, send_with_id)
+        except BrokerError as error:
+            if started:
+                raise
+            await answer_error(error, send_with_id)
+        except Exception:  # the ASGI boundary: the client learns nothing internal
+            log.exception("request %s failed", request_id)
+            if started:
+                raise
+            await answer_error(InternalError("The broker failed."), send_with_id)
+
+
+async def answer_error(error: BrokerError, send: Send) -> None:
+    """Send an error in OpenAI's shape."""
+    body = msgspec.json.encode(
+        {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
+    )
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers.append((b"x-should-retry", b"true" if error.may_retry else b"false"))
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", str(error.retry_after_s).encode()))
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

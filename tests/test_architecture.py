@@ -1,0 +1,72 @@
+"""Imports point one way, and stand at the top of their files."""
+
+import ast
+from pathlib import Path
+
+import hero_broker
+
+ROOT = Path(hero_broker.__file__).parent
+
+# What a part may import, besides itself.
+ALLOWED = {
+    "core": set(),
+    "store": {"core"},
+    "pricing": {"core"},
+    "metering": {"core", "store", "pricing"},
+    "providers": {"core"},
+    "edge": {"core"},
+    "data_plane": {"core", "pricing", "metering", "providers", "edge"},
+    "admin_plane": {"core"},
+    "settings": {"core"},
+    "app": {"core", "store", "pricing", "metering", "providers", "edge", "data_plane", "admin_plane", "settings"},
+    "server": {"app", "metering", "providers", "settings"},
+    "cli": {"app", "server", "settings", "core", "pricing", "metering", "store"},
+    "__main__": {"cli"},
+}
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hero_broker"):
+            below = (node.module or "").split(".")[1:2]
+            found.update(below or [alias.name for alias in node.names if alias.name != "__version__"])
+    return found
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def test_every_import_points_the_allowed_way() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in sorted(ROOT.rglob("*.py"))
+        if part_of(path) != "__init__"
+        for name in imports_of(path) - {part_of(path)}
+        if name not in ALLOWED[part_of(path)]
+    ]
+
+    assert wrong == []
+
+
+def test_allowed_arrows_have_no_cycle() -> None:
+    left = {part: set(below) for part, below in ALLOWED.items()}
+
+    while left:
+        free = {part for part, below in left.items() if not below & left.keys()}
+        assert free, f"a cycle among {sorted(left)}"
+        left = {part: below for part, below in left.items() if part not in free}
+
+
+def test_imports_of_our_own_stand_at_the_top() -> None:
+    late = [
+        str(path.relative_to(ROOT))
+        for path in sorted(ROOT.rglob("*.py"))
+        for function in ast.walk(ast.parse(path.read_text()))
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+
+    assert late == []

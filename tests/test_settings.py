@@ -1,0 +1,283 @@
+"""Rules of `hero_broker.settings`."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import fields
+from decimal import Decimal
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from hero_broker import settings
+from hero_broker.core.calls import CallKind
+from hero_broker.settings import Settings, SettingsError, TcpListen, UnixListen, load
+
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference" / "settings.md"
+GROQ = '[[providers]]\nname = "groq"\nbase_url = "https://api.groq.com/openai/v1"\n'
+MODEL = GROQ + '[[models]]\nname = "llama"\nprovider = "groq"\n'
+
+
+@pytest.fixture(autouse=True)
+def _empty_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "settings.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def load_text(tmp_path: Path, text: str, environ: Mapping[str, str] | None = None) -> Settings:
+    return load(config=write(tmp_path, text), environ=environ or {})
+
+
+def faults_of(tmp_path: Path, text: str, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    with pytest.raises(SettingsError) as caught:
+        load_text(tmp_path, text, environ)
+    return {fault.key: fault.problem for fault in caught.value.faults}
+
+
+def test_nothing_configured_gives_the_defaults() -> None:
+    found = load(config=None, environ={})
+
+    assert found.server.listen == (TcpListen("127.0.0.1", 33850), TcpListen("::1", 33850))
+    assert ip_network("400::/7") in found.server.allowed_clients
+    assert found.database_url == "sqlite:///hero-broker.db"
+    assert found.state_dir.is_absolute()
+    assert (found.providers, found.models, found.admin_tokens) == ((), (), ())
+
+
+def test_file_in_the_working_directory_is_read() -> None:
+    Path("hero-broker.toml").write_text("[server]\nmax_calls = 7\n", encoding="utf-8")
+
+    assert load(config=None, environ={}).server.max_calls == 7
+
+
+def test_flag_wins_over_environment_over_file(tmp_path: Path) -> None:
+    path = write(tmp_path, '[database]\nurl = "sqlite:///file.db"\n')
+    environ = {"HERO_BROKER_CONFIG": str(path)}
+    with_url = environ | {"HERO_BROKER_DATABASE_URL": "sqlite:///environment.db"}
+
+    assert load(config=None, environ=environ).database_url == "sqlite:///file.db"
+    assert load(config=None, environ=with_url).database_url == "sqlite:///environment.db"
+    assert load(config=None, environ=with_url, database="sqlite:///flag.db").database_url == "sqlite:///flag.db"
+
+
+def test_config_flag_wins_over_environment(tmp_path: Path) -> None:
+    path = write(tmp_path, "[server]\nmax_calls = 7\n")
+
+    assert load(config=path, environ={"HERO_BROKER_CONFIG": "missing.toml"}).server.max_calls == 7
+
+
+def test_relative_sqlite_file_is_in_the_state_directory(tmp_path: Path) -> None:
+    found = load(config=None, environ={"HERO_BROKER_STATE_DIR": str(tmp_path)}, database="sqlite:///a.db?timeout=5")
+
+    assert found.database_url_absolute == f"sqlite:///{tmp_path}/a.db?timeout=5"
+
+
+@pytest.mark.parametrize("url", ["sqlite:////srv/a.db", "postgresql://u:p@db:5432/ledger"])
+def test_absolute_database_url_stays(url: str) -> None:
+    assert load(config=None, environ={}, database=url).database_url_absolute == url
+
+
+def test_whole_file_is_understood(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("from-file\n", encoding="utf-8")
+    text = """
+        [server]
+        listen = ["127.0.0.1:1", "[::1]:2", "localhost:3", "unix:/run/a.sock"]
+        allowed_clients = ["::ffff:10.0.0.0/104", "192.0.2.1"]
+        trusted_proxies = ["10.0.0.0/8", "unix"]
+        trusted_header = "forwarded"
+        grace_s = 0.5
+        [[providers]]
+        name = "p"
+        base_url = "http://127.0.0.1:8000/v1/"
+        api_keys = ["env:KEY", "file:key", "literal"]
+        stream_usage = false
+        [[models]]
+        name = "m"
+        aliases = ["n"]
+        kind = "rerank"
+        provider = "p"
+        upstream_model = "up"
+        [models.price]
+        input_per_million = 0.59
+        per_request = 1
+    """
+
+    found = load_text(tmp_path, text, {"KEY": "from-environment"})
+
+    assert found.server.listen[2:] == (TcpListen("localhost", 3), UnixListen(Path("/run/a.sock")))
+    assert found.server.allowed_clients == (ip_network("10.0.0.0/8"), ip_network("192.0.2.1/32"))
+    assert found.server.trusted_proxies == (ip_network("10.0.0.0/8"),)
+    assert found.server.trust_unix
+    assert found.server.grace_s == 0.5
+    assert found.providers[0].base_url == "http://127.0.0.1:8000/v1"
+    assert found.providers[0].api_keys == ("from-environment", "from-file", "literal")
+    assert not found.providers[0].stream_usage
+    model = found.models[0]
+    assert (model.name, model.aliases, model.kind, model.upstream_model) == ("m", ("n",), CallKind.RERANK, "up")
+    assert model.price is not None
+    assert (model.price.input_per_million, model.price.per_request) == (Decimal("0.59"), Decimal(1))
+    assert model.price.output_per_million is None
+
+
+def test_upstream_model_is_the_name_by_default(tmp_path: Path) -> None:
+    model = load_text(tmp_path, MODEL).models[0]
+
+    assert (model.upstream_model, model.kind, model.price) == ("llama", CallKind.CHAT, None)
+
+
+def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
+    faults = faults_of(tmp_path, MODEL + '[server]\nmax_calls = 0\ntrusted_header = "x"\n[upstream]\nidle = 1\n')
+
+    assert list(faults) == ["server.trusted_header", "server.max_calls", "upstream.idle"]
+
+
+def test_unknown_key_is_a_fault_with_a_suggestion(tmp_path: Path) -> None:
+    assert 'did you mean "listen"?' in faults_of(tmp_path, "[server]\nlisen = []\n")["server.lisen"]
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        pytest.param("server = 1", "server", id="no table"),
+        pytest.param("[server]\nlisten = []", "server.listen", id="no listen"),
+        pytest.param('[server]\nlisten = "127.0.0.1:1"', "server.listen", id="listen is no array"),
+        pytest.param('[server]\nlisten = ["127.0.0.1:1", "127.0.0.1:1"]', "server.listen", id="listen twice"),
+        pytest.param('[server]\nlisten = ["::1:33850"]', "server.listen[0]", id="no brackets"),
+        pytest.param('[server]\nlisten = ["127.0.0.1:70000"]', "server.listen[0]", id="port too large"),
+        pytest.param('[server]\nlisten = ["example.org:80"]', "server.listen[0]", id="host name"),
+        pytest.param('[server]\nlisten = ["unix:a.sock"]', "server.listen[0]", id="relative socket"),
+        pytest.param("[server]\nlisten = [1]", "server.listen[0]", id="listen is a number"),
+        pytest.param('[server]\nallowed_clients = ["10.0.0.1/8"]', "server.allowed_clients[0]", id="host bits"),
+        pytest.param('[server]\ntrusted_proxies = ["x"]', "server.trusted_proxies[0]", id="bad proxy"),
+        pytest.param("[server]\nmax_calls = true", "server.max_calls", id="boolean for integer"),
+        pytest.param("[server]\ngrace_s = nan", "server.grace_s", id="NaN seconds"),
+        pytest.param("[upstream]\nidle_timeout_s = 0", "upstream.idle_timeout_s", id="no time at all"),
+        pytest.param('[upstream]\nidle_timeout_s = "1"', "upstream.idle_timeout_s", id="text for seconds"),
+        pytest.param('[database]\nurl = "mysql://h/d"', "database.url", id="unknown database"),
+        pytest.param('[database]\nurl = "sqlite:///:memory:"', "database.url", id="database in memory"),
+        pytest.param('[billing]\nunpriced = "maybe"', "billing.unpriced", id="unknown word"),
+        pytest.param("providers = 1", "providers", id="providers are no tables"),
+        pytest.param(GROQ + GROQ, "providers[1].name", id="provider twice"),
+        pytest.param(GROQ.replace('"groq"', '"a/b"'), "providers[0].name", id="slash in provider"),
+        pytest.param(GROQ.replace("https", "ftp"), "providers[0].base_url", id="not http"),
+        pytest.param(GROQ.replace("//", "//u:p@"), "providers[0].base_url", id="user in URL"),
+        pytest.param('[[providers]]\nname = "p"', "providers[0].base_url", id="no base URL"),
+        pytest.param(GROQ + "stream_usage = 1", "providers[0].stream_usage", id="integer for boolean"),
+        pytest.param(GROQ + 'api_keys = ["env:NONE"]', "providers[0].api_keys[0]", id="variable not set"),
+        pytest.param(GROQ + 'api_keys = ["file:none"]', "providers[0].api_keys[0]", id="no such file"),
+        pytest.param(GROQ + 'api_keys = ["a b"]', "providers[0].api_keys[0]", id="space in key"),
+        pytest.param(MODEL + 'kind = "image"', "models[0].kind", id="unknown kind"),
+        pytest.param(MODEL + 'aliases = ["llama"]', "models[0].aliases", id="alias is a name"),
+        pytest.param(MODEL + MODEL[len(GROQ) :], "models[1].name", id="model twice"),
+        pytest.param(MODEL.replace("llama", "x" * 201), "models[0].name", id="name too long"),
+        pytest.param(MODEL + 'upstream_model = ""', "models[0].upstream_model", id="empty upstream model"),
+        pytest.param(MODEL + "[models.price]", "models[0].price", id="empty price"),
+    ],
+)
+def test_fault_names_its_key_alone(tmp_path: Path, text: str, key: str) -> None:
+    assert list(faults_of(tmp_path, text)) == [key]
+
+
+@pytest.mark.parametrize(
+    "value", ["-1", "-0.1", "nan", "inf", "1e10", "1e-13", "1e99999999999999999999", '"1"', "true"]
+)
+def test_price_out_of_bounds_is_a_fault(tmp_path: Path, value: str) -> None:
+    faults = faults_of(tmp_path, MODEL + f"[models.price]\ninput_per_million = {value}\n")
+
+    assert list(faults) == ["models[0].price.input_per_million"]
+
+
+def test_model_of_an_unknown_provider_is_a_fault(tmp_path: Path) -> None:
+    faults = faults_of(tmp_path, MODEL.replace('provider = "groq"', 'provider = "grok"'))
+
+    assert '"groq"' in faults["models[0].provider"]
+
+
+def test_model_may_name_the_fake_provider_only_when_it_is_there(tmp_path: Path) -> None:
+    text = '[[models]]\nname = "m"\nprovider = "fake"\n'
+
+    assert load(config=write(tmp_path, text), environ={}, fake=True).models[0].provider == "fake"
+    assert list(faults_of(tmp_path, text)) == ["models[0].provider"]
+
+
+def test_name_of_the_fake_provider_is_taken_when_it_is_there(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^providers\[0\]\.name: "):
+        load(config=write(tmp_path, GROQ.replace('"groq"', '"fake"')), environ={}, fake=True)
+
+
+@pytest.mark.parametrize("content", [b"a = ", b"\xff", b"a = " + b"[" * 5000], ids=["syntax", "bytes", "depth"])
+def test_file_that_is_no_toml_is_a_fault(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_bytes(content)
+
+    with pytest.raises(SettingsError, match=r"^--config: must name a TOML file"):
+        load(config=path, environ={})
+
+
+def test_file_that_is_named_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^HERO_BROKER_CONFIG: must name a readable TOML file"):
+        load(config=None, environ={"HERO_BROKER_CONFIG": str(tmp_path / "none.toml")})
+
+
+def test_faults_of_flags_and_variables_name_them(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    environ = {"HERO_BROKER_STATE_DIR": str(tmp_path / "file"), "GROQ_API_KEY": "a b"}
+
+    with pytest.raises(SettingsError) as caught:
+        load(config=None, environ=environ, listen=["x"], database="x")
+
+    keys = [fault.key for fault in caught.value.faults]
+    assert keys == ["--listen", "--database", "HERO_BROKER_STATE_DIR", "GROQ_API_KEY"]
+
+
+def test_providers_come_from_the_environment_when_the_file_has_none() -> None:
+    environ = {"GROQ_API_KEY": "one", "GROQ_API_KEYS": "one, two,", "OPENAI_API_KEY": "three", "SAMBANOVA_API_KEY": " "}
+
+    found = load(config=None, environ=environ)
+
+    assert [(one.name, one.api_keys) for one in found.providers] == [("openai", ("three",)), ("groq", ("one", "two"))]
+
+
+def test_providers_of_the_file_replace_those_of_the_environment(tmp_path: Path) -> None:
+    found = load_text(tmp_path, GROQ, {"OPENAI_API_KEY": "k"})
+
+    assert [one.name for one in found.providers] == ["groq"]
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:1", "[::]:1", "10.0.0.1:1"])
+def test_dev_mode_listens_on_loopback_alone(listen: str) -> None:
+    with pytest.raises(SettingsError, match=r"^--listen: .*loopback.*--insecure-dev"):
+        load(config=None, environ={"ADMIN_TOKEN": " "}, listen=[listen])
+
+    assert load(config=None, environ={}, listen=[listen], insecure_dev=True).insecure_dev
+    assert load(config=None, environ={"HERO_SECRET": "s"}, listen=[listen]).admin_tokens == ("s",)
+
+
+def test_secrets_are_not_shown(tmp_path: Path) -> None:
+    text = GROQ + 'api_keys = ["hidden"]\n[database]\nurl = "postgresql://u:hidden@h/d"\n'
+
+    assert "hidden" not in repr(load_text(tmp_path, text, {"ADMIN_TOKEN": "hidden"}))
+    assert "hidden" not in str(faults_of(tmp_path, text.replace("hidden", "hidden hidden").replace("@h/", "@h:x/")))
+
+
+def test_every_key_is_in_the_reference() -> None:
+    page = REFERENCE.read_text(encoding="utf-8")
+    classes = [value for name, value in vars(settings).items() if name.endswith("Settings")]
+
+    keys = {one.name for each in classes for one in fields(each)} | {known[2] for known in settings._KNOWN_PROVIDERS}
+
+    assert len(classes) == 7
+    assert sorted(key for key in keys if f"`{key}`" not in page and f"[{key}]" not in page) == []
+
+
+def test_environment_of_the_process_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADMIN_TOKEN", "from-process")
+
+    assert os.environ["ADMIN_TOKEN"]
+    assert load(config=None, environ={}).admin_tokens == ()
