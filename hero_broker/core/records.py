@@ -73,3 +73,22 @@ class ModelUsage:
 
     model: str
     totals: UsageTotals
+
+
+@dataclass(frozen=True, slots=True)
+class UsageByIp:
+    """Spend per address in a window."""
+
+    items: tuple[IpUsage, ...]
+    totals: UsageTotals  # of the window, not of the page
+    as_of: int  # unix seconds, UTC
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UsageForIp:
+    """One address's spend by model in a window."""
+
+    models: tuple[ModelUsage, ...]
+    totals: UsageTotals
+    as_of: int  # unix seconds, UTC

@@ -1,0 +1,224 @@
+"""Commands → Settings → one call. Exit codes: 0 fine, 1 failed, 2 bad settings or usage, 3 cannot start."""
+
+import json
+import os
+import socket
+import sys
+import tempfile
+import threading
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import make_url
+
+from hero_broker import app as wiring
+from hero_broker.core.usage import Usage
+from hero_broker.metering.journal import JournalUnreadable
+from hero_broker.metering.state_dir import StateDirInUse
+from hero_broker.pricing.cost import cost_of
+from hero_broker.server import ListenError
+from hero_broker.server import serve as run_server
+from hero_broker.settings import Settings, SettingsError, load
+from hero_broker.store.engine import DatabaseUnusable, open_engine
+
+DEFAULT_URL = "http://127.0.0.1:33850"
+DEMO_ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3", "::1")
+TYPICAL = Usage(input_tokens=1000, output_tokens=1000)
+
+cli = typer.Typer(
+    no_args_is_help=True, add_completion=True, help="An AI gateway that bills every request to its address."
+)
+out = Console()
+err = Console(stderr=True)
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="The settings file.")]
+ListenOption = Annotated[list[str] | None, typer.Option("--listen", help="HOST:PORT or unix:PATH; repeatable.")]
+FakeOption = Annotated[bool, typer.Option("--fake", help="Add a provider that answers without key or network.")]
+
+
+def _settings(config: Path | None, **flags: Any) -> Settings:
+    try:
+        return load(config=config, environ=os.environ, **flags)
+    except SettingsError as error:
+        for fault in error.faults:
+            err.print(f"{fault.key}: {fault.problem}", markup=False, highlight=False)
+        raise typer.Exit(2) from error
+
+
+def _serve(settings: Settings, started: Any) -> None:
+    try:
+        open_engine(settings.database_url_absolute).dispose()
+        run_server(settings, started)
+    except (StateDirInUse, DatabaseUnusable, JournalUnreadable, ListenError) as error:
+        err.print(f"hero-broker cannot start: {error}", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(3) from error
+
+
+@cli.command()
+def serve(
+    config: ConfigOption = None,
+    listen: ListenOption = None,
+    database: Annotated[str | None, typer.Option("--database", help="URL of the ledger.")] = None,
+    fake: FakeOption = False,
+    insecure_dev: Annotated[bool, typer.Option("--insecure-dev", help="Open admin plane beyond loopback.")] = False,
+) -> None:
+    """Run the broker until Ctrl-C."""
+    settings = _settings(config, listen=listen or (), database=database, fake=fake, insecure_dev=insecure_dev)
+    _serve(settings, lambda sockets: _banner(settings, sockets))
+
+
+def _banner(settings: Settings, sockets: list[socket.socket]) -> None:
+    routes = wiring.routes_of(settings, "" if settings.fake else None)
+    lines = [
+        f"listening on  {', '.join(_address(opened) for opened in sockets)}",
+        f"who may call  {', '.join(str(network) for network in settings.server.allowed_clients)}",
+        f"models        {', '.join(route.model for route in routes.all) or 'none'}",
+        f"ledger        {make_url(settings.database_url_absolute).render_as_string()}",
+    ]
+    if not settings.admin_tokens:
+        lines.append("admin plane   OPEN (dev mode): set ADMIN_TOKEN to close it")
+    for line in lines:
+        err.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _address(opened: socket.socket) -> str:
+    name = opened.getsockname()
+    if isinstance(name, str):
+        return f"unix:{name}"
+    return f"http://[{name[0]}]:{name[1]}" if ":" in name[0] else f"http://{name[0]}:{name[1]}"
+
+
+@cli.command()
+def demo(
+    port: Annotated[int, typer.Option(help="Port on loopback; 0 lets the system choose.")] = 33850,
+    once: Annotated[bool, typer.Option("--once", help="End after the bill.")] = False,
+) -> None:
+    """Show a bill: a broker with a fake provider, calls from several addresses, and what each spent."""
+    with tempfile.TemporaryDirectory(prefix="hero-broker-demo-") as folder:
+        environ = {"HERO_BROKER_STATE_DIR": folder}
+        settings = load(
+            config=None,
+            environ=environ,
+            listen=[f"127.0.0.1:{port}", f"[::1]:{port}"] if port else ["127.0.0.1:0"],
+            fake=True,
+        )
+        threads: list[threading.Thread] = []
+
+        def started(sockets: list[socket.socket]) -> None:
+            thread = threading.Thread(target=_demo_calls, args=(sockets, once), name="demo")
+            threads.append(thread)
+            thread.start()
+
+        _serve(replace(settings, state_dir=Path(folder)), started)
+        for thread in threads:
+            thread.join()
+
+
+def _demo_calls(sockets: list[socket.socket], once: bool) -> None:
+    port_of = {opened.family: opened.getsockname()[1] for opened in sockets}
+    base = f"http://127.0.0.1:{port_of[socket.AF_INET]}"
+    for number, address in enumerate(DEMO_ADDRESSES, start=1):
+        v6 = ":" in address
+        if v6 and socket.AF_INET6 not in port_of:
+            continue
+        url = f"http://[::1]:{port_of[socket.AF_INET6]}" if v6 else base
+        with httpx.Client(base_url=url, transport=httpx.HTTPTransport(local_address=address)) as client:
+            for call in range(number):
+                body = {
+                    "model": "fake-chat",
+                    "stream": call % 2 == 1,
+                    "messages": [{"role": "user", "content": " ".join(["word"] * 40)}],
+                }
+                client.post("/v1/chat/completions", json=body).raise_for_status()
+            client.post("/v1/embeddings", json={"model": "fake-embedding", "input": "a few words"}).raise_for_status()
+        err.print(f"called from {address}", markup=False, highlight=False)
+    _print_usage(_when_written(base))
+    err.print(f"\nTry: curl {base}/billing/usage", markup=False, highlight=False)
+    if once:
+        os.kill(os.getpid(), 15)
+    else:
+        err.print("Serving until Ctrl-C.")
+
+
+def _when_written(base: str) -> dict[str, Any]:
+    with httpx.Client(base_url=base) as client:
+        while True:
+            if client.get("/admin/health").json()["journal_pending"] == 0:
+                return dict(json.loads(client.get("/billing/usage").content, parse_float=Decimal))
+
+
+@cli.command()
+def usage(
+    ip: Annotated[str | None, typer.Argument(help="One address: its spend by model.")] = None,
+    url: Annotated[str, typer.Option(help="The running broker.")] = DEFAULT_URL,
+    token: Annotated[str | None, typer.Option(envvar="ADMIN_TOKEN", help="The admin token.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as it came.")] = False,
+) -> None:
+    """Print what each address spent, largest first."""
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    params = {"ip": ip} if ip else {}
+    method = "billing.usage_for_ip" if ip else "billing.usage_by_ip"
+    question = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    try:
+        answer = httpx.post(f"{url}/rpc", json=question, headers=headers)
+        told = json.loads(answer.content, parse_float=Decimal)
+    except (httpx.HTTPError, ValueError) as error:
+        err.print(f"no broker answers at {url}", markup=False, highlight=False)
+        raise typer.Exit(1) from error
+    if "error" in told:
+        err.print(f"{told['error']['message']} {told['error'].get('data', '')}", markup=False, highlight=False)
+        raise typer.Exit(1)
+    if as_json:
+        result = answer.text
+        sys.stdout.write(result[result.index('"result":') + 9 : -1] if result.endswith("}") else result)
+        sys.stdout.write("\n")
+    else:
+        _print_usage(told["result"])
+
+
+def _print_usage(result: dict[str, Any]) -> None:
+    data = result["data"]
+    first, rows = ("model", data["models"]) if isinstance(data, dict) else ("ip", data)
+    totals = data["totals"] if isinstance(data, dict) else result["totals"]
+    table = Table(show_footer=True)
+    table.add_column(first, footer="total")
+    for name, key in (("requests", "requests"), ("input", "input_tokens"), ("output", "output_tokens")):
+        table.add_column(name, justify="right", footer=str(totals[key]))
+    table.add_column("USD", justify="right", footer=format(Decimal(totals["total_cost_usd"]), "f"))
+    for row in rows:
+        cost = format(Decimal(row["total_cost_usd"]), "f")
+        table.add_row(row[first], *(str(row[key]) for key in ("requests", "input_tokens", "output_tokens")), cost)
+    out.print(table)
+
+
+@cli.command("check-config")
+def check_config(config: ConfigOption = None, fake: FakeOption = False) -> None:
+    """Print what would be served, with prices and without secrets."""
+    settings = _settings(config, fake=fake)
+    catalogue = wiring.catalogue_of(settings)
+    for listen in settings.server.listen:
+        out.print(f"listen    {listen}", markup=False, highlight=False)
+    for provider in settings.providers:
+        out.print(f"provider  {provider.name} at {provider.base_url}, {len(provider.api_keys)} key(s)", highlight=False)
+    for route in wiring.routes_of(settings, "" if fake else None).all:
+        price = catalogue.price(route.provider.name, route.upstream_model)
+        cost = None if price is None else cost_of(TYPICAL, price)
+        told = (
+            "no price known"
+            if cost is None
+            else f"1,000 in and 1,000 out cost {format(Decimal(cost).scaleb(-9).normalize(), 'f')} USD"
+        )
+        out.print(
+            f"model     {route.model} ({route.kind}) at {route.provider.name}: {told}", markup=False, highlight=False
+        )
+
+
+def main() -> None:
+    """Run the command line."""
+    cli()

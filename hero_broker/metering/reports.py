@@ -1,0 +1,64 @@
+"""What addresses spent, read from the store in one snapshot per question."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from hero_broker.core.clock import Clock
+from hero_broker.core.errors import StoreUnavailable
+from hero_broker.core.records import UsageByIp, UsageForIp
+from hero_broker.store import request_logs
+
+Answer = TypeVar("Answer")
+
+
+class Reports:
+    """Questions about what was billed. Windows are half-open: since <= started_at < until."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    async def usage_by_ip(
+        self, since: int | None, until: int | None, limit: int, after: tuple[int, str] | None
+    ) -> UsageByIp:
+        """Return spend per address, largest first, at most `limit` addresses after the (cost, ip) seen last.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        as_of = self._clock.now()
+
+        def ask(connection: Connection) -> UsageByIp:
+            items = request_logs.usage_by_ip(connection, since, until, limit + 1, after)
+            totals = request_logs.totals(connection, since, until)
+            return UsageByIp(tuple(items[:limit]), totals, as_of, len(items) > limit)
+
+        return await self._read(ask)
+
+    async def usage_for_ip(self, ip: str, since: int | None, until: int | None) -> UsageForIp:
+        """Return one address's spend by model, largest first. `ip` is canonical, or "unknown".
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        as_of = self._clock.now()
+
+        def ask(connection: Connection) -> UsageForIp:
+            models = request_logs.usage_by_model(connection, ip, since, until)
+            return UsageForIp(tuple(models), request_logs.totals(connection, since, until, ip), as_of)
+
+        return await self._read(ask)
+
+    async def _read(self, ask: Callable[[Connection], Answer]) -> Answer:
+        def run() -> Answer:
+            with self._engine.connect() as connection:
+                return ask(connection)
+
+        try:
+            return await asyncio.to_thread(run)
+        except DBAPIError as error:
+            raise StoreUnavailable("The database does not answer.") from error

@@ -1,0 +1,178 @@
+"""Listeners on TCP and Unix sockets, uvicorn's options, an orderly end on a signal."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import stat
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from hero_broker import app
+from hero_broker.metering.state_dir import owned
+from hero_broker.providers.fake import fake_provider
+from hero_broker.settings import Settings, TcpListen, UnixListen
+
+BACKLOG = 128
+
+
+class ListenError(Exception):
+    """An address cannot be listened on."""
+
+
+def open_listener(listen: TcpListen | UnixListen) -> socket.socket:
+    """Return a listening socket; `[::]` takes IPv4 too, a Unix socket has mode 0660.
+
+    Raises:
+        ListenError: the address is in use, or not ours, or the path is no socket.
+    """
+    try:
+        if isinstance(listen, UnixListen):
+            return _open_unix(listen.path)
+        family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+        opened = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family is socket.AF_INET6:
+                opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if listen.host == "::" else 1)
+            opened.bind((listen.host, listen.port))
+            opened.listen(BACKLOG)
+        except OSError:
+            opened.close()
+            raise
+    except OSError as error:
+        raise ListenError(f"cannot listen on {listen}: {error.strerror}") from error
+    return opened
+
+
+def _open_unix(path: Path) -> socket.socket:
+    if path.exists():
+        if not stat.S_ISSOCK(path.stat().st_mode):
+            raise ListenError(f"cannot listen on unix:{path}: there is something else at this path")
+        with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(ConnectionRefusedError):
+            probe.connect(str(path))
+            raise ListenError(f"cannot listen on unix:{path}: another process listens there")
+        path.unlink()
+    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    opened = socket.socket(socket.AF_UNIX)
+    mask = os.umask(0o117)
+    try:
+        opened.bind(str(path))
+    finally:
+        os.umask(mask)
+    opened.listen(BACKLOG)
+    return opened
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn that ends with exit code 0: the first signal is orderly, the second skips the grace."""
+
+    stop_begun: float | None = None
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_started()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def _stop(self) -> None:
+        if self.stop_begun is None:
+            self.stop_begun = time.monotonic()
+        else:
+            self.stop_begun = float("-inf")
+            self.config.timeout_graceful_shutdown = 0
+        self.should_exit = True
+
+
+def _config(application: ASGIApp, grace_s: float) -> uvicorn.Config:
+    return uvicorn.Config(
+        application,
+        proxy_headers=False,
+        server_header=False,
+        access_log=False,
+        log_level="warning",
+        backlog=BACKLOG,
+        lifespan="on",
+        timeout_graceful_shutdown=round(grace_s),
+    )
+
+
+def serve(settings: Settings, started: Callable[[list[socket.socket]], None]) -> None:
+    """Run the broker until a signal ends it; `started` is told the listening sockets once calls are served.
+
+    Raises:
+        StateDirInUse, ListenError: it cannot start.
+    """
+    with owned(settings.state_dir), contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(open_listener(listen)) for listen in settings.server.listen]
+        asyncio.run(_serve(settings, sockets, started))
+        for listen in settings.server.listen:
+            if isinstance(listen, UnixListen):
+                listen.path.unlink(missing_ok=True)
+
+
+async def _serve(
+    settings: Settings, sockets: list[socket.socket], started: Callable[[list[socket.socket]], None]
+) -> None:
+    fake: _Fake | None = None
+    if settings.fake:
+        fake = await _Fake.start()
+    try:
+        holder: list[_Server] = []
+        application = app.build(settings, fake_url=fake.url if fake else None, stop_begun=lambda: holder[0].stop_begun)
+        server = _Server(_config(application, settings.server.grace_s), lambda: started(sockets))
+        holder.append(server)
+        await server.serve(sockets)
+        if not server.started:
+            raise ListenError("the broker could not start; the log says why")
+    finally:
+        if fake is not None:
+            await fake.stop()
+
+
+class _QuietServer(uvicorn.Server):
+    """A uvicorn that leaves signals to the broker."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _Fake:
+    """The fake provider on a loopback socket of its own."""
+
+    def __init__(self, url: str, server: _QuietServer, task: "asyncio.Task[None]") -> None:
+        self.url = url
+        self._server = server
+        self._task = task
+
+    @classmethod
+    async def start(cls) -> "_Fake":
+        opened = open_listener(TcpListen("127.0.0.1", 0))
+        config = uvicorn.Config(fake_provider(), log_level="warning", access_log=False, lifespan="off")
+        server = _QuietServer(config)
+        task = asyncio.create_task(server.serve([opened]), name="fake provider")
+        return cls(f"http://127.0.0.1:{opened.getsockname()[1]}/v1", server, task)
+
+    async def stop(self) -> None:
+        self._server.should_exit = True
+        await self._task

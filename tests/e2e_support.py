@@ -1,0 +1,53 @@
+"""A real broker in a process of its own, with the fake provider, on loopback."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+BANNER = re.compile(r"http://\S+:\d+")
+
+
+class Broker:
+    """A running `hero-broker serve`."""
+
+    def __init__(self, process: "subprocess.Popen[str]", url: str) -> None:
+        self.process = process
+        self.url = url
+
+    def usage(self) -> dict[str, Any]:
+        """Return `GET /billing/usage`, once every row is in the store."""
+        with httpx.Client(base_url=self.url) as client:
+            while client.get("/admin/health").json()["journal_pending"]:
+                continue
+            return dict(client.get("/billing/usage").json())
+
+
+@contextmanager
+def broker(state: Path, *arguments: str, listen: str = "127.0.0.1:0", **environ: str) -> Iterator[Broker]:
+    """Run a broker for the time of the block; it is stopped by SIGTERM, if it still runs."""
+    command = [sys.executable, "-m", "hero_broker", "serve", "--fake", "--listen", listen, *arguments]
+    clean = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_API_KEYS"))}
+    variables = {**clean, "HERO_BROKER_STATE_DIR": str(state), **environ}
+    process = subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True, cwd=state.parent)
+    try:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        found = BANNER.search(line)
+        assert found, line + process.stderr.read()
+        yield Broker(process, found.group().rstrip(","))
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def chat(words: int = 40, *, stream: bool = False) -> dict[str, object]:
+    """Return the body of a chat call with so many input tokens."""
+    messages = [{"role": "user", "content": " ".join(["word"] * words)}]
+    return {"model": "fake-chat", "messages": messages, "stream": stream}
