@@ -18,7 +18,7 @@ from hero_broker.admin_plane.rpc import Rpc
 from hero_broker.core.calls import CallKind
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import NotFound
-from hero_broker.data_plane.exchange import Exchange, Limits
+from hero_broker.data_plane.exchange import Exchange, Limits, Rules
 from hero_broker.data_plane.routes import READERS, DataPlane
 from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.edge.admission import Admission
@@ -95,6 +95,11 @@ def build(settings: Settings, *, fake_url: str | None = None, stop_begun: Callab
             billing.drain_max_tokens,
             billing.drain_max_calls,
         )
+        rules = Rules(
+            fsync=billing.durability == "fsync",
+            refuse_without_database=billing.on_database_error == "refuse",
+            refuse_unpriced=billing.unpriced == "refuse",
+        )
         timeouts = Timeouts(
             settings.upstream.connect_timeout_s,
             settings.upstream.first_byte_timeout_s,
@@ -105,7 +110,7 @@ def build(settings: Settings, *, fake_url: str | None = None, stop_begun: Callab
             with Ledger.running(journal, lambda rows, prices: request_logs.append(engine, rows, prices)) as ledger:
                 ledgers.append(ledger)
                 async with open_upstream(timeouts, server.max_calls + billing.drain_max_calls) as upstream:
-                    exchange = Exchange(upstream, ledger, catalogue_of(settings).price, clock, limits)
+                    exchange = Exchange(upstream, ledger, catalogue_of(settings).price, clock, limits, rules)
                     parts["calls"] = DataPlane(
                         exchange, routes, admission, clock, server.max_body_bytes, server.body_timeout_s
                     )

@@ -5,7 +5,8 @@ BrokerError
 │   ├── UnsupportedMedia  415
 │   ├── BodyTooLarge      413
 │   └── NotFound          404
-│       └── ModelNotFound 404 model_not_found
+│       ├── ModelNotFound 404 model_not_found
+│       └── ModelNotPriced 404 model_not_priced
 ├── ClientRefused         403 the address may not call
 ├── Overloaded            429 too many calls at once
 ├── LedgerUnavailable     503 a call could not be billed, so it is not made
@@ -70,6 +71,12 @@ class ModelNotFound(NotFound):
     """No configured model has this name."""
 
     code = "model_not_found"
+
+
+class ModelNotPriced(NotFound):
+    """No price is known for the model, and `billing.unpriced` is "refuse"."""
+
+    code = "model_not_priced"
 
 
 class ClientRefused(BrokerError):

@@ -14,7 +14,7 @@ import msgspec
 
 from hero_broker.core.calls import Call, Outcome
 from hero_broker.core.clock import Clock
-from hero_broker.core.errors import InternalError, ProviderError
+from hero_broker.core.errors import InternalError, LedgerUnavailable, ModelNotPriced, ProviderError
 from hero_broker.data_plane.sse import EventSplitter, EventTooLong, event_data
 from hero_broker.metering.ledger import Ledger
 from hero_broker.metering.meter import Meter
@@ -45,6 +45,15 @@ class Limits:
     drain_max_s: float
     drain_max_tokens: int
     drain_max_calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What must hold before a call is made, and before its tail leaves."""
+
+    fsync: bool  # the tail waits until its row is on the disk
+    refuse_without_database: bool
+    refuse_unpriced: bool
 
 
 class Relay:
@@ -104,12 +113,14 @@ class Exchange:
         price: Callable[[str, str], Price | None],
         clock: Clock,
         limits: Limits,
+        rules: Rules,
     ) -> None:
         self._upstream = upstream
         self._ledger = ledger
         self._price = price
         self._clock = clock
         self._limits = limits
+        self._rules = rules
         self._pumps: set[asyncio.Task[None]] = set()
         self._draining = 0
 
@@ -118,8 +129,14 @@ class Exchange:
 
         Raises:
             LedgerUnavailable: the call could not be billed; nothing was sent.
+            ModelNotPriced: no price is known, and the settings refuse such calls.
         """
-        meter = Meter(call, self._price(call.provider, call.upstream_model), self._clock)
+        price = self._price(call.provider, call.upstream_model)
+        if price is None and self._rules.refuse_unpriced:
+            raise ModelNotPriced(f"No price is known for the model {call.model!r}.", param="model")
+        if self._ledger.is_degraded and self._rules.refuse_without_database:
+            raise LedgerUnavailable("The ledger's database does not answer; try again later.")
+        meter = Meter(call, price, self._clock)
         self._ledger.begin(meter.note())
         relay = Relay()
         pump = asyncio.create_task(self._pump(call, provider, meter, relay), name=f"pump {call.request_id}")
@@ -179,6 +196,8 @@ class Exchange:
             if relay.is_gone and ending.outcome is Outcome.OK:
                 ending.outcome, ending.code = Outcome.CLIENT_DISCONNECTED, "client_disconnected"
             billed = self._ledger.offer(meter.close(ending.outcome, ending.status, ending.code))
+        if billed and self._rules.fsync:
+            billed = await self._on_disk(call)
         if not billed:
             failure = InternalError("The call could not be billed.")
             tail = [_stream_error(failure)] if call.stream and meter.answered else _answer(500, failure)
@@ -211,6 +230,14 @@ class Exchange:
         if rest := splitter.rest():
             meter.saw_event(event_data(rest))
             tail.append(rest)
+
+    async def _on_disk(self, call: Call) -> bool:
+        try:
+            await asyncio.to_thread(self._ledger.sync)
+        except OSError as error:
+            log.error("journal: cannot flush the row of %s: %s", call.request_id, error.strerror)
+            return False
+        return True
 
     async def _whole(self, reply: UpstreamReply) -> bytes:
         body = bytearray()

@@ -88,6 +88,7 @@ class Journal:
         self._lock = threading.Lock()
         self._began: dict[str, bytes] = {}  # frames of the calls that are open
         self._dirty = False
+        self._flushing = threading.Lock()  # held while a flush runs, so that who comes second waits for it
         self._closing = threading.Event()
         self._old = sorted(directory.glob("*.journal"))
         self.recovered = self._read_all()
@@ -154,14 +155,15 @@ class Journal:
 
     def flush(self) -> None:
         """Bring everything that was written to the disk. Blocks; not for the event loop."""
-        with self._lock:
-            dirty, self._dirty = self._dirty, False
-            fds = [os.dup(segment.fd) for segment in self._segments[-2:]] if dirty else []
-        for fd in fds:
-            try:
-                os.fdatasync(fd)
-            finally:
-                os.close(fd)
+        with self._flushing:
+            with self._lock:
+                dirty, self._dirty = self._dirty, False
+                fds = [os.dup(segment.fd) for segment in self._segments[-2:]] if dirty else []
+            for fd in fds:
+                try:
+                    os.fdatasync(fd)
+                finally:
+                    os.close(fd)
 
     def close(self) -> None:
         """Flush and close. Segments with rows that the store lacks stay for the next start."""

@@ -53,6 +53,10 @@ class Ledger:
                 ledger._arrived.notify()
             ledger._writer.join(close_within_s)
 
+    def sync(self) -> None:
+        """Bring every row offered so far to the disk. Blocks; not for the event loop."""
+        self._journal.flush()
+
     def begin(self, note: DueRow) -> None:
         """Note in the journal that a call begins, with the row that it gets if nothing more is heard of it.
 

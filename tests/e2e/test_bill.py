@@ -148,3 +148,19 @@ def test_admin_paths_ask_for_the_token(tmp_path: Path) -> None:
     assert set(statuses) == {401}
     assert rpc.status_code == 401
     assert rpc.headers["www-authenticate"] == "Bearer"
+
+
+def test_row_is_there_with_fsync_and_unpriced_models_are_refused_where_the_settings_say_so(tmp_path: Path) -> None:
+    config = tmp_path / "hero-broker.toml"
+    config.write_text(
+        '[billing]\ndurability = "fsync"\nunpriced = "refuse"\n'
+        '[[models]]\nname = "free"\nkind = "chat"\nprovider = "fake"\nupstream_model = "nobody-prices-this"\n'
+    )
+    with broker(tmp_path / "state", "--config", str(config)) as running:
+        served = httpx.post(f"{running.url}/v1/chat/completions", json=chat())
+        refused = httpx.post(f"{running.url}/v1/chat/completions", json={**chat(), "model": "free"})
+        totals = running.usage()["totals"]
+
+    assert served.status_code == 200
+    assert (refused.status_code, refused.json()["error"]["code"]) == (404, "model_not_priced")
+    assert totals["requests"] == 1
