@@ -54,7 +54,8 @@ class Contract:
             params = dict(zip(known, params, strict=False))
         for name in params:
             if name not in known:
-                raise InvalidParams(name, f"unknown; {method} takes {', '.join(known) or 'no parameters'}")
+                printable = name[:100].encode("utf-8", "replace").decode()
+                raise InvalidParams(printable, f"unknown; {method} takes {', '.join(known) or 'no parameters'}")
         for name, (required, validator) in known.items():
             if name not in params:
                 if required:

@@ -4,7 +4,7 @@ import base64
 import binascii
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import msgspec
 
@@ -41,11 +41,14 @@ class Admin:
     document: Document
 
 
+_Seconds = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+
+
 class _Cursor(msgspec.Struct, frozen=True):
-    since: int | None
-    until: int
-    limit: int
-    after: tuple[int, str]
+    since: _Seconds | None
+    until: _Seconds
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_ADDRESSES)]
+    after: tuple[Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)], Annotated[str, msgspec.Meta(max_length=100)]]
 
 
 _CURSOR = msgspec.json.Decoder(_Cursor)
@@ -87,6 +90,7 @@ async def usage_by_ip(
         if (since not in (None, page.since)) or (until not in (None, page.until)) or (limit not in (None, page.limit)):
             raise InvalidParams("cursor", "belongs to another query")
         since, until, size, after = page.since, page.until, page.limit, page.after
+        _check_window(since, until)
     found = await admin.reports.usage_by_ip(since, until, size, after)
     following = None
     if found.more:
@@ -107,7 +111,7 @@ def _write_cursor(cursor: _Cursor) -> str:
 
 def _read_cursor(text: str) -> _Cursor:
     try:
-        return _CURSOR.decode(base64.urlsafe_b64decode(text.encode()))
+        return _CURSOR.decode(base64.b64decode(text.encode(), altchars=b"-_", validate=True))
     except (msgspec.DecodeError, binascii.Error, ValueError) as error:
         raise InvalidParams("cursor", "must be the next_cursor of an answer") from error
 

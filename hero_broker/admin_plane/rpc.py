@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from functools import partial
 from typing import Any
 
@@ -51,7 +52,7 @@ class Rpc:
 
     async def _answer(self, body: bytes, request_id: str) -> Any:
         try:
-            asked = json.loads(body.decode(), parse_constant=_refuse, object_pairs_hook=_unique)
+            asked = json.loads(body.decode(), parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_unique)
         except (ValueError, RecursionError):
             return _error(None, -32700, "Parse error")
         if not isinstance(asked, list):
@@ -65,20 +66,22 @@ class Rpc:
         if not _is_request(member):
             return _error(None, -32600, "Invalid Request")
         if member["method"] not in METHODS:
-            return _error(member["id"], -32601, "Method not found") if "id" in member else None
+            return _error(_encoded_id(member["id"]), -32601, "Method not found") if "id" in member else None
         params = member.get("params", [])
 
         async def method() -> Result:
             return await self._call(member["method"], params, request_id)
 
         envelope = {key: member[key] for key in ("jsonrpc", "method", "id") if key in member}
-        return await async_dispatch_to_serializable(
+        told = await async_dispatch_to_serializable(
             "", {member["method"]: method}, deserializer=partial(_given, envelope), validator=_accept
         )
+        return {**told, "id": _encoded_id(member["id"])} if isinstance(told, dict) else None
 
     async def _call(self, name: str, params: list[Any] | dict[str, Any], request_id: str) -> Result:
         try:
-            return Success(await answer(self._admin, self._contract, name, params))
+            told = await answer(self._admin, self._contract, name, params)
+            return Success(msgspec.Raw(msgspec.json.encode(told)))
         except InvalidParams as error:
             return Error(error.rpc_code, error.message, {"param": error.param, "reason": error.reason})
         except AdminError as error:
@@ -86,6 +89,11 @@ class Rpc:
         except Exception:  # the RPC boundary: the caller learns the request id and nothing else
             log.exception("rpc: request %s failed", request_id)
             return Error(-32603, "Internal error", {"request_id": request_id})
+
+
+def _encoded_id(identifier: str | float | None) -> msgspec.Raw:
+    # An id may hold a lone surrogate, which is JSON only as an escape.
+    return msgspec.Raw(json.dumps(identifier).encode())
 
 
 def _given(envelope: dict[str, Any], _text: str) -> dict[str, Any]:
@@ -103,6 +111,13 @@ def _is_request(member: Any) -> bool:
     if isinstance(identifier, bool) or not isinstance(identifier, str | int | float | None):
         return False
     return isinstance(member.get("params", []), list | dict)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError("a number is out of range")
+    return value
 
 
 def _refuse(constant: str) -> None:

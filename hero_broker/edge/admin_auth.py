@@ -24,7 +24,7 @@ class AdminGate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        path = re.sub("/+", "/", scope["path"])
+        path = re.sub("/+", "/", scope["path"]).removesuffix("/")
         guarded = any(path == prefix or path.startswith(f"{prefix}/") for prefix in GUARDED)
         headers = dict(scope["headers"])
         if self._tokens and guarded and not self._knows(headers.get(b"authorization", b"")):

@@ -1,0 +1,68 @@
+"""The document and the code say the same."""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from jsonschema import Draft7Validator
+
+from hero_broker.admin_plane.contract import Contract, load_document
+from hero_broker.admin_plane.methods import METHODS
+from hero_broker.core.errors import InvalidParams
+
+
+def test_every_documented_method_is_a_coroutine_function() -> None:
+    for method in load_document()["methods"]:
+        assert inspect.iscoroutinefunction(METHODS[method["name"]])
+
+
+def test_document_names_what_the_code_takes() -> None:
+    documented = load_document()["methods"]
+
+    assert {method["name"] for method in documented} == METHODS.keys()
+    for method in documented:
+        written = list(inspect.signature(METHODS[method["name"]]).parameters.values())[1:]  # the first is the Admin
+        takes = [(param.name, param.default is param.empty) for param in written]
+        assert takes == [(param["name"], param.get("required", False)) for param in method["params"]]
+
+
+def test_reason_says_what_is_accepted() -> None:
+    contract = Contract(load_document())
+
+    with pytest.raises(InvalidParams) as caught:
+        contract.arguments("billing.usage_by_ip", {"limit": True})
+    with pytest.raises(InvalidParams) as missing:
+        contract.arguments("billing.usage_for_ip", {})
+
+    assert caught.value.reason == "must be an integer from 1 to 10000"
+    assert (missing.value.param, missing.value.reason) == ("ip", "is required")
+
+
+def nodes(value: object) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+    for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from nodes(child)
+
+
+def test_schemas_suit_the_client_generators() -> None:
+    document = load_document()
+    schemas = [*document["components"]["schemas"].values()]
+    schemas += [param["schema"] for method in document["methods"] for param in method["params"]]
+    titles = [schema["title"] for schema in schemas]
+
+    assert len(titles) == len(set(titles))
+    assert all(schema["type"] == "object" for schema in document["components"]["schemas"].values())
+    for schema in schemas:
+        Draft7Validator.check_schema(schema)
+        assert not [key for node in nodes(schema) for key in node if key == "format" or key.startswith("x-")]
+
+
+def test_example_results_are_what_their_schema_says() -> None:
+    document = load_document()
+
+    for method in document["methods"]:
+        schema = {**method["result"]["schema"], "components": document["components"]}
+        for example in method.get("examples", ()):
+            Draft7Validator(schema).validate(example["result"]["value"])
