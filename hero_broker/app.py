@@ -1,18 +1,20 @@
-"""The only place where objects are made and joined; the lifespan opens and closes them."""
+"""The only place where objects are made and joined, opened in reading order and closed in reverse."""
 
-import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import fields
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, fields
 from decimal import Decimal
+from functools import partial
 
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route as HttpRoute
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hero_broker import __version__
-from hero_broker.admin_plane import contract, rest
+from hero_broker.admin_plane import rest
+from hero_broker.admin_plane.contract import load_document
 from hero_broker.admin_plane.methods import Admin
 from hero_broker.admin_plane.rpc import Rpc
 from hero_broker.core.calls import CallKind
@@ -30,7 +32,7 @@ from hero_broker.metering.reports import Reports
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.price import Price
 from hero_broker.providers.fake import CHAT_MODEL, EMBEDDING_MODEL
-from hero_broker.providers.routing import Route, Routes
+from hero_broker.providers.routing import ModelRoute, Routes
 from hero_broker.providers.upstream import Provider, Timeouts, open_upstream
 from hero_broker.settings import PriceSettings, Settings
 from hero_broker.store import request_logs
@@ -49,11 +51,11 @@ def routes_of(settings: Settings, fake_url: str | None) -> Routes:
     if fake_url is not None:
         providers[FAKE] = Provider(FAKE, fake_url, (), stream_usage=True)
         routes = [
-            Route(CHAT_MODEL, CallKind.CHAT, providers[FAKE], CHAT_MODEL),
-            Route(EMBEDDING_MODEL, CallKind.EMBEDDING, providers[FAKE], EMBEDDING_MODEL),
+            ModelRoute(CHAT_MODEL, CallKind.CHAT, providers[FAKE], CHAT_MODEL),
+            ModelRoute(EMBEDDING_MODEL, CallKind.EMBEDDING, providers[FAKE], EMBEDDING_MODEL),
         ]
     configured = [
-        Route(model.name, model.kind, providers[model.provider], model.upstream_model, model.aliases)
+        ModelRoute(model.name, model.kind, providers[model.provider], model.upstream_model, model.aliases)
         for model in settings.models
     ]
     return Routes([*configured, *routes])
@@ -71,98 +73,108 @@ def catalogue_of(settings: Settings) -> Catalogue:
     return Catalogue(prices)
 
 
-def build(settings: Settings, *, fake_url: str | None = None, stop_begun: Callable[[], float | None]) -> ASGIApp:
-    """Return the broker as an ASGI application. `stop_begun` tells when the shutdown began (monotonic), if it has."""
+@asynccontextmanager
+async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIterator["Broker"]:
+    """Open the ledger and the ways to the providers, and yield the broker; close them in reverse.
+
+    The state directory must be held by the caller (`metering.state_dir`). After the block no call is in flight and
+    every row is in the store or in the journal.
+
+    Raises:
+        DatabaseUnusable, JournalUnreadable: the ledger cannot be opened; nothing was changed.
+    """
     clock = SystemClock()
     server, billing = settings.server, settings.billing
-    routes = routes_of(settings, fake_url)
-    admission = Admission(server.allowed_clients, server.max_calls)
-    documented = contract.load_document()
-    parts: dict[str, ASGIApp] = {}
-    ledgers: list[Ledger] = []
+    with ExitStack() as stack:
+        engine = stack.enter_context(open_engine(settings.database_url_absolute))
+        journal_dir = settings.state_dir / "journal"
+        journal = Journal(journal_dir, max_bytes=billing.journal_max_bytes, max_calls=server.max_calls)
+        stack.callback(journal.close)
+        append = partial(request_logs.append, engine)
+        ledger = stack.enter_context(Ledger.running(journal, append))
+        async with open_upstream(_timeouts(settings), server.max_calls + billing.drain_max_calls) as upstream:
+            price = catalogue_of(settings).price
+            exchange = Exchange(upstream, ledger, price, clock, _limits(settings), _rules(settings))
+            routes = routes_of(settings, fake_url)
+            admission = Admission(server.allowed_clients, server.max_calls)
+            calls = DataPlane(exchange, routes, admission, clock, server.max_body_bytes, server.body_timeout_s)
+            admin = Admin(
+                reports=Reports(engine, clock),
+                health=partial(_health, ledger),
+                info=lambda: {"name": "hero-broker", "version": __version__, "models": len(routes.all)},
+                document=load_document(),
+            )
+            gate = AdminGate(_dispatcher(calls, admin), settings.admin_tokens)
+            source_ip = SourceIp(server.trusted_proxies, server.trust_unix, server.trusted_header)
+            yield Broker(Edge(gate, source_ip, admission), exchange)
+            await exchange.close(0)
 
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        engine = open_engine(settings.database_url_absolute)
-        journal = Journal(
-            settings.state_dir / "journal", max_bytes=billing.journal_max_bytes, max_calls=server.max_calls
-        )
-        limits = Limits(
-            server.max_answer_bytes,
-            settings.upstream.idle_timeout_s,
-            billing.on_disconnect == "drain",
-            billing.drain_max_s,
-            billing.drain_max_tokens,
-            billing.drain_max_calls,
-        )
-        rules = Rules(
-            fsync=billing.durability == "fsync",
-            refuse_without_database=billing.on_database_error == "refuse",
-            refuse_unpriced=billing.unpriced == "refuse",
-        )
-        timeouts = Timeouts(
-            settings.upstream.connect_timeout_s,
-            settings.upstream.first_byte_timeout_s,
-            settings.upstream.idle_timeout_s,
-            settings.upstream.total_timeout_s,
-        )
-        try:
-            with Ledger.running(journal, lambda rows, prices: request_logs.append(engine, rows, prices)) as ledger:
-                ledgers.append(ledger)
-                async with open_upstream(timeouts, server.max_calls + billing.drain_max_calls) as upstream:
-                    exchange = Exchange(upstream, ledger, catalogue_of(settings).price, clock, limits, rules)
-                    parts["calls"] = DataPlane(
-                        exchange, routes, admission, clock, server.max_body_bytes, server.body_timeout_s
-                    )
-                    admin = Admin(
-                        reports=Reports(engine, clock), health=lambda: health(ledger), info=info, document=documented
-                    )
-                    parts["rpc"] = Rpc(admin)
-                    rest_of_it.router.routes.extend(rest.routes(admin))
-                    yield
-                    begun = stop_begun()
-                    spent = 0.0 if begun is None else time.monotonic() - begun
-                    await exchange.close(server.grace_s - spent)
-        finally:
-            journal.close()
-            engine.dispose()
 
-    def health(ledger: Ledger) -> Mapping[str, object]:
-        status = "degraded" if ledger.is_degraded else "ok"
-        return {"status": status, "journal_pending": ledger.pending}
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """A broker that is open: what uvicorn serves, and the calls in flight."""
 
-    def info() -> Mapping[str, object]:
-        return {"name": "hero-broker", "version": __version__, "models": len(routes.all)}
+    application: ASGIApp
+    exchange: Exchange
 
-    async def live(_request: object) -> Response:
+
+def _limits(settings: Settings) -> Limits:
+    billing = settings.billing
+    return Limits(
+        max_answer_bytes=settings.server.max_answer_bytes,
+        idle_s=settings.upstream.idle_timeout_s,
+        drain=billing.on_disconnect == "drain",
+        drain_max_s=billing.drain_max_s,
+        drain_max_tokens=billing.drain_max_tokens,
+        drain_max_calls=billing.drain_max_calls,
+    )
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(
+        fsync=settings.billing.durability == "fsync",
+        refuse_without_database=settings.billing.on_database_error == "refuse",
+        refuse_unpriced=settings.billing.unpriced == "refuse",
+    )
+
+
+def _timeouts(settings: Settings) -> Timeouts:
+    upstream = settings.upstream
+    return Timeouts(
+        connect_s=upstream.connect_timeout_s,
+        first_byte_s=upstream.first_byte_timeout_s,
+        idle_s=upstream.idle_timeout_s,
+        total_s=upstream.total_timeout_s,
+    )
+
+
+def _health(ledger: Ledger) -> dict[str, object]:
+    return {"status": "degraded" if ledger.is_degraded else "ok", "journal_pending": ledger.pending}
+
+
+def _dispatcher(calls: DataPlane, admin: Admin) -> ASGIApp:
+    """Return the routing: plain ASGI for the hot routes, Starlette for the rest."""
+
+    async def live(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
-    async def ready(_request: object) -> Response:
-        return JSONResponse(dict(health(ledgers[0])))
+    async def ready(_request: Request) -> Response:
+        return JSONResponse(dict(admin.health()))
 
     async def not_found(scope: Scope, _receive: Receive, _send: Send) -> None:
         raise NotFound(f"There is no {scope['path']} here.")
 
     rest_of_it = Starlette(
-        routes=[HttpRoute("/health/live", live), HttpRoute("/health/ready", ready)], lifespan=lifespan
+        routes=[Route("/health/live", live), Route("/health/ready", ready), *rest.routes(admin)],
     )
     rest_of_it.router.default = not_found
     rest_of_it.router.redirect_slashes = False
+    hot: dict[str, ASGIApp] = {**dict.fromkeys(READERS, calls), "/rpc": Rpc(admin)}
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            path = scope["path"]
-            if path in READERS:
-                await parts["calls"](scope, receive, send)
-                return
-            if path == "/rpc":
-                await parts["rpc"](scope, receive, send)
-                return
-        await rest_of_it(scope, receive, send)
+        await hot.get(scope["path"], rest_of_it)(scope, receive, send)
 
-    gate = AdminGate(dispatch, settings.admin_tokens)
-    source_ip = SourceIp(server.trusted_proxies, server.trust_unix, server.trusted_header)
-    return Edge(gate, source_ip)
+    return dispatch
 
 
 def _price(settings: PriceSettings, source: str) -> Price:

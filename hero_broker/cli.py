@@ -25,7 +25,7 @@ from hero_broker.pricing.cost import cost_of
 from hero_broker.server import ListenError
 from hero_broker.server import serve as run_server
 from hero_broker.settings import Settings, SettingsError, load
-from hero_broker.store.engine import DatabaseUnusable, open_engine
+from hero_broker.store.engine import DatabaseUnusable
 
 DEFAULT_URL = "http://127.0.0.1:33850"
 DEMO_ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3", "::1")
@@ -53,7 +53,6 @@ def _settings(config: Path | None, **flags: Any) -> Settings:
 
 def _serve(settings: Settings, started: Any) -> None:
     try:
-        open_engine(settings.database_url_absolute).dispose()
         run_server(settings, started)
     except (StateDirInUse, DatabaseUnusable, JournalUnreadable, ListenError) as error:
         err.print(f"hero-broker cannot start: {error}", markup=False, highlight=False, soft_wrap=True)

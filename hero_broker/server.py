@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
+import math
 import os
 import signal
 import socket
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import uvicorn
@@ -72,7 +73,7 @@ def _open_unix(path: Path) -> socket.socket:
 class _Server(uvicorn.Server):
     """A uvicorn that ends with exit code 0: the first signal is orderly, the second skips the grace."""
 
-    stop_begun: float | None = None
+    stop_begun = math.inf  # monotonic seconds of the first signal; -inf after the second
 
     def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
         super().__init__(config)
@@ -95,10 +96,10 @@ class _Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
     def _stop(self) -> None:
-        if self.stop_begun is None:
+        if self.stop_begun == math.inf:
             self.stop_begun = time.monotonic()
         else:
-            self.stop_begun = float("-inf")
+            self.stop_begun = -math.inf
             self.config.timeout_graceful_shutdown = 0
         self.should_exit = True
 
@@ -111,7 +112,7 @@ def _config(application: ASGIApp, grace_s: float) -> uvicorn.Config:
         access_log=False,
         log_level="warning",
         backlog=BACKLOG,
-        lifespan="on",
+        lifespan="off",
         timeout_graceful_shutdown=round(grace_s),
     )
 
@@ -120,7 +121,7 @@ def serve(settings: Settings, started: Callable[[list[socket.socket]], None]) ->
     """Run the broker until a signal ends it; `started` is told the listening sockets once calls are served.
 
     Raises:
-        StateDirInUse, ListenError: it cannot start.
+        StateDirInUse, ListenError, DatabaseUnusable, JournalUnreadable: it cannot start.
     """
     with owned(settings.state_dir), contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(open_listener(listen)) for listen in settings.server.listen]
@@ -133,20 +134,13 @@ def serve(settings: Settings, started: Callable[[list[socket.socket]], None]) ->
 async def _serve(
     settings: Settings, sockets: list[socket.socket], started: Callable[[list[socket.socket]], None]
 ) -> None:
-    fake: _Fake | None = None
-    if settings.fake:
-        fake = await _Fake.start()
-    try:
-        holder: list[_Server] = []
-        application = app.build(settings, fake_url=fake.url if fake else None, stop_begun=lambda: holder[0].stop_begun)
-        server = _Server(_config(application, settings.server.grace_s), lambda: started(sockets))
-        holder.append(server)
+    async with contextlib.AsyncExitStack() as stack:
+        fake_url = await stack.enter_async_context(_fake()) if settings.fake else None
+        broker = await stack.enter_async_context(app.running(settings, fake_url=fake_url))
+        server = _Server(_config(broker.application, settings.server.grace_s), lambda: started(sockets))
         await server.serve(sockets)
-        if not server.started:
-            raise ListenError("the broker could not start; the log says why")
-    finally:
-        if fake is not None:
-            await fake.stop()
+        grace_ends = server.stop_begun + settings.server.grace_s
+        await broker.exchange.close(grace_ends - time.monotonic())
 
 
 class _QuietServer(uvicorn.Server):
@@ -157,22 +151,14 @@ class _QuietServer(uvicorn.Server):
         yield
 
 
-class _Fake:
-    """The fake provider on a loopback socket of its own."""
-
-    def __init__(self, url: str, server: _QuietServer, task: "asyncio.Task[None]") -> None:
-        self.url = url
-        self._server = server
-        self._task = task
-
-    @classmethod
-    async def start(cls) -> "_Fake":
-        opened = open_listener(TcpListen("127.0.0.1", 0))
-        config = uvicorn.Config(fake_provider(), log_level="warning", access_log=False, lifespan="off")
-        server = _QuietServer(config)
-        task = asyncio.create_task(server.serve([opened]), name="fake provider")
-        return cls(f"http://127.0.0.1:{opened.getsockname()[1]}/v1", server, task)
-
-    async def stop(self) -> None:
-        self._server.should_exit = True
-        await self._task
+@contextlib.asynccontextmanager
+async def _fake() -> AsyncIterator[str]:
+    """Serve the fake provider on a loopback socket of its own, and yield its base URL."""
+    opened = open_listener(TcpListen("127.0.0.1", 0))
+    server = _QuietServer(uvicorn.Config(fake_provider(), log_level="warning", access_log=False, lifespan="off"))
+    serving = asyncio.create_task(server.serve([opened]), name="fake provider")
+    try:
+        yield f"http://127.0.0.1:{opened.getsockname()[1]}/v1"
+    finally:
+        server.should_exit = True
+        await serving

@@ -166,7 +166,7 @@ class Exchange:
                 self._upstream.post(provider, call.path, call.body) as reply,
             ):
                 ending.status = reply.status
-                if reply.status != 200:
+                if not 200 <= reply.status < 300:
                     ending.outcome, ending.code = Outcome.PROVIDER_ERROR, f"provider_{reply.status}"
                     tail = _refusal(reply, await self._whole(reply), provider)
                 elif reply.headers.get("content-type", "").startswith("text/event-stream"):
@@ -176,7 +176,7 @@ class Exchange:
                     meter.saw_answer()
                     body = await self._whole(reply)
                     meter.saw_body(body)
-                    tail = [_head(reply), body]
+                    tail = [_head(reply, len(body)), body]
                     ending.outcome, ending.code = Outcome.OK, None
         except _DrainEndedError:
             ending.outcome, ending.code = Outcome.CLIENT_DISCONNECTED, "client_disconnected"
@@ -281,9 +281,12 @@ class _DrainEndedError(Exception):
     """The provider was closed, because its client has left and the drain limits are reached."""
 
 
-def _head(reply: UpstreamReply) -> Head:
+def _head(reply: UpstreamReply, length: int | None = None) -> Head:
     kind = reply.headers.get("content-type", "application/json")
-    return Head(200, ((b"content-type", kind.encode("latin-1")),))
+    headers = [(b"content-type", kind.encode("latin-1", "replace"))]
+    if length is not None:
+        headers.append((b"content-length", str(length).encode()))
+    return Head(reply.status, tuple(headers))
 
 
 def _answer(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hero_broker.core.calls import Call, Caller, CallKind
 from hero_broker.core.errors import InvalidRequest
 from hero_broker.data_plane.bodies import read_json
-from hero_broker.providers.routing import Route, Routes
+from hero_broker.providers.routing import ModelRoute, Routes
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Arrival:
     started_at: int  # unix seconds, UTC
 
 
-def read_chat(body: bytes, arrival: Arrival, routes: Routes) -> tuple[Call, Route]:
+def read_chat(body: bytes, arrival: Arrival, routes: Routes) -> tuple[Call, ModelRoute]:
     """Read `POST /v1/chat/completions`."""
     request = read_json(body)
     route = routes.find(request.model, CallKind.CHAT)
@@ -35,7 +35,7 @@ def read_chat(body: bytes, arrival: Arrival, routes: Routes) -> tuple[Call, Rout
     )
 
 
-def read_embedding(body: bytes, arrival: Arrival, routes: Routes) -> tuple[Call, Route]:
+def read_embedding(body: bytes, arrival: Arrival, routes: Routes) -> tuple[Call, ModelRoute]:
     """Read `POST /v1/embeddings`."""
     request = read_json(body)
     route = routes.find(request.model, CallKind.EMBEDDING)
@@ -50,11 +50,11 @@ def _call(
     path: str,
     body: bytes,
     arrival: Arrival,
-    route: Route,
+    route: ModelRoute,
     input_bytes: int,
     stream: bool = False,
     wants_usage: bool = False,
-) -> tuple[Call, Route]:
+) -> tuple[Call, ModelRoute]:
     call = Call(
         request_id=arrival.request_id,
         kind=kind,

@@ -11,9 +11,9 @@ from hero_broker.core.errors import BodyTooLarge, InvalidRequest, NotFound, Unsu
 from hero_broker.data_plane.exchange import Exchange, Head, Relay
 from hero_broker.data_plane.readers import Arrival, read_chat, read_embedding
 from hero_broker.edge.admission import Admission
-from hero_broker.providers.routing import Route, Routes
+from hero_broker.providers.routing import ModelRoute, Routes
 
-Reader = Callable[[bytes, Arrival, Routes], tuple[Call, Route]]
+Reader = Callable[[bytes, Arrival, Routes], tuple[Call, ModelRoute]]
 
 READERS: dict[str, Reader] = {"/v1/chat/completions": read_chat, "/v1/embeddings": read_embedding}
 
@@ -42,7 +42,6 @@ class DataPlane:
         if scope["method"] != "POST":
             raise NotFound(f"There is no {scope['method']} {scope['path']} here; use POST.")
         caller = scope["state"]["caller"]
-        self._admission.check_address(caller)
         with self._admission.slot():
             arrival = Arrival(scope["state"]["request_id"], caller, self._clock.now())
             body = await self._read(scope, receive)

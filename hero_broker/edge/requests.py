@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hero_broker.core.errors import BrokerError, InternalError
 from hero_broker.core.ids import new_request_id
+from hero_broker.edge.admission import Admission
 from hero_broker.edge.client_ip import SourceIp
 
 log = logging.getLogger(__name__)
@@ -15,9 +16,10 @@ log = logging.getLogger(__name__)
 class Edge:
     """Plain ASGI middleware: sets `state.request_id` and `state.caller`, answers errors in OpenAI's shape."""
 
-    def __init__(self, app: ASGIApp, source_ip: SourceIp) -> None:
+    def __init__(self, app: ASGIApp, source_ip: SourceIp, admission: Admission) -> None:
         self._app = app
         self._source_ip = source_ip
+        self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, with `x-request-id` on its answer."""
@@ -37,7 +39,8 @@ class Edge:
             await send(message)
 
         try:
-            state["caller"] = self._source_ip.of(scope.get("client"), scope["headers"])
+            state["caller"] = caller = self._source_ip.of(scope.get("client"), scope["headers"])
+            self._admission.check_address(caller)
             await self._app(scope, receive, send_with_id)
         except BrokerError as error:
             if started:

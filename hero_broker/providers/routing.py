@@ -9,7 +9,7 @@ from hero_broker.providers.upstream import Provider
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class ModelRoute:
     """Who serves a model, and under which name."""
 
     model: str
@@ -22,15 +22,15 @@ class Route:
 class Routes:
     """The models that are served: under their names, their aliases and `provider/model`."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    def __init__(self, routes: Iterable[ModelRoute]) -> None:
         self.all = tuple(routes)
-        names: dict[str, Route] = {}
+        names: dict[str, ModelRoute] = {}
         for route in self.all:
             for name in (route.model, *route.aliases, f"{route.provider.name}/{route.model}"):
                 names.setdefault(name, route)
-        self._names: Mapping[str, Route] = names
+        self._names: Mapping[str, ModelRoute] = names
 
-    def find(self, model: str, kind: CallKind) -> Route:
+    def find(self, model: str, kind: CallKind) -> ModelRoute:
         """Return who serves `model`.
 
         Raises:

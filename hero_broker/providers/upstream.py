@@ -1,5 +1,7 @@
 """The one module that knows the HTTP client of the hot path: aiohttp's."""
 
+import asyncio
+import itertools
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -32,8 +34,9 @@ class Provider:
 class UpstreamReply:
     """A provider's answer: status, headers and the body as it arrives."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, idle_s: float) -> None:
         self._response = response
+        self._idle_s = idle_s
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
 
@@ -43,16 +46,23 @@ class UpstreamReply:
         Raises:
             ProviderError: the provider broke off, or was silent for too long.
         """
+        content = self._response.content
         with _provider_errors("broke off"):
-            async for chunk in self._response.content.iter_any():
+            while True:
+                async with asyncio.timeout(self._idle_s):
+                    chunk = await content.readany()
+                if not chunk:
+                    return
                 yield chunk
 
 
 class Upstream:
-    """Connections to providers. Redirects are not followed, proxies of the environment not used."""
+    """Connections to providers. Keys take turns; redirects are not followed, the environment's proxies not used."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, timeouts: Timeouts) -> None:
         self._session = session
+        self._timeouts = timeouts
+        self._turn = itertools.count()
 
     @asynccontextmanager
     async def post(self, provider: Provider, path: str, body: bytes) -> AsyncIterator[UpstreamReply]:
@@ -64,13 +74,15 @@ class Upstream:
         """
         headers = {"content-type": "application/json", "accept-encoding": "identity"}
         if provider.api_keys:
-            headers["authorization"] = f"Bearer {provider.api_keys[0]}"
+            key = provider.api_keys[next(self._turn) % len(provider.api_keys)]
+            headers["authorization"] = f"Bearer {key}"
         with _provider_errors("could not be reached"):
-            response = await self._session.post(
-                provider.base_url.rstrip("/") + path, data=body, headers=headers, allow_redirects=False
-            )
+            async with asyncio.timeout(self._timeouts.first_byte_s):
+                response = await self._session.post(
+                    provider.base_url.rstrip("/") + path, data=body, headers=headers, allow_redirects=False
+                )
         try:
-            yield UpstreamReply(response)
+            yield UpstreamReply(response, self._timeouts.idle_s)
         finally:
             response.close() if not response.content.at_eof() else response.release()
 
@@ -78,12 +90,10 @@ class Upstream:
 @asynccontextmanager
 async def open_upstream(timeouts: Timeouts, max_calls: int) -> AsyncIterator[Upstream]:
     """Open the client's connection pool for the time of the block."""
-    timeout = aiohttp.ClientTimeout(
-        total=timeouts.total_s, sock_connect=timeouts.connect_s, sock_read=max(timeouts.first_byte_s, timeouts.idle_s)
-    )
+    timeout = aiohttp.ClientTimeout(total=timeouts.total_s, sock_connect=timeouts.connect_s)
     connector = aiohttp.TCPConnector(limit=max_calls)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as session:
-        yield Upstream(session)
+        yield Upstream(session, timeouts)
 
 
 @contextmanager

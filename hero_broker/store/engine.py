@@ -1,5 +1,7 @@
 """URL → engine: SQLite with WAL and full synchronisation; the seam where PostgreSQL joins."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Engine, create_engine, event, make_url
@@ -17,8 +19,9 @@ class DatabaseUnusable(Exception):
     """The database is not one, or is newer than the program; it was left as it was."""
 
 
-def open_engine(url: str) -> Engine:
-    """Return an engine on the ledger at `url`, its schema up to date.
+@contextmanager
+def open_engine(url: str) -> Iterator[Engine]:
+    """Open the ledger at `url`, its schema brought up to date, for the time of the block.
 
     Raises:
         DatabaseUnusable: the file is no database, or a newer program wrote it.
@@ -33,14 +36,20 @@ def open_engine(url: str) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     try:
+        _migrate(engine)
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _migrate(engine: Engine) -> None:
+    try:
         migrate(engine)
     except DatabaseTooNew as error:
-        engine.dispose()
         raise DatabaseUnusable(str(error)) from error
     except DBAPIError as error:
-        engine.dispose()
-        raise DatabaseUnusable(f"the database at {parsed.render_as_string()} cannot be used: {error.orig}") from error
-    return engine
+        shown = engine.url.render_as_string()
+        raise DatabaseUnusable(f"the database at {shown} cannot be used: {error.orig}") from error
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

@@ -1,7 +1,8 @@
 """Rows offered equal rows stored, whatever fails between."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,13 @@ from hero_broker.store.engine import open_engine
 from tests.metering.rows import row
 
 
+@pytest.fixture
+def engines() -> Iterator[ExitStack]:
+    """Close the engines that a test opened."""
+    with ExitStack() as stack:
+        yield stack
+
+
 def journal_in(directory: Path) -> Journal:
     return Journal(directory, max_bytes=100_000_000, max_calls=10)
 
@@ -26,8 +34,8 @@ def ids_in(database: Path) -> list[str]:
     return [request_id for (request_id,) in found]
 
 
-def test_rows_reach_the_store_in_order_and_leave_the_journal(tmp_path: Path) -> None:
-    engine = open_engine(f"sqlite:///{tmp_path}/ledger.db")
+def test_rows_reach_the_store_in_order_and_leave_the_journal(tmp_path: Path, engines: ExitStack) -> None:
+    engine = engines.enter_context(open_engine(f"sqlite:///{tmp_path}/ledger.db"))
     journal = journal_in(tmp_path / "journal")
     offered = [DueRow(row(), '{"input":"1"}') for _ in range(1200)]
 
@@ -36,14 +44,13 @@ def test_rows_reach_the_store_in_order_and_leave_the_journal(tmp_path: Path) -> 
             ledger.begin(due)
             assert ledger.offer(due)
     journal.close()
-    engine.dispose()
 
     assert ids_in(tmp_path / "ledger.db") == [due.row.request_id for due in offered]
     assert list((tmp_path / "journal").iterdir()) == []
 
 
-def test_batch_that_the_store_refused_is_offered_again_and_none_is_doubled(tmp_path: Path) -> None:
-    engine = open_engine(f"sqlite:///{tmp_path}/ledger.db")
+def test_batch_that_the_store_refused_is_offered_again_and_none_is_doubled(tmp_path: Path, engines: ExitStack) -> None:
+    engine = engines.enter_context(open_engine(f"sqlite:///{tmp_path}/ledger.db"))
     journal = journal_in(tmp_path / "journal")
     tries = 0
 
@@ -68,14 +75,13 @@ def test_batch_that_the_store_refused_is_offered_again_and_none_is_doubled(tmp_p
         ledger._arrived.notify()
     ledger._writer.join()
     journal.close()
-    engine.dispose()
 
     assert tries >= 3
     assert sorted(ids_in(tmp_path / "ledger.db")) == sorted(due.row.request_id for due in offered)
 
 
-def test_rows_that_the_store_did_not_take_are_there_after_the_next_start(tmp_path: Path) -> None:
-    engine = open_engine(f"sqlite:///{tmp_path}/ledger.db")
+def test_rows_that_the_store_did_not_take_are_there_after_the_next_start(tmp_path: Path, engines: ExitStack) -> None:
+    engine = engines.enter_context(open_engine(f"sqlite:///{tmp_path}/ledger.db"))
     due = DueRow(row(), None)
 
     def refusing(rows: Sequence[RequestLog], prices: Sequence[tuple[str, str]]) -> None:
@@ -89,18 +95,16 @@ def test_rows_that_the_store_did_not_take_are_there_after_the_next_start(tmp_pat
     with Ledger.running(again, lambda rows, prices: request_logs.append(engine, rows, prices)):
         pass
     again.close()
-    engine.dispose()
 
     assert ids_in(tmp_path / "ledger.db") == [due.row.request_id]
 
 
 @pytest.mark.parametrize("start", [1, 2])
-def test_replayed_row_is_stored_once(tmp_path: Path, start: int) -> None:
-    engine = open_engine(f"sqlite:///{tmp_path}/ledger.db")
+def test_replayed_row_is_stored_once(tmp_path: Path, engines: ExitStack, start: int) -> None:
+    engine = engines.enter_context(open_engine(f"sqlite:///{tmp_path}/ledger.db"))
     due = row()
 
     for _ in range(start):
         request_logs.append(engine, [due], [])
-    engine.dispose()
 
     assert ids_in(tmp_path / "ledger.db") == [due.request_id]
