@@ -1,0 +1,95 @@
+"""Kill a broker under load, start it again, compare the books. `python -m tests.faults.kill_under_load --rounds 20`."""
+
+import argparse
+import random
+import sqlite3
+import tempfile
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from tests.e2e_support import broker, chat
+
+CLIENTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What the clients saw, against what the ledger has."""
+
+    rounds: int
+    answered: int
+    rows: int
+    interrupted: int
+    without_row: int
+    doubled: int
+    cost_wrong: int
+    integrity: str
+
+
+def _calls_until_killed(url: str, answered: list[str], enough: threading.Event, after: int) -> None:
+    number = 0
+    try:
+        with httpx.Client(base_url=url) as client:
+            while True:
+                number += 1
+                told = client.post("/v1/chat/completions", json=chat(stream=number % 2 == 0))
+                if told.status_code == 200 and (number % 2 or told.text.endswith("data: [DONE]\n\n")):
+                    answered.append(told.headers["x-request-id"])
+                if len(answered) >= after:
+                    enough.set()
+    except httpx.TransportError:
+        return
+
+
+def run(state: Path, rounds: int, seed: int = 1) -> Books:
+    """Kill a broker `rounds` times, each after a random number of answers, and return the books."""
+    answered: list[str] = []
+    chance = random.Random(seed)  # noqa: S311 - it chooses moments, not secrets
+    for _ in range(rounds):
+        with broker(state) as running:
+            enough = threading.Event()
+            after = len(answered) + chance.randint(1, 150)
+            arguments = (running.url, answered, enough, after)
+            clients = [threading.Thread(target=_calls_until_killed, args=arguments) for _ in range(CLIENTS)]
+            for client in clients:
+                client.start()
+            enough.wait(30)
+            running.process.kill()
+            running.process.wait()
+            for client in clients:
+                client.join()
+    with broker(state) as running:
+        running.usage()
+    connection = sqlite3.connect(state / "hero-broker.db")
+    rows = connection.execute("SELECT request_id, outcome, cost_nano_usd FROM request_logs").fetchall()
+    (integrity,) = connection.execute("PRAGMA integrity_check").fetchone()
+    connection.close()
+    times = Counter(request_id for request_id, _, _ in rows)
+    costs = {request_id: cost for request_id, _, cost in rows}
+    return Books(
+        rounds=rounds,
+        answered=len(answered),
+        rows=len(rows),
+        interrupted=sum(outcome == "interrupted" for _, outcome, _ in rows),
+        without_row=sum(request_id not in times for request_id in answered),
+        doubled=sum(count > 1 for count in times.values()),
+        cost_wrong=sum(costs.get(request_id) != 25_970 for request_id in answered),
+        integrity=integrity,
+    )
+
+
+def main() -> None:
+    """Print the books after so many rounds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=20)
+    rounds = parser.parse_args().rounds
+    with tempfile.TemporaryDirectory() as folder:
+        print(run(Path(folder) / "state", rounds))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
