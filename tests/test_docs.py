@@ -1,0 +1,56 @@
+"""The documents' commands run, and print what the documents say."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.e2e_support import broker
+
+DOCS = Path(__file__).parent.parent / "docs"
+SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+
+
+def test_tutorial_ends_with_the_bill_that_it_shows(tmp_path: Path) -> None:
+    text = (DOCS / "tutorial" / "first-bill.md").read_text()
+    commands = [command.strip() for command in SHELL.findall(text)]
+    shown = re.search(r'"requests":1.*?"total_cost_nano_usd":"25970"', text)
+
+    printed = []
+    with broker(tmp_path / "state", *shlex.split(commands[0])[3:]) as running:
+        for command in commands[1:]:
+            words = shlex.split(command.replace("http://127.0.0.1:33850", running.url))
+            if words[0] == "hero-broker":
+                words = [sys.executable, "-m", "hero_broker", *words[1:], "--url", running.url]
+            printed.append(subprocess.run(words, capture_output=True, text=True, timeout=30, check=True).stdout)
+            running.usage()
+
+    assert commands[0] == "hero-broker serve --fake"
+    assert len(printed) == 5
+    assert shown is not None
+    assert shown.group() in printed[1]
+    assert '"model":"fake-chat"' in printed[2]
+    assert '"total_cost_usd":0.00002597' in printed[3]
+    assert "0.00002597" in printed[4]
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    root = DOCS.parent
+    broken = [
+        f"{page.relative_to(root)}: {target}"
+        for page in [root / "README.md", *DOCS.rglob("*.md")]
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text())
+        if not target.startswith("http") and not (page.parent / target).exists()
+    ]
+
+    assert broken == []
+
+
+def test_dependencies_page_names_each_dependency() -> None:
+    page = (DOCS / "explanation" / "dependencies.md").read_text()
+    project = (DOCS.parent / "pyproject.toml").read_text().partition("dependencies = [")[2].partition("]")[0]
+
+    missing = [name for name in re.findall(r'"([a-z-]+)', project) if f"`{name}`" not in page]
+
+    assert missing == []
