@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hero_broker import __version__
 from hero_broker.admin_plane import rest
-from hero_broker.admin_plane.contract import load_document
-from hero_broker.admin_plane.methods import Admin
+from hero_broker.admin_plane.contract import Contract, load_document
+from hero_broker.admin_plane.methods import METHODS, Admin
 from hero_broker.admin_plane.rpc import Rpc
 from hero_broker.core.calls import CallKind
 from hero_broker.core.clock import SystemClock
@@ -100,10 +100,11 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             calls = DataPlane(exchange, routes, admission, clock, server.max_body_bytes, server.body_timeout_s)
             admin = Admin(
                 reports=Reports(engine, clock),
-                health=partial(_health, ledger),
+                health=partial(_health, ledger, billing.on_database_error == "refuse"),
                 info=lambda: {"name": "hero-broker", "version": __version__, "models": len(routes.all)},
                 document=load_document(),
             )
+            Contract(admin.document).check(METHODS)
             gate = AdminGate(_dispatcher(calls, admin), settings.admin_tokens)
             source_ip = SourceIp(server.trusted_proxies, server.trust_unix, server.trusted_header)
             yield Broker(Edge(gate, source_ip, admission), exchange)
@@ -148,8 +149,13 @@ def _timeouts(settings: Settings) -> Timeouts:
     )
 
 
-def _health(ledger: Ledger) -> dict[str, object]:
-    return {"status": "degraded" if ledger.is_degraded else "ok", "journal_pending": ledger.pending}
+def _health(ledger: Ledger, refuses: bool) -> dict[str, object]:
+    status = "ok"
+    if ledger.is_degraded:
+        status = "unavailable" if refuses else "degraded"
+    if ledger.is_full:
+        status = "unavailable"
+    return {"status": status, "journal_pending": ledger.pending}
 
 
 def _dispatcher(calls: DataPlane, admin: Admin) -> ASGIApp:
@@ -159,7 +165,8 @@ def _dispatcher(calls: DataPlane, admin: Admin) -> ASGIApp:
         return JSONResponse({"status": "ok"})
 
     async def ready(_request: Request) -> Response:
-        return JSONResponse(dict(admin.health()))
+        health = admin.health()
+        return JSONResponse(dict(health), 503 if health["status"] == "unavailable" else 200)
 
     async def not_found(scope: Scope, _receive: Receive, _send: Send) -> None:
         raise NotFound(f"There is no {scope['path']} here.")

@@ -2,11 +2,11 @@
 
 import json
 import os
+import signal
 import socket
 import sys
 import tempfile
 import threading
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +18,7 @@ from rich.table import Table
 from sqlalchemy import make_url
 
 from hero_broker import app as wiring
+from hero_broker import demo as demo_calls
 from hero_broker.core.usage import Usage
 from hero_broker.metering.journal import JournalUnreadable
 from hero_broker.metering.state_dir import StateDirInUse
@@ -28,7 +29,6 @@ from hero_broker.settings import Settings, SettingsError, load
 from hero_broker.store.engine import DatabaseUnusable
 
 DEFAULT_URL = "http://127.0.0.1:33850"
-DEMO_ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3", "::1")
 TYPICAL = Usage(input_tokens=1000, output_tokens=1000)
 
 cli = typer.Typer(
@@ -99,57 +99,40 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="End after the bill.")] = False,
 ) -> None:
     """Show a bill: a broker with a fake provider, calls from several addresses, and what each spent."""
+    failures: list[Exception] = []
     with tempfile.TemporaryDirectory(prefix="hero-broker-demo-") as folder:
-        environ = {"HERO_BROKER_STATE_DIR": folder}
-        settings = load(
-            config=None,
-            environ=environ,
-            listen=[f"127.0.0.1:{port}", f"[::1]:{port}"] if port else ["127.0.0.1:0"],
-            fake=True,
-        )
+        config = Path(folder) / "hero-broker.toml"
+        config.write_text(demo_calls.SETTINGS)
+        listen = [f"127.0.0.1:{port}", f"[::1]:{port}"]
+        settings = load(config=config, environ={"HERO_BROKER_STATE_DIR": folder}, listen=listen, fake=True)
         threads: list[threading.Thread] = []
 
         def started(sockets: list[socket.socket]) -> None:
-            thread = threading.Thread(target=_demo_calls, args=(sockets, once), name="demo")
-            threads.append(thread)
-            thread.start()
+            threads.append(threading.Thread(target=_demo_calls, args=(sockets, once, failures), name="demo"))
+            threads[0].start()
 
-        _serve(replace(settings, state_dir=Path(folder)), started)
+        _serve(settings, started)
         for thread in threads:
             thread.join()
+    if failures:
+        raise typer.Exit(1)
 
 
-def _demo_calls(sockets: list[socket.socket], once: bool) -> None:
-    port_of = {opened.family: opened.getsockname()[1] for opened in sockets}
-    base = f"http://127.0.0.1:{port_of[socket.AF_INET]}"
-    for number, address in enumerate(DEMO_ADDRESSES, start=1):
-        v6 = ":" in address
-        if v6 and socket.AF_INET6 not in port_of:
-            continue
-        url = f"http://[::1]:{port_of[socket.AF_INET6]}" if v6 else base
-        with httpx.Client(base_url=url, transport=httpx.HTTPTransport(local_address=address)) as client:
-            for call in range(number):
-                body = {
-                    "model": "fake-chat",
-                    "stream": call % 2 == 1,
-                    "messages": [{"role": "user", "content": " ".join(["word"] * 40)}],
-                }
-                client.post("/v1/chat/completions", json=body).raise_for_status()
-            client.post("/v1/embeddings", json={"model": "fake-embedding", "input": "a few words"}).raise_for_status()
-        err.print(f"called from {address}", markup=False, highlight=False)
-    _print_usage(_when_written(base))
-    err.print(f"\nTry: curl {base}/billing/usage", markup=False, highlight=False)
-    if once:
-        os.kill(os.getpid(), 15)
+def _demo_calls(sockets: list[socket.socket], once: bool, failures: list[Exception]) -> None:
+    urls = {opened.family: _address(opened) for opened in sockets}
+    base = urls[socket.AF_INET]
+    try:
+        for address in demo_calls.call_all(urls, demo_calls.callers(demo_calls.can_bind)):
+            err.print(f"called from {address}", markup=False, highlight=False)
+        _print_usage(demo_calls.bill(base))
+        err.print(f"\nTry: curl {base}/billing/usage", markup=False, highlight=False)
+    except httpx.HTTPError as error:
+        err.print(f"a call failed: {error}", markup=False, highlight=False)
+        failures.append(error)
+    if once or failures:
+        os.kill(os.getpid(), signal.SIGTERM)
     else:
         err.print("Serving until Ctrl-C.")
-
-
-def _when_written(base: str) -> dict[str, Any]:
-    with httpx.Client(base_url=base) as client:
-        while True:
-            if client.get("/admin/health").json()["journal_pending"] == 0:
-                return dict(json.loads(client.get("/billing/usage").content, parse_float=Decimal))
 
 
 @cli.command()

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import logging
 import math
 import os
 import signal
 import socket
 import stat
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -20,6 +21,8 @@ from hero_broker.providers.fake import fake_provider
 from hero_broker.settings import Settings, TcpListen, UnixListen
 
 BACKLOG = 128
+
+log = logging.getLogger(__name__)
 
 
 class ListenError(Exception):
@@ -49,6 +52,35 @@ def open_listener(listen: TcpListen | UnixListen) -> socket.socket:
     except OSError as error:
         raise ListenError(f"cannot listen on {listen}: {error.strerror}") from error
     return opened
+
+
+def open_listeners(listens: Sequence[TcpListen | UnixListen]) -> list[socket.socket]:
+    """Return a listening socket for each; `[::1]` is left out, with a warning, where the machine has no IPv6.
+
+    Raises:
+        ListenError: as `open_listener`; then none is left open.
+    """
+    opened: list[socket.socket] = []
+    try:
+        for listen in listens:
+            if isinstance(listen, TcpListen) and listen.host == "::1" and len(listens) > 1 and not _has_ipv6():
+                log.warning("not listening on %s: this machine has no IPv6", listen)
+            else:
+                opened.append(open_listener(listen))
+    except ListenError:
+        for one in opened:
+            one.close()
+        raise
+    return opened
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 def _open_unix(path: Path) -> socket.socket:
@@ -124,7 +156,7 @@ def serve(settings: Settings, started: Callable[[list[socket.socket]], None]) ->
         StateDirInUse, ListenError, DatabaseUnusable, JournalUnreadable: it cannot start.
     """
     with owned(settings.state_dir), contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(open_listener(listen)) for listen in settings.server.listen]
+        sockets = [stack.enter_context(opened) for opened in open_listeners(settings.server.listen)]
         asyncio.run(_serve(settings, sockets, started))
         for listen in settings.server.listen:
             if isinstance(listen, UnixListen):

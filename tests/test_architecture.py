@@ -20,7 +20,8 @@ ALLOWED = {
     "settings": {"core"},
     "app": {"core", "store", "pricing", "metering", "providers", "edge", "data_plane", "admin_plane", "settings"},
     "server": {"app", "metering", "providers", "settings"},
-    "cli": {"app", "server", "settings", "core", "pricing", "metering", "store"},
+    "demo": set(),
+    "cli": {"demo", "app", "server", "settings", "core", "pricing", "metering", "store"},
     "__main__": {"cli"},
 }
 

@@ -1,7 +1,8 @@
 """Pairs `openrpc.json` with the methods, and checks parameters by it."""
 
+import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,10 @@ def load_document() -> Document:
     return document
 
 
+class ContractMismatch(Exception):
+    """The document and the code do not say the same."""
+
+
 class Contract:
     """The document's parameters, ready to check what callers send."""
 
@@ -40,6 +45,21 @@ class Contract:
     def methods(self) -> Mapping[str, tuple[str, ...]]:
         """The documented methods, each with its parameters' names in order."""
         return {name: tuple(params) for name, params in self._params.items()}
+
+    def check(self, functions: Mapping[str, Callable[..., object]]) -> None:
+        """Compare the documented methods with the functions that answer them; the first parameter is theirs alone.
+
+        Raises:
+            ContractMismatch: a name, an order or what may be left out differs.
+        """
+        if functions.keys() != self._params.keys():
+            raise ContractMismatch(f"methods differ: {sorted(functions.keys() ^ self._params.keys())}")
+        for name, function in functions.items():
+            ours = list(inspect.signature(function).parameters.values())[1:]
+            found = [(param.name, param.default is inspect.Parameter.empty) for param in ours]
+            documented = [(param, required) for param, (required, _) in self._params[name].items()]
+            if found != documented:
+                raise ContractMismatch(f"parameters of {name} differ: {found} in the code, {documented} documented")
 
     def arguments(self, method: str, params: list[Any] | dict[str, Any]) -> dict[str, Any]:
         """Return parameters by name; null for an optional one counts as absent.

@@ -21,6 +21,10 @@ PATHS = {
 }
 
 
+# OpenAI's clients expect a text as `code`.
+CODES = {400: "invalid_parameter", 401: "unauthorized", 404: "not_found", 503: "store_unavailable"}
+
+
 def routes(admin: Admin) -> list[Route]:
     """Return a route for each of `PATHS`."""
     contract = Contract(admin.document)
@@ -53,7 +57,17 @@ def _json(content: object, status: int = 200) -> Response:
 
 def _error(error: AdminError, message: str, param: str | None) -> Response:
     kind = "invalid_request_error" if error.status < 500 else "server_error"
-    told = _json({"error": {"message": message, "type": kind, "param": param, "code": error.rpc_code}}, error.status)
+    told = _json(
+        {
+            "error": {
+                "message": message,
+                "type": kind,
+                "param": param,
+                "code": CODES.get(error.status, "internal_error"),
+            }
+        },
+        error.status,
+    )
     if error.status == 503:
         told.headers["retry-after"] = "5"
     return told

@@ -32,6 +32,7 @@ class Ledger:
         self._arrived = threading.Condition()
         self._closing = threading.Event()
         self._store_refuses = False
+        self._is_full = False
         self._writer = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         if not self._due:
             journal.forget_recovered()
@@ -66,10 +67,12 @@ class Ledger:
         try:
             self._journal.begin(note)
         except JournalFull as error:
+            self._is_full = True
             raise LedgerUnavailable("The ledger has no room for another call; try again later.") from error
         except OSError as error:
             log.error("journal: cannot note a call: %s", error.strerror)
             raise LedgerUnavailable("The ledger cannot be written; try again later.") from error
+        self._is_full = False
 
     def offer(self, due: DueRow) -> bool:
         """Journal the row of a call that has ended; False if the journal could not be written.
@@ -90,6 +93,11 @@ class Ledger:
     def pending(self) -> int:
         """Rows that the store does not have yet."""
         return len(self._due)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the journal had no room for a call, and the store has taken nothing since."""
+        return self._is_full
 
     @property
     def is_degraded(self) -> bool:
@@ -129,6 +137,7 @@ class Ledger:
             if not self._recovered_left:
                 self._journal.forget_recovered()
         self._journal.forget(counts)
+        self._is_full = False
 
 
 def _log_quietly(error: Exception, waiting: int) -> None:

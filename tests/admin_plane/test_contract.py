@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator
 
-from hero_broker.admin_plane.contract import Contract, load_document
+from hero_broker.admin_plane.contract import Contract, ContractMismatch, load_document
 from hero_broker.admin_plane.methods import METHODS
 from hero_broker.core.errors import InvalidParams
 
@@ -66,3 +66,14 @@ def test_example_results_are_what_their_schema_says() -> None:
         schema = {**method["result"]["schema"], "components": document["components"]}
         for example in method.get("examples", ()):
             Draft7Validator(schema).validate(example["result"]["value"])
+
+
+def test_document_and_code_that_differ_stop_the_start() -> None:
+    document = load_document()
+    contract = Contract(document)
+
+    contract.check(METHODS)
+    with pytest.raises(ContractMismatch, match=r"system\.info"):
+        contract.check({name: function for name, function in METHODS.items() if name != "system.info"})
+    with pytest.raises(ContractMismatch, match=r"billing\.usage_for_ip"):
+        contract.check({**METHODS, "billing.usage_for_ip": METHODS["billing.usage_by_ip"]})

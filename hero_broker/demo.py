@@ -1,0 +1,74 @@
+"""The demo's callers: who calls a broker, from which loopback addresses, and with what."""
+
+import json
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import httpx
+
+# Where a platform has fewer loopback addresses, a trusted proxy's header stands for them (RFC 5737, RFC 3849).
+STAND_INS = {"127.0.0.1": "192.0.2.1", "127.0.0.2": "192.0.2.2", "127.0.0.3": "192.0.2.3", "::1": "2001:db8::1"}
+
+SETTINGS = """
+[server]
+trusted_proxies = ["127.0.0.1/32"]
+allowed_clients = ["127.0.0.0/8", "::1/128", "192.0.2.0/24", "2001:db8::/32"]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoCaller:
+    """One address that calls."""
+
+    local_address: str | None  # what the client's socket is bound to
+    stands_for: str | None  # what X-Forwarded-For says, where the platform lacks the address
+    billed: str
+
+
+def callers(can_bind: Callable[[str], bool]) -> list[DemoCaller]:
+    """Return four callers: from loopback addresses where the platform has them, else by a trusted proxy's header."""
+    return [
+        DemoCaller(address, None, address) if can_bind(address) else DemoCaller(None, stand_in, stand_in)
+        for address, stand_in in STAND_INS.items()
+    ]
+
+
+def can_bind(address: str) -> bool:
+    """Return whether this machine has `address`."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
+
+
+def call_all(urls: dict[socket.AddressFamily, str], who: Sequence[DemoCaller]) -> Iterator[str]:
+    """Make calls, streaming and not, from each caller; yield each address when it is done.
+
+    Raises:
+        httpx.HTTPError: a call was not answered with success.
+    """
+    for count, caller in enumerate(who, start=1):
+        family = socket.AF_INET6 if ":" in (caller.local_address or "") else socket.AF_INET
+        headers = {} if caller.stands_for is None else {"x-forwarded-for": caller.stands_for}
+        transport = httpx.HTTPTransport(local_address=caller.local_address)
+        with httpx.Client(base_url=urls[family], transport=transport, headers=headers) as client:
+            for number in range(count):
+                messages = [{"role": "user", "content": " ".join(["word"] * 40)}]
+                body = {"model": "fake-chat", "stream": number % 2 == 1, "messages": messages}
+                client.post("/v1/chat/completions", json=body).raise_for_status()
+            client.post("/v1/embeddings", json={"model": "fake-embedding", "input": "a few words"}).raise_for_status()
+        yield caller.billed
+
+
+def bill(url: str) -> dict[str, Any]:
+    """Return `GET /billing/usage`, once every row is in the store."""
+    with httpx.Client(base_url=url) as client:
+        while client.get("/admin/health").json()["journal_pending"]:
+            continue
+        return dict(json.loads(client.get("/billing/usage").content, parse_float=Decimal))
