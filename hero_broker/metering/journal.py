@@ -31,6 +31,7 @@ HEADER = struct.Struct("<8sH6x")
 FRAME = struct.Struct("<IIB")
 BEGAN, DUE = 1, 2
 RECORD_MAX = 4096  # bytes of a frame with its longest names; what an open call has reserved
+GROWTH_MAX = 256  # bytes by which a row may be longer than its note: counts, an error code
 SEGMENT_MIN = 8 * 1024 * 1024
 FLUSH_EVERY_S = 0.05
 
@@ -119,7 +120,7 @@ class Journal:
             JournalFull: there is no space; the call must not be made.
         """
         frame = _frame(BEGAN, _ENCODER.encode(note))
-        if len(frame) > RECORD_MAX:
+        if len(frame) > RECORD_MAX - GROWTH_MAX:
             raise JournalFull("the note of this call is longer than a record may be")
         with self._lock:
             segment = self._segments[-1]

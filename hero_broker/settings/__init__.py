@@ -1,0 +1,32 @@
+"""What the operator chose: values enter as text and leave checked and typed, for `cli`, `server` and `app`."""
+
+from hero_broker.settings.faults import Fault, SettingsError
+from hero_broker.settings.load import load
+from hero_broker.settings.model import (
+    BillingSettings,
+    Listen,
+    ModelSettings,
+    PriceSettings,
+    ProviderSettings,
+    ServerSettings,
+    Settings,
+    TcpListen,
+    UnixListen,
+    UpstreamSettings,
+)
+
+__all__ = [
+    "BillingSettings",
+    "Fault",
+    "Listen",
+    "ModelSettings",
+    "PriceSettings",
+    "ProviderSettings",
+    "ServerSettings",
+    "Settings",
+    "SettingsError",
+    "TcpListen",
+    "UnixListen",
+    "UpstreamSettings",
+    "load",
+]

@@ -1,0 +1,96 @@
+"""The accepted forms of single values: each check returns its value or raises ValueError."""
+
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from hero_broker.settings.model import IpNetwork, Listen, TcpListen, UnixListen
+
+MAX_NAME_LENGTH = 200  # characters of a model, provider or upstream model
+MAX_UNIX_PATH_BYTES = 107  # Linux's sun_path without its closing zero
+
+LISTEN_FORM = 'must be "ADDRESS:PORT", "[IPV6]:PORT", "localhost:PORT" or "unix:/ABSOLUTE/PATH"'
+CIDR_FORM = 'must be an address or a CIDR without host bits, such as "10.0.0.0/8" or "400::/7"'
+DATABASE_FORM = 'must be "sqlite:///FILE" or "postgresql://USER:PASSWORD@HOST:PORT/NAME"'
+BASE_URL_FORM = 'must be an http:// or https:// URL without user, query or fragment, such as "https://host/v1"'
+NAME_FORM = f"must be 1 to {MAX_NAME_LENGTH} printable characters without a space at either end"
+API_KEY_FORM = 'must be "env:NAME", "file:PATH" or the key itself, in printable ASCII without spaces'
+
+
+def accept_text(text: str) -> str:
+    return text
+
+
+def accept_one_of(text: str, words: tuple[str, ...]) -> str:
+    return _require(text, text in words)
+
+
+def accept_name(text: str) -> str:
+    return _require(text, 0 < len(text) <= MAX_NAME_LENGTH and text.isprintable() and text == text.strip())
+
+
+def accept_provider_name(text: str) -> str:
+    return _require(accept_name(text), "/" not in text)
+
+
+def accept_secret(text: str) -> str:
+    return _require(text, bool(text) and all("!" <= character <= "~" for character in text))
+
+
+def accept_listen(text: str) -> Listen:
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:")
+        fits = len(path.encode()) <= MAX_UNIX_PATH_BYTES and path.isprintable() and not path.endswith("/")
+        return UnixListen(Path(_require(path, path.startswith("/") and fits)))
+    host, colon, port_text = text.rpartition(":")
+    _require(text, bool(colon) and port_text.isascii() and port_text.isdigit() and len(port_text) <= 5)
+    port = int(port_text)
+    _require(text, port <= 65_535)
+    if host == "localhost":
+        return TcpListen(host, port)
+    has_brackets = host.startswith("[") and host.endswith("]")
+    address = ip_address(host[1:-1] if has_brackets else host)
+    _require(text, has_brackets == (address.version == 6))
+    return TcpListen(str(address), port)
+
+
+def accept_network(text: str) -> IpNetwork:
+    """Return the network; one of IPv4-mapped addresses is IPv4, as the addresses it is compared with are."""
+    network = ip_network(_require(text, "%" not in text))
+    if isinstance(network, IPv6Network) and network.prefixlen >= 96:
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None:
+            return IPv4Network((mapped, network.prefixlen - 96))
+    return network
+
+
+def accept_proxy(text: str) -> IpNetwork | str:
+    return text if text == "unix" else accept_network(text)
+
+
+def accept_base_url(text: str) -> str:
+    url = urlsplit(text)
+    plain = all("!" <= character <= "~" for character in text)
+    bare = "@" not in url.netloc and "?" not in text and "#" not in text
+    _require(text, url.scheme in ("http", "https") and bool(url.hostname) and plain and bare and url.port != 0)
+    return text.rstrip("/")
+
+
+def accept_database(text: str) -> str:
+    url = urlsplit(text)
+    _require(text, text.isprintable())
+    if text.startswith("sqlite:///"):
+        path = text.removeprefix("sqlite:///").partition("?")[0]
+        is_file = bool(path) and not path.endswith("/") and not path.startswith((":", "file:"))
+        return _require(text, is_file)
+    return _require(text, text.startswith("postgresql://") and url.port != 0 and len(url.path) > 1)
+
+
+def _require(text: str, is_accepted: bool) -> str:
+    if not is_accepted:
+        raise ValueError
+    return text
+
+
+def quoted(word: str) -> str:
+    return f'"{word}"'

@@ -1,0 +1,163 @@
+"""What the operator chose, checked and typed: frozen values for `cli`, `server` and `app`."""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+
+from hero_broker.core.addresses import parse_ip
+from hero_broker.core.calls import CallKind
+
+IpNetwork = IPv4Network | IPv6Network
+
+DEFAULT_ALLOWED_CLIENTS: tuple[IpNetwork, ...] = tuple(
+    ip_network(text)
+    for text in (
+        "127.0.0.0/8",
+        "::1/128",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "169.254.0.0/16",
+        "fe80::/10",
+        "100.64.0.0/10",
+        "fc00::/7",
+        "400::/7",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TcpListen:
+    """An address and port to accept connections on."""
+
+    host: str  # canonical address, or "localhost"
+    port: int  # 0 lets the system choose
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        return self.host == "localhost" or parse_ip(self.host).is_loopback
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnixListen:
+    """A Unix socket to accept connections on; its callers are billed as "unknown"."""
+
+    path: Path  # absolute
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+Listen = TcpListen | UnixListen
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Where the broker listens, whom it believes, and how much it takes."""
+
+    listen: tuple[Listen, ...] = (TcpListen("127.0.0.1", 33850), TcpListen("::1", 33850))
+    allowed_clients: tuple[IpNetwork, ...] = DEFAULT_ALLOWED_CLIENTS
+    trusted_proxies: tuple[IpNetwork, ...] = ()
+    trust_unix: bool = False  # the word "unix" among the file's trusted_proxies
+    trusted_header: str = "x-forwarded-for"  # or "forwarded"
+    max_body_bytes: int = 20_000_000
+    max_audio_bytes: int = 100_000_000
+    max_answer_bytes: int = 32_000_000
+    max_calls: int = 1000
+    header_timeout_s: float = 10
+    body_timeout_s: float = 60
+    grace_s: float = 15
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSettings:
+    """How long the broker waits for a provider."""
+
+    connect_timeout_s: float = 5
+    first_byte_timeout_s: float = 60
+    idle_timeout_s: float = 60
+    total_timeout_s: float = 600
+
+
+@dataclass(frozen=True, slots=True)
+class BillingSettings:
+    """What the ledger promises, and what happens at its limits."""
+
+    durability: str = "journal"  # or "fsync"
+    on_database_error: str = "spool"  # or "refuse"
+    on_disconnect: str = "drain"  # or "cancel"
+    drain_max_s: float = 20
+    drain_max_tokens: int = 100_000
+    drain_max_calls: int = 100
+    journal_max_bytes: int = 1_000_000_000
+    unpriced: str = "allow"  # or "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    """An upstream that speaks OpenAI's dialect."""
+
+    name: str
+    base_url: str  # without a slash at the end
+    api_keys: tuple[str, ...] = field(default=(), repr=False)  # resolved; empty for a provider that asks for none
+    stream_usage: bool = True  # whether it accepts `stream_options`
+
+
+@dataclass(frozen=True, slots=True)
+class PriceSettings:
+    """Prices in USD that override the price list; None where the file says nothing."""
+
+    input_per_million: Decimal | None = None
+    output_per_million: Decimal | None = None
+    cached_input_per_million: Decimal | None = None
+    cache_write_per_million: Decimal | None = None
+    reasoning_per_million: Decimal | None = None
+    audio_input_per_million: Decimal | None = None
+    audio_output_per_million: Decimal | None = None
+    characters_per_million: Decimal | None = None
+    audio_per_minute: Decimal | None = None
+    audio_minimum_s: Decimal | None = None  # seconds, not USD: the least that is billed per call
+    per_thousand_searches: Decimal | None = None
+    per_request: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """A model as clients ask for it, and who serves it."""
+
+    name: str
+    aliases: tuple[str, ...]
+    kind: CallKind
+    provider: str
+    upstream_model: str
+    price: PriceSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that the operator chose, checked."""
+
+    server: ServerSettings
+    upstream: UpstreamSettings
+    database_url: str = field(repr=False)  # may hold a password
+    state_dir: Path  # absolute; not necessarily there yet
+    billing: BillingSettings
+    providers: tuple[ProviderSettings, ...]
+    models: tuple[ModelSettings, ...]
+    admin_tokens: tuple[str, ...] = field(repr=False)  # empty in dev mode
+    insecure_dev: bool
+    fake: bool  # the app adds a provider named "fake"
+
+    @property
+    def database_url_absolute(self) -> str:
+        """Return the database's URL, a relative SQLite file placed in the state directory."""
+        prefix = "sqlite:///"
+        if not self.database_url.startswith(prefix):
+            return self.database_url
+        path, mark, query = self.database_url.removeprefix(prefix).partition("?")
+        return f"{prefix}{self.state_dir / path}{mark}{query}"
