@@ -35,8 +35,7 @@ from hero_broker.providers.fake import CHAT_MODEL, EMBEDDING_MODEL
 from hero_broker.providers.routing import ModelRoute, Routes
 from hero_broker.providers.upstream import Provider, Timeouts, open_upstream
 from hero_broker.settings import PriceSettings, Settings
-from hero_broker.store import request_logs
-from hero_broker.store.engine import open_engine
+from hero_broker.store.database import open_database
 
 FAKE = "fake"
 
@@ -86,12 +85,11 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
     clock = SystemClock()
     server, billing = settings.server, settings.billing
     with ExitStack() as stack:
-        engine = stack.enter_context(open_engine(settings.database_url_absolute))
+        database = stack.enter_context(open_database(settings.database_url_absolute))
         journal_dir = settings.state_dir / "journal"
         journal = Journal(journal_dir, max_bytes=billing.journal_max_bytes, max_calls=server.max_calls)
         stack.callback(journal.close)
-        append = partial(request_logs.append, engine)
-        ledger = stack.enter_context(Ledger.running(journal, append))
+        ledger = stack.enter_context(Ledger.running(journal, database))
         async with open_upstream(_timeouts(settings), server.max_calls + billing.drain_max_calls) as upstream:
             price = catalogue_of(settings).price
             exchange = Exchange(upstream, ledger, price, clock, _limits(settings), _rules(settings))
@@ -99,7 +97,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             admission = Admission(server.allowed_clients, server.max_calls)
             calls = DataPlane(exchange, routes, admission, clock, server.max_body_bytes, server.body_timeout_s)
             admin = Admin(
-                reports=Reports(engine, clock),
+                reports=Reports(database, clock),
                 health=partial(_health, ledger, billing.on_database_error == "refuse"),
                 info=lambda: {"name": "hero-broker", "version": __version__, "models": len(routes.all)},
                 document=load_document(),

@@ -26,7 +26,7 @@ from hero_broker.pricing.cost import cost_of
 from hero_broker.server import ListenError
 from hero_broker.server import serve as run_server
 from hero_broker.settings import Settings, SettingsError, load
-from hero_broker.store.engine import DatabaseUnusable
+from hero_broker.store.database import DatabaseUnusable
 
 DEFAULT_URL = "http://127.0.0.1:33850"
 TYPICAL = Usage(input_tokens=1000, output_tokens=1000)

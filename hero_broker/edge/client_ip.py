@@ -75,7 +75,8 @@ def _text(address: IpAddress | None) -> str:
 
 
 def _context(value: bytes) -> str | None:
-    text = value.decode("utf-8", "replace").strip()
+    decoded = value.decode("utf-8", "replace").strip()
+    text = "".join(one if one.isprintable() else "\ufffd" for one in decoded)  # PostgreSQL takes no NUL
     if len(text) > MAX_CONTEXT_CHARACTERS:
         raise InvalidRequest(
             f"X-Hero-Context is longer than {MAX_CONTEXT_CHARACTERS} characters.", param="X-Hero-Context"

@@ -3,8 +3,9 @@
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 from hero_broker.core.errors import LedgerUnavailable
 from hero_broker.core.records import RequestLog
@@ -13,7 +14,20 @@ from hero_broker.metering.journal import DueRow, Journal, JournalFull
 BATCH_ROWS = 500
 BACK_OFF_FIRST_S, BACK_OFF_MAX_S = 0.1, 5.0
 
-Append = Callable[[Sequence[RequestLog], Sequence[tuple[str, str]]], None]
+CHECK_EVERY_S = 1.0  # how soon an idle writer notices that the store is gone, or back
+
+
+class Store(Protocol):
+    """Where rows go; see `store.database`."""
+
+    def append(self, rows: Sequence[RequestLog], prices: Sequence[tuple[str, str]]) -> None:
+        """Add rows, and prices as (id, rates), in one transaction; what is there already is left as it is."""
+        ...
+
+    def check(self) -> None:
+        """Raise if the store could not take rows now."""
+        ...
+
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +38,9 @@ class Ledger:
     Both are plain calls for one thread. A batch stays first in line until the store has committed it.
     """
 
-    def __init__(self, journal: Journal, append: Append) -> None:
+    def __init__(self, journal: Journal, store: Store) -> None:
         self._journal = journal
-        self._append = append
+        self._store = store
         self._due: deque[tuple[int, DueRow]] = deque((0, due) for due in journal.recovered)
         self._recovered_left = len(self._due)
         self._arrived = threading.Condition()
@@ -39,12 +53,12 @@ class Ledger:
 
     @classmethod
     @contextmanager
-    def running(cls, journal: Journal, append: Append, *, close_within_s: float = 4.0) -> "Iterator[Ledger]":
+    def running(cls, journal: Journal, store: Store, *, close_within_s: float = 4.0) -> "Iterator[Ledger]":
         """Run the writer for the time of the block, then write what is due, for at most `close_within_s`.
 
         Rows that the store did not take stay in the journal for the next start.
         """
-        ledger = cls(journal, append)
+        ledger = cls(journal, store)
         ledger._writer.start()
         try:
             yield ledger
@@ -106,12 +120,17 @@ class Ledger:
 
     def _run(self) -> None:
         back_off = BACK_OFF_FIRST_S
-        while batch := self._next_batch():
+        while True:
+            batch = self._next_batch()
+            if not batch and self._closing.is_set():
+                return
             try:
-                self._store(batch)
+                if batch:
+                    self._move(batch)
+                else:
+                    self._store.check()
             except Exception as error:  # the store's own errors and the driver's: none may end the writer
-                self._store_refuses = True
-                _log_quietly(error, len(self._due))
+                self._note_refusal(error)
                 if self._closing.wait(back_off):
                     return  # what is left stays in the journal
                 back_off = min(back_off * 2, BACK_OFF_MAX_S)
@@ -119,15 +138,16 @@ class Ledger:
                 back_off, self._store_refuses = BACK_OFF_FIRST_S, False
 
     def _next_batch(self) -> list[tuple[int, DueRow]]:
+        """Return the rows that are first in line; none when closing, or after `CHECK_EVERY_S` without any."""
         with self._arrived:
-            while not self._due and not self._closing.is_set():
-                self._arrived.wait()
+            if not self._due and not self._closing.is_set():
+                self._arrived.wait(CHECK_EVERY_S)
             return [self._due[index] for index in range(min(BATCH_ROWS, len(self._due)))]
 
-    def _store(self, batch: list[tuple[int, DueRow]]) -> None:
+    def _move(self, batch: list[tuple[int, DueRow]]) -> None:
         rows = [due.row for _, due in batch]
         prices = {due.row.price_id: due.rates for _, due in batch if due.row.price_id and due.rates}
-        self._append(rows, sorted((key, rates) for key, rates in prices.items() if key and rates))
+        self._store.append(rows, sorted((key, rates) for key, rates in prices.items() if key and rates))
         counts = Counter(segment for segment, _ in batch)
         with self._arrived:
             for _ in batch:
@@ -139,11 +159,7 @@ class Ledger:
         self._journal.forget(counts)
         self._is_full = False
 
-
-def _log_quietly(error: Exception, waiting: int) -> None:
-    try:
-        log.warning(
-            "ledger: the store refused a batch (%s); %d rows wait in the journal", type(error).__name__, waiting
-        )
-    except OSError:
-        return  # a log on a full disk must not end the writer
+    def _note_refusal(self, error: Exception) -> None:
+        if not self._store_refuses:  # said once: an outage of hours is no reason to fill a disk with its log
+            log.warning("ledger: the store refuses (%s); %d rows wait in the journal", error, len(self._due))
+        self._store_refuses = True

@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection
 
 from hero_broker.core.clock import Clock
-from hero_broker.core.errors import StoreUnavailable
 from hero_broker.core.records import UsageByIp, UsageForIp
 from hero_broker.store import request_logs
+from hero_broker.store.database import Database
 
 Answer = TypeVar("Answer")
 
@@ -18,8 +17,8 @@ Answer = TypeVar("Answer")
 class Reports:
     """Questions about what was billed. Windows are half-open: since <= started_at < until."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
-        self._engine = engine
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
         self._clock = clock
 
     async def usage_by_ip(
@@ -55,10 +54,7 @@ class Reports:
 
     async def _read(self, ask: Callable[[Connection], Answer]) -> Answer:
         def run() -> Answer:
-            with self._engine.connect() as connection:
+            with self._database.reading() as connection:
                 return ask(connection)
 
-        try:
-            return await asyncio.to_thread(run)
-        except DBAPIError as error:
-            raise StoreUnavailable("The database does not answer.") from error
+        return await asyncio.to_thread(run)

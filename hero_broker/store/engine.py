@@ -1,69 +1,65 @@
-"""URL → engine: SQLite with WAL and full synchronisation; the seam where PostgreSQL joins."""
+"""URL → engine: SQLite with WAL and full synchronisation, or a PostgreSQL pool."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from hero_broker.store.migrations import DatabaseTooNew, migrate
-
-SQLITE_BUSY_TIMEOUT_MS = 5_000
+# A writer that waits longer tries again by itself, and says meanwhile that it is degraded.
+LOCK_TIMEOUT_MS = 2_000
+STATEMENT_TIMEOUT_MS = 60_000
+CONNECT_TIMEOUT_S = 5
 SQLITE_WAL_LIMIT_BYTES = 64 * 1024 * 1024
+# One writing transaction at a time on PostgreSQL, so that `seq` grows in commit order; the bytes of "HEROLEDG".
+ADVISORY_LOCK = int.from_bytes(b"HEROLEDG", "big")
+
+WRITES = {"writes": True}  # the execution option of connections that write
 
 
-class DatabaseUnusable(Exception):
-    """The database is not one, or is newer than the program; it was left as it was."""
-
-
-@contextmanager
-def open_engine(url: str) -> Iterator[Engine]:
-    """Open the ledger at `url`, its schema brought up to date, for the time of the block.
-
-    Raises:
-        DatabaseUnusable: the file is no database, or a newer program wrote it.
-    """
+def make_engine(url: str) -> Engine:
+    """Return an engine on `url`; nothing is connected to yet. A SQLite file is made 0600 if it is not there."""
     parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite" and parsed.database:
-        path = Path(parsed.database)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.touch(mode=0o600, exist_ok=True)
-    engine = create_engine(url)
-    if engine.dialect.name == "sqlite":
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(parsed)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
-    try:
-        _migrate(engine)
-        yield engine
-    finally:
-        engine.dispose()
+        return engine
+    settings = f"-c lock_timeout={LOCK_TIMEOUT_MS} -c statement_timeout={STATEMENT_TIMEOUT_MS}"
+    engine = create_engine(
+        parsed.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "options": settings, "application_name": "hero-broker"},
+    )
+    event.listen(engine, "begin", _begin_postgresql)
+    return engine
 
 
-def _migrate(engine: Engine) -> None:
-    try:
-        migrate(engine)
-    except DatabaseTooNew as error:
-        raise DatabaseUnusable(str(error)) from error
-    except DBAPIError as error:
-        shown = engine.url.render_as_string()
-        raise DatabaseUnusable(f"the database at {shown} cannot be used: {error.orig}") from error
+def sqlite_path(engine: Engine) -> Path | None:
+    """Return the file of a SQLite engine; None for other stores."""
+    return Path(engine.url.database or "") if engine.dialect.name == "sqlite" else None
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # transactions begin where `_begin_sqlite` says so, not where the driver guesses
     cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_TIMEOUT_MS}")
+    cursor.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT_MS}")
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute(f"PRAGMA journal_size_limit = {SQLITE_WAL_LIMIT_BYTES}")
     cursor.close()
 
 
-def _begin_sqlite(connection: object) -> None:
+def _begin_sqlite(connection: Connection) -> None:
     # A transaction that reads first and writes later fails at once when another has written between: writers ask for
-    # the lock when they begin (`store.request_logs.append` says so by the option), readers never wait.
-    options = connection.get_execution_options()  # type: ignore[attr-defined]
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes") else "BEGIN")  # type: ignore[attr-defined]
+    # the lock when they begin, readers never wait.
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if _writes(connection):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
+
+
+def _writes(connection: Connection) -> bool:
+    return bool(connection.get_execution_options().get("writes"))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection, Engine, insert, inspect, select
 
+from hero_broker.store.engine import WRITES
 from hero_broker.store.schema import METADATA, SCHEMA_VERSION
 
 
@@ -24,7 +25,7 @@ def migrate(engine: Engine) -> None:
     Raises:
         DatabaseTooNew: the database has steps that this program does not know; nothing is changed.
     """
-    with engine.execution_options(writes=True).begin() as connection:
+    with engine.execution_options(**WRITES).begin() as connection:
         version = 0
         if inspect(connection).has_table(SCHEMA_VERSION.name):
             version = len(connection.execute(select(SCHEMA_VERSION.c.version)).all())

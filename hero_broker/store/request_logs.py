@@ -9,6 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from hero_broker.core.calls import FAILED_OUTCOMES
 from hero_broker.core.records import IpUsage, ModelUsage, RequestLog, UsageTotals
 from hero_broker.core.usage import UsageSource
+from hero_broker.store.engine import WRITES
 from hero_broker.store.schema import PRICES, REQUEST_LOGS
 
 COLUMNS = tuple(field.name for field in fields(RequestLog))
@@ -18,7 +19,7 @@ def append(engine: Engine, rows: Sequence[RequestLog], prices: Iterable[tuple[st
     """Add rows in one transaction; a `request_id` or `price_id` that is already there is left as it is."""
     insert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
     values = [{name: _plain(getattr(row, name)) for name in COLUMNS} for row in rows]
-    with engine.execution_options(writes=True).begin() as connection:
+    with engine.execution_options(**WRITES).begin() as connection:
         new_prices = [{"price_id": price_id, "rates": rates} for price_id, rates in prices]
         if new_prices:
             connection.execute(insert(PRICES).on_conflict_do_nothing(), new_prices)

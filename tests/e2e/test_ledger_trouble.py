@@ -1,26 +1,25 @@
 """A ledger in trouble: what calls, health and the books then say."""
 
-import sqlite3
 from pathlib import Path
 
 import httpx
 
 from tests.e2e_support import broker, chat
+from tests.stores import locked
 
 
-def test_calls_are_served_while_the_database_is_locked_and_all_rows_are_there_afterwards(tmp_path: Path) -> None:
+def test_calls_are_served_while_the_database_is_locked_and_all_rows_are_there_afterwards(
+    tmp_path: Path, database_url: str
+) -> None:
     with broker(tmp_path / "state") as running, httpx.Client(base_url=running.url) as client:
-        lock = sqlite3.connect(tmp_path / "state" / "hero-broker.db", isolation_level=None)
-        lock.execute("BEGIN IMMEDIATE")
-        for _ in range(5):
+        with locked(database_url):
+            for _ in range(5):
+                client.post("/v1/chat/completions", json=chat()).raise_for_status()
+            waiting = client.get("/admin/health").json()["journal_pending"]
+            while client.get("/health/ready").json()["status"] == "ok":
+                continue
+            degraded = client.get("/health/ready")
             client.post("/v1/chat/completions", json=chat()).raise_for_status()
-        waiting = client.get("/admin/health").json()["journal_pending"]
-        while client.get("/health/ready").json()["status"] == "ok":
-            continue
-        degraded = client.get("/health/ready")
-        client.post("/v1/chat/completions", json=chat()).raise_for_status()
-        lock.execute("ROLLBACK")
-        lock.close()
         totals = running.usage()["totals"]
 
     assert waiting == 5
@@ -28,18 +27,17 @@ def test_calls_are_served_while_the_database_is_locked_and_all_rows_are_there_af
     assert (totals["requests"], totals["total_cost_nano_usd"]) == (6, str(6 * 25_970))
 
 
-def test_calls_are_refused_while_the_database_is_locked_where_the_settings_say_so(tmp_path: Path) -> None:
+def test_calls_are_refused_while_the_database_is_locked_where_the_settings_say_so(
+    tmp_path: Path, database_url: str
+) -> None:
     config = tmp_path / "hero-broker.toml"
     config.write_text('[billing]\non_database_error = "refuse"\n')
     with broker(tmp_path / "state", "--config", str(config)) as running, httpx.Client(base_url=running.url) as client:
-        lock = sqlite3.connect(tmp_path / "state" / "hero-broker.db", isolation_level=None)
-        lock.execute("BEGIN IMMEDIATE")
-        client.post("/v1/chat/completions", json=chat()).raise_for_status()
-        while client.get("/health/ready").status_code == 200:
-            continue
-        refused = client.post("/v1/chat/completions", json=chat())
-        lock.execute("ROLLBACK")
-        lock.close()
+        with locked(database_url):
+            client.post("/v1/chat/completions", json=chat()).raise_for_status()
+            while client.get("/health/ready").status_code == 200:
+                continue
+            refused = client.post("/v1/chat/completions", json=chat())
         totals = running.usage()["totals"]
 
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "ledger_unavailable")

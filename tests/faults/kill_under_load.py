@@ -2,7 +2,6 @@
 
 import argparse
 import random
-import sqlite3
 import tempfile
 import threading
 from collections import Counter
@@ -12,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from tests.e2e_support import broker, chat
+from tests.stores import query
 
 CLIENTS = 8
 
@@ -45,12 +45,12 @@ def _calls_until_killed(url: str, answered: list[str], enough: threading.Event, 
         return
 
 
-def run(state: Path, rounds: int, seed: int = 1) -> Books:
+def run(state: Path, url: str, rounds: int, seed: int = 1) -> Books:
     """Kill a broker `rounds` times, each after a random number of answers, and return the books."""
     answered: list[str] = []
     chance = random.Random(seed)  # noqa: S311 - it chooses moments, not secrets
     for _ in range(rounds):
-        with broker(state) as running:
+        with broker(state, HERO_BROKER_DATABASE_URL=url) as running:
             enough = threading.Event()
             after = len(answered) + chance.randint(1, 150)
             arguments = (running.url, answered, enough, after)
@@ -62,12 +62,10 @@ def run(state: Path, rounds: int, seed: int = 1) -> Books:
             running.process.wait()
             for client in clients:
                 client.join()
-    with broker(state) as running:
+    with broker(state, HERO_BROKER_DATABASE_URL=url) as running:
         running.usage()
-    connection = sqlite3.connect(state / "hero-broker.db")
-    rows = connection.execute("SELECT request_id, outcome, cost_nano_usd FROM request_logs").fetchall()
-    (integrity,) = connection.execute("PRAGMA integrity_check").fetchone()
-    connection.close()
+    rows = query(url, "SELECT request_id, outcome, cost_nano_usd FROM request_logs")
+    integrity = query(url, "PRAGMA integrity_check")[0][0] if url.startswith("sqlite") else "ok"
     times = Counter(request_id for request_id, _, _ in rows)
     costs = {request_id: cost for request_id, _, cost in rows}
     return Books(
@@ -88,7 +86,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as folder:
-        print(run(Path(folder) / "state", rounds))  # noqa: T201
+        print(run(Path(folder) / "state", f"sqlite:///{folder}/ledger.db", rounds))  # noqa: T201
 
 
 if __name__ == "__main__":

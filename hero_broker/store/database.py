@@ -1,0 +1,152 @@
+"""The ledger's database as the broker sees it: there or not, the one that was opened or another."""
+
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from hero_broker.core.errors import StoreUnavailable
+from hero_broker.core.records import RequestLog
+from hero_broker.store import request_logs
+from hero_broker.store.engine import make_engine, sqlite_path
+from hero_broker.store.migrations import DatabaseTooNew, migrate
+
+log = logging.getLogger(__name__)
+
+
+class DatabaseUnusable(Exception):
+    """The database is not one, or is newer than the program; it was left as it was."""
+
+
+class Database:
+    """A database that may fail and come back. A SQLite file that was deleted is never made anew behind its rows' back.
+
+    Safe for one thread that appends and others that read.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._path = sqlite_path(engine)
+        self._lock = threading.Lock()
+        self._opened: tuple[int, int] | None = None  # device and inode of the SQLite file whose schema was checked
+        self._has_schema = False
+
+    def append(self, rows: Sequence[RequestLog], prices: Sequence[tuple[str, str]]) -> None:
+        """Add rows in one transaction.
+
+        Raises:
+            StoreUnavailable: the database does not answer, or was replaced meanwhile; the rows may be there or not.
+        """
+        with self._translated():
+            self._ensure_schema()
+            request_logs.append(self.engine, rows, prices)
+        self._check_file()  # an insert into a deleted file succeeds, and is gone with it
+
+    def check(self) -> None:
+        """Look whether the database is there and is the one that was opened.
+
+        Raises:
+            StoreUnavailable: it is not.
+        """
+        with self._translated():
+            self._ensure_schema()
+            with self.engine.connect() as connection:
+                connection.exec_driver_sql("SELECT 1")
+            if self._path is not None:
+                _read_anew(self._path)
+        self._check_file()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Open one read transaction.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        with self._translated():
+            self._ensure_schema()
+            with self.engine.connect() as connection:
+                yield connection
+
+    def open(self) -> None:
+        """Bring the schema up to date. A PostgreSQL that does not answer is waited for later, rows being journalled.
+
+        Raises:
+            DatabaseUnusable: it is no database, or a newer program wrote it.
+        """
+        if self._path is not None:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._path.touch(mode=0o600, exist_ok=True)
+        shown = self.engine.url.render_as_string()
+        try:
+            self._ensure_schema()
+        except DatabaseTooNew as error:
+            raise DatabaseUnusable(str(error)) from error
+        except OperationalError as error:
+            if self._path is not None:
+                raise DatabaseUnusable(f"the database at {shown} cannot be used: {error.orig}") from error
+            log.warning("the database at %s does not answer; rows wait in the journal until it does", shown)
+        except DBAPIError as error:
+            raise DatabaseUnusable(f"the database at {shown} cannot be used: {error.orig}") from error
+
+    def _ensure_schema(self) -> None:
+        with self._lock:
+            if self._path is not None:
+                found = _identity(self._path)
+                if self._opened is not None and found != self._opened:
+                    log.warning("the database file %s was replaced; opening it anew", self._path)
+                    self.engine.dispose()
+                    self._has_schema = False
+            if not self._has_schema:
+                migrate(self.engine)
+                self._opened = None if self._path is None else _identity(self._path)
+                self._has_schema = True
+
+    def _check_file(self) -> None:
+        if self._path is not None and _identity(self._path) != self._opened:
+            raise StoreUnavailable("the database file was deleted or replaced")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (DBAPIError, sqlite3.Error) as error:
+            raise StoreUnavailable(f"the database does not answer: {type(error).__name__}") from error
+        except DatabaseTooNew as error:
+            raise StoreUnavailable(str(error)) from error
+
+
+@contextmanager
+def open_database(url: str) -> Iterator[Database]:
+    """Open the ledger at `url` for the time of the block.
+
+    Raises:
+        DatabaseUnusable: the file is no database, or a newer program wrote it.
+    """
+    engine = make_engine(url)
+    try:
+        database = Database(engine)
+        database.open()
+        yield database
+    finally:
+        engine.dispose()
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - one call on the writer's path
+    except FileNotFoundError as error:
+        raise StoreUnavailable("the database file is not there") from error
+    return found.st_dev, found.st_ino
+
+
+def _read_anew(path: Path) -> None:
+    """Read the file through a connection of its own: an open one does not notice that its header was overwritten."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
