@@ -1,9 +1,21 @@
-"""Every test here runs on both stores: the brokers that it starts find their database in the environment."""
+"""Brokers that tests start find their database in the environment: each store in turn."""
+
+from collections.abc import Iterator
 
 import pytest
 
+from tests.e2e_support import Broker, broker
 
-@pytest.fixture(autouse=True)
+
+@pytest.fixture
 def store(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Name the ledger's database in the environment that brokers inherit."""
     monkeypatch.setenv("HERO_BROKER_DATABASE_URL", database_url)
+
+
+@pytest.fixture(scope="session")
+def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker for tests that leave no trace in its ledger."""
+    state = tmp_path_factory.mktemp("shared") / "state"
+    with broker(state, HERO_BROKER_DATABASE_URL=f"sqlite:///{state}/hero-broker.db") as running:
+        yield running

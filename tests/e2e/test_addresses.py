@@ -8,6 +8,7 @@ import pytest
 from tests.e2e_support import broker, chat
 
 
+@pytest.mark.usefixtures("store")
 def test_one_caller_is_one_line_however_it_arrives(tmp_path: Path) -> None:
     with broker(tmp_path / "state", "--insecure-dev", listen="[::]:0") as running:
         port = running.url.rpartition(":")[2]
@@ -30,6 +31,7 @@ def test_one_caller_is_one_line_however_it_arrives(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("spelled", ["400:0:0:0:0:0:0:7", "400::7", "0400::0007"])
+@pytest.mark.usefixtures("store")
 def test_caller_behind_a_trusted_proxy_is_billed_by_its_canonical_address(tmp_path: Path, spelled: str) -> None:
     config = tmp_path / "hero-broker.toml"
     config.write_text('[server]\ntrusted_proxies = ["127.0.0.0/8"]\n')
@@ -44,6 +46,7 @@ def test_caller_behind_a_trusted_proxy_is_billed_by_its_canonical_address(tmp_pa
     assert [line["ip"] for line in usage["data"]] == ["400::7"]
 
 
+@pytest.mark.usefixtures("store")
 def test_stranger_is_refused_and_not_billed(tmp_path: Path) -> None:
     config = tmp_path / "hero-broker.toml"
     config.write_text('[server]\nallowed_clients = ["127.0.0.1/32"]\n')
@@ -58,6 +61,7 @@ def test_stranger_is_refused_and_not_billed(tmp_path: Path) -> None:
     assert requests == 0
 
 
+@pytest.mark.usefixtures("store")
 def test_foreign_host_is_refused_in_dev_mode(tmp_path: Path) -> None:
     with broker(tmp_path / "state") as running:
         statuses = [

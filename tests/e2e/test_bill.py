@@ -10,11 +10,12 @@ import httpx
 import openai
 import pytest
 
-from tests.e2e_support import broker, chat
+from tests.e2e_support import Broker, broker, chat
 
 RPC = {"jsonrpc": "2.0", "id": 1, "method": "billing.usage_by_ip", "params": {}}
 
 
+@pytest.mark.usefixtures("store")
 def test_founding_example_comes_out_of_rest_and_rpc_to_the_digit(tmp_path: Path) -> None:
     with broker(tmp_path / "state") as running:
         httpx.post(f"{running.url}/v1/chat/completions", json=chat()).raise_for_status()
@@ -27,6 +28,7 @@ def test_founding_example_comes_out_of_rest_and_rpc_to_the_digit(tmp_path: Path)
     assert b'"total_cost_usd":0.00002597' in rpc
 
 
+@pytest.mark.usefixtures("store")
 def test_openai_sdk_adds_one_row_a_call_and_sees_no_usage_it_did_not_ask_for(tmp_path: Path) -> None:
     with broker(tmp_path / "state") as running:
         client = openai.OpenAI(base_url=f"{running.url}/v1", api_key="any", max_retries=0)
@@ -59,31 +61,30 @@ def test_openai_sdk_adds_one_row_a_call_and_sees_no_usage_it_did_not_ask_for(tmp
     assert totals["input_tokens"] == 4 + 2 + 2 + 3
 
 
-@pytest.mark.parametrize(
-    ("content", "headers", "status"),
-    [
-        pytest.param(b"{", {"content-type": "application/json"}, 400, id="unreadable"),
-        pytest.param(b"[]", {"content-type": "application/json"}, 400, id="no object"),
-        pytest.param(b"{}", {"content-type": "application/json"}, 400, id="no model"),
-        pytest.param(b'{"model":5}', {"content-type": "application/json"}, 400, id="model is no text"),
-        pytest.param(b'{"model":"x","messages":[]}', {"content-type": "application/json"}, 404, id="unknown model"),
-        pytest.param(b"{}", {"content-type": "text/plain"}, 415, id="wrong content type"),
-        pytest.param(b"x" * 21_000_000, {"content-type": "application/json"}, 413, id="too long"),
-    ],
-)
+BAD_REQUESTS = [
+    pytest.param(b"{", "application/json", 400, id="unreadable"),
+    pytest.param(b"[]", "application/json", 400, id="no object"),
+    pytest.param(b"{}", "application/json", 400, id="no model"),
+    pytest.param(b'{"model":5}', "application/json", 400, id="model is no text"),
+    pytest.param(b'{"model":"x","messages":[]}', "application/json", 404, id="unknown model"),
+    pytest.param(b"{}", "text/plain", 415, id="wrong content type"),
+    pytest.param(b"x" * 50_000_000, "application/json", 413, id="too long"),
+]
+
+
+@pytest.mark.parametrize(("content", "kind", "status"), BAD_REQUESTS)
 def test_bad_request_is_told_in_openais_shape_and_has_no_row(
-    tmp_path: Path, content: bytes, headers: dict[str, str], status: int
+    shared_broker: Broker, content: bytes, kind: str, status: int
 ) -> None:
-    with broker(tmp_path / "state") as running:
-        answer = httpx.post(f"{running.url}/v1/chat/completions", content=content, headers=headers)
-        requests = running.usage()["totals"]["requests"]
+    answer = httpx.post(f"{shared_broker.url}/v1/chat/completions", content=content, headers={"content-type": kind})
 
     assert answer.status_code == status
     assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
     assert answer.headers["x-request-id"]
-    assert requests == 0
+    assert shared_broker.usage()["totals"]["requests"] == 0
 
 
+@pytest.mark.usefixtures("store")
 def test_killed_broker_has_every_answered_call_once(tmp_path: Path) -> None:
     answered = 0
     for _ in range(3):
@@ -100,6 +101,7 @@ def test_killed_broker_has_every_answered_call_once(tmp_path: Path) -> None:
     assert totals["total_cost_nano_usd"] == str(25_970 * answered)
 
 
+@pytest.mark.usefixtures("store")
 def test_sigterm_ends_with_zero(tmp_path: Path) -> None:
     with broker(tmp_path / "state") as running:
         running.process.send_signal(signal.SIGTERM)
@@ -107,6 +109,7 @@ def test_sigterm_ends_with_zero(tmp_path: Path) -> None:
         assert running.process.wait(timeout=20) == 0
 
 
+@pytest.mark.usefixtures("store")
 def test_second_broker_on_a_state_directory_is_refused_with_3(tmp_path: Path) -> None:
     with broker(tmp_path / "state"):
         command = [sys.executable, "-m", "hero_broker", "serve", "--fake", "--listen", "127.0.0.1:0"]
@@ -117,6 +120,7 @@ def test_second_broker_on_a_state_directory_is_refused_with_3(tmp_path: Path) ->
     assert "another broker uses the state directory" in second.stderr
 
 
+@pytest.mark.usefixtures("store")
 def test_unix_socket_caller_is_unknown(tmp_path: Path) -> None:
     path = tmp_path / "rest.sock"
     with broker(tmp_path / "state", "--listen", f"unix:{path}") as running:
@@ -128,6 +132,7 @@ def test_unix_socket_caller_is_unknown(tmp_path: Path) -> None:
     assert [line["ip"] for line in usage["data"]] == ["unknown"]
 
 
+@pytest.mark.usefixtures("store")
 def test_forged_header_bills_the_peer(tmp_path: Path) -> None:
     with broker(tmp_path / "state") as running:
         forged = {"x-forwarded-for": "203.0.113.9"}
@@ -137,6 +142,7 @@ def test_forged_header_bills_the_peer(tmp_path: Path) -> None:
     assert [line["ip"] for line in usage["data"]] == ["127.0.0.1"]
 
 
+@pytest.mark.usefixtures("store")
 def test_admin_paths_ask_for_the_token(tmp_path: Path) -> None:
     with broker(tmp_path / "state", ADMIN_TOKEN="secret") as running:
         statuses = [
@@ -150,6 +156,7 @@ def test_admin_paths_ask_for_the_token(tmp_path: Path) -> None:
     assert rpc.headers["www-authenticate"] == "Bearer"
 
 
+@pytest.mark.usefixtures("store")
 def test_row_is_there_with_fsync_and_unpriced_models_are_refused_where_the_settings_say_so(tmp_path: Path) -> None:
     config = tmp_path / "hero-broker.toml"
     config.write_text(

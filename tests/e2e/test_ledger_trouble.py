@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.e2e_support import broker, chat
 from tests.stores import locked
 
 
+@pytest.mark.usefixtures("store")
 def test_calls_are_served_while_the_database_is_locked_and_all_rows_are_there_afterwards(
     tmp_path: Path, database_url: str
 ) -> None:
@@ -27,6 +29,7 @@ def test_calls_are_served_while_the_database_is_locked_and_all_rows_are_there_af
     assert (totals["requests"], totals["total_cost_nano_usd"]) == (6, str(6 * 25_970))
 
 
+@pytest.mark.usefixtures("store")
 def test_calls_are_refused_while_the_database_is_locked_where_the_settings_say_so(
     tmp_path: Path, database_url: str
 ) -> None:

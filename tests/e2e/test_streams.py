@@ -53,6 +53,7 @@ def totals_when(running: Broker, requests: int) -> dict[str, object]:
     return dict(totals)
 
 
+@pytest.mark.usefixtures("store")
 def test_first_event_reaches_the_client_before_the_provider_sends_the_second(tmp_path: Path) -> None:
     with serving(tmp_path) as (running, provider), call(running) as client:
         upstream = provider.accept()
@@ -69,6 +70,7 @@ def test_first_event_reaches_the_client_before_the_provider_sends_the_second(tmp
 
 
 @pytest.mark.parametrize("when", ["before the first byte", "in the middle", "after the last event"])
+@pytest.mark.usefixtures("store")
 def test_client_that_leaves_a_stream_is_billed_in_full(tmp_path: Path, when: str) -> None:
     with serving(tmp_path) as (running, provider):
         client = call(running)
@@ -92,6 +94,7 @@ def test_client_that_leaves_a_stream_is_billed_in_full(tmp_path: Path, when: str
     assert totals["total_cost_nano_usd"] == "25970"
 
 
+@pytest.mark.usefixtures("store")
 def test_client_that_leaves_a_plain_call_is_billed_in_full(tmp_path: Path) -> None:
     answer = b'{"choices":[],"usage":{"prompt_tokens":40,"completion_tokens":3}}'
     with serving(tmp_path) as (running, provider):
@@ -105,6 +108,7 @@ def test_client_that_leaves_a_plain_call_is_billed_in_full(tmp_path: Path) -> No
     assert totals["total_cost_nano_usd"] == "25970"
 
 
+@pytest.mark.usefixtures("store")
 def test_drain_that_takes_too_long_is_cut_and_billed_for_what_was_seen(tmp_path: Path) -> None:
     with serving(tmp_path, "drain_max_s = 0.1\n") as (running, provider):
         client = call(running)
@@ -119,6 +123,7 @@ def test_drain_that_takes_too_long_is_cut_and_billed_for_what_was_seen(tmp_path:
     assert totals["output_tokens"] == 2
 
 
+@pytest.mark.usefixtures("store")
 def test_cancel_closes_the_provider_at_once(tmp_path: Path) -> None:
     with serving(tmp_path, 'on_disconnect = "cancel"\n') as (running, provider):
         client = call(running)
@@ -133,6 +138,7 @@ def test_cancel_closes_the_provider_at_once(tmp_path: Path) -> None:
     assert totals["output_tokens"] == 1
 
 
+@pytest.mark.usefixtures("store")
 def test_provider_that_breaks_off_a_stream_is_billed_for_what_was_seen(tmp_path: Path) -> None:
     chunked = HEAD.replace(b"connection: close", b"transfer-encoding: chunked")
     sent = event("one") + event("two")
@@ -148,6 +154,7 @@ def test_provider_that_breaks_off_a_stream_is_billed_for_what_was_seen(tmp_path:
     assert (totals["failed_requests"], totals["output_tokens"]) == (1, 2)
 
 
+@pytest.mark.usefixtures("store")
 def test_provider_that_breaks_off_a_plain_answer_gives_502_and_one_row(tmp_path: Path) -> None:
     with serving(tmp_path) as (running, provider), call(running, PLAIN) as client:
         upstream = provider.accept()
@@ -160,6 +167,7 @@ def test_provider_that_breaks_off_a_plain_answer_gives_502_and_one_row(tmp_path:
     assert (totals["requests"], totals["failed_requests"]) == (1, 1)
 
 
+@pytest.mark.usefixtures("store")
 def test_provider_that_refuses_costs_nothing_and_its_key_is_not_told(tmp_path: Path) -> None:
     body = b'{"error":{"message":"bad key sk-provider-key"}}'
     with serving(tmp_path) as (running, provider):
@@ -187,6 +195,7 @@ def test_provider_that_refuses_costs_nothing_and_its_key_is_not_told(tmp_path: P
     assert (totals["failed_requests"], totals["total_cost_nano_usd"]) == (1, "0")
 
 
+@pytest.mark.usefixtures("store")
 def test_call_in_flight_at_a_kill_is_interrupted_and_billed_once(tmp_path: Path) -> None:
     with serving(tmp_path) as (running, provider), call(running) as client:
         upstream = provider.accept()
@@ -201,6 +210,7 @@ def test_call_in_flight_at_a_kill_is_interrupted_and_billed_once(tmp_path: Path)
     assert (totals["requests"], totals["failed_requests"], totals["estimated_requests"]) == (1, 1, 1)
 
 
+@pytest.mark.usefixtures("store")
 def test_stream_that_is_open_at_sigterm_is_cut_billed_and_the_broker_exits_0(tmp_path: Path) -> None:
     config_tail = "[server]\ngrace_s = 1\n"
     with Provider() as provider:
