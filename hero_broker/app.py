@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
 from decimal import Decimal
-from functools import partial
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -26,6 +25,7 @@ from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.edge.admission import Admission
 from hero_broker.edge.client_ip import SourceIp
 from hero_broker.edge.requests import Edge
+from hero_broker.metering.health import Health
 from hero_broker.metering.journal import Journal
 from hero_broker.metering.ledger import Ledger
 from hero_broker.metering.reports import Reports
@@ -98,7 +98,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             calls = DataPlane(exchange, routes, admission, clock, server.max_body_bytes, server.body_timeout_s)
             admin = Admin(
                 reports=Reports(database, clock),
-                health=partial(_health, ledger, billing.on_database_error == "refuse"),
+                health=Health(ledger, journal, settings.state_dir, billing.on_database_error == "refuse").report,
                 info=lambda: {"name": "hero-broker", "version": __version__, "models": len(routes.all)},
                 document=load_document(),
             )
@@ -145,15 +145,6 @@ def _timeouts(settings: Settings) -> Timeouts:
         idle_s=upstream.idle_timeout_s,
         total_s=upstream.total_timeout_s,
     )
-
-
-def _health(ledger: Ledger, refuses: bool) -> dict[str, object]:
-    status = "ok"
-    if ledger.is_degraded:
-        status = "unavailable" if refuses else "degraded"
-    if ledger.is_full:
-        status = "unavailable"
-    return {"status": status, "journal_pending": ledger.pending}
 
 
 def _dispatcher(calls: DataPlane, admin: Admin) -> ASGIApp:

@@ -154,6 +154,11 @@ class Journal:
         """Calls that began and have no row yet."""
         return len(self._began)
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that its segments take on the disk, those of earlier runs left out."""
+        return sum(segment.size for segment in self._segments)
+
     def flush(self) -> None:
         """Bring everything that was written to the disk. Blocks; not for the event loop."""
         with self._flushing:

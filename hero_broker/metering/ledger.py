@@ -2,9 +2,11 @@
 
 import logging
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 from hero_broker.core.errors import LedgerUnavailable
@@ -32,6 +34,13 @@ class Store(Protocol):
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    segment: int  # of the journal; 0 for rows of earlier runs
+    due: DueRow
+    since: float  # monotonic seconds
+
+
 class Ledger:
     """The way of every row into the store: `begin` before a call is made, `offer` when it has ended.
 
@@ -41,7 +50,8 @@ class Ledger:
     def __init__(self, journal: Journal, store: Store) -> None:
         self._journal = journal
         self._store = store
-        self._due: deque[tuple[int, DueRow]] = deque((0, due) for due in journal.recovered)
+        now = time.monotonic()
+        self._due: deque[_Waiting] = deque(_Waiting(0, due, now) for due in journal.recovered)
         self._recovered_left = len(self._due)
         self._arrived = threading.Condition()
         self._closing = threading.Event()
@@ -99,7 +109,7 @@ class Ledger:
             log.error("journal: cannot write the row of %s: %s", due.row.request_id, error.strerror)
             segment = 0
         with self._arrived:
-            self._due.append((segment, due))
+            self._due.append(_Waiting(segment, due, time.monotonic()))
             self._arrived.notify()
         return segment != 0
 
@@ -107,6 +117,12 @@ class Ledger:
     def pending(self) -> int:
         """Rows that the store does not have yet."""
         return len(self._due)
+
+    @property
+    def oldest_pending_s(self) -> float | None:
+        """Seconds for which the row that is first in line has waited; None where none waits."""
+        with self._arrived:
+            return time.monotonic() - self._due[0].since if self._due else None
 
     @property
     def is_full(self) -> bool:
@@ -137,18 +153,18 @@ class Ledger:
             else:
                 back_off, self._store_refuses = BACK_OFF_FIRST_S, False
 
-    def _next_batch(self) -> list[tuple[int, DueRow]]:
+    def _next_batch(self) -> list[_Waiting]:
         """Return the rows that are first in line; none when closing, or after `CHECK_EVERY_S` without any."""
         with self._arrived:
             if not self._due and not self._closing.is_set():
                 self._arrived.wait(CHECK_EVERY_S)
             return [self._due[index] for index in range(min(BATCH_ROWS, len(self._due)))]
 
-    def _move(self, batch: list[tuple[int, DueRow]]) -> None:
-        rows = [due.row for _, due in batch]
-        prices = {due.row.price_id: due.rates for _, due in batch if due.row.price_id and due.rates}
+    def _move(self, batch: list[_Waiting]) -> None:
+        rows = [one.due.row for one in batch]
+        prices = {one.due.row.price_id: one.due.rates for one in batch}
         self._store.append(rows, sorted((key, rates) for key, rates in prices.items() if key and rates))
-        counts = Counter(segment for segment, _ in batch)
+        counts = Counter(one.segment for one in batch)
         with self._arrived:
             for _ in batch:
                 self._due.popleft()

@@ -19,6 +19,16 @@ from hero_broker.admin_plane.rpc import Rpc
 from hero_broker.core.errors import StoreUnavailable
 from hero_broker.core.records import IpUsage, ModelUsage, UsageByIp, UsageForIp, UsageTotals
 
+HEALTHY: dict[str, object] = {
+    "status": "ok",
+    "store": "ok",
+    "journal_pending": 0,
+    "journal_oldest_pending_s": None,
+    "journal_open_calls": 0,
+    "journal_bytes": 8_388_608,
+    "disk_free_bytes": 1_000_000_000,
+}
+
 FOUNDING = UsageTotals(
     requests=1, input_tokens=40, output_tokens=3, cost_nano_usd=25970, first_seen=1767225600, last_seen=1767225600
 )
@@ -71,7 +81,7 @@ def send(
     async def run() -> httpx.Response:
         admin = Admin(
             reports=reports or OneCall(),
-            health=health or (lambda: {"status": "ok", "journal_pending": 0}),
+            health=health or (lambda: HEALTHY),
             info=lambda: {"name": "hero-broker", "version": "1", "models": 2},
             document=load_document(),
         )
@@ -164,7 +174,7 @@ def test_members_of_a_batch_are_judged_alone() -> None:
     answers = post(f'[{HEALTH}, {notification}, {{"foo": "boo"}}, {unknown}]').json()
 
     assert answers == [
-        {"jsonrpc": "2.0", "result": {"status": "ok", "journal_pending": 0}, "id": 1},
+        {"jsonrpc": "2.0", "result": HEALTHY, "id": 1},
         INVALID,
         error(-32601, "Method not found") | {"id": "5"},
     ]

@@ -1,0 +1,40 @@
+"""How the ledger is: what an operator, a load balancer and a monitor want to know."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from hero_broker.metering.journal import Journal
+from hero_broker.metering.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The state of one broker's ledger."""
+
+    ledger: Ledger
+    journal: Journal
+    state_dir: Path
+    refuses_without_store: bool
+
+    def report(self) -> dict[str, object]:
+        """Return `status` and what it rests on.
+
+        `ok`: rows reach the store. `degraded`: the store refuses, calls are served, rows wait in the journal.
+        `unavailable`: new calls are refused, because they could not be billed.
+        """
+        waited_s = self.ledger.oldest_pending_s
+        return {
+            "status": self._status(),
+            "store": "refusing" if self.ledger.is_degraded else "ok",
+            "journal_pending": self.ledger.pending,
+            "journal_oldest_pending_s": None if waited_s is None else round(waited_s, 3),
+            "journal_open_calls": self.journal.open_calls,
+            "journal_bytes": self.journal.size_bytes,
+            "disk_free_bytes": shutil.disk_usage(self.state_dir).free,
+        }
+
+    def _status(self) -> str:
+        if self.ledger.is_full or (self.ledger.is_degraded and self.refuses_without_store):
+            return "unavailable"
+        return "degraded" if self.ledger.is_degraded else "ok"
