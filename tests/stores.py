@@ -29,6 +29,19 @@ class PostgresServer:
             connection.execute(f"CREATE DATABASE {name}")
         return self.server.get_uri(name)
 
+    @property
+    def socket_path(self) -> str:
+        """The Unix socket that it listens on."""
+        return f"{self.server.get_postmaster_info().socket_dir}/.s.PGSQL.5432"
+
+    def stop(self) -> None:
+        """Shut it down at once."""
+        self.server.stop()
+
+    def start(self) -> None:
+        """Start it again."""
+        self.server.start()
+
 
 @contextmanager
 def postgres() -> Iterator[PostgresServer]:

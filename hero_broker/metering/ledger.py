@@ -16,7 +16,7 @@ from hero_broker.metering.journal import DueRow, Journal, JournalFull
 BATCH_ROWS = 500
 BACK_OFF_FIRST_S, BACK_OFF_MAX_S = 0.1, 5.0
 
-CHECK_EVERY_S = 1.0  # how soon an idle writer notices that the store is gone, or back
+CHECK_EVERY_S = 1.0  # how soon the writer notices that the store is gone or no store any more
 
 
 class Store(Protocol):
@@ -136,15 +136,17 @@ class Ledger:
 
     def _run(self) -> None:
         back_off = BACK_OFF_FIRST_S
+        check_at = time.monotonic() + CHECK_EVERY_S
         while True:
             batch = self._next_batch()
             if not batch and self._closing.is_set():
                 return
             try:
+                if time.monotonic() >= check_at:
+                    self._store.check()
+                    check_at = time.monotonic() + CHECK_EVERY_S
                 if batch:
                     self._move(batch)
-                else:
-                    self._store.check()
             except Exception as error:  # the store's own errors and the driver's: none may end the writer
                 self._note_refusal(error)
                 if self._closing.wait(back_off):
