@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-BANNER = re.compile(r"http://\S+:\d+")
+BANNER = re.compile(r"listening on\s+(http://\S+:\d+)")
 
 
 class Broker:
@@ -38,10 +38,12 @@ def broker(state: Path, *arguments: str, listen: str = "127.0.0.1:0", **environ:
     process = subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True, cwd=state.parent)
     try:
         assert process.stderr is not None
-        line = process.stderr.readline()
-        found = BANNER.search(line)
-        assert found, line + process.stderr.read()
-        yield Broker(process, found.group().rstrip(","))
+        told = ""
+        while not (found := BANNER.search(told)):
+            line = process.stderr.readline()  # empty when the broker has ended
+            assert line, told
+            told += line
+        yield Broker(process, found.group(1))
     finally:
         process.terminate()
         process.communicate(timeout=30)

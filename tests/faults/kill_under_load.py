@@ -45,14 +45,14 @@ def _calls_until_killed(url: str, answered: list[str], enough: threading.Event, 
         return
 
 
-def run(state: Path, url: str, rounds: int, seed: int = 1) -> Books:
+def run(state: Path, url: str, rounds: int, most_answers: int = 150) -> Books:
     """Kill a broker `rounds` times, each after a random number of answers, and return the books."""
     answered: list[str] = []
-    chance = random.Random(seed)  # noqa: S311 - it chooses moments, not secrets
+    chance = random.Random(rounds)  # noqa: S311 - it chooses moments, not secrets
     for _ in range(rounds):
         with broker(state, HERO_BROKER_DATABASE_URL=url) as running:
             enough = threading.Event()
-            after = len(answered) + chance.randint(1, 150)
+            after = len(answered) + chance.randint(1, most_answers)
             arguments = (running.url, answered, enough, after)
             clients = [threading.Thread(target=_calls_until_killed, args=arguments) for _ in range(CLIENTS)]
             for client in clients:
@@ -84,9 +84,10 @@ def main() -> None:
     """Print the books after so many rounds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=20)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--answers", type=int, default=150, help="kill after at most so many answers")
+    asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        print(run(Path(folder) / "state", f"sqlite:///{folder}/ledger.db", rounds))  # noqa: T201
+        print(run(Path(folder) / "state", f"sqlite:///{folder}/ledger.db", asked.rounds, asked.answers))  # noqa: T201
 
 
 if __name__ == "__main__":

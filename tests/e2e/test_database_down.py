@@ -1,0 +1,25 @@
+"""A broker that starts before its PostgreSQL does."""
+
+from pathlib import Path
+
+import httpx
+
+from tests.e2e_support import broker, chat
+from tests.stores import postgres
+
+
+def test_calls_are_served_and_billed_although_the_database_comes_later(tmp_path: Path) -> None:
+    with postgres() as server:
+        url = server.new_database()
+        server.stop()
+        with broker(tmp_path / "state", HERO_BROKER_DATABASE_URL=url) as running:
+            with httpx.Client(base_url=running.url) as client:
+                client.post("/v1/chat/completions", json=chat()).raise_for_status()
+                report = client.get("/billing/usage")
+                while client.get("/health/ready").json()["status"] == "ok":
+                    continue
+            server.start()
+            totals = running.usage()["totals"]
+
+    assert (report.status_code, report.headers["retry-after"]) == (503, "5")
+    assert totals["requests"] == 1
