@@ -19,6 +19,8 @@ from sqlalchemy import make_url
 
 from hero_broker import app as wiring
 from hero_broker import demo as demo_calls
+from hero_broker.core.errors import StoreUnavailable
+from hero_broker.core.money import usd_text
 from hero_broker.core.usage import Usage
 from hero_broker.metering.journal import JournalUnreadable
 from hero_broker.metering.state_dir import StateDirInUse
@@ -26,7 +28,8 @@ from hero_broker.pricing.cost import cost_of
 from hero_broker.server import ListenError
 from hero_broker.server import serve as run_server
 from hero_broker.settings import Settings, SettingsError, load
-from hero_broker.store.database import DatabaseUnusable
+from hero_broker.store.copying import LedgersDiffer, copy_ledger, sums
+from hero_broker.store.database import DatabaseUnusable, open_database
 
 DEFAULT_URL = "http://127.0.0.1:33850"
 TYPICAL = Usage(input_tokens=1000, output_tokens=1000)
@@ -199,6 +202,30 @@ def check_config(config: ConfigOption = None, fake: FakeOption = False) -> None:
         out.print(
             f"model     {route.model} ({route.kind}) at {route.provider.name}: {told}", markup=False, highlight=False
         )
+
+
+@cli.command("copy-ledger")
+def copy(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="URL of the ledger to read; it may be in use.")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="URL of the ledger to write; it must not be in use.")],
+) -> None:
+    """Copy a ledger into another store, such as SQLite into PostgreSQL. Run it again to go on, or to catch up."""
+    urls = [_settings(None, database=url).database_url_absolute for url in (source, target)]
+    if urls[0] == urls[1]:
+        err.print("FROM and TO are the same ledger")
+        raise typer.Exit(2)
+    total = None
+    try:
+        with open_database(urls[0]) as reading, open_database(urls[1]) as writing:
+            for total in copy_ledger(reading.engine, writing.engine):
+                err.print(f"{total.rows} rows copied", markup=False, highlight=False)
+            with writing.reading() as connection:
+                total = sums(connection)
+    except (DatabaseUnusable, StoreUnavailable, LedgersDiffer) as error:
+        err.print(f"copy-ledger stopped: {error}", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(3) from error
+    cost = usd_text(total.cost_nano_usd)
+    out.print(f"{total.rows} rows, {cost} USD: the same in both ledgers", markup=False, highlight=False)
 
 
 def main() -> None:

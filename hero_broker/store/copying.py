@@ -1,0 +1,86 @@
+"""One ledger copied into another store: in the order of `seq`, resumable, verified by sums."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, func, insert, select, text
+
+from hero_broker.store.engine import WRITES
+from hero_broker.store.schema import PRICES, REQUEST_LOGS
+
+BATCH_ROWS = 5_000
+
+
+class LedgersDiffer(Exception):
+    """The target has rows that are not the source's, or not the same sums."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What a ledger holds up to a `seq`."""
+
+    rows: int
+    cost_nano_usd: int
+    input_tokens: int
+    output_tokens: int
+    last_seq: int  # 0 where it is empty
+
+
+def sums(connection: Connection, up_to_seq: int | None = None) -> Sums:
+    """Return the sums of all rows, or of those up to and including `up_to_seq`."""
+    c = REQUEST_LOGS.c
+    query = select(
+        func.count(),
+        func.coalesce(func.sum(c.cost_nano_usd), 0),
+        func.coalesce(func.sum(c.input_tokens), 0),
+        func.coalesce(func.sum(c.output_tokens), 0),
+        func.coalesce(func.max(c.seq), 0),
+    )
+    if up_to_seq is not None:
+        query = query.where(c.seq <= up_to_seq)
+    return Sums(*(int(value) for value in connection.execute(query).one()))
+
+
+def copy_ledger(source: Engine, target: Engine) -> Iterator[Sums]:
+    """Copy the rows that `target` lacks, `seq` included; yield the target's sums as each batch is committed.
+
+    A copy that was ended goes on where it stopped. The source may be in use: rows that arrive later are for the next
+    run. The target must not be in use.
+
+    Raises:
+        LedgersDiffer: what the target has already is not the beginning of the source, or the sums differ afterwards.
+    """
+    with source.connect() as reading, target.connect() as check:
+        done = sums(check)
+        if sums(reading, done.last_seq) != done:
+            raise LedgersDiffer("the target has rows that are not the beginning of the source; copy into an empty one")
+        prices = [row._asdict() for row in reading.execute(select(PRICES))]
+        known = {row.price_id for row in check.execute(select(PRICES.c.price_id))}
+    missing = [price for price in prices if price["price_id"] not in known]
+    if missing:
+        with target.execution_options(**WRITES).begin() as writing:
+            writing.execute(insert(PRICES), missing)
+    last = done.last_seq
+    while True:
+        with source.connect() as reading:  # a transaction a batch: a long one would hold up the source's checkpoints
+            query = select(REQUEST_LOGS).where(REQUEST_LOGS.c.seq > last).order_by(REQUEST_LOGS.c.seq)
+            batch = [row._asdict() for row in reading.execute(query.limit(BATCH_ROWS))]
+        if not batch:
+            break
+        with target.execution_options(**WRITES).begin() as writing:
+            writing.execute(insert(REQUEST_LOGS), batch)
+            _advance_sequence(writing)
+        last = batch[-1]["seq"]
+        with target.connect() as check:
+            yield sums(check)
+    with source.connect() as reading, target.connect() as check:
+        if sums(reading, last) != sums(check):
+            raise LedgersDiffer("the sums of the two ledgers differ")
+
+
+def _advance_sequence(connection: Connection) -> None:
+    # SQLite's AUTOINCREMENT follows by itself.
+    if connection.dialect.name == "postgresql":
+        connection.execute(
+            text("SELECT setval(pg_get_serial_sequence('request_logs', 'seq'), (SELECT max(seq) FROM request_logs))")
+        )

@@ -1,0 +1,85 @@
+"""A ledger copied into another store is the same ledger, however often the copy was ended."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hero_broker.store import copying
+from hero_broker.store.copying import LedgersDiffer, copy_ledger
+from hero_broker.store.database import open_database
+from hero_broker.store.request_logs import COLUMNS
+from tests.metering.rows import row
+from tests.stores import PostgresServer, query
+
+EVERYTHING = f"SELECT seq, {', '.join(COLUMNS)} FROM request_logs ORDER BY seq"
+
+
+def fill(url: str, count: int) -> None:
+    """Add rows, prices included."""
+    with open_database(url) as database:
+        database.append([row(cost_nano_usd=number, context="Käse") for number in range(count)], [("p", "{}")])
+
+
+def copy(source: str, target: str, batches: int | None = None) -> None:
+    """Copy, ending after so many batches."""
+    with open_database(source) as reading, open_database(target) as writing:
+        for _ in itertools.islice(copy_ledger(reading.engine, writing.engine), batches):
+            continue
+
+
+def test_copy_that_was_ended_goes_on_and_new_rows_follow(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copying, "BATCH_ROWS", 7)
+    source = f"sqlite:///{tmp_path}/source.db"
+    fill(source, 50)
+
+    copy(source, database_url, batches=3)
+    partly = len(query(database_url, EVERYTHING))
+    copy(source, database_url)
+    fill(source, 5)
+    copy(source, database_url)
+    fill(database_url, 1)  # the broker's own next row comes after the copied ones
+
+    copied = query(database_url, EVERYTHING)
+    assert partly == 21
+    assert copied[:-1] == query(source, EVERYTHING)
+    assert copied[-1][0] > copied[-2][0]
+    assert query(database_url, "SELECT * FROM prices") == [("p", "{}")]
+
+
+def test_target_with_rows_of_its_own_is_refused(tmp_path: Path, database_url: str) -> None:
+    source = f"sqlite:///{tmp_path}/source.db"
+    fill(source, 5)
+    fill(database_url, 3)
+    with open_database(database_url) as database:
+        database.append([row(cost_nano_usd=999)], [])
+
+    with pytest.raises(LedgersDiffer, match="not the beginning"):
+        copy(source, database_url)
+
+    assert len(query(database_url, EVERYTHING)) == 4
+
+
+def test_command_killed_in_the_middle_and_run_again_ends_in_equal_sums(
+    tmp_path: Path, postgres_server: PostgresServer
+) -> None:
+    source, target = f"sqlite:///{tmp_path}/source.db", postgres_server.new_database()
+    fill(source, 30_000)
+    command = [sys.executable, "-m", "hero_broker", "copy-ledger", source, target]
+    environ = {**os.environ, "HERO_BROKER_STATE_DIR": str(tmp_path)}
+
+    with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        process.send_signal(signal.SIGKILL)
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=True)
+
+    assert "rows copied" in first
+    assert "30000 rows, 0.449985 USD: the same in both ledgers" in ended.stdout
+    assert query(target, EVERYTHING) == query(source, EVERYTHING)
