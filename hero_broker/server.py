@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 
 import uvicorn
+import uvloop
 from starlette.types import ASGIApp
 
 from hero_broker import app
@@ -157,7 +158,8 @@ def serve(settings: Settings, started: Callable[[list[socket.socket]], None]) ->
     """
     with owned(settings.state_dir), contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(opened) for opened in open_listeners(settings.server.listen)]
-        asyncio.run(_serve(settings, sockets, started))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings, sockets, started))
         for listen in settings.server.listen:
             if isinstance(listen, UnixListen):
                 listen.path.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from hero_broker.core.records import RequestLog
 from hero_broker.metering.journal import DueRow, Journal, JournalFull
 
 BATCH_ROWS = 500
+GATHER_S = 0.05  # a transaction costs as much for one row as for a hundred, so a few are waited for
 BACK_OFF_FIRST_S, BACK_OFF_MAX_S = 0.1, 5.0
 
 CHECK_EVERY_S = 1.0  # how soon the writer notices that the store is gone or no store any more
@@ -160,6 +161,9 @@ class Ledger:
         with self._arrived:
             if not self._due and not self._closing.is_set():
                 self._arrived.wait(CHECK_EVERY_S)
+        if 0 < len(self._due) < BATCH_ROWS:
+            self._closing.wait(GATHER_S)
+        with self._arrived:
             return [self._due[index] for index in range(min(BATCH_ROWS, len(self._due)))]
 
     def _move(self, batch: list[_Waiting]) -> None:
