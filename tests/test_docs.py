@@ -1,12 +1,16 @@
 """The documents' commands run, and print what the documents say."""
 
+import os
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.e2e_support import broker
+import httpx
+
+from tests.e2e_support import broker, chat
+from tests.stores import query
 
 DOCS = Path(__file__).parent.parent / "docs"
 SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
@@ -54,3 +58,26 @@ def test_dependencies_page_names_each_dependency() -> None:
     missing = [name for name in re.findall(r'"([a-z-]+)', project) if f"`{name}`" not in page]
 
     assert missing == []
+
+
+def test_backup_in_the_operators_guide_is_a_copy_of_the_running_ledger(tmp_path: Path) -> None:
+    text = (DOCS / "how-to" / "operate.md").read_text()
+    command = next(command for command in SHELL.findall(text) if "/backup/" in command)
+    words = shlex.split(command.replace("/backup/", f"{tmp_path}/"))
+
+    with broker(tmp_path / "state") as running:
+        httpx.post(f"{running.url}/v1/chat/completions", json=chat()).raise_for_status()
+        running.usage()
+        environ = {**os.environ, "HERO_BROKER_STATE_DIR": str(tmp_path / "state")}
+        ended = subprocess.run(
+            [sys.executable, "-m", "hero_broker", *words[1:]],
+            env=environ,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+
+    assert ended.stdout.strip() == "1 rows, 0.00002597 USD: the same in both ledgers"
+    assert query(f"sqlite:///{tmp_path}/ledger.db", "SELECT sum(cost_nano_usd) FROM request_logs") == [(25_970,)]
