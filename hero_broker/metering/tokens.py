@@ -1,0 +1,161 @@
+"""Texts → a count of tokens, by a real tokenizer and off the event loop; `metering.request_text` finds the texts.
+
+The vocabularies come inside an installed package, so that nothing is fetched at run time. Why it is this package is in
+docs/explanation/estimates.md, with the figures.
+"""
+
+import asyncio
+import importlib
+import logging
+import re
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from splintr import AnyTokenizer
+
+PIECE_CHARACTERS = 16 * 1024  # counted at a time; merging takes more than linear time in one long run of letters
+CUT_CHARACTERS = 1024  # at the end of a piece, in which a space is looked for
+BYTES_PER_TOKEN = 4  # of English text; the rule for what no tokenizer has counted
+TIMEOUT_S = 2.0
+
+O200K = "o200k_base"
+CL100K = "cl100k_base"
+_CL100K_MODELS = re.compile(r"(?:ft:)?(?:gpt-4(?![\w.])|gpt-3\.?5|text-embedding-|(?:davinci|babbage)-002)")
+
+log = logging.getLogger(__name__)
+
+
+class Encoding(Protocol):
+    """A tokenizer that is loaded."""
+
+    def count(self, piece: str) -> int:
+        """Return the tokens of a text without lone surrogates."""
+        ...
+
+    def forget(self) -> None:
+        """Free what was remembered of the texts."""
+        ...
+
+
+class _Splintr:
+    """An encoding of the package `splintr`."""
+
+    def __init__(self, tokenizer: "AnyTokenizer") -> None:
+        self._tokenizer = tokenizer
+
+    def count(self, piece: str) -> int:
+        # Of its calls the batched ones alone let other threads run meanwhile. They read control tokens out of a text,
+        # which all begin with "<|" and which a client may only spell.
+        ids, _ = self._tokenizer.encode_batch_flat([piece.replace("<|", "< |")])
+        return len(ids) // 4
+
+    def forget(self) -> None:
+        # Its cache keeps each word that it saw, however long: with pieces of 16 KiB that can be hundreds of megabytes.
+        self._tokenizer.clear_cache()
+
+
+def load_encoding(name: str) -> Encoding:
+    """Load the vocabulary `name`; takes about 0.1 s, in which no other Python thread runs."""
+    return _Splintr(importlib.import_module("splintr").Tokenizer.from_pretrained(name))
+
+
+def encoding_of(model: str) -> str:
+    """Return the encoding by which a model's tokens are counted.
+
+    It is the model's own for OpenAI's, and `o200k_base` as an approximation for all others.
+    Source: the table of models in tiktoken.
+    """
+    name = model.lower().rpartition("/")[2]
+    return CL100K if _CL100K_MODELS.match(name) else O200K
+
+
+def pieces(text: str) -> Iterator[str]:
+    """Yield a text in pieces of at most `PIECE_CHARACTERS`, cut before white space where there is some."""
+    start = 0
+    while (end := start + PIECE_CHARACTERS) < len(text):
+        space = max(text.rfind(" ", end - CUT_CHARACTERS, end), text.rfind("\n", end - CUT_CHARACTERS, end))
+        end = end if space == -1 else space
+        yield text[start:end]
+        start = end
+    yield text[start:]
+
+
+class _Job:
+    """One count. The worker moves `done` on by single assignments, so that the waiter may read it at any moment."""
+
+    def __init__(self, texts: tuple[str, ...]) -> None:
+        self.texts = texts
+        self.done = (0, 0, 0)  # tokens so far; texts counted whole; characters counted of the next one
+        self.is_abandoned = False
+
+    def result(self) -> int:
+        """Return the tokens counted, and for the rest its UTF-8 size divided by four, rounded up."""
+        tokens, whole, characters = self.done
+        rest = (self.texts[whole][characters:], *self.texts[whole + 1 :]) if whole < len(self.texts) else ()
+        return tokens - -sum(len(text.encode("utf-8", "surrogatepass")) for text in rest) // BYTES_PER_TOKEN
+
+
+class TokenCounter:
+    """Counts tokens in one thread of its own; a vocabulary is loaded at the first count that needs it."""
+
+    def __init__(self, timeout_s: float = TIMEOUT_S, load: Callable[[str], Encoding] = load_encoding) -> None:
+        self._timeout_s = timeout_s
+        self._load = load
+        self._encodings: dict[str, Encoding] = {}  # by name; used by the worker alone
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokens")
+        self._is_closed = False
+
+    async def count(self, model: str, texts: Sequence[str]) -> int:
+        """Return the tokens of `texts` for a model, within about `timeout_s`.
+
+        What is not counted by then, because of long texts, a queue or a tokenizer that fails, is a token per four bytes
+        of UTF-8. Nothing is raised.
+        """
+        job = _Job(tuple(texts))
+        if not any(job.texts):
+            return 0
+        if self._is_closed:
+            return job.result()
+        running = self._worker.submit(self._run, job, encoding_of(model))
+        try:
+            await asyncio.wait([asyncio.wrap_future(running)], timeout=self._timeout_s)
+        finally:
+            job.is_abandoned = True
+            running.cancel()
+        return job.result()
+
+    def close(self) -> None:
+        """End the thread; counts in flight and later ones are by size."""
+        self._is_closed = True
+        self._worker.shutdown(cancel_futures=True)
+
+    def _run(self, job: _Job, name: str) -> None:
+        try:
+            if name not in self._encodings:
+                self._encodings[name] = self._load(name)
+            encoding = self._encodings[name]
+            try:
+                self._count(job, encoding)
+            finally:
+                encoding.forget()
+        except BaseException as error:  # a panic of a tokenizer in Rust is no Exception
+            log.warning("tokens: a count by %s failed with %s; the rest is by size", name, type(error).__name__)
+
+    def _count(self, job: _Job, encoding: Encoding) -> None:
+        tokens = 0
+        last, last_tokens = "", 0  # a rerank's query stands there once for each document
+        for whole, text in enumerate(job.texts):
+            if text is last:
+                tokens += last_tokens
+            else:
+                before, characters = tokens, 0
+                for piece in pieces(text):
+                    if job.is_abandoned or self._is_closed:
+                        return
+                    tokens += encoding.count(piece.encode("utf-8", "replace").decode())
+                    characters += len(piece)
+                    job.done = (tokens, whole, characters)
+                last, last_tokens = text, tokens - before
+            job.done = (tokens, whole + 1, 0)

@@ -1,0 +1,44 @@
+"""The fake provider's routes and the models it lists; a model that is not listed is answered all the same."""
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from hero_broker.core.errors import InvalidRequest
+from hero_broker.providers.fake.chat import answer_chat
+from hero_broker.providers.fake.completions import answer_completion
+from hero_broker.providers.fake.embeddings import answer_embedding
+from hero_broker.providers.fake.rerank import answer_rerank
+from hero_broker.providers.fake.speech import answer_speech
+from hero_broker.providers.fake.transcription import answer_transcription, answer_translation
+from hero_broker.providers.fake.wire import json_answer, refusal
+
+CHAT_MODEL, COMPLETION_MODEL, EMBEDDING_MODEL = "fake-chat", "fake-completion", "fake-embedding"
+TTS_MODEL, STT_MODEL, RERANK_MODEL = "fake-tts", "fake-stt", "fake-rerank"
+
+_MODELS = (CHAT_MODEL, COMPLETION_MODEL, EMBEDDING_MODEL, TTS_MODEL, STT_MODEL, RERANK_MODEL)
+
+
+def fake_provider() -> Starlette:
+    """Return the provider as an ASGI application."""
+    return Starlette(
+        routes=[
+            Route("/v1/models", _list_models, methods=["GET"]),
+            Route("/v1/chat/completions", answer_chat, methods=["POST"]),
+            Route("/v1/completions", answer_completion, methods=["POST"]),
+            Route("/v1/embeddings", answer_embedding, methods=["POST"]),
+            Route("/v1/audio/speech", answer_speech, methods=["POST"]),
+            Route("/v1/audio/transcriptions", answer_transcription, methods=["POST"]),
+            Route("/v1/audio/translations", answer_translation, methods=["POST"]),
+            Route("/v1/rerank", answer_rerank, methods=["POST"]),
+            Route("/v2/rerank", answer_rerank, methods=["POST"]),
+        ],
+        exception_handlers={InvalidRequest: refusal, HTTPException: refusal},
+    )
+
+
+async def _list_models(_: Request) -> Response:
+    data = [{"id": model, "object": "model", "created": 0, "owned_by": "fake"} for model in _MODELS]
+    return json_answer({"object": "list", "data": data})

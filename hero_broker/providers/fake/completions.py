@@ -1,0 +1,47 @@
+"""Text completions: each prompt is continued with its last words."""
+
+from typing import Annotated
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hero_broker.providers.fake.chat import StreamOptions, TokenLimit
+from hero_broker.providers.fake.echo import echo
+from hero_broker.providers.fake.wire import DONE, event_stream, id_of, json_answer, read_body, token_usage
+
+
+class _CompletionBody(msgspec.Struct):
+    model: str
+    prompt: str | Annotated[list[str], msgspec.Meta(min_length=1)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: TokenLimit | None = None
+
+
+async def answer_completion(request: Request) -> Response:
+    """Answer `POST /v1/completions`, a choice a prompt: usage is the words of all prompts and of all choices."""
+    body = await read_body(request, _CompletionBody)
+    told = [prompt.split() for prompt in ([body.prompt] if isinstance(body.prompt, str) else body.prompt)]
+    said = [echo(words, body.max_tokens) for words in told]
+    usage = token_usage(sum(map(len, told)), sum(len(reply.words) for reply in said))
+    base = {"id": await id_of(request, "cmpl-"), "object": "text_completion", "created": 0, "model": body.model}
+    if not body.stream:
+        choices = [_choice(index, reply.text, reply.finish_reason) for index, reply in enumerate(said)]
+        return json_answer({**base, "choices": choices, "usage": usage})
+    pieces = [
+        choice
+        for index, reply in enumerate(said)
+        for choice in (
+            *(_choice(index, piece, None) for piece in reply.pieces),
+            _choice(index, "", reply.finish_reason),
+        )
+    ]
+    events = [{**base, "choices": [choice]} for choice in pieces]
+    if body.stream_options is not None and body.stream_options.include_usage:
+        events.append({**base, "choices": [], "usage": usage})
+    return event_stream(events, DONE)
+
+
+def _choice(index: int, text: str, finish_reason: str | None) -> dict[str, object]:
+    return {"index": index, "text": text, "logprobs": None, "finish_reason": finish_reason}

@@ -1,0 +1,67 @@
+"""Embeddings: unit vectors that depend on the text alone."""
+
+import base64
+import hashlib
+import math
+import struct
+from typing import Annotated, Literal
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hero_broker.core.errors import InvalidRequest
+from hero_broker.providers.fake.wire import json_answer, read_body
+
+_DIMENSIONS = 8
+_MAX_DIMENSIONS = 4096
+
+
+class _EmbeddingBody(msgspec.Struct):
+    model: str
+    input: str | Annotated[list[str | int | list[int]], msgspec.Meta(min_length=1)]
+    dimensions: Annotated[int, msgspec.Meta(ge=1, le=_MAX_DIMENSIONS)] | None = None
+    encoding_format: Literal["float", "base64"] | None = None
+
+
+async def answer_embedding(request: Request) -> Response:
+    """Answer `POST /v1/embeddings`: usage is the words of all texts; a token id counts one."""
+    body = await read_body(request, _EmbeddingBody)
+    texts = _texts(body.input)
+    tokens = sum(len(text.split() if isinstance(text, str) else text) for text in texts)
+    packed = [_vector(text, body.dimensions or _DIMENSIONS) for text in texts]
+    vectors: list[object]
+    if body.encoding_format == "base64":
+        vectors = [base64.b64encode(vector).decode() for vector in packed]
+    else:
+        vectors = [struct.unpack(f"<{len(vector) // 4}f", vector) for vector in packed]
+    return json_answer(
+        {
+            "object": "list",
+            "data": [
+                {"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)
+            ],
+            "model": body.model,
+            "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+        }
+    )
+
+
+def _texts(given: str | list[str | int | list[int]]) -> list[str | list[int]]:
+    """Return what is to be embedded, a vector each; a list of token ids is one text."""
+    if isinstance(given, str):
+        return [given]
+    ids = [item for item in given if isinstance(item, int)]
+    if len(ids) == len(given):
+        return [ids]
+    if ids:
+        raise InvalidRequest("'input' must not mix token ids with texts.", param="input")
+    return [item for item in given if not isinstance(item, int)]
+
+
+def _vector(text: str | list[int], dimensions: int) -> bytes:
+    """Return a vector of length 1 as little-endian float32."""
+    digest = hashlib.shake_256(msgspec.json.encode(text)).digest(4 * dimensions)
+    values = [number + 0.5 for number in struct.unpack(f"<{dimensions}i", digest)]  # the half keeps it from zero
+    norm = math.hypot(*values)
+    return struct.pack(f"<{dimensions}f", *(value / norm for value in values))
