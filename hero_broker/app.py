@@ -1,11 +1,12 @@
 """The only place where objects are made and joined, opened in reading order and closed in reverse."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
 from decimal import Decimal
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -18,58 +19,72 @@ from hero_broker.admin_plane.methods import METHODS, Admin
 from hero_broker.admin_plane.rpc import Rpc
 from hero_broker.core.calls import CallKind
 from hero_broker.core.clock import SystemClock
-from hero_broker.core.errors import NotFound
+from hero_broker.core.errors import BrokerError, MethodNotAllowed, NotFound
+from hero_broker.data_plane import models
 from hero_broker.data_plane.exchange import Exchange, Limits, Rules
-from hero_broker.data_plane.routes import READERS, DataPlane
+from hero_broker.data_plane.routes import CALL_PATHS, DataPlane
 from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.edge.admission import Admission
 from hero_broker.edge.client_ip import SourceIp
-from hero_broker.edge.requests import Edge
+from hero_broker.edge.requests import Edge, error_parts
+from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.health import Health
 from hero_broker.metering.journal import Journal
 from hero_broker.metering.ledger import Ledger
 from hero_broker.metering.reports import Reports
+from hero_broker.metering.tokens import TokenCounter
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.price import Price
-from hero_broker.providers.fake import CHAT_MODEL, EMBEDDING_MODEL
+from hero_broker.providers import fake
 from hero_broker.providers.routing import ModelRoute, Routes
 from hero_broker.providers.upstream import Provider, Timeouts, open_upstream
 from hero_broker.settings import PriceSettings, Settings
 from hero_broker.store.database import open_database
 
 FAKE = "fake"
+_TEXT = Price(input_per_million=Decimal("0.59"), output_per_million=Decimal("0.79"), source="fake provider")
+# The fake provider's models and what they cost.
+FAKE_MODELS: Mapping[CallKind, tuple[str, Price]] = {
+    CallKind.CHAT: (fake.CHAT_MODEL, _TEXT),
+    CallKind.COMPLETION: (fake.COMPLETION_MODEL, _TEXT),
+    CallKind.EMBEDDING: (fake.EMBEDDING_MODEL, _TEXT),
+    CallKind.TTS: (fake.TTS_MODEL, Price(characters_per_million=Decimal(15), source="fake provider")),
+    CallKind.STT: (fake.STT_MODEL, Price(audio_per_minute=Decimal("0.006"), source="fake provider")),
+    CallKind.RERANK: (fake.RERANK_MODEL, Price(per_thousand_searches=Decimal(2), source="fake provider")),
+}
 
 
-def routes_of(settings: Settings, fake_url: str | None) -> Routes:
+def routes_of(settings: Settings, fake_url: str | None, catalogue: Catalogue) -> Routes:
     """Return the models that are served; with `fake_url` those of the fake provider too."""
     providers = {
         provider.name: Provider(provider.name, provider.base_url, provider.api_keys, provider.stream_usage)
         for provider in settings.providers
     }
-    routes = []
+    listed = list(providers.values())
+    fake_routes = []
     if fake_url is not None:
         providers[FAKE] = Provider(FAKE, fake_url, (), stream_usage=True)
-        routes = [
-            ModelRoute(CHAT_MODEL, CallKind.CHAT, providers[FAKE], CHAT_MODEL),
-            ModelRoute(EMBEDDING_MODEL, CallKind.EMBEDDING, providers[FAKE], EMBEDDING_MODEL),
-        ]
+        fake_routes = [ModelRoute(model, kind, providers[FAKE], model) for kind, (model, _) in FAKE_MODELS.items()]
     configured = [
         ModelRoute(model.name, model.kind, providers[model.provider], model.upstream_model, model.aliases)
         for model in settings.models
     ]
-    return Routes([*configured, *routes])
+    return Routes([*configured, *fake_routes], listed, catalogue)
 
 
 def catalogue_of(settings: Settings) -> Catalogue:
     """Return the prices: the settings' own first, then the fake provider's, then the price list's."""
-    founding = _price(
-        PriceSettings(input_per_million=Decimal("0.59"), output_per_million=Decimal("0.79")), "fake provider"
-    )
-    prices = {(FAKE, CHAT_MODEL): founding, (FAKE, EMBEDDING_MODEL): founding}
+    prices = {(FAKE, model): price for model, price in FAKE_MODELS.values()}
     for model in settings.models:
         if model.price is not None:
-            prices[(model.provider, model.upstream_model)] = _price(model.price, "settings")
+            prices[(model.provider, model.upstream_model)] = price_of(model.price)
     return Catalogue(prices)
+
+
+def price_of(settings: PriceSettings) -> Price:
+    """Return a price that the operator set."""
+    rates = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    return Price(**rates, source="settings", version="settings")
 
 
 @asynccontextmanager
@@ -91,19 +106,35 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
         stack.callback(journal.close)
         ledger = stack.enter_context(Ledger.running(journal, database))
         async with open_upstream(_timeouts(settings), server.max_calls + billing.drain_max_calls) as upstream:
-            price = catalogue_of(settings).price
-            exchange = Exchange(upstream, ledger, price, clock, _limits(settings), _rules(settings))
-            routes = routes_of(settings, fake_url)
+            catalogue = catalogue_of(settings)
+            counter = TokenCounter()
+            stack.callback(counter.close)
+            estimates = Estimates(counter)
+            exchange = Exchange(
+                upstream, ledger, catalogue.tariff, estimates, clock, _limits(settings), _rules(settings)
+            )
+            for provider in settings.providers:
+                catalogue.models(provider.name)  # loads the price list now, not while a call waits
+            routes = routes_of(settings, fake_url, catalogue)
             admission = Admission(server.allowed_clients, server.max_calls)
-            calls = DataPlane(exchange, routes, admission, clock, server.max_body_bytes, server.body_timeout_s)
+            calls = DataPlane(
+                exchange,
+                routes,
+                admission,
+                clock,
+                server.max_body_bytes,
+                server.max_audio_bytes,
+                server.body_timeout_s,
+                settings.state_dir / "uploads",
+            )
             admin = Admin(
                 reports=Reports(database, clock),
                 health=Health(ledger, journal, settings.state_dir, billing.on_database_error == "refuse").report,
-                info=lambda: {"name": "hero-broker", "version": __version__, "models": len(routes.all)},
+                info=lambda: {"name": "hero-broker", "version": __version__, "models": len(routes.named)},
                 document=load_document(),
             )
             Contract(admin.document).check(METHODS)
-            gate = AdminGate(_dispatcher(calls, admin), settings.admin_tokens)
+            gate = AdminGate(_dispatcher(calls, routes, admin), settings.admin_tokens)
             source_ip = SourceIp(server.trusted_proxies, server.trust_unix, server.trusted_header)
             yield Broker(Edge(gate, source_ip, admission), exchange)
             await exchange.close(0)
@@ -147,7 +178,7 @@ def _timeouts(settings: Settings) -> Timeouts:
     )
 
 
-def _dispatcher(calls: DataPlane, admin: Admin) -> ASGIApp:
+def _dispatcher(calls: DataPlane, served: Routes, admin: Admin) -> ASGIApp:
     """Return the routing: plain ASGI for the hot routes, Starlette for the rest."""
 
     async def live(_request: Request) -> Response:
@@ -160,18 +191,29 @@ def _dispatcher(calls: DataPlane, admin: Admin) -> ASGIApp:
     async def not_found(scope: Scope, _receive: Receive, _send: Send) -> None:
         raise NotFound(f"There is no {scope['path']} here.")
 
+    async def told(request: Request, error: Exception) -> Response:
+        known = error if isinstance(error, BrokerError) else MethodNotAllowed(f"{request.url.path}: another method.")
+        status, headers, body = error_parts(known)
+        answer = Response(body, status)
+        answer.raw_headers[:] = headers
+        if isinstance(error, HTTPException):
+            answer.headers.update(error.headers or {})
+        return answer
+
     rest_of_it = Starlette(
-        routes=[Route("/health/live", live), Route("/health/ready", ready), *rest.routes(admin)],
+        routes=[
+            Route("/health/live", live),
+            Route("/health/ready", ready),
+            *models.routes(served),
+            *rest.routes(admin),
+        ],
+        exception_handlers={BrokerError: told, HTTPException: told},
     )
     rest_of_it.router.default = not_found
     rest_of_it.router.redirect_slashes = False
-    hot: dict[str, ASGIApp] = {**dict.fromkeys(READERS, calls), "/rpc": Rpc(admin)}
+    hot: dict[str, ASGIApp] = {**dict.fromkeys(CALL_PATHS, calls), "/rpc": Rpc(admin)}
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
         await hot.get(scope["path"], rest_of_it)(scope, receive, send)
 
     return dispatch
-
-
-def _price(settings: PriceSettings, source: str) -> Price:
-    return Price(**{field.name: getattr(settings, field.name) for field in fields(settings)}, source=source)

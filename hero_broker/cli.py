@@ -19,12 +19,11 @@ from sqlalchemy import make_url
 
 from hero_broker import app as wiring
 from hero_broker import demo as demo_calls
+from hero_broker import preview
 from hero_broker.core.errors import StoreUnavailable
 from hero_broker.core.money import usd_text
-from hero_broker.core.usage import Usage
 from hero_broker.metering.journal import JournalUnreadable
 from hero_broker.metering.state_dir import StateDirInUse
-from hero_broker.pricing.cost import cost_of
 from hero_broker.server import ListenError
 from hero_broker.server import serve as run_server
 from hero_broker.settings import Settings, SettingsError, load
@@ -32,7 +31,6 @@ from hero_broker.store.copying import LedgersDiffer, copy_ledger, sums
 from hero_broker.store.database import DatabaseUnusable, open_database
 
 DEFAULT_URL = "http://127.0.0.1:33850"
-TYPICAL = Usage(input_tokens=1000, output_tokens=1000)
 
 cli = typer.Typer(
     no_args_is_help=True, add_completion=True, help="An AI gateway that bills every request to its address."
@@ -76,11 +74,12 @@ def serve(
 
 
 def _banner(settings: Settings, sockets: list[socket.socket]) -> None:
-    routes = wiring.routes_of(settings, "" if settings.fake else None)
+    served = wiring.routes_of(settings, "" if settings.fake else None, wiring.catalogue_of(settings))
     lines = [
         f"listening on  {', '.join(_address(opened) for opened in sockets)}",
         f"who may call  {', '.join(str(network) for network in settings.server.allowed_clients)}",
-        f"models        {', '.join(route.model for route in routes.all) or 'none'}",
+        f"providers     {', '.join(provider.name for provider in served.providers) or 'none'}",
+        f"models        {preview.models(served)}",
         f"ledger        {make_url(settings.database_url_absolute).render_as_string()}",
     ]
     if not settings.admin_tokens:
@@ -187,21 +186,11 @@ def check_config(config: ConfigOption = None, fake: FakeOption = False) -> None:
     """Print what would be served, with prices and without secrets."""
     settings = _settings(config, fake=fake)
     catalogue = wiring.catalogue_of(settings)
-    for listen in settings.server.listen:
-        out.print(f"listen    {listen}", markup=False, highlight=False)
-    for provider in settings.providers:
-        out.print(f"provider  {provider.name} at {provider.base_url}, {len(provider.api_keys)} key(s)", highlight=False)
-    for route in wiring.routes_of(settings, "" if fake else None).all:
-        price = catalogue.price(route.provider.name, route.upstream_model)
-        cost = None if price is None else cost_of(TYPICAL, price)
-        told = (
-            "no price known"
-            if cost is None
-            else f"1,000 in and 1,000 out cost {format(Decimal(cost).scaleb(-9).normalize(), 'f')} USD"
-        )
-        out.print(
-            f"model     {route.model} ({route.kind}) at {route.provider.name}: {told}", markup=False, highlight=False
-        )
+    served = wiring.routes_of(settings, "" if fake else None, catalogue)
+    for line in preview.lines(settings, served, catalogue):
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
+    for warning in preview.warnings(settings, catalogue):
+        err.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
 
 
 @cli.command("copy-ledger")

@@ -48,7 +48,7 @@ def can_bind(address: str) -> bool:
 
 
 def call_all(urls: dict[socket.AddressFamily, str], who: Sequence[DemoCaller]) -> Iterator[str]:
-    """Make calls, streaming and not, from each caller; yield each address when it is done.
+    """Make calls of all kinds, streaming and not, from each caller; yield each address when it is done.
 
     Raises:
         httpx.HTTPError: a call was not answered with success.
@@ -62,8 +62,21 @@ def call_all(urls: dict[socket.AddressFamily, str], who: Sequence[DemoCaller]) -
                 messages = [{"role": "user", "content": " ".join(["word"] * 40)}]
                 body = {"model": "fake-chat", "stream": number % 2 == 1, "messages": messages}
                 client.post("/v1/chat/completions", json=body).raise_for_status()
-            client.post("/v1/embeddings", json={"model": "fake-embedding", "input": "a few words"}).raise_for_status()
+            _call_other_kinds(client)
         yield caller.billed
+
+
+def _call_other_kinds(client: httpx.Client) -> None:
+    """Embed, complete, rank, speak, and have what was spoken written down."""
+    bodies: dict[str, dict[str, Any]] = {
+        "/v1/embeddings": {"model": "fake-embedding", "input": "a few words"},
+        "/v1/completions": {"model": "fake-completion", "prompt": "a few words"},
+        "/v1/rerank": {"model": "fake-rerank", "query": "bill", "documents": ["a bill", "a call"]},
+        "/v1/audio/speech": {"model": "fake-tts", "voice": "alloy", "input": "Who spent how much, on what, when?"},
+    }
+    answers = {path: client.post(path, json=body).raise_for_status() for path, body in bodies.items()}
+    spoken = {"file": ("speech.wav", answers["/v1/audio/speech"].content, "audio/wav")}
+    client.post("/v1/audio/transcriptions", data={"model": "fake-stt"}, files=spoken).raise_for_status()
 
 
 def bill(url: str) -> dict[str, Any]:

@@ -21,7 +21,8 @@ ALLOWED = {
     "app": {"core", "store", "pricing", "metering", "providers", "edge", "data_plane", "admin_plane", "settings"},
     "server": {"app", "metering", "providers", "settings"},
     "demo": set(),
-    "cli": {"demo", "app", "server", "settings", "core", "pricing", "metering", "store"},
+    "preview": {"app", "core", "pricing", "providers", "settings"},
+    "cli": {"demo", "preview", "app", "server", "settings", "core", "pricing", "metering", "store"},
     "__main__": {"cli"},
 }
 

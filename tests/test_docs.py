@@ -81,3 +81,23 @@ def test_backup_in_the_operators_guide_is_a_copy_of_the_running_ledger(tmp_path:
 
     assert ended.stdout.strip() == "1 rows, 0.00002597 USD: the same in both ledgers"
     assert query(f"sqlite:///{tmp_path}/ledger.db", "SELECT sum(cost_nano_usd) FROM request_logs") == [(25_970,)]
+
+
+def test_every_call_in_the_guide_is_answered_and_billed(tmp_path: Path) -> None:
+    text = (DOCS / "how-to" / "call.md").read_text()
+    kinds = {"chat": 2, "completion": 1, "embedding": 1, "tts": 1, "stt": 2, "rerank": 2}
+    url = f"sqlite:///{tmp_path}/ledger.db"
+
+    with broker(tmp_path / "state", HERO_BROKER_DATABASE_URL=url) as running:
+        for example in SHELL.findall(text):
+            command = example.replace("http://127.0.0.1:33850", running.url)
+            if "REQUEST_ID" in command:
+                running.usage()
+                newest = query(url, "SELECT max(request_id) FROM request_logs")[0][0]
+                command = command.replace("REQUEST_ID", newest)
+            words = [*shlex.split(command), "--fail-with-body"]
+            ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=True)
+        found = query(url, "SELECT kind, count(*) FROM request_logs WHERE outcome = 'ok' GROUP BY kind")
+
+    assert dict(found) == kinds
+    assert '"exact_usd"' in ended.stdout

@@ -12,7 +12,7 @@ import pytest
 from hero_broker import settings
 from hero_broker.core.calls import CallKind
 from hero_broker.settings import Settings, SettingsError, TcpListen, UnixListen, load
-from hero_broker.settings.load import KNOWN_PROVIDERS
+from hero_broker.settings.known_providers import KNOWN_PROVIDERS
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference" / "settings.md"
 GROQ = '[[providers]]\nname = "groq"\nbase_url = "https://api.groq.com/openai/v1"\n'
@@ -271,7 +271,7 @@ def test_every_key_is_in_the_reference() -> None:
     page = REFERENCE.read_text(encoding="utf-8")
     classes = [value for name, value in vars(settings).items() if name.endswith("Settings")]
 
-    keys = {one.name for each in classes for one in fields(each)} | {known[2] for known in KNOWN_PROVIDERS}
+    keys = {one.name for each in classes for one in fields(each)} | {known.variable for known in KNOWN_PROVIDERS}
 
     assert len(classes) == 7
     assert sorted(key for key in keys if f"`{key}`" not in page and f"[{key}]" not in page) == []

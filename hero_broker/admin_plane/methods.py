@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Protocol
 
 import msgspec
@@ -12,9 +12,10 @@ from hero_broker.admin_plane.contract import Contract, Document
 from hero_broker.core.addresses import UNKNOWN, canonical_ip
 from hero_broker.core.errors import InvalidParams
 from hero_broker.core.money import usd_text
-from hero_broker.core.records import UsageByIp, UsageForIp, UsageTotals
+from hero_broker.core.records import ExplainedRequest, RequestLog, UsageByIp, UsageForIp, UsageTotals
 
 MAX_ADDRESSES = 10_000
+_HIDDEN = ("ip_key",)  # the same address as `ip`, in bytes
 
 
 class Reports(Protocol):
@@ -28,6 +29,10 @@ class Reports(Protocol):
 
     async def usage_for_ip(self, ip: str, since: int | None, until: int | None) -> UsageForIp:
         """Return one address's spend by model."""
+        ...
+
+    async def request(self, request_id: str) -> ExplainedRequest:
+        """Return one row with how its cost was computed."""
         ...
 
 
@@ -129,6 +134,40 @@ async def usage_for_ip(admin: Admin, ip: str, since: int | None = None, until: i
     return {"data": data, "as_of": found.as_of}
 
 
+async def request(admin: Admin, request_id: str) -> dict[str, object]:
+    """Return one row with how its cost was computed."""
+    found = await admin.reports.request(request_id.strip().lower())
+    price = found.price
+    cost = {
+        "source": found.row.cost_source,
+        "price_source": None if price is None else price.source or None,
+        "price_version": None if price is None else price.version or None,
+        "lines": [
+            {
+                "unit": line.unit,
+                "units": line.units,
+                "rate": line.rate,
+                "usd": line.usd,
+                "per": line.per,
+                "amount_usd": line.amount_usd,
+            }
+            for line in found.lines
+        ],
+        "exact_usd": found.exact_usd,
+        "rounding": "to 1e-9 USD, once, half to even",
+    }
+    return {"data": {"seq": found.seq, **_row(found.row), "cost": cost}, "as_of": found.as_of}
+
+
+def _row(row: RequestLog) -> dict[str, object]:
+    """Return a row as the contract shows it: its columns, the address's key left out, the cost as USD too."""
+    shown = {field.name: getattr(row, field.name) for field in fields(row) if field.name not in _HIDDEN}
+    cost = row.cost_nano_usd
+    shown["cost_usd"] = None if cost is None else msgspec.Raw(usd_text(cost).encode())
+    shown["cost_nano_usd"] = None if cost is None else str(cost)
+    return shown
+
+
 async def health(admin: Admin) -> dict[str, object]:
     """Return the state of the ledger."""
     return dict(admin.health())
@@ -150,6 +189,7 @@ METHODS: Mapping[str, Method] = {
     "rpc.discover": discover,
     "billing.usage_by_ip": usage_by_ip,
     "billing.usage_for_ip": usage_for_ip,
+    "billing.request": request,
     "system.health": health,
     "system.info": info,
 }

@@ -15,6 +15,7 @@ from hero_broker.core.errors import AdminError, InvalidParams
 PATHS = {
     "/billing/usage": "billing.usage_by_ip",
     "/billing/usage/{ip:path}": "billing.usage_for_ip",
+    "/billing/requests/{request_id}": "billing.request",
     "/admin/health": "system.health",
     "/admin/info": "system.info",
     "/openrpc.json": "rpc.discover",

@@ -1,7 +1,11 @@
 """One client request to a model, and how it can end."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
+
+from hero_broker.core.errors import BrokerError
 
 
 class CallKind(StrEnum):
@@ -38,6 +42,37 @@ class Caller:
     context: str | None = None  # the caller's own claim, from X-Hero-Context; at most 128 characters
 
 
+class UploadBody(Protocol):
+    """A request's body that is too large to be held, and may still be arriving."""
+
+    @property
+    def content_type(self) -> str:
+        """The content type under which it is sent."""
+        ...
+
+    @property
+    def length(self) -> int | None:
+        """Bytes that will be sent; None while that is not known."""
+        ...
+
+    @property
+    def failure(self) -> BrokerError | None:
+        """Why it will never be complete; None while it may."""
+        ...
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the bytes for the provider, as they arrive. Raises `failure`."""
+        ...
+
+    async def audio_ms(self) -> int:
+        """Return the duration of the audio in it, in milliseconds; by its size where its format is not known."""
+        ...
+
+    async def close(self) -> None:
+        """Give the space back."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One client request, read and ready to be sent to a provider."""
@@ -47,10 +82,12 @@ class Call:
     model: str  # the configured name that serves the call
     provider: str
     upstream_model: str
-    path: str  # below the provider's base URL, such as "/chat/completions"
-    body: bytes  # as the provider gets it
+    url: str  # the provider's
+    body: bytes | UploadBody  # as the provider gets it
     caller: Caller
     started_at: int  # unix seconds, UTC
     stream: bool = False
     wants_usage: bool = False  # the client itself asked for the stream's usage event
-    input_bytes: int = 0  # size of the text that the model reads; the basis of an estimate
+    headers: tuple[tuple[str, str], ...] = ()  # the client's, of those that may go on to a provider
+    input_bytes: int = 0  # size of the text or audio that the model reads; the basis of the first estimate
+    characters: int | None = None  # of the text to be spoken

@@ -2,8 +2,10 @@
 
 BrokerError
 ├── InvalidRequest        400 invalid_request_error
+│   ├── ClientLeft        499 before its request was complete; nobody reads the answer
 │   ├── UnsupportedMedia  415
 │   ├── BodyTooLarge      413
+│   ├── MethodNotAllowed  405
 │   └── NotFound          404
 │       ├── ModelNotFound 404 model_not_found
 │       └── ModelNotPriced 404 model_not_priced
@@ -16,7 +18,8 @@ BrokerError
 └── AdminError            carries its JSON-RPC code
     ├── InvalidParams     -32602
     ├── Unauthorized      -32001
-    └── StoreUnavailable  -32002
+    ├── StoreUnavailable  -32002
+    └── NotRecorded       -32004 no such request
 """
 
 from typing import ClassVar
@@ -46,6 +49,13 @@ class InvalidRequest(BrokerError):
     type = "invalid_request_error"
 
 
+class ClientLeft(InvalidRequest):
+    """The client left before its request was complete."""
+
+    status = 499
+    code = "client_disconnected"
+
+
 class UnsupportedMedia(InvalidRequest):
     """The body's content type or encoding is not accepted."""
 
@@ -58,6 +68,13 @@ class BodyTooLarge(InvalidRequest):
 
     status = 413
     code = "request_too_large"
+
+
+class MethodNotAllowed(InvalidRequest):
+    """The path is there, for other methods."""
+
+    status = 405
+    code = "method_not_allowed"
 
 
 class NotFound(InvalidRequest):
@@ -163,3 +180,10 @@ class StoreUnavailable(AdminError):
 
     rpc_code = -32002
     status = 503
+
+
+class NotRecorded(AdminError):
+    """Nothing of this name is in the ledger."""
+
+    rpc_code = -32004
+    status = 404

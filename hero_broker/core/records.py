@@ -44,6 +44,16 @@ class RequestLog:
     first_byte_ms: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class PriceRecord:
+    """A price that rows were priced with."""
+
+    price_id: str  # content hash of `rates`
+    rates: str  # JSON: the names and amounts of the rates that are known
+    source: str  # where the rates were read, the first time
+    version: str  # of that source
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageTotals:
     """Sums over rows of the ledger."""
@@ -91,4 +101,28 @@ class UsageForIp:
 
     models: tuple[ModelUsage, ...]
     totals: UsageTotals
+    as_of: int  # unix seconds, UTC
+
+
+@dataclass(frozen=True, slots=True)
+class CostLine:
+    """One part of a call's cost: units times a rate. Amounts are exact decimals, or fractions such as "1/3"."""
+
+    unit: str  # what was charged, such as "cached_input_tokens"
+    units: str
+    rate: str  # the rate's name in the settings, such as "input_per_million"
+    usd: str  # what the rate is, in USD
+    per: int  # and for how many units
+    amount_usd: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedRequest:
+    """One row of the ledger with how its cost was computed."""
+
+    seq: int
+    row: RequestLog
+    price: PriceRecord | None
+    lines: tuple[CostLine, ...]  # empty where the provider named the cost, or nothing was charged
+    exact_usd: str | None  # their sum before it was rounded; None where no price is known
     as_of: int  # unix seconds, UTC

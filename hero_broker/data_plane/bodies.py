@@ -10,6 +10,9 @@ from hero_broker.core.errors import InvalidRequest
 # The client never chooses where a request goes, nor with which key.
 DROPPED_KEYS = ("api_base", "base_url", "api_key", "api_version", "user_config", "extra_headers", "extra_body")
 
+TEXT, LIST, OBJECT = b'"', b"[", b"{"
+_FORMS = {TEXT: "a text", LIST: "a list", OBJECT: "an object"}
+
 _DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -19,6 +22,34 @@ class JsonBody:
 
     members: Mapping[str, msgspec.Raw]
     model: str
+
+    def require(self, name: str, *forms: bytes) -> msgspec.Raw:
+        """Return a member, undecoded, whose JSON starts with one of `forms`.
+
+        Raises:
+            InvalidRequest: it is missing, or something else.
+        """
+        raw = self.members.get(name)
+        if raw is None:
+            raise InvalidRequest(f"'{name}' is missing.", param=name)
+        if bytes(memoryview(raw)[:1]) not in forms:
+            accepted = " or ".join(_FORMS[form] for form in forms)
+            raise InvalidRequest(f"'{name}' must be {accepted}.", param=name)
+        return raw
+
+    def text(self, name: str) -> str:
+        """Return a member that is a text and not empty.
+
+        Raises:
+            InvalidRequest: it is something else.
+        """
+        try:
+            value: object = msgspec.json.decode(self.require(name, TEXT))
+        except msgspec.DecodeError as error:
+            raise InvalidRequest(f"'{name}' must be a text in UTF-8.", param=name) from error
+        if not isinstance(value, str) or not value:
+            raise InvalidRequest(f"'{name}' must be a text that is not empty.", param=name)
+        return value
 
     def flag(self, name: str) -> bool:
         """Return a member that is true, false, null or missing.

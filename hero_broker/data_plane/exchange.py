@@ -8,31 +8,26 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import msgspec
-
-from hero_broker.core.calls import Call, Outcome
+from hero_broker.core.calls import Call, CallKind, Outcome
 from hero_broker.core.clock import Clock
-from hero_broker.core.errors import InternalError, LedgerUnavailable, ModelNotPriced, ProviderError
+from hero_broker.core.errors import BrokerError, InternalError, LedgerUnavailable, ModelNotPriced, ProviderError
+from hero_broker.core.usage import Usage
+from hero_broker.data_plane.answers import error_answer, error_event, head_of, refusal
+from hero_broker.data_plane.relay import ABORT, Item, Relay
 from hero_broker.data_plane.sse import EventSplitter, EventTooLong, event_data
+from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.ledger import Ledger
 from hero_broker.metering.meter import Meter
-from hero_broker.pricing.price import Price
+from hero_broker.pricing.tariff import Tariff
 from hero_broker.providers.upstream import Provider, Upstream, UpstreamReply
 
-QUEUE_CHUNKS = 64
-DONE = b"[DONE]"
+# What starts the last event of a stream, which waits for the row.
+LAST_EVENTS = (b"[DONE]", b'{"type":"transcript.text.done"', b'{"type":"speech.audio.done"')
+ESTIMATE_WITHIN_S = 3.0
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The start of an answer."""
-
-    status: int
-    headers: tuple[tuple[bytes, bytes], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,44 +51,6 @@ class Rules:
     refuse_unpriced: bool
 
 
-class Relay:
-    """What waits for the client: a head, chunks, the end. Bounded; never blocks once the client has left."""
-
-    def __init__(self) -> None:
-        self._queue: asyncio.Queue[Head | bytes | None] = asyncio.Queue(QUEUE_CHUNKS)
-        self._gone = asyncio.Event()
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether the client has left."""
-        return self._gone.is_set()
-
-    async def left(self) -> None:
-        """Return when the client has left."""
-        await self._gone.wait()
-
-    def leave(self) -> None:
-        """Note that the client has left; whoever waits in `put` goes on."""
-        self._gone.set()
-        while not self._queue.empty():
-            self._queue.get_nowait()
-
-    async def put(self, item: Head | bytes | None, within_s: float) -> None:
-        """Add what comes next; None is the end. A client that takes nothing for `within_s` counts as gone."""
-        if self.is_gone:
-            return
-        try:
-            async with asyncio.timeout(within_s):
-                await self._queue.put(item)
-        except TimeoutError:
-            self.leave()
-
-    async def items(self) -> AsyncIterator[Head | bytes]:
-        """Yield what the client gets, up to the end."""
-        while (item := await self._queue.get()) is not None:
-            yield item
-
-
 @dataclass(slots=True)
 class _Ending:
     """How a call ended, as far as is known; the worst is assumed until then."""
@@ -101,6 +58,7 @@ class _Ending:
     outcome: Outcome = Outcome.INTERNAL_ERROR
     status: int | None = None
     code: str | None = "internal_error"
+    tail: list[Item] = field(default_factory=list)  # what waits for the row
 
 
 class Exchange:
@@ -110,14 +68,16 @@ class Exchange:
         self,
         upstream: Upstream,
         ledger: Ledger,
-        price: Callable[[str, str], Price | None],
+        tariff: Callable[[str, str], Tariff | None],
+        estimates: Estimates,
         clock: Clock,
         limits: Limits,
         rules: Rules,
     ) -> None:
         self._upstream = upstream
         self._ledger = ledger
-        self._price = price
+        self._tariff = tariff
+        self._estimates = estimates
         self._clock = clock
         self._limits = limits
         self._rules = rules
@@ -131,15 +91,15 @@ class Exchange:
             LedgerUnavailable: the call could not be billed; nothing was sent.
             ModelNotPriced: no price is known, and the settings refuse such calls.
         """
-        price = self._price(call.provider, call.upstream_model)
-        if price is None and self._rules.refuse_unpriced:
+        tariff = self._tariff(call.provider, call.upstream_model)
+        if tariff is None and self._rules.refuse_unpriced:
             raise ModelNotPriced(f"No price is known for the model {call.model!r}.", param="model")
         if self._ledger.is_degraded and self._rules.refuse_without_database:
             raise LedgerUnavailable("The ledger's database does not answer; try again later.")
-        meter = Meter(call, price, self._clock)
+        meter = Meter(call, tariff, self._clock)
         self._ledger.begin(meter.note())
         relay = Relay()
-        pump = asyncio.create_task(self._pump(call, provider, meter, relay), name=f"pump {call.request_id}")
+        pump = asyncio.create_task(self._pump(call, provider, meter, relay), name="pump")
         self._pumps.add(pump)
         pump.add_done_callback(self._pumps.discard)
         return relay
@@ -158,58 +118,68 @@ class Exchange:
         await asyncio.gather(*self._pumps, return_exceptions=True)
 
     async def _pump(self, call: Call, provider: Provider, meter: Meter, relay: Relay) -> None:
+        try:
+            await self._read_and_bill(call, provider, meter, relay)
+        finally:
+            if not isinstance(call.body, bytes):
+                await call.body.close()
+
+    async def _read_and_bill(self, call: Call, provider: Provider, meter: Meter, relay: Relay) -> None:
         ending = _Ending()
-        tail: list[Head | bytes] = []
         try:
             async with (
                 self._draining_when_left(relay, meter),
-                self._upstream.post(provider, call.path, call.body) as reply,
+                self._upstream.post(provider, call.url, call.headers, call.body) as reply,
             ):
                 ending.status = reply.status
-                if not 200 <= reply.status < 300:
-                    ending.outcome, ending.code = Outcome.PROVIDER_ERROR, f"provider_{reply.status}"
-                    tail = _refusal(reply, await self._whole(reply), provider)
-                elif reply.headers.get("content-type", "").startswith("text/event-stream"):
-                    await self._stream(call, reply, meter, relay, tail)
-                    ending.outcome, ending.code = Outcome.OK, None
-                else:
-                    meter.saw_answer()
-                    body = await self._whole(reply)
-                    meter.saw_body(body)
-                    tail = [_head(reply, len(body)), body]
-                    ending.outcome, ending.code = Outcome.OK, None
+                await self._relay(call, provider, reply, meter, relay, ending)
         except _DrainEndedError:
             ending.outcome, ending.code = Outcome.CLIENT_DISCONNECTED, "client_disconnected"
         except ProviderError as error:
-            ending.outcome, ending.code = Outcome.PROVIDER_ERROR, error.code
-            tail = [_stream_error(error)] if call.stream and meter.answered else _answer(error.status, error)
-            ending.status = 200 if call.stream and meter.answered else error.status
+            self._provider_failed(call, error, relay, ending)
         except asyncio.CancelledError:
             ending.outcome, ending.code = Outcome.INTERRUPTED, "interrupted"
-            if not (call.stream and meter.answered):
-                ending.status = InternalError.status
-                tail = _answer(InternalError.status, InternalError("The broker is stopping.", code="interrupted"))
+            _fail(InternalError("The broker is stopping.", code="interrupted"), relay, ending)
         except Exception:  # a fault of ours; the call is billed all the same
             log.exception("exchange: request %s failed", call.request_id)
-            tail = _answer(500, InternalError("The broker failed."))
+            _fail(InternalError("The broker failed."), relay, ending)
         finally:
+            estimate = await self._estimate(meter)
             if relay.is_gone and ending.outcome is Outcome.OK:
                 ending.outcome, ending.code = Outcome.CLIENT_DISCONNECTED, "client_disconnected"
-            billed = self._ledger.offer(meter.close(ending.outcome, ending.status, ending.code))
+            billed = self._ledger.offer(meter.close(ending.outcome, ending.status, ending.code, estimate))
         if billed and self._rules.fsync:
             billed = await self._on_disk(call)
         if not billed:
-            failure = InternalError("The call could not be billed.")
-            tail = [_stream_error(failure)] if call.stream and meter.answered else _answer(500, failure)
-        for item in (*tail, None):
+            _fail(InternalError("The call could not be billed."), relay, ending)
+        for item in ending.tail:
             await relay.put(item, self._limits.idle_s)
+        await relay.put(None, self._limits.idle_s)
 
-    async def _stream(
-        self, call: Call, reply: UpstreamReply, meter: Meter, relay: Relay, tail: list[Head | bytes]
+    async def _relay(
+        self, call: Call, provider: Provider, reply: UpstreamReply, meter: Meter, relay: Relay, ending: _Ending
     ) -> None:
-        splitter = EventSplitter()
+        """Pass an answer on, but for its tail; note how it ended."""
+        kind = reply.headers.get("content-type", "")
+        if not 200 <= reply.status < 300:
+            ending.outcome, ending.code = Outcome.PROVIDER_ERROR, f"provider_{reply.status}"
+            ending.tail = refusal(reply.status, reply.headers, await self._whole(reply), provider.api_keys)
+            return
         meter.saw_answer()
-        await relay.put(_head(reply), self._limits.idle_s)
+        if kind.startswith("text/event-stream"):
+            await self._stream(call, reply, meter, relay, ending)
+        elif call.kind is CallKind.TTS and not kind.startswith("application/json"):
+            await self._binary(reply, relay, ending)
+        else:
+            body = await self._whole(reply)
+            meter.saw_body(body)
+            ending.tail = [head_of(reply.status, reply.headers, str(len(body))), body]
+        ending.outcome, ending.code = Outcome.OK, None
+
+    async def _stream(self, call: Call, reply: UpstreamReply, meter: Meter, relay: Relay, ending: _Ending) -> None:
+        splitter = EventSplitter()
+        meter.streamed = True
+        await relay.put(head_of(reply.status, reply.headers), self._limits.idle_s)
         async for chunk in reply.chunks():
             passing: list[bytes] = []
             try:
@@ -221,15 +191,49 @@ class Exchange:
             for event in events:
                 data = event_data(event)
                 is_usage_event = meter.saw_event(data)
-                if tail or data == DONE:
-                    tail.append(event)
+                if ending.tail or data.startswith(LAST_EVENTS):
+                    ending.tail.append(event)
                 elif not is_usage_event or call.wants_usage:
                     passing.append(event)
             if passing:
                 await relay.put(b"".join(passing), self._limits.idle_s)
         if rest := splitter.rest():
             meter.saw_event(event_data(rest))
-            tail.append(rest)
+            ending.tail.append(rest)
+
+    async def _binary(self, reply: UpstreamReply, relay: Relay, ending: _Ending) -> None:
+        """Pass audio on as it arrives, its last chunk kept back."""
+        is_encoded = "content-encoding" in reply.headers  # then its length is not the one that is passed on
+        length = None if is_encoded else reply.headers.get("content-length")
+        await relay.put(head_of(reply.status, reply.headers, length), self._limits.idle_s)
+        last = b""
+        async for chunk in reply.chunks():
+            if last:
+                await relay.put(last, self._limits.idle_s)
+            last = chunk
+        ending.tail = [last]
+
+    def _provider_failed(self, call: Call, error: ProviderError, relay: Relay, ending: _Ending) -> None:
+        """Note that no answer came, or not all of it: by the provider's fault, or because the upload broke off."""
+        failed = None if isinstance(call.body, bytes) else call.body.failure
+        if failed is None:
+            ending.outcome, ending.code = Outcome.PROVIDER_ERROR, error.code
+        else:
+            ending.outcome, ending.code = Outcome.CLIENT_DISCONNECTED, failed.code or failed.type
+        _fail(failed or error, relay, ending)
+
+    async def _estimate(self, meter: Meter) -> Usage | None:
+        """Return an estimate where one is needed; None where it takes too long or is cut off."""
+        if not meter.needs_estimate:
+            return None
+        try:
+            async with asyncio.timeout(ESTIMATE_WITHIN_S):
+                return await self._estimates.usage(meter)
+        except (TimeoutError, asyncio.CancelledError):
+            return None
+        except Exception:  # nothing may keep a row from being written
+            log.exception("exchange: no estimate for request %s", meter.call.request_id)
+            return None
 
     async def _on_disk(self, call: Call) -> bool:
         try:
@@ -251,18 +255,26 @@ class Exchange:
     async def _draining_when_left(self, relay: Relay, meter: Meter) -> AsyncIterator[None]:
         """Bound the time for which a provider is read on for a client that has left."""
         pump = asyncio.current_task()
-        watch = asyncio.create_task(self._end_drain(relay, meter, pump), name="drain")
+        watch: asyncio.Task[None] | None = None
+
+        def drain() -> None:
+            nonlocal watch
+            watch = asyncio.create_task(self._end_drain(meter, pump), name="drain")
+
+        relay.when_left(drain)
         try:
             yield
         except asyncio.CancelledError:
-            if watch.done() and not watch.cancelled() and pump is not None and pump.uncancel() == 0:
+            is_drained = watch is not None and watch.done() and not watch.cancelled()
+            if is_drained and pump is not None and pump.uncancel() == 0:
                 raise _DrainEndedError from None
             raise
         finally:
-            watch.cancel()
+            relay.when_left(None)
+            if watch is not None:
+                watch.cancel()
 
-    async def _end_drain(self, relay: Relay, meter: Meter, pump: "asyncio.Task[None] | None") -> None:
-        await relay.left()
+    async def _end_drain(self, meter: Meter, pump: "asyncio.Task[None] | None") -> None:
         limits = self._limits
         if limits.drain and self._draining < limits.drain_max_calls:
             self._draining += 1
@@ -281,44 +293,11 @@ class _DrainEndedError(Exception):
     """The provider was closed, because its client has left and the drain limits are reached."""
 
 
-def _head(reply: UpstreamReply, length: int | None = None) -> Head:
-    kind = reply.headers.get("content-type", "application/json")
-    headers = [(b"content-type", kind.encode("latin-1", "replace"))]
-    if length is not None:
-        headers.append((b"content-length", str(length).encode()))
-    return Head(reply.status, tuple(headers))
-
-
-def _answer(
-    status: int, error: ProviderError | InternalError, *more: tuple[bytes, bytes], may_retry: bool | None = None
-) -> list[Head | bytes]:
-    retry = b"true" if (error.may_retry if may_retry is None else may_retry) else b"false"
-    head = Head(status, ((b"content-type", b"application/json"), (b"x-should-retry", retry), *more))
-    return [head, _error_body(error)]
-
-
-def _error_body(error: ProviderError | InternalError) -> bytes:
-    return msgspec.json.encode(
-        {"error": {"message": error.message, "type": error.type, "param": None, "code": error.code}}
-    )
-
-
-def _stream_error(error: ProviderError | InternalError) -> bytes:
-    return b"data: " + _error_body(error) + b"\n\n"
-
-
-def _refusal(reply: UpstreamReply, body: bytes, provider: Provider) -> list[Head | bytes]:
-    """Return what a client is told of a provider's error: its message, without keys."""
-    try:
-        message = str(msgspec.json.decode(body)["error"]["message"])[:1000]
-    except (msgspec.DecodeError, KeyError, TypeError, IndexError):
-        message = f"The provider answered with status {reply.status}."
-    for key in provider.api_keys:
-        message = message.replace(key, "***")
-    passes_on = reply.status in (400, 404, 409, 413, 415, 422, 429, 502, 503, 504)
-    error = ProviderError(message, code=f"provider_{reply.status}")
-    more: list[tuple[bytes, bytes]] = []
-    retry_after = reply.headers.get("retry-after", "")
-    if reply.status in (429, 503) and retry_after.isascii() and retry_after.isdigit():
-        more.append((b"retry-after", retry_after.encode()))
-    return _answer(reply.status if passes_on else 502, error, *more, may_retry=reply.status >= 429)
+def _fail(error: BrokerError, relay: Relay, ending: _Ending) -> None:
+    """Tell the client that its answer is none, in the way that what it has seen so far allows."""
+    if not relay.has_begun:
+        ending.status, ending.tail = error.status, error_answer(error)
+    elif relay.is_events:
+        ending.tail = [error_event(error)]
+    else:
+        ending.tail = [ABORT]

@@ -1,21 +1,40 @@
 """OpenAI-shaped routes: a request is read, admitted, exchanged and answered."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from starlette.types import Receive, Scope, Send
 
 from hero_broker.core.calls import Call
 from hero_broker.core.clock import Clock
-from hero_broker.core.errors import BodyTooLarge, InvalidRequest, NotFound, UnsupportedMedia
-from hero_broker.data_plane.exchange import Exchange, Head, Relay
-from hero_broker.data_plane.readers import Arrival, read_chat, read_embedding
+from hero_broker.core.errors import BodyTooLarge, ClientLeft, InvalidRequest, NotFound, UnsupportedMedia
+from hero_broker.data_plane.arrival import Arrival, passed_headers
+from hero_broker.data_plane.chat import read_chat, read_completion
+from hero_broker.data_plane.embedding import read_embedding
+from hero_broker.data_plane.exchange import Exchange
+from hero_broker.data_plane.relay import ABORT, Relay
+from hero_broker.data_plane.rerank import reader_of
+from hero_broker.data_plane.stt import SttRequest
+from hero_broker.data_plane.tts import read_tts
 from hero_broker.edge.admission import Admission
 from hero_broker.providers.routing import ModelRoute, Routes
 
 Reader = Callable[[bytes, Arrival, Routes], tuple[Call, ModelRoute]]
 
-READERS: dict[str, Reader] = {"/v1/chat/completions": read_chat, "/v1/embeddings": read_embedding}
+READERS: Mapping[str, Reader] = {
+    "/v1/chat/completions": read_chat,
+    "/v1/completions": read_completion,
+    "/v1/embeddings": read_embedding,
+    "/v1/audio/speech": read_tts,
+    "/v1/rerank": reader_of("v1"),
+    "/v2/rerank": reader_of("v2"),
+}
+UPLOADS: Mapping[str, str] = {  # and the route below a provider's base URL
+    "/v1/audio/transcriptions": "/audio/transcriptions",
+    "/v1/audio/translations": "/audio/translations",
+}
+CALL_PATHS = (*READERS, *UPLOADS)
 
 
 class DataPlane:
@@ -28,43 +47,60 @@ class DataPlane:
         admission: Admission,
         clock: Clock,
         max_body_bytes: int,
+        max_audio_bytes: int,
         timeout_s: float,
+        uploads: Path,
     ) -> None:
+        """Join what a call needs; `uploads` is where large uploads are kept while they pass."""
         self._exchange = exchange
         self._routes = routes
         self._admission = admission
         self._clock = clock
         self._max_body_bytes = max_body_bytes
+        self._max_audio_bytes = max_audio_bytes
         self._timeout_s = timeout_s
+        self._uploads = uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call. Raises BrokerError for the edge to answer, before anything is sent."""
+        path = scope["path"]
         if scope["method"] != "POST":
-            raise NotFound(f"There is no {scope['method']} {scope['path']} here; use POST.")
-        caller = scope["state"]["caller"]
+            raise NotFound(f"There is no {scope['method']} {path} here; use POST.")
+        state = scope["state"]
         with self._admission.slot():
-            arrival = Arrival(scope["state"]["request_id"], caller, self._clock.now())
-            body = await self._read(scope, receive)
-            call, route = READERS[scope["path"]](body, arrival, self._routes)
-            relay = self._exchange.start(call, route.provider)
-            watch = asyncio.create_task(_watch(receive, relay), name="client watch")
-            try:
-                await _send_all(relay, send)
-            finally:
-                relay.leave()
-                watch.cancel()
+            now = self._clock.now()
+            arrival = Arrival(state["request_id"], state["caller"], now, passed_headers(scope["headers"]))
+            headers = dict(scope["headers"])
+            if path in UPLOADS:
+                await self._answer_upload(UPLOADS[path], headers, arrival, receive, send)
+            else:
+                body = await self._read(headers, receive)
+                call, route = READERS[path](body, arrival, self._routes)
+                relay = self._exchange.start(call, route.provider)
+                await _answer(relay, asyncio.create_task(_watch(receive, relay), name="client watch"), send)
 
-    async def _read(self, scope: Scope, receive: Receive) -> bytes:
-        headers = dict(scope["headers"])
-        kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
-        if kind != b"application/json":
-            raise UnsupportedMedia("The content type must be application/json.")
-        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-            raise UnsupportedMedia("The body must not be compressed.")
-        too_long = BodyTooLarge(f"The body must be at most {self._max_body_bytes} bytes long.")
-        length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > self._max_body_bytes:
-            raise too_long
+    async def _answer_upload(
+        self, path: str, headers: Mapping[bytes, bytes], arrival: Arrival, receive: Receive, send: Send
+    ) -> None:
+        declared = _check_head(headers, b"multipart/form-data", self._max_audio_bytes)
+        request = SttRequest(headers[b"content-type"], self._routes, self._uploads, self._max_audio_bytes)
+        client = _UploadingClient()
+        # A long upload may take as long as the same bytes in bodies of the usual size.
+        within_s = self._timeout_s * (1 + declared // self._max_body_bytes)
+        watch = asyncio.create_task(client.watch(request, receive, within_s), name="client upload")
+        try:
+            await request.upload.ready()
+            call, route = request.call(path, declared, arrival)
+            relay = self._exchange.start(call, route.provider)
+            client.gets(relay)
+        except BaseException:
+            watch.cancel()
+            await request.upload.close()
+            raise
+        await _answer(relay, watch, send)
+
+    async def _read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+        _check_head(headers, b"application/json", self._max_body_bytes)
         chunks: list[bytes] = []
         size = 0
         try:
@@ -72,15 +108,56 @@ class DataPlane:
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise InvalidRequest("The client left before its request was complete.")
+                        raise ClientLeft("The client left before its request was complete.")
                     chunks.append(message.get("body", b""))
                     size += len(chunks[-1])
                     if size > self._max_body_bytes:
-                        raise too_long
+                        raise _too_long(self._max_body_bytes)
                     if not message.get("more_body", False):
                         return b"".join(chunks)
         except TimeoutError as error:
             raise InvalidRequest("The body did not arrive in time.", code="body_timeout") from error
+
+
+class _UploadingClient:
+    """A client whose form is still arriving when its call begins."""
+
+    def __init__(self) -> None:
+        self._relay: Relay | None = None
+        self._is_gone = False
+
+    def gets(self, relay: Relay) -> None:
+        """Note what the client is answered through."""
+        self._relay = relay
+        if self._is_gone:
+            relay.leave()
+
+    async def watch(self, request: SttRequest, receive: Receive, within_s: float) -> None:
+        """Read the form, then wait until the client leaves."""
+        await request.upload.receive(receive, within_s)
+        if not isinstance(request.upload.failure, ClientLeft):
+            while (await receive())["type"] != "http.disconnect":
+                continue
+        self._is_gone = True
+        if self._relay is not None:
+            self._relay.leave()
+
+
+def _check_head(headers: Mapping[bytes, bytes], kind: bytes, max_bytes: int) -> int:
+    """Return the length that a body is said to have, 0 where nothing is said; refuse it before it is read."""
+    if headers.get(b"content-type", b"").split(b";")[0].strip().lower() != kind:
+        raise UnsupportedMedia(f"The content type must be {kind.decode()}.")
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise UnsupportedMedia("The body must not be compressed.")
+    length = headers.get(b"content-length", b"0")
+    declared = int(length) if length.isdigit() else 0
+    if declared > max_bytes:
+        raise _too_long(max_bytes)
+    return declared
+
+
+def _too_long(max_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The body must be at most {max_bytes} bytes long.")
 
 
 async def _watch(receive: Receive, relay: Relay) -> None:
@@ -89,25 +166,18 @@ async def _watch(receive: Receive, relay: Relay) -> None:
     relay.leave()
 
 
-async def _send_all(relay: Relay, send: Send) -> None:
-    gone = asyncio.create_task(relay.left(), name="client left")
-    feed = asyncio.create_task(_feed(relay, send), name="client feed")
+async def _answer(relay: Relay, watch: "asyncio.Task[None]", send: Send) -> None:
+    """Send what the relay brings. An answer that is aborted is left incomplete, and the server cuts the connection."""
     try:
-        await asyncio.wait((gone, feed), return_when=asyncio.FIRST_COMPLETED)
-        if feed.done():
-            feed.result()
+        async for item in relay.items():
+            if isinstance(item, bytes):
+                await send({"type": "http.response.body", "body": item, "more_body": True})
+            elif item is ABORT:
+                return
+            else:
+                await send({"type": "http.response.start", "status": item.status, "headers": list(item.headers)})
+        if relay.has_begun:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
     finally:
-        gone.cancel()
-        feed.cancel()
-
-
-async def _feed(relay: Relay, send: Send) -> None:
-    head: Head | None = None
-    async for item in relay.items():
-        if isinstance(item, Head):
-            head = item
-            await send({"type": "http.response.start", "status": item.status, "headers": list(item.headers)})
-        else:
-            await send({"type": "http.response.body", "body": item, "more_body": True})
-    if head is not None:
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        relay.leave()
+        watch.cancel()

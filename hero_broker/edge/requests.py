@@ -53,8 +53,8 @@ class Edge:
             await answer_error(InternalError("The broker failed."), send_with_id)
 
 
-async def answer_error(error: BrokerError, send: Send) -> None:
-    """Send an error in OpenAI's shape."""
+def error_parts(error: BrokerError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Return status, headers and body of an error in OpenAI's shape."""
     body = msgspec.json.encode(
         {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
     )
@@ -62,5 +62,11 @@ async def answer_error(error: BrokerError, send: Send) -> None:
     headers.append((b"x-should-retry", b"true" if error.may_retry else b"false"))
     if error.retry_after_s is not None:
         headers.append((b"retry-after", str(error.retry_after_s).encode()))
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    return error.status, headers, body
+
+
+async def answer_error(error: BrokerError, send: Send) -> None:
+    """Send an error in OpenAI's shape."""
+    status, headers, body = error_parts(error)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

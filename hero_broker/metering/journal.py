@@ -6,8 +6,8 @@ loss after the next flush (at most 50 ms later). Format, version 1:
     segment   16 bytes of header, then frames, then zeros up to the preallocated size
     header    b"HEROJRNL", version (u16), 6 bytes of zeros
     frame     length of the payload (u32), CRC-32 of type and payload (u32), type (u8), payload (MessagePack)
-    type 1    a call began: the `interrupted` row that it gets if nothing more is heard of it, and its prices
-    type 2    a row that is due, and its prices
+    type 1    a call began: the `interrupted` row that it gets if nothing more is heard of it, and its price
+    type 2    a row that is due, and its price
 
 Numbers are little-endian. A frame that does not check ends its segment: it was being written when the process died.
 Each new segment starts with the notes of the calls that are still open, so that segments leave oldest first.
@@ -45,10 +45,12 @@ class JournalUnreadable(Exception):
 
 
 class DueRow(msgspec.Struct, frozen=True, array_like=True):
-    """A row and the rates it was priced with, as JSON; the rates may be new to the database."""
+    """A row and the price that it was priced with, which may be new to the database."""
 
     row: RequestLog
-    rates: str | None
+    rates: str | None  # JSON
+    price_source: str = ""
+    price_version: str = ""
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hero_broker.core.errors import LedgerUnavailable
-from hero_broker.core.records import RequestLog
+from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.metering.journal import DueRow, Journal, JournalFull
 
 BATCH_ROWS = 500
@@ -23,8 +23,8 @@ CHECK_EVERY_S = 1.0  # how soon the writer notices that the store is gone or no 
 class Store(Protocol):
     """Where rows go; see `store.database`."""
 
-    def append(self, rows: Sequence[RequestLog], prices: Sequence[tuple[str, str]]) -> None:
-        """Add rows, and prices as (id, rates), in one transaction; what is there already is left as it is."""
+    def append(self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord]) -> None:
+        """Add rows, and the prices they refer to, in one transaction; what is there already is left as it is."""
         ...
 
     def check(self) -> None:
@@ -168,8 +168,13 @@ class Ledger:
 
     def _move(self, batch: list[_Waiting]) -> None:
         rows = [one.due.row for one in batch]
-        prices = {one.due.row.price_id: one.due.rates for one in batch}
-        self._store.append(rows, sorted((key, rates) for key, rates in prices.items() if key and rates))
+        prices: dict[str, PriceRecord] = {}
+        for one in batch:
+            due = one.due
+            if due.row.price_id is not None and due.rates is not None and due.row.price_id not in prices:
+                record = PriceRecord(due.row.price_id, due.rates, due.price_source, due.price_version)
+                prices[due.row.price_id] = record
+        self._store.append(rows, [prices[price_id] for price_id in sorted(prices)])
         counts = Counter(one.segment for one in batch)
         with self._arrived:
             for _ in batch:

@@ -1,39 +1,67 @@
 """What one call was seen to use → its one row."""
 
 import asyncio
+import logging
+from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from hero_broker.core.addresses import ip_key
-from hero_broker.core.calls import Call, Outcome
+from hero_broker.core.calls import Call, CallKind, Outcome
 from hero_broker.core.clock import Clock
+from hero_broker.core.money import NANO
 from hero_broker.core.records import RequestLog
 from hero_broker.core.usage import Usage, UsageSource
 from hero_broker.metering.journal import DueRow
+from hero_broker.metering.rules import first_estimate
 from hero_broker.metering.usage_wire import read_usage
 from hero_broker.pricing.cost import cost_of
 from hero_broker.pricing.price import Price
+from hero_broker.pricing.tariff import Tariff
 
-BYTES_PER_TOKEN = 4  # of English text, for the estimate of usage that no provider reported
+KEPT_BYTES = 256 * 1024  # of a stream's events, for an estimate; what comes after is taken to be alike
+SOURCE_MAX = 300  # characters of a price's source that a row carries
+ZERO_USAGE = "zero_usage"  # the error code of an answer for which the provider reports no token at all
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What a provider was seen to deliver."""
+
+    body: bytes = b""  # a whole answer
+    events: bytes = b""  # the data of a stream's events, joined by line feeds; at most about `KEPT_BYTES`
+    event_bytes: int = 0  # of all events, those too that were not kept
 
 
 class Meter:
     """Watches one call and closes into its row. The last usage that can be believed counts."""
 
-    def __init__(self, call: Call, price: Price | None, clock: Clock) -> None:
+    def __init__(self, call: Call, tariff: Tariff | None, clock: Clock) -> None:
         self.call = call
-        self._price = price
+        self._tariff = tariff
         self._clock = clock
         self._started = clock.monotonic()
         self._first_byte_ms: int | None = None
         self._reported: Usage | None = None
+        self._cost_usd: Decimal | None = None
         self.answered = False  # the provider has begun an answer that is charged
+        self.streamed = call.stream
         self.deltas = 0  # pieces of text seen in a stream; each is about a token
-        self._delivered_bytes = 0
+        self._body = b""
+        self._events = bytearray()
+        self._event_bytes = 0
         self._watched_deltas = 0
         self._watched = asyncio.Event()
 
     def note(self) -> DueRow:
         """Return the row that stands if nothing more is heard of the call: interrupted, output 0."""
-        return self._row(Outcome.INTERRUPTED, None, "interrupted", self._estimate(), UsageSource.ESTIMATED)
+        usage = first_estimate(self.call, self.price(), 0)
+        return self._row(Outcome.INTERRUPTED, None, "interrupted", usage, UsageSource.ESTIMATED)
+
+    def price(self, input_tokens: int = 0) -> Price | None:
+        """Return the price of this call, were its input so long."""
+        return None if self._tariff is None else self._tariff.price(self.call.started_at, input_tokens)
 
     def saw_answer(self) -> None:
         """Note that the provider has begun to answer with success."""
@@ -43,11 +71,16 @@ class Meter:
 
     def saw_event(self, data: bytes) -> bool:
         """Read one event of a stream; return whether it is the one that has usage and empty `choices`."""
-        if b'"usage"' in data:
-            usage, empty = read_usage(data)
-            self._reported = usage or self._reported
-            if empty:
+        if b'"usage"' in data and b'"usage":null' not in data:
+            report = read_usage(self.call.kind, data)
+            self._reported = report.usage or self._reported
+            self._cost_usd = report.cost_usd or self._cost_usd
+            if report.is_usage_event:
                 return True
+        self._event_bytes += len(data) + 1
+        if len(self._events) < KEPT_BYTES:
+            self._events += data
+            self._events += b"\n"
         if (
             b'"content":""' not in data
             and b'"content":null' not in data
@@ -66,20 +99,47 @@ class Meter:
 
     def saw_body(self, body: bytes) -> None:
         """Read a whole answer."""
-        self._delivered_bytes = len(body)
-        self._reported, _ = read_usage(body)
+        self._body = body
+        report = read_usage(self.call.kind, body)
+        self._reported, self._cost_usd = report.usage, report.cost_usd
 
-    def close(self, outcome: Outcome, http_status: int | None, error_code: str | None) -> DueRow:
-        """Return the call's row, priced."""
-        if not self.answered and outcome is Outcome.PROVIDER_ERROR:
+    @property
+    def needs_estimate(self) -> bool:
+        """Whether an answer has begun for which the provider reported nothing that can be billed."""
+        return self.answered and self._reported is None and self._counted() is None
+
+    def delivered(self) -> Delivered:
+        """Return what was seen of the answer."""
+        return Delivered(self._body, bytes(self._events), self._event_bytes)
+
+    def close(
+        self, outcome: Outcome, http_status: int | None, error_code: str | None, estimate: Usage | None = None
+    ) -> DueRow:
+        """Return the call's row, priced; `estimate` stands in where the provider reported nothing."""
+        if not self.answered and (outcome is Outcome.PROVIDER_ERROR or self._upload_failed()):
             return self._row(outcome, http_status, error_code, Usage(), UsageSource.NONE)
         if self._reported is not None:
-            return self._row(outcome, http_status, error_code, self._reported, UsageSource.REPORTED)
-        return self._row(outcome, http_status, error_code, self._estimate(), UsageSource.ESTIMATED)
+            usage = replace(self._reported, characters=self.call.characters)
+            if self.call.kind is CallKind.CHAT and outcome is Outcome.OK and not usage.input_tokens:
+                log.warning("meter: the provider %s reports no tokens for %s", self.call.provider, self.call.request_id)
+                error_code = error_code or ZERO_USAGE
+            return self._row(outcome, http_status, error_code, usage, UsageSource.REPORTED)
+        if self.answered and (counted := self._counted()) is not None:
+            return self._row(outcome, http_status, error_code, counted, UsageSource.REPORTED)
+        rough = first_estimate(self.call, self.price(), self.deltas or len(self._body) // 4)
+        return self._row(outcome, http_status, error_code, estimate or rough, UsageSource.ESTIMATED)
 
-    def _estimate(self) -> Usage:
-        output = self.deltas or self._delivered_bytes // BYTES_PER_TOKEN
-        return Usage(input_tokens=max(1, self.call.input_bytes // BYTES_PER_TOKEN), output_tokens=output)
+    def _counted(self) -> Usage | None:
+        """Return usage that needs no report, because the request itself says it: characters, where they are billed."""
+        if self.call.characters is None:
+            return None
+        price = self.price()
+        if price is not None and price.characters_per_million is None:
+            return None
+        return Usage(characters=self.call.characters)
+
+    def _upload_failed(self) -> bool:
+        return not isinstance(self.call.body, bytes) and self.call.body.failure is not None
 
     def _elapsed_ms(self) -> int:
         return int((self._clock.monotonic() - self._started) * 1000)
@@ -87,10 +147,8 @@ class Meter:
     def _row(
         self, outcome: Outcome, http_status: int | None, error_code: str | None, usage: Usage, source: UsageSource
     ) -> DueRow:
-        call, price = self.call, self._price
-        cost: int | None = 0
-        if source is not UsageSource.NONE:
-            cost = None if price is None else cost_of(usage, price, ok=outcome is Outcome.OK)
+        call, price = self.call, self.price(usage.input_tokens or 0)
+        cost, cost_source = self._cost(usage, source, price, ok=outcome is Outcome.OK)
         row = RequestLog(
             request_id=call.request_id,
             started_at=call.started_at,
@@ -103,7 +161,7 @@ class Meter:
             model=call.model,
             provider=call.provider,
             upstream_model=call.upstream_model,
-            stream=call.stream,
+            stream=self.streamed,
             outcome=outcome,
             http_status=http_status,
             error_code=error_code,
@@ -119,10 +177,23 @@ class Meter:
             search_units=usage.search_units,
             usage_source=source,
             cost_nano_usd=cost,
-            cost_source=None if cost is None or price is None else "price",
-            price_id=None if price is None else price.price_id,
+            cost_source=cost_source,
+            price_id=price.price_id if price is not None and cost_source == "price" else None,
             attempts=1,
             duration_ms=self._elapsed_ms(),
             first_byte_ms=self._first_byte_ms,
         )
-        return DueRow(row, None if price is None else price.rates_json())
+        if price is None or row.price_id is None:
+            return DueRow(row, None)
+        return DueRow(row, price.rates, price.source[:SOURCE_MAX], price.version)
+
+    def _cost(
+        self, usage: Usage, source: UsageSource, price: Price | None, *, ok: bool
+    ) -> tuple[int | None, str | None]:
+        """Return the cost in nano-USD and what it comes from; the operator's own price goes before the provider's."""
+        if source is UsageSource.NONE:
+            return 0, None if price is None else "price"
+        if self._cost_usd is not None and (self._tariff is None or not self._tariff.is_override):
+            return round(self._cost_usd * NANO), "provider"
+        cost = None if price is None else cost_of(usage, price, ok=ok)
+        return cost, None if cost is None else "price"

@@ -7,7 +7,9 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from hero_broker.core.clock import Clock
-from hero_broker.core.records import UsageByIp, UsageForIp
+from hero_broker.core.errors import NotRecorded
+from hero_broker.core.records import ExplainedRequest, UsageByIp, UsageForIp
+from hero_broker.metering.explain import explain
 from hero_broker.store import request_logs
 from hero_broker.store.database import Database
 
@@ -51,6 +53,21 @@ class Reports:
             return UsageForIp(tuple(models), request_logs.totals(connection, since, until, ip), as_of)
 
         return await self._read(ask)
+
+    async def request(self, request_id: str) -> ExplainedRequest:
+        """Return one row with how its cost was computed.
+
+        Raises:
+            NotRecorded: there is no such row in the store.
+            StoreUnavailable: the database does not answer.
+        """
+        as_of = self._clock.now()
+        found = await self._read(lambda connection: request_logs.find(connection, request_id))
+        if found is None:
+            raise NotRecorded("No such request")
+        seq, row, price = found
+        lines, exact_usd = explain(row, price)
+        return ExplainedRequest(seq, row, price, lines, exact_usd, as_of)
 
     async def _read(self, ask: Callable[[Connection], Answer]) -> Answer:
         def run() -> Answer:

@@ -1,53 +1,142 @@
-"""The `usage` object of an OpenAI-shaped answer → Usage; what cannot be believed is no usage at all."""
+"""What a provider's answer says of its usage → Usage; what cannot be believed is no usage at all."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
 
 import msgspec
 
+from hero_broker.core.calls import CallKind
 from hero_broker.core.usage import MAX_UNITS, Usage
+
+MAX_COST_USD = 1_000_000  # the largest cost of one call that is believed
+MS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an answer, or an event of a stream, says; None where it says nothing, or nothing that can be believed."""
+
+    usage: Usage | None = None
+    cost_usd: Decimal | None = None  # what the provider says that it charges
+    is_usage_event: bool = False  # it has a usage and empty `choices`
+
+
+NOTHING = Report()
 
 
 class _Reply(msgspec.Struct):
     usage: object = None
-    choices: list[msgspec.Raw] | None = None
+    choices: msgspec.Raw = msgspec.Raw(b"null")
+    duration: object = None
+    meta: object = None
 
 
-_DECODER = msgspec.json.Decoder(_Reply)
+_DECODER = msgspec.json.Decoder(_Reply, float_hook=Decimal)
 
 
-def read_usage(body: bytes) -> tuple[Usage | None, bool]:
-    """Return the usage that an answer or a stream's event reports, and whether its `choices` are empty.
+class _UnbelievableError(ValueError):
+    """A count is no integer from 0 to `MAX_UNITS`."""
 
-    None stands for a usage that is missing or that breaks a bound (an integer from 0 to `MAX_UNITS`).
-    """
+
+def read_usage(kind: CallKind, body: bytes) -> Report:
+    """Return what a JSON answer or the data of an event says."""
     try:
         reply = _DECODER.decode(body)
-    except msgspec.DecodeError:
-        return None, False
-    empty = reply.usage is not None and reply.choices is not None and not reply.choices
-    return (_usage(reply.usage), empty) if isinstance(reply.usage, dict) else (None, empty)
+    except (msgspec.DecodeError, ArithmeticError, RecursionError):
+        return NOTHING
+    reported = reply.usage if isinstance(reply.usage, dict) else {}
+    try:
+        if kind is CallKind.STT:
+            usage = _speech_heard(reported, reply.duration)
+        elif kind is CallKind.TTS:
+            usage = _speech_made(reported)
+        elif kind is CallKind.RERANK:
+            usage = _ranked(reported, reply.meta)
+        else:
+            usage = _text(reported)
+    except _UnbelievableError:
+        usage = None
+    is_usage_event = reply.usage is not None and bytes(reply.choices) == b"[]"
+    return Report(usage, _cost(reported.get("cost")), is_usage_event)
 
 
-def _usage(reported: Mapping[str, object]) -> Usage | None:
-    input_details = _details(reported, "prompt_tokens_details")
-    output_details = _details(reported, "completion_tokens_details")
-    counts: dict[str, object] = {
-        "input_tokens": reported.get("prompt_tokens"),
-        "output_tokens": reported.get("completion_tokens", 0),
-        "cached_input_tokens": input_details.get("cached_tokens"),
-        "cache_write_tokens": input_details.get("cache_write_tokens"),
-        "audio_input_tokens": input_details.get("audio_tokens"),
-        "reasoning_tokens": output_details.get("reasoning_tokens"),
-        "audio_output_tokens": output_details.get("audio_tokens"),
-    }
-    believed: dict[str, int] = {}
-    for name, value in counts.items():
-        if value is None and name != "input_tokens":
-            continue
-        if type(value) is not int or not 0 <= value <= MAX_UNITS:
-            return None
-        believed[name] = value
-    return Usage(**believed)
+def _text(reported: Mapping[str, object]) -> Usage | None:
+    """Read OpenAI's usage of chats, completions and embeddings."""
+    if "prompt_tokens" not in reported:
+        return None
+    into, out = _details(reported, "prompt_tokens_details"), _details(reported, "completion_tokens_details")
+    return Usage(
+        input_tokens=_count(reported["prompt_tokens"], may_be_none=False),
+        output_tokens=_count(reported.get("completion_tokens", 0), may_be_none=False),
+        cached_input_tokens=_count(into.get("cached_tokens")),
+        cache_write_tokens=_count(into.get("cache_write_tokens")),
+        audio_input_tokens=_count(into.get("audio_tokens")),
+        reasoning_tokens=_count(out.get("reasoning_tokens")),
+        audio_output_tokens=_count(out.get("audio_tokens")),
+    )
+
+
+def _speech_made(reported: Mapping[str, object]) -> Usage | None:
+    """Read the usage of `speech.audio.done`: all output is audio."""
+    if "input_tokens" not in reported:
+        return None
+    output = _count(reported.get("output_tokens"), may_be_none=False)
+    return Usage(
+        input_tokens=_count(reported["input_tokens"], may_be_none=False),
+        output_tokens=output,
+        audio_output_tokens=output,
+    )
+
+
+def _speech_heard(reported: Mapping[str, object], duration: object) -> Usage | None:
+    """Read tokens, or the seconds that are billed, or else the duration that `verbose_json` names."""
+    if "input_tokens" in reported:
+        details = _details(reported, "input_token_details")
+        return Usage(
+            input_tokens=_count(reported["input_tokens"], may_be_none=False),
+            output_tokens=_count(reported.get("output_tokens", 0), may_be_none=False),
+            audio_input_tokens=_count(details.get("audio_tokens")),
+        )
+    seconds = reported.get("seconds", duration)
+    return None if seconds is None else Usage(audio_ms=_milliseconds(seconds))
+
+
+def _ranked(reported: Mapping[str, object], meta: object) -> Usage | None:
+    """Read Cohere's search units or the tokens of others."""
+    billed = _details(meta, "billed_units") if isinstance(meta, dict) else {}
+    if "search_units" in billed:
+        return Usage(search_units=_count(billed["search_units"], may_be_none=False))
+    for name in ("total_tokens", "prompt_tokens"):
+        if name in reported:
+            return Usage(input_tokens=_count(reported[name], may_be_none=False), output_tokens=0)
+    return None
+
+
+def _count(value: object, *, may_be_none: bool = True) -> int | None:
+    if value is None and may_be_none:
+        return None
+    if type(value) is not int or not 0 <= value <= MAX_UNITS:
+        raise _UnbelievableError
+    return value
+
+
+def _milliseconds(seconds: object) -> int:
+    """Return a duration, which some providers write as text; a started millisecond counts."""
+    try:
+        value = Decimal(seconds) if type(seconds) in (int, Decimal, str) else None  # type: ignore[arg-type]
+    except ArithmeticError as error:
+        raise _UnbelievableError from error
+    if value is None or not value.is_finite() or not 0 <= value <= MAX_UNITS // MS:
+        raise _UnbelievableError
+    return int(-(-value * MS // 1))
+
+
+def _cost(value: object) -> Decimal | None:
+    if type(value) not in (int, Decimal):
+        return None
+    cost = Decimal(value)  # type: ignore[arg-type]
+    return cost if cost.is_finite() and 0 <= cost <= MAX_COST_USD else None
 
 
 def _details(reported: Mapping[str, object], name: str) -> Mapping[str, object]:

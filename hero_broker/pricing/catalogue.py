@@ -1,76 +1,64 @@
-"""(provider, upstream model) → Price: the operator's overrides first, then the genai-prices snapshot."""
+"""(provider, upstream model) → tariff: the operator's overrides first, then genai-prices, then our supplement."""
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from decimal import Decimal
-from functools import lru_cache
-
-from genai_prices import data_snapshot
-from genai_prices.types import ModelPrice, TieredPrices
+from collections.abc import Iterable, Mapping
+from functools import cached_property, lru_cache
+from importlib import import_module
+from typing import Protocol
 
 from hero_broker.pricing.price import Price
+from hero_broker.pricing.supplement import Supplement
+from hero_broker.pricing.tariff import Tariff
 
-THOUSAND = 1000
-MINUTES_PER_HOUR = 60
-# Groq bills at least ten seconds of audio: https://groq.com/pricing
-AUDIO_MINIMUM_S = {"groq": Decimal(10)}
-# Names under which people know a provider, where the list has another.
-LISTED_AS = {"xai": "x-ai", "gemini": "google", "togetherai": "together", "moonshot": "moonshotai"}
+
+class PriceList(Protocol):
+    """Somebody's public prices."""
+
+    def tariff(self, provider: str, model: str) -> Tariff | None:
+        """Return what a provider's model costs; None where the list does not price it."""
+
+    def models(self, provider: str) -> Iterable[str]:
+        """Return the names of a provider's priced models, without deprecated ones."""
 
 
 class Catalogue:
-    """Finds a model's price, once; what was found stays until the broker restarts."""
+    """Finds a model's tariff, once; what was found stays until the broker restarts."""
 
     def __init__(self, overrides: Mapping[tuple[str, str], Price]) -> None:
-        self._overrides = dict(overrides)
-        self._snapshot = data_snapshot.get_snapshot()
-        self._listed = lru_cache(maxsize=4096)(self._look_up)  # bounded: clients may ask for any name
+        self._overrides = {key: Tariff.fixed(price, is_override=True) for key, price in overrides.items()}
+        # Bounded, because clients may ask for any name.
+        self._listed = lru_cache(maxsize=4096)(self._look_up)
+        self._models = lru_cache(maxsize=256)(self._list_models)
 
-    def price(self, provider: str, upstream_model: str) -> Price | None:
-        """Return the price of a provider's model; None where neither the operator nor the list has one."""
+    @cached_property
+    def _lists(self) -> tuple[PriceList, ...]:
+        # Loaded when first asked: 250 ms and 25 MB that a broker with prices of its own for all its models can do
+        # without. Whoever cannot wait for it in the event loop asks for some provider's `models` before.
+        listed = import_module("hero_broker.pricing.listed")
+        return (listed.GenaiPrices(), Supplement.load())
+
+    def tariff(self, provider: str, upstream_model: str) -> Tariff | None:
+        """Return the tariff of a provider's model; None where neither the operator nor a list prices it."""
         override = self._overrides.get((provider, upstream_model))
         return self._listed(provider, upstream_model) if override is None else override
 
-    def _look_up(self, provider: str, upstream_model: str) -> Price | None:
-        try:
-            listed = self._snapshot.find_provider(None, LISTED_AS.get(provider, provider), None)
-        except LookupError:
-            return None
-        # Asked of the provider itself, because the snapshot remembers every name it was ever asked for.
-        model = listed.find_model(upstream_model.lower(), all_providers=self._snapshot.providers)
-        if model is None:
-            return None
-        source = listed.pricing_urls[0] if listed.pricing_urls else "genai-prices"
-        return _price_from(model.get_prices(datetime.now(UTC)), source, AUDIO_MINIMUM_S.get(listed.id))
+    def listed(self, provider: str, upstream_model: str) -> Tariff | None:
+        """Return the public tariff of a provider's model, also where the operator has set another price."""
+        return self._listed(provider, upstream_model)
 
+    def knows(self, provider: str, upstream_model: str) -> bool:
+        """Return whether the model has a tariff, by any name that a list takes for it."""
+        return self.tariff(provider, upstream_model) is not None
 
-def _price_from(listed: ModelPrice, source: str, audio_minimum_s: Decimal | None) -> Price | None:
-    """Translate a listed price; None where it prices no unit that is metered here."""
-    audio_per_hour = _rate(listed, "audio_hours")
-    if audio_per_hour is None:
-        audio_per_hour = _rate(listed, "input_audio_hours")
-    thousand_requests = _rate(listed, "requests_kcount")
-    price = Price(
-        input_per_million=_rate(listed, "input_mtok"),
-        output_per_million=_rate(listed, "output_mtok"),
-        cached_input_per_million=_rate(listed, "cache_read_mtok"),
-        cache_write_per_million=_rate(listed, "cache_write_mtok"),
-        reasoning_per_million=_rate(listed, "output_reasoning_mtok"),
-        audio_input_per_million=_rate(listed, "input_audio_mtok"),
-        audio_output_per_million=_rate(listed, "output_audio_mtok"),
-        characters_per_million=_rate(listed, "input_mchars"),
-        audio_per_minute=None if audio_per_hour is None else audio_per_hour / MINUTES_PER_HOUR,
-        audio_minimum_s=None if audio_per_hour is None else audio_minimum_s,
-        per_thousand_searches=_rate(listed, "rerank_searches_kcount"),
-        per_request=None if thousand_requests is None else thousand_requests / THOUSAND,
-        source=source,
-    )
-    return None if price.rates_json() == "{}" else price
+    def models(self, provider: str) -> tuple[str, ...]:
+        """Return the names of a provider's models that the lists price, sorted; deprecated ones are left out.
 
+        The lists take other names too, such as dated ones: `knows` tells which.
+        """
+        return self._models(provider)
 
-def _rate(listed: ModelPrice, name: str) -> Decimal | None:
-    """Return one rate; of tiers the base, which is the rate of a call below the first threshold."""
-    rate = getattr(listed, name)
-    if isinstance(rate, TieredPrices):
-        return rate.base
-    return rate if isinstance(rate, Decimal) else None
+    def _look_up(self, provider: str, upstream_model: str) -> Tariff | None:
+        tariffs = (prices.tariff(provider, upstream_model) for prices in self._lists)
+        return next((tariff for tariff in tariffs if tariff is not None), None)
+
+    def _list_models(self, provider: str) -> tuple[str, ...]:
+        return tuple(sorted({name for prices in self._lists for name in prices.models(provider)}))

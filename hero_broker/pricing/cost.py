@@ -1,92 +1,152 @@
-"""Usage × Price → cost."""
+"""Usage × Price → cost, and the parts that it is the sum of."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
 from hero_broker.core.usage import Usage
-from hero_broker.pricing.price import Price
+from hero_broker.pricing.price import PER, Price
 
-NANO = 1_000_000_000
-MS_PER_MINUTE = 60_000
+# Counts that are included in another count, with the rate of their own; in the order in which they are taken out.
+_IN_INPUT = (
+    ("cached_input_tokens", "cached_input_per_million"),
+    ("cache_write_tokens", "cache_write_per_million"),
+    ("audio_input_tokens", "audio_input_per_million"),
+)
+_IN_OUTPUT = (
+    ("audio_output_tokens", "audio_output_per_million"),
+    ("reasoning_tokens", "reasoning_per_million"),
+)
 
-_Part = tuple[Fraction | int, Decimal | None, int]  # units, rate in USD, units that the rate is for
+_Line = tuple[str, Fraction | int, str]  # unit, units, name of the rate: a `CostPart` that is cheap to make
+
+
+@dataclass(frozen=True, slots=True)
+class CostPart:
+    """One line of a call's bill; the lines of a call are disjoint and add up to its cost."""
+
+    unit: str  # a count of `Usage`, less what has a line of its own: "input_tokens" is fresh input; or "request"
+    units: Fraction | int  # as billed, so at least the audio minimum; never 0
+    rate_name: str  # the rate of `Price` that applies: "output_per_million" for reasoning without a rate of its own
+    rate: Decimal | None  # USD for `per` units; None where the price has no rate for the unit
+    per: int
+
+    @property
+    def usd(self) -> Fraction | None:
+        """Return the exact amount; None where there is no rate."""
+        return None if self.rate is None else Fraction(self.rate) * self.units / self.per
 
 
 def cost_of(usage: Usage, price: Price, *, ok: bool = True) -> int | None:
     """Price one call's usage, in nano-USD (1e-9 USD), rounded once, half to even; None where a used unit has no rate.
 
-    Every token is charged once: cached, cache-written and audio input are taken out of the input, reasoning and audio
-    output out of the output, and are charged as input or output where they have no rate of their own. Characters and
-    audio time replace tokens where they have a rate; searches come beside tokens, or replace tokens without a rate.
-    Per-request prices and the default search unit are charged to successful calls only (`ok`).
+    It is the sum of `cost_parts`, which tells what is charged.
     """
-    parts = _unit_parts(usage, price) or [*_search_parts(usage, price, ok), *_token_parts(usage, price)]
-    if ok and price.per_request is not None:
-        parts.append((1, price.per_request, 1))
-
-    total = Fraction(0)  # exact, also for thirds of a minute
-    for units, rate, per in parts:
-        if units == 0:
-            continue
+    total: Fraction | int = 0
+    for _, units, rate_name in _lines(usage, price, ok):
+        rate = price.scaled.get(rate_name)
         if rate is None:
             return None
-        total += Fraction(rate) * units / per
-    return round(total * NANO)
+        total += units * rate
+    return round(Fraction(total, price.scale))
 
 
-def _unit_parts(usage: Usage, price: Price) -> list[_Part]:
-    """Return what is charged by characters and audio time; empty where tokens or searches are billed instead."""
-    parts: list[_Part] = []
-    has_tokens = usage.input_tokens is not None or usage.output_tokens is not None
-    if usage.characters is not None and (price.characters_per_million is not None or not has_tokens):
-        parts.append((usage.characters, price.characters_per_million, 1_000_000))
-    if usage.audio_ms is not None and (price.audio_per_minute is not None or not has_tokens):
-        minimum_ms = Fraction(price.audio_minimum_s or 0) * 1000
-        billed_ms = max(Fraction(usage.audio_ms), minimum_ms) if usage.audio_ms else 0
-        parts.append((billed_ms, price.audio_per_minute, MS_PER_MINUTE))
-    # Where one of the two has a rate, the other is another measure of the same call.
-    return [part for part in parts if part[1] is not None] or parts
+def cost_parts(usage: Usage, price: Price, *, ok: bool = True) -> list[CostPart]:
+    """Return the lines of one call's bill, without those that count nothing.
 
-
-def _search_parts(usage: Usage, price: Price, ok: bool) -> list[_Part]:
-    has_tokens = usage.input_tokens is not None or usage.output_tokens is not None
-    units = usage.search_units
-    if price.per_thousand_searches is None:
-        return [] if units is None or has_tokens else [(units, None, 1000)]
-    if units is None:
-        # A price with token rates too bills what was reported: a chat is no search.
-        is_counted = has_tokens and price.input_per_million is not None
-        units = 1 if ok and not is_counted else 0
-    return [(units, price.per_thousand_searches, 1000)]
-
-
-def _token_parts(usage: Usage, price: Price) -> list[_Part]:
-    if price.per_thousand_searches is not None and price.input_per_million is None and price.output_per_million is None:
-        return []
+    Every token is charged once: cached, cache-written and audio input are taken out of the input, reasoning and audio
+    output out of the output, and are charged as input or output where they have no rate of their own.
+    Characters and audio time are charged where they have a rate. Characters then stand for the input tokens and audio
+    time for the audio input tokens; what is left of the tokens is charged beside them at the rates that the price has.
+    Searches come beside tokens, or replace tokens without a rate. A price per request and nothing else is for all of
+    the call. Per-request prices and the default search unit are charged to successful calls only (`ok`).
+    """
     return [
-        *_disjoint(
-            usage.input_tokens,
-            price.input_per_million,
-            (usage.cached_input_tokens, price.cached_input_per_million),
-            (usage.cache_write_tokens, price.cache_write_per_million),
-            (usage.audio_input_tokens, price.audio_input_per_million),
-        ),
-        *_disjoint(
-            usage.output_tokens,
-            price.output_per_million,
-            (usage.audio_output_tokens, price.audio_output_per_million),
-            (usage.reasoning_tokens, price.reasoning_per_million),
-        ),
+        CostPart(unit, units, rate_name, getattr(price, rate_name), PER[rate_name])
+        for unit, units, rate_name in _lines(usage, price, ok)
     ]
 
 
-def _disjoint(total: int | None, rate: Decimal | None, *parts: tuple[int | None, Decimal | None]) -> list[_Part]:
-    """Split `total` into parts that never add up to more: cached audio is reported as cached and as audio."""
-    left = sum(units or 0 for units, _ in parts) if total is None else total
-    split: list[_Part] = []
-    for units, own_rate in parts:
-        taken = min(units or 0, left)
-        left -= taken
-        split.append((taken, rate if own_rate is None else own_rate, 1_000_000))
-    split.append((left, rate, 1_000_000))
-    return split
+def _lines(usage: Usage, price: Price, ok: bool) -> list[_Line]:
+    per_request = ok and price.per_request is not None
+    if price.per_request is not None and len(price.scaled) == 1:
+        return [("request", 1, "per_request")] if per_request else []
+
+    lines = _measured_lines(usage, price)
+    measured = [unit for unit, _, _ in lines]  # no characters, as reported, are no reason to bill tokens
+    lines = [line for line in lines if line[1]]
+    searches = _billed_searches(usage, price, ok, bool(measured))
+    if searches:
+        lines.append(("search_units", searches, "per_thousand_searches"))
+    lines += _token_lines(usage, price, measured)
+    if per_request:
+        lines.append(("request", 1, "per_request"))
+    return lines
+
+
+def _measured_lines(usage: Usage, price: Price) -> list[_Line]:
+    """Return what is charged by characters and audio time; empty where tokens are billed instead."""
+    lines: list[_Line] = []
+    if usage.characters is not None:
+        lines.append(("characters", usage.characters, "characters_per_million"))
+    if usage.audio_ms is not None:
+        lines.append(("audio_ms", _billed_ms(usage.audio_ms, price.audio_minimum_s), "audio_per_minute"))
+    priced = [line for line in lines if line[2] in price.scaled]
+    # Without a rate they are another measure of a call that is billed by something else.
+    return priced if priced or _has_tokens(usage) else lines
+
+
+def _billed_ms(audio_ms: int, minimum_s: Decimal | None) -> Fraction | int:
+    if minimum_s is None or audio_ms == 0:
+        return audio_ms
+    minimum_ms = Fraction(minimum_s) * 1000
+    return minimum_ms if audio_ms < minimum_ms else audio_ms
+
+
+def _has_tokens(usage: Usage) -> bool:
+    return usage.input_tokens is not None or usage.output_tokens is not None
+
+
+def _billed_searches(usage: Usage, price: Price, ok: bool, is_measured: bool) -> int:
+    if price.per_thousand_searches is None:
+        return 0 if is_measured or _has_tokens(usage) else usage.search_units or 0
+    if usage.search_units is not None:
+        return usage.search_units
+    # A price with token rates too bills what was reported: a chat is no search.
+    is_counted = is_measured or (_has_tokens(usage) and price.input_per_million is not None)
+    return 1 if ok and not is_counted else 0
+
+
+def _token_lines(usage: Usage, price: Price, measured: list[str]) -> list[_Line]:
+    by_search = price.per_thousand_searches is not None
+    if by_search and price.input_per_million is None and price.output_per_million is None:
+        return []
+    lines: list[_Line] = []
+    if "characters" not in measured:
+        _split(lines, "input_tokens", "input_per_million", _IN_INPUT, usage, price)
+    _split(lines, "output_tokens", "output_per_million", _IN_OUTPUT, usage, price)
+    if measured:
+        stood_for = "audio_input_tokens" if "audio_ms" in measured else None
+        lines = [line for line in lines if line[2] in price.scaled and line[0] != stood_for]
+    return lines
+
+
+def _split(
+    lines: list[_Line],
+    whole: str,
+    rate_name: str,
+    included: Sequence[tuple[str, str]],
+    usage: Usage,
+    price: Price,
+) -> None:
+    """Divide a count into lines that never add up to more: cached audio is reported as cached and as audio."""
+    total: int | None = getattr(usage, whole)
+    left = sum(getattr(usage, unit) or 0 for unit, _ in included) if total is None else total
+    for unit, own_rate_name in included:
+        taken = min(getattr(usage, unit) or 0, left)
+        if taken:
+            lines.append((unit, taken, own_rate_name if own_rate_name in price.scaled else rate_name))
+            left -= taken
+    if left:
+        lines.append((whole, left, rate_name))

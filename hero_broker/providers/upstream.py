@@ -1,13 +1,15 @@
 """The one module that knows the HTTP client of the hot path: aiohttp's."""
 
 import asyncio
+import contextlib
 import itertools
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import aiohttp
 
+from hero_broker.core.calls import UploadBody
 from hero_broker.core.errors import ProviderError, ProviderTimeout
 
 
@@ -65,26 +67,46 @@ class Upstream:
         self._turn = itertools.count()
 
     @asynccontextmanager
-    async def post(self, provider: Provider, path: str, body: bytes) -> AsyncIterator[UpstreamReply]:
-        """Send `body` as JSON and hand over the reply once its head is there; closes it when the block ends.
+    async def post(
+        self, provider: Provider, url: str, passed: Sequence[tuple[str, str]], body: bytes | UploadBody
+    ) -> AsyncIterator[UpstreamReply]:
+        """Send `body`, which is JSON or a form, and hand over the reply once its head is there; closes it in the end.
+
+        The time to the first byte counts from when the whole body was sent. `passed` are the client's headers.
 
         Raises:
-            ProviderError: the provider could not be reached.
+            ProviderError: the provider could not be reached, or the form broke off (then the form has its failure).
             ProviderTimeout: it did not answer in time.
         """
-        headers = {"content-type": "application/json", "accept-encoding": "identity"}
+        headers = {**dict(passed), "accept-encoding": "identity"}
         if provider.api_keys:
             key = provider.api_keys[next(self._turn) % len(provider.api_keys)]
             headers["authorization"] = f"Bearer {key}"
+        data: bytes | AsyncIterator[bytes]
+        if isinstance(body, bytes):
+            headers["content-type"] = "application/json"
+            deadline, data = asyncio.timeout(self._timeouts.first_byte_s), body
+        else:
+            headers["content-type"] = body.content_type
+            if body.length is not None:
+                headers["content-length"] = str(body.length)
+            deadline = asyncio.timeout(None)
+            data = _sent(body, deadline, self._timeouts.first_byte_s)
         with _provider_errors("could not be reached"):
-            async with asyncio.timeout(self._timeouts.first_byte_s):
-                response = await self._session.post(
-                    provider.base_url.rstrip("/") + path, data=body, headers=headers, allow_redirects=False
-                )
+            async with deadline:
+                response = await self._session.post(url, data=data, headers=headers, allow_redirects=False)
         try:
             yield UpstreamReply(response, self._timeouts.idle_s)
         finally:
             response.close() if not response.content.at_eof() else response.release()
+
+
+async def _sent(body: UploadBody, deadline: asyncio.Timeout, first_byte_s: float) -> AsyncIterator[bytes]:
+    """Yield a body's bytes; at its end, the provider's time to answer begins."""
+    async for chunk in body.chunks():
+        yield chunk
+    with contextlib.suppress(RuntimeError):  # it has answered already
+        deadline.reschedule(asyncio.get_running_loop().time() + first_byte_s)
 
 
 @asynccontextmanager

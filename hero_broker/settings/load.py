@@ -28,6 +28,7 @@ from hero_broker.settings.forms import (
     accept_text,
     quoted,
 )
+from hero_broker.settings.known_providers import KNOWN_PROVIDERS
 from hero_broker.settings.model import (
     BillingSettings,
     Listen,
@@ -43,15 +44,6 @@ from hero_broker.settings.table import Table, checked
 
 DEFAULT_FILE = "hero-broker.toml"  # in the working directory, if it is there
 FAKE_PROVIDER = "fake"  # the name of the built-in provider that `--fake` adds
-
-# Name, base URL, a variable with one key, a variable with several.
-KNOWN_PROVIDERS: tuple[tuple[str, str, str, str | None], ...] = (
-    ("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", None),
-    ("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", "OPENROUTER_API_KEYS"),
-    ("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", "GROQ_API_KEYS"),
-    ("sambanova", "https://api.sambanova.ai/v1", "SAMBANOVA_API_KEY", None),
-    ("dashscope", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "DASHSCOPE_API_KEY", None),
-)
 
 
 def load(
@@ -261,14 +253,15 @@ def _api_key(reference: str, key: str, environ: Mapping[str, str], folder: Path,
 
 def _providers_from_environment(environ: Mapping[str, str], faults: list[Fault]) -> tuple[ProviderSettings, ...]:
     providers = []
-    for name, base_url, single, plural in KNOWN_PROVIDERS:
-        found = [(single, environ.get(single, ""))]
-        if plural is not None:
-            found += [(plural, key) for key in environ.get(plural, "").split(",")]
+    for known in KNOWN_PROVIDERS:
+        found = [(known.variable, environ.get(known.variable, ""))]
+        if known.plural is not None:
+            found += [(known.plural, key) for key in environ.get(known.plural, "").split(",")]
         form = "must be a key in printable ASCII without spaces; several are separated by commas in a plural variable"
         keys = [checked(key.strip(), accept_secret, variable, form, faults) for variable, key in found if key.strip()]
         if keys:
-            providers.append(ProviderSettings(name, base_url, tuple(dict.fromkeys(key for key in keys if key))))
+            unique = tuple(dict.fromkeys(key for key in keys if key))
+            providers.append(ProviderSettings(known.name, known.base_url, unique, known.stream_usage))
     return tuple(providers)
 
 

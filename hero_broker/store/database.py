@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from hero_broker.core.errors import StoreUnavailable
-from hero_broker.core.records import RequestLog
+from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.store import request_logs
 from hero_broker.store.engine import make_engine, sqlite_path
 from hero_broker.store.migrations import DatabaseTooNew, migrate
@@ -37,7 +37,7 @@ class Database:
         self._opened: tuple[int, int] | None = None  # device and inode of the SQLite file whose schema was checked
         self._has_schema = False
 
-    def append(self, rows: Sequence[RequestLog], prices: Sequence[tuple[str, str]]) -> None:
+    def append(self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord]) -> None:
         """Add rows in one transaction.
 
         Raises:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection, Engine, insert, inspect, select
 
 from hero_broker.store.engine import WRITES
-from hero_broker.store.schema import METADATA, SCHEMA_VERSION
+from hero_broker.store.schema import METADATA, PRICES, SCHEMA_VERSION
 
 
 class DatabaseTooNew(Exception):
@@ -16,7 +16,14 @@ def _first(connection: Connection) -> None:
     METADATA.create_all(connection)
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_first,)
+def _sources_of_prices(connection: Connection) -> None:
+    there = {column["name"] for column in inspect(connection).get_columns(PRICES.name)}
+    for name in ("source", "version"):
+        if name not in there:  # the first step makes new ledgers with all columns of today
+            connection.exec_driver_sql(f"ALTER TABLE prices ADD COLUMN {name} TEXT")
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_first, _sources_of_prices)
 
 
 def migrate(engine: Engine) -> None:

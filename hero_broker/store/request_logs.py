@@ -1,13 +1,14 @@
 """Statements on `request_logs`: insert, and the GROUP BY queries of the reports."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, case, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, case, func, or_, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 
-from hero_broker.core.calls import FAILED_OUTCOMES
-from hero_broker.core.records import IpUsage, ModelUsage, RequestLog, UsageTotals
+from hero_broker.core.calls import FAILED_OUTCOMES, CallKind, Outcome
+from hero_broker.core.records import IpUsage, ModelUsage, PriceRecord, RequestLog, UsageTotals
 from hero_broker.core.usage import UsageSource
 from hero_broker.store.engine import WRITES
 from hero_broker.store.schema import PRICES, REQUEST_LOGS
@@ -15,12 +16,12 @@ from hero_broker.store.schema import PRICES, REQUEST_LOGS
 COLUMNS = tuple(field.name for field in fields(RequestLog))
 
 
-def append(engine: Engine, rows: Sequence[RequestLog], prices: Iterable[tuple[str, str]]) -> None:
+def append(engine: Engine, rows: Sequence[RequestLog], prices: Iterable[PriceRecord]) -> None:
     """Add rows in one transaction; a `request_id` or `price_id` that is already there is left as it is."""
     insert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
     values = [{name: _plain(getattr(row, name)) for name in COLUMNS} for row in rows]
     with engine.execution_options(**WRITES).begin() as connection:
-        new_prices = [{"price_id": price_id, "rates": rates} for price_id, rates in prices]
+        new_prices = [asdict(price) for price in prices]
         if new_prices:
             connection.execute(insert(PRICES).on_conflict_do_nothing(), new_prices)
         connection.execute(insert(REQUEST_LOGS).on_conflict_do_nothing(index_elements=["request_id"]), values)
@@ -96,3 +97,25 @@ def usage_by_model(connection: Connection, ip: str, since: int | None, until: in
     cost = func.coalesce(func.sum(c.cost_nano_usd), 0)
     query = select(c.model, *_sums()).where(_within(since, until, ip)).group_by(c.model).order_by(cost.desc(), c.model)
     return [ModelUsage(row[0], _totals(row[1:])) for row in connection.execute(query)]
+
+
+def find(connection: Connection, request_id: str) -> tuple[int, RequestLog, PriceRecord | None] | None:
+    """Return one row with its `seq` and its price; None where there is none."""
+    c = REQUEST_LOGS.c
+    found = connection.execute(select(REQUEST_LOGS).where(c.request_id == request_id)).one_or_none()
+    if found is None:
+        return None
+    price = connection.execute(select(PRICES).where(PRICES.c.price_id == found.price_id)).one_or_none()
+    record = None
+    if price is not None:
+        record = PriceRecord(price.price_id, price.rates, price.source or "", price.version or "")
+    return found.seq, _row(found), record
+
+
+def _row(found: Row[Any]) -> RequestLog:
+    values = {name: getattr(found, name) for name in COLUMNS}
+    values["kind"] = CallKind(values["kind"])
+    values["outcome"] = Outcome(values["outcome"])
+    values["usage_source"] = UsageSource(values["usage_source"])
+    values["stream"] = bool(values["stream"])
+    return RequestLog(**values)

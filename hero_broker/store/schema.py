@@ -60,6 +60,8 @@ PRICES = Table(
     METADATA,
     Column("price_id", Text, primary_key=True),  # content hash of `rates`
     Column("rates", Text, nullable=False),  # JSON
+    Column("source", Text),  # where the rates were read, the first time; NULL in rows of schema 1
+    Column("version", Text),  # of that source
     sqlite_strict=True,
 )
 

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from hero_broker.admin_plane.methods import Admin, usage_by_ip, usage_for_ip
-from hero_broker.core.errors import InvalidParams
+from hero_broker.core.errors import InvalidParams, NotRecorded
 from hero_broker.core.money import usd_text
-from hero_broker.core.records import IpUsage, UsageByIp, UsageForIp, UsageTotals
+from hero_broker.core.records import ExplainedRequest, IpUsage, UsageByIp, UsageForIp, UsageTotals
 
 SPEND = [("198.51.100.1", 9), ("192.0.2.1", 5), ("192.0.2.2", 5), ("2001:db8::1", 0)]
 AS_OF = 1000
@@ -34,6 +34,9 @@ class Spend:
     async def usage_for_ip(self, ip: str, since: int | None, until: int | None) -> UsageForIp:  # noqa: ARG002
         self.asked.append(ip)
         return UsageForIp((), UsageTotals(), AS_OF)
+
+    async def request(self, request_id: str) -> ExplainedRequest:
+        raise NotRecorded(request_id)
 
 
 def admin(spend: Spend) -> Admin:

@@ -17,7 +17,17 @@ from hero_broker.admin_plane.methods import Admin
 from hero_broker.admin_plane.rest import routes
 from hero_broker.admin_plane.rpc import Rpc
 from hero_broker.core.errors import StoreUnavailable
-from hero_broker.core.records import IpUsage, ModelUsage, UsageByIp, UsageForIp, UsageTotals
+from hero_broker.core.records import (
+    CostLine,
+    ExplainedRequest,
+    IpUsage,
+    ModelUsage,
+    PriceRecord,
+    UsageByIp,
+    UsageForIp,
+    UsageTotals,
+)
+from tests.metering.rows import row
 
 HEALTHY: dict[str, object] = {
     "status": "ok",
@@ -65,6 +75,11 @@ class OneCall:
         if ip != IP or (until is not None and until <= 1767225600):
             return UsageForIp((), UsageTotals(), 1767225700)
         return UsageForIp((ModelUsage("fake-chat", FOUNDING),), FOUNDING, 1767225700)
+
+    async def request(self, request_id: str) -> ExplainedRequest:
+        line = CostLine("input_tokens", "40", "input_per_million", "0.59", 1_000_000, "0.0000236")
+        price = PriceRecord("p", "{}", "settings", "")
+        return ExplainedRequest(1, row(request_id=request_id), price, (line,), "0.0000236", 1767225700)
 
 
 def with_request_id(app: ASGIApp) -> ASGIApp:

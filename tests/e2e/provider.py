@@ -1,6 +1,9 @@
 """A provider on a raw loopback socket whose every byte is sent when a test says so."""
 
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
@@ -74,3 +77,20 @@ class Provider:
             "[models.price]\ninput_per_million = 0.59\noutput_per_million = 0.79\n"
             f"[billing]\n{billing}"
         )
+
+
+@contextmanager
+def answering(provider: Provider, answer: bytes) -> Iterator[None]:
+    """Answer the next request with these bytes, then close."""
+
+    def run() -> None:
+        exchange = provider.accept()
+        exchange.send(answer)
+        exchange.end()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(20)

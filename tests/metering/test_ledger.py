@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hero_broker.core.errors import StoreUnavailable
-from hero_broker.core.records import RequestLog
+from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.metering.journal import DueRow, Journal
 from hero_broker.metering.ledger import Ledger
 from hero_broker.store.database import Database, open_database
@@ -22,7 +22,7 @@ class Unreliable:
         self._plan = iter(plan)
         self.calls = 0
 
-    def append(self, rows: Sequence[RequestLog], prices: Sequence[tuple[str, str]]) -> None:
+    def append(self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord]) -> None:
         self.calls += 1
         step = next(self._plan, "take")
         if step == "b":
@@ -54,7 +54,7 @@ def test_rows_reach_the_store_in_order_and_leave_the_journal(
     tmp_path: Path, database: Database, database_url: str
 ) -> None:
     journal = journal_in(tmp_path / "journal")
-    offered = [DueRow(row(), '{"input":"1"}') for _ in range(1200)]
+    offered = [DueRow(row(), '{"input":"1"}', "https://example.org/prices", "1") for _ in range(1200)]
 
     with Ledger.running(journal, database) as ledger:
         for due in offered:
@@ -63,7 +63,7 @@ def test_rows_reach_the_store_in_order_and_leave_the_journal(
     journal.close()
 
     assert ids_in(database_url) == [due.row.request_id for due in offered]
-    assert query(database_url, "SELECT price_id, rates FROM prices") == [("p", '{"input":"1"}')]
+    assert query(database_url, "SELECT * FROM prices") == [("p", '{"input":"1"}', "https://example.org/prices", "1")]
     assert list((tmp_path / "journal").iterdir()) == []
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hero_broker.core.records import PriceRecord
 from hero_broker.store import copying
 from hero_broker.store.copying import LedgersDiffer, copy_ledger
 from hero_broker.store.database import open_database
@@ -17,12 +18,13 @@ from tests.metering.rows import row
 from tests.stores import PostgresServer, query
 
 EVERYTHING = f"SELECT seq, {', '.join(COLUMNS)} FROM request_logs ORDER BY seq"
+PRICES = [PriceRecord("p", "{}", "settings", "1")]
 
 
 def fill(url: str, count: int) -> None:
     """Add rows, prices included."""
     with open_database(url) as database:
-        database.append([row(cost_nano_usd=number, context="Käse") for number in range(count)], [("p", "{}")])
+        database.append([row(cost_nano_usd=number, context="Käse") for number in range(count)], PRICES)
 
 
 def copy(source: str, target: str, batches: int | None = None) -> None:
@@ -50,7 +52,7 @@ def test_copy_that_was_ended_goes_on_and_new_rows_follow(
     assert partly == 21
     assert copied[:-1] == query(source, EVERYTHING)
     assert copied[-1][0] > copied[-2][0]
-    assert query(database_url, "SELECT * FROM prices") == [("p", "{}")]
+    assert query(database_url, "SELECT * FROM prices") == [("p", "{}", "settings", "1")]
 
 
 def test_target_with_rows_of_its_own_is_refused(tmp_path: Path, database_url: str) -> None:

@@ -1,0 +1,78 @@
+"""Heads and errors as clients get them. Of a provider's headers, few pass."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from hero_broker.core.errors import BrokerError, ProviderError
+from hero_broker.data_plane.relay import Head, Item
+
+PASSED_HEADERS = ("content-disposition", "openai-processing-ms", "openai-version")
+PASSED_STATUSES = frozenset({400, 404, 409, 413, 415, 422, 429, 502, 503, 504})
+MAX_MESSAGE = 1000  # characters of a provider's message
+
+# Seconds, or a date as HTTP spells it.
+_RETRY_AFTER = re.compile(r"\d{1,9}|[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT", re.ASCII)
+
+
+def head_of(status: int, headers: Mapping[str, str], length: str | None = None) -> Head:
+    """Return the start of an answer that passes on."""
+    kind = headers.get("content-type", "application/json")
+    passed = [(b"content-type", kind.encode("latin-1", "replace"))]
+    passed.extend(
+        (name.encode(), headers[name].encode("latin-1", "replace")) for name in PASSED_HEADERS if name in headers
+    )
+    if length is not None:
+        passed.append((b"content-length", length.encode()))
+    return Head(status, tuple(passed))
+
+
+def error_answer(
+    error: BrokerError, status: int | None = None, *more: tuple[bytes, bytes], may_retry: bool | None = None
+) -> list[Item]:
+    """Return an error as a whole answer."""
+    body = _error_body(error)
+    retry = b"true" if (error.may_retry if may_retry is None else may_retry) else b"false"
+    headers = (
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-should-retry", retry),
+        *more,
+    )
+    return [Head(error.status if status is None else status, headers), body]
+
+
+def error_event(error: BrokerError) -> bytes:
+    """Return an error as the last event of a stream."""
+    return b"data: " + _error_body(error) + b"\n\n"
+
+
+def refusal(status: int, headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> list[Item]:
+    """Return what a client is told of a provider's error: its status where it is harmless, its message without keys."""
+    message = _message(body) or f"The provider answered with status {status}."
+    for secret in secrets:
+        message = message.replace(secret, "***")
+    error = ProviderError(message[:MAX_MESSAGE], code=f"provider_{status}")
+    more: list[tuple[bytes, bytes]] = []
+    retry_after = headers.get("retry-after", "")
+    if status in (429, 503) and _RETRY_AFTER.fullmatch(retry_after):
+        more.append((b"retry-after", retry_after.encode()))
+    return error_answer(error, status if status in PASSED_STATUSES else 502, *more, may_retry=status >= 429)
+
+
+def _message(body: bytes) -> str | None:
+    """Return the message of an error in OpenAI's shape, or in the flatter ones of others."""
+    try:
+        told: object = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    error = told.get("error", told) if isinstance(told, dict) else None
+    found = error.get("message", error.get("detail")) if isinstance(error, dict) else error
+    return found if isinstance(found, str) and found else None
+
+
+def _error_body(error: BrokerError) -> bytes:
+    return msgspec.json.encode(
+        {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
+    )

@@ -1,0 +1,48 @@
+"""Bodies of chats and completions → Call."""
+
+from hero_broker.core.calls import Call, CallKind
+from hero_broker.data_plane.arrival import Arrival
+from hero_broker.data_plane.bodies import LIST, TEXT, JsonBody, read_json
+from hero_broker.providers.routing import ModelRoute, Routes
+
+
+def read_chat(body: bytes, arrival: Arrival, routes: Routes) -> tuple[Call, ModelRoute]:
+    """Read `POST /v1/chat/completions`."""
+    request = read_json(body)
+    route = routes.find(request.model, CallKind.CHAT)
+    size = len(request.require("messages", LIST))
+    return _call(CallKind.CHAT, "/chat/completions", request, arrival, route, size)
+
+
+def read_completion(body: bytes, arrival: Arrival, routes: Routes) -> tuple[Call, ModelRoute]:
+    """Read `POST /v1/completions`."""
+    request = read_json(body)
+    route = routes.find(request.model, CallKind.COMPLETION)
+    size = len(request.require("prompt", TEXT, LIST))
+    return _call(CallKind.COMPLETION, "/completions", request, arrival, route, size)
+
+
+def _call(
+    kind: CallKind, path: str, request: JsonBody, arrival: Arrival, route: ModelRoute, input_bytes: int
+) -> tuple[Call, ModelRoute]:
+    stream = request.flag("stream")
+    options = request.mapping("stream_options")
+    changes: dict[str, object] = {"model": route.upstream_model}
+    if stream and route.provider.stream_usage:
+        changes["stream_options"] = {**options, "include_usage": True}
+    call = Call(
+        request_id=arrival.request_id,
+        kind=kind,
+        model=route.model,
+        provider=route.provider.name,
+        upstream_model=route.upstream_model,
+        url=route.provider.base_url + path,
+        body=request.encode(**changes),
+        caller=arrival.caller,
+        started_at=arrival.started_at,
+        stream=stream,
+        wants_usage=options.get("include_usage") is True,
+        headers=arrival.headers,
+        input_bytes=input_bytes,
+    )
+    return call, route

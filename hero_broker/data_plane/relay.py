@@ -1,0 +1,74 @@
+"""What waits for a client: a head, chunks, the end. Bounded; never blocks once the client has left."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Literal
+
+QUEUE_CHUNKS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The start of an answer."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+
+
+class _Mark(Enum):
+    ABORT = 0
+
+
+ABORT: Final = _Mark.ABORT  # the answer is cut off here: its client must not take it for a whole one
+Item = Head | bytes | Literal[_Mark.ABORT]
+
+
+class Relay:
+    """One answer on its way from the pump to the client."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[Item | None] = asyncio.Queue(QUEUE_CHUNKS)
+        self._when_left: Callable[[], None] | None = None
+        self.is_gone = False  # the client has left
+        self.has_begun = False  # the head is on its way
+        self.is_events = False  # and says that events follow
+
+    def when_left(self, call: Callable[[], None] | None) -> None:
+        """Let `call` be called once, when the client leaves; now, if it has left. None: no longer."""
+        self._when_left = call
+        if self.is_gone and call is not None:
+            call()
+
+    def leave(self) -> None:
+        """Note that the client has left; whoever waits in `put` or `items` goes on."""
+        if self.is_gone:
+            return
+        self.is_gone = True
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        self._queue.put_nowait(None)
+        if self._when_left is not None:
+            self._when_left()
+
+    async def put(self, item: Item | None, within_s: float) -> None:
+        """Add what comes next; None is the end. A client that takes nothing for `within_s` counts as gone."""
+        if self.is_gone:
+            return
+        if isinstance(item, Head):
+            self.has_begun = True
+            self.is_events = any(value.startswith(b"text/event-stream") for _, value in item.headers)
+        if not self._queue.full():
+            self._queue.put_nowait(item)
+            return
+        try:
+            async with asyncio.timeout(within_s):
+                await self._queue.put(item)
+        except TimeoutError:
+            self.leave()
+
+    async def items(self) -> AsyncIterator[Item]:
+        """Yield what the client gets, up to the end."""
+        while (item := await self._queue.get()) is not None:
+            yield item

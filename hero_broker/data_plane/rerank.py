@@ -1,0 +1,41 @@
+"""Bodies of documents to be ranked, in Cohere's and Jina's shape → Call."""
+
+from collections.abc import Callable
+
+from hero_broker.core.calls import Call, CallKind
+from hero_broker.data_plane.arrival import Arrival
+from hero_broker.data_plane.bodies import LIST, OBJECT, TEXT, read_json
+from hero_broker.providers.routing import ModelRoute, Routes
+
+COHERE_ENDS = ("/v2", "/compatibility/v1")
+
+
+def reader_of(version: str) -> Callable[[bytes, Arrival, Routes], tuple[Call, ModelRoute]]:
+    """Return the reader of `POST /v1/rerank` or `POST /v2/rerank`.
+
+    Cohere is known by the end of its base URL: there the client's own version is asked. Others have one rerank route.
+    """
+
+    def read(body: bytes, arrival: Arrival, routes: Routes) -> tuple[Call, ModelRoute]:
+        request = read_json(body)
+        route = routes.find(request.model, CallKind.RERANK)
+        query = request.require("query", TEXT, OBJECT)  # an object where images are ranked
+        documents = request.require("documents", LIST)
+        base = route.provider.base_url
+        root = next((base.removesuffix(end) for end in COHERE_ENDS if base.endswith(end)), None)
+        call = Call(
+            request_id=arrival.request_id,
+            kind=CallKind.RERANK,
+            model=route.model,
+            provider=route.provider.name,
+            upstream_model=route.upstream_model,
+            url=f"{base}/rerank" if root is None else f"{root}/{version}/rerank",
+            body=request.encode(model=route.upstream_model),
+            caller=arrival.caller,
+            started_at=arrival.started_at,
+            headers=arrival.headers,
+            input_bytes=len(query) + len(documents),
+        )
+        return call, route
+
+    return read

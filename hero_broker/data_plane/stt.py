@@ -1,0 +1,59 @@
+"""Forms with speech to be written down → Call."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from hero_broker.core.calls import Call, CallKind
+from hero_broker.core.errors import InvalidRequest
+from hero_broker.data_plane.arrival import Arrival
+from hero_broker.data_plane.multipart import FormRewriter, boundary_of
+from hero_broker.data_plane.upload import Upload
+from hero_broker.providers.routing import ModelRoute, Routes
+
+STREAM_WORDS = {"true": True, "1": True, "false": False, "0": False, "": False}
+
+
+class SttRequest:
+    """One `POST /v1/audio/transcriptions` or `/v1/audio/translations`, on its way."""
+
+    def __init__(self, content_type: bytes, routes: Routes, directory: Path, max_bytes: int) -> None:
+        """Prepare to read it.
+
+        Raises:
+            InvalidRequest: the content type names no boundary.
+        """
+        self._route: ModelRoute | None = None
+        self._find: Callable[[str], ModelRoute] = lambda model: routes.find(model, CallKind.STT)
+        self.upload = Upload(FormRewriter(boundary_of(content_type), self._found), directory, max_bytes)
+
+    def _found(self, model: str) -> str:
+        self._route = self._find(model)
+        return self._route.upstream_model
+
+    def call(self, path: str, declared_bytes: int, arrival: Arrival) -> tuple[Call, ModelRoute]:
+        """Return the call, once the upload is ready; `path` is below the provider's base URL.
+
+        Raises:
+            InvalidRequest: a field is wrong.
+        """
+        route = self._route
+        if route is None:
+            raise InvalidRequest("'model' is missing.", param="model")
+        stream = STREAM_WORDS.get(self.upload.fields.get("stream", "").lower())
+        if stream is None:
+            raise InvalidRequest("'stream' must be true or false.", param="stream")
+        call = Call(
+            request_id=arrival.request_id,
+            kind=CallKind.STT,
+            model=route.model,
+            provider=route.provider.name,
+            upstream_model=route.upstream_model,
+            url=route.provider.base_url + path,
+            body=self.upload,
+            caller=arrival.caller,
+            started_at=arrival.started_at,
+            stream=stream,
+            headers=arrival.headers,
+            input_bytes=self.upload.length or declared_bytes,
+        )
+        return call, route

@@ -1,0 +1,29 @@
+"""Bodies of speech to be made → Call."""
+
+from hero_broker.core.calls import Call, CallKind
+from hero_broker.data_plane.arrival import Arrival
+from hero_broker.data_plane.bodies import read_json
+from hero_broker.providers.routing import ModelRoute, Routes
+
+
+def read_tts(body: bytes, arrival: Arrival, routes: Routes) -> tuple[Call, ModelRoute]:
+    """Read `POST /v1/audio/speech`. Characters are Unicode code points of `input`."""
+    request = read_json(body)
+    route = routes.find(request.model, CallKind.TTS)
+    text = request.text("input")
+    call = Call(
+        request_id=arrival.request_id,
+        kind=CallKind.TTS,
+        model=route.model,
+        provider=route.provider.name,
+        upstream_model=route.upstream_model,
+        url=route.provider.base_url + "/audio/speech",
+        body=request.encode(model=route.upstream_model),
+        caller=arrival.caller,
+        started_at=arrival.started_at,
+        stream=bytes(request.members.get("stream_format", b"")) == b'"sse"',
+        headers=arrival.headers,
+        input_bytes=len(text.encode("utf-8", "replace")),
+        characters=len(text),
+    )
+    return call, route

@@ -1,0 +1,64 @@
+"""A row's usage and its price → how its cost came about, line by line."""
+
+from decimal import Decimal
+from fractions import Fraction
+
+from hero_broker.core.calls import Outcome
+from hero_broker.core.money import NANO
+from hero_broker.core.records import CostLine, PriceRecord, RequestLog
+from hero_broker.core.usage import Usage, UsageSource
+from hero_broker.pricing.cost import cost_parts
+from hero_broker.pricing.price import Price
+
+
+def explain(row: RequestLog, price: PriceRecord | None) -> tuple[tuple[CostLine, ...], str | None]:
+    """Return the lines of a row's cost and their exact sum in USD; None for a sum that is not known."""
+    if row.cost_nano_usd is None:
+        return (), None
+    if price is None or row.cost_source != "price" or row.usage_source is UsageSource.NONE:
+        return (), exact_text(Fraction(row.cost_nano_usd, NANO))
+    usage = Usage(
+        input_tokens=row.input_tokens,
+        output_tokens=row.output_tokens,
+        cached_input_tokens=row.cached_input_tokens,
+        cache_write_tokens=row.cache_write_tokens,
+        reasoning_tokens=row.reasoning_tokens,
+        audio_input_tokens=row.audio_input_tokens,
+        audio_output_tokens=row.audio_output_tokens,
+        characters=row.characters,
+        audio_ms=row.audio_ms,
+        search_units=row.search_units,
+    )
+    lines = []
+    total = Fraction(0)
+    for part in cost_parts(usage, Price.from_rates(price.rates), ok=row.outcome is Outcome.OK):
+        if part.rate is None or part.usd is None:
+            continue
+        total += part.usd
+        lines.append(
+            CostLine(
+                unit=part.unit,
+                units=exact_text(Fraction(part.units)),
+                rate=part.rate_name,
+                usd=exact_text(Fraction(part.rate)),
+                per=part.per,
+                amount_usd=exact_text(part.usd),
+            )
+        )
+    return tuple(lines), exact_text(total)
+
+
+def exact_text(amount: Fraction) -> str:
+    """Return an amount as a plain decimal, or as a fraction where no decimal is exact."""
+    denominator = amount.denominator
+    twos = fives = 0
+    while denominator % 2 == 0:
+        denominator, twos = denominator // 2, twos + 1
+    while denominator % 5 == 0:
+        denominator, fives = denominator // 5, fives + 1
+    if denominator != 1:
+        return f"{amount.numerator}/{amount.denominator}"
+    places = max(twos, fives)
+    digits = amount.numerator * 10**places // amount.denominator
+    text = f"{Decimal(digits).scaleb(-places):f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

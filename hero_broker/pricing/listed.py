@@ -1,0 +1,145 @@
+"""The genai-prices snapshot as tariffs; importing this module costs its 2,300 models (see `pricing.catalogue`)."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, time
+from decimal import Decimal
+from functools import lru_cache
+from importlib.metadata import version
+
+from genai_prices import data_snapshot
+from genai_prices.types import (
+    ClauseEquals,
+    ClauseOr,
+    ConditionalPrice,
+    MatchLogic,
+    ModelInfo,
+    ModelPrice,
+    Provider,
+    StartDateConstraint,
+    TieredPrices,
+    TimeOfDateConstraint,
+)
+
+from hero_broker.pricing.price import Price
+from hero_broker.pricing.tariff import DAY_S, Period, Tariff
+
+THOUSAND = 1000
+MINUTES_PER_HOUR = 60
+# Groq bills at least ten seconds of audio: https://groq.com/pricing
+AUDIO_MINIMUM_S = {"groq": Decimal(10)}
+# Names under which people know a provider, where the list has another.
+LISTED_AS = {"xai": "x-ai", "gemini": "google", "togetherai": "together", "moonshot": "moonshotai"}
+
+
+class GenaiPrices:
+    """The list that comes with the package of that name, at its release's date."""
+
+    def __init__(self) -> None:
+        self._providers = data_snapshot.get_snapshot().providers
+        self._version = f"genai-prices {version('genai-prices')}"
+        # The snapshot has a memory of its own, which grows with every name; this one is bounded.
+        self._provider = lru_cache(maxsize=256)(self._find_provider)
+
+    def tariff(self, provider: str, model: str) -> Tariff | None:
+        """Return what a model costs, by any name that the list takes for it; None where it is not priced."""
+        listed = self._provider(provider)
+        if listed is None:
+            return None
+        found = listed.find_model(model.lower(), all_providers=self._providers)
+        return None if found is None else tariff_of(listed, found, self._version)
+
+    def models(self, provider: str) -> Iterator[str]:
+        """Yield the names of a provider's priced models, without deprecated ones."""
+        listed = self._provider(provider)
+        if listed is None:
+            return
+        for model in listed.models:
+            if model.deprecated or tariff_of(listed, model, self._version) is None:
+                continue
+            # Some ids are headings of the list; what the provider calls the model then stands in the matcher.
+            names = [model.id] if model.is_match(model.id) else _exact_names(model.match)
+            # A name that ends in a dash is the start of names.
+            yield from (name for name in names if not name.endswith("-"))
+
+    def _find_provider(self, name: str) -> Provider | None:
+        return data_snapshot.find_provider_by_id(self._providers, LISTED_AS.get(name, name))
+
+
+def tariff_of(provider: Provider, model: ModelInfo, version: str) -> Tariff | None:
+    """Translate what the list says of a model; None where it prices no unit that is metered here."""
+    conditional = [ConditionalPrice(prices=model.prices)] if isinstance(model.prices, ModelPrice) else model.prices
+    source = provider.pricing_urls[0] if provider.pricing_urls else "genai-prices"
+    minimum_s = AUDIO_MINIMUM_S.get(provider.id)
+    periods = tuple(_period(one, source, version, minimum_s) for one in conditional)
+    is_priced = any(price.scaled for period in periods for price in period.prices)
+    return Tariff(periods) if is_priced else None
+
+
+def _exact_names(match: MatchLogic) -> Iterator[str]:
+    if isinstance(match, ClauseEquals):
+        yield match.equals
+    elif isinstance(match, ClauseOr):
+        for clause in match.or_:
+            yield from _exact_names(clause)
+
+
+def _period(conditional: ConditionalPrice, source: str, version: str, audio_minimum_s: Decimal | None) -> Period:
+    listed = conditional.prices
+    thresholds = sorted(
+        {tier.start for rate in vars(listed).values() if isinstance(rate, TieredPrices) for tier in rate.tiers}
+    )
+    # Just above a threshold begins what costs the next price.
+    prices = tuple(
+        _price(listed, input_tokens, source, version, audio_minimum_s)
+        for input_tokens in (0, *(start + 1 for start in thresholds))
+    )
+    since, daily = _condition(conditional.constraint)
+    return Period(prices, tuple(thresholds), since, daily)
+
+
+def _condition(
+    constraint: StartDateConstraint | TimeOfDateConstraint | None,
+) -> tuple[int | None, tuple[int, int] | None]:
+    if constraint is None:
+        return None, None
+    if isinstance(constraint, StartDateConstraint):
+        return int(datetime.combine(constraint.start_date, time(), UTC).timestamp()), None
+    return None, (_second_of_day(constraint.start_time), _second_of_day(constraint.end_time))
+
+
+def _second_of_day(moment: time) -> int:
+    offset = moment.utcoffset()
+    seconds = moment.hour * 3600 + moment.minute * 60 + moment.second
+    return (seconds - (0 if offset is None else int(offset.total_seconds()))) % DAY_S
+
+
+def _price(listed: ModelPrice, input_tokens: int, source: str, version: str, audio_minimum_s: Decimal | None) -> Price:
+    """Translate what a call of so many input tokens costs; a price without rates where no unit is metered here."""
+
+    def rate(name: str) -> Decimal | None:
+        value = getattr(listed, name)
+        if not isinstance(value, TieredPrices):
+            return value if isinstance(value, Decimal) else None
+        passed = [tier.price for tier in value.tiers if input_tokens > tier.start]
+        return passed[-1] if passed else value.base
+
+    audio_per_hour = rate("audio_hours")
+    if audio_per_hour is None:
+        audio_per_hour = rate("input_audio_hours")
+    thousand_requests = rate("requests_kcount")
+    return Price(
+        input_per_million=rate("input_mtok"),
+        output_per_million=rate("output_mtok"),
+        cached_input_per_million=rate("cache_read_mtok"),
+        cache_write_per_million=rate("cache_write_mtok"),
+        reasoning_per_million=rate("output_reasoning_mtok"),
+        audio_input_per_million=rate("input_audio_mtok"),
+        audio_output_per_million=rate("output_audio_mtok"),
+        characters_per_million=rate("input_mchars"),
+        audio_per_minute=None if audio_per_hour is None else audio_per_hour / MINUTES_PER_HOUR,
+        audio_minimum_s=None if audio_per_hour is None else audio_minimum_s,
+        per_thousand_searches=rate("rerank_searches_kcount"),
+        per_request=None if thousand_requests is None else thousand_requests / THOUSAND,
+        source=source,
+        version=version,
+    )

@@ -1,0 +1,112 @@
+"""What is odd about a price that somebody entered, in sentences; the price holds all the same."""
+
+from decimal import Decimal
+from typing import NamedTuple
+
+from hero_broker.pricing.price import PER, Price, plain
+
+_OTHER_MONEY = (
+    (Decimal(100), "in cents instead of USD"),
+    (Decimal(1000), "in thousandths of a USD instead of USD"),
+    (Decimal(1_000_000), "in micro-USD instead of USD"),
+)
+
+
+class _Usual(NamedTuple):
+    """What a rate is like, and what a slip of the unit makes of it."""
+
+    low: Decimal  # lower and higher rates are doubted where no list has the model
+    middle: Decimal
+    high: Decimal
+    slips: tuple[tuple[Decimal, str], ...]  # what the right rate is multiplied by, and how it was entered
+    factor: int = 100  # a rate so many times the listed one, or so many times less, is doubted
+
+
+def _usual(low: str, middle: str, high: str, *slips: tuple[Decimal, str], factor: int = 100) -> _Usual:
+    return _Usual(Decimal(low), Decimal(middle), Decimal(high), (*slips, *_OTHER_MONEY), factor)
+
+
+def _per_million(low: str, middle: str, high: str, one: str = "token") -> _Usual:
+    return _usual(
+        low,
+        middle,
+        high,
+        (Decimal("0.000001"), f"per {one} instead of per million"),
+        (Decimal("0.001"), "per thousand instead of per million"),
+    )
+
+
+# Facts of genai-prices 0.2.3 (2,330 models), lowest to highest rate in USD. A million tokens: input 0.003 to 150,
+# output 0.01 to 600, cached input 0.0011 to 37.5, cache write 0.03125 to 37.5, reasoning 3 to 3, audio input 0.3 to
+# 40, audio output 12 to 80. A million characters: 15 to 40. A minute of audio: 0.00067 to 0.08. A request: 0.012 to
+# 0.014. In the supplement a thousand searches are 2 to 2.5. The bounds leave room for models to come: a factor of 2
+# or more below, and of 10 or more above.
+_USUAL = {
+    "input_per_million": _per_million("0.001", "0.5", "1500"),
+    "output_per_million": _per_million("0.003", "2", "6000"),
+    "cached_input_per_million": _per_million("0.0005", "0.1", "400"),
+    "cache_write_per_million": _per_million("0.001", "1", "400"),
+    "reasoning_per_million": _per_million("0.003", "2", "6000"),
+    "audio_input_per_million": _per_million("0.01", "5", "400"),
+    "audio_output_per_million": _per_million("0.01", "20", "800"),
+    "characters_per_million": _per_million("0.1", "20", "1000", "character"),
+    "audio_per_minute": _usual(
+        "0.00005",
+        "0.005",
+        "1",
+        (Decimal(1) / 60_000, "per millisecond instead of per minute"),
+        (Decimal(1) / 60, "per second instead of per minute"),
+        (Decimal(60), "per hour instead of per minute"),
+        factor=50,  # a slip between seconds, minutes and hours is no more than 60
+    ),
+    "per_thousand_searches": _usual("0.05", "2", "200", (Decimal("0.001"), "per search instead of per thousand")),
+    "per_request": _usual("0.000001", "0.01", "5", (Decimal(1000), "per thousand requests instead of per request")),
+}
+_LONGEST_MINIMUM_S = 600
+
+
+def doubts(price: Price, listed: Price | None) -> list[str]:
+    """Return what is doubtful about a price that was entered, one sentence a rate, with the likely mistake.
+
+    A rate is compared with what a public list asks for the same model (`listed`), or with what any model costs where
+    the list has no such rate. Nothing is doubtful about a rate of 0.
+    """
+    found = []
+    for name in PER:
+        rate: Decimal | None = getattr(price, name)
+        if rate:
+            expected: Decimal | None = None if listed is None else getattr(listed, name)
+            sentence = _against_list(name, rate, expected) if expected else _against_all(name, rate)
+            if sentence is not None:
+                found.append(sentence)
+    if price.audio_minimum_s is not None and price.audio_minimum_s > _LONGEST_MINIMUM_S:
+        found.append(
+            f"audio_minimum_s = {plain(price.audio_minimum_s)} is more than {_LONGEST_MINIMUM_S} seconds; "
+            "it looks entered in milliseconds instead of seconds."
+        )
+    return found
+
+
+def _against_list(name: str, rate: Decimal, listed: Decimal) -> str | None:
+    factor = rate / listed
+    if 1 / Decimal(_USUAL[name].factor) < factor < _USUAL[name].factor:
+        return None
+    times = f"{factor:,.0f} times" if factor > 1 else f"1/{1 / factor:,.0f} of"
+    slip, mistake = _likely(name, factor)
+    is_close = abs((factor / slip).log10()) < Decimal("0.5")
+    guess = f"it looks entered {mistake}" if is_close else "it looks like the price of something else"
+    return f"{name} = {plain(rate)} is {times} the listed {plain(listed)}; {guess}."
+
+
+def _against_all(name: str, rate: Decimal) -> str | None:
+    usual = _USUAL[name]
+    if usual.low <= rate <= usual.high:
+        return None
+    side, bound = ("lower", usual.low) if rate < usual.low else ("higher", usual.high)
+    _, mistake = _likely(name, rate / usual.middle)
+    return f"{name} = {plain(rate)} is {side} than any known price (bound: {plain(bound)}); it looks entered {mistake}."
+
+
+def _likely(name: str, factor: Decimal) -> tuple[Decimal, str]:
+    """Return the slip that comes closest to a rate that is `factor` times what was expected."""
+    return min(_USUAL[name].slips, key=lambda slip: abs((factor / slip[0]).log10()))

@@ -1,0 +1,104 @@
+"""Prices that genai-prices lacks, as data: each with the page it was read from and the day of that page."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from datetime import date
+from decimal import Decimal
+from importlib.resources import files
+from typing import Any, Self
+
+from hero_broker.pricing.price import RATES, Price
+from hero_broker.pricing.tariff import Period, Tariff
+
+# Names under which people know a provider, where the supplement has another.
+LISTED_AS = {"alibaba": "dashscope", "qwen": "dashscope", "jina_ai": "jina", "voyage": "voyageai"}
+
+
+class Supplement:
+    """The entries of `supplement.toml`, by provider and model; the case of a model's name does not matter."""
+
+    def __init__(self, entries: Mapping[tuple[str, str], Tariff]) -> None:
+        self._names = tuple(entries)
+        self._tariffs = {(provider, model.lower()): tariff for (provider, model), tariff in entries.items()}
+
+    @classmethod
+    def load(cls) -> Self:
+        """Return the supplement that comes with the broker."""
+        return cls.parse((files("hero_broker.pricing") / "supplement.toml").read_text(encoding="utf-8"))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a supplement.
+
+        Raises:
+            ValueError: naming every entry that is not of the form which `supplement.toml` explains.
+        """
+        faults: list[str] = []
+        entries: dict[tuple[str, str], Tariff] = {}
+        for number, table in enumerate(tomllib.loads(text, parse_float=Decimal).get("prices", []), start=1):
+            entry = _Entry(table)
+            name = f"prices[{number}] ({entry.provider} {entry.model})"
+            if any((entry.provider, entry.model.lower()) == (owner, model.lower()) for owner, model in entries):
+                entry.faults.append("is there twice")
+            faults += [f"{name}: {fault}" for fault in entry.faults]
+            entries[entry.provider, entry.model] = entry.tariff
+        if faults:
+            raise ValueError("\n".join(faults))
+        return cls(entries)
+
+    def tariff(self, provider: str, model: str) -> Tariff | None:
+        """Return what a provider's model costs; None where there is no entry."""
+        return self._tariffs.get((LISTED_AS.get(provider, provider), model.lower()))
+
+    def models(self, provider: str) -> Iterable[str]:
+        """Return the names of a provider's models that have an entry."""
+        listed_as = LISTED_AS.get(provider, provider)
+        return [model for owner, model in self._names if owner == listed_as]
+
+
+class _Entry:
+    """One table of the file, read as far as it can be; `faults` says what is wrong with it."""
+
+    def __init__(self, table: dict[str, Any]) -> None:
+        self.faults: list[str] = []
+        self.provider = self._text(table, "provider")
+        self.model = self._text(table, "model")
+        source = self._text(table, "source")
+        if not source.startswith("https://"):
+            self.faults.append("source must be an https URL")
+        checked = table.pop("checked", None)
+        if type(checked) is not date:
+            self.faults.append("checked must be a date")
+        above = table.pop("above", [])
+        rates = self._rates(table)
+        bands = [rates]
+        thresholds: list[int] = []
+        for band in above:
+            start = band.pop("input_tokens", None)
+            if type(start) is not int or start <= (thresholds[-1] if thresholds else 0):
+                self.faults.append("above.input_tokens must be whole numbers, each larger than the one before")
+                continue
+            thresholds.append(start)
+            bands.append({**rates, **self._rates(band)})
+        prices = tuple(Price(**band, source=source, version=f"supplement {checked}") for band in bands)
+        self.tariff = Tariff((Period(prices, tuple(thresholds)),))
+
+    def _text(self, table: dict[str, Any], name: str) -> str:
+        value = table.pop(name, "")
+        if not isinstance(value, str) or not value:
+            self.faults.append(f"{name} must be a text")
+            return ""
+        return value
+
+    def _rates(self, table: dict[str, Any]) -> dict[str, Decimal]:
+        rates = {}
+        for name, value in table.items():
+            if name not in RATES:
+                self.faults.append(f"{name} is no rate; rates are {', '.join(RATES)}")
+            elif type(value) not in (int, Decimal) or not Decimal(value).is_finite() or value < 0:
+                self.faults.append(f"{name} must be a number of at least 0")
+            else:
+                rates[name] = Decimal(value)
+        if not rates.keys() - {"audio_minimum_s"}:
+            self.faults.append("has no rate")
+        return rates

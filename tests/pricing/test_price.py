@@ -1,0 +1,50 @@
+"""A price is its rates: equal rates are one price, and can be read back."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hero_broker.pricing.price import RATES, Price
+
+D = Decimal
+
+
+def test_equal_rates_have_one_id_whatever_their_spelling_and_source() -> None:
+    price = Price(input_per_million=D("0.590"), output_per_million=D("1E+1"), per_request=D("0.00"), source="a")
+    same = Price(input_per_million=D("0.59"), output_per_million=D(10), per_request=D(0), source="b", version="1")
+
+    assert price.rates == '{"input_per_million":"0.59","output_per_million":"10","per_request":"0"}'
+    assert price.price_id == same.price_id
+    assert price == same
+    assert len(price.price_id) == 32
+    assert price.price_id != Price(input_per_million=D("0.59")).price_id
+
+
+@given(st.fixed_dictionaries({}, optional={name: st.decimals(0, 10**9, places=12) for name in RATES}))
+def test_rates_are_read_back(rates: dict[str, Decimal]) -> None:
+    price = Price(**rates, source="page", version="1")
+
+    again = Price.from_rates(price.rates, source="page", version="1")
+
+    assert again == price
+    assert again.price_id == price.price_id
+    assert (again.source, again.version) == ("page", "1")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        pytest.param("[]", "must be a JSON object", id="list"),
+        pytest.param('{"input_per_token":"1"}', "not input_per_token", id="unknown rate"),
+        pytest.param('{"input_per_million":1}', "input_per_million must be a decimal string", id="number"),
+        pytest.param('{"input_per_million":"a"}', "input_per_million must be a decimal string", id="no number"),
+        pytest.param('{"input_per_million":"-1"}', "not '-1'", id="negative"),
+        pytest.param('{"input_per_million":"NaN"}', "not 'NaN'", id="NaN"),
+        pytest.param("{", "Expecting property name", id="no JSON"),
+    ],
+)
+def test_other_texts_are_refused(text: str, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        Price.from_rates(text)

@@ -1,0 +1,99 @@
+"""Every price in the supplement says where and when it was read, and is of a usual size."""
+
+import tomllib
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from importlib.resources import files
+from typing import Any
+
+import pytest
+
+from hero_broker.pricing.listed import GenaiPrices
+from hero_broker.pricing.plausibility import doubts
+from hero_broker.pricing.price import RATES
+from hero_broker.pricing.supplement import Supplement
+
+TEXT = (files("hero_broker.pricing") / "supplement.toml").read_text(encoding="utf-8")
+ENTRIES: list[dict[str, Any]] = tomllib.loads(TEXT, parse_float=Decimal)["prices"]
+GOOD = """
+[[prices]]
+provider = "p"
+model = "M"
+input_per_million = 1
+source = "https://example.com/"
+checked = 2026-11-24
+"""
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{entry['provider']}-{entry['model']}")
+def test_entry_has_source_date_and_usual_rates(entry: dict[str, Any]) -> None:
+    tariff = Supplement.load().tariff(entry["provider"], entry["model"])
+
+    assert entry["source"].startswith("https://")
+    assert date(2025, 1, 1) <= entry["checked"] <= datetime.now(UTC).date()
+    assert entry.keys() & set(RATES)
+    assert tariff is not None
+    for price in (price for period in tariff.periods for price in period.prices):
+        assert price.scaled
+        assert doubts(price, None) == []
+        assert price.source == entry["source"]
+        assert price.version == f"supplement {entry['checked']}"
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{entry['provider']}-{entry['model']}")
+def test_entry_is_not_in_genai_prices(entry: dict[str, Any]) -> None:
+    assert GenaiPrices().tariff(entry["provider"], entry["model"]) is None
+
+
+def test_model_is_found_in_any_case_and_its_provider_by_other_names() -> None:
+    supplement = Supplement.load()
+
+    assert supplement.tariff("sambanova", "gpt-OSS-120b") is not None
+    assert supplement.tariff("alibaba", "qwen-plus") is supplement.tariff("dashscope", "qwen-plus")
+    assert supplement.tariff("openai", "rerank-v3.5") is None
+
+
+def test_names_keep_their_case() -> None:
+    assert "Meta-Llama-3.3-70B-Instruct" in Supplement.load().models("sambanova")
+    assert list(Supplement.load().models("nobody")) == []
+
+
+def test_rate_that_is_not_repeated_above_a_threshold_stays() -> None:
+    text = GOOD + "output_per_million = 2.5\n[[prices.above]]\ninput_tokens = 1000\ninput_per_million = 3\n"
+
+    tariff = Supplement.parse(text).tariff("p", "m")
+
+    assert tariff is not None
+    assert tariff.price(0, 1000).input_per_million == 1
+    assert tariff.price(0, 1001).input_per_million == 3
+    assert tariff.price(0, 1001).output_per_million == Decimal("2.5")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        pytest.param(GOOD.replace('provider = "p"', ""), "provider must be a text", id="provider"),
+        pytest.param(GOOD.replace('"M"', "1"), "model must be a text", id="model"),
+        pytest.param(GOOD.replace("https:", "http:"), "source must be an https URL", id="source"),
+        pytest.param(GOOD.replace("2026-11-24", "2026-11-24T00:00:00"), "checked must be a date", id="checked"),
+        pytest.param(GOOD.replace("input_per_million = 1", ""), "has no rate", id="no rate"),
+        pytest.param(
+            GOOD.replace("input_per_million = 1", "audio_minimum_s = 10"), "has no rate", id="nothing but a minimum"
+        ),
+        pytest.param(GOOD.replace("input_per_million", "input_per_token"), "input_per_token is no rate", id="rate"),
+        pytest.param(GOOD.replace("= 1", "= -1"), "input_per_million must be a number", id="negative"),
+        pytest.param(GOOD.replace("= 1", "= nan"), "input_per_million must be a number", id="no amount"),
+        pytest.param(GOOD.replace("= 1", "= true"), "input_per_million must be a number", id="no number"),
+        pytest.param(GOOD + GOOD, r"prices\[2\] \(p M\): is there twice", id="twice"),
+        pytest.param(GOOD + "[[prices.above]]\ninput_per_million = 3\n", "above.input_tokens must be", id="threshold"),
+        pytest.param(GOOD + "[[prices.above]]\ninput_tokens = 5\n", "has no rate", id="threshold without a rate"),
+    ],
+)
+def test_fault_is_named(text: str, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        Supplement.parse(text)
+
+
+def test_all_faults_are_named_at_once() -> None:
+    with pytest.raises(ValueError, match=r"model must be a text\n.*checked must be a date"):
+        Supplement.parse(GOOD.replace('"M"', '""').replace("2026-11-24", "1"))
