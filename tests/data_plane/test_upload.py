@@ -106,12 +106,14 @@ def test_client_that_leaves_fails_the_upload(tmp_path: Path, before: bytes) -> N
     asyncio.run(run())
 
 
-def failure_of(tmp_path: Path, *pieces: bytes, max_bytes: int = 1 << 30, ends: bool = True) -> BrokerError | None:
+def failure_of(
+    tmp_path: Path, *pieces: bytes, max_bytes: int = 1 << 30, ends: bool = True, within_s: float = 20
+) -> BrokerError | None:
     async def run() -> BrokerError | None:
         on_its_way, client = upload(tmp_path, max_bytes), Client()
         for number, piece in enumerate(pieces, start=1):
             client.sends(piece, more=number < len(pieces) or not ends)
-        await on_its_way.receive(client.receive, 0.05)
+        await on_its_way.receive(client.receive, within_s)
         with pytest.raises(BrokerError):
             await passed(on_its_way)
         await on_its_way.close()
@@ -127,7 +129,7 @@ def test_upload_beyond_the_bound_fails(tmp_path: Path) -> None:
 
 
 def test_upload_that_stops_arriving_fails_in_time(tmp_path: Path) -> None:
-    failure = failure_of(tmp_path, part("model", b"m"), ends=False)
+    failure = failure_of(tmp_path, part("model", b"m"), ends=False, within_s=0.05)
 
     assert failure is not None
     assert failure.code == "body_timeout"
