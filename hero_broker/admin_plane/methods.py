@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
 import msgspec
@@ -161,7 +161,7 @@ async def request(admin: Admin, request_id: str) -> dict[str, object]:
 
 def _row(row: RequestLog) -> dict[str, object]:
     """Return a row as the contract shows it: its columns, the address's key left out, the cost as USD too."""
-    shown = {field.name: getattr(row, field.name) for field in fields(row) if field.name not in _HIDDEN}
+    shown = {name: getattr(row, name) for name in row.__struct_fields__ if name not in _HIDDEN}
     cost = row.cost_nano_usd
     shown["cost_usd"] = None if cost is None else msgspec.Raw(usd_text(cost).encode())
     shown["cost_nano_usd"] = None if cost is None else str(cost)

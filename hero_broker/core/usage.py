@@ -1,7 +1,8 @@
 """What a call consumed, in the units that are billed."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 MAX_UNITS = 1_000_000_000  # the largest count that is believed; a larger one is a provider's fault
 
@@ -14,8 +15,7 @@ class UsageSource(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """Units consumed by one call; None means not reported, 0 means zero.
 
     `input_tokens` includes cached, cache-written and audio input, `output_tokens` includes reasoning and audio output,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network
 
-from hero_broker.core.addresses import UNKNOWN, IpAddress, parse_ip
+from hero_broker.core.addresses import UNKNOWN, IpAddress, canonical_ip, parse_ip
 from hero_broker.core.calls import Caller
 from hero_broker.core.errors import InvalidRequest
 
@@ -47,6 +47,8 @@ class SourceIp:
             elif name == b"x-hero-context" and context is None:
                 context = _context(value)
 
+        if client is not None and not self._trusted:
+            return Caller(ip=canonical_ip(client[0]), peer_ip=None, context=context)
         peer = None if client is None else parse_ip(client[0])
         source = peer
         if self._trust_unix if peer is None else self._is_trusted(peer):

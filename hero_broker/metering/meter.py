@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
+
+from msgspec.structs import replace
 
 from hero_broker.core.addresses import ip_key
 from hero_broker.core.calls import Call, CallKind, Outcome
@@ -73,8 +75,10 @@ class Meter:
         """Read one event of a stream; return whether it is the one that has usage and empty `choices`."""
         if b'"usage"' in data and b'"usage":null' not in data:
             report = read_usage(self.call.kind, data)
-            self._reported = report.usage or self._reported
-            self._cost_usd = report.cost_usd or self._cost_usd
+            if report.usage is not None:
+                self._reported = report.usage
+            if report.cost_usd is not None:
+                self._cost_usd = report.cost_usd
             if report.is_usage_event:
                 return True
         self._event_bytes += len(data) + 1
@@ -119,7 +123,9 @@ class Meter:
         if not self.answered and (outcome is Outcome.PROVIDER_ERROR or self._upload_failed()):
             return self._row(outcome, http_status, error_code, Usage(), UsageSource.NONE)
         if self._reported is not None:
-            usage = replace(self._reported, characters=self.call.characters)
+            usage = self._reported
+            if self.call.characters is not None:
+                usage = replace(usage, characters=self.call.characters)
             if self.call.kind is CallKind.CHAT and outcome is Outcome.OK and not usage.input_tokens:
                 log.warning("meter: the provider %s reports no tokens for %s", self.call.provider, self.call.request_id)
                 error_code = error_code or ZERO_USAGE

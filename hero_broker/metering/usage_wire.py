@@ -1,5 +1,6 @@
 """What a provider's answer says of its usage → Usage; what cannot be believed is no usage at all."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -129,7 +130,7 @@ def _milliseconds(seconds: object) -> int:
         raise _UnbelievableError from error
     if value is None or not value.is_finite() or not 0 <= value <= MAX_UNITS // MS:
         raise _UnbelievableError
-    return int(-(-value * MS // 1))
+    return math.ceil(value * MS)
 
 
 def _cost(value: object) -> Decimal | None:

@@ -1,7 +1,7 @@
 """Statements on `request_logs`: insert, and the GROUP BY queries of the reports."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, case, func, or_, select, true
@@ -13,7 +13,7 @@ from hero_broker.core.usage import UsageSource
 from hero_broker.store.engine import WRITES
 from hero_broker.store.schema import PRICES, REQUEST_LOGS
 
-COLUMNS = tuple(field.name for field in fields(RequestLog))
+COLUMNS = RequestLog.__struct_fields__
 
 
 def append(engine: Engine, rows: Sequence[RequestLog], prices: Iterable[PriceRecord]) -> None:

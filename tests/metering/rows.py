@@ -1,6 +1,6 @@
 """Rows for tests, made from what a test cares about."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from hero_broker.core.calls import CallKind, Outcome
 from hero_broker.core.ids import new_request_id
@@ -45,4 +45,4 @@ FOUNDING = RequestLog(
 
 def row(**changes: object) -> RequestLog:
     """Return the founding example's row with a fresh id and `changes`."""
-    return replace(FOUNDING, **{"request_id": new_request_id(), **changes})  # type: ignore[arg-type]
+    return replace(FOUNDING, **{"request_id": new_request_id(), **changes})

@@ -1,0 +1,268 @@
+"""From what was seen of a call to its row: which usage counts, whose price, what is estimated."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from hero_broker.core.calls import Call, Caller, CallKind, Outcome
+from hero_broker.core.clock import SystemClock
+from hero_broker.core.errors import BrokerError, ClientLeft
+from hero_broker.core.records import RequestLog
+from hero_broker.core.usage import Usage, UsageSource
+from hero_broker.metering.estimates import Estimates
+from hero_broker.metering.meter import KEPT_BYTES, ZERO_USAGE, Meter
+from hero_broker.metering.tokens import TokenCounter
+from hero_broker.pricing.price import Price
+from hero_broker.pricing.tariff import Tariff
+
+TEXT = Price(input_per_million=Decimal("0.59"), output_per_million=Decimal("0.79"))
+BY_CHARACTERS = Price(characters_per_million=Decimal(15))
+BY_MINUTE = Price(audio_per_minute=Decimal("0.006"))
+BY_SEARCH = Price(per_thousand_searches=Decimal(2))
+
+
+class Form:
+    """An upload of which only the duration and the failure matter."""
+
+    content_type = "multipart/form-data"
+    length: int | None = 32_000
+
+    def __init__(self, failure: BrokerError | None = None) -> None:
+        self.failure = failure
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield b""
+
+    async def audio_ms(self) -> int:
+        return 30_000
+
+    async def close(self) -> None:
+        return
+
+
+def meter(kind: CallKind, price: Price | None, *, is_override: bool = False, **of_call: Any) -> Meter:
+    call = Call(
+        **{
+            "request_id": "id",
+            "kind": kind,
+            "model": "m",
+            "provider": "p",
+            "upstream_model": "gpt-4o",
+            "url": "http://p/v1",
+            "body": b"{}",
+            "caller": Caller("192.0.2.1", None),
+            "started_at": 1_700_000_000,
+            **of_call,
+        }
+    )
+    return Meter(call, None if price is None else Tariff.fixed(price, is_override=is_override), SystemClock())
+
+
+def answered(watching: Meter, body: object) -> Meter:
+    watching.saw_answer()
+    watching.saw_body(body if isinstance(body, bytes) else msgspec.json.encode(body))
+    return watching
+
+
+def closed(watching: Meter, estimate: Usage | None = None, outcome: Outcome = Outcome.OK) -> RequestLog:
+    return watching.close(outcome, 200, None, estimate).row
+
+
+def estimated(watching: Meter) -> RequestLog:
+    async def run() -> Usage:
+        counter = TokenCounter(timeout_s=30)
+        try:
+            return await Estimates(counter).usage(watching)
+        finally:
+            counter.close()
+
+    assert watching.needs_estimate
+    return closed(watching, asyncio.run(run()))
+
+
+def units(row: RequestLog) -> dict[str, int]:
+    return {name: value for name in Usage.__struct_fields__ if (value := getattr(row, name)) is not None}
+
+
+def test_reported_usage_is_billed_in_disjoint_parts() -> None:
+    price = msgspec.json.decode(TEXT.rates)
+    cached = Price.from_rates(msgspec.json.encode({**price, "cached_input_per_million": "0.295"}).decode())
+    usage = {"prompt_tokens": 40, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 30}}
+    row = closed(answered(meter(CallKind.CHAT, cached), {"choices": [1], "usage": usage}))
+
+    assert units(row) == {"input_tokens": 40, "output_tokens": 3, "cached_input_tokens": 30}
+    assert row.cost_nano_usd == 10 * 590 + 30 * 295 + 3 * 790
+    assert row.usage_source is UsageSource.REPORTED
+
+
+@pytest.mark.parametrize(
+    ("kind", "price", "body", "expected", "cost"),
+    [
+        (CallKind.EMBEDDING, TEXT, {"usage": {"prompt_tokens": 8}}, {"input_tokens": 8, "output_tokens": 0}, 4_720),
+        (CallKind.STT, BY_MINUTE, {"usage": {"type": "duration", "seconds": 9}}, {"audio_ms": 9_000}, 900_000),
+        (CallKind.STT, BY_MINUTE, b'{"duration":8.4701}', {"audio_ms": 8_471}, 847_100),
+        (CallKind.STT, BY_MINUTE, b'{"duration":"8.47"}', {"audio_ms": 8_470}, 847_000),
+        (
+            CallKind.STT,
+            Price(
+                input_per_million=Decimal("2.5"),
+                audio_input_per_million=Decimal(6),
+                output_per_million=Decimal(10),
+            ),
+            {"usage": {"input_tokens": 14, "input_token_details": {"audio_tokens": 10}, "output_tokens": 5}},
+            {"input_tokens": 14, "audio_input_tokens": 10, "output_tokens": 5},
+            4 * 2_500 + 10 * 6_000 + 5 * 10_000,
+        ),
+        (CallKind.RERANK, BY_SEARCH, {"meta": {"billed_units": {"search_units": 2}}}, {"search_units": 2}, 4_000_000),
+        (
+            CallKind.RERANK,
+            Price(input_per_million=Decimal("0.02")),
+            {"usage": {"total_tokens": 500}},
+            {"input_tokens": 500, "output_tokens": 0},
+            10_000,
+        ),
+    ],
+)
+def test_each_kind_reports_in_its_own_units(
+    kind: CallKind, price: Price, body: object, expected: dict[str, int], cost: int
+) -> None:
+    row = closed(answered(meter(kind, price), body))
+
+    assert (units(row), row.cost_nano_usd, row.usage_source) == (expected, cost, UsageSource.REPORTED)
+
+
+def test_characters_are_no_estimate_where_they_are_billed() -> None:
+    watching = meter(CallKind.TTS, BY_CHARACTERS, characters=5)
+    watching.saw_answer()
+
+    assert not watching.needs_estimate
+    row = closed(watching)
+    assert (units(row), row.cost_nano_usd, row.usage_source) == ({"characters": 5}, 75_000, UsageSource.REPORTED)
+
+
+def test_speech_priced_by_tokens_is_estimated_unless_reported() -> None:
+    price = Price(input_per_million=Decimal("0.6"), output_per_million=Decimal(12))
+    body = b'{"input":"hello there"}'
+    silent = meter(CallKind.TTS, price, characters=11, body=body)
+    silent.saw_answer()
+    row = estimated(silent)
+    telling = meter(CallKind.TTS, price, characters=11, body=body)
+    telling.saw_answer()
+    telling.saw_event(b'{"type":"speech.audio.done","usage":{"input_tokens":2,"output_tokens":20}}')
+
+    assert (row.input_tokens, row.audio_output_tokens, row.usage_source) == (2, 16, UsageSource.ESTIMATED)
+    assert row.cost_nano_usd == 2 * 600 + 16 * 12_000
+    assert closed(telling).cost_nano_usd == 2 * 600 + 20 * 12_000
+
+
+def test_transcript_without_a_report_is_billed_by_the_uploads_duration() -> None:
+    row = estimated(answered(meter(CallKind.STT, BY_MINUTE, body=Form()), b"plain text"))
+
+    assert (units(row), row.cost_nano_usd, row.usage_source) == ({"audio_ms": 30_000}, 3_000_000, UsageSource.ESTIMATED)
+
+
+def test_transcript_priced_by_tokens_is_estimated_by_time_and_text() -> None:
+    row = estimated(answered(meter(CallKind.STT, TEXT, body=Form()), b"plain text"))
+
+    assert (row.audio_input_tokens, row.output_tokens) == (300, 2)
+    assert row.cost_nano_usd == 300 * 590 + 2 * 790
+
+
+def test_rerank_without_a_report_is_one_search() -> None:
+    row = estimated(answered(meter(CallKind.RERANK, BY_SEARCH), {"results": []}))
+
+    assert (row.search_units, row.cost_nano_usd, row.usage_source) == (1, 2_000_000, UsageSource.ESTIMATED)
+
+
+def test_stream_without_usage_is_counted_from_its_text() -> None:
+    watching = meter(CallKind.CHAT, TEXT, stream=True, body=b'{"messages":[{"role":"user","content":"hello"}]}')
+    watching.saw_answer()
+    for word in ("one", " two", " three"):
+        watching.saw_event(b'{"choices":[{"delta":{"content":"%s"}}]}' % word.encode())
+
+    assert estimated(watching).output_tokens == 3
+
+
+def test_stream_that_is_too_long_to_keep_is_scaled_up() -> None:
+    watching = meter(CallKind.CHAT, TEXT, stream=True)
+    watching.saw_answer()
+    event = b'{"choices":[{"delta":{"content":" word"}}]}'
+    count = 3 * KEPT_BYTES // len(event)
+    for _ in range(count):
+        watching.saw_event(event)
+
+    assert estimated(watching).output_tokens == pytest.approx(count, rel=0.01)
+    assert len(watching.delivered().events) < KEPT_BYTES + 2 * len(event)
+
+
+def test_last_usage_of_a_stream_counts_and_null_is_none() -> None:
+    watching = meter(CallKind.CHAT, TEXT, stream=True)
+    watching.saw_answer()
+    watching.saw_event(b'{"choices":[{"delta":{"content":"a"}}],"usage":null}')
+    watching.saw_event(b'{"choices":[{"delta":{}}],"usage":{"prompt_tokens":1,"completion_tokens":1}}')
+    is_usage_event = watching.saw_event(b'{"choices":[],"usage":{"prompt_tokens":40,"completion_tokens":3}}')
+
+    assert is_usage_event
+    assert closed(watching).cost_nano_usd == 25_970
+
+
+def test_zero_usage_of_an_answer_is_kept_and_marked() -> None:
+    row = closed(answered(meter(CallKind.CHAT, TEXT), {"usage": {"prompt_tokens": 0, "completion_tokens": 0}}))
+
+    assert (row.cost_nano_usd, row.usage_source, row.error_code) == (0, UsageSource.REPORTED, ZERO_USAGE)
+
+
+@pytest.mark.parametrize(
+    ("cost", "is_override", "expected"),
+    [
+        ("0.5", False, (500_000_000, "provider")),
+        ("0", False, (0, "provider")),
+        ("0.00000000050000000001", False, (1, "provider")),
+        ("0.5", True, (25_970, "price")),
+        ("-1", False, (25_970, "price")),
+        ("1e400", False, (25_970, "price")),
+        ('"0.5"', False, (25_970, "price")),
+        ("true", False, (25_970, "price")),
+    ],
+)
+def test_providers_cost_goes_before_the_list_and_after_the_operator(
+    cost: str, is_override: bool, expected: tuple[int, str]
+) -> None:
+    body = f'{{"usage":{{"prompt_tokens":40,"completion_tokens":3,"cost":{cost}}}}}'.encode()
+    row = closed(answered(meter(CallKind.CHAT, TEXT, is_override=is_override), body))
+
+    assert (row.cost_nano_usd, row.cost_source) == expected
+
+
+def test_model_without_a_price_is_unpriced_not_free() -> None:
+    row = closed(answered(meter(CallKind.CHAT, None), {"usage": {"prompt_tokens": 40, "completion_tokens": 3}}))
+
+    assert (row.cost_nano_usd, row.cost_source, row.price_id) == (None, None, None)
+
+
+def test_upload_that_broke_off_costs_nothing() -> None:
+    row = closed(meter(CallKind.STT, BY_MINUTE, body=Form(ClientLeft("gone"))), outcome=Outcome.CLIENT_DISCONNECTED)
+
+    assert (row.cost_nano_usd, row.usage_source) == (0, UsageSource.NONE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "price", "of_call", "cost"),
+    [
+        (CallKind.CHAT, TEXT, {"input_bytes": 400}, 100 * 590),
+        (CallKind.TTS, BY_CHARACTERS, {"characters": 5}, 75_000),
+        (CallKind.STT, BY_MINUTE, {"input_bytes": 160_000, "body": Form()}, 1_000_000),
+        (CallKind.RERANK, BY_SEARCH, {"input_bytes": 400}, 2_000_000),
+    ],
+)
+def test_note_of_a_call_prices_what_is_known_before_it_is_made(
+    kind: CallKind, price: Price, of_call: dict[str, Any], cost: int
+) -> None:
+    row = meter(kind, price, **of_call).note().row
+
+    assert (row.outcome, row.usage_source) == (Outcome.INTERRUPTED, UsageSource.ESTIMATED)
+    assert row.cost_nano_usd == cost
