@@ -16,7 +16,7 @@ from hero_broker.core.errors import BrokerError, InternalError, LedgerUnavailabl
 from hero_broker.core.usage import Usage
 from hero_broker.data_plane.answers import error_answer, error_event, head_of, refusal
 from hero_broker.data_plane.relay import ABORT, Item, Relay
-from hero_broker.data_plane.sse import EventSplitter, EventTooLong, event_data
+from hero_broker.data_plane.sse import EventSplitter, EventTooLong, event_data, plain_length
 from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.ledger import Ledger
 from hero_broker.metering.meter import Meter
@@ -181,6 +181,12 @@ class Exchange:
         meter.streamed = True
         await relay.put(head_of(reply.status, reply.headers), self._limits.idle_s)
         async for chunk in reply.chunks():
+            if splitter.is_between and not ending.tail and (length := plain_length(chunk)):
+                plain, chunk = chunk[:length], chunk[length:]
+                meter.saw_plain_events(plain)
+                await relay.put(plain, self._limits.idle_s)
+                if not chunk:
+                    continue
             passing: list[bytes] = []
             try:
                 events = splitter.feed(chunk)

@@ -13,7 +13,7 @@ from hero_broker.data_plane.arrival import Arrival, passed_headers
 from hero_broker.data_plane.chat import read_chat, read_completion
 from hero_broker.data_plane.embedding import read_embedding
 from hero_broker.data_plane.exchange import Exchange
-from hero_broker.data_plane.relay import ABORT, Relay
+from hero_broker.data_plane.relay import ABORT, Head, Relay
 from hero_broker.data_plane.rerank import reader_of
 from hero_broker.data_plane.stt import SttRequest
 from hero_broker.data_plane.tts import read_tts
@@ -169,15 +169,20 @@ async def _watch(receive: Receive, relay: Relay) -> None:
 async def _answer(relay: Relay, watch: "asyncio.Task[None]", send: Send) -> None:
     """Send what the relay brings. An answer that is aborted is left incomplete, and the server cuts the connection."""
     try:
-        async for item in relay.items():
-            if isinstance(item, bytes):
-                await send({"type": "http.response.body", "body": item, "more_body": True})
-            elif item is ABORT:
-                return
-            else:
-                await send({"type": "http.response.start", "status": item.status, "headers": list(item.headers)})
-        if relay.has_begun:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        is_over = False
+        while not is_over:
+            items = await relay.take()
+            is_over = items[-1] is None
+            chunks = []
+            for item in items:
+                if isinstance(item, bytes):
+                    chunks.append(item)
+                elif isinstance(item, Head):
+                    await send({"type": "http.response.start", "status": item.status, "headers": list(item.headers)})
+                elif item is ABORT:
+                    return
+            if relay.has_begun and (chunks or is_over):
+                await send({"type": "http.response.body", "body": b"".join(chunks), "more_body": not is_over})
     finally:
         relay.leave()
         watch.cancel()

@@ -22,7 +22,9 @@ class EventSplitter:
         data = self._rest + chunk if self._rest else chunk
         events = []
         start = 0
-        while (end := _blank_line_end(data, start)) != -1:
+        # Without a return, the second mark would be sought to the end of the data for each event.
+        end_of = _blank_line_end if b"\r" in data else _double_feed_end
+        while (end := end_of(data, start)) != -1:
             events.append(data[start:end])
             start = end
         self._rest = data[start:]
@@ -30,9 +32,28 @@ class EventSplitter:
             raise EventTooLong(f"an event is longer than {MAX_EVENT_BYTES} bytes")
         return events
 
+    @property
+    def is_between(self) -> bool:
+        """Whether what has come ends with an event."""
+        return not self._rest
+
     def rest(self) -> bytes:
         """Return what came after the last blank line."""
         return self._rest
+
+
+def plain_length(events: bytes) -> int:
+    """Return how many bytes at the start are whole events that can neither report usage nor be the last one."""
+    marks = [at for mark in (b"[DONE]", b'.done"') if (at := events.find(mark)) != -1]
+    if events.count(b'"usage"') > events.count(b'"usage":null'):
+        marks.append(events.find(b'"usage"'))
+    end = events.rfind(b"\n\n", 0, min(marks, default=len(events)))
+    return 0 if end == -1 else end + 2
+
+
+def _double_feed_end(data: bytes, start: int) -> int:
+    at = data.find(b"\n\n", start)
+    return -1 if at == -1 else at + 2
 
 
 def _blank_line_end(data: bytes, start: int) -> int:

@@ -2,6 +2,7 @@
 
 import hmac
 import re
+from functools import lru_cache
 from ipaddress import ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -24,8 +25,7 @@ class AdminGate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        path = re.sub("/+", "/", scope["path"]).removesuffix("/")
-        guarded = any(path == prefix or path.startswith(f"{prefix}/") for prefix in GUARDED)
+        path, guarded = _guarded(scope["path"])
         headers = dict(scope["headers"])
         if self._tokens and guarded and not self._knows(headers.get(b"authorization", b"")):
             body = _RPC_BODY if path == "/rpc" else _REST_BODY % (b"An admin token is needed.", b"unauthorized")
@@ -42,6 +42,14 @@ class AdminGate:
         return scheme.lower() == b"bearer" and any(known)
 
 
+@lru_cache(maxsize=1024)
+def _guarded(path: str) -> tuple[str, bool]:
+    """Return a path without doubled slashes, and whether it is an admin path."""
+    plain = re.sub("/+", "/", path).removesuffix("/")
+    return plain, any(plain == prefix or plain.startswith(f"{prefix}/") for prefix in GUARDED)
+
+
+@lru_cache(maxsize=1024)
 def _is_loopback(host: bytes) -> bool:
     name = host.decode("latin-1")
     name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]

@@ -32,7 +32,7 @@ class Delivered:
     """What a provider was seen to deliver."""
 
     body: bytes = b""  # a whole answer
-    events: bytes = b""  # the data of a stream's events, joined by line feeds; at most about `KEPT_BYTES`
+    events: bytes = b""  # lines of a stream's events, with their field's name or without; about `KEPT_BYTES` at most
     event_bytes: int = 0  # of all events, those too that were not kept
 
 
@@ -81,19 +81,20 @@ class Meter:
                 self._cost_usd = report.cost_usd
             if report.is_usage_event:
                 return True
-        self._event_bytes += len(data) + 1
-        if len(self._events) < KEPT_BYTES:
-            self._events += data
-            self._events += b"\n"
+        self._keep(data + b"\n")
         if (
             b'"content":""' not in data
             and b'"content":null' not in data
             and (b'"content"' in data or b'"text"' in data)
         ):
-            self.deltas += 1
-            if self.deltas == self._watched_deltas:
-                self._watched.set()
+            self._count(1)
         return False
+
+    def saw_plain_events(self, events: bytes) -> None:
+        """Take note of whole events, as they came, none of which reports usage."""
+        self._keep(events)
+        if b'"content"' in events or b'"text"' in events:
+            self._count(events.count(b"\n\n"))
 
     async def reached(self, deltas: int) -> None:
         """Return when so many pieces of text have been seen."""
@@ -143,6 +144,16 @@ class Meter:
         if price is not None and price.characters_per_million is None:
             return None
         return Usage(characters=self.call.characters)
+
+    def _keep(self, events: bytes) -> None:
+        self._event_bytes += len(events)
+        if len(self._events) < KEPT_BYTES:
+            self._events += events
+
+    def _count(self, deltas: int) -> None:
+        self.deltas += deltas
+        if self.deltas >= self._watched_deltas > 0:
+            self._watched.set()
 
     def _upload_failed(self) -> bool:
         return not isinstance(self.call.body, bytes) and self.call.body.failure is not None

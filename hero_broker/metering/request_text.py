@@ -70,7 +70,7 @@ def delivered_text(kind: CallKind, body: bytes) -> tuple[str, ...]:
 
 
 def delivered_events(kind: CallKind, events: bytes) -> tuple[str, ...]:
-    """Return what the model wrote, from the data of a stream's events, joined by line feeds.
+    """Return what the model wrote, from the lines of a stream's events; a line may lack its "data:".
 
     Deltas of one text are joined, because a tokenizer would count more tokens in their pieces.
     """
@@ -78,8 +78,9 @@ def delivered_events(kind: CallKind, events: bytes) -> tuple[str, ...]:
         return ()
     written = _Written()
     for line in events.split(b"\n"):
-        if line.startswith(b"{"):
-            written.add_answer(_mapping(_load(line)), "delta")
+        data = line.removeprefix(b"data:").strip()
+        if data.startswith(b"{"):
+            written.add_answer(_mapping(_load(data)), "delta")
     return written.texts()
 
 

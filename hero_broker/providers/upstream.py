@@ -1,13 +1,13 @@
 """The one module that knows the HTTP client of the hot path: aiohttp's."""
 
-import asyncio
-import contextlib
 import itertools
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 import aiohttp
+from yarl import URL
 
 from hero_broker.core.calls import UploadBody
 from hero_broker.core.errors import ProviderError, ProviderTimeout
@@ -36,9 +36,8 @@ class Provider:
 class UpstreamReply:
     """A provider's answer: status, headers and the body as it arrives."""
 
-    def __init__(self, response: aiohttp.ClientResponse, idle_s: float) -> None:
-        self._response = response
-        self._idle_s = idle_s
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._content = response.content
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
 
@@ -48,13 +47,8 @@ class UpstreamReply:
         Raises:
             ProviderError: the provider broke off, or was silent for too long.
         """
-        content = self._response.content
         with _provider_errors("broke off"):
-            while True:
-                async with asyncio.timeout(self._idle_s):
-                    chunk = await content.readany()
-                if not chunk:
-                    return
+            while chunk := await self._content.readany():
                 yield chunk
 
 
@@ -63,7 +57,7 @@ class Upstream:
 
     def __init__(self, session: aiohttp.ClientSession, timeouts: Timeouts) -> None:
         self._session = session
-        self._timeouts = timeouts
+        self._idle_s = timeouts.idle_s
         self._turn = itertools.count()
 
     @asynccontextmanager
@@ -84,37 +78,40 @@ class Upstream:
             headers["authorization"] = f"Bearer {key}"
         data: bytes | AsyncIterator[bytes]
         if isinstance(body, bytes):
-            headers["content-type"] = "application/json"
-            deadline, data = asyncio.timeout(self._timeouts.first_byte_s), body
+            headers["content-type"], data = "application/json", body
         else:
-            headers["content-type"] = body.content_type
+            headers["content-type"], data = body.content_type, body.chunks()
             if body.length is not None:
                 headers["content-length"] = str(body.length)
-            deadline = asyncio.timeout(None)
-            data = _sent(body, deadline, self._timeouts.first_byte_s)
         with _provider_errors("could not be reached"):
-            async with deadline:
-                response = await self._session.post(url, data=data, headers=headers, allow_redirects=False)
+            response = await self._session.post(_url(url), data=data, headers=headers, allow_redirects=False)
         try:
-            yield UpstreamReply(response, self._timeouts.idle_s)
+            if response.connection is not None and response.connection.protocol is not None:  # more is to come
+                response.connection.protocol.read_timeout = self._idle_s
+                response.connection.protocol.start_timeout()
+            yield UpstreamReply(response)
         finally:
             response.close() if not response.content.at_eof() else response.release()
 
 
-async def _sent(body: UploadBody, deadline: asyncio.Timeout, first_byte_s: float) -> AsyncIterator[bytes]:
-    """Yield a body's bytes; at its end, the provider's time to answer begins."""
-    async for chunk in body.chunks():
-        yield chunk
-    with contextlib.suppress(RuntimeError):  # it has answered already
-        deadline.reschedule(asyncio.get_running_loop().time() + first_byte_s)
+@lru_cache(maxsize=1024)
+def _url(text: str) -> URL:
+    return URL(text)
 
 
 @asynccontextmanager
 async def open_upstream(timeouts: Timeouts, max_calls: int) -> AsyncIterator[Upstream]:
     """Open the client's connection pool for the time of the block."""
-    timeout = aiohttp.ClientTimeout(total=timeouts.total_s, sock_connect=timeouts.connect_s)
-    connector = aiohttp.TCPConnector(limit=max_calls)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as session:
+    # What is read first is bound by `first_byte_s`; it is counted from the end of the request's body.
+    timeout = aiohttp.ClientTimeout(
+        total=timeouts.total_s, sock_connect=timeouts.connect_s, sock_read=timeouts.first_byte_s
+    )
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=max_calls),
+        cookie_jar=aiohttp.DummyCookieJar(),  # no caller's answer may set what is sent for another
+        timeout=timeout,
+        trust_env=False,
+    ) as session:
         yield Upstream(session, timeouts)
 
 

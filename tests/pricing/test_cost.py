@@ -1,7 +1,6 @@
 """Every unit is charged once, exactly."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -18,7 +17,7 @@ D = Decimal
 CHAT = Price(input_per_million=D("0.59"), output_per_million=D("0.79"))
 COUNTS = st.none() | st.integers(0, 10**9)
 ANY_RATE = st.none() | st.decimals(0, 1000, places=4)
-USAGES = st.builds(Usage, **{field.name: COUNTS for field in fields(Usage)})
+USAGES = st.builds(Usage, **dict.fromkeys(Usage.__struct_fields__, COUNTS))
 PRICES = st.builds(Price, **{name: st.none() | st.decimals(0, 1000, places=6) for name in RATES})
 INPUT_UNITS = {"input_tokens", "cached_input_tokens", "cache_write_tokens", "audio_input_tokens"}
 OUTPUT_UNITS = {"output_tokens", "reasoning_tokens", "audio_output_tokens"}

@@ -1,0 +1,72 @@
+"""What a client is told of a provider's error."""
+
+import json
+from typing import Any
+
+import pytest
+
+from hero_broker.data_plane.answers import refusal
+from hero_broker.data_plane.relay import Head
+
+OPENAI = {
+    "message": "too long",
+    "type": "invalid_request_error",
+    "param": "messages",
+    "code": "context_length_exceeded",
+}
+
+
+def told(body: object, status: int = 400, headers: dict[str, str] | None = None) -> tuple[Head, dict[str, Any]]:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    head, answer = refusal(status, headers or {}, data, ["sk-secret"])
+    assert isinstance(head, Head)
+    assert isinstance(answer, bytes)
+    return head, json.loads(answer)["error"]
+
+
+def test_openais_members_pass() -> None:
+    assert told({"error": OPENAI})[1] == OPENAI
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"message": "flat"}, "flat"),
+        ({"error": "a text"}, "a text"),
+        ({"detail": "of another"}, "of another"),
+        ({"detail": [{"loc": ["body"]}]}, "The provider answered with status 400."),
+        ([], "The provider answered with status 400."),
+        (b"<html>", "The provider answered with status 400."),
+        (b"[" * 100_000, "The provider answered with status 400."),
+        ({"error": {"message": 5, "code": 7}}, "The provider answered with status 400."),
+    ],
+)
+def test_other_shapes_are_read_as_far_as_they_go(body: object, message: str) -> None:
+    error = told(body)[1]
+
+    assert (error["message"], error["type"], error["code"]) == (message, "provider_error", "provider_400")
+
+
+def test_keys_are_taken_out_and_length_is_bounded() -> None:
+    error = told({"error": {"message": "key sk-secret " + "x" * 5000, "code": "sk-secret"}})[1]
+
+    assert "sk-secret" not in json.dumps(error)
+    assert len(error["message"]) == 1000
+
+
+@pytest.mark.parametrize(
+    ("status", "passed"),
+    [(400, 400), (401, 502), (403, 502), (404, 404), (429, 429), (500, 502), (503, 503), (302, 502)],
+)
+def test_status_passes_where_it_is_harmless(status: int, passed: int) -> None:
+    assert told({}, status)[0].status == passed
+
+
+@pytest.mark.parametrize(
+    ("value", "passes"),
+    [("7", True), ("Wed, 21 Oct 2026 07:28:00 GMT", True), ("soon", False), ("7\r\nx: y", False), ("", False)],
+)
+def test_retry_after_passes_where_it_is_one(value: str, passes: bool) -> None:
+    headers = dict(told({}, 429, {"retry-after": value})[0].headers)
+
+    assert headers.get(b"retry-after") == (value.encode() if passes else None)

@@ -1,0 +1,42 @@
+"""Events come out byte for byte, however they are cut, and what is plain is told from what is not."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hero_broker.data_plane.sse import EventSplitter, plain_length
+
+DELTA = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
+NULL = b'data: {"choices":[{"delta":{"content":"a"}}],"usage":null}\n\n'
+USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":1}}\n\n'
+DONE = b"data: [DONE]\n\n"
+RETURNS = b'data: {"a":1}\r\n\r\n'
+
+
+@given(st.lists(st.sampled_from([DELTA, NULL, USAGE, DONE, RETURNS, b": ping\n\n"]), max_size=8), st.integers(1, 50))
+def test_events_come_out_as_they_went_in(events: list[bytes], size: int) -> None:
+    stream = b"".join(events)
+    splitter = EventSplitter()
+    found = [event for at in range(0, len(stream), size) for event in splitter.feed(stream[at : at + size])]
+
+    assert found == events
+    assert splitter.is_between
+
+
+@pytest.mark.parametrize(
+    ("chunk", "length"),
+    [
+        (b"", 0),
+        (DELTA, len(DELTA)),
+        (DELTA + NULL, len(DELTA + NULL)),
+        (DELTA + USAGE + DONE, len(DELTA)),
+        (USAGE, 0),
+        (DELTA + DONE, len(DELTA)),
+        (DELTA + b'data: {"type":"speech.audio.done"}\n\n', len(DELTA)),
+        (DELTA + DELTA[:10], len(DELTA)),
+        (DELTA[:10], 0),
+        (RETURNS, 0),
+    ],
+)
+def test_plain_events_end_before_the_first_that_matters(chunk: bytes, length: int) -> None:
+    assert plain_length(chunk) == length
