@@ -1,0 +1,91 @@
+// Calls of OpenAI's Node client; the first argument names one, whose result is printed as JSON.
+
+import { createReadStream } from "node:fs";
+import OpenAI from "openai";
+
+const client = new OpenAI();
+const messages = [{ role: "user", content: Array(40).fill("word").join(" ") }];
+
+async function collect(stream) {
+  const chunks = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  return {
+    text: chunks.map((chunk) => chunk.choices[0]?.delta.content ?? "").join(""),
+    usages: chunks
+      .filter((chunk) => chunk.usage)
+      .map((chunk) => [chunk.choices.length, chunk.usage.prompt_tokens, chunk.usage.completion_tokens]),
+  };
+}
+
+const calls = {
+  async chat() {
+    const answer = await client.chat.completions.create({ model: "fake-chat", messages });
+    return {
+      text: answer.choices[0].message.content,
+      tokens: [answer.usage.prompt_tokens, answer.usage.completion_tokens],
+      has_request_id: Boolean(answer._request_id),
+    };
+  },
+
+  async stream() {
+    return collect(await client.chat.completions.create({ model: "fake-chat", messages, stream: true }));
+  },
+
+  async stream_with_usage() {
+    const stream_options = { include_usage: true };
+    return collect(await client.chat.completions.create({ model: "fake-chat", messages, stream: true, stream_options }));
+  },
+
+  async tools() {
+    const answer = await client.chat.completions.create({
+      model: "fake-chat",
+      messages: [{ role: "user", content: "what is the weather" }],
+      tools: [{ type: "function", function: { name: "weather", parameters: { type: "object" } } }],
+      tool_choice: "required",
+    });
+    return answer.choices[0].message.tool_calls.map((call) => call.function);
+  },
+
+  // The client asks for base64 by itself.
+  async embeddings() {
+    const answer = await client.embeddings.create({ model: "fake-embedding", input: ["one two", "three"] });
+    return answer.data.map((item) => item.embedding);
+  },
+
+  async embeddings_as_floats() {
+    const answer = await client.embeddings.create({
+      model: "fake-embedding",
+      input: ["one two", "three"],
+      encoding_format: "float",
+    });
+    return answer.data.map((item) => item.embedding);
+  },
+
+  async speech() {
+    const answer = await client.audio.speech.create({ model: "fake-tts", voice: "alloy", input: "Hello there" });
+    return Buffer.from(await answer.arrayBuffer()).toString("latin1", 0, 4);
+  },
+
+  async transcription() {
+    const file = createReadStream("speech.wav");
+    return (await client.audio.transcriptions.create({ model: "fake-stt", file })).text;
+  },
+
+  async models() {
+    const listed = [];
+    for await (const model of client.models.list()) listed.push(model.id);
+    return { listed, retrieved: (await client.models.retrieve("fake-chat")).id };
+  },
+
+  async unknown_model() {
+    try {
+      await client.chat.completions.create({ model: "no-such-model", messages });
+    } catch (error) {
+      if (error instanceof OpenAI.NotFoundError) return { code: error.code, param: error.param };
+      throw error;
+    }
+    throw new Error("There is no such model.");
+  },
+};
+
+process.stdout.write(JSON.stringify(await calls[process.argv[2]]()));

@@ -1,0 +1,146 @@
+"""Calls of OpenAI's Python client; the first argument names one, whose result is printed as JSON."""
+
+import json
+import sys
+from pathlib import Path
+
+import openai
+from openai.types.chat import ChatCompletionUserMessageParam
+
+CLIENT = openai.OpenAI()
+WORDS: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": " ".join(["word"] * 40)}]
+SPEECH = Path("speech.wav")
+
+
+def chat() -> object:
+    answer = CLIENT.chat.completions.create(model="fake-chat", messages=WORDS)
+    assert answer.usage is not None
+    return {
+        "text": answer.choices[0].message.content,
+        "tokens": [answer.usage.prompt_tokens, answer.usage.completion_tokens],
+        "has_request_id": bool(answer._request_id),
+    }
+
+
+def stream() -> object:
+    chunks = list(CLIENT.chat.completions.create(model="fake-chat", messages=WORDS, stream=True))
+    return {
+        "text": "".join(chunk.choices[0].delta.content or "" for chunk in chunks),
+        "usages": [chunk.usage for chunk in chunks if chunk.usage],
+    }
+
+
+def stream_with_usage() -> object:
+    *chunks, last = CLIENT.chat.completions.create(
+        model="fake-chat", messages=WORDS, stream=True, stream_options={"include_usage": True}
+    )
+    assert last.usage is not None
+    return {
+        "text": "".join(chunk.choices[0].delta.content or "" for chunk in chunks),
+        "last_choices": last.choices,
+        "tokens": [last.usage.prompt_tokens, last.usage.completion_tokens],
+    }
+
+
+def tools() -> object:
+    answer = CLIENT.chat.completions.create(
+        model="fake-chat",
+        messages=[{"role": "user", "content": "what is the weather"}],
+        tools=[{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}],
+        tool_choice="required",
+    )
+    choice = answer.choices[0]
+    assert choice.message.tool_calls is not None
+    calls = [call.function for call in choice.message.tool_calls if call.type == "function"]
+    return {"calls": [(call.name, call.arguments) for call in calls], "finish_reason": choice.finish_reason}
+
+
+def completion() -> object:
+    return CLIENT.completions.create(model="fake-completion", prompt="one two three four").choices[0].text
+
+
+def embeddings() -> object:
+    """Leave the encoding to the client, which asks for base64."""
+    answer = CLIENT.embeddings.create(model="fake-embedding", input=["one two", "three"])
+    return [item.embedding for item in answer.data]
+
+
+def embeddings_as_floats() -> object:
+    answer = CLIENT.embeddings.create(model="fake-embedding", input=["one two", "three"], encoding_format="float")
+    return [item.embedding for item in answer.data]
+
+
+def speech() -> object:
+    return CLIENT.audio.speech.create(model="fake-tts", voice="alloy", input="Hello there").content[:4].decode()
+
+
+def speech_streamed() -> object:
+    with CLIENT.audio.speech.with_streaming_response.create(
+        model="fake-tts", voice="alloy", input="Hello there"
+    ) as answer:
+        answer.stream_to_file("said.wav")
+    return Path("said.wav").read_bytes()[:4].decode()
+
+
+def transcription() -> object:
+    return CLIENT.audio.transcriptions.create(model="fake-stt", file=SPEECH).text
+
+
+def transcription_verbose() -> object:
+    answer = CLIENT.audio.transcriptions.create(model="fake-stt", file=SPEECH, response_format="verbose_json")
+    return {"text": answer.text, "duration": answer.duration, "segments": len(answer.segments or ())}
+
+
+def transcription_as_text() -> object:
+    return CLIENT.audio.transcriptions.create(model="fake-stt", file=SPEECH, response_format="text")
+
+
+def transcription_of_no_audio() -> object:
+    try:
+        CLIENT.audio.transcriptions.create(model="fake-stt", file=("a.wav", b"no audio"))
+    except openai.BadRequestError as error:
+        return {"message": error.response.json()["error"]["message"], "retries": retries(error)}
+    raise AssertionError("The provider refuses what is no audio.")
+
+
+def models() -> object:
+    return {
+        "listed": [model.id for model in CLIENT.models.list()],
+        "retrieved": CLIENT.models.retrieve("fake-chat").id,
+    }
+
+
+def unknown_model() -> object:
+    try:
+        CLIENT.chat.completions.create(model="no-such-model", messages=WORDS)
+    except openai.NotFoundError as error:
+        return {"code": error.code, "param": error.param, "retries": retries(error)}
+    raise AssertionError("There is no such model.")
+
+
+def retries(error: openai.APIStatusError) -> int:
+    """Return how often the client had repeated the request, by its own count."""
+    return int(error.request.headers["x-stainless-retry-count"])
+
+
+CALLS = (
+    chat,
+    stream,
+    stream_with_usage,
+    tools,
+    completion,
+    embeddings,
+    embeddings_as_floats,
+    speech,
+    speech_streamed,
+    transcription,
+    transcription_verbose,
+    transcription_as_text,
+    transcription_of_no_audio,
+    models,
+    unknown_model,
+)
+
+if __name__ == "__main__":
+    (asked,) = (call for call in CALLS if call.__name__ == sys.argv[1])
+    json.dump(asked(), sys.stdout)
