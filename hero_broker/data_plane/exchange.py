@@ -1,14 +1,15 @@
 """The one path of every call: note it, send it, relay the answer, settle it.
 
-A pump reads the provider and bills; a relay feeds the client from a bounded queue. The pump is never cancelled by the
+A pump reads the provider, feeds the client and bills. The pump is never cancelled by the
 client's fate, and offers exactly one row, however the exchange ends. The tail of the answer waits for that row.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+
+from starlette.types import Send
 
 from hero_broker.core.calls import Call, CallKind, Outcome
 from hero_broker.core.clock import Clock
@@ -84,7 +85,7 @@ class Exchange:
         self._pumps: set[asyncio.Task[None]] = set()
         self._draining = 0
 
-    def start(self, call: Call, provider: Provider) -> Relay:
+    def start(self, call: Call, provider: Provider, send: Send) -> Relay:
         """Note in the journal that the call begins, and start its pump.
 
         Raises:
@@ -98,8 +99,8 @@ class Exchange:
             raise LedgerUnavailable("The ledger's database does not answer; try again later.")
         meter = Meter(call, tariff, self._clock)
         self._ledger.begin(meter.note())
-        relay = Relay()
-        pump = asyncio.create_task(self._pump(call, provider, meter, relay), name="pump")
+        relay = Relay(send, self._limits.idle_s)
+        pump = asyncio.create_task(self._pump(call, provider, meter, relay))
         self._pumps.add(pump)
         pump.add_done_callback(self._pumps.discard)
         return relay
@@ -118,43 +119,45 @@ class Exchange:
         await asyncio.gather(*self._pumps, return_exceptions=True)
 
     async def _pump(self, call: Call, provider: Provider, meter: Meter, relay: Relay) -> None:
-        try:
-            await self._read_and_bill(call, provider, meter, relay)
-        finally:
-            if not isinstance(call.body, bytes):
-                await call.body.close()
-
-    async def _read_and_bill(self, call: Call, provider: Provider, meter: Meter, relay: Relay) -> None:
         ending = _Ending()
+        drain = _Drain(self._end_drain, meter)
+        relay.when_left(drain.begin)
+        reply: UpstreamReply | None = None
         try:
-            async with (
-                self._draining_when_left(relay, meter),
-                self._upstream.post(provider, call.url, call.headers, call.body) as reply,
-            ):
-                ending.status = reply.status
-                await self._relay(call, provider, reply, meter, relay, ending)
-        except _DrainEndedError:
-            ending.outcome, ending.code = Outcome.CLIENT_DISCONNECTED, "client_disconnected"
+            reply = await self._upstream.post(provider, call.url, call.headers, call.body)
+            ending.status = reply.status
+            await self._relay(call, provider, reply, meter, relay, ending)
         except ProviderError as error:
             self._provider_failed(call, error, relay, ending)
         except asyncio.CancelledError:
-            ending.outcome, ending.code = Outcome.INTERRUPTED, "interrupted"
-            _fail(InternalError("The broker is stopping.", code="interrupted"), relay, ending)
+            if drain.has_ended():
+                ending.outcome, ending.code = Outcome.CLIENT_DISCONNECTED, "client_disconnected"
+            else:
+                ending.outcome, ending.code = Outcome.INTERRUPTED, "interrupted"
+                _fail(InternalError("The broker is stopping.", code="interrupted"), relay, ending)
         except Exception:  # a fault of ours; the call is billed all the same
             log.exception("exchange: request %s failed", call.request_id)
             _fail(InternalError("The broker failed."), relay, ending)
         finally:
-            estimate = await self._estimate(meter)
+            relay.when_left(None)
+            drain.stop()
+            if reply is not None:
+                reply.close()
+            estimate = await self._estimate(meter) if meter.needs_estimate else None
             if relay.is_gone and ending.outcome is Outcome.OK:
                 ending.outcome, ending.code = Outcome.CLIENT_DISCONNECTED, "client_disconnected"
             billed = self._ledger.offer(meter.close(ending.outcome, ending.status, ending.code, estimate))
-        if billed and self._rules.fsync:
-            billed = await self._on_disk(call)
-        if not billed:
-            _fail(InternalError("The call could not be billed."), relay, ending)
-        for item in ending.tail:
-            await relay.put(item, self._limits.idle_s)
-        await relay.put(None, self._limits.idle_s)
+        try:
+            if billed and self._rules.fsync:
+                billed = await self._on_disk(call)
+            if not billed:
+                _fail(InternalError("The call could not be billed."), relay, ending)
+            await relay.finish(ending.tail)
+        except Exception:  # the row is written; there is nobody to tell
+            log.exception("exchange: the answer of request %s could not be sent", call.request_id)
+        finally:
+            if not isinstance(call.body, bytes):
+                await call.body.close()
 
     async def _relay(
         self, call: Call, provider: Provider, reply: UpstreamReply, meter: Meter, relay: Relay, ending: _Ending
@@ -179,12 +182,12 @@ class Exchange:
     async def _stream(self, call: Call, reply: UpstreamReply, meter: Meter, relay: Relay, ending: _Ending) -> None:
         splitter = EventSplitter()
         meter.streamed = True
-        await relay.put(head_of(reply.status, reply.headers), self._limits.idle_s)
+        await relay.put(head_of(reply.status, reply.headers))
         async for chunk in reply.chunks():
             if splitter.is_between and not ending.tail and (length := plain_length(chunk)):
                 plain, chunk = chunk[:length], chunk[length:]
                 meter.saw_plain_events(plain)
-                await relay.put(plain, self._limits.idle_s)
+                await relay.put(plain)
                 if not chunk:
                     continue
             passing: list[bytes] = []
@@ -202,7 +205,7 @@ class Exchange:
                 elif not is_usage_event or call.wants_usage:
                     passing.append(event)
             if passing:
-                await relay.put(b"".join(passing), self._limits.idle_s)
+                await relay.put(b"".join(passing))
         if rest := splitter.rest():
             meter.saw_event(event_data(rest))
             ending.tail.append(rest)
@@ -211,11 +214,11 @@ class Exchange:
         """Pass audio on as it arrives, its last chunk kept back."""
         is_encoded = "content-encoding" in reply.headers  # then its length is not the one that is passed on
         length = None if is_encoded else reply.headers.get("content-length")
-        await relay.put(head_of(reply.status, reply.headers, length), self._limits.idle_s)
+        await relay.put(head_of(reply.status, reply.headers, length))
         last = b""
         async for chunk in reply.chunks():
             if last:
-                await relay.put(last, self._limits.idle_s)
+                await relay.put(last)
             last = chunk
         ending.tail = [last]
 
@@ -229,9 +232,7 @@ class Exchange:
         _fail(failed or error, relay, ending)
 
     async def _estimate(self, meter: Meter) -> Usage | None:
-        """Return an estimate where one is needed; None where it takes too long or is cut off."""
-        if not meter.needs_estimate:
-            return None
+        """Return an estimate; None where it takes too long or is cut off."""
         try:
             async with asyncio.timeout(ESTIMATE_WITHIN_S):
                 return await self._estimates.usage(meter)
@@ -257,29 +258,6 @@ class Exchange:
                 raise ProviderError("The provider's answer is too long.", code="provider_answer_too_long")
         return bytes(body)
 
-    @asynccontextmanager
-    async def _draining_when_left(self, relay: Relay, meter: Meter) -> AsyncIterator[None]:
-        """Bound the time for which a provider is read on for a client that has left."""
-        pump = asyncio.current_task()
-        watch: asyncio.Task[None] | None = None
-
-        def drain() -> None:
-            nonlocal watch
-            watch = asyncio.create_task(self._end_drain(meter, pump), name="drain")
-
-        relay.when_left(drain)
-        try:
-            yield
-        except asyncio.CancelledError:
-            is_drained = watch is not None and watch.done() and not watch.cancelled()
-            if is_drained and pump is not None and pump.uncancel() == 0:
-                raise _DrainEndedError from None
-            raise
-        finally:
-            relay.when_left(None)
-            if watch is not None:
-                watch.cancel()
-
     async def _end_drain(self, meter: Meter, pump: "asyncio.Task[None] | None") -> None:
         limits = self._limits
         if limits.drain and self._draining < limits.drain_max_calls:
@@ -295,8 +273,29 @@ class Exchange:
             pump.cancel()
 
 
-class _DrainEndedError(Exception):
-    """The provider was closed, because its client has left and the drain limits are reached."""
+class _Drain:
+    """What bounds the time for which a provider is read on for a client that has left. Made by the pump itself."""
+
+    def __init__(self, end: Callable[[Meter, "asyncio.Task[None] | None"], Coroutine[None, None, None]], meter: Meter):
+        self._end = end
+        self._meter = meter
+        self._pump: asyncio.Task[None] | None = asyncio.current_task()
+        self._watch: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Start to count, because the client has left."""
+        self._watch = asyncio.create_task(self._end(self._meter, self._pump))
+
+    def has_ended(self) -> bool:
+        """Return whether the pump was cancelled by this and by nothing else."""
+        watch = self._watch
+        is_done = watch is not None and watch.done() and not watch.cancelled()
+        return is_done and self._pump is not None and self._pump.uncancel() == 0
+
+    def stop(self) -> None:
+        """Count no longer."""
+        if self._watch is not None:
+            self._watch.cancel()
 
 
 def _fail(error: BrokerError, relay: Relay, ending: _Ending) -> None:

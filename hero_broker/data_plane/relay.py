@@ -1,13 +1,15 @@
-"""What waits for a client: a head, chunks, the end. Bounded; never blocks once the client has left."""
+"""What leaves for a client: a head, chunks, the end. The pump sends; the request's own task waits for the client.
+
+No queue stands between them: what the client does not take holds up the reading of the provider, for a while.
+"""
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal
 
-QUEUE_CHUNKS = 64
+from starlette.types import Receive, Send
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +29,16 @@ Item = Head | bytes | Literal[_Mark.ABORT]
 
 
 class Relay:
-    """One answer on its way from the pump to the client."""
+    """One answer on its way to its client."""
 
-    def __init__(self) -> None:
-        self._items: deque[Item | None] = deque()
-        self._arrived = asyncio.Event()
-        self._has_room = asyncio.Event()
+    def __init__(self, send: Send, within_s: float) -> None:
+        """Prepare to send; a client that takes nothing for `within_s` counts as gone."""
+        self._send = send
+        self._within_s = within_s
         self._when_left: Callable[[], None] | None = None
+        self._waiting: asyncio.Task[object] | None = None  # the request's own task
+        self._is_over = False
+        self._is_aborted = False
         self.is_gone = False  # the client has left
         self.has_begun = False  # the head is on its way
         self.is_events = False  # and says that events follow
@@ -44,45 +49,62 @@ class Relay:
         if self.is_gone and call is not None:
             call()
 
-    def leave(self) -> None:
-        """Note that the client has left; whoever waits in `put` or `take` goes on."""
-        if self.is_gone:
+    async def put(self, item: Head | bytes) -> None:
+        """Send what comes next. Returns at once when the client has left."""
+        if not self.is_gone:
+            try:
+                async with asyncio.timeout(self._within_s):
+                    await self._send_now(item, is_last=False)
+            except (TimeoutError, OSError):
+                self._leave()
+
+    async def finish(self, tail: Sequence[Item]) -> None:
+        """Send what is left and end the answer."""
+        if not self.is_gone:
+            if ABORT in tail:
+                self._is_aborted = True
+            else:
+                try:
+                    async with asyncio.timeout(self._within_s):
+                        await self._end(tail)
+                except (TimeoutError, OSError):
+                    self._leave()
+        self._is_over = True
+        if self._is_aborted and self._waiting is not None:
+            self._waiting.cancel()
+
+    async def client(self, receive: Receive) -> None:
+        """Return when the client has left, or its answer is over."""
+        self._waiting = asyncio.current_task()
+        try:
+            while not self._is_aborted and (await receive())["type"] != "http.disconnect":
+                continue
+        except asyncio.CancelledError:
+            if not self._is_aborted or self._waiting is None or self._waiting.uncancel():
+                raise
+        finally:
+            self._waiting = None
+            self._leave()
+
+    def _leave(self) -> None:
+        if self._is_over or self.is_gone:
             return
         self.is_gone = True
-        self._items.clear()
-        self._items.append(None)
-        self._arrived.set()
-        self._has_room.set()
         if self._when_left is not None:
             self._when_left()
 
-    async def put(self, item: Item | None, within_s: float) -> None:
-        """Add what comes next; None is the end. A client that takes nothing for `within_s` counts as gone."""
-        if len(self._items) >= QUEUE_CHUNKS and not self.is_gone:
-            await self._wait_for_room(within_s)
-        if self.is_gone:
-            return
+    async def _end(self, tail: Sequence[Item]) -> None:
+        for item in tail:
+            if isinstance(item, Head):
+                await self._send_now(item, is_last=False)
+        if self.has_begun:
+            await self._send_now(b"".join([item for item in tail if isinstance(item, bytes)]), is_last=True)
+
+    async def _send_now(self, item: Head | bytes, *, is_last: bool) -> None:
         if isinstance(item, Head):
             self.has_begun = True
             self.is_events = any(value.startswith(b"text/event-stream") for _, value in item.headers)
-        self._items.append(item)
-        self._arrived.set()
-
-    async def take(self) -> list[Item | None]:
-        """Return all that has come since, once there is something."""
-        while not self._items:
-            self._arrived.clear()
-            await self._arrived.wait()
-        taken = list(self._items)
-        self._items.clear()
-        self._has_room.set()
-        return taken
-
-    async def _wait_for_room(self, within_s: float) -> None:
-        try:
-            async with asyncio.timeout(within_s):
-                while len(self._items) >= QUEUE_CHUNKS and not self.is_gone:
-                    self._has_room.clear()
-                    await self._has_room.wait()
-        except TimeoutError:
-            self.leave()
+            headers = list(item.headers)
+            await self._send({"type": "http.response.start", "status": item.status, "headers": headers})
+        else:
+            await self._send({"type": "http.response.body", "body": item, "more_body": not is_last})

@@ -13,7 +13,6 @@ from hero_broker.data_plane.arrival import Arrival, passed_headers
 from hero_broker.data_plane.chat import read_chat, read_completion
 from hero_broker.data_plane.embedding import read_embedding
 from hero_broker.data_plane.exchange import Exchange
-from hero_broker.data_plane.relay import ABORT, Head, Relay
 from hero_broker.data_plane.rerank import reader_of
 from hero_broker.data_plane.stt import SttRequest
 from hero_broker.data_plane.tts import read_tts
@@ -76,28 +75,26 @@ class DataPlane:
             else:
                 body = await self._read(headers, receive)
                 call, route = READERS[path](body, arrival, self._routes)
-                relay = self._exchange.start(call, route.provider)
-                await _answer(relay, asyncio.create_task(_watch(receive, relay), name="client watch"), send)
+                await self._exchange.start(call, route.provider, send).client(receive)
 
     async def _answer_upload(
         self, path: str, headers: Mapping[bytes, bytes], arrival: Arrival, receive: Receive, send: Send
     ) -> None:
         declared = _check_head(headers, b"multipart/form-data", self._max_audio_bytes)
         request = SttRequest(headers[b"content-type"], self._routes, self._uploads, self._max_audio_bytes)
-        client = _UploadingClient()
         # A long upload may take as long as the same bytes in bodies of the usual size.
         within_s = self._timeout_s * (1 + declared // self._max_body_bytes)
-        watch = asyncio.create_task(client.watch(request, receive, within_s), name="client upload")
+        reading = asyncio.create_task(request.upload.receive(receive, within_s), name="upload")
         try:
             await request.upload.ready()
             call, route = request.call(path, declared, arrival)
-            relay = self._exchange.start(call, route.provider)
-            client.gets(relay)
+            relay = self._exchange.start(call, route.provider, send)
         except BaseException:
-            watch.cancel()
+            reading.cancel()
             await request.upload.close()
             raise
-        await _answer(relay, watch, send)
+        await reading
+        await relay.client(receive)
 
     async def _read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         _check_head(headers, b"application/json", self._max_body_bytes)
@@ -119,30 +116,6 @@ class DataPlane:
             raise InvalidRequest("The body did not arrive in time.", code="body_timeout") from error
 
 
-class _UploadingClient:
-    """A client whose form is still arriving when its call begins."""
-
-    def __init__(self) -> None:
-        self._relay: Relay | None = None
-        self._is_gone = False
-
-    def gets(self, relay: Relay) -> None:
-        """Note what the client is answered through."""
-        self._relay = relay
-        if self._is_gone:
-            relay.leave()
-
-    async def watch(self, request: SttRequest, receive: Receive, within_s: float) -> None:
-        """Read the form, then wait until the client leaves."""
-        await request.upload.receive(receive, within_s)
-        if not isinstance(request.upload.failure, ClientLeft):
-            while (await receive())["type"] != "http.disconnect":
-                continue
-        self._is_gone = True
-        if self._relay is not None:
-            self._relay.leave()
-
-
 def _check_head(headers: Mapping[bytes, bytes], kind: bytes, max_bytes: int) -> int:
     """Return the length that a body is said to have, 0 where nothing is said; refuse it before it is read."""
     if headers.get(b"content-type", b"").split(b";")[0].strip().lower() != kind:
@@ -158,31 +131,3 @@ def _check_head(headers: Mapping[bytes, bytes], kind: bytes, max_bytes: int) -> 
 
 def _too_long(max_bytes: int) -> BodyTooLarge:
     return BodyTooLarge(f"The body must be at most {max_bytes} bytes long.")
-
-
-async def _watch(receive: Receive, relay: Relay) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        continue
-    relay.leave()
-
-
-async def _answer(relay: Relay, watch: "asyncio.Task[None]", send: Send) -> None:
-    """Send what the relay brings. An answer that is aborted is left incomplete, and the server cuts the connection."""
-    try:
-        is_over = False
-        while not is_over:
-            items = await relay.take()
-            is_over = items[-1] is None
-            chunks = []
-            for item in items:
-                if isinstance(item, bytes):
-                    chunks.append(item)
-                elif isinstance(item, Head):
-                    await send({"type": "http.response.start", "status": item.status, "headers": list(item.headers)})
-                elif item is ABORT:
-                    return
-            if relay.has_begun and (chunks or is_over):
-                await send({"type": "http.response.body", "body": b"".join(chunks), "more_body": not is_over})
-    finally:
-        relay.leave()
-        watch.cancel()

@@ -49,7 +49,13 @@ def cost_of(usage: Usage, price: Price, *, ok: bool = True) -> int | None:
         if rate is None:
             return None
         total += units * rate
-    return round(Fraction(total, price.scale))
+    return _rounded(total, price.scale) if isinstance(total, int) else round(total / price.scale)
+
+
+def _rounded(total: int, scale: int) -> int:
+    """Return `total / scale` rounded half to even, without a Fraction in between."""
+    whole, rest = divmod(total, scale)
+    return whole + (2 * rest > scale or (2 * rest == scale and whole % 2 == 1))
 
 
 def cost_parts(usage: Usage, price: Price, *, ok: bool = True) -> list[CostPart]:

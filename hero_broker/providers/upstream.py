@@ -37,7 +37,7 @@ class UpstreamReply:
     """A provider's answer: status, headers and the body as it arrives."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._content = response.content
+        self._response = response
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
 
@@ -47,9 +47,17 @@ class UpstreamReply:
         Raises:
             ProviderError: the provider broke off, or was silent for too long.
         """
+        content = self._response.content
         with _provider_errors("broke off"):
-            while chunk := await self._content.readany():
+            while chunk := await content.readany():
                 yield chunk
+
+    def close(self) -> None:
+        """Give the connection back, or close it where the answer was not read to its end."""
+        if self._response.content.at_eof():
+            self._response.release()
+        else:
+            self._response.close()
 
 
 class Upstream:
@@ -60,11 +68,10 @@ class Upstream:
         self._idle_s = timeouts.idle_s
         self._turn = itertools.count()
 
-    @asynccontextmanager
     async def post(
         self, provider: Provider, url: str, passed: Sequence[tuple[str, str]], body: bytes | UploadBody
-    ) -> AsyncIterator[UpstreamReply]:
-        """Send `body`, which is JSON or a form, and hand over the reply once its head is there; closes it in the end.
+    ) -> UpstreamReply:
+        """Send `body`, which is JSON or a form, and return the reply, to be closed, once its head is there.
 
         The time to the first byte counts from when the whole body was sent. `passed` are the client's headers.
 
@@ -85,13 +92,10 @@ class Upstream:
                 headers["content-length"] = str(body.length)
         with _provider_errors("could not be reached"):
             response = await self._session.post(_url(url), data=data, headers=headers, allow_redirects=False)
-        try:
-            if response.connection is not None and response.connection.protocol is not None:  # more is to come
-                response.connection.protocol.read_timeout = self._idle_s
-                response.connection.protocol.start_timeout()
-            yield UpstreamReply(response)
-        finally:
-            response.close() if not response.content.at_eof() else response.release()
+        if response.connection is not None and response.connection.protocol is not None:  # more is to come
+            response.connection.protocol.read_timeout = self._idle_s
+            response.connection.protocol.start_timeout()
+        return UpstreamReply(response)
 
 
 @lru_cache(maxsize=1024)
