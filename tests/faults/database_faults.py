@@ -3,6 +3,7 @@
 `python -m tests.faults.database_faults` prints the figures of every fault, a full disk included where it may mount one.
 """
 
+import resource
 import shutil
 import socket
 import subprocess
@@ -12,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -23,6 +24,7 @@ from tests.stores import PostgresServer, locked, postgres, query
 
 CLIENTS = 4
 CALLS_AFTER_NOTICED = 40
+WAL_BYTES = 1_000_000  # far more than the journal has then, and less than where SQLite begins its log anew
 PATIENCE_S = 60
 
 Fault = Callable[["Scene"], AbstractContextManager[None]]
@@ -36,6 +38,7 @@ class Scene:
     broker_url: str  # as the broker does: through the proxy, where there is one
     server: PostgresServer | None
     proxy: "CuttingProxy | None"
+    broker_pid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,21 @@ def replaced_by_no_database(scene: Scene) -> Iterator[None]:
 
 
 @contextmanager
+def file_size_limited(scene: Scene) -> Iterator[None]:
+    """No file of the broker may grow beyond where its write-ahead log ends (RLIMIT_FSIZE); its journal is shorter."""
+    database = Path(scene.url.removeprefix("sqlite:///"))
+    log = database.with_name(f"{database.name}-wal")
+    waiter, deadline = threading.Event(), time.monotonic() + PATIENCE_S
+    while (size := log.stat().st_size) < WAL_BYTES:
+        assert time.monotonic() < deadline, "the write-ahead log does not grow"
+        waiter.wait(0.01)
+    soft, hard = resource.prlimit(scene.broker_pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(scene.broker_pid, resource.RLIMIT_FSIZE, (size, hard))
+    yield
+    resource.prlimit(scene.broker_pid, resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
 def server_stopped(scene: Scene) -> Iterator[None]:
     """PostgreSQL is shut down at once, and started again later."""
     assert scene.server is not None
@@ -199,6 +217,7 @@ ON_SQLITE: dict[str, tuple[Fault, str | None]] = {
     "locked": (database_locked, "degraded"),
     "file moved away": (file_moved_away, "degraded"),
     "replaced by no database": (replaced_by_no_database, "degraded"),
+    "file size limited": (file_size_limited, "degraded"),
 }
 ON_POSTGRESQL: dict[str, tuple[Fault, str | None]] = {
     "locked": (database_locked, "degraded"),
@@ -219,7 +238,10 @@ def run(name: str, fault: Fault, awaited: str | None, state: Path, scene: Scene)
         for client in clients:
             client.start()
         try:
-            with fault(scene), httpx.Client(base_url=running.url, timeout=30) as observer:
+            with (
+                fault(replace(scene, broker_pid=running.process.pid)),
+                httpx.Client(base_url=running.url, timeout=30) as observer,
+            ):
                 noticed = [] if awaited is None else [_await_status(observer, awaited)]
                 _await_calls(answers, len(answers) + CALLS_AFTER_NOTICED)
             with httpx.Client(base_url=running.url, timeout=30) as observer:
