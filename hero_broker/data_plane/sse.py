@@ -1,6 +1,10 @@
 """Bytes ↔ server-sent events, without IO. Events come out byte for byte as they came in."""
 
+import re
+
 MAX_EVENT_BYTES = 8 * 1024 * 1024
+
+_BLANK_LINE = re.compile(rb"\n\r?\n")
 
 
 class EventTooLong(ValueError):
@@ -22,11 +26,9 @@ class EventSplitter:
         data = self._rest + chunk if self._rest else chunk
         events = []
         start = 0
-        # Without a return, the second mark would be sought to the end of the data for each event.
-        end_of = _blank_line_end if b"\r" in data else _double_feed_end
-        while (end := end_of(data, start)) != -1:
-            events.append(data[start:end])
-            start = end
+        for blank_line in _BLANK_LINE.finditer(data):  # one pass: seeking each mark anew would be quadratic
+            events.append(data[start : blank_line.end()])
+            start = blank_line.end()
         self._rest = data[start:]
         if len(self._rest) > MAX_EVENT_BYTES:
             raise EventTooLong(f"an event is longer than {MAX_EVENT_BYTES} bytes")
@@ -49,16 +51,6 @@ def plain_length(events: bytes) -> int:
         marks.append(events.find(b'"usage"'))
     end = events.rfind(b"\n\n", 0, min(marks, default=len(events)))
     return 0 if end == -1 else end + 2
-
-
-def _double_feed_end(data: bytes, start: int) -> int:
-    at = data.find(b"\n\n", start)
-    return -1 if at == -1 else at + 2
-
-
-def _blank_line_end(data: bytes, start: int) -> int:
-    ends = [at + len(mark) for mark in (b"\n\n", b"\n\r\n") if (at := data.find(mark, start)) != -1]
-    return min(ends, default=-1)
 
 
 def event_data(event: bytes) -> bytes:
