@@ -153,8 +153,6 @@ class Exchange:
             if not billed:
                 _fail(InternalError("The call could not be billed."), relay, ending)
             await relay.finish(ending.tail)
-        except Exception:  # the row is written; there is nobody to tell
-            log.exception("exchange: the answer of request %s could not be sent", call.request_id)
         finally:
             if not isinstance(call.body, bytes):
                 await call.body.close()

@@ -38,7 +38,7 @@ class Relay:
         self._when_left: Callable[[], None] | None = None
         self._waiting: asyncio.Task[object] | None = None  # the request's own task
         self._is_over = False
-        self._is_aborted = False
+        self._is_cut_off = False
         self.is_gone = False  # the client has left
         self.has_begun = False  # the head is on its way
         self.is_events = False  # and says that events follow
@@ -57,34 +57,41 @@ class Relay:
                     await self._send_now(item, is_last=False)
             except (TimeoutError, OSError):
                 self._leave()
+                self._cut_off()
 
     async def finish(self, tail: Sequence[Item]) -> None:
-        """Send what is left and end the answer."""
-        if not self.is_gone:
-            if ABORT in tail:
-                self._is_aborted = True
-            else:
-                try:
-                    async with asyncio.timeout(self._within_s):
-                        await self._end(tail)
-                except (TimeoutError, OSError):
-                    self._leave()
-        self._is_over = True
-        if self._is_aborted and self._waiting is not None:
-            self._waiting.cancel()
+        """Send what is left and end the answer; it is cut off where that fails, or where `tail` says so."""
+        is_whole = False
+        try:
+            if not self.is_gone and ABORT not in tail:
+                async with asyncio.timeout(self._within_s):
+                    await self._end(tail)
+                is_whole = True
+        except (TimeoutError, OSError):
+            self._leave()
+        finally:
+            self._is_over = True
+            if not is_whole:
+                self._cut_off()
 
     async def client(self, receive: Receive) -> None:
         """Return when the client has left, or its answer is over."""
         self._waiting = asyncio.current_task()
         try:
-            while not self._is_aborted and (await receive())["type"] != "http.disconnect":
+            while not self._is_cut_off and (await receive())["type"] != "http.disconnect":
                 continue
         except asyncio.CancelledError:
-            if not self._is_aborted or self._waiting is None or self._waiting.uncancel():
+            if not self._is_cut_off or self._waiting is None or self._waiting.uncancel():
                 raise
         finally:
             self._waiting = None
             self._leave()
+
+    def _cut_off(self) -> None:
+        """Let `client` return, so that the server closes a connection whose answer is not whole."""
+        self._is_cut_off = True
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     def _leave(self) -> None:
         if self._is_over or self.is_gone:
