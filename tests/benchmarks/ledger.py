@@ -7,27 +7,24 @@ round; medians and ratios are printed, because on a shared machine an absolute t
 """
 
 import argparse
-import asyncio
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from hero_broker.metering.journal import DueRow, Journal
 from hero_broker.metering.ledger import Ledger
 from hero_broker.store.database import open_database
+from tests.benchmarks.processes import started
+from tests.benchmarks.proxy import Candidate, cpu_us, scenarios, settings, turn
 from tests.e2e_support import broker
 from tests.metering.rows import row
 from tests.stores import postgres, query
 
 AT_ONCE = (1, 16, 256)
 RATES = '{"input_per_million":"0.59","output_per_million":"0.79"}'
-ANSWER = b'{"choices":[{"message":{"content":"hi"}}],"usage":{"prompt_tokens":40,"completion_tokens":3}}'
 
 
 def carry(url: str, folder: Path, calls: int, at_once: int) -> tuple[float, float]:
@@ -56,81 +53,19 @@ def carry(url: str, folder: Path, calls: int, at_once: int) -> tuple[float, floa
     return calls / took_s, cpu_s / calls * 1e6
 
 
-async def _provider(port_is: Callable[[int], None]) -> None:
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(ANSWER)
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while request := await _read_message(reader):
-            del request
-            writer.write(head + ANSWER)
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port_is(server.sockets[0].getsockname()[1])
-    await server.serve_forever()
-
-
-async def _read_message(reader: asyncio.StreamReader) -> bytes:
-    try:
-        head = await reader.readuntil(b"\r\n\r\n")
-    except asyncio.IncompleteReadError:
-        return b""
-    length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
-    return head + await reader.readexactly(length)
-
-
-async def _load(port: int, calls: int, at_once: int) -> None:
-    body = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
-    request = (
-        b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-        b"content-length: %d\r\n\r\n%s" % (len(body), body)
-    )
-    left = calls
-
-    async def client() -> None:
-        nonlocal left
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        while left > 0:
-            left -= 1
-            writer.write(request)
-            answer = await _read_message(reader)
-            assert answer.startswith(b"HTTP/1.1 200"), answer
-        writer.close()
-
-    await asyncio.gather(*(client() for _ in range(at_once)))
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def broker_calls_per_cpu_s(folder: Path, calls: int) -> float:
+def broker_calls_per_cpu_s(folder: Path, seconds: float) -> float:
     """Return how many calls one broker process makes per second of its CPU, on SQLite, each with its row."""
-    command = [sys.executable, "-m", "tests.benchmarks.ledger", "--provider"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as provider:
-        try:
-            assert provider.stdout is not None
-            port = int(provider.stdout.readline())
-            config = folder / "hero-broker.toml"
-            config.write_text(
-                f'[[providers]]\nname = "p"\nbase_url = "http://127.0.0.1:{port}/v1"\n'
-                '[[models]]\nname = "m"\nprovider = "p"\n'
-                "[models.price]\ninput_per_million = 0.59\noutput_per_million = 0.79\n"
-            )
-            with (
-                tempfile.TemporaryDirectory(dir=folder) as state,
-                broker(Path(state) / "state", "--config", str(config)) as running,
-            ):
-                where = int(running.url.rpartition(":")[2])
-                asyncio.run(_load(where, 200, 16))
-                before = _cpu_s(running.process.pid)
-                asyncio.run(_load(where, calls, 16))
-                spent_s = _cpu_s(running.process.pid) - before
-                assert running.usage()["totals"]["requests"] == calls + 200
-        finally:
-            provider.terminate()
-    return calls / spent_s
+    scenario = scenarios([16])[0]
+    with ExitStack() as stack:
+        _, port = stack.enter_context(started("tests.benchmarks.provider"))
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
+        config = place / "hero-broker.toml"
+        config.write_text(settings(f"http://127.0.0.1:{port}/v1"))
+        running = stack.enter_context(broker(place / "state", "--config", str(config)))
+        candidate = Candidate(running.process.pid, int(running.url.rpartition(":")[2]), running)
+        warm, measured = (turn(candidate, [], scenario, length) for length in (0.5, seconds))
+        assert running.usage()["totals"]["requests"] == warm.answered + measured.answered
+    return 1e6 / cpu_us(measured)
 
 
 def main() -> None:
@@ -138,11 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--calls", type=int, default=10_000)
-    parser.add_argument("--provider", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.provider:
-        asyncio.run(_provider(lambda port: print(port, flush=True)))
-        return
     figures: dict[tuple[str, int], list[tuple[float, float]]] = {}
     broker_rates = []
     with tempfile.TemporaryDirectory(prefix="hb-") as text, postgres() as server:
@@ -152,7 +83,7 @@ def main() -> None:
             for store, url in urls.items():
                 for at_once in AT_ONCE:
                     figures.setdefault((store, at_once), []).append(carry(url, folder, asked.calls, at_once))
-            broker_rates.append(broker_calls_per_cpu_s(folder, asked.calls // 2))
+            broker_rates.append(broker_calls_per_cpu_s(folder, 2.0))
     one_broker = statistics.median(broker_rates)
     print(f"one broker process: {one_broker:,.0f} calls per second of its CPU (c=16, SQLite, every row checked)")
     print("store       at once   rows/s   x one broker   CPU us/call on the loop's thread")
