@@ -178,6 +178,12 @@ def _timeouts(settings: Settings) -> Timeouts:
     )
 
 
+def _wrong_method(request: Request, error: Exception) -> MethodNotAllowed:
+    """Return what Starlette's one error of its own, for a path that is there, means to a client."""
+    allowed = (getattr(error, "headers", None) or {}).get("Allow", "another method")
+    return MethodNotAllowed(f"{request.method} is not allowed on {request.scope['path']}; use {allowed}.")
+
+
 def _dispatcher(calls: DataPlane, served: Routes, admin: Admin) -> ASGIApp:
     """Return the routing: plain ASGI for the hot routes, Starlette for the rest."""
 
@@ -192,7 +198,7 @@ def _dispatcher(calls: DataPlane, served: Routes, admin: Admin) -> ASGIApp:
         raise NotFound(f"There is no {scope['path']} here.")
 
     async def told(request: Request, error: Exception) -> Response:
-        known = error if isinstance(error, BrokerError) else MethodNotAllowed(f"{request.url.path}: another method.")
+        known = error if isinstance(error, BrokerError) else _wrong_method(request, error)
         status, headers, body = error_parts(known)
         answer = Response(body, status)
         answer.raw_headers[:] = headers

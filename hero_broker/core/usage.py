@@ -4,6 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
+BYTES_PER_TOKEN = 4  # of English text; for what no tokenizer counts
+AUDIO_BYTES_PER_S = 16_000  # 128 kbit/s; for audio whose duration cannot be read
 MAX_UNITS = 1_000_000_000  # the largest count that is believed; a larger one is a provider's fault
 
 

@@ -30,19 +30,12 @@ def _call(
     changes: dict[str, object] = {"model": route.upstream_model}
     if stream and route.provider.stream_usage:
         changes["stream_options"] = {**options, "include_usage": True}
-    call = Call(
-        request_id=arrival.request_id,
-        kind=kind,
-        model=route.model,
-        provider=route.provider.name,
-        upstream_model=route.upstream_model,
-        url=route.provider.base_url + path,
-        body=request.encode(**changes),
-        caller=arrival.caller,
-        started_at=arrival.started_at,
+    return arrival.call(
+        kind,
+        route,
+        route.provider.base_url + path,
+        request.encode(**changes),
+        input_bytes=input_bytes,
         stream=stream,
         wants_usage=options.get("include_usage") is True,
-        headers=arrival.headers,
-        input_bytes=input_bytes,
     )
-    return call, route

@@ -10,17 +10,6 @@ def read_embedding(body: bytes, arrival: Arrival, routes: Routes) -> tuple[Call,
     """Read `POST /v1/embeddings`."""
     request = read_json(body)
     route = routes.find(request.model, CallKind.EMBEDDING)
-    call = Call(
-        request_id=arrival.request_id,
-        kind=CallKind.EMBEDDING,
-        model=route.model,
-        provider=route.provider.name,
-        upstream_model=route.upstream_model,
-        url=route.provider.base_url + "/embeddings",
-        body=request.encode(model=route.upstream_model),
-        caller=arrival.caller,
-        started_at=arrival.started_at,
-        headers=arrival.headers,
-        input_bytes=len(request.require("input", TEXT, LIST)),
-    )
-    return call, route
+    size = len(request.require("input", TEXT, LIST))
+    encoded = request.encode(model=route.upstream_model)
+    return arrival.call(CallKind.EMBEDDING, route, route.provider.base_url + "/embeddings", encoded, input_bytes=size)

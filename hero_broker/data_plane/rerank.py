@@ -23,19 +23,8 @@ def reader_of(version: str) -> Callable[[bytes, Arrival, Routes], tuple[Call, Mo
         documents = request.require("documents", LIST)
         base = route.provider.base_url
         root = next((base.removesuffix(end) for end in COHERE_ENDS if base.endswith(end)), None)
-        call = Call(
-            request_id=arrival.request_id,
-            kind=CallKind.RERANK,
-            model=route.model,
-            provider=route.provider.name,
-            upstream_model=route.upstream_model,
-            url=f"{base}/rerank" if root is None else f"{root}/{version}/rerank",
-            body=request.encode(model=route.upstream_model),
-            caller=arrival.caller,
-            started_at=arrival.started_at,
-            headers=arrival.headers,
-            input_bytes=len(query) + len(documents),
-        )
-        return call, route
+        url = f"{base}/rerank" if root is None else f"{root}/{version}/rerank"
+        encoded = request.encode(model=route.upstream_model)
+        return arrival.call(CallKind.RERANK, route, url, encoded, input_bytes=len(query) + len(documents))
 
     return read

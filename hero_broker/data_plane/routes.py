@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from starlette.types import Receive, Scope, Send
@@ -85,14 +86,13 @@ class DataPlane:
         # A long upload may take as long as the same bytes in bodies of the usual size.
         within_s = self._timeout_s * (1 + declared // self._max_body_bytes)
         reading = asyncio.create_task(request.upload.receive(receive, within_s), name="upload")
-        try:
+        async with AsyncExitStack() as unless_started:
+            unless_started.push_async_callback(request.upload.close)
+            unless_started.callback(reading.cancel)
             await request.upload.ready()
             call, route = request.call(path, declared, arrival)
             relay = self._exchange.start(call, route.provider, send)
-        except BaseException:
-            reading.cancel()
-            await request.upload.close()
-            raise
+            unless_started.pop_all()  # the call closes its upload itself
         await reading
         await relay.client(receive)
 

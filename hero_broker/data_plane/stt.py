@@ -42,18 +42,6 @@ class SttRequest:
         stream = STREAM_WORDS.get(self.upload.fields.get("stream", "").lower())
         if stream is None:
             raise InvalidRequest("'stream' must be true or false.", param="stream")
-        call = Call(
-            request_id=arrival.request_id,
-            kind=CallKind.STT,
-            model=route.model,
-            provider=route.provider.name,
-            upstream_model=route.upstream_model,
-            url=route.provider.base_url + path,
-            body=self.upload,
-            caller=arrival.caller,
-            started_at=arrival.started_at,
-            stream=stream,
-            headers=arrival.headers,
-            input_bytes=self.upload.length or declared_bytes,
-        )
-        return call, route
+        size = self.upload.length or declared_bytes
+        url = route.provider.base_url + path
+        return arrival.call(CallKind.STT, route, url, self.upload, input_bytes=size, stream=stream)

@@ -11,19 +11,12 @@ def read_tts(body: bytes, arrival: Arrival, routes: Routes) -> tuple[Call, Model
     request = read_json(body)
     route = routes.find(request.model, CallKind.TTS)
     text = request.text("input")
-    call = Call(
-        request_id=arrival.request_id,
-        kind=CallKind.TTS,
-        model=route.model,
-        provider=route.provider.name,
-        upstream_model=route.upstream_model,
-        url=route.provider.base_url + "/audio/speech",
-        body=request.encode(model=route.upstream_model),
-        caller=arrival.caller,
-        started_at=arrival.started_at,
-        stream=bytes(request.members.get("stream_format", b"")) == b'"sse"',
-        headers=arrival.headers,
+    return arrival.call(
+        CallKind.TTS,
+        route,
+        route.provider.base_url + "/audio/speech",
+        request.encode(model=route.upstream_model),
         input_bytes=len(text.encode("utf-8", "replace")),
+        stream=bytes(request.members.get("stream_format", b"")) == b'"sse"',
         characters=len(text),
     )
-    return call, route

@@ -11,10 +11,10 @@ from tinytag import TinyTag
 from tinytag.tinytag import TinyTagException
 
 from hero_broker.core.errors import BodyTooLarge, BrokerError, ClientLeft, InternalError, InvalidRequest
+from hero_broker.core.usage import AUDIO_BYTES_PER_S
 from hero_broker.data_plane.multipart import FormRewriter
 from hero_broker.data_plane.spool import HOLD_BYTES, Spool
 
-BYTES_PER_SECOND = 16_000  # of audio whose format is not known: 128 kbit/s
 LEAST_BYTES_PER_SECOND = 100  # a duration that takes fewer bytes is not believed
 
 log = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ class Upload:
         start, size = self._form.file_start, self._form.file_bytes
         if start is None:
             return 0
-        by_size = size / BYTES_PER_SECOND
+        by_size = size / AUDIO_BYTES_PER_S
         try:
             with self._spool.read_range(start, start + size) as audio:
                 found = TinyTag.get(self._form.file_name, audio, tags=False).duration

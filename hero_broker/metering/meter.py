@@ -12,7 +12,7 @@ from hero_broker.core.calls import Call, CallKind, Outcome
 from hero_broker.core.clock import Clock
 from hero_broker.core.money import NANO
 from hero_broker.core.records import RequestLog
-from hero_broker.core.usage import Usage, UsageSource
+from hero_broker.core.usage import BYTES_PER_TOKEN, Usage, UsageSource
 from hero_broker.metering.journal import DueRow
 from hero_broker.metering.rules import first_estimate
 from hero_broker.metering.usage_wire import read_usage
@@ -133,7 +133,7 @@ class Meter:
             return self._row(outcome, http_status, error_code, usage, UsageSource.REPORTED)
         if self.answered and (counted := self._counted()) is not None:
             return self._row(outcome, http_status, error_code, counted, UsageSource.REPORTED)
-        rough = first_estimate(self.call, self.price(), self.deltas or len(self._body) // 4)
+        rough = first_estimate(self.call, self.price(), self.deltas or len(self._body) // BYTES_PER_TOKEN)
         return self._row(outcome, http_status, error_code, estimate or rough, UsageSource.ESTIMATED)
 
     def _counted(self) -> Usage | None:

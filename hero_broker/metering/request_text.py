@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import msgspec
 
 from hero_broker.core.calls import CallKind
+from hero_broker.core.usage import AUDIO_BYTES_PER_S
 
 MESSAGE_TOKENS = 4  # three that frame a message, one for its role
 NAME_TOKENS = 1
@@ -25,7 +26,6 @@ SHORT_SIDE_PX = 768  # and then until its short side is no longer than this
 UNSEEN_IMAGE_TOKENS = 765  # of 1024 by 1024 pixels
 
 AUDIO_TOKENS_PER_S = 10
-AUDIO_BYTES_PER_S = 16_000  # of a format other than WAV: 128 kbit/s
 
 FILE_BYTES_PER_TOKEN = 4
 FILE_TOKENS_MAX = 100_000

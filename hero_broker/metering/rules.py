@@ -1,11 +1,9 @@
 """Rules for usage that nobody reported: what a call is taken to use before a tokenizer has counted."""
 
 from hero_broker.core.calls import Call, CallKind
-from hero_broker.core.usage import Usage
+from hero_broker.core.usage import AUDIO_BYTES_PER_S, BYTES_PER_TOKEN, Usage
 from hero_broker.pricing.price import Price
 
-BYTES_PER_TOKEN = 4  # of English text
-AUDIO_BYTES_PER_SECOND = 16_000  # 128 kbit/s
 HEARD_MS_PER_TOKEN = 100  # of audio that a model listens to: ten tokens a second
 SPOKEN_TOKENS_PER_1000_CHARACTERS = 1_390  # 1,250 tokens a minute, 900 characters a minute
 
@@ -15,7 +13,7 @@ def first_estimate(call: Call, price: Price | None, output_tokens: int) -> Usage
     if call.kind is CallKind.TTS:
         return speech_made(call, price, max(1, call.input_bytes // BYTES_PER_TOKEN))
     if call.kind is CallKind.STT:
-        return speech_heard(call.input_bytes * 1000 // AUDIO_BYTES_PER_SECOND, price, output_tokens)
+        return speech_heard(call.input_bytes * 1000 // AUDIO_BYTES_PER_S, price, output_tokens)
     tokens = max(1, call.input_bytes // BYTES_PER_TOKEN)
     if call.kind is CallKind.RERANK:
         return ranked(price, tokens)

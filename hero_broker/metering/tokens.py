@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
+from hero_broker.core.usage import BYTES_PER_TOKEN
+
 if TYPE_CHECKING:
     from splintr import AnyTokenizer
 
 PIECE_CHARACTERS = 16 * 1024  # counted at a time; merging takes more than linear time in one long run of letters
 CUT_CHARACTERS = 1024  # at the end of a piece, in which a space is looked for
-BYTES_PER_TOKEN = 4  # of English text; the rule for what no tokenizer has counted
 TIMEOUT_S = 2.0
 
 O200K = "o200k_base"

@@ -9,7 +9,7 @@ from fractions import Fraction
 from math import lcm
 from typing import Self
 
-NANO = 1_000_000_000
+from hero_broker.core.money import NANO
 
 # How many units each rate is for; audio is counted in milliseconds.
 PER: Mapping[str, int] = {

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hero_broker.core.money import NANO
 from hero_broker.core.usage import Usage
 from hero_broker.pricing.cost import CostPart, cost_of, cost_parts
-from hero_broker.pricing.price import NANO, RATES, Price
+from hero_broker.pricing.price import RATES, Price
 
 D = Decimal
 CHAT = Price(input_per_million=D("0.59"), output_per_million=D("0.79"))
