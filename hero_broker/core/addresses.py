@@ -1,7 +1,7 @@
 """One caller, one spelling: addresses in canonical form."""
 
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 UNKNOWN = "unknown"  # a caller on a Unix socket
 
@@ -35,7 +35,14 @@ def ip_key(ip: str) -> bytes | None:
     """Return 16 bytes that order addresses by prefix, IPv4 as mapped; None for "unknown"."""
     if ip == UNKNOWN:
         return None
-    address = parse_ip(ip)
-    if isinstance(address, IPv4Address):
-        return b"\0" * 10 + b"\xff\xff" + address.packed
-    return address.packed
+    return _key(parse_ip(ip))
+
+
+def key_range(network: IPv4Network | IPv6Network) -> tuple[bytes, bytes]:
+    """Return the keys of a network's first and last address; every other lies between."""
+    first, last = network.network_address, network.broadcast_address
+    return _key(first), _key(last)
+
+
+def _key(address: IpAddress) -> bytes:
+    return b"\0" * 10 + b"\xff\xff" + address.packed if isinstance(address, IPv4Address) else address.packed

@@ -19,7 +19,9 @@ BrokerError
     ├── InvalidParams     -32602
     ├── Unauthorized      -32001
     ├── StoreUnavailable  -32002
-    └── NotRecorded       -32004 no such request
+    ├── TooWide           -32003 the question asks for too much at once
+    ├── NotRecorded       -32004 no such request
+    └── Conflict          -32005 what is recorded already says otherwise
 """
 
 from typing import ClassVar
@@ -182,8 +184,22 @@ class StoreUnavailable(AdminError):
     status = 503
 
 
+class TooWide(AdminError):
+    """The window is too wide for the grouping, or the answer took too long."""
+
+    rpc_code = -32003
+    status = 400
+
+
 class NotRecorded(AdminError):
     """Nothing of this name is in the ledger."""
 
     rpc_code = -32004
     status = 404
+
+
+class Conflict(AdminError):
+    """What is recorded already says otherwise."""
+
+    rpc_code = -32005
+    status = 409

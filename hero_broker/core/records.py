@@ -58,8 +58,7 @@ class PriceRecord:
     version: str  # of that source
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageTotals:
+class UsageTotals(msgspec.Struct, frozen=True, gc=False):
     """Sums over rows of the ledger."""
 
     requests: int = 0
@@ -105,6 +104,37 @@ class UsageForIp:
 
     models: tuple[ModelUsage, ...]
     totals: UsageTotals
+    as_of: int  # unix seconds, UTC
+
+
+@dataclass(frozen=True, slots=True)
+class UsageGroup:
+    """What one group used in one bucket."""
+
+    group: tuple[str | None, ...]  # in the order asked for; a prefix in CIDR notation
+    key: tuple[str | None, ...]  # its place in the order of the answer
+    start: int | None  # unix seconds: the part of the bucket that lies in the window, half-open; None without buckets
+    end: int | None
+    totals: UsageTotals
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReport:
+    """Usage by group and bucket."""
+
+    groups: tuple[UsageGroup, ...]
+    totals: UsageTotals  # of the window, not of the page
+    as_of: int  # unix seconds, UTC
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A page of the ledger, newest first."""
+
+    rows: tuple[tuple[int, RequestLog], ...]  # with their `seq`
+    snapshot_seq: int
+    next_before_seq: int | None  # where the next page begins; None at the end
     as_of: int  # unix seconds, UTC
 
 

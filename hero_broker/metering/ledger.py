@@ -18,6 +18,9 @@ GATHER_S = 0.05  # a transaction costs as much for one row as for a hundred, so 
 BACK_OFF_FIRST_S, BACK_OFF_MAX_S = 0.1, 5.0
 
 CHECK_EVERY_S = 1.0  # how soon the writer notices that the store is gone or no store any more
+# Roll-ups are brought up to date in steps that a row can wait for. The more rows a step has, the less each costs; the
+# longer it is put off, the more rows the reports add up one by one.
+FOLD_ROWS, FOLD_EVERY_S = 10_000, 2.0
 
 
 class Store(Protocol):
@@ -29,6 +32,10 @@ class Store(Protocol):
 
     def check(self) -> None:
         """Raise if the store could not take rows now."""
+        ...
+
+    def fold(self, max_rows: int) -> int:
+        """Take one step to bring the roll-ups up to date; return its size, 0 when they are."""
         ...
 
 
@@ -58,6 +65,8 @@ class Ledger:
         self._closing = threading.Event()
         self._store_refuses = False
         self._is_full = False
+        self._unfolded = 0  # rows written since the last fold, at least
+        self._fold_at = now
         self._writer = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         if not self._due:
             journal.forget_recovered()
@@ -148,6 +157,8 @@ class Ledger:
                     check_at = time.monotonic() + CHECK_EVERY_S
                 if batch:
                     self._move(batch)
+                if self._unfolded >= FOLD_ROWS or time.monotonic() >= self._fold_at:
+                    self._fold()
             except Exception as error:  # the store's own errors and the driver's: none may end the writer
                 self._note_refusal(error)
                 if self._closing.wait(back_off):
@@ -157,10 +168,10 @@ class Ledger:
                 back_off, self._store_refuses = BACK_OFF_FIRST_S, False
 
     def _next_batch(self) -> list[_Waiting]:
-        """Return the rows that are first in line; none when closing, or after `CHECK_EVERY_S` without any."""
+        """Return the rows that are first in line; none when closing, or after a while without any."""
         with self._arrived:
             if not self._due and not self._closing.is_set():
-                self._arrived.wait(CHECK_EVERY_S)
+                self._arrived.wait(min(CHECK_EVERY_S, max(0.0, self._fold_at - time.monotonic())))
         if 0 < len(self._due) < BATCH_ROWS:
             self._closing.wait(GATHER_S)
         with self._arrived:
@@ -185,6 +196,14 @@ class Ledger:
                 self._journal.forget_recovered()
         self._journal.forget(counts)
         self._is_full = False
+        self._unfolded += len(batch)
+
+    def _fold(self) -> None:
+        """Take one step to bring the roll-ups up to date, and come back for the next at once if there is one."""
+        self._unfolded = 0
+        self._fold_at = time.monotonic() + FOLD_EVERY_S
+        if self._store.fold(FOLD_ROWS) >= FOLD_ROWS:
+            self._fold_at = time.monotonic()
 
     def _note_refusal(self, error: Exception) -> None:
         if not self._store_refuses:  # said once: an outage of hours is no reason to fill a disk with its log

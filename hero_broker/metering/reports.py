@@ -1,17 +1,39 @@
 """What addresses spent, read from the store in one snapshot per question."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import islice
 from typing import TypeVar
 
 from sqlalchemy import Connection
 
+from hero_broker.core.addresses import UNKNOWN, key_range
 from hero_broker.core.clock import Clock
-from hero_broker.core.errors import NotRecorded
-from hero_broker.core.records import ExplainedRequest, UsageByIp, UsageForIp
+from hero_broker.core.errors import NotRecorded, TooWide
+from hero_broker.core.questions import Dimension, UsageQuestion
+from hero_broker.core.records import (
+    ExplainedRequest,
+    IpUsage,
+    ModelUsage,
+    UsageByIp,
+    UsageForIp,
+    UsageGroup,
+    UsageReport,
+    UsageTotals,
+)
+from hero_broker.metering.calendar import LATEST, buckets
 from hero_broker.metering.explain import explain
-from hero_broker.store import request_logs
+from hero_broker.store import prefixes, request_logs, usage
 from hero_broker.store.database import Database
+from hero_broker.store.usage import Question, Window
+
+DEADLINE_S = 10.0
+# A month of 31 days in which the clock is put back. Wider windows are for questions that roll-ups answer.
+MAX_ROWS_WINDOW_S = 31 * 86_400 + 3_600
+MAX_BUCKETS = 100_000
+MAX_DENSE_CELLS = 100_000
+NO_USAGE = UsageTotals()
 
 Answer = TypeVar("Answer")
 
@@ -30,13 +52,17 @@ class Reports:
 
         Raises:
             StoreUnavailable: the database does not answer.
+            TooWide: it took longer than `DEADLINE_S`.
         """
         as_of = self._clock.now()
+        window = Question(since=since, until=until)
+        seen = None if after is None else (0, after[0], (after[1],))
+        by_ip = replace(window, group_by=("ip",), limit=limit + 1, after=seen)
 
         def ask(connection: Connection) -> UsageByIp:
-            items = request_logs.usage_by_ip(connection, since, until, limit + 1, after)
-            totals = request_logs.totals(connection, since, until)
-            return UsageByIp(tuple(items[:limit]), totals, as_of, len(items) > limit)
+            found = usage.groups(connection, by_ip)
+            items = tuple(IpUsage(str(group.key[0]), group.totals) for group in found[:limit])
+            return UsageByIp(items, _totals(connection, window), as_of, len(found) > limit)
 
         return await self._read(ask)
 
@@ -45,14 +71,28 @@ class Reports:
 
         Raises:
             StoreUnavailable: the database does not answer.
+            TooWide: it took longer than `DEADLINE_S`.
         """
         as_of = self._clock.now()
+        by_model = Question(group_by=("model",), filters={"ip": ip}, since=since, until=until)
 
         def ask(connection: Connection) -> UsageForIp:
-            models = request_logs.usage_by_model(connection, ip, since, until)
-            return UsageForIp(tuple(models), request_logs.totals(connection, since, until, ip), as_of)
+            found = usage.groups(connection, by_model)
+            models = tuple(ModelUsage(str(group.key[0]), group.totals) for group in found)
+            return UsageForIp(models, _sum([group.totals for group in found]), as_of)
 
         return await self._read(ask)
+
+    async def usage(self, asked: UsageQuestion) -> UsageReport:
+        """Return usage by group and bucket: by bucket, then largest spend first, then by group.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+            TooWide: only rows can answer and the window is wider than `MAX_ROWS_WINDOW_S`, there are too many buckets,
+                or it took longer than `DEADLINE_S`.
+        """
+        as_of = self._clock.now()
+        return await self._read(lambda connection: _usage(connection, asked, as_of))
 
     async def request(self, request_id: str) -> ExplainedRequest:
         """Return one row with how its cost was computed.
@@ -71,7 +111,126 @@ class Reports:
 
     async def _read(self, ask: Callable[[Connection], Answer]) -> Answer:
         def run() -> Answer:
-            with self._database.reading() as connection:
+            with self._database.reading(DEADLINE_S) as connection:
                 return ask(connection)
 
         return await asyncio.to_thread(run)
+
+
+def _totals(connection: Connection, question: Question) -> UsageTotals:
+    found = usage.groups(connection, replace(question, group_by=(), buckets=None, limit=usage.NO_LIMIT, after=None))
+    return found[0].totals if found else NO_USAGE
+
+
+def _sum(parts: Sequence[UsageTotals]) -> UsageTotals:
+    if not parts:
+        return NO_USAGE
+    return UsageTotals(
+        requests=sum(part.requests for part in parts),
+        failed_requests=sum(part.failed_requests for part in parts),
+        estimated_requests=sum(part.estimated_requests for part in parts),
+        unpriced_requests=sum(part.unpriced_requests for part in parts),
+        input_tokens=sum(part.input_tokens for part in parts),
+        output_tokens=sum(part.output_tokens for part in parts),
+        cost_nano_usd=sum(part.cost_nano_usd for part in parts),
+        first_seen=min(part.first_seen for part in parts if part.first_seen is not None),
+        last_seen=max(part.last_seen for part in parts if part.last_seen is not None),
+    )
+
+
+def _usage(connection: Connection, asked: UsageQuestion, as_of: int) -> UsageReport:
+    question = Question(
+        group_by=tuple(asked.group_by),
+        filters={str(name): value for name, value in asked.filter.values.items()},
+        within=None if asked.filter.prefix is None else key_range(asked.filter.prefix),
+        since=asked.since,
+        until=asked.until,
+        prefix_bits=asked.prefix_bits,
+    )
+    windows = None if asked.bucket is None else _windows(connection, asked)
+    question = replace(question, buckets=windows)
+    if usage.rollup_for(question) is None:
+        _check_width(asked, as_of)
+    totals = _totals(connection, question)
+    found = _dense(connection, question, asked) if asked.dense and windows else _page(connection, question, asked)
+    groups = tuple(_group(asked, windows, group) for group in found[: asked.limit])
+    return UsageReport(groups, totals, as_of, len(found) > asked.limit)
+
+
+def _windows(connection: Connection, asked: UsageQuestion) -> list[Window]:
+    """Return the buckets of the window, the first and the last cut to it; unless dense, as far as there are rows."""
+    extent = usage.extent(connection)
+    first, last = asked.since, asked.until
+    if extent is not None:
+        first = extent[0] if first is None or (not asked.dense and first < extent[0]) else first
+        last = extent[1] if last is None or (not asked.dense and last > extent[1]) else last
+    if first is None or last is None or asked.bucket is None:
+        return []
+    found = list(islice(buckets(asked.bucket, asked.zone, first, min(last, LATEST)), MAX_BUCKETS + 1))
+    if len(found) > MAX_BUCKETS:
+        raise TooWide(f"The window has more than {MAX_BUCKETS:,} buckets: ask for a narrower window or larger buckets")
+    since, until = asked.since or 0, LATEST if asked.until is None else asked.until
+    return [(max(start, since), min(end, until)) for start, end in found]
+
+
+def _check_width(asked: UsageQuestion, as_of: int) -> None:
+    until = as_of + 1 if asked.until is None else asked.until
+    if asked.since is None or until - asked.since > MAX_ROWS_WINDOW_S:
+        raise TooWide(
+            "This grouping is answered from single calls, for a window of at most 31 days: give since and until"
+        )
+
+
+def _page(connection: Connection, question: Question, asked: UsageQuestion) -> list[usage.Group]:
+    """Return the groups after the one seen last, one more than the limit."""
+    skipped, after = 0, None
+    windows = question.buckets
+    if asked.after is not None:
+        start, cost, key = asked.after
+        if windows is not None:
+            skipped = next((number for number, window in enumerate(windows) if window[0] >= start), len(windows))
+            windows = windows[skipped:]
+        # Without a bucket of this start, all groups of those after it are still to come.
+        is_same = windows is None or (len(windows) > 0 and windows[0][0] == start)
+        after = (0, cost, key) if is_same else None
+    found = usage.groups(connection, replace(question, buckets=windows, limit=asked.limit + 1, after=after))
+    return [replace(group, bucket=group.bucket + skipped) for group in found]
+
+
+def _dense(connection: Connection, question: Question, asked: UsageQuestion) -> list[usage.Group]:
+    """Return a group for each bucket, whether it has calls in it or not; those after the one seen last."""
+    windows = question.buckets or ()
+    most = MAX_DENSE_CELLS // len(windows)
+    keys = [group.key for group in usage.groups(connection, replace(question, buckets=None, limit=most + 1))]
+    if len(keys) > most:
+        raise TooWide(f"More than {MAX_DENSE_CELLS:,} buckets of groups: ask for a narrower window or larger buckets")
+    if not question.group_by:
+        keys = [()]
+    there = {(group.bucket, group.key): group for group in usage.groups(connection, question)}
+    cells = [(bucket, key) for bucket in range(len(windows)) for key in keys]
+    found = [there.get(cell) or usage.Group(*cell, NO_USAGE) for cell in cells]
+    ordered = sorted((_place(group, windows), at) for at, group in enumerate(found))
+    if asked.after is None:
+        return [found[at] for _, at in ordered]
+    start, cost, key = asked.after
+    seen = (start, -cost, [(value is not None, value or "") for value in key])
+    return [found[at] for place, at in ordered if place > seen]
+
+
+def _place(group: usage.Group, windows: Sequence[Window]) -> tuple[int, int, list[tuple[bool, str]]]:
+    key = [(value is not None, value or "") for value in group.key]
+    return windows[group.bucket][0], -group.totals.cost_nano_usd, key
+
+
+def _group(asked: UsageQuestion, windows: Sequence[Window] | None, group: usage.Group) -> UsageGroup:
+    shown = tuple(
+        _prefix(value, asked.prefix_bits) if name is Dimension.PREFIX else value
+        for name, value in zip(asked.group_by, group.key, strict=True)
+    )
+    start, end = (None, None) if windows is None else windows[group.bucket]
+    return UsageGroup(shown, group.key, start, end, group.totals)
+
+
+def _prefix(value: str | None, bits: tuple[int, int]) -> str:
+    network = prefixes.network(value or "", bits)
+    return UNKNOWN if network is None else str(network)

@@ -13,8 +13,9 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from hero_broker.core.errors import StoreUnavailable
 from hero_broker.core.records import PriceRecord, RequestLog
-from hero_broker.store import request_logs
-from hero_broker.store.engine import make_engine, sqlite_path
+from hero_broker.store import request_logs, rollups
+from hero_broker.store.deadline import limited
+from hero_broker.store.engine import WRITES, make_engine, sqlite_path
 from hero_broker.store.migrations import DatabaseTooNew, migrate
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,16 @@ class Database:
             request_logs.append(self.engine, rows, prices)
         self._check_file()  # an insert into a deleted file succeeds, and is gone with it
 
+    def fold(self, max_rows: int) -> int:
+        """Take one step of about `max_rows` rows to bring the roll-ups up to date; return its size, 0 when they are.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        with self._translated():
+            self._ensure_schema()
+            return rollups.fold(self.engine, max_rows)
+
     def check(self) -> None:
         """Look whether the database is there and is the one that was opened.
 
@@ -63,16 +74,30 @@ class Database:
         self._check_file()
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """Open one read transaction.
+    def reading(self, deadline_s: float | None = None) -> Iterator[Connection]:
+        """Open one read transaction, in which all statements see the same rows.
 
         Raises:
             StoreUnavailable: the database does not answer.
+            TooWide: a statement ran longer than `deadline_s`.
         """
         with self._translated():
             self._ensure_schema()
-            with self.engine.connect() as connection:
+            with self.engine.connect() as connection, limited(connection, deadline_s):
                 yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Open one transaction that writes; it is committed at the end of the block.
+
+        Raises:
+            StoreUnavailable: the database does not answer, or was replaced meanwhile.
+        """
+        with self._translated():
+            self._ensure_schema()
+            with self.engine.execution_options(**WRITES).begin() as connection:
+                yield connection
+        self._check_file()
 
     def open(self) -> None:
         """Bring the schema up to date. A PostgreSQL that does not answer is waited for later, rows being journalled.

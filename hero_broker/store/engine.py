@@ -14,7 +14,9 @@ SQLITE_WAL_LIMIT_BYTES = 64 * 1024 * 1024
 # One writing transaction at a time on PostgreSQL, so that `seq` grows in commit order; the bytes of "HEROLEDG".
 ADVISORY_LOCK = int.from_bytes(b"HEROLEDG", "big")
 
-WRITES = {"writes": True}  # the execution option of connections that write
+# Execution options of connections that write: rows, whose order is that of their commits, or roll-ups alone.
+WRITES = {"writes": True}
+FOLDS = {"folds": True}
 
 
 def make_engine(url: str) -> Engine:
@@ -53,13 +55,16 @@ def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) ->
 def _begin_sqlite(connection: Connection) -> None:
     # A transaction that reads first and writes later fails at once when another has written between: writers ask for
     # the lock when they begin, readers never wait.
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if _has(connection, WRITES | FOLDS) else "BEGIN")
 
 
 def _begin_postgresql(connection: Connection) -> None:
-    if _writes(connection):
+    if _has(connection, WRITES):
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
+    elif not _has(connection, FOLDS):
+        # Readers see one state of the ledger in all their statements, as on SQLite.
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
 
-def _writes(connection: Connection) -> bool:
-    return bool(connection.get_execution_options().get("writes"))
+def _has(connection: Connection, options: dict[str, bool]) -> bool:
+    return not options.keys().isdisjoint(connection.get_execution_options())

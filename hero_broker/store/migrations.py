@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection, Engine, insert, inspect, select
 
+from hero_broker.store import rollups
 from hero_broker.store.engine import WRITES
 from hero_broker.store.schema import METADATA, PRICES, SCHEMA_VERSION
 
@@ -23,7 +24,12 @@ def _sources_of_prices(connection: Connection) -> None:
             connection.exec_driver_sql(f"ALTER TABLE prices ADD COLUMN {name} TEXT")
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_first, _sources_of_prices)
+def _rollups(connection: Connection) -> None:
+    METADATA.create_all(connection)
+    rollups.begin(connection)
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_first, _sources_of_prices, _rollups)
 
 
 def migrate(engine: Engine) -> None:

@@ -1,5 +1,7 @@
 """The tables of the ledger, for SQLite (STRICT) and PostgreSQL."""
 
+from typing import Any
+
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint
 
 # SQLite's STRICT tables know INTEGER, TEXT and BLOB alone.
@@ -62,6 +64,103 @@ PRICES = Table(
     Column("rates", Text, nullable=False),  # JSON
     Column("source", Text),  # where the rates were read, the first time; NULL in rows of schema 1
     Column("version", Text),  # of that source
+    sqlite_strict=True,
+)
+
+# What reports sum, in the order in which statements give it. Roll-ups have a column for each.
+SUMS = (
+    "requests",
+    "failed_requests",
+    "estimated_requests",
+    "unpriced_requests",
+    "input_tokens",
+    "output_tokens",
+    "cost_nano_usd",
+    "first_seen",
+    "last_seen",
+)
+ALL_TIME = 0  # the span of a roll-up's row that holds everything; it begins at 0
+HOUR, DAY = 3_600, 86_400
+
+
+def _rollup(name: str, dimensions: tuple[str, ...], spans: tuple[int, ...]) -> Table:
+    """Return a table of sums over rows, by block of time and by `dimensions`.
+
+    The key begins with time: what is folded together lies together, and so does what a window asks for.
+    """
+    # Reports order by these texts, on both stores by their bytes.
+    text = Text(collation="C").with_variant(Text(), "sqlite")
+    keys: list[Column[Any]] = [
+        Column("generation", BIG, primary_key=True, autoincrement=False),  # which of `rollup_state` it belongs to
+        Column("span_s", BIG, primary_key=True, autoincrement=False),  # seconds of the block; 0 = all time
+        Column("begins_at", BIG, primary_key=True, autoincrement=False),  # unix seconds, UTC; a multiple of `span_s`
+        *(Column(dimension, text, primary_key=True) for dimension in dimensions),
+    ]
+    return Table(
+        name,
+        METADATA,
+        *keys,
+        *_sums(),
+        info={"dimensions": dimensions, "spans": spans},
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+        postgresql_with={"fillfactor": 80},  # rows are updated in place, again and again
+    )
+
+
+def _sums() -> list[Column[int]]:
+    return [Column(name, BIG, nullable=False) for name in SUMS]
+
+
+# Each span is a multiple of the one before it, so that any window of whole hours is a few blocks of each. Calendar
+# months are no span: their lengths differ, and a month is ten blocks at most. The sums of one address are found by a
+# seek a block, so by address and model there are fewer spans, and none of all time.
+USAGE_BY_MODEL = _rollup("usage_by_model", ("model", "provider", "kind"), (HOUR, DAY, 30 * DAY, ALL_TIME))
+USAGE_BY_IP = _rollup("usage_by_ip", ("ip",), (HOUR, DAY, 5 * DAY, 30 * DAY, ALL_TIME))
+USAGE_BY_IP_MODEL = _rollup("usage_by_ip_model", ("ip", "model"), (HOUR, DAY, 30 * DAY))
+ROLLUPS = (USAGE_BY_MODEL, USAGE_BY_IP, USAGE_BY_IP_MODEL)  # the smallest first
+
+# The rows that a fold adds, summed by hour and by every dimension of a roll-up; empty between transactions.
+FRESH = Table(
+    "fresh",
+    MetaData(),
+    Column("hour", BIG, primary_key=True, autoincrement=False),
+    *(Column(name, Text, primary_key=True) for name in ("ip", "model", "provider", "kind")),
+    Column("ip_key", LargeBinary),
+    *_sums(),
+    prefixes=["TEMPORARY"],
+    sqlite_with_rowid=False,
+)
+
+ROLLUP_STATE = Table(
+    "rollup_state",
+    METADATA,
+    Column("generation", BIG, primary_key=True, autoincrement=False),
+    Column("folded_seq", BIG, nullable=False),  # rows up to and including it are in the roll-ups
+    Column("state", Text, nullable=False),  # "active": reports read it; "building"; "retired": its rows are removed
+    sqlite_strict=True,
+)
+
+ADDRESSES = Table(
+    "addresses",
+    METADATA,
+    Column("ip", Text, primary_key=True),  # each that is in a roll-up
+    Column("ip_key", LargeBinary),  # 16 bytes, IPv4 as mapped; NULL for "unknown"
+    Index("addresses_ip_key", "ip_key"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+BILLING_PERIODS = Table(
+    "billing_periods",
+    METADATA,
+    Column("number", BIG, primary_key=True, autoincrement=False),  # 1, 2, …
+    Column("reference", Text, nullable=False),  # the operator's own, such as "2026-11"
+    Column("from_seq", BIG, nullable=False),  # the period before ends at from_seq - 1
+    Column("to_seq", BIG, nullable=False),  # inclusive
+    Column("marked_at", BIG, nullable=False),  # unix seconds, UTC
+    UniqueConstraint("reference", name="billing_periods_reference"),
+    UniqueConstraint("from_seq", name="billing_periods_from_seq"),
     sqlite_strict=True,
 )
 

@@ -7,6 +7,7 @@ import pytest
 
 from hero_broker.core.errors import StoreUnavailable
 from hero_broker.core.records import PriceRecord, RequestLog
+from hero_broker.metering import ledger as ledger_module
 from hero_broker.metering.journal import DueRow, Journal
 from hero_broker.metering.ledger import Ledger
 from hero_broker.store.database import Database, open_database
@@ -33,6 +34,9 @@ class Unreliable:
 
     def check(self) -> None:
         self._database.check()
+
+    def fold(self, max_rows: int) -> int:
+        return self._database.fold(max_rows)
 
 
 @pytest.fixture
@@ -101,6 +105,23 @@ def test_rows_that_the_store_did_not_take_are_there_after_the_next_start(
     again.close()
 
     assert ids_in(database_url) == [due.row.request_id]
+
+
+def test_writer_folds_what_it_has_written(
+    tmp_path: Path, database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "FOLD_ROWS", 3)
+    monkeypatch.setattr(ledger_module, "FOLD_EVERY_S", 0.01)
+    journal = journal_in(tmp_path / "journal")
+
+    with Ledger.running(journal, database) as ledger:
+        for _ in range(10):
+            ledger.offer(DueRow(row(), None))
+        while query(database_url, "SELECT folded_seq FROM rollup_state") != [(10,)]:
+            continue
+    journal.close()
+
+    assert query(database_url, "SELECT requests, cost_nano_usd FROM usage_by_ip WHERE span_s = 0") == [(10, 259_700)]
 
 
 @pytest.mark.parametrize("times", [1, 2])

@@ -9,8 +9,8 @@ from hero_broker.core.calls import Outcome
 from hero_broker.core.usage import Usage, UsageSource
 from hero_broker.pricing.cost import cost_of, cost_parts
 from hero_broker.pricing.price import Price
-from hero_broker.store import request_logs
 from hero_broker.store.database import open_database
+from hero_broker.store.usage import Question, groups
 from tests.metering.rows import row
 from tests.pricing.test_cost import PRICES, USAGES
 
@@ -47,10 +47,10 @@ def test_parts_make_costs_and_costs_make_reports(calls: list[tuple[str, Usage, P
         if rows:
             database.append(rows, [])
         with database.reading() as connection:
-            by_ip = request_logs.usage_by_ip(connection, None, None, 100, None)
-            totals = request_logs.totals(connection, None, None)
+            by_ip = groups(connection, Question(group_by=("ip",)))
+            totals = [group.totals for group in groups(connection, Question())]
 
-    assert {one.ip: one.totals.cost_nano_usd for one in by_ip} == spent
-    assert totals.cost_nano_usd == sum(spent.values())
-    assert totals.unpriced_requests == sum(one.cost_nano_usd is None for one in rows)
-    assert totals.input_tokens == sum(one.input_tokens or 0 for one in rows)
+    assert {one.key[0]: one.totals.cost_nano_usd for one in by_ip} == spent
+    assert sum(one.cost_nano_usd for one in totals) == sum(spent.values())
+    assert sum(one.unpriced_requests for one in totals) == sum(one.cost_nano_usd is None for one in rows)
+    assert sum(one.input_tokens for one in totals) == sum(one.input_tokens or 0 for one in rows)

@@ -1,0 +1,63 @@
+"""Any window as few blocks of whole hours, which roll-ups hold, and two part hours at its edges, which rows hold."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from hero_broker.store.schema import ALL_TIME, HOUR
+
+
+class Block(NamedTuple):
+    """One block of a roll-up."""
+
+    span_s: int
+    begins_at: int  # unix seconds, a multiple of `span_s`
+    bucket: int  # the number of the window that it is a part of
+
+
+class Edge(NamedTuple):
+    """A part of an hour, half-open: since <= started_at < until."""
+
+    since: int
+    until: int
+    bucket: int
+
+
+class Cover(NamedTuple):
+    """Blocks and edges that together are the windows, none of them overlapping another."""
+
+    blocks: list[Block]
+    edges: list[Edge]
+
+
+def all_time() -> Cover:
+    """Return the cover of everything."""
+    return Cover([Block(ALL_TIME, 0, 0)], [])
+
+
+def cover(windows: Iterable[tuple[int, int]], spans: Sequence[int]) -> Cover:
+    """Cut half-open windows into as few blocks as `spans` allow; spans are ascending multiples of each other."""
+    bounded = [span for span in spans if span != ALL_TIME]
+    blocks: list[Block] = []
+    edges: list[Edge] = []
+    for bucket, (since, until) in enumerate(windows):
+        first, last = -(-since // HOUR) * HOUR, until // HOUR * HOUR
+        if first >= last:
+            if since < until:
+                edges.append(Edge(since, until, bucket))
+            continue
+        edges.extend(Edge(*edge, bucket) for edge in ((since, first), (last, until)) if edge[0] < edge[1])
+        blocks.extend(Block(*block, bucket) for block in _fill(first, last, bounded))
+    return Cover(blocks, edges)
+
+
+def _fill(since: int, until: int, spans: Sequence[int]) -> Iterable[tuple[int, int]]:
+    """Yield the blocks of a window whose bounds are multiples of the first span."""
+    span, larger = spans[0], spans[1:]
+    inner = (until, until)
+    if larger:
+        first, last = -(-since // larger[0]) * larger[0], until // larger[0] * larger[0]
+        if first < last:
+            inner = (first, last)
+            yield from _fill(first, last, larger)
+    for part in ((since, inner[0]), (inner[1], until)):
+        yield from ((span, begins_at) for begins_at in range(*part, span))

@@ -1,0 +1,42 @@
+"""Ends statements that run too long, so that no question holds a snapshot, or a thread, for as long as it likes."""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
+from hero_broker.core.errors import TooWide
+
+_STEPS = 100_000  # of SQLite's virtual machine between two looks at the clock; some milliseconds
+_CANCELLED = "57014"  # PostgreSQL's code of a statement that reached its timeout
+
+
+@contextmanager
+def limited(connection: Connection, deadline_s: float | None) -> Iterator[None]:
+    """Bound the time of all statements in the block (SQLite) or of each (PostgreSQL); None: no bound.
+
+    Raises:
+        TooWide: a statement was ended.
+    """
+    if deadline_s is None:
+        yield
+        return
+    driver = connection.connection.driver_connection
+    ends_at = time.monotonic() + deadline_s
+    if isinstance(driver, sqlite3.Connection):
+        driver.set_progress_handler(lambda: time.monotonic() > ends_at, _STEPS)
+    else:
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {round(deadline_s * 1000)}")
+    try:
+        yield
+    except OperationalError as error:
+        code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None)
+        if code in (_CANCELLED, "SQLITE_INTERRUPT"):
+            raise TooWide(f"The answer took longer than {deadline_s:g} s: ask for a narrower window") from error
+        raise
+    finally:
+        if isinstance(driver, sqlite3.Connection):
+            driver.set_progress_handler(None, 0)

@@ -1,0 +1,226 @@
+"""Folds rows into the roll-ups behind a watermark: `seq` up to which a generation of them is complete.
+
+Reports read the active generation and add the rows above its watermark, so a fold may come late, or never. A rebuild
+folds all rows into a new generation beside the active one, in the same steps, and then puts it in its place.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Table,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    union_all,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.schema import CreateTable
+
+from hero_broker.store.engine import FOLDS
+from hero_broker.store.prepared import Prepared, prepare
+from hero_broker.store.schema import (
+    ADDRESSES,
+    ALL_TIME,
+    FRESH,
+    HOUR,
+    REQUEST_LOGS,
+    ROLLUP_STATE,
+    ROLLUPS,
+    SUMS,
+    USAGE_BY_MODEL,
+)
+from hero_broker.store.sums import of_rollup, of_row, summed
+
+ACTIVE, BUILDING, RETIRED = "active", "building", "retired"
+FIRST_GENERATION = 1
+
+
+def begin(connection: Connection) -> None:
+    """Enter the first generation into a ledger that has none; nothing is in it yet."""
+    if connection.execute(select(func.count()).select_from(ROLLUP_STATE)).scalar_one() == 0:
+        connection.execute(insert(ROLLUP_STATE).values(generation=FIRST_GENERATION, folded_seq=0, state=ACTIVE))
+
+
+def watermark(connection: Connection) -> tuple[int, int]:
+    """Return the active generation, and the `seq` of the last row that is in it."""
+    state = ROLLUP_STATE.c
+    found = connection.execute(select(state.generation, state.folded_seq).where(state.state == ACTIVE)).one()
+    return found.generation, found.folded_seq
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the active roll-ups hold, and what rows there are beside."""
+
+    generation: int
+    folded_seq: int  # rows up to and including it are in the roll-ups
+    last_seq: int
+    first_seen: int | None  # of all rows, in roll-ups or not; None where there are none
+    last_seen: int | None
+
+
+@lru_cache(maxsize=2)
+def _standing(dialect: str) -> Prepared:
+    c, state = REQUEST_LOGS.c, ROLLUP_STATE.c
+    all_time = [
+        USAGE_BY_MODEL.c.generation == state.generation,
+        USAGE_BY_MODEL.c.span_s == ALL_TIME,
+        USAGE_BY_MODEL.c.begins_at == 0,
+    ]
+    bounds = []
+    for find, folded in ((func.min, USAGE_BY_MODEL.c.first_seen), (func.max, USAGE_BY_MODEL.c.last_seen)):
+        bounds.append(select(find(folded)).where(*all_time).correlate(ROLLUP_STATE).scalar_subquery())
+        # The watermark chooses few rows: the index on time is not to be used instead.
+        above = select(find(c.started_at + 0)).where(c.seq > state.folded_seq)
+        bounds.append(above.correlate(ROLLUP_STATE).scalar_subquery())
+    last = func.coalesce(select(func.max(c.seq)).scalar_subquery(), 0)
+    return prepare(dialect, select(state.generation, state.folded_seq, last, *bounds).where(state.state == ACTIVE))
+
+
+def standing(connection: Connection) -> Standing:
+    """Return where the active roll-ups stand."""
+    row = _standing(connection.dialect.name).rows(connection, {})[0]
+    generation, folded_seq, last_seq, *bounds = tuple(row)
+    first: list[int] = [value for value in bounds[:2] if value is not None]
+    last: list[int] = [value for value in bounds[2:] if value is not None]
+    return Standing(generation, folded_seq, last_seq, min(first, default=None), max(last, default=None))
+
+
+def rebuilding(connection: Connection) -> tuple[int, int] | None:
+    """Return the generation that is being built and how far it is; None where none is."""
+    state = ROLLUP_STATE.c
+    found = connection.execute(select(state.generation, state.folded_seq).where(state.state == BUILDING)).one_or_none()
+    return None if found is None else (found.generation, found.folded_seq)
+
+
+def start_rebuild(engine: Engine) -> None:
+    """Begin a new generation, which the next folds fill and put in the active one's place. One that began goes on."""
+    with engine.execution_options(**FOLDS).begin() as connection:
+        _locked(connection, wait=True)
+        if rebuilding(connection) is None:
+            newest = connection.execute(select(func.max(ROLLUP_STATE.c.generation))).scalar_one()
+            connection.execute(insert(ROLLUP_STATE).values(generation=newest + 1, folded_seq=0, state=BUILDING))
+
+
+def fold(engine: Engine, max_rows: int) -> int:
+    """Take one step, in one transaction, of what is to be done, of at most about `max_rows` rows; return its size.
+
+    0 says that the roll-ups hold every row, or that another broker is folding.
+    """
+    with engine.execution_options(**FOLDS).begin() as connection:
+        if not _locked(connection, wait=False):
+            return 0
+        last = connection.execute(select(func.max(REQUEST_LOGS.c.seq))).scalar_one() or 0
+        generation, folded = watermark(connection)
+        done = _advance(connection, generation, folded, min(last, folded + max_rows))
+        building = rebuilding(connection)
+        if building is not None:
+            return done + _rebuild(connection, building, folded + done, max_rows)
+        return done or _remove_retired(connection, max_rows)
+
+
+def _locked(connection: Connection, *, wait: bool) -> bool:
+    """Be the only one that folds, until the transaction ends. SQLite's writers are alone already."""
+    if connection.dialect.name == "sqlite":
+        return True
+    lock = func.pg_advisory_xact_lock if wait else func.pg_try_advisory_xact_lock
+    return connection.execute(select(lock(int.from_bytes(b"HEROFOLD", "big")))).scalar_one() is not False
+
+
+def _rebuild(connection: Connection, building: tuple[int, int], folded: int, max_rows: int) -> int:
+    generation, begun = building
+    done = _advance(connection, generation, begun, min(folded, begun + max_rows))
+    if begun + done == folded:
+        state = ROLLUP_STATE.c
+        connection.execute(update(ROLLUP_STATE).where(state.state == ACTIVE).values(state=RETIRED))
+        connection.execute(update(ROLLUP_STATE).where(state.generation == generation).values(state=ACTIVE))
+    return max(done, 1)
+
+
+def _advance(connection: Connection, generation: int, folded: int, to_seq: int) -> int:
+    """Add the rows above `folded`, up to and including `to_seq`, to a generation; return how many positions it is."""
+    if to_seq == folded:
+        return 0
+    _collect(connection, folded, to_seq)
+    connection.execute(_note_addresses(connection))
+    for table in ROLLUPS:
+        connection.execute(_add(connection, table, generation))
+    moved = update(ROLLUP_STATE).where(ROLLUP_STATE.c.generation == generation).values(folded_seq=to_seq)
+    connection.execute(moved)
+    connection.execute(delete(FRESH))
+    return to_seq - folded
+
+
+def _collect(connection: Connection, folded: int, to_seq: int) -> None:
+    """INSERT INTO fresh SELECT hour, dimensions, sums FROM (new rows) GROUP BY hour, dimensions."""
+    connection.execute(CreateTable(FRESH, if_not_exists=True))
+    c = REQUEST_LOGS.c
+    hour = c.started_at - c.started_at % HOUR
+    keys = [hour, c.ip, c.model, c.provider, c.kind]
+    rows = select(*keys, func.max(c.ip_key), *summed(of_row()))
+    rows = rows.where(c.seq > folded, c.seq <= to_seq).group_by(*keys)
+    connection.execute(insert(FRESH).from_select([column.name for column in FRESH.c], rows))
+
+
+def _insert(connection: Connection, table: Table) -> Any:
+    return (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(table)
+
+
+def _note_addresses(connection: Connection) -> Any:
+    new = select(FRESH.c.ip, func.max(FRESH.c.ip_key)).group_by(FRESH.c.ip)
+    return _insert(connection, ADDRESSES).from_select(["ip", "ip_key"], new).on_conflict_do_nothing()
+
+
+def _add(connection: Connection, table: Table, generation: int) -> Any:
+    """INSERT INTO rollup SELECT … FROM fresh × spans GROUP BY block ON CONFLICT DO UPDATE SET x = x + …."""
+    names = table.info["dimensions"]
+    keys = [FRESH.c.hour, *(FRESH.c[name] for name in names)]
+    hours = select(*keys, *summed(of_rollup(FRESH))).group_by(*keys).subquery("hours")
+    spans = union_all(*(select(literal(span).label("span_s")) for span in table.info["spans"])).subquery("spans")
+    span = spans.c.span_s
+    begins_at = case((span == ALL_TIME, 0), else_=hours.c.hour - hours.c.hour % func.nullif(span, ALL_TIME))
+    dimensions = [hours.c[name] for name in names]
+    blocks = (
+        select(literal(generation), span, begins_at, *dimensions, *summed([hours.c[name] for name in SUMS]))
+        .select_from(hours.join(spans, literal(True)))
+        .group_by(span, begins_at, *dimensions)
+    )
+    adding = _insert(connection, table).from_select([column.name for column in table.c], blocks)
+    return adding.on_conflict_do_update(
+        index_elements=list(table.primary_key.columns), set_=_merged(connection, table, adding.excluded)
+    )
+
+
+def _merged(connection: Connection, table: Table, new: Any) -> dict[str, ColumnElement[int]]:
+    is_sqlite = connection.dialect.name == "sqlite"
+    merged: dict[str, ColumnElement[int]] = {name: table.c[name] + new[name] for name in SUMS}
+    least, greatest = (func.min, func.max) if is_sqlite else (func.least, func.greatest)
+    merged["first_seen"] = least(table.c.first_seen, new.first_seen)
+    merged["last_seen"] = greatest(table.c.last_seen, new.last_seen)
+    return merged
+
+
+def _remove_retired(connection: Connection, max_rows: int) -> int:
+    retired = connection.execute(
+        select(ROLLUP_STATE.c.generation).where(ROLLUP_STATE.c.state == RETIRED).limit(1)
+    ).scalar_one_or_none()
+    if retired is None:
+        return 0
+    for table in ROLLUPS:
+        keys = list(table.primary_key.columns)
+        some = select(*keys).where(table.c.generation == retired).limit(max_rows)
+        gone = connection.execute(delete(table).where(tuple_(*keys).in_(some))).rowcount
+        if gone:
+            return gone
+    connection.execute(delete(ROLLUP_STATE).where(ROLLUP_STATE.c.generation == retired))
+    return 1
