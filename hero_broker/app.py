@@ -27,6 +27,7 @@ from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.edge.admission import Admission
 from hero_broker.edge.client_ip import SourceIp
 from hero_broker.edge.requests import Edge, error_parts
+from hero_broker.metering.books import Books
 from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.health import Health
 from hero_broker.metering.journal import Journal
@@ -129,7 +130,14 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             )
             admin = Admin(
                 reports=Reports(database, clock),
-                health=Health(ledger, journal, settings.state_dir, billing.on_database_error == "refuse").report,
+                books=Books(database, clock),
+                health=Health(
+                    ledger,
+                    journal,
+                    settings.state_dir,
+                    billing.on_database_error == "refuse",
+                    rollups=lambda: database.rollups,
+                ).report,
                 info=lambda: {"name": "hero-broker", "version": __version__, "models": len(routes.named)},
                 document=load_document(),
             )

@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class Contract:
         self.document = document
         self._params: dict[str, dict[str, tuple[bool, Draft7Validator]]] = {
             method["name"]: {
-                param["name"]: (param.get("required", False), Draft7Validator(param["schema"]))
+                param["name"]: (param.get("required", False), _validator(document, param["schema"]))
                 for param in method["params"]
             }
             for method in document["methods"]
@@ -83,18 +83,59 @@ class Contract:
                 continue
             error = best_match(validator.iter_errors(params[name]))
             if error is not None:
-                raise InvalidParams(name, _form(validator.schema))
+                inside = "".join(f"{part}: " for part in error.absolute_path if isinstance(part, str))
+                raise InvalidParams(name, inside + _form(_schema_of(validator, error.absolute_path)))
         return {name: _integral(value) for name, value in params.items() if value is not None}
+
+    def kind_of(self, method: str, param: str) -> str:
+        """Return the JSON type of a parameter; empty for one that the method does not have."""
+        found = self._params[method].get(param)
+        return "" if found is None else str(_resolved(found[1], found[1].schema)["type"])
+
+    def members_of(self, method: str, param: str) -> tuple[str, ...]:
+        """Return the members of a parameter that is an object; none for others."""
+        found = self._params[method].get(param)
+        return () if found is None else tuple(_resolved(found[1], found[1].schema).get("properties", ()))
+
+
+def _validator(document: Document, schema: Mapping[str, Any]) -> Draft7Validator:
+    return Draft7Validator({**schema, "components": document["components"]})
+
+
+def _resolved(validator: Draft7Validator, schema: Any) -> Mapping[str, Any]:
+    """Return a schema behind its reference and beside its null."""
+    wanted: Mapping[str, Any] = schema.get("oneOf", [schema])[0]
+    if "$ref" in wanted:
+        whole: Any = validator.schema
+        wanted = whole["components"]["schemas"][wanted["$ref"].rpartition("/")[2]]
+    return wanted
+
+
+def _schema_of(validator: Draft7Validator, path: Iterable[str | int]) -> Mapping[str, Any]:
+    """Return the schema of the place at which a value is wrong."""
+    wanted = _resolved(validator, validator.schema)
+    for part in path:
+        inner = wanted.get("properties", {}).get(part) if isinstance(part, str) else None
+        if inner is None:
+            return wanted
+        wanted = _resolved(validator, inner)
+    return wanted
 
 
 def _integral(value: Any) -> Any:
     return int(value) if isinstance(value, float) else value
 
 
-def _form(schema: Mapping[str, Any] | bool) -> str:
-    if isinstance(schema, bool):
-        return "is not of the documented form"
-    wanted = schema.get("oneOf", [schema])[0]
-    if wanted["type"] == "integer":
-        return f"must be an integer from {wanted['minimum']} to {wanted['maximum']}"
+def _form(wanted: Mapping[str, Any]) -> str:
+    if "enum" in wanted:
+        return f"must be one of {', '.join(wanted['enum'])}"
+    match wanted["type"]:
+        case "integer":
+            return f"must be an integer from {wanted['minimum']} to {wanted['maximum']}"
+        case "boolean":
+            return "must be true or false"
+        case "array":
+            return f"must be a list of different names among {', '.join(wanted['items']['enum'])}"
+        case "object":
+            return f"must be an object with members among {', '.join(wanted['properties'])}"
     return f"must be a text of {wanted.get('minLength', 0)} to {wanted['maxLength']} characters"

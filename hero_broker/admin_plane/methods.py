@@ -1,21 +1,28 @@
 """One function per method of `openrpc.json`; RPC and REST call the same."""
 
-import base64
-import binascii
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Protocol
 
 import msgspec
 
+from hero_broker.admin_plane import asked, cursors, shown
 from hero_broker.admin_plane.contract import Contract, Document
-from hero_broker.core.addresses import UNKNOWN, canonical_ip
 from hero_broker.core.errors import InvalidParams
-from hero_broker.core.money import usd_text
-from hero_broker.core.records import ExplainedRequest, RequestLog, UsageByIp, UsageForIp, UsageTotals
+from hero_broker.core.questions import Bucket, Dimension, RowsQuestion, UsageQuestion
+from hero_broker.core.records import (
+    ExplainedRequest,
+    Period,
+    Rows,
+    UsageByIp,
+    UsageForIp,
+    UsageReport,
+    Verification,
+)
 
 MAX_ADDRESSES = 10_000
-_HIDDEN = ("ip_key",)  # the same address as `ip`, in bytes
+ROWS_PER_PAGE = 100
+DEFAULT_PREFIX_BITS = (24, 64)
 
 
 class Reports(Protocol):
@@ -31,8 +38,44 @@ class Reports(Protocol):
         """Return one address's spend by model."""
         ...
 
+    async def usage(self, question: UsageQuestion) -> UsageReport:
+        """Return usage by group and bucket."""
+        ...
+
+    async def rows(self, question: RowsQuestion) -> Rows:
+        """Return a page of the ledger."""
+        ...
+
+    def every_row(self, question: RowsQuestion) -> AsyncIterator[Rows]:
+        """Yield the ledger page by page."""
+        ...
+
     async def request(self, request_id: str) -> ExplainedRequest:
         """Return one row with how its cost was computed."""
+        ...
+
+
+class Books(Protocol):
+    """What the admin plane asks of the books; see `metering.books`."""
+
+    async def unbilled(self) -> tuple[Period, int]:
+        """Return what is in no billing period yet, and when that was."""
+        ...
+
+    async def periods(self) -> tuple[list[Period], int]:
+        """Return all billing periods, and when that was."""
+        ...
+
+    async def mark_billed(self, reference: str, to_seq: int) -> tuple[Period, int]:
+        """Close a billing period; return it, and when that was."""
+        ...
+
+    async def verify(self, since: int | None, until: int | None) -> Verification:
+        """Compare rows, roll-ups and billing periods."""
+        ...
+
+    async def rebuild(self) -> int:
+        """Have the roll-ups made anew; return when that began."""
         ...
 
 
@@ -41,43 +84,15 @@ class Admin:
     """What the methods need."""
 
     reports: Reports
+    books: Books
     health: Callable[[], Mapping[str, object]]
     info: Callable[[], Mapping[str, object]]
     document: Document
 
 
-_Seconds = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
-
-
-class _Cursor(msgspec.Struct, frozen=True):
-    since: _Seconds | None
-    until: _Seconds
-    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_ADDRESSES)]
-    after: tuple[Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)], Annotated[str, msgspec.Meta(max_length=100)]]
-
-
-_CURSOR = msgspec.json.Decoder(_Cursor)
-
-
-def _totals(totals: UsageTotals) -> dict[str, object]:
-    return {
-        "requests": totals.requests,
-        "failed_requests": totals.failed_requests,
-        "estimated_requests": totals.estimated_requests,
-        "unpriced_requests": totals.unpriced_requests,
-        "input_tokens": totals.input_tokens,
-        "output_tokens": totals.output_tokens,
-        "total_tokens": totals.input_tokens + totals.output_tokens,
-        "total_cost_usd": msgspec.Raw(usd_text(totals.cost_nano_usd).encode()),
-        "total_cost_nano_usd": str(totals.cost_nano_usd),
-        "first_seen": totals.first_seen,
-        "last_seen": totals.last_seen,
-    }
-
-
-def _check_window(since: int | None, until: int | None) -> None:
-    if since is not None and until is not None and since > until:
-        raise InvalidParams("since", "must not be later than until")
+_Cost = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
+_Seq = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+_Text = Annotated[str, msgspec.Meta(max_length=1000)]
 
 
 async def usage_by_ip(
@@ -85,87 +100,173 @@ async def usage_by_ip(
     since: int | None = None,
     until: int | None = None,
     limit: int | None = None,
-    cursor: str | None = None,
+    cursor: Any = None,
 ) -> dict[str, object]:
     """Return spend per address, largest first, with the window's totals."""
-    _check_window(since, until)
-    size, after = limit or MAX_ADDRESSES, None
-    if cursor is not None:
-        page = _read_cursor(cursor)
-        if (since not in (None, page.since)) or (until not in (None, page.until)) or (limit not in (None, page.limit)):
-            raise InvalidParams("cursor", "belongs to another query")
-        since, until, size, after = page.since, page.until, page.limit, page.after
-        _check_window(since, until)
-    found = await admin.reports.usage_by_ip(since, until, size, after)
+    asked.check_window(since, until)
+    after = cursors.position_of(cursor, tuple[_Cost, _Text])
+    found = await admin.reports.usage_by_ip(since, until, limit or MAX_ADDRESSES, after)
     following = None
     if found.more:
         last = found.items[-1]
-        frozen = found.as_of + 1 if until is None else until
-        following = _Cursor(since, frozen, size, (last.totals.cost_nano_usd, last.ip))
+        frozen = {"since": since, "until": found.as_of + 1 if until is None else until, "limit": limit}
+        following = cursors.write("billing.usage_by_ip", frozen, (last.totals.cost_nano_usd, last.ip))
     return {
-        "data": [{"ip": item.ip, "label": None, **_totals(item.totals)} for item in found.items],
-        "totals": _totals(found.totals),
+        "data": [{"ip": item.ip, "label": None, **shown.usage(item.totals)} for item in found.items],
+        "totals": shown.usage(found.totals),
         "as_of": found.as_of,
-        "next_cursor": None if following is None else _write_cursor(following),
+        "next_cursor": following,
     }
-
-
-def _write_cursor(cursor: _Cursor) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode()
-
-
-def _read_cursor(text: str) -> _Cursor:
-    try:
-        return _CURSOR.decode(base64.b64decode(text.encode(), altchars=b"-_", validate=True))
-    except (msgspec.DecodeError, binascii.Error, ValueError) as error:
-        raise InvalidParams("cursor", "must be the next_cursor of an answer") from error
 
 
 async def usage_for_ip(admin: Admin, ip: str, since: int | None = None, until: int | None = None) -> dict[str, object]:
     """Return one address's spend by model, largest first."""
-    _check_window(since, until)
-    try:
-        address = ip if ip == UNKNOWN else canonical_ip(ip)
-    except ValueError as error:
-        raise InvalidParams("ip", 'must be an IPv4 or IPv6 address, or "unknown"') from error
+    asked.check_window(since, until)
+    address = asked.address(ip)
     found = await admin.reports.usage_for_ip(address, since, until)
-    models = [{"model": item.model, **_totals(item.totals)} for item in found.models]
-    data = {"ip": address, "label": None, "totals": _totals(found.totals), "models": models}
+    models = [{"model": item.model, **shown.usage(item.totals)} for item in found.models]
+    data = {"ip": address, "label": None, "totals": shown.usage(found.totals), "models": models}
     return {"data": data, "as_of": found.as_of}
+
+
+async def usage(
+    admin: Admin,
+    group_by: list[str],
+    since: int | None = None,
+    until: int | None = None,
+    bucket: Bucket | None = None,
+    tz: str | None = None,
+    filter: dict[str, Any] | None = None,  # noqa: A002 - the contract's word
+    limit: int | None = None,
+    cursor: Any = None,
+    prefix_v4: int | None = None,
+    prefix_v6: int | None = None,
+    dense: bool | None = None,
+) -> dict[str, object]:
+    """Return usage by any dimensions and buckets of time."""
+    asked.check_window(since, until)
+    if dense and bucket is None:
+        raise InvalidParams("dense", "needs a bucket")
+    v4, v6 = DEFAULT_PREFIX_BITS
+    question = UsageQuestion(
+        group_by=tuple(Dimension(name) for name in group_by),
+        since=since,
+        until=until,
+        bucket=bucket,
+        zone=asked.zone(tz),
+        filter=asked.filter_of(filter),
+        prefix_bits=(v4 if prefix_v4 is None else prefix_v4, v6 if prefix_v6 is None else prefix_v6),
+        dense=bool(dense),
+        limit=limit or MAX_ADDRESSES,
+        after=cursors.position_of(cursor, tuple[_Seq, _Cost, tuple[_Text | None, ...]]),
+    )
+    if question.after is not None and len(question.after[2]) != len(group_by):
+        raise InvalidParams("cursor", "must be the next_cursor of an answer")
+    found = await admin.reports.usage(question)
+    following = None
+    if found.more:
+        last = found.groups[-1]
+        frozen = {
+            "group_by": group_by,
+            "since": since,
+            "until": found.as_of + 1 if until is None else until,
+            "bucket": bucket,
+            "tz": tz,
+            "filter": filter,
+            "limit": limit,
+            "prefix_v4": prefix_v4,
+            "prefix_v6": prefix_v6,
+            "dense": dense,
+        }
+        following = cursors.write("billing.usage", frozen, (last.start or 0, last.totals.cost_nano_usd, last.key))
+    data = [
+        {
+            "group": dict(zip(group_by, group.group, strict=True)),
+            "bucket_start": group.start,
+            "bucket_end": group.end,
+            **shown.usage(group.totals),
+        }
+        for group in found.groups
+    ]
+    return {"data": data, "totals": shown.usage(found.totals), "as_of": found.as_of, "next_cursor": following}
+
+
+def rows_question(
+    since: int | None = None,
+    until: int | None = None,
+    filter: dict[str, Any] | None = None,  # noqa: A002 - the contract's word
+    limit: int | None = None,
+) -> RowsQuestion:
+    """Return which rows are asked for.
+
+    Raises:
+        InvalidParams: the window ends before it begins, or the filter names no address or network.
+    """
+    asked.check_window(since, until)
+    return RowsQuestion(since=since, until=until, filter=asked.filter_of(filter), limit=limit or ROWS_PER_PAGE)
+
+
+async def requests(
+    admin: Admin,
+    since: int | None = None,
+    until: int | None = None,
+    filter: dict[str, Any] | None = None,  # noqa: A002 - the contract's word
+    limit: int | None = None,
+    cursor: Any = None,
+) -> dict[str, object]:
+    """Return rows of the ledger, newest first, as they stood when the first page was asked for."""
+    question = rows_question(since, until, filter, limit)
+    left = cursors.position_of(cursor, tuple[_Seq, _Seq])
+    found = await admin.reports.rows(replace(question, left=left))
+    following = None
+    if found.left is not None:
+        frozen = {"since": since, "until": until, "filter": filter, "limit": limit}
+        following = cursors.write("billing.requests", frozen, found.left)
+    data = [shown.row(seq, row) for seq, row in found.rows]
+    return {"data": data, "as_of": found.as_of, "next_cursor": following}
 
 
 async def request(admin: Admin, request_id: str) -> dict[str, object]:
     """Return one row with how its cost was computed."""
     found = await admin.reports.request(request_id.strip().lower())
-    price = found.price
-    cost = {
-        "source": found.row.cost_source,
-        "price_source": None if price is None else price.source or None,
-        "price_version": None if price is None else price.version or None,
-        "lines": [
-            {
-                "unit": line.unit,
-                "units": line.units,
-                "rate": line.rate,
-                "usd": line.usd,
-                "per": line.per,
-                "amount_usd": line.amount_usd,
-            }
-            for line in found.lines
-        ],
-        "exact_usd": found.exact_usd,
-        "rounding": "to 1e-9 USD, once, half to even",
+    return {"data": shown.explained(found), "as_of": found.as_of}
+
+
+async def unbilled(admin: Admin) -> dict[str, object]:
+    """Return what is in no billing period yet."""
+    found, as_of = await admin.books.unbilled()
+    data = {"from_seq": found.from_seq, "to_seq": found.to_seq, "totals": shown.counts(found.totals)}
+    return {"data": data, "as_of": as_of}
+
+
+async def mark_billed(admin: Admin, reference: str, to_seq: int) -> dict[str, object]:
+    """Close a billing period under the operator's reference."""
+    found, as_of = await admin.books.mark_billed(asked.reference(reference), to_seq)
+    return {"data": shown.period(found), "as_of": as_of}
+
+
+async def periods(admin: Admin) -> dict[str, object]:
+    """Return all billing periods, the oldest first."""
+    found, as_of = await admin.books.periods()
+    return {"data": [shown.period(period) for period in found], "as_of": as_of}
+
+
+async def verify(admin: Admin, since: int | None = None, until: int | None = None) -> dict[str, object]:
+    """Return whether rows, roll-ups and billing periods agree."""
+    asked.check_window(since, until)
+    found = await admin.books.verify(since, until)
+    data = {
+        "ok": found.differences == 0,
+        "rows": found.rows,
+        "differences": found.differences,
+        "listed": [shown.difference(one) for one in found.listed],
     }
-    return {"data": {"seq": found.seq, **_row(found.row), "cost": cost}, "as_of": found.as_of}
+    return {"data": data, "as_of": found.as_of}
 
 
-def _row(row: RequestLog) -> dict[str, object]:
-    """Return a row as the contract shows it: its columns, the address's key left out, the cost as USD too."""
-    shown = {name: getattr(row, name) for name in row.__struct_fields__ if name not in _HIDDEN}
-    cost = row.cost_nano_usd
-    shown["cost_usd"] = None if cost is None else msgspec.Raw(usd_text(cost).encode())
-    shown["cost_nano_usd"] = None if cost is None else str(cost)
-    return shown
+async def rebuild(admin: Admin) -> dict[str, object]:
+    """Have the roll-ups made anew from all rows, while reports go on."""
+    return {"data": {"rebuilding": True}, "as_of": await admin.books.rebuild()}
 
 
 async def health(admin: Admin) -> dict[str, object]:
@@ -189,7 +290,14 @@ METHODS: Mapping[str, Method] = {
     "rpc.discover": discover,
     "billing.usage_by_ip": usage_by_ip,
     "billing.usage_for_ip": usage_for_ip,
+    "billing.usage": usage,
+    "billing.requests": requests,
     "billing.request": request,
+    "billing.unbilled": unbilled,
+    "billing.mark_billed": mark_billed,
+    "billing.periods": periods,
+    "billing.verify": verify,
+    "billing.rebuild": rebuild,
     "system.health": health,
     "system.info": info,
 }
@@ -203,4 +311,5 @@ async def answer(
     Raises:
         AdminError: with its JSON-RPC code and HTTP status.
     """
-    return await METHODS[method](admin, **contract.arguments(method, params))
+    arguments = cursors.resume(contract, method, contract.arguments(method, params))
+    return await METHODS[method](admin, **arguments)

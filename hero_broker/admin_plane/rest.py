@@ -1,48 +1,75 @@
 """Thin REST routes: the methods of the contract under URLs."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from hero_broker.admin_plane import exports
 from hero_broker.admin_plane.contract import Contract
-from hero_broker.admin_plane.methods import Admin, answer
+from hero_broker.admin_plane.methods import Admin, answer, rows_question
 from hero_broker.core.errors import AdminError, InvalidParams
 
-PATHS = {
-    "/billing/usage": "billing.usage_by_ip",
-    "/billing/usage/{ip:path}": "billing.usage_for_ip",
-    "/billing/requests/{request_id}": "billing.request",
-    "/admin/health": "system.health",
-    "/admin/info": "system.info",
-    "/openrpc.json": "rpc.discover",
+
+class Twin(NamedTuple):
+    """A method's URL."""
+
+    path: str
+    method: str
+    verb: str = "GET"
+
+
+TWINS = (
+    Twin("/billing/usage", "billing.usage_by_ip"),
+    Twin("/billing/usage/{ip:path}", "billing.usage_for_ip"),
+    Twin("/billing/report", "billing.usage"),
+    Twin("/billing/requests", "billing.requests"),
+    Twin("/billing/requests/{request_id}", "billing.request"),
+    Twin("/billing/unbilled", "billing.unbilled"),
+    Twin("/billing/periods", "billing.periods"),
+    Twin("/billing/periods", "billing.mark_billed", "POST"),
+    Twin("/billing/verify", "billing.verify"),
+    Twin("/billing/rebuild", "billing.rebuild", "POST"),
+    Twin("/admin/health", "system.health"),
+    Twin("/admin/info", "system.info"),
+    Twin("/openrpc.json", "rpc.discover"),
+)
+MAX_BODY_BYTES = 64 * 1024
+
+# OpenAI's clients expect a text as `code`.
+CODES = {
+    -32602: "invalid_parameter",
+    -32001: "unauthorized",
+    -32002: "store_unavailable",
+    -32003: "too_wide",
+    -32004: "not_found",
+    -32005: "conflict",
 }
 
 
-# OpenAI's clients expect a text as `code`.
-CODES = {400: "invalid_parameter", 401: "unauthorized", 404: "not_found", 503: "store_unavailable"}
-
-
 def routes(admin: Admin) -> list[Route]:
-    """Return a route for each of `PATHS`."""
+    """Return a route for each path of `TWINS`."""
     contract = Contract(admin.document)
-    return [Route(path, _endpoint(admin, contract, method), methods=["GET"]) for path, method in PATHS.items()]
+    paths = dict.fromkeys(twin.path for twin in TWINS)
+    verbs = {path: {twin.verb: twin.method for twin in TWINS if twin.path == path} for path in paths}
+    return [Route(path, _endpoint(admin, contract, verbs[path]), methods=list(verbs[path])) for path in paths]
 
 
-def _endpoint(admin: Admin, contract: Contract, method: str) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(admin: Admin, contract: Contract, methods: Mapping[str, str]) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
+        method = methods["GET" if request.method == "HEAD" else request.method]
         try:
-            params: dict[str, Any] = dict(request.path_params)
-            for name, value in request.query_params.multi_items():
-                if name in params:
-                    raise InvalidParams(name, "stands twice")
-                is_count = (
-                    name in ("since", "until", "limit") and value.isascii() and value.isdigit() and len(value) < 17
-                )
-                params[name] = int(value) if is_count else value
+            params = dict(request.path_params)
+            _add_query(contract, method, params, request.query_params.multi_items())
+            if request.method == "POST":
+                params.update(await _body(request))
+            if method == "billing.requests":
+                export = await _export(admin, contract, params, request.headers.get("accept", ""))
+                if export is not None:
+                    return export
             return _json(await answer(admin, contract, method, params))
         except InvalidParams as error:
             return _error(error, f"{error.param}: {error.reason}", error.param)
@@ -52,19 +79,88 @@ def _endpoint(admin: Admin, contract: Contract, method: str) -> Callable[[Reques
     return endpoint
 
 
+def _add_query(contract: Contract, method: str, params: dict[str, Any], query: Iterable[tuple[str, str]]) -> None:
+    """Add what a query string asks for: lists with commas, the members of a filter beside the other parameters."""
+    members = contract.members_of(method, "filter")
+    chosen: dict[str, str] = {}
+    for name, text in query:
+        if name in params or name in chosen:
+            raise InvalidParams(name, "stands twice")
+        if name in members:
+            chosen[name] = text
+        else:
+            params[name] = _value(contract.kind_of(method, name), text)
+    if chosen:
+        params["filter"] = chosen
+
+
+def _value(kind: str, text: str) -> object:
+    """Return a text as the type that is wanted; as it is where it does not look like one: the contract refuses it."""
+    if kind == "integer" and text.isascii() and text.isdigit() and len(text) < 17:
+        return int(text)
+    if kind == "boolean" and text in ("true", "false"):
+        return text == "true"
+    if kind == "array":
+        return text.split(",") if text else []
+    return text
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    """Return a request's JSON object; nothing for an empty body.
+
+    Raises:
+        InvalidParams: it is none.
+    """
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_BODY_BYTES:
+            raise InvalidParams("body", f"must be at most {MAX_BODY_BYTES} bytes")
+    if not body:
+        return {}
+    try:
+        found = msgspec.json.decode(bytes(body))
+    except msgspec.DecodeError as error:
+        raise InvalidParams("body", "must be a JSON object") from error
+    if not isinstance(found, dict):
+        raise InvalidParams("body", "must be a JSON object")
+    return found
+
+
+async def _export(admin: Admin, contract: Contract, params: dict[str, Any], accept: str) -> Response | None:
+    """Return the stream of all rows that `Accept` asks for; None where it asks for a page."""
+    wanted = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+    media_type = next((kind for kind in wanted if kind in (exports.CSV, exports.NDJSON)), None)
+    if media_type is None or "application/json" in wanted[: wanted.index(media_type)]:
+        return None
+    arguments = contract.arguments("billing.requests", params)
+    for name in ("limit", "cursor"):
+        if name in arguments:
+            raise InvalidParams(name, "is for pages; this answer is all rows")
+    question = rows_question(**arguments, limit=exports.ROWS_PER_PIECE)
+    pieces = exports.export_of(admin.reports, question, media_type)
+    first = await anext(pieces, b"")  # before the answer begins, so that a refusal is one
+
+    async def all_of_it() -> AsyncIterator[bytes]:
+        yield first
+        async for piece in pieces:
+            yield piece
+
+    return StreamingResponse(all_of_it(), media_type=media_type)
+
+
 def _json(content: object, status: int = 200) -> Response:
     return Response(msgspec.json.encode(content), status, media_type="application/json")
 
 
 def _error(error: AdminError, message: str, param: str | None) -> Response:
-    kind = "invalid_request_error" if error.status < 500 else "server_error"
     told = _json(
         {
             "error": {
                 "message": message,
-                "type": kind,
+                "type": "invalid_request_error" if error.status < 500 else "server_error",
                 "param": param,
-                "code": CODES.get(error.status, "internal_error"),
+                "code": CODES.get(error.rpc_code, "internal_error"),
             }
         },
         error.status,

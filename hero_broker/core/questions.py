@@ -29,6 +29,7 @@ class Filter:
 
     values: dict[Dimension, str] = field(default_factory=dict)  # all but PREFIX; an address in its canonical spelling
     prefix: Network | None = None
+    period: str | None = None  # the reference of a billing period
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +51,10 @@ class UsageQuestion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsQuestion:
-    """Rows of the ledger, newest first, as they stood when `snapshot_seq` was the last."""
+    """Rows of the ledger, newest first, as they stood when the first page was asked for."""
 
     since: int | None = None
     until: int | None = None
     filter: Filter = field(default_factory=Filter)
     limit: int = 100
-    snapshot_seq: int | None = None  # None: as they stand now
-    before_seq: int | None = None  # where the page before ended
+    left: tuple[int, int] | None = None  # the `seq`s that are still to be listed, half-open; None: all

@@ -133,8 +133,41 @@ class Rows:
     """A page of the ledger, newest first."""
 
     rows: tuple[tuple[int, RequestLog], ...]  # with their `seq`
-    snapshot_seq: int
-    next_before_seq: int | None  # where the next page begins; None at the end
+    left: tuple[int, int] | None  # the `seq`s that are still to be listed, half-open; None at the end
+    as_of: int  # unix seconds, UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A range of the ledger that was billed, or is yet to be; ranges follow each other without a gap."""
+
+    number: int  # 1, 2, …
+    reference: str | None  # the operator's own name; None for what is unbilled
+    from_seq: int
+    to_seq: int  # inclusive; from_seq - 1 where there is nothing
+    marked_at: int | None  # unix seconds, UTC; None for what is unbilled
+    totals: UsageTotals  # without first_seen and last_seen
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A place where the books do not agree."""
+
+    table: str  # the roll-up, or "billing_periods"
+    span_s: int | None  # of the roll-up's block; 0 = all time
+    begins_at: int | None  # unix seconds
+    key: dict[str, str]  # the dimensions, or the period's reference
+    expected: UsageTotals  # by the rows, or by the blocks below
+    found: UsageTotals
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Whether rows, roll-ups and billing periods agree."""
+
+    rows: int  # that were added up
+    differences: int
+    listed: tuple[Difference, ...]  # the first of them
     as_of: int  # unix seconds, UTC
 
 

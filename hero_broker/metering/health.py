@@ -1,11 +1,13 @@
 """How the ledger is: what an operator, a load balancer and a monitor want to know."""
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hero_broker.metering.journal import Journal
 from hero_broker.metering.ledger import Ledger
+from hero_broker.store.rollups import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +18,7 @@ class Health:
     journal: Journal
     state_dir: Path
     refuses_without_store: bool
+    rollups: Callable[[], Progress | None]
 
     def report(self) -> dict[str, object]:
         """Return `status` and what it rests on.
@@ -23,6 +26,7 @@ class Health:
         `ok`: rows reach the store. `degraded`: the store refuses, calls are served, rows wait in the journal.
         `unavailable`: new calls are refused, because they could not be billed.
         """
+        rollups = self.rollups()
         waited_s = self.ledger.oldest_pending_s
         return {
             "status": self._status(),
@@ -32,6 +36,7 @@ class Health:
             "journal_open_calls": self.journal.open_calls,
             "journal_bytes": self.journal.size_bytes,
             "disk_free_bytes": shutil.disk_usage(self.state_dir).free,
+            "rollups": None if rollups is None else asdict(rollups),
         }
 
     def _status(self) -> str:

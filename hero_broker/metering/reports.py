@@ -1,7 +1,7 @@
 """What addresses spent, read from the store in one snapshot per question."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import TypeVar
@@ -11,11 +11,13 @@ from sqlalchemy import Connection
 from hero_broker.core.addresses import UNKNOWN, key_range
 from hero_broker.core.clock import Clock
 from hero_broker.core.errors import NotRecorded, TooWide
-from hero_broker.core.questions import Dimension, UsageQuestion
+from hero_broker.core.questions import Dimension, Filter, RowsQuestion, UsageQuestion
 from hero_broker.core.records import (
     ExplainedRequest,
     IpUsage,
     ModelUsage,
+    RequestLog,
+    Rows,
     UsageByIp,
     UsageForIp,
     UsageGroup,
@@ -24,13 +26,15 @@ from hero_broker.core.records import (
 )
 from hero_broker.metering.calendar import LATEST, buckets
 from hero_broker.metering.explain import explain
-from hero_broker.store import prefixes, request_logs, usage
+from hero_broker.store import listing, periods, prefixes, request_logs, usage
 from hero_broker.store.database import Database
+from hero_broker.store.listing import Selection, Span
 from hero_broker.store.usage import Question, Window
 
 DEADLINE_S = 10.0
 # A month of 31 days in which the clock is put back. Wider windows are for questions that roll-ups answer.
 MAX_ROWS_WINDOW_S = 31 * 86_400 + 3_600
+ROWS_WITHIN_S = 1.0  # a page that takes longer to fill is answered as it is
 MAX_BUCKETS = 100_000
 MAX_DENSE_CELLS = 100_000
 NO_USAGE = UsageTotals()
@@ -87,6 +91,7 @@ class Reports:
         """Return usage by group and bucket: by bucket, then largest spend first, then by group.
 
         Raises:
+            NotRecorded: there is no such billing period.
             StoreUnavailable: the database does not answer.
             TooWide: only rows can answer and the window is wider than `MAX_ROWS_WINDOW_S`, there are too many buckets,
                 or it took longer than `DEADLINE_S`.
@@ -109,12 +114,72 @@ class Reports:
         lines, exact_usd = explain(row, price)
         return ExplainedRequest(seq, row, price, lines, exact_usd, as_of)
 
+    async def rows(self, asked: RowsQuestion) -> Rows:
+        """Return a page of rows, newest first; where few match it may hold fewer than the limit, with more left.
+
+        Raises:
+            NotRecorded: there is no such billing period.
+            StoreUnavailable: the database does not answer.
+            TooWide: it took longer than `DEADLINE_S`.
+        """
+        as_of = self._clock.now()
+        ends_at = self._clock.monotonic() + ROWS_WITHIN_S
+        selection, left = await self._read(lambda connection: _selection(connection, asked))
+        found: list[tuple[int, RequestLog]] = []
+        while left.first_seq < left.before_seq and len(found) < asked.limit:
+            some, left = await self._read(_listed_rows(selection, left, asked.limit - len(found)))
+            found.extend(some)
+            if self._clock.monotonic() > ends_at:
+                break
+        is_end = left.first_seq >= left.before_seq
+        return Rows(tuple(found), None if is_end else (left.first_seq, left.before_seq), as_of)
+
+    async def every_row(self, asked: RowsQuestion) -> AsyncIterator[Rows]:
+        """Yield all rows, newest first, in pages that are read one by one, each in a short transaction.
+
+        Raises:
+            As `rows`.
+        """
+        page = await self.rows(asked)
+        yield page
+        while page.left is not None:
+            page = await self.rows(replace(asked, left=page.left))
+            yield page
+
     async def _read(self, ask: Callable[[Connection], Answer]) -> Answer:
         def run() -> Answer:
             with self._database.reading(DEADLINE_S) as connection:
                 return ask(connection)
 
         return await asyncio.to_thread(run)
+
+
+def _selection(connection: Connection, asked: RowsQuestion) -> tuple[Selection, Span]:
+    selection = Selection(
+        filters=_columns(asked.filter),
+        within=None if asked.filter.prefix is None else key_range(asked.filter.prefix),
+        since=asked.since,
+        until=asked.until,
+        seqs=_seqs(connection, asked.filter),
+    )
+    return selection, listing.span(connection, selection) if asked.left is None else Span(*asked.left)
+
+
+def _listed_rows(
+    selection: Selection, left: Span, limit: int
+) -> Callable[[Connection], tuple[list[tuple[int, RequestLog]], Span]]:
+    return lambda connection: listing.rows(connection, selection, left, limit)
+
+
+def _columns(asked: Filter) -> dict[str, str]:
+    return {str(name): value for name, value in asked.values.items()}
+
+
+def _seqs(connection: Connection, asked: Filter) -> tuple[int, int] | None:
+    if asked.period is None:
+        return None
+    period = periods.find(connection, asked.period)
+    return period.from_seq, period.to_seq
 
 
 def _totals(connection: Connection, question: Question) -> UsageTotals:
@@ -141,15 +206,16 @@ def _sum(parts: Sequence[UsageTotals]) -> UsageTotals:
 def _usage(connection: Connection, asked: UsageQuestion, as_of: int) -> UsageReport:
     question = Question(
         group_by=tuple(asked.group_by),
-        filters={str(name): value for name, value in asked.filter.values.items()},
+        filters=_columns(asked.filter),
         within=None if asked.filter.prefix is None else key_range(asked.filter.prefix),
+        seqs=_seqs(connection, asked.filter),
         since=asked.since,
         until=asked.until,
         prefix_bits=asked.prefix_bits,
     )
     windows = None if asked.bucket is None else _windows(connection, asked)
     question = replace(question, buckets=windows)
-    if usage.rollup_for(question) is None:
+    if usage.rollup_for(question) is None and question.seqs is None:
         _check_width(asked, as_of)
     totals = _totals(connection, question)
     found = _dense(connection, question, asked) if asked.dense and windows else _page(connection, question, asked)

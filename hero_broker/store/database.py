@@ -37,6 +37,7 @@ class Database:
         self._lock = threading.Lock()
         self._opened: tuple[int, int] | None = None  # device and inode of the SQLite file whose schema was checked
         self._has_schema = False
+        self.rollups: rollups.Progress | None = None  # as the last fold left them
 
     def append(self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord]) -> None:
         """Add rows in one transaction.
@@ -57,7 +58,18 @@ class Database:
         """
         with self._translated():
             self._ensure_schema()
-            return rollups.fold(self.engine, max_rows)
+            size, self.rollups = rollups.fold(self.engine, max_rows)
+            return size
+
+    def start_rebuild(self) -> None:
+        """Have the next folds make the roll-ups anew from all rows.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        with self._translated():
+            self._ensure_schema()
+            rollups.start_rebuild(self.engine)
 
     def check(self) -> None:
         """Look whether the database is there and is the one that was opened.

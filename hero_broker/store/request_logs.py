@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from msgspec.structs import astuple
-from sqlalchemy import Connection, Engine, Row, select
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from hero_broker.core.calls import CallKind, Outcome
@@ -58,13 +58,14 @@ def find(connection: Connection, request_id: str) -> tuple[int, RequestLog, Pric
     record = None
     if price is not None:
         record = PriceRecord(price.price_id, price.rates, price.source or "", price.version or "")
-    return found.seq, _row(found), record
+    return found.seq, row_of(found[1:]), record
 
 
-def _row(found: Row[Any]) -> RequestLog:
-    values = {name: getattr(found, name) for name in COLUMNS}
-    values["kind"] = CallKind(values["kind"])
-    values["outcome"] = Outcome(values["outcome"])
-    values["usage_source"] = UsageSource(values["usage_source"])
-    values["stream"] = bool(values["stream"])
-    return RequestLog(**values)
+def row_of(values: Sequence[Any]) -> RequestLog:
+    """Return the record of a row's values, given in the order of COLUMNS."""
+    found = dict(zip(COLUMNS, values, strict=True))
+    found["kind"] = CallKind(found["kind"])
+    found["outcome"] = Outcome(found["outcome"])
+    found["usage_source"] = UsageSource(found["usage_source"])
+    found["stream"] = bool(found["stream"])
+    return RequestLog(**found)

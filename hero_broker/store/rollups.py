@@ -59,6 +59,15 @@ def watermark(connection: Connection) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the roll-ups are, for who watches them."""
+
+    generation: int
+    folded_seq: int  # rows up to and including it are in the active generation
+    rebuilt_seq: int | None  # and in the one that is being made; None where none is
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """What the active roll-ups hold, and what rows there are beside."""
 
@@ -103,30 +112,42 @@ def rebuilding(connection: Connection) -> tuple[int, int] | None:
     return None if found is None else (found.generation, found.folded_seq)
 
 
+def progress(connection: Connection) -> Progress:
+    """Return how far the roll-ups are."""
+    generation, folded_seq = watermark(connection)
+    building = rebuilding(connection)
+    return Progress(generation, folded_seq, None if building is None else building[1])
+
+
 def start_rebuild(engine: Engine) -> None:
     """Begin a new generation, which the next folds fill and put in the active one's place. One that began goes on."""
     with engine.execution_options(**FOLDS).begin() as connection:
         _locked(connection, wait=True)
         if rebuilding(connection) is None:
             newest = connection.execute(select(func.max(ROLLUP_STATE.c.generation))).scalar_one()
-            connection.execute(insert(ROLLUP_STATE).values(generation=newest + 1, folded_seq=0, state=BUILDING))
+            first = connection.execute(select(func.min(REQUEST_LOGS.c.seq))).scalar_one()
+            begun = 0 if first is None else first - 1
+            connection.execute(insert(ROLLUP_STATE).values(generation=newest + 1, folded_seq=begun, state=BUILDING))
 
 
-def fold(engine: Engine, max_rows: int) -> int:
-    """Take one step, in one transaction, of what is to be done, of at most about `max_rows` rows; return its size.
+def fold(engine: Engine, max_rows: int) -> tuple[int, Progress]:
+    """Take one step of what is to be done, in one transaction, of about `max_rows` rows; return its size and the state.
 
-    0 says that the roll-ups hold every row, or that another broker is folding.
+    A size of 0 says that the roll-ups hold every row, or that another broker is folding.
     """
     with engine.execution_options(**FOLDS).begin() as connection:
-        if not _locked(connection, wait=False):
-            return 0
-        last = connection.execute(select(func.max(REQUEST_LOGS.c.seq))).scalar_one() or 0
-        generation, folded = watermark(connection)
-        done = _advance(connection, generation, folded, min(last, folded + max_rows))
-        building = rebuilding(connection)
-        if building is not None:
-            return done + _rebuild(connection, building, folded + done, max_rows)
-        return done or _remove_retired(connection, max_rows)
+        done = _step(connection, max_rows) if _locked(connection, wait=False) else 0
+        return done, progress(connection)
+
+
+def _step(connection: Connection, max_rows: int) -> int:
+    last = connection.execute(select(func.max(REQUEST_LOGS.c.seq))).scalar_one() or 0
+    generation, folded = watermark(connection)
+    done = _advance(connection, generation, folded, min(last, folded + max_rows))
+    building = rebuilding(connection)
+    if building is not None:
+        return done + _rebuild(connection, building, folded + done, max_rows)
+    return done or _remove_retired(connection, max_rows)
 
 
 def _locked(connection: Connection, *, wait: bool) -> bool:

@@ -79,6 +79,7 @@ SUMS = (
     "first_seen",
     "last_seen",
 )
+COUNTS = SUMS[:7]  # those that can be subtracted
 ALL_TIME = 0  # the span of a roll-up's row that holds everything; it begins at 0
 HOUR, DAY = 3_600, 86_400
 
@@ -159,6 +160,7 @@ BILLING_PERIODS = Table(
     Column("from_seq", BIG, nullable=False),  # the period before ends at from_seq - 1
     Column("to_seq", BIG, nullable=False),  # inclusive
     Column("marked_at", BIG, nullable=False),  # unix seconds, UTC
+    *(Column(name, BIG, nullable=False) for name in COUNTS),
     UniqueConstraint("reference", name="billing_periods_reference"),
     UniqueConstraint("from_seq", name="billing_periods_from_seq"),
     sqlite_strict=True,

@@ -58,6 +58,7 @@ class Question:
     group_by: tuple[str, ...] = ()  # columns of `request_logs`, or "prefix"
     filters: Mapping[str, str] = field(default_factory=dict)  # column → value
     within: tuple[bytes, bytes] | None = None  # the first and last `ip_key` of the addresses that count
+    seqs: tuple[int, int] | None = None  # the first and last `seq` that count; None: all
     since: int | None = None
     until: int | None = None
     buckets: Sequence[Window] | None = None  # neighbouring windows, ascending; None: one for all
@@ -80,7 +81,7 @@ def rollup_for(question: Question) -> Table | None:
     asked = {"ip" if name == PREFIX else name for name in (*question.group_by, *question.filters)}
     if question.within is not None:
         asked.add("ip")
-    if any(since % HOUR for since, _ in (question.buckets or ())[1:]):
+    if question.seqs is not None or any(since % HOUR for since, _ in (question.buckets or ())[1:]):
         return None
     return next((table for table in ROLLUPS if asked <= set(table.info["dimensions"])), None)
 
@@ -115,6 +116,7 @@ def groups(connection: Connection, question: Question) -> list[Group]:
         group_by=question.group_by,
         filters=tuple(question.filters),
         is_within=question.within is not None,
+        has_seqs=question.seqs is not None,
         prefix_bits=question.prefix_bits,
         parts=parts,
         is_distinct=parts == (True, False, False) and len(covered.blocks) == 1,
@@ -147,6 +149,7 @@ class _Shape:
     group_by: tuple[str, ...]
     filters: tuple[str, ...]
     is_within: bool
+    has_seqs: bool
     prefix_bits: tuple[int, int]
     parts: tuple[bool, bool, bool]  # blocks, rows of edges, rows above the watermark
     is_distinct: bool  # the only part is one block, in which each key of the roll-up stands once
@@ -167,6 +170,8 @@ def _values(
     values.update((f"is_{name}", value) for name, value in question.filters.items())
     if question.within is not None:
         values["first_key"], values["last_key"] = question.within
+    if question.seqs is not None:
+        values["first_seq"], values["last_seq"] = question.seqs
     if question.after is not None:
         values["after_bucket"], values["after_cost"], key = question.after
         values.update((f"after_{at}", value) for at, value in enumerate(key))
@@ -177,14 +182,18 @@ def _values(
 def _prepared(shape: _Shape) -> Prepared:
     c = REQUEST_LOGS.c
     parts = []
-    if shape.table is not None and shape.parts[0]:
+    if shape.table is None:
+        # A range of `seq` is read in its order, a window in the order of time.
+        by_seq = [c.seq >= value_of("first_seq", BIG), c.seq <= value_of("last_seq", BIG)]
+        started_at, condition = (c.started_at + 0, and_(*by_seq)) if shape.has_seqs else (c.started_at, true())
+        return prepare(shape.dialect, _grouped(shape, [_rows(shape, "edges", started_at, condition)]))
+    if shape.parts[0]:
         parts.append(_blocks(shape, shape.table))
     if shape.parts[1]:
-        folded = true() if shape.table is None else c.seq <= value_of("folded", BIG)
-        parts.append(_rows(shape, "edges", Edge._fields, c.started_at, folded))
+        parts.append(_rows(shape, "edges", c.started_at, c.seq <= value_of("folded", BIG)))
     if shape.parts[2]:
         # The watermark chooses few rows: no index on time is to be used instead.
-        parts.append(_rows(shape, "recent", Edge._fields, c.started_at + 0, c.seq > value_of("folded", BIG)))
+        parts.append(_rows(shape, "recent", c.started_at + 0, c.seq > value_of("folded", BIG)))
     return prepare(shape.dialect, _grouped(shape, parts))
 
 
@@ -204,11 +213,9 @@ def _blocks(shape: _Shape, table: Table) -> Select[Any]:
     return part
 
 
-def _rows(
-    shape: _Shape, name: str, fields: Sequence[str], started_at: ColumnElement[int], condition: ColumnElement[bool]
-) -> Select[Any]:
+def _rows(shape: _Shape, name: str, started_at: ColumnElement[int], condition: ColumnElement[bool]) -> Select[Any]:
     """SELECT bucket, dimensions, contributions FROM windows JOIN request_logs ON started_at."""
-    windows = _listed(shape, name, fields)
+    windows = _listed(shape, name, Edge._fields)
     source = windows.join(REQUEST_LOGS, and_(started_at >= windows.c.since, started_at < windows.c.until))
     part = select(windows.c.bucket, *_dimensions(shape, REQUEST_LOGS, REQUEST_LOGS.c.ip_key), *of_row())
     part = part.select_from(source).where(condition, *_filters(shape, REQUEST_LOGS))

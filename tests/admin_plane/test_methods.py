@@ -8,16 +8,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from hero_broker.admin_plane.methods import Admin, usage_by_ip, usage_for_ip
-from hero_broker.core.errors import InvalidParams, NotRecorded
+from hero_broker.admin_plane.contract import Contract, load_document
+from hero_broker.admin_plane.methods import Admin, answer, usage_for_ip
+from hero_broker.core.errors import InvalidParams
 from hero_broker.core.money import usd_text
-from hero_broker.core.records import ExplainedRequest, IpUsage, UsageByIp, UsageForIp, UsageTotals
+from hero_broker.core.records import IpUsage, UsageByIp, UsageForIp, UsageTotals
+from tests.admin_plane.fakes import NoBooks, NoReports
 
 SPEND = [("198.51.100.1", 9), ("192.0.2.1", 5), ("192.0.2.2", 5), ("2001:db8::1", 0)]
 AS_OF = 1000
+CONTRACT = Contract(load_document())
 
 
-class Spend:
+class Spend(NoReports):
     """Four addresses, two of which spent the same."""
 
     def __init__(self) -> None:
@@ -35,16 +38,14 @@ class Spend:
         self.asked.append(ip)
         return UsageForIp((), UsageTotals(), AS_OF)
 
-    async def request(self, request_id: str) -> ExplainedRequest:
-        raise NotRecorded(request_id)
-
 
 def admin(spend: Spend) -> Admin:
-    return Admin(reports=spend, health=dict, info=dict, document={})
+    return Admin(reports=spend, books=NoBooks(), health=dict, info=dict, document={})
 
 
 def ask(spend: Spend, **params: Any) -> Any:
-    return msgspec.json.decode(msgspec.json.encode(asyncio.run(usage_by_ip(admin(spend), **params))))
+    told = asyncio.run(answer(admin(spend), CONTRACT, "billing.usage_by_ip", params))
+    return msgspec.json.decode(msgspec.json.encode(told))
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4])
@@ -79,9 +80,9 @@ def test_cursor_of_another_query_is_refused(other: dict[str, int]) -> None:
     assert caught.value.param == "cursor"
 
 
-def cursor_of(until: int = 5, limit: int = 2) -> str:
-    page = {"since": None, "until": until, "limit": limit, "after": [1, "192.0.2.1"]}
-    return base64.urlsafe_b64encode(json.dumps(page).encode()).decode()
+def cursor_of(position: object, method: str = "billing.usage_by_ip", **params: object) -> str:
+    frozen = {"method": method, "params": params, "position": position}
+    return base64.urlsafe_b64encode(json.dumps(frozen).encode()).decode()
 
 
 @pytest.mark.parametrize(
@@ -91,10 +92,16 @@ def cursor_of(until: int = 5, limit: int = 2) -> str:
         "é",
         "AAAA",
         "e30=",
-        cursor_of(until=2**60),
-        cursor_of(until=-1),
-        cursor_of(limit=0),
-        cursor_of(limit=10_001),
+        cursor_of([1, "192.0.2.1"], until=2**60),
+        cursor_of([1, "192.0.2.1"], until=-1),
+        cursor_of([1, "192.0.2.1"], limit=0),
+        cursor_of([1, "192.0.2.1"], limit=10_001),
+        cursor_of([1, "192.0.2.1"], self=1),
+        cursor_of([1, "192.0.2.1"], "billing.usage"),
+        cursor_of([2**63, "192.0.2.1"]),
+        cursor_of([1, "1" * 1001]),
+        cursor_of(["192.0.2.1", 1]),
+        cursor_of("x"),
     ],
 )
 def test_malformed_cursor_is_refused(cursor: str) -> None:
@@ -115,11 +122,11 @@ def test_without_limit_ten_thousand_are_asked_for() -> None:
 def test_address_is_asked_for_in_its_one_spelling(given: str, asked: str) -> None:
     spend = Spend()
 
-    answer: Any = asyncio.run(usage_for_ip(admin(spend), given))
+    told: Any = asyncio.run(usage_for_ip(admin(spend), given))
 
     assert spend.asked == [asked]
-    assert answer["data"]["ip"] == asked
-    assert answer["data"]["models"] == []
+    assert told["data"]["ip"] == asked
+    assert told["data"]["models"] == []
 
 
 @pytest.mark.parametrize("ip", ["nobody", "", "1.2.3", "192.0.2.0/24", "[::1]"])

@@ -1,0 +1,60 @@
+"""Cursors: a question frozen as it was first asked, and where its next page begins. Only `answer` reads them."""
+
+import base64
+import binascii
+from typing import Any, TypeVar
+
+import msgspec
+
+from hero_broker.admin_plane.contract import Contract
+from hero_broker.core.errors import InvalidParams
+
+Position = TypeVar("Position")
+
+
+class _Cursor(msgspec.Struct, frozen=True):
+    method: str
+    params: dict[str, Any]
+    position: Any
+
+
+_DECODER = msgspec.json.Decoder(_Cursor)
+
+
+def write(method: str, params: dict[str, Any], position: Any) -> str:
+    """Return the text that `resume` reads; params that are None are left out."""
+    given = {name: value for name, value in params.items() if value is not None}
+    return base64.urlsafe_b64encode(msgspec.json.encode(_Cursor(method, given, position))).decode()
+
+
+def resume(contract: Contract, method: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Put the frozen question of a cursor in its place, `cursor` being the position; nothing else may be asked with it.
+
+    Raises:
+        InvalidParams: it is no cursor, or belongs to another question.
+    """
+    text = arguments.pop("cursor", None)
+    if text is None:
+        return arguments
+    try:
+        cursor = _DECODER.decode(base64.b64decode(text.encode(), altchars=b"-_", validate=True))
+        frozen = contract.arguments(method, {**cursor.params, "cursor": None})
+    except (msgspec.DecodeError, binascii.Error, ValueError, InvalidParams) as error:
+        raise InvalidParams("cursor", "must be the next_cursor of an answer") from error
+    if cursor.method != method or any(frozen.get(name) != value for name, value in arguments.items()):
+        raise InvalidParams("cursor", "belongs to another query")
+    return {**frozen, "cursor": cursor.position}
+
+
+def position_of(cursor: Any, kind: type[Position]) -> Position | None:
+    """Return the position that a method put into its cursor.
+
+    Raises:
+        InvalidParams: it did not.
+    """
+    if cursor is None:
+        return None
+    try:
+        return msgspec.convert(cursor, kind)
+    except msgspec.ValidationError as error:
+        raise InvalidParams("cursor", "must be the next_cursor of an answer") from error

@@ -1,0 +1,64 @@
+"""All rows of a question as one stream: CSV for spreadsheets, NDJSON for programs."""
+
+import asyncio
+import csv
+import io
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import msgspec
+
+from hero_broker.admin_plane import shown
+from hero_broker.admin_plane.methods import Reports
+from hero_broker.core.money import usd_text
+from hero_broker.core.questions import RowsQuestion
+from hero_broker.core.records import RequestLog, Rows
+
+ROWS_PER_PIECE = 2_000
+
+CSV, NDJSON = "text/csv", "application/x-ndjson"
+COLUMNS = ("seq", *shown.ROW_FIELDS, "cost_usd")
+# A spreadsheet computes what begins like this; a caller may have chosen the text. Source: OWASP, "CSV Injection".
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+Listed = Sequence[tuple[int, RequestLog]]
+
+
+def export_of(reports: Reports, question: RowsQuestion, media_type: str) -> AsyncIterator[bytes]:
+    """Yield all rows, or `question.limit` of them, in the media type."""
+    if media_type == CSV:
+        return _export(reports, question, _csv, ",".join(COLUMNS).encode() + b"\r\n")
+    return _export(reports, question, _ndjson, b"")
+
+
+async def _export(
+    reports: Reports, question: RowsQuestion, encode: Callable[[Listed], bytes], head: bytes
+) -> AsyncIterator[bytes]:
+    pages: AsyncIterator[Rows] = reports.every_row(question)
+    async for page in pages:
+        # In a thread: thousands of rows take as long as many calls.
+        piece = head + await asyncio.to_thread(encode, page.rows)
+        head = b""
+        if piece:
+            yield piece
+
+
+def _ndjson(rows: Listed) -> bytes:
+    return b"".join(msgspec.json.encode(shown.row(seq, row)) + b"\n" for seq, row in rows)
+
+
+def _csv(rows: Listed) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    for seq, row in rows:
+        cost = row.cost_nano_usd
+        values = [_cell(getattr(row, name)) for name in shown.ROW_FIELDS]
+        writer.writerow([seq, *values, None if cost is None else usd_text(cost)])
+    return text.getvalue().encode()
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return value

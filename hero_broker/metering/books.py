@@ -1,0 +1,161 @@
+"""The books of the ledger: billing periods, and whether rows, roll-ups and periods agree."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection
+
+from hero_broker.core.clock import Clock
+from hero_broker.core.errors import Conflict
+from hero_broker.core.records import Difference, Period, UsageTotals, Verification
+from hero_broker.store import periods, verification
+from hero_broker.store.database import Database
+from hero_broker.store.schema import ALL_TIME, COUNTS, HOUR, ROLLUPS
+
+LISTED_DIFFERENCES = 100
+ATTEMPTS = 10
+
+Answer = TypeVar("Answer")
+P = ParamSpec("P")
+
+
+class Books:
+    """What is billed, and the proof of it."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def unbilled(self) -> tuple[Period, int]:
+        """Return what is in no billing period yet, and when that was (unix seconds).
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        as_of = self._clock.now()
+        return await self._read(periods.unbilled), as_of
+
+    async def periods(self) -> tuple[list[Period], int]:
+        """Return all billing periods, the oldest first, and when that was (unix seconds).
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        as_of = self._clock.now()
+        return await self._read(periods.periods), as_of
+
+    async def mark_billed(self, reference: str, to_seq: int) -> tuple[Period, int]:
+        """Close the range from the last period's end to `to_seq` under a reference; return it, and when (unix seconds).
+
+        The same reference with the same `to_seq` is the same period, however often it is marked.
+
+        Raises:
+            InvalidParams: the ledger has not reached `to_seq`.
+            Conflict: the reference is another range's, or the range is billed already.
+            StoreUnavailable: the database does not answer; the period may be marked or not.
+        """
+        return await asyncio.to_thread(self._mark, reference, to_seq)
+
+    def _mark(self, reference: str, to_seq: int) -> tuple[Period, int]:
+        now = self._clock.now()
+        for _ in range(ATTEMPTS):
+            with self._database.reading() as connection:
+                periods.check_to_seq(connection, to_seq)
+                counted = periods.unbilled(connection, to_seq)
+            # Counted before, so that the transaction that holds up the ledger's writer is short.
+            with self._database.writing() as connection:
+                marked = periods.mark(connection, counted, reference, to_seq, now)
+            if marked is not None:
+                return marked, now
+        raise Conflict("Other periods are being marked; try again")
+
+    async def rebuild(self) -> int:
+        """Have the roll-ups made anew from all rows, by the ledger's writer; return when it began (unix seconds).
+
+        Reports stay exact meanwhile.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        await asyncio.to_thread(self._database.start_rebuild)
+        return self._clock.now()
+
+    async def verify(self, since: int | None, until: int | None) -> Verification:
+        """Add up the rows of the window's hours, in steps, and compare the roll-ups; without a window periods too.
+
+        Rows above the watermark are in no roll-up yet and are left out.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        as_of = self._clock.now()
+        found = _Findings()
+        extent = await self._read(verification.extent)
+        if extent is not None:
+            first = extent[0] if since is None else max(extent[0], since // HOUR * HOUR)
+            last = extent[1] if until is None else min(extent[1], -(-until // HOUR) * HOUR)
+            await self._verify_hours(first, last, found)
+            await self._verify_blocks(first, last, found)
+        if since is None and until is None:
+            await self._verify_periods(found)
+        return Verification(found.rows, found.count, tuple(found.listed), as_of)
+
+    async def _verify_hours(self, since: int, until: int, found: "_Findings") -> None:
+        at = since
+        while at < until:
+            end, rows = await self._read(verification.step, at, until)
+            found.rows += rows
+            for table in ROLLUPS:
+                found.add(*await self._read(verification.hours, table, (at, end), found.room))
+            at = end
+
+    async def _verify_blocks(self, since: int, until: int, found: "_Findings") -> None:
+        for table in ROLLUPS:
+            for span in table.info["spans"][1:]:
+                at = since if span == ALL_TIME else since // span * span
+                while at < until:
+                    end = await self._read(verification.blocks_step, table, span, at, until)
+                    found.add(*await self._read(verification.blocks, table, span, (at, end), found.room))
+                    at = end
+
+    async def _verify_periods(self, found: "_Findings") -> None:
+        for period in await self._read(periods.periods):
+            counts = [0] * len(COUNTS)
+            for after in range(period.from_seq - 1, period.to_seq, verification.STEP_ROWS):
+                to_seq = min(after + verification.STEP_ROWS, period.to_seq)
+                more = await self._read(verification.counts_of, after, to_seq)
+                counts = [one + other for one, other in zip(counts, more, strict=True)]
+            expected = UsageTotals(*counts)
+            if expected != period.totals:
+                key = {"reference": period.reference or ""}
+                difference = Difference("billing_periods", None, None, key, expected, period.totals)
+                found.add(1, [difference][: found.room])
+
+    async def _read(
+        self, ask: Callable[Concatenate[Connection, P], Answer], *args: P.args, **kwargs: P.kwargs
+    ) -> Answer:
+        def run() -> Answer:
+            with self._database.reading() as connection:
+                return ask(connection, *args, **kwargs)
+
+        return await asyncio.to_thread(run)
+
+
+class _Findings:
+    """What a verification has come to so far."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.count = 0
+        self.listed: list[Difference] = []
+
+    @property
+    def room(self) -> int:
+        """How many more differences are listed."""
+        return LISTED_DIFFERENCES - len(self.listed)
+
+    def add(self, count: int, some: list[Difference]) -> None:
+        """Take in the differences of one comparison."""
+        self.count += count
+        self.listed.extend(some)

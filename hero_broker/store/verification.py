@@ -1,0 +1,140 @@
+"""Compares roll-ups with the rows they sum, block by block, and billing periods with theirs.
+
+Each comparison is one statement in a transaction of its own, with the watermark as it is then: what is folded meanwhile
+changes both sides at once.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, Table, case, func, literal, or_, select, union_all
+
+from hero_broker.core.records import Difference, UsageTotals
+from hero_broker.store import rollups
+from hero_broker.store.schema import ALL_TIME, COUNTS, HOUR, REQUEST_LOGS, ROLLUPS, SUMS
+from hero_broker.store.sums import of_rollup, of_row, summed
+
+STEP_ROWS = 50_000
+FOUND, EXPECTED = 0, 1
+
+Window = tuple[int, int]  # unix seconds, half-open, whole hours
+
+
+def extent(connection: Connection) -> Window | None:
+    """Return the hours that rows or roll-ups have something in; None where there is nothing."""
+    standing = rollups.standing(connection)
+    bounds = [] if standing.first_seen is None else [standing.first_seen, standing.last_seen]
+    started_at = REQUEST_LOGS.c.started_at
+    bounds.extend(connection.execute(select(func.min(started_at), func.max(started_at))).one())
+    for table in ROLLUPS:
+        c = table.c
+        hours = select(func.min(c.begins_at), func.max(c.begins_at))
+        bounds.extend(connection.execute(hours.where(c.generation == standing.generation, c.span_s == HOUR)).one())
+    there = [bound for bound in bounds if bound is not None]
+    return (min(there) // HOUR * HOUR, (max(there) // HOUR + 1) * HOUR) if there else None
+
+
+def step(connection: Connection, since: int, until: int) -> tuple[int, int]:
+    """Return where a step of about `STEP_ROWS` rows from `since` ends, at a full hour, and how many rows are in it."""
+    started_at = REQUEST_LOGS.c.started_at
+    inside = select(started_at).where(started_at >= since, started_at < until).order_by(started_at)
+    following = connection.execute(inside.limit(1).offset(STEP_ROWS)).scalar_one_or_none()
+    end = until if following is None else min(until, max(following // HOUR * HOUR, since + HOUR))
+    counted = select(func.count()).where(
+        started_at >= since, started_at < end, REQUEST_LOGS.c.seq <= rollups.watermark(connection)[1]
+    )
+    return end, connection.execute(counted).scalar_one()
+
+
+def hours(connection: Connection, table: Table, window: Window, limit: int) -> tuple[int, list[Difference]]:
+    """Compare a roll-up's hours with the rows; return how many differ, and the first `limit` of them."""
+    generation, folded = rollups.watermark(connection)
+    c, started_at = table.c, REQUEST_LOGS.c.started_at
+    keys = [REQUEST_LOGS.c[name] for name in table.info["dimensions"]]
+    hour = (started_at - started_at % HOUR).label("begins_at")
+    found = _side(table, FOUND, c.begins_at).where(
+        c.generation == generation, c.span_s == HOUR, c.begins_at >= window[0], c.begins_at < window[1]
+    )
+    expected: Select[Any] = select(literal(EXPECTED).label("side"), hour, *keys, *of_row())
+    expected = expected.where(started_at >= window[0], started_at < window[1], REQUEST_LOGS.c.seq <= folded)
+    return _compare(connection, table, HOUR, [found, expected], limit)
+
+
+def blocks(
+    connection: Connection, table: Table, span_s: int, window: Window, limit: int
+) -> tuple[int, list[Difference]]:
+    """Compare the blocks of a span that begin in the window with the blocks of the next smaller span that they hold."""
+    generation, _ = rollups.watermark(connection)
+    spans = table.info["spans"]
+    smaller = spans[spans.index(span_s) - 1]
+    c = table.c
+    is_all = span_s == ALL_TIME
+    begins_at: ColumnElement[int] = literal(0) if is_all else c.begins_at - c.begins_at % span_s
+    found = _side(table, FOUND, c.begins_at).where(c.generation == generation, c.span_s == span_s)
+    expected = _side(table, EXPECTED, begins_at).where(c.generation == generation, c.span_s == smaller)
+    sides = [found, expected]
+    if not is_all:
+        sides = [side.where(c.begins_at >= window[0], c.begins_at < window[1]) for side in sides]
+    return _compare(connection, table, span_s, sides, limit)
+
+
+def blocks_step(connection: Connection, table: Table, span_s: int, since: int, until: int) -> int:
+    """Return where a step of about `STEP_ROWS` blocks of the next smaller span ends, at a whole block of `span_s`."""
+    if span_s == ALL_TIME:
+        return until
+    generation, _ = rollups.watermark(connection)
+    c, spans = table.c, table.info["spans"]
+    smaller = select(c.begins_at).where(
+        c.generation == generation, c.span_s == spans[spans.index(span_s) - 1], c.begins_at >= since
+    )
+    following = connection.execute(smaller.order_by(c.begins_at).limit(1).offset(STEP_ROWS)).scalar_one_or_none()
+    return until if following is None else max(following // span_s * span_s, since + span_s)
+
+
+def counts_of(connection: Connection, after_seq: int, to_seq: int) -> list[int]:
+    """Sum the rows of a range of `seq`, in the order of `COUNTS`."""
+    seq = REQUEST_LOGS.c.seq
+    found = connection.execute(select(*summed(of_row())).where(seq > after_seq, seq <= to_seq)).one()
+    return [int(value or 0) for value in found[: len(COUNTS)]]
+
+
+def _side(table: Table, side: int, begins_at: ColumnElement[int]) -> Select[Any]:
+    keys = [table.c[name] for name in table.info["dimensions"]]
+    return select(literal(side).label("side"), begins_at.label("begins_at"), *keys, *of_rollup(table))
+
+
+def _compare(
+    connection: Connection, table: Table, span_s: int, sides: Sequence[Select[Any]], limit: int
+) -> tuple[int, list[Difference]]:
+    names = table.info["dimensions"]
+    both = union_all(*sides).subquery("both")
+    keys = [both.c.begins_at, *(both.c[name] for name in names)]
+    found, expected = (
+        summed([case((both.c.side == side, both.c[name])) for name in SUMS]) for side in (FOUND, EXPECTED)
+    )
+    differ = or_(*(one.is_distinct_from(other) for one, other in zip(found, expected, strict=True)))
+    columns = [
+        one.label(f"{prefix}_{name}")
+        for prefix, side in (("found", found), ("expected", expected))
+        for name, one in zip(SUMS, side, strict=True)
+    ]
+    query = select(*keys, *columns, func.count().over().label("differences")).group_by(*keys).having(differ)
+    rows = connection.execute(query.order_by(*keys).limit(max(1, limit))).all()
+    width = 1 + len(names)
+    listed = [
+        Difference(
+            str(table.name),
+            span_s,
+            row[0],
+            dict(zip(names, row[1:width], strict=True)),
+            expected=_totals(row[width + len(SUMS) : width + 2 * len(SUMS)]),
+            found=_totals(row[width : width + len(SUMS)]),
+        )
+        for row in rows[:limit]
+    ]
+    return (rows[0].differences if rows else 0), listed
+
+
+def _totals(values: Sequence[Any]) -> UsageTotals:
+    counts = [int(value or 0) for value in values[: len(COUNTS)]]
+    return UsageTotals(*counts, *values[len(COUNTS) :])

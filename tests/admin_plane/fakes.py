@@ -1,0 +1,49 @@
+"""Ledgers that answer nothing, for tests that care about one question."""
+
+from collections.abc import AsyncIterator
+
+from hero_broker.core.questions import RowsQuestion, UsageQuestion
+from hero_broker.core.records import ExplainedRequest, Period, Rows, UsageByIp, UsageForIp, UsageReport, Verification
+
+
+class NoReports:
+    """Reports that nobody should ask for."""
+
+    async def usage_by_ip(
+        self, since: int | None, until: int | None, limit: int, after: tuple[int, str] | None
+    ) -> UsageByIp:
+        raise AssertionError((since, until, limit, after))
+
+    async def usage_for_ip(self, ip: str, since: int | None, until: int | None) -> UsageForIp:
+        raise AssertionError((ip, since, until))
+
+    async def usage(self, question: UsageQuestion) -> UsageReport:
+        raise AssertionError(question)
+
+    async def rows(self, question: RowsQuestion) -> Rows:
+        raise AssertionError(question)
+
+    def every_row(self, question: RowsQuestion) -> AsyncIterator[Rows]:
+        raise AssertionError(question)
+
+    async def request(self, request_id: str) -> ExplainedRequest:
+        raise AssertionError(request_id)
+
+
+class NoBooks:
+    """Books that nobody should ask for."""
+
+    async def unbilled(self) -> tuple[Period, int]:
+        raise AssertionError
+
+    async def periods(self) -> tuple[list[Period], int]:
+        raise AssertionError
+
+    async def mark_billed(self, reference: str, to_seq: int) -> tuple[Period, int]:
+        raise AssertionError((reference, to_seq))
+
+    async def verify(self, since: int | None, until: int | None) -> Verification:
+        raise AssertionError((since, until))
+
+    async def rebuild(self) -> int:
+        raise AssertionError

@@ -1,0 +1,380 @@
+"""Reports, rows, periods and proofs over REST and RPC, from a real ledger on each store."""
+
+import asyncio
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from jsonschema import Draft7Validator
+from sqlalchemy import text
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from hero_broker.admin_plane.contract import load_document
+from hero_broker.admin_plane.methods import Admin
+from hero_broker.admin_plane.rest import TWINS, routes
+from hero_broker.admin_plane.rpc import Rpc
+from hero_broker.core.addresses import ip_key
+from hero_broker.core.calls import CallKind, Outcome
+from hero_broker.core.clock import SystemClock
+from hero_broker.metering.books import Books
+from hero_broker.metering.reports import Reports
+from hero_broker.store.database import Database, open_database
+from tests.admin_plane.test_rpc import LEDGERS, with_request_id
+from tests.metering.rows import row
+
+AT = 1_700_000_000
+WINDOW = {"since": AT, "until": AT + 30_000}
+DOCUMENT = load_document()
+ROWS = [
+    row(
+        started_at=AT + number * 1800,
+        ip=ip,
+        ip_key=ip_key(ip),
+        model=f"model-{number % 3}",
+        kind=CallKind.TTS if number % 4 == 0 else CallKind.CHAT,
+        outcome=Outcome.PROVIDER_ERROR if number % 5 == 0 else Outcome.OK,
+        context="=1+1" if number == 7 else None,
+        cost_nano_usd=None if number == 3 else 1000 + number,
+    )
+    for number, ip in enumerate(["192.0.2.1", "192.0.2.9", "2001:db8::1", "unknown"] * 5)
+]
+
+
+class Ledger:
+    """A ledger, and a way to ask it as clients do."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        clock = SystemClock()
+        admin = Admin(Reports(database, clock), Books(database, clock), dict, dict, DOCUMENT)
+        self._app = with_request_id(Starlette(routes=[Route("/rpc", Rpc(admin)), *routes(admin)]))
+
+    def send(self, method: str, url: str, **options: Any) -> httpx.Response:
+        async def run() -> httpx.Response:
+            transport = httpx.ASGITransport(self._app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+                return await client.request(method, url, **options)
+
+        return asyncio.run(run())
+
+    def get(self, url: str, **params: Any) -> Any:
+        return self.send("GET", url, params=params).json()
+
+    def call(self, method: str, **params: Any) -> Any:
+        asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        return self.send("POST", "/rpc", json=asked).json()
+
+    def run(self, statement: str) -> None:
+        with self.database.writing() as connection:
+            connection.execute(text(statement))
+
+
+@pytest.fixture
+def ledger(database_url: str) -> Iterator[Ledger]:
+    with open_database(database_url) as database:
+        database.append(ROWS[:12], [])
+        database.fold(7)
+        database.append(ROWS[12:], [])
+        yield Ledger(database)
+
+
+def without_time(answer: Any) -> Any:
+    return {**answer, "as_of": None}
+
+
+@pytest.mark.parametrize(
+    ("url", "method", "query", "params"),
+    [
+        ("/billing/usage", "billing.usage_by_ip", {"since": AT + 5000}, {"since": AT + 5000}),
+        (
+            "/billing/report",
+            "billing.usage",
+            {
+                "group_by": "ip,model",
+                "prefix": "192.0.2.0/24",
+                "kind": "chat",
+                "bucket": "day",
+                **WINDOW,
+            },
+            {
+                "group_by": ["ip", "model"],
+                "filter": {"prefix": "192.0.2.0/24", "kind": "chat"},
+                "bucket": "day",
+                **WINDOW,
+            },
+        ),
+        (
+            "/billing/report",
+            "billing.usage",
+            {"group_by": "", "bucket": "hour", "tz": "Asia/Kolkata", "dense": "true", **WINDOW},
+            {"group_by": [], "bucket": "hour", "tz": "Asia/Kolkata", "dense": True, **WINDOW},
+        ),
+        (
+            "/billing/report",
+            "billing.usage",
+            {"group_by": "prefix", "prefix_v4": "29", "prefix_v6": "32"},
+            {"group_by": ["prefix"], "prefix_v4": 29, "prefix_v6": 32},
+        ),
+        (
+            "/billing/requests",
+            "billing.requests",
+            {"model": "model-1", "limit": "3"},
+            {"filter": {"model": "model-1"}, "limit": 3},
+        ),
+        ("/billing/unbilled", "billing.unbilled", {}, {}),
+        ("/billing/periods", "billing.periods", {}, {}),
+        ("/billing/verify", "billing.verify", {"since": AT}, {"since": AT}),
+    ],
+)
+def test_rest_and_rpc_give_the_same_answer_in_the_documented_form(
+    ledger: Ledger, url: str, method: str, query: dict[str, Any], params: dict[str, Any]
+) -> None:
+    answer = ledger.get(url, **query)
+    result = ledger.call(method, **params)["result"]
+
+    assert without_time(answer) == without_time(result)
+    documented = next(one for one in DOCUMENT["methods"] if one["name"] == method)["result"]["schema"]
+    Draft7Validator({**documented, "components": DOCUMENT["components"]}).validate(answer)
+
+
+def test_every_billing_method_has_a_url() -> None:
+    methods = {method["name"] for method in DOCUMENT["methods"]}
+
+    assert methods == {twin.method for twin in TWINS}
+
+
+def test_prefixes_are_networks(ledger: Ledger) -> None:
+    answer = ledger.get("/billing/report", group_by="prefix", prefix_v4=29, prefix_v6=32)
+
+    assert {group["group"]["prefix"]: group["requests"] for group in answer["data"]} == {
+        "192.0.2.0/29": 5,
+        "192.0.2.8/29": 5,
+        "2001:db8::/32": 5,
+        "unknown": 5,
+    }
+
+
+def test_bucket_bounds_are_windows_that_give_the_same_sums(ledger: Ledger) -> None:
+    since, until = AT + 100, AT + 34_000
+    answer = ledger.get("/billing/report", group_by="", bucket="hour", since=since, until=until, dense="true")
+
+    bounds = [(one["bucket_start"], one["bucket_end"]) for one in answer["data"]]
+    assert (bounds[0][0], bounds[-1][1]) == (since, until)
+    assert [end for _, end in bounds[:-1]] == [start for start, _ in bounds[1:]]
+    for one in answer["data"]:
+        alone = ledger.get("/billing/usage", since=one["bucket_start"], until=one["bucket_end"])["totals"]
+        assert {name: one[name] for name in alone} == alone
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7, 20])
+def test_pages_of_rows_hold_each_row_once_as_the_listing_began(ledger: Ledger, limit: int) -> None:
+    seen = []
+    answer = ledger.get("/billing/requests", limit=limit)
+    while True:
+        seen += answer["data"]
+        ledger.database.append([row()], [])
+        if answer["next_cursor"] is None:
+            break
+        answer = ledger.get("/billing/requests", cursor=answer["next_cursor"])
+
+    assert [one["request_id"] for one in seen] == [one.request_id for one in reversed(ROWS)]
+    assert [one["seq"] for one in seen] == sorted((one["seq"] for one in seen), reverse=True)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"ip": "192.0.2.9"},
+        {"ip": "192.0.2.77"},
+        {"prefix": "192.0.2.0/29"},
+        {"model": "model-2", "outcome": "ok"},
+        {"since": AT + 3600, "until": AT + 9000},
+        {"since": AT + 3600, "until": AT + 9000, "kind": "chat"},
+        {"since": AT - 10, "until": AT - 5},
+    ],
+)
+def test_rows_are_filtered(ledger: Ledger, asked: dict[str, Any]) -> None:
+    def matches(one: Any) -> bool:
+        inside = asked.get("since", 0) <= one.started_at < asked.get("until", 2**53)
+        prefix = "prefix" not in asked or one.ip == "192.0.2.1"
+        values = {name: value for name, value in asked.items() if name not in ("since", "until", "prefix")}
+        return inside and prefix and all(str(getattr(one, name)) == value for name, value in values.items())
+
+    found = [one["request_id"] for one in ledger.get("/billing/requests", **asked)["data"]]
+
+    assert found == [one.request_id for one in reversed(ROWS) if matches(one)]
+
+
+def test_ndjson_streams_every_row_as_pages_show_it(ledger: Ledger) -> None:
+    answer = ledger.send("GET", "/billing/requests", headers={"accept": "application/x-ndjson"})
+
+    assert answer.headers["content-type"].startswith("application/x-ndjson")
+    assert [json.loads(line) for line in answer.text.splitlines()] == ledger.get("/billing/requests")["data"]
+
+
+def test_csv_streams_every_row_and_no_formula(ledger: Ledger) -> None:
+    answer = ledger.send("GET", "/billing/requests", headers={"accept": "text/csv, */*;q=0.1"})
+
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert answer.headers["content-type"].startswith("text/csv")
+    assert [one["request_id"] for one in rows] == [one.request_id for one in reversed(ROWS)]
+    assert {one["context"] for one in rows} == {"", "'=1+1"}
+    assert [one["cost_usd"] for one in rows[:2]] == ["0.000001019", "0.000001018"]
+
+
+@pytest.mark.parametrize("given", [{"limit": "3"}, {"cursor": "x"}])
+def test_export_is_all_rows(ledger: Ledger, given: dict[str, str]) -> None:
+    answer = ledger.send("GET", "/billing/requests", params=given, headers={"accept": "text/csv"})
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == next(iter(given))
+
+
+def test_periods_follow_each_other_and_are_idempotent(ledger: Ledger) -> None:
+    def mark(reference: str, to_seq: int) -> httpx.Response:
+        return ledger.send("POST", "/billing/periods", json={"reference": reference, "to_seq": to_seq})
+
+    first = mark("2023-11", 5)
+    again = mark("2023-11", 5)
+    second = mark("2023-12", 20)
+
+    assert first.json()["data"] == again.json()["data"]
+    assert [one["from_seq"] for one in (first.json()["data"], second.json()["data"])] == [1, 6]
+    assert [mark("2023-11", 6).status_code, mark("other", 20).status_code] == [409, 409]
+    assert mark("next", 21).json()["error"]["param"] == "to_seq"
+    assert mark(" next", 20).json()["error"]["param"] == "reference"
+    assert ledger.call("billing.mark_billed", reference="2023-11", to_seq=6)["error"]["code"] == -32005
+    periods = ledger.get("/billing/periods")["data"]
+    assert [one["totals"]["requests"] for one in periods] == [5, 15]
+    unbilled = ledger.get("/billing/unbilled")["data"]
+    assert (unbilled["from_seq"], unbilled["to_seq"], unbilled["totals"]["requests"]) == (21, 20, 0)
+    by_ip = ledger.get("/billing/report", group_by="ip", period="2023-12")
+    assert by_ip["totals"]["total_cost_nano_usd"] == periods[1]["totals"]["total_cost_nano_usd"]
+    assert len(ledger.get("/billing/requests", period="2023-11")["data"]) == 5
+    assert ledger.call("billing.usage", group_by=[], filter={"period": "none"})["error"]["code"] == -32004
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM request_logs WHERE seq = 3",
+        "UPDATE request_logs SET cost_nano_usd = 1 WHERE seq = 3",
+        "UPDATE request_logs SET ip = '192.0.2.77' WHERE seq = 3",
+        f"UPDATE request_logs SET started_at = {AT - 10**6} WHERE seq = 3",
+        "UPDATE request_logs SET outcome = 'internal_error' WHERE seq = 3",
+        "INSERT INTO request_logs (seq, request_id, started_at, ip, kind, model, provider, upstream_model, stream,"
+        " outcome, usage_source, attempts, duration_ms)"
+        f" VALUES (0, 'x', {AT}, 'unknown', 'chat', 'm', 'p', 'm', 0, 'ok', 'none', 1, 1)",
+        "UPDATE usage_by_ip SET requests = requests + 1 WHERE span_s = 432000 AND ip = 'unknown'",
+        "DELETE FROM usage_by_ip_model WHERE span_s = 86400 AND ip = '192.0.2.1'",
+        "UPDATE usage_by_model SET last_seen = last_seen + 1 WHERE span_s = 0",
+    ],
+)
+def test_verify_finds_what_was_done_by_hand_and_rebuild_mends_the_rollups(ledger: Ledger, statement: str) -> None:
+    while ledger.database.fold(100):
+        continue
+    assert ledger.get("/billing/verify")["data"] == {"ok": True, "rows": 20, "differences": 0, "listed": []}
+
+    ledger.run(statement)
+    found = ledger.get("/billing/verify")["data"]
+    ledger.send("POST", "/billing/rebuild")
+    while ledger.database.fold(3):
+        ledger.get("/billing/usage")
+
+    assert not found["ok"]
+    assert found["differences"] == len(found["listed"]) > 0
+    assert ledger.get("/billing/verify")["data"]["ok"]
+
+
+def test_verify_finds_a_billed_row_that_was_changed(ledger: Ledger) -> None:
+    ledger.call("billing.mark_billed", reference="a", to_seq=10)
+
+    ledger.run("UPDATE request_logs SET cost_nano_usd = 5 WHERE seq = 9")
+
+    listed = ledger.get("/billing/verify")["data"]["listed"]
+    assert [one["key"] for one in listed if one["table"] == "billing_periods"] == [{"reference": "a"}]
+
+
+@pytest.mark.parametrize(
+    ("params", "param"),
+    [
+        ({"group_by": "ip"}, "group_by"),
+        ({"group_by": ["day"]}, "group_by"),
+        ({"group_by": ["ip", "ip"]}, "group_by"),
+        ({}, "group_by"),
+        ({"group_by": [], "bucket": "week"}, "bucket"),
+        ({"group_by": [], "bucket": "day", "tz": "Mars/Base"}, "tz"),
+        ({"group_by": [], "bucket": "day", "tz": "../etc/passwd"}, "tz"),
+        ({"group_by": [], "bucket": "day", "tz": "Europe"}, "tz"),
+        ({"group_by": [], "filter": {"ip": "nobody"}}, "filter"),
+        ({"group_by": [], "filter": {"prefix": "192.0.2.1/24"}}, "filter"),
+        ({"group_by": [], "filter": {"colour": "red"}}, "filter"),
+        ({"group_by": [], "filter": []}, "filter"),
+        ({"group_by": ["prefix"], "prefix_v4": 33}, "prefix_v4"),
+        ({"group_by": ["prefix"], "prefix_v6": True}, "prefix_v6"),
+        ({"group_by": [], "dense": True}, "dense"),
+        ({"group_by": [], "dense": 1}, "dense"),
+        ({"group_by": [], "limit": 10_001}, "limit"),
+        ({"group_by": [], "since": 2, "until": 1}, "since"),
+        ({"group_by": [], "cursor": "x"}, "cursor"),
+    ],
+)
+def test_bad_parameters_of_a_report_are_named(ledger: Ledger, params: dict[str, Any], param: str) -> None:
+    failure = ledger.call("billing.usage", **params)["error"]
+
+    assert (failure["code"], failure["data"]["param"]) == (-32602, param)
+    assert "SELECT" not in failure["data"]["reason"]
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"group_by": ["context"]},
+        {"group_by": ["ip"], "bucket": "hour", "tz": "Asia/Kolkata"},
+        {"group_by": ["outcome"], "since": AT, "until": AT + 32 * 86_400},
+        {"group_by": [], "bucket": "hour", "since": 0, "until": 2**50, "dense": True},
+    ],
+)
+def test_what_would_read_too_much_is_refused(ledger: Ledger, params: dict[str, Any]) -> None:
+    assert ledger.call("billing.usage", **params)["error"]["code"] == -32003
+
+
+def test_report_pages_resume_where_they_stopped(ledger: Ledger) -> None:
+    whole = ledger.call("billing.usage", group_by=["ip"], bucket="day")["result"]
+    seen = []
+    answer = ledger.call("billing.usage", group_by=["ip"], bucket="day", limit=2)["result"]
+    while True:
+        seen += answer["data"]
+        if answer["next_cursor"] is None:
+            break
+        answer = ledger.call("billing.usage", group_by=["ip"], cursor=answer["next_cursor"])["result"]
+
+    assert seen == whole["data"]
+    first = ledger.call("billing.usage", group_by=["ip"], limit=1)["result"]
+    other = ledger.call("billing.usage", group_by=["model"], cursor=first["next_cursor"])
+    assert other["error"]["data"] == {"param": "cursor", "reason": "belongs to another query"}
+
+
+@pytest.mark.parametrize(
+    ("method", "example"),
+    [
+        pytest.param(method, example, id=f"{method['name']} {example['name']}")
+        for method in DOCUMENT["methods"]
+        for example in method.get("examples", ())
+        if method["name"] in LEDGERS
+    ],
+)
+def test_documented_examples_are_answered_in_the_documented_shape(ledger: Ledger, method: Any, example: Any) -> None:
+    params = {param["name"]: param["value"] for param in example["params"]}
+
+    result = ledger.call(method["name"], **params)["result"]
+
+    schema = Draft7Validator({**method["result"]["schema"], "components": DOCUMENT["components"]})
+    schema.validate(result)
+    schema.validate(example["result"]["value"])
+    assert result.keys() == example["result"]["value"].keys()
