@@ -7,6 +7,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +32,8 @@ from hero_broker.store.copying import LedgersDiffer, copy_ledger, sums
 from hero_broker.store.database import DatabaseUnusable, open_database
 
 DEFAULT_URL = "http://127.0.0.1:33850"
+PROGRESS_EVERY_S = 0.5
+TIMEOUT = httpx.Timeout(10, read=3600)  # a verification reads every row
 
 cli = typer.Typer(
     no_args_is_help=True, add_completion=True, help="An AI gateway that bills every request to its address."
@@ -137,20 +140,16 @@ def _demo_calls(sockets: list[socket.socket], once: bool, failures: list[Excepti
         err.print("Serving until Ctrl-C.")
 
 
-@cli.command()
-def usage(
-    ip: Annotated[str | None, typer.Argument(help="One address: its spend by model.")] = None,
-    url: Annotated[str, typer.Option(help="The running broker.")] = DEFAULT_URL,
-    token: Annotated[str | None, typer.Option(envvar="ADMIN_TOKEN", help="The admin token.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as it came.")] = False,
-) -> None:
-    """Print what each address spent, largest first."""
+UrlOption = Annotated[str, typer.Option(help="The running broker.")]
+TokenOption = Annotated[str | None, typer.Option(envvar="ADMIN_TOKEN", help="The admin token.")]
+
+
+def _ask(url: str, token: str | None, method: str, params: dict[str, Any]) -> tuple[Any, str]:
+    """Return a method's result, money as Decimal, and the same as the text that came."""
     headers = {"authorization": f"Bearer {token}"} if token else {}
-    params = {"ip": ip} if ip else {}
-    method = "billing.usage_for_ip" if ip else "billing.usage_by_ip"
     question = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
     try:
-        answer = httpx.post(f"{url}/rpc", json=question, headers=headers)
+        answer = httpx.post(f"{url}/rpc", json=question, headers=headers, timeout=TIMEOUT)
         told = json.loads(answer.content, parse_float=Decimal)
     except (httpx.HTTPError, ValueError) as error:
         err.print(f"no broker answers at {url}", markup=False, highlight=False)
@@ -158,12 +157,57 @@ def usage(
     if "error" in told:
         err.print(f"{told['error']['message']} {told['error'].get('data', '')}", markup=False, highlight=False)
         raise typer.Exit(1)
+    text = answer.text
+    return told["result"], text[text.index('"result":') + 9 : -1] if text.endswith("}") else text
+
+
+@cli.command()
+def usage(
+    ip: Annotated[str | None, typer.Argument(help="One address: its spend by model.")] = None,
+    url: UrlOption = DEFAULT_URL,
+    token: TokenOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as it came.")] = False,
+) -> None:
+    """Print what each address spent, largest first."""
+    method = "billing.usage_for_ip" if ip else "billing.usage_by_ip"
+    result, text = _ask(url, token, method, {"ip": ip} if ip else {})
     if as_json:
-        result = answer.text
-        sys.stdout.write(result[result.index('"result":') + 9 : -1] if result.endswith("}") else result)
-        sys.stdout.write("\n")
+        sys.stdout.write(f"{text}\n")
     else:
-        _print_usage(told["result"])
+        _print_usage(result)
+
+
+@cli.command()
+def verify(url: UrlOption = DEFAULT_URL, token: TokenOption = None) -> None:
+    """Prove that rows, roll-ups and billing periods agree; exit code 1 where they do not."""
+    found = _ask(url, token, "billing.verify", {})[0]["data"]
+    for one in found["listed"]:
+        out.print(
+            f"{one['table']} {one['key']} span_s={one['span_s']} begins_at={one['begins_at']}:"
+            f" expected {one['expected']}, found {one['found']}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+    out.print(f"{found['rows']} rows, {found['differences']} differences", markup=False, highlight=False)
+    if not found["ok"]:
+        raise typer.Exit(1)
+
+
+@cli.command()
+def rebuild(url: UrlOption = DEFAULT_URL, token: TokenOption = None) -> None:
+    """Have the running broker make its roll-ups anew from all rows, and wait until it has; reports stay exact."""
+    before = _ask(url, token, "system.health", {})[0]["rollups"]
+    _ask(url, token, "billing.rebuild", {})
+    while True:
+        now = _ask(url, token, "system.health", {})[0]["rollups"]
+        if now is not None and before is not None and now["generation"] > before["generation"]:
+            break
+        before = before or now
+        if now is not None and now["rebuilt_seq"] is not None and err.is_terminal:
+            err.print(f"{now['rebuilt_seq']} of {now['folded_seq']} rows", end="\r", markup=False, highlight=False)
+        time.sleep(PROGRESS_EVERY_S)
+    out.print(f"roll-ups made anew from {now['folded_seq']} rows", markup=False, highlight=False)
 
 
 def _print_usage(result: dict[str, Any]) -> None:

@@ -1,12 +1,16 @@
-"""One ledger copied into another store: in the order of `seq`, resumable, verified by sums."""
+"""One ledger copied into another store: in the order of `seq`, resumable, verified by sums.
+
+Roll-ups are not copied: who opens the target folds them.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, Engine, func, insert, select, text
 
 from hero_broker.store.engine import WRITES
-from hero_broker.store.schema import PRICES, REQUEST_LOGS
+from hero_broker.store.schema import BILLING_PERIODS, PRICES, REQUEST_LOGS
 
 BATCH_ROWS = 5_000
 
@@ -76,6 +80,18 @@ def copy_ledger(source: Engine, target: Engine) -> Iterator[Sums]:
     with source.connect() as reading, target.connect() as check:
         if sums(reading, last) != sums(check):
             raise LedgersDiffer("the sums of the two ledgers differ")
+        # Read after the rows: a period that was marked meanwhile may end above what was copied.
+        whole = [period for period in _periods(reading) if period["to_seq"] <= last]
+        there = _periods(check)
+    if whole[: len(there)] != there:
+        raise LedgersDiffer("the target has billing periods that are not the source's")
+    if len(whole) > len(there):
+        with target.execution_options(**WRITES).begin() as writing:
+            writing.execute(insert(BILLING_PERIODS), whole[len(there) :])
+
+
+def _periods(connection: Connection) -> list[dict[str, Any]]:
+    return [row._asdict() for row in connection.execute(select(BILLING_PERIODS).order_by(BILLING_PERIODS.c.number))]
 
 
 def _advance_sequence(connection: Connection) -> None:

@@ -1,5 +1,6 @@
 """A ledger copied into another store is the same ledger, however often the copy was ended."""
 
+import asyncio
 import itertools
 import os
 import signal
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from hero_broker.core.clock import SystemClock
 from hero_broker.core.records import PriceRecord
+from hero_broker.metering.books import Books
 from hero_broker.store import copying
 from hero_broker.store.copying import LedgersDiffer, copy_ledger
 from hero_broker.store.database import open_database
@@ -53,6 +56,32 @@ def test_copy_that_was_ended_goes_on_and_new_rows_follow(
     assert copied[:-1] == query(source, EVERYTHING)
     assert copied[-1][0] > copied[-2][0]
     assert query(database_url, "SELECT * FROM prices") == [("p", "{}", "settings", "1")]
+
+
+def test_billing_periods_are_copied_too(tmp_path: Path, database_url: str) -> None:
+    source = f"sqlite:///{tmp_path}/source.db"
+    fill(source, 10)
+    with open_database(source) as database:
+        books = Books(database, SystemClock())
+        asyncio.run(books.mark_billed("a", 4))
+        copy(source, database_url)
+        asyncio.run(books.mark_billed("b", 10))
+    copy(source, database_url)
+
+    periods = "SELECT * FROM billing_periods ORDER BY number"
+    assert query(database_url, periods) == query(source, periods)
+    assert len(query(database_url, periods)) == 2
+
+
+def test_target_with_billing_periods_of_its_own_is_refused(tmp_path: Path, database_url: str) -> None:
+    source = f"sqlite:///{tmp_path}/source.db"
+    fill(source, 10)
+    copy(source, database_url)
+    with open_database(database_url) as database:
+        asyncio.run(Books(database, SystemClock()).mark_billed("other", 4))
+
+    with pytest.raises(LedgersDiffer, match="periods"):
+        copy(source, database_url)
 
 
 def test_target_with_rows_of_its_own_is_refused(tmp_path: Path, database_url: str) -> None:

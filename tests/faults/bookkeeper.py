@@ -1,0 +1,60 @@
+"""Keeps the books of a ledger until it is killed. `python -m tests.faults.bookkeeper URL fold|mark`.
+
+`fold` appends rows and folds them in small steps, and makes the roll-ups anew now and then; `mark` closes billing
+periods. Each prints a line when it begins, and `mark` a line for each period that it was told is marked.
+"""
+
+import asyncio
+import os
+import random
+import sys
+
+from hero_broker.core.addresses import ip_key
+from hero_broker.core.clock import SystemClock
+from hero_broker.core.errors import Conflict, StoreUnavailable
+from hero_broker.metering.books import Books
+from hero_broker.store.database import Database, open_database
+from tests.metering.rows import row
+
+ADDRESSES = [f"192.0.2.{number}" for number in range(20)] + ["2001:db8::1", "unknown"]
+chance = random.Random()  # noqa: S311 - it chooses moments, not secrets
+
+
+def fold(database: Database) -> None:
+    """Append and fold without end; some rows are late."""
+    while True:
+        rows = []
+        for _ in range(20):
+            ip = chance.choice(ADDRESSES)
+            rows.append(row(ip=ip, ip_key=ip_key(ip), started_at=1_700_000_000 + chance.randrange(40 * 86_400)))
+        database.append(rows, [])
+        if chance.random() < 0.05:
+            database.start_rebuild()
+        database.fold(chance.choice([7, 30, 100]))
+
+
+def mark(database: Database) -> None:
+    """Close billing periods without end."""
+    books = Books(database, SystemClock())
+    while True:
+        unbilled, _ = asyncio.run(books.unbilled())
+        if unbilled.to_seq < unbilled.from_seq:
+            continue
+        reference, to_seq = os.urandom(8).hex(), chance.randint(unbilled.from_seq, unbilled.to_seq)
+        try:
+            asyncio.run(books.mark_billed(reference, to_seq))
+        except (Conflict, StoreUnavailable):
+            continue
+        print(reference, flush=True)  # noqa: T201
+
+
+def main() -> None:
+    """Run one of the two."""
+    url, role = sys.argv[1:]
+    with open_database(url) as database:
+        print("begun", flush=True)  # noqa: T201
+        {"fold": fold, "mark": mark}[role](database)
+
+
+if __name__ == "__main__":
+    main()
