@@ -1,5 +1,6 @@
 """One function per method of `openrpc.json`; RPC and REST call the same."""
 
+from asyncio import to_thread
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Protocol
@@ -112,7 +113,7 @@ async def usage_by_ip(
         frozen = {"since": since, "until": found.as_of + 1 if until is None else until, "limit": limit}
         following = cursors.write("billing.usage_by_ip", frozen, (last.totals.cost_nano_usd, last.ip))
     return {
-        "data": [{"ip": item.ip, "label": None, **shown.usage(item.totals)} for item in found.items],
+        "data": await to_thread(shown.addresses, found.items),
         "totals": shown.usage(found.totals),
         "as_of": found.as_of,
         "next_cursor": following,
@@ -124,8 +125,12 @@ async def usage_for_ip(admin: Admin, ip: str, since: int | None = None, until: i
     asked.check_window(since, until)
     address = asked.address(ip)
     found = await admin.reports.usage_for_ip(address, since, until)
-    models = [{"model": item.model, **shown.usage(item.totals)} for item in found.models]
-    data = {"ip": address, "label": None, "totals": shown.usage(found.totals), "models": models}
+    data = {
+        "ip": address,
+        "label": None,
+        "totals": shown.usage(found.totals),
+        "models": shown.models(found.models),
+    }
     return {"data": data, "as_of": found.as_of}
 
 
@@ -179,15 +184,7 @@ async def usage(
             "dense": dense,
         }
         following = cursors.write("billing.usage", frozen, (last.start or 0, last.totals.cost_nano_usd, last.key))
-    data = [
-        {
-            "group": dict(zip(group_by, group.group, strict=True)),
-            "bucket_start": group.start,
-            "bucket_end": group.end,
-            **shown.usage(group.totals),
-        }
-        for group in found.groups
-    ]
+    data = await to_thread(shown.groups, group_by, found.groups)
     return {"data": data, "totals": shown.usage(found.totals), "as_of": found.as_of, "next_cursor": following}
 
 
@@ -222,7 +219,7 @@ async def requests(
     if found.left is not None:
         frozen = {"since": since, "until": until, "filter": filter, "limit": limit}
         following = cursors.write("billing.requests", frozen, found.left)
-    data = [shown.row(seq, row) for seq, row in found.rows]
+    data = await to_thread(shown.rows, found.rows)
     return {"data": data, "as_of": found.as_of, "next_cursor": following}
 
 
@@ -303,13 +300,13 @@ METHODS: Mapping[str, Method] = {
 }
 
 
-async def answer(
-    admin: Admin, contract: Contract, method: str, params: list[Any] | dict[str, Any]
-) -> dict[str, object]:
-    """Check parameters by the contract and answer.
+async def answer(admin: Admin, contract: Contract, method: str, params: list[Any] | dict[str, Any]) -> bytes:
+    """Check parameters by the contract and answer, in JSON.
+
+    What may be long is made in a thread: an answer of thousands of lines would hold up every call meanwhile.
 
     Raises:
         AdminError: with its JSON-RPC code and HTTP status.
     """
     arguments = cursors.resume(contract, method, contract.arguments(method, params))
-    return await METHODS[method](admin, **arguments)
+    return await to_thread(msgspec.json.encode, await METHODS[method](admin, **arguments))

@@ -149,22 +149,20 @@ async def _export(admin: Admin, contract: Contract, params: dict[str, Any], acce
     return StreamingResponse(all_of_it(), media_type=media_type)
 
 
-def _json(content: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(content), status, media_type="application/json")
+def _json(content: bytes, status: int = 200) -> Response:
+    return Response(content, status, media_type="application/json")
 
 
 def _error(error: AdminError, message: str, param: str | None) -> Response:
-    told = _json(
-        {
-            "error": {
-                "message": message,
-                "type": "invalid_request_error" if error.status < 500 else "server_error",
-                "param": param,
-                "code": CODES.get(error.rpc_code, "internal_error"),
-            }
-        },
-        error.status,
-    )
+    body = {
+        "error": {
+            "message": message,
+            "type": "invalid_request_error" if error.status < 500 else "server_error",
+            "param": param,
+            "code": CODES.get(error.rpc_code, "internal_error"),
+        }
+    }
+    told = _json(msgspec.json.encode(body), error.status)
     if error.status == 503:
         told.headers["retry-after"] = "5"
     return told

@@ -81,7 +81,7 @@ class Rpc:
     async def _call(self, name: str, params: list[Any] | dict[str, Any], request_id: str) -> Result:
         try:
             told = await answer(self._admin, self._contract, name, params)
-            return Success(msgspec.Raw(msgspec.json.encode(told)))
+            return Success(msgspec.Raw(told))
         except InvalidParams as error:
             return Error(error.rpc_code, error.message, {"param": error.param, "reason": error.reason})
         except AdminError as error:

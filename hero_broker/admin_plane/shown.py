@@ -1,9 +1,20 @@
 """Records as the contract shows them: JSON objects, money as exact numbers and as digits."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from hero_broker.core.money import usd_text
-from hero_broker.core.records import Difference, ExplainedRequest, Period, RequestLog, UsageTotals
+from hero_broker.core.records import (
+    Difference,
+    ExplainedRequest,
+    IpUsage,
+    ModelUsage,
+    Period,
+    RequestLog,
+    UsageGroup,
+    UsageTotals,
+)
 
 _HIDDEN = ("ip_key",)  # the same address as `ip`, in bytes
 ROW_FIELDS = tuple(name for name in RequestLog.__struct_fields__ if name not in _HIDDEN)
@@ -14,24 +25,90 @@ def usd(nano_usd: int) -> msgspec.Raw:
     return msgspec.Raw(usd_text(nano_usd).encode())
 
 
+class Usage(msgspec.Struct, frozen=True, gc=False):
+    """The members of UsageTotals. A report has thousands, so these are no dicts."""
+
+    requests: int
+    failed_requests: int
+    estimated_requests: int
+    unpriced_requests: int
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+    total_cost_usd: msgspec.Raw
+    total_cost_nano_usd: str
+    first_seen: int | None
+    last_seen: int | None
+
+
+IpUsageShown = msgspec.defstruct(
+    "IpUsageShown", [("ip", str), ("label", str | None), *Usage.__annotations__.items()], frozen=True, gc=False
+)
+ModelUsageShown = msgspec.defstruct(
+    "ModelUsageShown", [("model", str), *Usage.__annotations__.items()], frozen=True, gc=False
+)
+UsageGroupShown = msgspec.defstruct(
+    "UsageGroupShown",
+    [
+        ("group", dict[str, str | None]),
+        ("bucket_start", int | None),
+        ("bucket_end", int | None),
+        *Usage.__annotations__.items(),
+    ],
+    frozen=True,
+    gc=False,
+)
+
+
+def _members(totals: UsageTotals) -> tuple[object, ...]:
+    """Return the values of Usage."""
+    return (
+        totals.requests,
+        totals.failed_requests,
+        totals.estimated_requests,
+        totals.unpriced_requests,
+        totals.input_tokens,
+        totals.output_tokens,
+        totals.input_tokens + totals.output_tokens,
+        usd(totals.cost_nano_usd),
+        str(totals.cost_nano_usd),
+        totals.first_seen,
+        totals.last_seen,
+    )
+
+
+def usage(totals: UsageTotals) -> msgspec.Struct:
+    """Return sums."""
+    return Usage(*_members(totals))  # type: ignore[arg-type]
+
+
+def addresses(items: Sequence[IpUsage]) -> list[msgspec.Struct]:
+    """Return what each address used."""
+    return [IpUsageShown(item.ip, None, *_members(item.totals)) for item in items]
+
+
+def models(items: Sequence[ModelUsage]) -> list[msgspec.Struct]:
+    """Return what was used of each model."""
+    return [ModelUsageShown(item.model, *_members(item.totals)) for item in items]
+
+
+def groups(names: Sequence[str], items: Sequence[UsageGroup]) -> list[msgspec.Struct]:
+    """Return what each group used in each bucket."""
+    return [
+        UsageGroupShown(dict(zip(names, item.group, strict=True)), item.start, item.end, *_members(item.totals))
+        for item in items
+    ]
+
+
 def counts(totals: UsageTotals) -> dict[str, object]:
     """Return what is counted and paid, without when."""
-    return {
-        "requests": totals.requests,
-        "failed_requests": totals.failed_requests,
-        "estimated_requests": totals.estimated_requests,
-        "unpriced_requests": totals.unpriced_requests,
-        "input_tokens": totals.input_tokens,
-        "output_tokens": totals.output_tokens,
-        "total_tokens": totals.input_tokens + totals.output_tokens,
-        "total_cost_usd": usd(totals.cost_nano_usd),
-        "total_cost_nano_usd": str(totals.cost_nano_usd),
-    }
+    shown = msgspec.structs.asdict(usage(totals))
+    return {name: value for name, value in shown.items() if name not in ("first_seen", "last_seen")}
 
 
-def usage(totals: UsageTotals) -> dict[str, object]:
-    """Return the members of UsageTotals."""
-    return {**counts(totals), "first_seen": totals.first_seen, "last_seen": totals.last_seen}
+def rows(found: Sequence[tuple[int, RequestLog]]) -> list[dict[str, object]]:
+    """Return rows."""
+    return [row(seq, one) for seq, one in found]
 
 
 def row(seq: int, found: RequestLog) -> dict[str, object]:

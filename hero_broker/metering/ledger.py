@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from hero_broker.core.errors import LedgerUnavailable
+from hero_broker.core.errors import LedgerUnavailable, StoreUnavailable
 from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.metering.journal import DueRow, Journal, JournalFull
 
@@ -18,9 +18,10 @@ GATHER_S = 0.05  # a transaction costs as much for one row as for a hundred, so 
 BACK_OFF_FIRST_S, BACK_OFF_MAX_S = 0.1, 5.0
 
 CHECK_EVERY_S = 1.0  # how soon the writer notices that the store is gone or no store any more
-# Roll-ups are brought up to date in steps that a row can wait for. The more rows a step has, the less each costs; the
-# longer it is put off, the more rows the reports add up one by one.
-FOLD_ROWS, FOLD_EVERY_S = 10_000, 2.0
+# Roll-ups are brought up to date in steps. The more rows a step has, the less each costs, but rows that arrive
+# meanwhile wait for it, and SQLite's write-ahead log grows: a step that took longer than this is made smaller.
+FOLD_ROWS, FOLD_ROWS_LEAST, FOLD_STEP_S = 10_000, 100, 0.4
+FOLD_EVERY_S = 2.0  # the longer it is put off, the more rows the reports add up one by one
 
 
 class Store(Protocol):
@@ -67,6 +68,8 @@ class Ledger:
         self._is_full = False
         self._unfolded = 0  # rows written since the last fold, at least
         self._fold_at = now
+        self._fold_rows = FOLD_ROWS
+        self._fold_fails = False
         self._writer = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         if not self._due:
             journal.forget_recovered()
@@ -157,7 +160,7 @@ class Ledger:
                     check_at = time.monotonic() + CHECK_EVERY_S
                 if batch:
                     self._move(batch)
-                if self._unfolded >= FOLD_ROWS or time.monotonic() >= self._fold_at:
+                if self._unfolded >= self._fold_rows or time.monotonic() >= self._fold_at:
                     self._fold()
             except Exception as error:  # the store's own errors and the driver's: none may end the writer
                 self._note_refusal(error)
@@ -201,8 +204,22 @@ class Ledger:
     def _fold(self) -> None:
         """Take one step to bring the roll-ups up to date, and come back for the next at once if there is one."""
         self._unfolded = 0
-        self._fold_at = time.monotonic() + FOLD_EVERY_S
-        if self._store.fold(FOLD_ROWS) >= FOLD_ROWS:
+        began = time.monotonic()
+        self._fold_at = began + FOLD_EVERY_S
+        try:
+            is_behind = self._store.fold(self._fold_rows) >= self._fold_rows
+        except StoreUnavailable as error:  # rows go on being written: reports add them up one by one
+            if not self._fold_fails:
+                log.warning("ledger: the roll-ups cannot be brought up to date (%s)", error)
+            self._fold_fails = True
+            return
+        self._fold_fails = False
+        took_s = time.monotonic() - began
+        if took_s > FOLD_STEP_S:
+            self._fold_rows = max(FOLD_ROWS_LEAST, int(self._fold_rows * FOLD_STEP_S / took_s))
+        elif is_behind:
+            self._fold_rows = min(FOLD_ROWS, self._fold_rows * 2)
+        if is_behind:
             self._fold_at = time.monotonic()
 
     def _note_refusal(self, error: Exception) -> None:

@@ -38,12 +38,20 @@ def migrate(engine: Engine) -> None:
     Raises:
         DatabaseTooNew: the database has steps that this program does not know; nothing is changed.
     """
+    with engine.connect() as connection:  # the lock of those who write is not waited for where nothing is lacking
+        if _version(connection) == len(STEPS):
+            return
     with engine.execution_options(**WRITES).begin() as connection:
-        version = 0
-        if inspect(connection).has_table(SCHEMA_VERSION.name):
-            version = len(connection.execute(select(SCHEMA_VERSION.c.version)).all())
-        if version > len(STEPS):
-            raise DatabaseTooNew(f"the database has schema version {version}; this program knows up to {len(STEPS)}")
+        version = _version(connection)
         for number, step in enumerate(STEPS[version:], start=version + 1):
             step(connection)
             connection.execute(insert(SCHEMA_VERSION).values(version=number))
+
+
+def _version(connection: Connection) -> int:
+    version = 0
+    if inspect(connection).has_table(SCHEMA_VERSION.name):
+        version = len(connection.execute(select(SCHEMA_VERSION.c.version)).all())
+    if version > len(STEPS):
+        raise DatabaseTooNew(f"the database has schema version {version}; this program knows up to {len(STEPS)}")
+    return version

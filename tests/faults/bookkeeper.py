@@ -8,6 +8,8 @@ import asyncio
 import os
 import random
 import sys
+import time
+from contextlib import suppress
 
 from hero_broker.core.addresses import ip_key
 from hero_broker.core.clock import SystemClock
@@ -23,14 +25,16 @@ chance = random.Random()  # noqa: S311 - it chooses moments, not secrets
 def fold(database: Database) -> None:
     """Append and fold without end; some rows are late."""
     while True:
+        time.sleep(0.02)  # SQLite's lock is not handed on in turn: who asks for it without a pause has it alone
         rows = []
         for _ in range(20):
             ip = chance.choice(ADDRESSES)
             rows.append(row(ip=ip, ip_key=ip_key(ip), started_at=1_700_000_000 + chance.randrange(40 * 86_400)))
-        database.append(rows, [])
-        if chance.random() < 0.05:
-            database.start_rebuild()
-        database.fold(chance.choice([7, 30, 100]))
+        with suppress(StoreUnavailable):  # locked
+            database.append(rows, [])
+            if chance.random() < 0.05:
+                database.start_rebuild()
+            database.fold(chance.choice([7, 30, 100]))
 
 
 def mark(database: Database) -> None:

@@ -36,14 +36,16 @@ class Found:
 def _round(url: str, seconds: float, told: list[str]) -> None:
     command = [sys.executable, "-m", "tests.faults.bookkeeper", url]
     keepers = [subprocess.Popen([*command, role], stdout=subprocess.PIPE, text=True) for role in ROLES]
-    for keeper in keepers:
-        assert keeper.stdout is not None
-        assert keeper.stdout.readline() == "begun\n"
-    time.sleep(seconds)  # the moment of the kill is what the test varies
-    for keeper in keepers:
-        keeper.kill()
-        out, _ = keeper.communicate()
-        told.extend(line for line in out.split("\n")[:-1])
+    try:
+        for keeper in keepers:
+            assert keeper.stdout is not None
+            assert keeper.stdout.readline() == "begun\n"
+        time.sleep(seconds)  # the moment of the kill is what the test varies
+    finally:
+        for keeper in keepers:
+            keeper.kill()
+            out, _ = keeper.communicate()
+            told.extend(line for line in out.split("\n")[:-1])
 
 
 def run(url: str, rounds: int) -> Found:

@@ -124,6 +124,32 @@ def test_writer_folds_what_it_has_written(
     assert query(database_url, "SELECT requests, cost_nano_usd FROM usage_by_ip WHERE span_s = 0") == [(10, 259_700)]
 
 
+class Unfoldable(Unreliable):
+    """A store whose roll-ups cannot be written."""
+
+    def fold(self, max_rows: int) -> int:
+        raise StoreUnavailable(f"{max_rows} rows cannot be folded")
+
+
+def test_rows_are_written_although_the_rollups_cannot_be(
+    tmp_path: Path, database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "FOLD_EVERY_S", 0.0)
+    journal = journal_in(tmp_path / "journal")
+    offered = [DueRow(row(), None) for _ in range(1200)]
+
+    with Ledger.running(journal, Unfoldable(database, "")) as ledger:
+        for due in offered:
+            ledger.offer(due)
+        while ledger.pending:
+            continue
+        is_degraded = ledger.is_degraded
+    journal.close()
+
+    assert not is_degraded
+    assert ids_in(database_url) == [due.row.request_id for due in offered]
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_replayed_row_is_stored_once(database: Database, database_url: str, times: int) -> None:
     due = row()
