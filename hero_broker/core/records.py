@@ -72,16 +72,14 @@ class UsageTotals(msgspec.Struct, frozen=True, gc=False):
     last_seen: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class IpUsage:
+class IpUsage(msgspec.Struct, frozen=True, gc=False):
     """What one address used."""
 
     ip: str  # canonical text, or "unknown"
     totals: UsageTotals
 
 
-@dataclass(frozen=True, slots=True)
-class ModelUsage:
+class ModelUsage(msgspec.Struct, frozen=True, gc=False):
     """What was used of one model."""
 
     model: str
@@ -107,8 +105,7 @@ class UsageForIp:
     as_of: int  # unix seconds, UTC
 
 
-@dataclass(frozen=True, slots=True)
-class UsageGroup:
+class UsageGroup(msgspec.Struct, frozen=True, gc=False):
     """What one group used in one bucket."""
 
     group: tuple[str | None, ...]  # in the order asked for; a prefix in CIDR notation

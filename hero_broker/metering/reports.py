@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TypeVar
 
+from msgspec import structs
 from sqlalchemy import Connection
 
 from hero_broker.core.addresses import UNKNOWN, key_range
@@ -260,7 +261,7 @@ def _page(connection: Connection, question: Question, asked: UsageQuestion) -> l
         is_same = windows is None or (len(windows) > 0 and windows[0][0] == start)
         after = (0, cost, key) if is_same else None
     found = usage.groups(connection, replace(question, buckets=windows, limit=asked.limit + 1, after=after))
-    return [replace(group, bucket=group.bucket + skipped) for group in found]
+    return [structs.replace(group, bucket=group.bucket + skipped) for group in found]
 
 
 def _dense(connection: Connection, question: Question, asked: UsageQuestion) -> list[usage.Group]:

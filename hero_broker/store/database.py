@@ -17,6 +17,7 @@ from hero_broker.store import request_logs, rollups
 from hero_broker.store.deadline import limited
 from hero_broker.store.engine import WRITES, make_engine, sqlite_path
 from hero_broker.store.migrations import DatabaseTooNew, migrate
+from hero_broker.store.prepared import driver_errors
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._path = sqlite_path(engine)
+        self._errors: tuple[type[Exception], ...] = (*driver_errors(engine), sqlite3.Error)
         self._lock = threading.Lock()
         self._opened: tuple[int, int] | None = None  # device and inode of the SQLite file whose schema was checked
         self._has_schema = False
@@ -95,7 +97,7 @@ class Database:
         """
         with self._translated():
             self._ensure_schema()
-            with self.engine.connect() as connection, limited(connection, deadline_s):
+            with self.engine.begin() as connection, limited(connection, deadline_s):
                 yield connection
 
     @contextmanager
@@ -153,7 +155,7 @@ class Database:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (DBAPIError, sqlite3.Error) as error:
+        except self._errors as error:
             raise StoreUnavailable(f"the database does not answer: {type(error).__name__}") from error
         except DatabaseTooNew as error:
             raise StoreUnavailable(str(error)) from error

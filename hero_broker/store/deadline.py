@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from hero_broker.core.errors import TooWide
+from hero_broker.store.prepared import driver_errors
 
 _STEPS = 100_000  # of SQLite's virtual machine between two looks at the clock; some milliseconds
 _CANCELLED = "57014"  # PostgreSQL's code of a statement that reached its timeout
@@ -32,8 +33,9 @@ def limited(connection: Connection, deadline_s: float | None) -> Iterator[None]:
         connection.exec_driver_sql(f"SET LOCAL statement_timeout = {round(deadline_s * 1000)}")
     try:
         yield
-    except OperationalError as error:
-        code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None)
+    except driver_errors(connection.engine) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None)
         if code in (_CANCELLED, "SQLITE_INTERRUPT"):
             raise TooWide(f"The answer took longer than {deadline_s:g} s: ask for a narrower window") from error
         raise

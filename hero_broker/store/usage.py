@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -67,8 +68,7 @@ class Question:
     after: tuple[int, int, tuple[str | None, ...]] | None = None  # bucket, cost and group of the one seen last
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(msgspec.Struct, frozen=True, gc=False):
     """The sums of one group in one bucket."""
 
     bucket: int
@@ -107,7 +107,8 @@ def groups(connection: Connection, question: Question) -> list[Group]:
     if table is not None:
         spans = table.info["spans"]
         is_all = window == whole and question.buckets is None and ALL_TIME in spans
-        covered, recent = all_time() if is_all else cover(windows, spans), standing.last_seq > standing.folded_seq
+        covered = all_time() if is_all else cover(_widened(windows, whole, max(spans)), spans)
+        recent = standing.last_seq > standing.folded_seq
     parts = (bool(covered.blocks), bool(covered.edges), recent)
     after = None if question.after is None else tuple(value is None for value in question.after[2])
     shape = _Shape(
@@ -124,7 +125,17 @@ def groups(connection: Connection, question: Question) -> list[Group]:
     )
     width = 1 + len(question.group_by)
     found = _prepared(shape).rows(connection, _values(question, standing, covered, rows))
-    return [Group(row[0], tuple(row[1:width]), UsageTotals(*row[width:])) for row in found]
+    return [Group(row[0], row[1:width], UsageTotals(*row[width:])) for row in found]
+
+
+def _widened(windows: Sequence[Window], whole: Window, span_s: int) -> list[Window]:
+    """Let the first and the last window reach to whole blocks where there are no rows beyond them."""
+    wide = list(windows)
+    if wide[0][0] <= whole[0]:
+        wide[0] = (wide[0][0] // span_s * span_s, wide[0][1])
+    if wide[-1][1] >= whole[1]:
+        wide[-1] = (wide[-1][0], -(-wide[-1][1] // span_s) * span_s)
+    return wide
 
 
 def _extent(standing: rollups.Standing) -> Window | None:
