@@ -101,3 +101,29 @@ def test_every_call_in_the_guide_is_answered_and_billed(tmp_path: Path) -> None:
 
     assert dict(found) == kinds
     assert '"exact_usd"' in ended.stdout
+
+
+def test_commands_of_the_guide_to_billing_answer_what_it_says(tmp_path: Path) -> None:
+    text = (DOCS / "how-to" / "bill.md").read_text()
+    printed: dict[str, str] = {}
+
+    with broker(tmp_path / "state") as running:
+        httpx.post(f"{running.url}/v1/chat/completions", json=chat()).raise_for_status()
+        running.usage()
+        for example in SHELL.findall(text):
+            words = shlex.split(example.replace("http://127.0.0.1:33850", running.url))
+            if words[0] == "hero-broker":
+                words = [sys.executable, "-m", "hero_broker", *words[1:], "--url", running.url]
+            else:
+                words.append("--fail-with-body")
+            ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+            printed[example.strip().replace("http://127.0.0.1:33850", "")] = ended.stdout
+
+    assert len(printed) == 11
+    for asked, answer in printed.items():
+        if "/billing/" in asked and "text/csv" not in asked:
+            assert '"total_cost_usd":0.00002597,' in answer, asked
+        elif "text/csv" in asked:
+            assert answer.splitlines()[1].endswith(",0.00002597")
+    assert printed["hero-broker verify"] == "1 rows, 0 differences\n"
+    assert printed["hero-broker rebuild"] == "roll-ups made anew from 1 rows\n"
