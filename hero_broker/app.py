@@ -128,9 +128,12 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 server.body_timeout_s,
                 settings.state_dir / "uploads",
             )
+            reports, books = Reports(database, clock), Books(database, clock)
+            stack.callback(reports.close)
+            stack.callback(books.close)
             admin = Admin(
-                reports=Reports(database, clock),
-                books=Books(database, clock),
+                reports=reports,
+                books=books,
                 health=Health(
                     ledger,
                     journal,

@@ -1,23 +1,17 @@
 """The books of the ledger: billing periods, and whether rows, roll-ups and periods agree."""
 
-import asyncio
-from collections.abc import Callable
-from typing import Concatenate, ParamSpec, TypeVar
-
-from sqlalchemy import Connection
-
 from hero_broker.core.clock import Clock
 from hero_broker.core.errors import Conflict
 from hero_broker.core.records import Difference, Period, UsageTotals, Verification
+from hero_broker.metering.reader import Reader
 from hero_broker.store import periods, verification
 from hero_broker.store.database import Database
 from hero_broker.store.schema import ALL_TIME, COUNTS, HOUR, ROLLUPS
 
+THREADS = 1
+DEADLINE_S = 60.0  # of one step
 LISTED_DIFFERENCES = 100
 ATTEMPTS = 10
-
-Answer = TypeVar("Answer")
-P = ParamSpec("P")
 
 
 class Books:
@@ -25,7 +19,12 @@ class Books:
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
+        self._reader = Reader(database, THREADS)
         self._clock = clock
+
+    def close(self) -> None:
+        """End what is being asked."""
+        self._reader.close()
 
     async def unbilled(self) -> tuple[Period, int]:
         """Return what is in no billing period yet, and when that was (unix seconds).
@@ -34,7 +33,7 @@ class Books:
             StoreUnavailable: the database does not answer.
         """
         as_of = self._clock.now()
-        return await self._read(periods.unbilled), as_of
+        return await self._reader.ask(DEADLINE_S, periods.unbilled), as_of
 
     async def periods(self) -> tuple[list[Period], int]:
         """Return all billing periods, the oldest first, and when that was (unix seconds).
@@ -43,7 +42,7 @@ class Books:
             StoreUnavailable: the database does not answer.
         """
         as_of = self._clock.now()
-        return await self._read(periods.periods), as_of
+        return await self._reader.ask(DEADLINE_S, periods.periods), as_of
 
     async def mark_billed(self, reference: str, to_seq: int) -> tuple[Period, int]:
         """Close the range from the last period's end to `to_seq` under a reference; return it, and when (unix seconds).
@@ -55,7 +54,7 @@ class Books:
             Conflict: the reference is another range's, or the range is billed already.
             StoreUnavailable: the database does not answer; the period may be marked or not.
         """
-        return await asyncio.to_thread(self._mark, reference, to_seq)
+        return await self._reader.run(self._mark, reference, to_seq)
 
     def _mark(self, reference: str, to_seq: int) -> tuple[Period, int]:
         now = self._clock.now()
@@ -78,7 +77,7 @@ class Books:
         Raises:
             StoreUnavailable: the database does not answer.
         """
-        await asyncio.to_thread(self._database.start_rebuild)
+        await self._reader.run(self._database.start_rebuild)
         return self._clock.now()
 
     async def verify(self, since: int | None, until: int | None) -> Verification:
@@ -91,7 +90,7 @@ class Books:
         """
         as_of = self._clock.now()
         found = _Findings()
-        extent = await self._read(verification.extent)
+        extent = await self._reader.ask(DEADLINE_S, verification.extent)
         if extent is not None:
             first = extent[0] if since is None else max(extent[0], since // HOUR * HOUR)
             last = extent[1] if until is None else min(extent[1], -(-until // HOUR) * HOUR)
@@ -104,10 +103,10 @@ class Books:
     async def _verify_hours(self, since: int, until: int, found: "_Findings") -> None:
         at = since
         while at < until:
-            end, rows = await self._read(verification.step, at, until)
+            end, rows = await self._reader.ask(DEADLINE_S, verification.step, at, until)
             found.rows += rows
             for table in ROLLUPS:
-                found.add(*await self._read(verification.hours, table, (at, end), found.room))
+                found.add(*await self._reader.ask(DEADLINE_S, verification.hours, table, (at, end), found.room))
             at = end
 
     async def _verify_blocks(self, since: int, until: int, found: "_Findings") -> None:
@@ -115,31 +114,24 @@ class Books:
             for span in table.info["spans"][1:]:
                 at = since if span == ALL_TIME else since // span * span
                 while at < until:
-                    end = await self._read(verification.blocks_step, table, span, at, until)
-                    found.add(*await self._read(verification.blocks, table, span, (at, end), found.room))
+                    end = await self._reader.ask(DEADLINE_S, verification.blocks_step, table, span, at, until)
+                    found.add(
+                        *await self._reader.ask(DEADLINE_S, verification.blocks, table, span, (at, end), found.room)
+                    )
                     at = end
 
     async def _verify_periods(self, found: "_Findings") -> None:
-        for period in await self._read(periods.periods):
+        for period in await self._reader.ask(DEADLINE_S, periods.periods):
             counts = [0] * len(COUNTS)
             for after in range(period.from_seq - 1, period.to_seq, verification.STEP_ROWS):
                 to_seq = min(after + verification.STEP_ROWS, period.to_seq)
-                more = await self._read(verification.counts_of, after, to_seq)
+                more = await self._reader.ask(DEADLINE_S, verification.counts_of, after, to_seq)
                 counts = [one + other for one, other in zip(counts, more, strict=True)]
             expected = UsageTotals(*counts)
             if expected != period.totals:
                 key = {"reference": period.reference or ""}
                 difference = Difference("billing_periods", None, None, key, expected, period.totals)
                 found.add(1, [difference][: found.room])
-
-    async def _read(
-        self, ask: Callable[Concatenate[Connection, P], Answer], *args: P.args, **kwargs: P.kwargs
-    ) -> Answer:
-        def run() -> Answer:
-            with self._database.reading() as connection:
-                return ask(connection, *args, **kwargs)
-
-        return await asyncio.to_thread(run)
 
 
 class _Findings:

@@ -1,10 +1,8 @@
 """What addresses spent, read from the store in one snapshot per question."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import TypeVar
 
 from msgspec import structs
 from sqlalchemy import Connection
@@ -27,12 +25,16 @@ from hero_broker.core.records import (
 )
 from hero_broker.metering.calendar import LATEST, buckets
 from hero_broker.metering.explain import explain
+from hero_broker.metering.reader import Reader
 from hero_broker.store import listing, periods, prefixes, request_logs, usage
 from hero_broker.store.database import Database
+from hero_broker.store.deadline import limited
 from hero_broker.store.listing import Selection, Span
 from hero_broker.store.usage import Question, Window
 
-DEADLINE_S = 10.0
+THREADS = 2  # questions at once; others wait
+DEADLINE_S = 60.0
+ROWS_DEADLINE_S = 10.0  # where rows must be added up one by one
 # A month of 31 days in which the clock is put back. Wider windows are for questions that roll-ups answer.
 MAX_ROWS_WINDOW_S = 31 * 86_400 + 3_600
 ROWS_WITHIN_S = 1.0  # a page that takes longer to fill is answered as it is
@@ -40,15 +42,17 @@ MAX_BUCKETS = 100_000
 MAX_DENSE_CELLS = 100_000
 NO_USAGE = UsageTotals()
 
-Answer = TypeVar("Answer")
-
 
 class Reports:
     """Questions about what was billed. Windows are half-open: since <= started_at < until."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
+        self._reader = Reader(database, THREADS)
         self._clock = clock
+
+    def close(self) -> None:
+        """End what is being asked."""
+        self._reader.close()
 
     async def usage_by_ip(
         self, since: int | None, until: int | None, limit: int, after: tuple[int, str] | None
@@ -69,7 +73,7 @@ class Reports:
             items = tuple(IpUsage(str(group.key[0]), group.totals) for group in found[:limit])
             return UsageByIp(items, _totals(connection, window), as_of, len(found) > limit)
 
-        return await self._read(ask)
+        return await self._reader.ask(DEADLINE_S, ask)
 
     async def usage_for_ip(self, ip: str, since: int | None, until: int | None) -> UsageForIp:
         """Return one address's spend by model, largest first. `ip` is canonical, or "unknown".
@@ -86,7 +90,7 @@ class Reports:
             models = tuple(ModelUsage(str(group.key[0]), group.totals) for group in found)
             return UsageForIp(models, _sum([group.totals for group in found]), as_of)
 
-        return await self._read(ask)
+        return await self._reader.ask(DEADLINE_S, ask)
 
     async def usage(self, asked: UsageQuestion) -> UsageReport:
         """Return usage by group and bucket: by bucket, then largest spend first, then by group.
@@ -95,10 +99,10 @@ class Reports:
             NotRecorded: there is no such billing period.
             StoreUnavailable: the database does not answer.
             TooWide: only rows can answer and the window is wider than `MAX_ROWS_WINDOW_S`, there are too many buckets,
-                or it took longer than `DEADLINE_S`.
+                or it took longer than `DEADLINE_S`, or `ROWS_DEADLINE_S` where rows are read.
         """
         as_of = self._clock.now()
-        return await self._read(lambda connection: _usage(connection, asked, as_of))
+        return await self._reader.ask(None, _usage, asked, as_of)
 
     async def request(self, request_id: str) -> ExplainedRequest:
         """Return one row with how its cost was computed.
@@ -108,7 +112,7 @@ class Reports:
             StoreUnavailable: the database does not answer.
         """
         as_of = self._clock.now()
-        found = await self._read(lambda connection: request_logs.find(connection, request_id))
+        found = await self._reader.ask(DEADLINE_S, request_logs.find, request_id)
         if found is None:
             raise NotRecorded("No such request")
         seq, row, price = found
@@ -125,10 +129,10 @@ class Reports:
         """
         as_of = self._clock.now()
         ends_at = self._clock.monotonic() + ROWS_WITHIN_S
-        selection, left = await self._read(lambda connection: _selection(connection, asked))
+        selection, left = await self._reader.ask(DEADLINE_S, _selection, asked)
         found: list[tuple[int, RequestLog]] = []
         while left.first_seq < left.before_seq and len(found) < asked.limit:
-            some, left = await self._read(_listed_rows(selection, left, asked.limit - len(found)))
+            some, left = await self._reader.ask(DEADLINE_S, listing.rows, selection, left, asked.limit - len(found))
             found.extend(some)
             if self._clock.monotonic() > ends_at:
                 break
@@ -147,13 +151,6 @@ class Reports:
             page = await self.rows(replace(asked, left=page.left))
             yield page
 
-    async def _read(self, ask: Callable[[Connection], Answer]) -> Answer:
-        def run() -> Answer:
-            with self._database.reading(DEADLINE_S) as connection:
-                return ask(connection)
-
-        return await asyncio.to_thread(run)
-
 
 def _selection(connection: Connection, asked: RowsQuestion) -> tuple[Selection, Span]:
     selection = Selection(
@@ -164,12 +161,6 @@ def _selection(connection: Connection, asked: RowsQuestion) -> tuple[Selection, 
         seqs=_seqs(connection, asked.filter),
     )
     return selection, listing.span(connection, selection) if asked.left is None else Span(*asked.left)
-
-
-def _listed_rows(
-    selection: Selection, left: Span, limit: int
-) -> Callable[[Connection], tuple[list[tuple[int, RequestLog]], Span]]:
-    return lambda connection: listing.rows(connection, selection, left, limit)
 
 
 def _columns(asked: Filter) -> dict[str, str]:
@@ -216,10 +207,12 @@ def _usage(connection: Connection, asked: UsageQuestion, as_of: int) -> UsageRep
     )
     windows = None if asked.bucket is None else _windows(connection, asked)
     question = replace(question, buckets=windows)
-    if usage.rollup_for(question) is None and question.seqs is None:
+    reads_rows = usage.rollup_for(question) is None
+    if reads_rows and question.seqs is None:
         _check_width(asked, as_of)
-    totals = _totals(connection, question)
-    found = _dense(connection, question, asked) if asked.dense and windows else _page(connection, question, asked)
+    with limited(connection, ROWS_DEADLINE_S if reads_rows else DEADLINE_S):
+        totals = _totals(connection, question)
+        found = _dense(connection, question, asked) if asked.dense and windows else _page(connection, question, asked)
     groups = tuple(_group(asked, windows, group) for group in found[: asked.limit])
     return UsageReport(groups, totals, as_of, len(found) > asked.limit)
 

@@ -42,3 +42,12 @@ def limited(connection: Connection, deadline_s: float | None) -> Iterator[None]:
     finally:
         if isinstance(driver, sqlite3.Connection):
             driver.set_progress_handler(None, 0)
+
+
+def cancel(connection: Connection) -> None:
+    """End the statement that another thread runs on a connection; it raises there."""
+    driver = connection.connection.driver_connection
+    if isinstance(driver, sqlite3.Connection):
+        driver.interrupt()
+    elif driver is not None:
+        driver.cancel()
