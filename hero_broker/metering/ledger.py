@@ -20,7 +20,7 @@ BACK_OFF_FIRST_S, BACK_OFF_MAX_S = 0.1, 5.0
 CHECK_EVERY_S = 1.0  # how soon the writer notices that the store is gone or no store any more
 # Roll-ups are brought up to date in steps. The more rows a step has, the less each costs, but rows that arrive
 # meanwhile wait for it, and SQLite's write-ahead log grows: a step that took longer than this is made smaller.
-FOLD_ROWS, FOLD_ROWS_LEAST, FOLD_STEP_S = 10_000, 100, 0.4
+FOLD_ROWS, FOLD_ROWS_LEAST, FOLD_STEP_S = 20_000, 100, 0.5
 FOLD_EVERY_S = 2.0  # the longer it is put off, the more rows the reports add up one by one
 
 
