@@ -212,7 +212,7 @@ def _add(connection: Connection, table: Table, generation: int) -> Any:
     begins_at = case((span == ALL_TIME, 0), else_=hours.c.hour - hours.c.hour % func.nullif(span, ALL_TIME))
     dimensions = [hours.c[name] for name in names]
     blocks = (
-        select(literal(generation), span, begins_at, *dimensions, *summed([hours.c[name] for name in SUMS]))
+        select(literal(generation), span, begins_at, *dimensions, *summed({name: hours.c[name] for name in SUMS}))
         .select_from(hours.join(spans, literal(True)))
         .group_by(span, begins_at, *dimensions)
     )

@@ -1,6 +1,6 @@
 """What reports sum: over rows of `request_logs`, and over the sums that roll-ups hold."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table, case, func, literal
@@ -12,8 +12,8 @@ from hero_broker.store.schema import REQUEST_LOGS, SUMS
 _MERGED: dict[str, Any] = {"first_seen": func.min, "last_seen": func.max}  # all others are added
 
 
-def of_row() -> list[ColumnElement[int]]:
-    """Return what one row of `request_logs` contributes to each of `SUMS`."""
+def of_row() -> dict[str, ColumnElement[int]]:
+    """Return what one row of `request_logs` contributes to each of `SUMS`, under their names."""
     c = REQUEST_LOGS.c
     found: dict[str, ColumnElement[int]] = {
         "requests": literal(1),
@@ -26,15 +26,14 @@ def of_row() -> list[ColumnElement[int]]:
         "first_seen": c.started_at,
         "last_seen": c.started_at,
     }
-    return [found[name].label(name) for name in SUMS]
+    return {name: found[name].label(name) for name in SUMS}
 
 
-def of_rollup(table: Table) -> list[ColumnElement[int]]:
-    """Return what one row of a roll-up contributes to each of `SUMS`."""
-    return [table.c[name] for name in SUMS]
+def of_rollup(table: Table) -> dict[str, ColumnElement[int]]:
+    """Return what one row of a roll-up contributes to each of `SUMS`, under their names."""
+    return {name: table.c[name] for name in SUMS}
 
 
-def summed(contributions: Sequence[ColumnElement[int]]) -> list[ColumnElement[int]]:
-    """Return the aggregates of contributions in the order of `SUMS`; NULL where there is nothing."""
-    pairs = zip(SUMS, contributions, strict=True)
-    return [_MERGED.get(name, func.sum)(contribution).label(name) for name, contribution in pairs]
+def summed(contributions: Mapping[str, ColumnElement[int]]) -> list[ColumnElement[int]]:
+    """Return the aggregates of contributions, given under their names of `SUMS`; NULL where there is nothing."""
+    return [_MERGED.get(name, func.sum)(one).label(name) for name, one in contributions.items()]

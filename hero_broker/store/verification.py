@@ -55,7 +55,7 @@ def hours(connection: Connection, table: Table, window: Window, limit: int) -> t
     found = _side(table, FOUND, c.begins_at).where(
         c.generation == generation, c.span_s == HOUR, c.begins_at >= window[0], c.begins_at < window[1]
     )
-    expected: Select[Any] = select(literal(EXPECTED).label("side"), hour, *keys, *of_row())
+    expected: Select[Any] = select(literal(EXPECTED).label("side"), hour, *keys, *of_row().values())
     expected = expected.where(started_at >= window[0], started_at < window[1], REQUEST_LOGS.c.seq <= folded)
     return _compare(connection, table, HOUR, [found, expected], limit)
 
@@ -100,7 +100,7 @@ def counts_of(connection: Connection, after_seq: int, to_seq: int) -> list[int]:
 
 def _side(table: Table, side: int, begins_at: ColumnElement[int]) -> Select[Any]:
     keys = [table.c[name] for name in table.info["dimensions"]]
-    return select(literal(side).label("side"), begins_at.label("begins_at"), *keys, *of_rollup(table))
+    return select(literal(side).label("side"), begins_at.label("begins_at"), *keys, *of_rollup(table).values())
 
 
 def _compare(
@@ -110,7 +110,7 @@ def _compare(
     both = union_all(*sides).subquery("both")
     keys = [both.c.begins_at, *(both.c[name] for name in names)]
     found, expected = (
-        summed([case((both.c.side == side, both.c[name])) for name in SUMS]) for side in (FOUND, EXPECTED)
+        summed({name: case((both.c.side == side, both.c[name])) for name in SUMS}) for side in (FOUND, EXPECTED)
     )
     differ = or_(*(one.is_distinct_from(other) for one, other in zip(found, expected, strict=True)))
     columns = [

@@ -1,0 +1,204 @@
+"""The text of the reports' query, for each shape that a question can have; built and compiled once.
+
+SELECT bucket, dimensions, sum(…) FROM (
+    blocks of a roll-up UNION ALL rows of part hours UNION ALL rows above the watermark
+) GROUP BY bucket, dimensions ORDER BY bucket, cost DESC, dimensions LIMIT …
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    LargeBinary,
+    Select,
+    Table,
+    Text,
+    and_,
+    cast,
+    collate,
+    desc,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    union_all,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.sql.selectable import CTE
+
+from hero_broker.store.blocks import Block, Edge
+from hero_broker.store.prefixes import prefix_of
+from hero_broker.store.prepared import Prepared, prepare, value_of
+from hero_broker.store.schema import ADDRESSES, BIG, REQUEST_LOGS, SUMS
+from hero_broker.store.sums import of_rollup, of_row, summed
+
+PREFIX = "prefix"  # a dimension that is no column
+_NULLABLE = frozenset(column.name for column in REQUEST_LOGS.c if column.nullable)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What decides the text of a statement; all else is bound when it runs."""
+
+    dialect: str
+    table: Table | None  # the roll-up that is read
+    group_by: tuple[str, ...]
+    has_buckets: bool
+    filters: tuple[str, ...]
+    is_within: bool
+    has_seqs: bool
+    prefix_bits: tuple[int, int]
+    parts: tuple[bool, bool, bool]  # blocks, rows of edges, rows above the watermark
+    is_distinct: bool  # the only part is one block, in which each key of the roll-up stands once
+    after: tuple[bool, ...] | None  # which values of the group seen last are NULL
+    is_among: bool = False  # only the addresses of a list
+    sums: tuple[str, ...] = SUMS  # those that are asked for; the cost is always one
+
+
+@lru_cache(maxsize=512)
+def statement(shape: Shape) -> Prepared:
+    """Return the statement of a shape; its values are named by the `value_of`s here."""
+    c = REQUEST_LOGS.c
+    parts = []
+    if shape.table is None:
+        # A range of `seq` is read in its order, a window in the order of time.
+        by_seq = [c.seq >= value_of("first_seq", BIG), c.seq <= value_of("last_seq", BIG)]
+        started_at, condition = (c.started_at + 0, and_(*by_seq)) if shape.has_seqs else (c.started_at, true())
+        return prepare(shape.dialect, _grouped(shape, [_rows(shape, "edges", started_at, condition)]))
+    if shape.parts[0]:
+        parts.append(_blocks(shape, shape.table))
+    if shape.parts[1]:
+        parts.append(_rows(shape, "edges", c.started_at, c.seq <= value_of("folded", BIG)))
+    if shape.parts[2]:
+        # The watermark chooses few rows: no index on time is to be used instead.
+        parts.append(_rows(shape, "recent", c.started_at + 0, c.seq > value_of("folded", BIG)))
+    return prepare(shape.dialect, _grouped(shape, parts))
+
+
+def _blocks(shape: Shape, table: Table) -> Select[Any]:
+    """SELECT bucket, dimensions, sums FROM blocks JOIN rollup ON (generation, span_s, begins_at)."""
+    c = table.c
+    blocks = _listed(shape, "blocks", Block._fields)
+    source = blocks.join(table, and_(c.span_s == blocks.c.span_s, c.begins_at == blocks.c.begins_at))
+    if PREFIX in shape.group_by:
+        source = source.join(ADDRESSES, ADDRESSES.c.ip == c.ip)
+    part = select(blocks.c.bucket, *_dimensions(shape, table, ADDRESSES.c.ip_key), *_asked(shape, of_rollup(table)))
+    part = part.select_from(source).where(c.generation == value_of("generation", BIG), *_filters(shape, table))
+    if shape.is_within:
+        part = part.where(c.ip.in_(select(ADDRESSES.c.ip).where(_within(ADDRESSES.c.ip_key))))
+    return part.where(c.ip.in_(_among(shape))) if shape.is_among else part
+
+
+def _rows(shape: Shape, name: str, started_at: ColumnElement[int], condition: ColumnElement[bool]) -> Select[Any]:
+    """SELECT bucket, dimensions, contributions FROM windows JOIN request_logs ON started_at."""
+    windows = _listed(shape, name, Edge._fields)
+    source = windows.join(REQUEST_LOGS, and_(started_at >= windows.c.since, started_at < windows.c.until))
+    part = select(windows.c.bucket, *_dimensions(shape, REQUEST_LOGS, REQUEST_LOGS.c.ip_key), *_asked(shape, of_row()))
+    part = part.select_from(source).where(condition, *_filters(shape, REQUEST_LOGS))
+    if shape.is_within:
+        part = part.where(_within(REQUEST_LOGS.c.ip_key))
+    return part.where(REQUEST_LOGS.c.ip.in_(_among(shape))) if shape.is_among else part
+
+
+def _listed(shape: Shape, name: str, fields: Sequence[str]) -> CTE:
+    """Return a list of integers' tuples as a table; it travels as one JSON text: the statement stays the same."""
+    text = value_of(name, Text)
+    values: list[ColumnElement[Any]]
+    if shape.dialect == "sqlite":
+        each = func.json_each(text).table_valued("value", name=f"each_{name}")
+        values = [func.json_extract(each.c.value, literal(f"$[{at}]")) for at in range(len(fields))]
+    else:
+        each = func.jsonb_array_elements(cast(text, postgresql.JSONB)).table_valued("value", name=f"each_{name}")
+        values = [cast(each.c.value.op("->>")(cast(at, Integer)), BigInteger) for at in range(len(fields))]
+    labelled = [value.label(field) for field, value in zip(fields, values, strict=True)]
+    # Materialised, or SQLite reads the roll-up first and this list once for each of its rows.
+    return select(*labelled).select_from(each).cte(name).prefix_with("MATERIALIZED")
+
+
+def _asked(shape: Shape, contributions: Mapping[str, ColumnElement[int]]) -> list[ColumnElement[int]]:
+    return [contributions[name] for name in shape.sums]
+
+
+def _among(shape: Shape) -> Select[Any]:
+    """Return the addresses of the list, which travels as one JSON text too."""
+    text = value_of("among", Text)
+    if shape.dialect == "sqlite":
+        return select(func.json_each(text).table_valued("value", name="each_among").c.value)
+    return select(func.jsonb_array_elements_text(cast(text, postgresql.JSONB)).column_valued("each_among"))
+
+
+def _dimensions(shape: Shape, table: Table, ip_key: ColumnElement[Any]) -> list[ColumnElement[str]]:
+    found: list[ColumnElement[str]] = []
+    for at, name in enumerate(shape.group_by):
+        column = prefix_of(shape.dialect, ip_key, shape.prefix_bits) if name == PREFIX else table.c[name]
+        # Texts are ordered by their bytes, as SQLite does.
+        found.append((column if shape.dialect == "sqlite" else collate(column, "C")).label(f"dimension_{at}"))
+    return found
+
+
+def _filters(shape: Shape, table: Table) -> list[ColumnElement[bool]]:
+    return [table.c[name] == value_of(f"is_{name}", Text) for name in shape.filters]
+
+
+def _within(ip_key: ColumnElement[Any]) -> ColumnElement[bool]:
+    first, last = (value_of(name, LargeBinary) for name in ("first_key", "last_key"))
+    return and_(ip_key >= first, ip_key <= last)
+
+
+def _grouped(shape: Shape, parts: Sequence[Select[Any]]) -> Select[Any]:
+    source = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery("parts")
+    dimensions = [source.c[f"dimension_{at}"] for at in range(len(shape.group_by))]
+    sums: list[ColumnElement[int]] = [source.c[name] for name in shape.sums]
+    is_grouped = not (
+        shape.is_distinct and shape.table is not None and shape.group_by == shape.table.info["dimensions"]
+    )
+    if is_grouped:
+        sums = summed({name: source.c[name] for name in shape.sums})
+        if shape.dialect != "sqlite":  # PostgreSQL sums to NUMERIC
+            sums = [cast(one, BigInteger).label(name) for name, one in zip(shape.sums, sums, strict=True)]
+    cost = sums[shape.sums.index("cost_nano_usd")]
+    buckets: list[ColumnElement[int]] = [source.c.bucket] if shape.has_buckets else []
+    columns: list[ColumnElement[Any]] = [*(buckets or [literal(0)]), *dimensions, *sums]
+    query: Select[Any] = select(*columns)
+    keys: list[ColumnElement[Any]] = [*buckets, desc(cost)]
+    for name, dimension in zip(shape.group_by, dimensions, strict=True):
+        if name in _NULLABLE:  # those without come first, on both stores
+            keys.append(dimension.is_not(None))
+        keys.append(dimension)
+    if is_grouped:
+        # An aggregate without GROUP BY has a row even where there is nothing.
+        query = query.group_by(*(buckets + dimensions or [source.c.bucket]))
+    if shape.after is not None:
+        later = _later(shape.after, buckets, cost, dimensions)
+        query = query.having(later) if is_grouped else query.where(later)
+    return query.order_by(*keys).limit(value_of("limit", BIG))
+
+
+def _later(
+    nulls: tuple[bool, ...],
+    buckets: Sequence[ColumnElement[int]],
+    cost: ColumnElement[int],
+    dimensions: Sequence[ColumnElement[str]],
+) -> ColumnElement[bool]:
+    """Return the condition on groups that come after another in the order of the answer."""
+    seen_bucket, seen_cost = (value_of(f"after_{name}", BIG) for name in ("bucket", "cost"))
+    steps: list[tuple[ColumnElement[bool], ColumnElement[bool]]] = [
+        *((bucket > seen_bucket, bucket == seen_bucket) for bucket in buckets),
+        (cost < seen_cost, cost == seen_cost),
+    ]
+    for at, (dimension, is_null) in enumerate(zip(dimensions, nulls, strict=True)):
+        value = value_of(f"after_{at}", Text)
+        is_later, is_equal = dimension > value, dimension == value
+        steps.append((dimension.is_not(None), dimension.is_(None)) if is_null else (is_later, is_equal))
+    alternatives: list[ColumnElement[bool]] = []
+    equal_so_far: list[ColumnElement[bool]] = [true()]
+    for is_later, is_equal in steps:
+        alternatives.append(and_(*equal_so_far, is_later))
+        equal_so_far.append(is_equal)
+    return or_(*alternatives)
