@@ -27,10 +27,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 
 from hero_broker.store.engine import FOLDS
-from hero_broker.store.prepared import Prepared, prepare
+from hero_broker.store.prepared import Prepared, prepare, value_of
 from hero_broker.store.schema import (
     ADDRESSES,
     ALL_TIME,
+    BIG,
     FRESH,
     HOUR,
     REQUEST_LOGS,
@@ -79,29 +80,33 @@ class Standing:
 
 
 @lru_cache(maxsize=2)
-def _standing(dialect: str) -> Prepared:
-    c, state = REQUEST_LOGS.c, ROLLUP_STATE.c
-    all_time = [
-        USAGE_BY_MODEL.c.generation == state.generation,
-        USAGE_BY_MODEL.c.span_s == ALL_TIME,
-        USAGE_BY_MODEL.c.begins_at == 0,
+def _folded(dialect: str) -> Prepared:
+    state, sums = ROLLUP_STATE.c, USAGE_BY_MODEL.c
+    all_time = [sums.generation == state.generation, sums.span_s == ALL_TIME, sums.begins_at == 0]
+    seen = [
+        select(bound).where(*all_time).correlate(ROLLUP_STATE).scalar_subquery()
+        for bound in (func.min(sums.first_seen), func.max(sums.last_seen))
     ]
-    bounds = []
-    for find, folded in ((func.min, USAGE_BY_MODEL.c.first_seen), (func.max, USAGE_BY_MODEL.c.last_seen)):
-        bounds.append(select(find(folded)).where(*all_time).correlate(ROLLUP_STATE).scalar_subquery())
-        # The watermark chooses few rows: the index on time is not to be used instead.
-        above = select(find(c.started_at + 0)).where(c.seq > state.folded_seq)
-        bounds.append(above.correlate(ROLLUP_STATE).scalar_subquery())
-    last = func.coalesce(select(func.max(c.seq)).scalar_subquery(), 0)
-    return prepare(dialect, select(state.generation, state.folded_seq, last, *bounds).where(state.state == ACTIVE))
+    last = func.coalesce(select(func.max(REQUEST_LOGS.c.seq)).scalar_subquery(), 0)
+    return prepare(dialect, select(state.generation, state.folded_seq, last, *seen).where(state.state == ACTIVE))
+
+
+@lru_cache(maxsize=2)
+def _recent(dialect: str) -> Prepared:
+    c = REQUEST_LOGS.c
+    # The watermark chooses few rows: the index on time is not to be used instead.
+    bounds = select(func.min(c.started_at + 0), func.max(c.started_at + 0))
+    return prepare(dialect, bounds.where(c.seq > value_of("folded", BIG)))
 
 
 def standing(connection: Connection) -> Standing:
     """Return where the active roll-ups stand."""
-    row = _standing(connection.dialect.name).rows(connection, {})[0]
-    generation, folded_seq, last_seq, *bounds = tuple(row)
-    first: list[int] = [value for value in bounds[:2] if value is not None]
-    last: list[int] = [value for value in bounds[2:] if value is not None]
+    dialect = connection.dialect.name
+    generation, folded_seq, last_seq, *seen = _folded(dialect).rows(connection, {})[0]
+    if last_seq > folded_seq:
+        seen.extend(_recent(dialect).rows(connection, {"folded": folded_seq})[0])
+    first: list[int] = [value for value in seen[::2] if value is not None]
+    last: list[int] = [value for value in seen[1::2] if value is not None]
     return Standing(generation, folded_seq, last_seq, min(first, default=None), max(last, default=None))
 
 
