@@ -11,6 +11,8 @@ from typing import Final, Literal
 
 from starlette.types import Receive, Send
 
+from hero_broker.data_plane.waiting import within
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -53,8 +55,7 @@ class Relay:
         """Send what comes next. Returns at once when the client has left."""
         if not self.is_gone:
             try:
-                async with asyncio.timeout(self._within_s):
-                    await self._send_now(item, is_last=False)
+                await within(self._within_s, self._send_now(item, is_last=False))
             except (TimeoutError, OSError):
                 self._leave()
                 self._cut_off()
@@ -64,8 +65,7 @@ class Relay:
         is_whole = False
         try:
             if not self.is_gone and ABORT not in tail:
-                async with asyncio.timeout(self._within_s):
-                    await self._end(tail)
+                await within(self._within_s, self._end(tail))
                 is_whole = True
         except (TimeoutError, OSError):
             self._leave()

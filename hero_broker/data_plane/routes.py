@@ -17,6 +17,7 @@ from hero_broker.data_plane.exchange import Exchange
 from hero_broker.data_plane.rerank import reader_of
 from hero_broker.data_plane.stt import SttRequest
 from hero_broker.data_plane.tts import read_tts
+from hero_broker.data_plane.waiting import within
 from hero_broker.edge.admission import Admission
 from hero_broker.providers.routing import ModelRoute, Routes
 
@@ -98,22 +99,24 @@ class DataPlane:
 
     async def _read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         _check_head(headers, b"application/json", self._max_body_bytes)
-        chunks: list[bytes] = []
-        size = 0
         try:
-            async with asyncio.timeout(self._timeout_s):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise ClientLeft("The client left before its request was complete.")
-                    chunks.append(message.get("body", b""))
-                    size += len(chunks[-1])
-                    if size > self._max_body_bytes:
-                        raise _too_long(self._max_body_bytes)
-                    if not message.get("more_body", False):
-                        return b"".join(chunks)
+            return await within(self._timeout_s, self._read_all(receive))
         except TimeoutError as error:
             raise InvalidRequest("The body did not arrive in time.", code="body_timeout") from error
+
+    async def _read_all(self, receive: Receive) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientLeft("The client left before its request was complete.")
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            if size > self._max_body_bytes:
+                raise _too_long(self._max_body_bytes)
+            if not message.get("more_body", False):
+                return b"".join(chunks)
 
 
 def _check_head(headers: Mapping[bytes, bytes], kind: bytes, max_bytes: int) -> int:

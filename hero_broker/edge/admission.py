@@ -1,7 +1,6 @@
 """Who may call, and how many calls at once."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network
 
@@ -33,23 +32,33 @@ class Admission:
         if not self._may_call(caller.ip):
             raise ClientRefused(f"The address {caller.ip} is not among the allowed clients.")
 
-    @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Hold one of the slots for calls in flight.
+    def slot(self) -> "Slot":
+        """Return one of the slots for calls in flight, to be held in a `with`.
 
         Raises:
             Overloaded: all slots are held.
         """
         if self._in_flight >= self._max_calls:
             raise Overloaded(f"{self._max_calls} calls are in flight, which is the limit; try again shortly.")
-        self._in_flight += 1
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
+        return Slot(self)
 
     def _is_allowed(self, ip: str) -> bool:
         if ip == UNKNOWN:
             return True
         address = parse_ip(ip)
         return any(address in network for network in self._allowed)
+
+
+class Slot:
+    """A place among the calls in flight, held for the time of a block."""
+
+    __slots__ = ("_admission",)
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+
+    def __enter__(self) -> None:
+        self._admission._in_flight += 1
+
+    def __exit__(self, *_failure: object) -> None:
+        self._admission._in_flight -= 1

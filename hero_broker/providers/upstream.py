@@ -1,8 +1,8 @@
 """The one module that knows the HTTP client of the hot path: aiohttp's."""
 
 import itertools
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -48,9 +48,11 @@ class UpstreamReply:
             ProviderError: the provider broke off, or was silent for too long.
         """
         content = self._response.content
-        with _provider_errors("broke off"):
+        try:
             while chunk := await content.readany():
                 yield chunk
+        except (TimeoutError, aiohttp.ClientError) as error:
+            raise _failure("broke off", error) from error
 
     def close(self) -> None:
         """Give the connection back, or close it where the answer was not read to its end."""
@@ -90,8 +92,10 @@ class Upstream:
             headers["content-type"], data = body.content_type, body.chunks()
             if body.length is not None:
                 headers["content-length"] = str(body.length)
-        with _provider_errors("could not be reached"):
+        try:
             response = await self._session.post(_url(url), data=data, headers=headers, allow_redirects=False)
+        except (TimeoutError, aiohttp.ClientError) as error:
+            raise _failure("could not be reached", error) from error
         if response.connection is not None and response.connection.protocol is not None:  # more is to come
             response.connection.protocol.read_timeout = self._idle_s
             response.connection.protocol.start_timeout()
@@ -119,11 +123,7 @@ async def open_upstream(timeouts: Timeouts, max_calls: int) -> AsyncIterator[Ups
         yield Upstream(session, timeouts)
 
 
-@contextmanager
-def _provider_errors(what: str) -> Iterator[None]:
-    try:
-        yield
-    except TimeoutError as error:
-        raise ProviderTimeout("The provider did not answer in time.") from error
-    except aiohttp.ClientError as error:
-        raise ProviderError(f"The provider {what}.") from error
+def _failure(what: str, error: Exception) -> ProviderError:
+    if isinstance(error, TimeoutError):
+        return ProviderTimeout("The provider did not answer in time.")
+    return ProviderError(f"The provider {what}.")

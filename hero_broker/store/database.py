@@ -15,7 +15,7 @@ from hero_broker.core.errors import StoreUnavailable
 from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.store import request_logs, rollups
 from hero_broker.store.deadline import limited
-from hero_broker.store.engine import WRITES, make_engine, sqlite_path
+from hero_broker.store.engine import WRITES, bound_wal, make_engine, sqlite_path
 from hero_broker.store.migrations import DatabaseTooNew, migrate
 from hero_broker.store.prepared import driver_errors
 
@@ -50,6 +50,8 @@ class Database:
         with self._translated():
             self._ensure_schema()
             request_logs.append(self.engine, rows, prices)
+            if self._path is not None:
+                bound_wal(self.engine, self._path)
         self._check_file()  # an insert into a deleted file succeeds, and is gone with it
 
     def fold(self, max_rows: int) -> int:
@@ -61,6 +63,8 @@ class Database:
         with self._translated():
             self._ensure_schema()
             size, self.rollups = rollups.fold(self.engine, max_rows)
+            if self._path is not None:
+                bound_wal(self.engine, self._path)
             return size
 
     def start_rebuild(self) -> None:

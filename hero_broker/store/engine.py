@@ -1,5 +1,8 @@
 """URL → engine: SQLite with WAL and full synchronisation, or a PostgreSQL pool."""
 
+import os
+import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
@@ -11,6 +14,9 @@ LOCK_TIMEOUT_MS = 2_000
 STATEMENT_TIMEOUT_MS = 60_000
 CONNECT_TIMEOUT_S = 5
 SQLITE_WAL_LIMIT_BYTES = 64 * 1024 * 1024
+# Where reports follow each other, one of them always holds up the reuse of the write-ahead log. From this size on the
+# writer waits for those that have begun; those that begin meanwhile read from the database file and do not matter.
+SQLITE_WAL_BOUND_BYTES = 40 * 1024 * 1024
 # One writing transaction at a time on PostgreSQL, so that `seq` grows in commit order; the bytes of "HEROLEDG".
 ADVISORY_LOCK = int.from_bytes(b"HEROLEDG", "big")
 
@@ -41,6 +47,21 @@ def make_engine(url: str) -> Engine:
 def sqlite_path(engine: Engine) -> Path | None:
     """Return the file of a SQLite engine; None for other stores."""
     return Path(engine.url.database or "") if engine.dialect.name == "sqlite" else None
+
+
+def bound_wal(engine: Engine, path: Path) -> None:
+    """Empty SQLite's write-ahead log if it has grown; waits for readers for as long as a lock is waited for."""
+    try:
+        size = os.stat(f"{path}-wal").st_size  # noqa: PTH116 - one call on the writer's path
+    except FileNotFoundError:
+        return
+    if size > SQLITE_WAL_BOUND_BYTES:
+        connection = engine.raw_connection()
+        try:
+            with suppress(sqlite3.OperationalError):  # the rows are committed; the log is emptied another time
+                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            connection.close()
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
