@@ -21,6 +21,7 @@ CHECK_EVERY_S = 1.0  # how soon the writer notices that the store is gone or no 
 # Roll-ups are brought up to date in steps. The more rows a step has, the less each costs, but rows that arrive
 # meanwhile wait for it, and SQLite's write-ahead log grows: a step that took longer than this is made smaller.
 FOLD_ROWS, FOLD_ROWS_LEAST, FOLD_STEP_S = 20_000, 100, 0.5
+FOLD_LATEST_S = 10.0  # put off while as many rows wait as a batch has
 FOLD_EVERY_S = 2.0  # the longer it is put off, the more rows the reports add up one by one
 
 
@@ -160,7 +161,7 @@ class Ledger:
                     check_at = time.monotonic() + CHECK_EVERY_S
                 if batch:
                     self._move(batch)
-                if self._unfolded >= self._fold_rows or time.monotonic() >= self._fold_at:
+                if self._is_fold_due():
                     self._fold()
             except Exception as error:  # the store's own errors and the driver's: none may end the writer
                 self._note_refusal(error)
@@ -200,6 +201,12 @@ class Ledger:
         self._journal.forget(counts)
         self._is_full = False
         self._unfolded += len(batch)
+
+    def _is_fold_due(self) -> bool:
+        now = time.monotonic()
+        if len(self._due) >= BATCH_ROWS:  # rows go first, but not for ever
+            return now >= self._fold_at + FOLD_LATEST_S
+        return self._unfolded >= self._fold_rows or now >= self._fold_at
 
     def _fold(self) -> None:
         """Take one step to bring the roll-ups up to date, and come back for the next at once if there is one."""
