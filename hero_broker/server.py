@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import stat
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
@@ -151,6 +152,10 @@ def _config(application: ASGIApp, grace_s: float) -> uvicorn.Config:
     )
 
 
+# How long a thread that makes a report may keep the interpreter from the calls; Python's own default is 5 ms.
+SWITCH_INTERVAL_S = 0.001
+
+
 def serve(settings: Settings, started: Callable[[list[socket.socket]], None]) -> None:
     """Run the broker until a signal ends it; `started` is told the listening sockets once calls are served.
 
@@ -161,6 +166,7 @@ def serve(settings: Settings, started: Callable[[list[socket.socket]], None]) ->
         sockets = [stack.enter_context(opened) for opened in open_listeners(settings.server.listen)]
         gc.freeze()  # what is imported stays; looking through it for garbage again and again takes 5 % of the time
         gc.set_threshold(20_000, 50, 50)
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings, sockets, started))
         for listen in settings.server.listen:
