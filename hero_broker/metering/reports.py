@@ -39,6 +39,7 @@ ROWS_DEADLINE_S = 10.0  # where rows must be added up one by one
 MAX_ROWS_WINDOW_S = 31 * 86_400 + 3_600
 ROWS_WITHIN_S = 1.0  # a page that takes longer to fill is answered as it is
 MAX_BUCKETS = 100_000
+FIRST_BUCKETS = 32  # that are asked for at once; then twice as many, and so on
 MAX_DENSE_CELLS = 100_000
 NO_USAGE = UsageTotals()
 
@@ -243,18 +244,23 @@ def _check_width(asked: UsageQuestion, as_of: int) -> None:
 
 def _page(connection: Connection, question: Question, asked: UsageQuestion) -> list[usage.Group]:
     """Return the groups after the one seen last, one more than the limit."""
-    skipped, after = 0, None
-    windows = question.buckets
+    if question.buckets is None:
+        return usage.groups(connection, replace(question, limit=asked.limit + 1, after=asked.after))
+    windows, at = question.buckets, 0
+    after: tuple[int, int, tuple[str | None, ...]] | None = None
     if asked.after is not None:
         start, cost, key = asked.after
-        if windows is not None:
-            skipped = next((number for number, window in enumerate(windows) if window[0] >= start), len(windows))
-            windows = windows[skipped:]
+        at = next((number for number, window in enumerate(windows) if window[0] >= start), len(windows))
         # Without a bucket of this start, all groups of those after it are still to come.
-        is_same = windows is None or (len(windows) > 0 and windows[0][0] == start)
-        after = (0, cost, key) if is_same else None
-    found = usage.groups(connection, replace(question, buckets=windows, limit=asked.limit + 1, after=after))
-    return [structs.replace(group, bucket=group.bucket + skipped) for group in found]
+        after = (0, cost, key) if at < len(windows) and windows[at][0] == start else None
+    found: list[usage.Group] = []
+    size = FIRST_BUCKETS
+    while at < len(windows) and len(found) <= asked.limit:  # in their order, and no more of them than fill the page
+        some = replace(question, buckets=windows[at : at + size], limit=asked.limit + 1 - len(found), after=after)
+        groups = usage.groups(connection, some)
+        found.extend(structs.replace(group, bucket=group.bucket + at) for group in groups)
+        at, size, after = at + size, size * 2, None
+    return found
 
 
 def _dense(connection: Connection, question: Question, asked: UsageQuestion) -> list[usage.Group]:

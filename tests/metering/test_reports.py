@@ -21,6 +21,7 @@ from hero_broker.core.errors import TooWide
 from hero_broker.core.questions import Bucket, Dimension, Filter, UsageQuestion
 from hero_broker.core.records import IpUsage, RequestLog, UsageReport, UsageTotals
 from hero_broker.core.usage import UsageSource
+from hero_broker.metering import reports
 from hero_broker.metering.reports import Reports
 from hero_broker.store import rollups
 from hero_broker.store.database import Database, open_database
@@ -112,6 +113,16 @@ def ledger(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 Batches = list[tuple[list[RequestLog], int]]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_buckets() -> Iterator[None]:
+    """Let buckets be asked for in several pieces."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reports, "FIRST_BUCKETS", 2)
+        yield
+
+
 batches = st.lists(st.tuples(st.lists(rows_of_calls, max_size=6), st.sampled_from([0, 3, 100])), max_size=6)
 every = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -189,13 +200,13 @@ def is_month(since: int | None, until: int | None) -> bool:
     return since is not None and until is not None and until - since <= 31 * 86_400 + 3_600
 
 
-async def pages(reports: Reports, question: UsageQuestion) -> list[UsageReport]:
+async def pages(asked: Reports, question: UsageQuestion) -> list[UsageReport]:
     """Follow a report to its end."""
-    found = [await reports.usage(question)]
+    found = [await asked.usage(question)]
     while found[-1].more:
         last = found[-1].groups[-1]
         seen = (last.start or 0, last.totals.cost_nano_usd, last.key)
-        found.append(await reports.usage(replace(question, after=seen)))
+        found.append(await asked.usage(replace(question, after=seen)))
     return found
 
 
