@@ -162,7 +162,7 @@ class Difference:
 class Verification:
     """Whether rows, roll-ups and billing periods agree."""
 
-    rows: int  # that were added up
+    rows: int  # of the hours that were compared
     differences: int
     listed: tuple[Difference, ...]  # the first of them
     as_of: int  # unix seconds, UTC

@@ -83,7 +83,7 @@ class Books:
     async def verify(self, since: int | None, until: int | None) -> Verification:
         """Add up the rows of the window's hours, in steps, and compare the roll-ups; without a window periods too.
 
-        Rows above the watermark are in no roll-up yet and are left out.
+        Rows above the watermark are counted, and not compared: they are in no roll-up yet.
 
         Raises:
             StoreUnavailable: the database does not answer.
