@@ -11,7 +11,7 @@ from tests.stores import PostgresServer, postgres
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """One PostgreSQL for all tests; each gets a database of its own."""
-    with postgres() as server:
+    with postgres(durable=False) as server:
         yield server
 
 

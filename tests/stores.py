@@ -19,8 +19,13 @@ _NUMBERS = itertools.count(1)
 class PostgresServer:
     """A PostgreSQL of the tests' own, on a Unix socket in a directory of its own."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, durable: bool) -> None:
+        """Start it; where it need not be `durable` it waits for no disk, which no test that kills a process notices."""
         self.server = get_server(directory, cleanup_mode=None)
+        if not durable:
+            with psycopg.connect(self.server.get_uri(), autocommit=True) as connection:
+                connection.execute("ALTER SYSTEM SET fsync = off")
+                connection.execute("SELECT pg_reload_conf()")
 
     def new_database(self) -> str:
         """Make an empty database and return its URL."""
@@ -44,10 +49,10 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres() -> Iterator[PostgresServer]:
+def postgres(*, durable: bool = True) -> Iterator[PostgresServer]:
     """Run a PostgreSQL for the time of the block."""
     with tempfile.TemporaryDirectory(prefix="hb-pg-") as folder:
-        running = PostgresServer(Path(folder) / "data")
+        running = PostgresServer(Path(folder) / "data", durable=durable)
         try:
             yield running
         finally:

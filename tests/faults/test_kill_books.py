@@ -4,7 +4,7 @@ from tests.faults.kill_books import run
 
 
 def test_books_agree_after_those_who_keep_them_were_killed(database_url: str) -> None:
-    found = run(database_url, rounds=3)
+    found = run(database_url, rounds=2)
 
     assert found.rows > 0
     assert found.folded > 0

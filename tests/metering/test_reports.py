@@ -124,7 +124,7 @@ def few_buckets() -> Iterator[None]:
 
 
 batches = st.lists(st.tuples(st.lists(rows_of_calls, max_size=6), st.sampled_from([0, 3, 100])), max_size=6)
-every = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+every = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def totals_of(rows: Sequence[RequestLog]) -> UsageTotals:

@@ -154,7 +154,7 @@ def postgresql(folder: Path, source: Path) -> Iterator[Rival]:
 
     It is as it comes, but for the memory that sorts and hashes may take.
     """
-    server = PostgresServer(folder / "postgresql")
+    server = PostgresServer(folder / "postgresql", durable=True)
     server.start()  # one that was stopped before in this process
     try:
         name = f"rows_{source.stem.replace('-', '_')}"
