@@ -1,9 +1,7 @@
 """A bound on what may have to wait, that costs nothing where it does not."""
 
 import asyncio
-import types
-from collections.abc import Callable, Coroutine, Generator
-from functools import partial
+from collections.abc import Coroutine, Generator
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -24,22 +22,21 @@ async def within(seconds: float, coroutine: Coroutine[Any, Any, Result]) -> Resu
         result: Result = ended.value
         return result
     async with asyncio.timeout(seconds):
-        return await _go_on(coroutine, waited_for)
+        return await _Begun(coroutine, waited_for)
 
 
-@types.coroutine
-def _go_on(coroutine: Coroutine[Any, Any, Result], waited_for: Any) -> Generator[Any, Any, Result]:
-    """Pass on what a coroutine that was begun waits for, and what becomes of that."""
-    while True:
-        resume: Callable[[], Any]
-        try:
-            told = yield waited_for
-        except BaseException as error:  # not caught: handed to the coroutine, a cancellation above all
-            resume = partial(coroutine.throw, error)
-        else:
-            resume = partial(coroutine.send, told)
-        try:
-            waited_for = resume()
-        except StopIteration as ended:
-            result: Result = ended.value
-            return result
+class _Begun(Generator[Any, Any, Result]):
+    """A coroutine that was begun, to be awaited: first what it waits for already, then whatever it goes on to."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Result], waited_for: Any) -> None:
+        self._coroutine = coroutine
+        self._waited_for = [waited_for]
+
+    def __await__(self) -> Generator[Any, Any, Result]:
+        return self
+
+    def send(self, value: Any) -> Any:
+        return self._waited_for.pop() if self._waited_for else self._coroutine.send(value)
+
+    def throw(self, error: Any, value: Any = None, _traceback: Any = None) -> Any:
+        return self._coroutine.throw(error if value is None else value)

@@ -125,7 +125,7 @@ class Books:
             counts = [0] * len(COUNTS)
             for after in range(period.from_seq - 1, period.to_seq, verification.STEP_ROWS):
                 to_seq = min(after + verification.STEP_ROWS, period.to_seq)
-                more = await self._reader.ask(DEADLINE_S, verification.counts_of, after, to_seq)
+                more = await self._reader.ask(DEADLINE_S, periods.counts_of, after, to_seq)
                 counts = [one + other for one, other in zip(counts, more, strict=True)]
             expected = UsageTotals(*counts)
             if expected != period.totals:

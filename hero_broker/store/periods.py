@@ -95,20 +95,21 @@ def _between(connection: Connection, after_seq: int, to_seq: int) -> Sums:
     """Sum the rows above `after_seq`, up to and including `to_seq`, by adding up as few of them as possible."""
     standing = rollups.standing(connection)
     if to_seq - after_seq <= abs(standing.folded_seq - to_seq):
-        return _sum(connection, after_seq, to_seq)
+        return counts_of(connection, after_seq, to_seq)
     # All up to the watermark, plus or minus the rows between it and `to_seq`, minus all that was billed before.
     c = USAGE_BY_MODEL.c
     all_time = select(*summed(of_rollup(USAGE_BY_MODEL))).where(
         c.generation == standing.generation, c.span_s == ALL_TIME, c.begins_at == 0
     )
     folded = connection.execute(all_time).one()
-    rest = _sum(connection, *sorted((standing.folded_seq, to_seq)))
+    rest = counts_of(connection, *sorted((standing.folded_seq, to_seq)))
     sign = 1 if to_seq > standing.folded_seq else -1
     billed = connection.execute(select(*(func.coalesce(func.sum(BILLING_PERIODS.c[name]), 0) for name in COUNTS))).one()
     return tuple(int(folded[at] or 0) + sign * rest[at] - int(billed[at]) for at in range(len(COUNTS)))
 
 
-def _sum(connection: Connection, after_seq: int, to_seq: int) -> Sums:
+def counts_of(connection: Connection, after_seq: int, to_seq: int) -> Sums:
+    """Add up the rows above `after_seq`, up to and including `to_seq`."""
     seq = REQUEST_LOGS.c.seq
     found = connection.execute(select(*summed(of_row())).where(seq > after_seq, seq <= to_seq)).one()
     return tuple(int(value or 0) for value in found[: len(COUNTS)])

@@ -89,13 +89,6 @@ def blocks_step(connection: Connection, table: Table, span_s: int, since: int, u
     return until if following is None else max(following // span_s * span_s, since + span_s)
 
 
-def counts_of(connection: Connection, after_seq: int, to_seq: int) -> list[int]:
-    """Sum the rows of a range of `seq`, in the order of `COUNTS`."""
-    seq = REQUEST_LOGS.c.seq
-    found = connection.execute(select(*summed(of_row())).where(seq > after_seq, seq <= to_seq)).one()
-    return [int(value or 0) for value in found[: len(COUNTS)]]
-
-
 def _side(table: Table, side: int, begins_at: ColumnElement[int]) -> Select[Any]:
     keys = [table.c[name] for name in table.info["dimensions"]]
     return select(literal(side).label("side"), begins_at.label("begins_at"), *keys, *of_rollup(table).values())
