@@ -31,6 +31,7 @@ from hero_broker.metering.books import Books
 from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.health import Health
 from hero_broker.metering.journal import Journal
+from hero_broker.metering.labels import Labels
 from hero_broker.metering.ledger import Ledger
 from hero_broker.metering.reports import Reports
 from hero_broker.metering.tokens import TokenCounter
@@ -38,7 +39,9 @@ from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.price import Price
 from hero_broker.providers import fake
 from hero_broker.providers.routing import ModelRoute, Routes
+from hero_broker.providers.standings import Standings
 from hero_broker.providers.upstream import Provider, Timeouts, open_upstream
+from hero_broker.served import Served
 from hero_broker.settings import PriceSettings, Settings
 from hero_broker.store.database import open_database
 
@@ -110,9 +113,9 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             catalogue = catalogue_of(settings)
             counter = TokenCounter()
             stack.callback(counter.close)
-            estimates = Estimates(counter)
+            estimates, standings = Estimates(counter), Standings(clock)
             exchange = Exchange(
-                upstream, ledger, catalogue.tariff, estimates, clock, _limits(settings), _rules(settings)
+                upstream, ledger, catalogue.tariff, estimates, standings, clock, _limits(settings), _rules(settings)
             )
             for provider in settings.providers:
                 catalogue.models(provider.name)  # loads the price list now, not while a call waits
@@ -128,12 +131,15 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 server.body_timeout_s,
                 settings.state_dir / "uploads",
             )
-            reports, books = Reports(database, clock), Books(database, clock)
-            stack.callback(reports.close)
-            stack.callback(books.close)
+            labels = Labels(database, clock)
+            reports, books = Reports(database, labels, clock), Books(database, clock)
+            for reading in (labels, reports, books):
+                stack.callback(reading.close)
             admin = Admin(
                 reports=reports,
                 books=books,
+                labels=labels,
+                served=Served(routes, catalogue, standings, clock),
                 health=Health(
                     ledger,
                     journal,

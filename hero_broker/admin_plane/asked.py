@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from hero_broker.core.addresses import UNKNOWN, canonical_ip
 from hero_broker.core.errors import InvalidParams
+from hero_broker.core.labels import canonical_target
 from hero_broker.core.questions import Dimension, Filter, Network
 
 
@@ -66,12 +67,27 @@ def _network(text: str) -> Network:
         raise InvalidParams("filter", reason) from error
 
 
-def reference(text: str) -> str:
-    """Return a billing period's name.
+def name(param: str, text: str) -> str:
+    """Return a name that the operator gives: a billing period's, or a label.
 
     Raises:
         InvalidParams: it begins or ends with a space, or cannot be printed.
     """
     if text != text.strip() or not text.isprintable():
-        raise InvalidParams("reference", "must be printable, without spaces at its ends")
+        raise InvalidParams(param, "must be printable, without spaces at its ends")
     return text
+
+
+def target(text: str) -> str:
+    """Return what a label is for, in its one spelling.
+
+    Raises:
+        InvalidParams: it is no address and no network.
+    """
+    try:
+        return canonical_target(text)
+    except ValueError as error:
+        raise InvalidParams(
+            "target",
+            'must be an address, a network without host bits such as 192.0.2.0/24 or 2001:db8::/32, or "unknown"',
+        ) from error

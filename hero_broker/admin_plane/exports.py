@@ -11,16 +11,16 @@ from hero_broker.admin_plane import shown
 from hero_broker.admin_plane.methods import Reports
 from hero_broker.core.money import usd_text
 from hero_broker.core.questions import RowsQuestion
-from hero_broker.core.records import RequestLog, Rows
+from hero_broker.core.records import LedgerRow, Rows
 
 ROWS_PER_PIECE = 2_000
 
 CSV, NDJSON = "text/csv", "application/x-ndjson"
-COLUMNS = ("seq", *shown.ROW_FIELDS, "cost_usd")
+COLUMNS = ("seq", *shown.ROW_FIELDS, "label", "cost_usd")
 # A spreadsheet computes what begins like this; a caller may have chosen the text. Source: OWASP, "CSV Injection".
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
-Listed = Sequence[tuple[int, RequestLog]]
+Listed = Sequence[LedgerRow]
 
 
 def export_of(reports: Reports, question: RowsQuestion, media_type: str) -> AsyncIterator[bytes]:
@@ -43,16 +43,16 @@ async def _export(
 
 
 def _ndjson(rows: Listed) -> bytes:
-    return b"".join(msgspec.json.encode(shown.row(seq, row)) + b"\n" for seq, row in rows)
+    return b"".join(msgspec.json.encode(shown.row(row)) + b"\n" for row in rows)
 
 
 def _csv(rows: Listed) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text)
-    for seq, row in rows:
-        cost = row.cost_nano_usd
-        values = [_cell(getattr(row, name)) for name in shown.ROW_FIELDS]
-        writer.writerow([seq, *values, None if cost is None else usd_text(cost)])
+    for listed in rows:
+        cost = listed.row.cost_nano_usd
+        values = [_cell(getattr(listed.row, name)) for name in shown.ROW_FIELDS]
+        writer.writerow([listed.seq, *values, _cell(listed.label), None if cost is None else usd_text(cost)])
     return text.getvalue().encode()
 
 

@@ -10,6 +10,7 @@ import msgspec
 from hero_broker.admin_plane import asked, cursors, shown
 from hero_broker.admin_plane.contract import Contract, Document
 from hero_broker.core.errors import InvalidParams
+from hero_broker.core.labels import Label
 from hero_broker.core.questions import Bucket, Dimension, RowsQuestion, UsageQuestion
 from hero_broker.core.records import (
     ExplainedRequest,
@@ -20,6 +21,7 @@ from hero_broker.core.records import (
     UsageReport,
     Verification,
 )
+from hero_broker.core.served import ServedModel, ServedProvider
 
 MAX_ADDRESSES = 10_000
 ROWS_PER_PAGE = 100
@@ -80,12 +82,42 @@ class Books(Protocol):
         ...
 
 
+class Labels(Protocol):
+    """What the admin plane asks of labels; see `metering.labels`."""
+
+    async def set(self, target: str, label: str) -> tuple[Label, int]:
+        """Name an address or a network; return its label, and when that was."""
+        ...
+
+    async def remove(self, target: str) -> tuple[Label, int]:
+        """Remove a label; return it, and when that was."""
+        ...
+
+    async def list(self) -> tuple[list[Label], int]:
+        """Return all labels, and when that was."""
+        ...
+
+
+class Served(Protocol):
+    """What the admin plane asks of models and providers; see `served`."""
+
+    def models(self) -> list[ServedModel]:
+        """Return the models that are served. Takes long where the price list knows many: not for the event loop."""
+        ...
+
+    def providers(self) -> list[ServedProvider]:
+        """Return the providers that are configured."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Admin:
     """What the methods need."""
 
     reports: Reports
     books: Books
+    labels: Labels
+    served: Served
     health: Callable[[], Mapping[str, object]]
     info: Callable[[], Mapping[str, object]]
     document: Document
@@ -127,7 +159,7 @@ async def usage_for_ip(admin: Admin, ip: str, since: int | None = None, until: i
     found = await admin.reports.usage_for_ip(address, since, until)
     data = {
         "ip": address,
-        "label": None,
+        "label": found.label,
         "totals": shown.usage(found.totals),
         "models": shown.models(found.models),
     }
@@ -238,7 +270,7 @@ async def unbilled(admin: Admin) -> dict[str, object]:
 
 async def mark_billed(admin: Admin, reference: str, to_seq: int) -> dict[str, object]:
     """Close a billing period under the operator's reference."""
-    found, as_of = await admin.books.mark_billed(asked.reference(reference), to_seq)
+    found, as_of = await admin.books.mark_billed(asked.name("reference", reference), to_seq)
     return {"data": shown.period(found), "as_of": as_of}
 
 
@@ -264,6 +296,34 @@ async def verify(admin: Admin, since: int | None = None, until: int | None = Non
 async def rebuild(admin: Admin) -> dict[str, object]:
     """Have the roll-ups made anew from all rows, while reports go on."""
     return {"data": {"rebuilding": True}, "as_of": await admin.books.rebuild()}
+
+
+async def list_models(admin: Admin) -> dict[str, object]:
+    """Return the models that are served, with what they cost now."""
+    return {"data": await to_thread(lambda: [shown.model(model) for model in admin.served.models()])}
+
+
+async def list_providers(admin: Admin) -> dict[str, object]:
+    """Return the providers that are configured, and how they have answered."""
+    return {"data": [shown.provider(provider) for provider in admin.served.providers()]}
+
+
+async def set_label(admin: Admin, target: str, label: str) -> dict[str, object]:
+    """Name an address or a network; a name that it had is replaced."""
+    found, as_of = await admin.labels.set(asked.target(target), asked.name("label", label))
+    return {"data": shown.label(found), "as_of": as_of}
+
+
+async def list_labels(admin: Admin) -> dict[str, object]:
+    """Return all labels."""
+    found, as_of = await admin.labels.list()
+    return {"data": [shown.label(label) for label in found], "as_of": as_of}
+
+
+async def remove_label(admin: Admin, target: str) -> dict[str, object]:
+    """Remove the name of an address or a network."""
+    found, as_of = await admin.labels.remove(asked.target(target))
+    return {"data": shown.label(found), "as_of": as_of}
 
 
 async def health(admin: Admin) -> dict[str, object]:
@@ -295,6 +355,11 @@ METHODS: Mapping[str, Method] = {
     "billing.periods": periods,
     "billing.verify": verify,
     "billing.rebuild": rebuild,
+    "models.list": list_models,
+    "providers.list": list_providers,
+    "labels.set": set_label,
+    "labels.list": list_labels,
+    "labels.remove": remove_label,
     "system.health": health,
     "system.info": info,
 }

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from hero_broker.admin_plane import exports
 from hero_broker.admin_plane.contract import Contract
 from hero_broker.admin_plane.methods import Admin, answer, rows_question
-from hero_broker.core.errors import AdminError, InvalidParams
+from hero_broker.core.errors import AdminError, BodyTooLong, InvalidParams, UnsupportedContent
 
 
 class Twin(NamedTuple):
@@ -33,21 +33,17 @@ TWINS = (
     Twin("/billing/periods", "billing.mark_billed", "POST"),
     Twin("/billing/verify", "billing.verify"),
     Twin("/billing/rebuild", "billing.rebuild", "POST"),
+    Twin("/admin/models", "models.list"),
+    Twin("/admin/providers", "providers.list"),
+    Twin("/admin/labels", "labels.list"),
+    Twin("/admin/labels", "labels.set", "PUT"),
+    Twin("/admin/labels", "labels.remove", "DELETE"),
     Twin("/admin/health", "system.health"),
     Twin("/admin/info", "system.info"),
     Twin("/openrpc.json", "rpc.discover"),
 )
 MAX_BODY_BYTES = 64 * 1024
-
-# OpenAI's clients expect a text as `code`.
-CODES = {
-    -32602: "invalid_parameter",
-    -32001: "unauthorized",
-    -32002: "store_unavailable",
-    -32003: "too_wide",
-    -32004: "not_found",
-    -32005: "conflict",
-}
+WITH_BODY = ("POST", "PUT")
 
 
 def routes(admin: Admin) -> list[Route]:
@@ -64,8 +60,8 @@ def _endpoint(admin: Admin, contract: Contract, methods: Mapping[str, str]) -> C
         try:
             params = dict(request.path_params)
             _add_query(contract, method, params, request.query_params.multi_items())
-            if request.method == "POST":
-                params.update(await _body(request))
+            if request.method in WITH_BODY:
+                _add_members(params, await _body(request))
             if method == "billing.requests":
                 export = await _export(admin, contract, params, request.headers.get("accept", ""))
                 if export is not None:
@@ -105,19 +101,30 @@ def _value(kind: str, text: str) -> object:
     return text
 
 
+def _add_members(params: dict[str, Any], members: Mapping[str, Any]) -> None:
+    for name, value in members.items():
+        if name in params:
+            raise InvalidParams(name, "stands twice")
+        params[name] = value
+
+
 async def _body(request: Request) -> dict[str, Any]:
     """Return a request's JSON object; nothing for an empty body.
 
     Raises:
+        BodyTooLong, UnsupportedContent: it is not even read.
         InvalidParams: it is none.
     """
     body = bytearray()
     async for piece in request.stream():
         body += piece
         if len(body) > MAX_BODY_BYTES:
-            raise InvalidParams("body", f"must be at most {MAX_BODY_BYTES} bytes")
+            raise BodyTooLong(f"The body must be at most {MAX_BODY_BYTES} bytes long.")
     if not body:
         return {}
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json" or request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedContent("The content type must be application/json, without an encoding.")
     try:
         found = msgspec.json.decode(bytes(body))
     except msgspec.DecodeError as error:
@@ -159,7 +166,7 @@ def _error(error: AdminError, message: str, param: str | None) -> Response:
             "message": message,
             "type": "invalid_request_error" if error.status < 500 else "server_error",
             "param": param,
-            "code": CODES.get(error.rpc_code, "internal_error"),
+            "code": error.code,
         }
     }
     told = _json(msgspec.json.encode(body), error.status)

@@ -1,20 +1,24 @@
 """Records as the contract shows them: JSON objects, money as exact numbers and as digits."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import msgspec
 
+from hero_broker.core.labels import Label
 from hero_broker.core.money import usd_text
 from hero_broker.core.records import (
     Difference,
     ExplainedRequest,
     IpUsage,
+    LedgerRow,
     ModelUsage,
     Period,
     RequestLog,
     UsageGroup,
     UsageTotals,
 )
+from hero_broker.core.served import ServedModel, ServedProvider
 
 _HIDDEN = ("ip_key",)  # the same address as `ip`, in bytes
 ROW_FIELDS = tuple(name for name in RequestLog.__struct_fields__ if name not in _HIDDEN)
@@ -53,6 +57,7 @@ UsageGroupShown = msgspec.defstruct(
         ("group", dict[str, str | None]),
         ("bucket_start", int | None),
         ("bucket_end", int | None),
+        ("label", str | None),
         *Usage.__annotations__.items(),
     ],
     frozen=True,
@@ -84,7 +89,7 @@ def usage(totals: UsageTotals) -> msgspec.Struct:
 
 def addresses(items: Sequence[IpUsage]) -> list[msgspec.Struct]:
     """Return what each address used."""
-    return [IpUsageShown(item.ip, None, *_members(item.totals)) for item in items]
+    return [IpUsageShown(item.ip, item.label, *_members(item.totals)) for item in items]
 
 
 def models(items: Sequence[ModelUsage]) -> list[msgspec.Struct]:
@@ -95,7 +100,9 @@ def models(items: Sequence[ModelUsage]) -> list[msgspec.Struct]:
 def groups(names: Sequence[str], items: Sequence[UsageGroup]) -> list[msgspec.Struct]:
     """Return what each group used in each bucket."""
     return [
-        UsageGroupShown(dict(zip(names, item.group, strict=True)), item.start, item.end, *_members(item.totals))
+        UsageGroupShown(
+            dict(zip(names, item.group, strict=True)), item.start, item.end, item.label, *_members(item.totals)
+        )
         for item in items
     ]
 
@@ -106,16 +113,17 @@ def counts(totals: UsageTotals) -> dict[str, object]:
     return {name: value for name, value in shown.items() if name not in ("first_seen", "last_seen")}
 
 
-def rows(found: Sequence[tuple[int, RequestLog]]) -> list[dict[str, object]]:
+def rows(found: Sequence[LedgerRow]) -> list[dict[str, object]]:
     """Return rows."""
-    return [row(seq, one) for seq, one in found]
+    return [row(one) for one in found]
 
 
-def row(seq: int, found: RequestLog) -> dict[str, object]:
-    """Return a row: its columns, the address's key left out, the cost as USD too."""
-    shown: dict[str, object] = {"seq": seq}
-    shown.update((name, getattr(found, name)) for name in ROW_FIELDS)
-    cost = found.cost_nano_usd
+def row(found: LedgerRow) -> dict[str, object]:
+    """Return a row: its columns, the address's key left out, its label and the cost as USD added."""
+    shown: dict[str, object] = {"seq": found.seq}
+    shown.update((name, getattr(found.row, name)) for name in ROW_FIELDS)
+    shown["label"] = found.label
+    cost = found.row.cost_nano_usd
     shown["cost_usd"] = None if cost is None else usd(cost)
     shown["cost_nano_usd"] = None if cost is None else str(cost)
     return shown
@@ -142,7 +150,47 @@ def explained(found: ExplainedRequest) -> dict[str, object]:
         "exact_usd": found.exact_usd,
         "rounding": "to 1e-9 USD, once, half to even",
     }
-    return {**row(found.seq, found.row), "cost": cost}
+    return {**row(LedgerRow(found.seq, found.row, found.label)), "cost": cost}
+
+
+def model(found: ServedModel) -> dict[str, object]:
+    """Return a model that is served."""
+    return {
+        "model": found.model,
+        "aliases": found.aliases,
+        "kind": found.kind,
+        "provider": found.provider,
+        "upstream_model": found.upstream_model,
+        "configured": found.is_configured,
+        "price": None if found.price is None else asdict(found.price),
+    }
+
+
+def provider(found: ServedProvider) -> dict[str, object]:
+    """Return a provider that is configured."""
+    health = found.health
+    used = "unused" if health.answered + health.failed == 0 else "failing" if health.is_failing else "ok"
+    return {
+        "provider": found.provider,
+        "base_url": found.base_url,
+        "api_keys": found.api_keys,
+        "stream_usage": found.stream_usage,
+        "models": found.models,
+        "listed_models": found.listed_models,
+        "health": {
+            "status": used,
+            "answered": health.answered,
+            "failed": health.failed,
+            "last_answered_at": health.last_answered_at,
+            "last_failed_at": health.last_failed_at,
+            "last_error_code": health.last_error_code,
+        },
+    }
+
+
+def label(found: Label) -> dict[str, object]:
+    """Return a label."""
+    return {"target": found.target, "label": found.label, "set_at": found.set_at}
 
 
 def period(found: Period) -> dict[str, object]:

@@ -16,6 +16,8 @@ BrokerError
 │   └── ProviderTimeout   504
 ├── InternalError         500
 └── AdminError            carries its JSON-RPC code
+    ├── UnsupportedContent 415 the body's content type or encoding is not accepted
+    ├── BodyTooLong       413
     ├── InvalidParams     -32602
     ├── Unauthorized      -32001
     ├── StoreUnavailable  -32002
@@ -148,14 +150,31 @@ class InternalError(BrokerError):
 
 
 class AdminError(Exception):
-    """An answer to an admin question that is an error, with its JSON-RPC code and HTTP status."""
+    """An answer to an admin question that is an error, with its JSON-RPC code, and its HTTP status and code."""
 
     rpc_code: ClassVar[int] = -32603
     status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+
+class UnsupportedContent(AdminError):
+    """The body's content type or encoding is not accepted: browsers send others to any site that a page names."""
+
+    rpc_code = -32600
+    status = 415
+    code = "unsupported_media_type"
+
+
+class BodyTooLong(AdminError):
+    """The body is longer than any question."""
+
+    rpc_code = -32600
+    status = 413
+    code = "request_too_large"
 
 
 class InvalidParams(AdminError):
@@ -163,6 +182,7 @@ class InvalidParams(AdminError):
 
     rpc_code = -32602
     status = 400
+    code = "invalid_parameter"
 
     def __init__(self, param: str, reason: str) -> None:
         super().__init__("Invalid params")
@@ -175,6 +195,7 @@ class Unauthorized(AdminError):
 
     rpc_code = -32001
     status = 401
+    code = "unauthorized"
 
 
 class StoreUnavailable(AdminError):
@@ -182,6 +203,7 @@ class StoreUnavailable(AdminError):
 
     rpc_code = -32002
     status = 503
+    code = "store_unavailable"
 
 
 class TooWide(AdminError):
@@ -189,6 +211,7 @@ class TooWide(AdminError):
 
     rpc_code = -32003
     status = 400
+    code = "too_wide"
 
 
 class NotRecorded(AdminError):
@@ -196,6 +219,7 @@ class NotRecorded(AdminError):
 
     rpc_code = -32004
     status = 404
+    code = "not_found"
 
 
 class Conflict(AdminError):
@@ -203,3 +227,4 @@ class Conflict(AdminError):
 
     rpc_code = -32005
     status = 409
+    code = "conflict"

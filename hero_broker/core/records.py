@@ -77,6 +77,7 @@ class IpUsage(msgspec.Struct, frozen=True, gc=False):
 
     ip: str  # canonical text, or "unknown"
     totals: UsageTotals
+    label: str | None = None  # the operator's name for it, or for the smallest network around it that has one
 
 
 class ModelUsage(msgspec.Struct, frozen=True, gc=False):
@@ -103,6 +104,7 @@ class UsageForIp:
     models: tuple[ModelUsage, ...]
     totals: UsageTotals
     as_of: int  # unix seconds, UTC
+    label: str | None = None  # as IpUsage's
 
 
 class UsageGroup(msgspec.Struct, frozen=True, gc=False):
@@ -113,6 +115,7 @@ class UsageGroup(msgspec.Struct, frozen=True, gc=False):
     start: int | None  # unix seconds: the part of the bucket that lies in the window, half-open; None without buckets
     end: int | None
     totals: UsageTotals
+    label: str | None = None  # of the group's address, else of its prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +128,19 @@ class UsageReport:
     more: bool
 
 
+class LedgerRow(msgspec.Struct, frozen=True, gc=False):
+    """A row where it stands in the ledger."""
+
+    seq: int
+    row: RequestLog
+    label: str | None  # of its address, as IpUsage's
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """A page of the ledger, newest first."""
 
-    rows: tuple[tuple[int, RequestLog], ...]  # with their `seq`
+    rows: tuple[LedgerRow, ...]
     left: tuple[int, int] | None  # the `seq`s that are still to be listed, half-open; None at the end
     as_of: int  # unix seconds, UTC
 
@@ -190,3 +201,4 @@ class ExplainedRequest:
     lines: tuple[CostLine, ...]  # empty where the provider named the cost, or nothing was charged
     exact_usd: str | None  # their sum before it was rounded; None where no price is known
     as_of: int  # unix seconds, UTC
+    label: str | None = None  # of the row's address, as IpUsage's

@@ -22,6 +22,7 @@ from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.ledger import Ledger
 from hero_broker.metering.meter import Meter
 from hero_broker.pricing.tariff import Tariff
+from hero_broker.providers.standings import Standings
 from hero_broker.providers.upstream import Provider, Upstream, UpstreamReply
 
 # What starts the last event of a stream, which waits for the row.
@@ -71,6 +72,7 @@ class Exchange:
         ledger: Ledger,
         tariff: Callable[[str, str], Tariff | None],
         estimates: Estimates,
+        standings: Standings,
         clock: Clock,
         limits: Limits,
         rules: Rules,
@@ -79,6 +81,7 @@ class Exchange:
         self._ledger = ledger
         self._tariff = tariff
         self._estimates = estimates
+        self._standings = standings
         self._clock = clock
         self._limits = limits
         self._rules = rules
@@ -165,6 +168,7 @@ class Exchange:
         if not 200 <= reply.status < 300:
             ending.outcome, ending.code = Outcome.PROVIDER_ERROR, f"provider_{reply.status}"
             ending.tail = refusal(reply.status, reply.headers, await self._whole(reply), provider.api_keys)
+            self._standings.answered(provider.name, reply.status)
             return
         meter.saw_answer()
         if kind.startswith("text/event-stream"):
@@ -176,6 +180,7 @@ class Exchange:
             meter.saw_body(body)
             ending.tail = [head_of(reply.status, reply.headers, str(len(body))), body]
         ending.outcome, ending.code = Outcome.OK, None
+        self._standings.answered(provider.name, reply.status)
 
     async def _stream(self, call: Call, reply: UpstreamReply, meter: Meter, relay: Relay, ending: _Ending) -> None:
         splitter = EventSplitter()
@@ -225,6 +230,7 @@ class Exchange:
         failed = None if isinstance(call.body, bytes) else call.body.failure
         if failed is None:
             ending.outcome, ending.code = Outcome.PROVIDER_ERROR, error.code
+            self._standings.failed(call.provider, error.code)
         else:
             ending.outcome, ending.code = Outcome.CLIENT_DISCONNECTED, failed.code or failed.type
         _fail(failed or error, relay, ending)

@@ -1,4 +1,4 @@
-"""The gate before every admin path: a bearer token, or in dev mode a loopback `Host`."""
+"""The gate before every admin path: a bearer token, or in dev mode a loopback `Host`, and no page of another site."""
 
 import hmac
 import re
@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-GUARDED = ("/rpc", "/billing", "/admin", "/metrics", "/openrpc.json")
+GUARDED = ("/rpc", "/billing", "/admin", "/metrics", "/openrpc.json", "/openapi.json")
 
 _RPC_BODY = b'{"jsonrpc":"2.0","error":{"code":-32001,"message":"Unauthorized"},"id":null}'
 _REST_BODY = b'{"error":{"message":"%s","type":"permission_error","param":null,"code":"%s"}}'
@@ -32,6 +32,9 @@ class AdminGate:
             await _refuse(send, 401, body, (b"www-authenticate", b"Bearer"))
         elif not self._tokens and scope.get("client") is not None and not _is_loopback(headers.get(b"host", b"")):
             body = _REST_BODY % (b"In dev mode the Host must be a loopback name or address.", b"host_not_allowed")
+            await _refuse(send, 403, body)
+        elif not self._tokens and guarded and not _is_own_page(headers.get(b"origin")):
+            body = _REST_BODY % (b"In dev mode a page of another site may not ask.", b"origin_not_allowed")
             await _refuse(send, 403, body)
         else:
             await self._app(scope, receive, send)
@@ -59,6 +62,11 @@ def _is_loopback(host: bytes) -> bool:
         return ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def _is_own_page(origin: bytes | None) -> bool:
+    """Return whether no browser asks, or one for a page of this machine; browsers name a page of another site."""
+    return origin is None or _is_loopback(origin.rpartition(b"://")[2])
 
 
 async def _refuse(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:

@@ -10,12 +10,13 @@ from sqlalchemy import Connection
 from hero_broker.core.addresses import UNKNOWN, key_range
 from hero_broker.core.clock import Clock
 from hero_broker.core.errors import NotRecorded, TooWide
+from hero_broker.core.labels import Names
 from hero_broker.core.questions import Dimension, Filter, RowsQuestion, UsageQuestion
 from hero_broker.core.records import (
     ExplainedRequest,
     IpUsage,
+    LedgerRow,
     ModelUsage,
-    RequestLog,
     Rows,
     UsageByIp,
     UsageForIp,
@@ -25,6 +26,7 @@ from hero_broker.core.records import (
 )
 from hero_broker.metering.calendar import LATEST, buckets
 from hero_broker.metering.explain import explain
+from hero_broker.metering.labels import Labels
 from hero_broker.metering.reader import Reader
 from hero_broker.store import listing, periods, prefixes, request_logs, usage
 from hero_broker.store.database import Database
@@ -47,8 +49,9 @@ NO_USAGE = UsageTotals()
 class Reports:
     """Questions about what was billed. Windows are half-open: since <= started_at < until."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, labels: Labels, clock: Clock) -> None:
         self._reader = Reader(database, THREADS)
+        self._labels = labels
         self._clock = clock
 
     def close(self) -> None:
@@ -71,7 +74,8 @@ class Reports:
 
         def ask(connection: Connection) -> UsageByIp:
             found = usage.groups(connection, by_ip)
-            items = tuple(IpUsage(str(group.key[0]), group.totals) for group in found[:limit])
+            names = self._labels.names(connection)
+            items = tuple(_ip_usage(group, names) for group in found[:limit])
             return UsageByIp(items, _totals(connection, window), as_of, len(found) > limit)
 
         return await self._reader.ask(DEADLINE_S, ask)
@@ -89,7 +93,8 @@ class Reports:
         def ask(connection: Connection) -> UsageForIp:
             found = usage.groups(connection, by_model)
             models = tuple(ModelUsage(str(group.key[0]), group.totals) for group in found)
-            return UsageForIp(models, _sum([group.totals for group in found]), as_of)
+            label = self._labels.names(connection).of(ip)
+            return UsageForIp(models, _sum([group.totals for group in found]), as_of, label)
 
         return await self._reader.ask(DEADLINE_S, ask)
 
@@ -103,7 +108,7 @@ class Reports:
                 or it took longer than `DEADLINE_S`, or `ROWS_DEADLINE_S` where rows are read.
         """
         as_of = self._clock.now()
-        return await self._reader.ask(None, _usage, asked, as_of)
+        return await self._reader.ask(None, _usage, asked, self._labels, as_of)
 
     async def request(self, request_id: str) -> ExplainedRequest:
         """Return one row with how its cost was computed.
@@ -113,12 +118,17 @@ class Reports:
             StoreUnavailable: the database does not answer.
         """
         as_of = self._clock.now()
-        found = await self._reader.ask(DEADLINE_S, request_logs.find, request_id)
-        if found is None:
-            raise NotRecorded("No such request")
-        seq, row, price = found
-        lines, exact_usd = explain(row, price)
-        return ExplainedRequest(seq, row, price, lines, exact_usd, as_of)
+
+        def ask(connection: Connection) -> ExplainedRequest:
+            found = request_logs.find(connection, request_id)
+            if found is None:
+                raise NotRecorded("No such request")
+            seq, row, price = found
+            lines, exact_usd = explain(row, price)
+            label = self._labels.names(connection).of(row.ip)
+            return ExplainedRequest(seq, row, price, lines, exact_usd, as_of, label)
+
+        return await self._reader.ask(DEADLINE_S, ask)
 
     async def rows(self, asked: RowsQuestion) -> Rows:
         """Return a page of rows, newest first; where few match it may hold fewer than the limit, with more left.
@@ -131,10 +141,16 @@ class Reports:
         as_of = self._clock.now()
         ends_at = self._clock.monotonic() + ROWS_WITHIN_S
         selection, left = await self._reader.ask(DEADLINE_S, _selection, asked)
-        found: list[tuple[int, RequestLog]] = []
+        found: list[LedgerRow] = []
+
+        def more(connection: Connection) -> Span:
+            rows, rest = listing.rows(connection, selection, left, asked.limit - len(found))
+            names = self._labels.names(connection)
+            found.extend(LedgerRow(seq, row, names.of(row.ip)) for seq, row in rows)
+            return rest
+
         while left.first_seq < left.before_seq and len(found) < asked.limit:
-            some, left = await self._reader.ask(DEADLINE_S, listing.rows, selection, left, asked.limit - len(found))
-            found.extend(some)
+            left = await self._reader.ask(DEADLINE_S, more)
             if self._clock.monotonic() > ends_at:
                 break
         is_end = left.first_seq >= left.before_seq
@@ -196,7 +212,12 @@ def _sum(parts: Sequence[UsageTotals]) -> UsageTotals:
     )
 
 
-def _usage(connection: Connection, asked: UsageQuestion, as_of: int) -> UsageReport:
+def _ip_usage(group: usage.Group, names: Names) -> IpUsage:
+    ip = str(group.key[0])
+    return IpUsage(ip, group.totals, names.of(ip))
+
+
+def _usage(connection: Connection, asked: UsageQuestion, labels: Labels, as_of: int) -> UsageReport:
     question = Question(
         group_by=tuple(asked.group_by),
         filters=_columns(asked.filter),
@@ -214,7 +235,8 @@ def _usage(connection: Connection, asked: UsageQuestion, as_of: int) -> UsageRep
     with limited(connection, ROWS_DEADLINE_S if reads_rows else DEADLINE_S):
         totals = _totals(connection, question)
         found = _dense(connection, question, asked) if asked.dense and windows else _page(connection, question, asked)
-    groups = tuple(_group(asked, windows, group) for group in found[: asked.limit])
+    names = labels.names(connection)
+    groups = tuple(_group(asked, windows, group, names) for group in found[: asked.limit])
     return UsageReport(groups, totals, as_of, len(found) > asked.limit)
 
 
@@ -288,15 +310,17 @@ def _place(group: usage.Group, windows: Sequence[Window]) -> tuple[int, int, lis
     return windows[group.bucket][0], -group.totals.cost_nano_usd, key
 
 
-def _group(asked: UsageQuestion, windows: Sequence[Window] | None, group: usage.Group) -> UsageGroup:
-    shown = tuple(
-        _prefix(value, asked.prefix_bits) if name is Dimension.PREFIX else value
-        for name, value in zip(asked.group_by, group.key, strict=True)
-    )
+def _group(asked: UsageQuestion, windows: Sequence[Window] | None, group: usage.Group, names: Names) -> UsageGroup:
+    shown: list[str | None] = []
+    label: str | None = None
+    by_ip = Dimension.IP in asked.group_by
+    for name, value in zip(asked.group_by, group.key, strict=True):
+        if name is Dimension.PREFIX:
+            network = prefixes.network(value or "", asked.prefix_bits)
+            shown.append(UNKNOWN if network is None else str(network))
+            label = label if by_ip else names.of_network(network)
+        else:
+            shown.append(value)
+            label = names.of(value or UNKNOWN) if name is Dimension.IP else label
     start, end = (None, None) if windows is None else windows[group.bucket]
-    return UsageGroup(shown, group.key, start, end, group.totals)
-
-
-def _prefix(value: str | None, bits: tuple[int, int]) -> str:
-    network = prefixes.network(value or "", bits)
-    return UNKNOWN if network is None else str(network)
+    return UsageGroup(tuple(shown), group.key, start, end, group.totals, label)

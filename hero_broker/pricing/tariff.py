@@ -47,6 +47,11 @@ class Tariff:
         """Return the tariff of a model that always costs the same per unit."""
         return cls((Period((price,)),), is_override)
 
+    @property
+    def varies(self) -> bool:
+        """Whether the price depends on the time or on the length of the context."""
+        return len(self.periods) > 1 or any(period.thresholds for period in self.periods)
+
     def price(self, started_at: int, input_tokens: int) -> Price:
         """Return the price of a call that began at `started_at` (unix seconds, UTC).
 

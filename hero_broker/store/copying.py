@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, select, text
+from sqlalchemy import Connection, Engine, delete, func, insert, select, text
 
 from hero_broker.store.engine import WRITES
-from hero_broker.store.schema import BILLING_PERIODS, PRICES, REQUEST_LOGS
+from hero_broker.store.schema import BILLING_PERIODS, LABELS, PRICES, REQUEST_LOGS
 
 BATCH_ROWS = 5_000
 
@@ -47,6 +47,8 @@ def sums(connection: Connection, up_to_seq: int | None = None) -> Sums:
 
 def copy_ledger(source: Engine, target: Engine) -> Iterator[Sums]:
     """Copy the rows that `target` lacks, `seq` included; yield the target's sums as each batch is committed.
+
+    Billing periods are copied too, and the source's labels take the place of the target's.
 
     A copy that was ended goes on where it stopped. The source may be in use: rows that arrive later are for the next
     run. The target must not be in use.
@@ -88,6 +90,12 @@ def copy_ledger(source: Engine, target: Engine) -> Iterator[Sums]:
     if len(whole) > len(there):
         with target.execution_options(**WRITES).begin() as writing:
             writing.execute(insert(BILLING_PERIODS), whole[len(there) :])
+    with source.connect() as reading:
+        labels = [row._asdict() for row in reading.execute(select(LABELS))]
+    with target.execution_options(**WRITES).begin() as writing:
+        writing.execute(delete(LABELS))
+        if labels:
+            writing.execute(insert(LABELS), labels)
 
 
 def _periods(connection: Connection) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ class DatabaseTooNew(Exception):
     """A newer program has written this database."""
 
 
-def _first(connection: Connection) -> None:
+def _missing_tables(connection: Connection) -> None:
     METADATA.create_all(connection)
 
 
@@ -29,7 +29,12 @@ def _rollups(connection: Connection) -> None:
     rollups.begin(connection)
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_first, _sources_of_prices, _rollups)
+STEPS: tuple[Callable[[Connection], None], ...] = (
+    _missing_tables,
+    _sources_of_prices,
+    _rollups,
+    _missing_tables,  # labels
+)
 
 
 def migrate(engine: Engine) -> None:

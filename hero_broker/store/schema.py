@@ -166,4 +166,15 @@ BILLING_PERIODS = Table(
     sqlite_strict=True,
 )
 
+LABELS = Table(
+    "labels",
+    METADATA,
+    Column("target", Text, primary_key=True),  # an address, a network in CIDR notation, or "unknown"; canonical
+    Column("label", Text),  # NULL once it was removed
+    Column("set_at", BIG, nullable=False),  # unix seconds, UTC
+    Column("revision", BIG, nullable=False),  # grows with each change of any label
+    Index("labels_revision", "revision"),
+    sqlite_strict=True,
+)
+
 SCHEMA_VERSION = Table("schema_version", METADATA, Column("version", Integer, primary_key=True), sqlite_strict=True)

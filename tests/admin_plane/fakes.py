@@ -2,8 +2,11 @@
 
 from collections.abc import AsyncIterator
 
+from hero_broker.core.calls import CallKind
+from hero_broker.core.labels import Label
 from hero_broker.core.questions import RowsQuestion, UsageQuestion
 from hero_broker.core.records import ExplainedRequest, Period, Rows, UsageByIp, UsageForIp, UsageReport, Verification
+from hero_broker.core.served import ProviderHealth, ServedModel, ServedProvider, ShownPrice
 
 
 class NoReports:
@@ -47,3 +50,28 @@ class NoBooks:
 
     async def rebuild(self) -> int:
         raise AssertionError
+
+
+class NoLabels:
+    """Labels that nobody should ask for."""
+
+    async def set(self, target: str, label: str) -> tuple[Label, int]:
+        raise AssertionError((target, label))
+
+    async def remove(self, target: str) -> tuple[Label, int]:
+        raise AssertionError(target)
+
+    async def list(self) -> tuple[list[Label], int]:
+        raise AssertionError
+
+
+class ServedFake:
+    """A broker with one model, at one provider."""
+
+    def models(self) -> list[ServedModel]:
+        price = ShownPrice({"input_per_million": "0.59", "output_per_million": "0.79"}, "settings", "settings", False)
+        return [ServedModel("llama", ("l",), CallKind.CHAT, "groq", "llama-3.3-70b-versatile", True, price)]
+
+    def providers(self) -> list[ServedProvider]:
+        health = ProviderHealth(answered=3, last_answered_at=1_700_000_000)
+        return [ServedProvider("groq", "https://api.groq.com/openai/v1", 1, True, 1, 0, health)]

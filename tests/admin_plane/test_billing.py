@@ -22,8 +22,10 @@ from hero_broker.core.addresses import ip_key
 from hero_broker.core.calls import CallKind, Outcome
 from hero_broker.core.clock import SystemClock
 from hero_broker.metering.books import Books
+from hero_broker.metering.labels import Labels
 from hero_broker.metering.reports import Reports
 from hero_broker.store.database import Database, open_database
+from tests.admin_plane.fakes import ServedFake
 from tests.admin_plane.test_rpc import LEDGERS, with_request_id
 from tests.metering.rows import row
 
@@ -51,7 +53,9 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self.database = database
         clock = SystemClock()
-        admin = Admin(Reports(database, clock), Books(database, clock), dict, dict, DOCUMENT)
+        labels = Labels(database, clock)
+        reports, books = Reports(database, labels, clock), Books(database, clock)
+        admin = Admin(reports, books, labels, ServedFake(), dict, dict, DOCUMENT)
         self._app = with_request_id(Starlette(routes=[Route("/rpc", Rpc(admin)), *routes(admin)]))
 
     def send(self, method: str, url: str, **options: Any) -> httpx.Response:
@@ -371,6 +375,8 @@ def test_report_pages_resume_where_they_stopped(ledger: Ledger) -> None:
 )
 def test_documented_examples_are_answered_in_the_documented_shape(ledger: Ledger, method: Any, example: Any) -> None:
     params = {param["name"]: param["value"] for param in example["params"]}
+    if method["name"] == "labels.remove":
+        ledger.call("labels.set", **params, label="a")
 
     result = ledger.call(method["name"], **params)["result"]
 
@@ -378,3 +384,26 @@ def test_documented_examples_are_answered_in_the_documented_shape(ledger: Ledger
     schema.validate(result)
     schema.validate(example["result"]["value"])
     assert result.keys() == example["result"]["value"].keys()
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "code"),
+    [
+        ({"content": b'{"reference": "a", "to_seq": 1}', "headers": {"content-type": "text/plain"}}, 415, None),
+        ({"content": b'{"reference": "a", "to_seq": 1}'}, 415, None),
+        ({"data": {"reference": "a"}}, 415, None),
+        ({"json": {}, "headers": {"content-encoding": "gzip"}}, 415, "unsupported_media_type"),
+        ({"json": {"reference": "a" * 70_000, "to_seq": 1}}, 413, "request_too_large"),
+        ({"json": [1]}, 400, "invalid_parameter"),
+        ({"content": b"{", "headers": {"content-type": "application/json"}}, 400, "invalid_parameter"),
+        ({"params": {"to_seq": 1}, "json": {"reference": "a", "to_seq": 1}}, 400, "invalid_parameter"),
+    ],
+)
+def test_body_that_is_no_json_object_closes_no_period(
+    ledger: Ledger, options: dict[str, Any], status: int, code: str | None
+) -> None:
+    told = ledger.send("POST", "/billing/periods", **options)
+
+    assert told.status_code == status
+    assert code is None or told.json()["error"]["code"] == code
+    assert ledger.get("/billing/periods")["data"] == []

@@ -27,7 +27,7 @@ from hero_broker.core.records import (
     UsageForIp,
     UsageTotals,
 )
-from tests.admin_plane.fakes import NoBooks, NoReports
+from tests.admin_plane.fakes import NoBooks, NoLabels, NoReports, ServedFake
 from tests.metering.rows import row
 
 HEALTHY: dict[str, object] = {
@@ -99,6 +99,8 @@ def send(
         admin = Admin(
             reports=reports or OneCall(),
             books=NoBooks(),
+            labels=NoLabels(),
+            served=ServedFake(),
             health=health or (lambda: HEALTHY),
             info=lambda: {"name": "hero-broker", "version": "1", "models": 2},
             document=load_document(),
@@ -346,6 +348,9 @@ LEDGERS = {
     "billing.periods",
     "billing.verify",
     "billing.rebuild",
+    "labels.set",
+    "labels.list",
+    "labels.remove",
 }
 
 

@@ -45,7 +45,17 @@ def bearer(token: str, scheme: str = "Bearer") -> Headers:
     return [(b"authorization", f"{scheme} {token}".encode())]
 
 
-PATHS = ["/rpc", "/rpc/", "//rpc", "/billing/usage", "/billing//usage", "/admin/x", "/metrics", "/openrpc.json"]
+PATHS = [
+    "/rpc",
+    "/rpc/",
+    "//rpc",
+    "/billing/usage",
+    "/billing//usage",
+    "/admin/x",
+    "/metrics",
+    "/openrpc.json",
+    "/openapi.json",
+]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -105,3 +115,29 @@ def test_lifespan_passes() -> None:
     asyncio.run(AdminGate(app, TOKENS)({"type": "lifespan"}, unread, send))
 
     assert seen == ["lifespan"]
+
+
+LOOPBACK = (b"host", b"127.0.0.1:33850")
+
+
+@pytest.mark.parametrize(
+    "origin", [b"https://example.com", b"http://192.0.2.1", b"null", b"", b"http://localhost.evil"]
+)
+@pytest.mark.parametrize("path", PATHS)
+def test_page_of_another_site_may_not_ask_in_dev_mode(path: str, origin: bytes) -> None:
+    start, body = ask(path, [LOOPBACK, (b"origin", origin)], ())
+
+    assert (start["status"], b"origin_not_allowed" in body) == (403, True)
+
+
+@pytest.mark.parametrize("origin", [b"http://localhost:33850", b"http://127.0.0.1:3000", b"http://[::1]:33850"])
+def test_page_of_this_machine_may_ask_in_dev_mode(origin: bytes) -> None:
+    assert status("/rpc", [LOOPBACK, (b"origin", origin)], ()) == 200
+
+
+def test_page_of_another_site_that_has_the_token_may_ask() -> None:
+    assert status("/rpc", [*bearer("other"), (b"origin", b"https://example.com")]) == 200
+
+
+def test_calls_are_not_asked_for_their_origin() -> None:
+    assert status("/v1/models", [LOOPBACK, (b"origin", b"https://example.com")], ()) == 200

@@ -22,6 +22,7 @@ from hero_broker.core.questions import Bucket, Dimension, Filter, UsageQuestion
 from hero_broker.core.records import IpUsage, RequestLog, UsageReport, UsageTotals
 from hero_broker.core.usage import UsageSource
 from hero_broker.metering import reports
+from hero_broker.metering.labels import Labels
 from hero_broker.metering.reports import Reports
 from hero_broker.store import rollups
 from hero_broker.store.database import Database, open_database
@@ -80,7 +81,7 @@ class Ledger:
 
     @property
     def reports(self) -> Reports:
-        return Reports(self.database, SystemClock())
+        return Reports(self.database, Labels(self.database, SystemClock()), SystemClock())
 
     def clear(self) -> None:
         with self.database.engine.execution_options(writes=True).begin() as connection:

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from hero_broker.core.clock import SystemClock
+from hero_broker.core.labels import Label
 from hero_broker.core.records import PriceRecord
 from hero_broker.metering.books import Books
-from hero_broker.store import copying
+from hero_broker.store import copying, labels
 from hero_broker.store.copying import LedgersDiffer, copy_ledger
 from hero_broker.store.database import open_database
 from hero_broker.store.request_logs import COLUMNS
@@ -71,6 +72,21 @@ def test_billing_periods_are_copied_too(tmp_path: Path, database_url: str) -> No
     periods = "SELECT * FROM billing_periods ORDER BY number"
     assert query(database_url, periods) == query(source, periods)
     assert len(query(database_url, periods)) == 2
+
+
+def test_labels_of_the_source_take_the_place_of_the_targets(tmp_path: Path, database_url: str) -> None:
+    source = f"sqlite:///{tmp_path}/source.db"
+    for url, target in ((source, "192.0.2.1"), (source, "192.0.2.0/24"), (database_url, "192.0.2.9")):
+        with open_database(url) as database, database.writing() as connection:
+            labels.put(connection, Label(target, "name", 1_700_000_000))
+    with open_database(source) as database, database.writing() as connection:
+        labels.remove(connection, "192.0.2.1")
+
+    copy(source, database_url)
+
+    with open_database(database_url) as database, database.reading() as connection:
+        assert labels.labels(connection) == [Label("192.0.2.0/24", "name", 1_700_000_000)]
+        assert labels.revision(connection) == 3
 
 
 def test_target_with_billing_periods_of_its_own_is_refused(tmp_path: Path, database_url: str) -> None:

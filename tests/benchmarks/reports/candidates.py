@@ -16,6 +16,7 @@ import psycopg
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.questions import Dimension, UsageQuestion
 from hero_broker.core.records import UsageTotals
+from hero_broker.metering.labels import Labels
 from hero_broker.metering.reports import Reports
 from hero_broker.store.database import Database, open_database
 from tests.benchmarks.reports.files import coming, url, warm
@@ -40,7 +41,7 @@ class Ours:
     """The broker's reports, as the admin plane calls them."""
 
     def __init__(self, database: Database) -> None:
-        self._reports = Reports(database, SystemClock())
+        self._reports = Reports(database, Labels(database, SystemClock()), SystemClock())
         self._loop = asyncio.new_event_loop()
 
     def ask(self, question: Question) -> tuple[float, list[Line]]:

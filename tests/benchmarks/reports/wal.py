@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hero_broker.core.clock import SystemClock
 from hero_broker.metering.journal import DueRow, Journal
+from hero_broker.metering.labels import Labels
 from hero_broker.metering.ledger import Ledger
 from hero_broker.metering.reports import Reports
 from hero_broker.store.database import Database, open_database
@@ -71,7 +72,9 @@ async def _write_and_ask(bench: Bench, database: Database, rows: int) -> tuple[i
     with tempfile.TemporaryDirectory(prefix="hb-") as text:
         journal = Journal(Path(text), max_bytes=JOURNAL_BYTES, max_calls=MAX_CALLS)
         with Ledger.running(journal, database) as ledger:
-            asking = asyncio.create_task(_ask_until_cancelled(Reports(database, SystemClock())))
+            asking = asyncio.create_task(
+                _ask_until_cancelled(Reports(database, Labels(database, SystemClock()), SystemClock()))
+            )
             began = time.perf_counter()
             offered = 0
             while offered < rows:

@@ -1,0 +1,92 @@
+"""Names for addresses and networks; the longest prefix wins."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from hero_broker.core.addresses import UNKNOWN, canonical_ip, parse_ip
+
+Network = IPv4Network | IPv6Network
+
+_MAPPED_BITS = 96  # of ::ffff:0:0/96, which holds the IPv4 addresses
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """The operator's name for an address, a network, or "unknown"."""
+
+    target: str  # in its canonical spelling
+    label: str
+    set_at: int  # unix seconds, UTC
+
+
+def canonical_target(text: str) -> str:
+    """Return the one spelling of an address, of a network without host bits, or of "unknown".
+
+    A network of one address is that address; IPv4-mapped networks are IPv4's.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    if text == UNKNOWN:
+        return text
+    return canonical_ip(text) if "/" not in text else _shown(_unmapped(ip_network(text)))
+
+
+class Names:
+    """Labels, ready to be looked up."""
+
+    def __init__(self, labels: Iterable[tuple[str, str]]) -> None:
+        """Take pairs of a canonical target and its label."""
+        self._exact = dict(labels)
+        found = {_key(ip_network(target)): label for target, label in self._exact.items() if target != UNKNOWN}
+        self._networks = found
+        # The lengths that occur, the longest first: only these are tried.
+        self._lengths = {
+            version: sorted({bits for of, bits, _ in found if of == version}, reverse=True) for version in (4, 6)
+        }
+
+    def of(self, ip: str) -> str | None:
+        """Return the label of an address in its canonical spelling, or of "unknown"; None where it has none."""
+        exact = self._exact.get(ip)
+        if exact is not None or ip == UNKNOWN or not self._networks:
+            return exact
+        address = parse_ip(ip)
+        return self._longest(address.version, address.max_prefixlen, int(address), address.max_prefixlen)
+
+    def of_network(self, network: Network | None) -> str | None:
+        """Return the label of the smallest network that holds all of `network`; None stands for "unknown"."""
+        if network is None:
+            return self._exact.get(UNKNOWN)
+        number = int(network.network_address)
+        return self._longest(network.version, network.max_prefixlen, number, network.prefixlen)
+
+    def _longest(self, version: int, width: int, number: int, at_most: int) -> str | None:
+        for bits in self._lengths[version]:
+            label = self._networks.get((version, bits, number >> (width - bits))) if bits <= at_most else None
+            if label is not None:
+                return label
+        return None
+
+
+def order(target: str) -> tuple[int, int, int]:
+    """Return a key that sorts targets: IPv4, IPv6, each by address and then the wider network first; last "unknown"."""
+    if target == UNKNOWN:
+        return (9, 0, 0)
+    network = ip_network(target)
+    return (network.version, int(network.network_address), network.prefixlen)
+
+
+def _key(network: Network) -> tuple[int, int, int]:
+    return network.version, network.prefixlen, int(network.network_address) >> network.max_prefixlen - network.prefixlen
+
+
+def _shown(network: Network) -> str:
+    return str(network if network.prefixlen < network.max_prefixlen else network.network_address)
+
+
+def _unmapped(network: Network) -> Network:
+    first = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    if first is None or network.prefixlen < _MAPPED_BITS:
+        return network
+    return IPv4Network((int(first), network.prefixlen - _MAPPED_BITS))

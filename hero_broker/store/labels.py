@@ -1,0 +1,56 @@
+"""Labels in the database. Each change takes the next revision: who keeps labels in memory sees that they are old."""
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from hero_broker.core.errors import InvalidParams, NotRecorded
+from hero_broker.core.labels import Label
+from hero_broker.store.schema import LABELS
+
+MAX_LABELS = 10_000
+
+
+def revision(connection: Connection) -> int:
+    """Return the number of the last change; 0 where there was none."""
+    return int(connection.execute(select(func.coalesce(func.max(LABELS.c.revision), 0))).scalar_one())
+
+
+def labels(connection: Connection) -> list[Label]:
+    """Return all labels, in no order."""
+    c = LABELS.c
+    found = connection.execute(select(c.target, c.label, c.set_at).where(c.label.is_not(None)))
+    return [Label(target, label, set_at) for target, label, set_at in found]
+
+
+def put(connection: Connection, label: Label) -> None:
+    """Set a target's label, in a transaction that writes.
+
+    Raises:
+        InvalidParams: there are too many.
+    """
+    c = LABELS.c
+    others = select(func.count()).where(c.label.is_not(None), c.target != label.target)
+    if connection.execute(others).scalar_one() >= MAX_LABELS:
+        raise InvalidParams("target", f"is one too many: there are {MAX_LABELS:,} labels; remove some")
+    after = revision(connection)
+    connection.execute(delete(LABELS).where(c.target == label.target))
+    connection.execute(
+        insert(LABELS).values(target=label.target, label=label.label, set_at=label.set_at, revision=after + 1)
+    )
+    connection.execute(delete(LABELS).where(c.label.is_(None)))
+
+
+def remove(connection: Connection, target: str) -> Label:
+    """Remove a target's label, in a transaction that writes, and return it.
+
+    Raises:
+        NotRecorded: it has none.
+    """
+    c = LABELS.c
+    found = connection.execute(select(c.label, c.set_at).where(c.target == target, c.label.is_not(None))).one_or_none()
+    if found is None:
+        raise NotRecorded("No such label")
+    after = revision(connection)
+    connection.execute(delete(LABELS).where(c.label.is_(None)))
+    # What is left of it holds the revision, which must not fall.
+    connection.execute(update(LABELS).where(c.target == target).values(label=None, revision=after + 1))
+    return Label(target, found.label, found.set_at)

@@ -1,0 +1,158 @@
+"""Labels over RPC and REST, and beside every address that is reported, on each store."""
+
+import csv
+import io
+import json
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from hero_broker.core.addresses import ip_key
+from hero_broker.core.clock import SystemClock
+from hero_broker.metering.labels import Labels
+from hero_broker.store import labels as stored
+from hero_broker.store.database import open_database
+from tests.admin_plane.test_billing import Ledger
+from tests.metering.rows import row
+
+ADDRESSES = ("192.0.2.1", "192.0.2.9", "2001:db8::1", "unknown")
+EXPECTED = {"192.0.2.1": "printer", "192.0.2.9": "office", "2001:db8::1": None, "unknown": "sockets"}
+
+
+@pytest.fixture
+def ledger(database_url: str) -> Iterator[Ledger]:
+    with open_database(database_url) as database:
+        database.append([row(ip=ip, ip_key=ip_key(ip)) for ip in ADDRESSES], [])
+        asking = Ledger(database)
+        for target, label in [("192.0.2.0/24", "office"), ("192.0.2.1", "printer"), ("unknown", "sockets")]:
+            assert "result" in asking.call("labels.set", target=target, label=label)
+        yield asking
+
+
+def test_every_report_shows_labels(ledger: Ledger) -> None:
+    by_ip = ledger.get("/billing/usage")["data"]
+    report = ledger.get("/billing/report", group_by="ip,model")["data"]
+    rows = ledger.get("/billing/requests")["data"]
+
+    assert {line["ip"]: line["label"] for line in by_ip} == EXPECTED
+    assert {line["group"]["ip"]: line["label"] for line in report} == EXPECTED
+    assert {line["ip"]: line["label"] for line in rows} == EXPECTED
+    for ip, label in EXPECTED.items():
+        assert ledger.get(f"/billing/usage/{ip}")["data"]["label"] == label
+    one = ledger.call("billing.request", request_id=rows[0]["request_id"])["result"]["data"]
+    assert one["label"] == EXPECTED[one["ip"]]
+
+
+def test_prefixes_have_the_label_of_the_network_around_them(ledger: Ledger) -> None:
+    by_24 = ledger.get("/billing/report", group_by="prefix")["data"]
+    by_28 = ledger.get("/billing/report", group_by="prefix", prefix_v4=28)["data"]
+    by_16 = ledger.get("/billing/report", group_by="prefix", prefix_v4=16)["data"]
+    both = ledger.get("/billing/report", group_by="prefix,ip", ip="192.0.2.1")["data"]
+    by_model = ledger.get("/billing/report", group_by="model")["data"]
+
+    assert {line["group"]["prefix"]: line["label"] for line in by_24} == {
+        "192.0.2.0/24": "office",
+        "2001:db8::/64": None,
+        "unknown": "sockets",
+    }
+    assert next(line for line in by_28 if line["group"]["prefix"] == "192.0.2.0/28")["label"] == "office"
+    assert next(line for line in by_16 if line["group"]["prefix"] == "192.0.0.0/16")["label"] is None
+    assert [line["label"] for line in both] == ["printer"]
+    assert [line["label"] for line in by_model] == [None]
+
+
+def test_exports_show_labels(ledger: Ledger) -> None:
+    ledger.call("labels.set", target="2001:db8::/32", label="=cmd()")
+    as_csv = ledger.send("GET", "/billing/requests", headers={"accept": "text/csv"}).text
+    as_json = ledger.send("GET", "/billing/requests", headers={"accept": "application/x-ndjson"}).text
+
+    labels = {line["ip"]: line["label"] for line in csv.DictReader(io.StringIO(as_csv))}
+    assert labels == {**EXPECTED, "2001:db8::1": "'=cmd()"}
+    lines = [json.loads(line) for line in as_json.splitlines()]
+    assert {line["ip"]: line["label"] for line in lines} == {**EXPECTED, "2001:db8::1": "=cmd()"}
+
+
+def test_label_is_replaced_listed_and_removed(ledger: Ledger) -> None:
+    replaced = ledger.send("PUT", "/admin/labels?target=::ffff:192.0.2.1", json={"label": "plotter"})
+    listed = ledger.get("/admin/labels")["data"]
+    removed = ledger.send("DELETE", "/admin/labels?target=192.0.2.1/32")
+    again = ledger.send("DELETE", "/admin/labels?target=192.0.2.1")
+
+    assert replaced.json()["data"]["target"] == "192.0.2.1"
+    assert [(line["target"], line["label"]) for line in listed] == [
+        ("192.0.2.0/24", "office"),
+        ("192.0.2.1", "plotter"),
+        ("unknown", "sockets"),
+    ]
+    assert removed.json()["data"]["label"] == "plotter"
+    assert (again.status_code, again.json()["error"]["code"]) == (404, "not_found")
+    assert ledger.call("labels.remove", target="192.0.2.1")["error"]["code"] == -32004
+    assert ledger.get("/billing/usage/192.0.2.1")["data"]["label"] == "office"
+    assert len(ledger.call("labels.list")["result"]["data"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("params", "param"),
+    [
+        ({"target": "192.0.2.1/24", "label": "a"}, "target"),
+        ({"target": "nobody", "label": "a"}, "target"),
+        ({"target": "192.0.2.1", "label": ""}, "label"),
+        ({"target": "192.0.2.1", "label": " a"}, "label"),
+        ({"target": "192.0.2.1", "label": "a\nb"}, "label"),
+        ({"target": "192.0.2.1", "label": "a" * 101}, "label"),
+        ({"target": "192.0.2.1"}, "label"),
+        ({"label": "a"}, "target"),
+    ],
+)
+def test_bad_label_is_refused_and_nothing_changes(ledger: Ledger, params: dict[str, str], param: str) -> None:
+    before = ledger.call("labels.list")["result"]["data"]
+    told = ledger.call("labels.set", **params)["error"]
+
+    assert (told["code"], told["data"]["param"]) == (-32602, param)
+    assert ledger.call("labels.list")["result"]["data"] == before
+
+
+def test_labels_are_bounded(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "MAX_LABELS", 3)
+
+    assert ledger.call("labels.set", target="192.0.2.2", label="a")["error"]["data"]["param"] == "target"
+    assert "result" in ledger.call("labels.set", target="192.0.2.1", label="another")
+
+
+def test_change_by_another_broker_is_seen_in_the_next_report(ledger: Ledger) -> None:
+    assert ledger.get("/billing/usage/192.0.2.1")["data"]["label"] == "printer"
+    with ledger.database.writing() as connection:
+        stored.remove(connection, "192.0.2.1")
+    assert ledger.get("/billing/usage/192.0.2.1")["data"]["label"] == "office"
+    with ledger.database.writing() as connection:
+        stored.remove(connection, "192.0.2.0/24")
+    assert ledger.get("/billing/usage/192.0.2.1")["data"]["label"] is None
+
+
+def test_labels_are_read_anew_only_after_a_change(ledger: Ledger) -> None:
+    labels = Labels(ledger.database, SystemClock())
+    with ledger.database.reading() as connection:
+        first = labels.names(connection)
+        assert labels.names(connection) is first
+    ledger.call("labels.set", target="192.0.2.2", label="b")
+    with ledger.database.reading() as connection:
+        assert labels.names(connection).of("192.0.2.2") == "b"
+    labels.close()
+
+
+def test_revision_grows_with_each_of_many_changes_at_once(ledger: Ledger) -> None:
+    def change(number: int) -> None:
+        for _ in range(5):
+            ledger.call("labels.set", target=f"192.0.2.{100 + number}", label="a")
+            ledger.call("labels.remove", target=f"192.0.2.{100 + number}")
+
+    threads = [threading.Thread(target=change, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    with ledger.database.reading() as connection:
+        assert stored.revision(connection) == 3 + 4 * 5 * 2
+    assert len(ledger.call("labels.list")["result"]["data"]) == 3
