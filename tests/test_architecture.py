@@ -32,6 +32,7 @@ ALLOWED = {
         "served",
     },
     "server": {"app", "metering", "providers", "settings"},
+    "client": set(),
     "demo": set(),
     "preview": {"app", "core", "pricing", "providers", "settings"},
     "cli": {"demo", "preview", "app", "server", "settings", "core", "pricing", "metering", "store"},

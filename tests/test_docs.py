@@ -14,6 +14,7 @@ from tests.stores import query
 
 DOCS = Path(__file__).parent.parent / "docs"
 SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
 def test_tutorial_ends_with_the_bill_that_it_shows(tmp_path: Path) -> None:
@@ -127,3 +128,22 @@ def test_commands_of_the_guide_to_billing_answer_what_it_says(tmp_path: Path) ->
             assert answer.splitlines()[1].endswith(",0.00002597")
     assert printed["hero-broker verify"] == "1 rows, 0 differences\n"
     assert printed["hero-broker rebuild"] == "roll-ups made anew from 1 rows\n"
+
+
+def test_python_examples_print_the_bill(tmp_path: Path) -> None:
+    text = (DOCS / "how-to" / "ask-from-python.md").read_text()
+    printed = []
+
+    with broker(tmp_path / "state") as running:
+        httpx.post(f"{running.url}/v1/chat/completions", json=chat()).raise_for_status()
+        running.usage()
+        for example in PYTHON.findall(text):
+            code = example.replace("http://127.0.0.1:33850", running.url)
+            command = [sys.executable, "-W", "error", "-c", code]
+            printed.append(subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout)
+
+    assert len(printed) == 3
+    assert printed[0] == "127.0.0.1 None 1 0.00002597\n"
+    assert printed[1].endswith(" fake-chat 0.00002597\n")
+    assert printed[2].splitlines()[0].endswith(" ok")
+    assert printed[2].splitlines()[1].endswith(" 127.0.0.1 0.00002597")

@@ -1,0 +1,20 @@
+"""A typed client of a broker's admin plane: `Client` blocks, `AsyncClient` waits, both ask the same questions."""
+
+from hero_broker.client import answers, questions
+from hero_broker.client.clients import DEFAULT_URL, AsyncClient, Client
+from hero_broker.client.errors import BrokerUnreachable, ClientError, RpcError, UnknownAnswer
+from hero_broker.client.questions import Filter, Question
+
+__all__ = [
+    "DEFAULT_URL",
+    "AsyncClient",
+    "BrokerUnreachable",
+    "Client",
+    "ClientError",
+    "Filter",
+    "Question",
+    "RpcError",
+    "UnknownAnswer",
+    "answers",
+    "questions",
+]

@@ -1,0 +1,265 @@
+"""Clients of a broker's admin plane, one that blocks and one that waits: `client.billing.usage_by_ip(since=…)`."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import wraps
+from types import TracebackType
+from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, overload
+
+import httpx
+
+from hero_broker.client import questions, wire
+from hero_broker.client.errors import RpcError
+from hero_broker.client.questions import Question
+
+DEFAULT_URL = "http://127.0.0.1:33850"
+TIMEOUT_S = 60.0
+
+P = ParamSpec("P")
+Answer = TypeVar("Answer")
+
+
+class Blocking:
+    """Marks the methods of a client that blocks."""
+
+
+class Waiting:
+    """Marks the methods of a client that waits."""
+
+
+Mode = TypeVar("Mode", Blocking, Waiting)
+
+
+class Page(Protocol):
+    """An answer of which there may be more."""
+
+    @property
+    def next_cursor(self) -> str | None:
+        """What the next page is asked with; None at the end."""
+        ...
+
+
+AnyPage = TypeVar("AnyPage", bound=Page)
+
+
+class Methods(Generic[Mode]):
+    """Methods of the contract that share the first part of their names."""
+
+    def __init__(self, ask: Callable[[Question[Any]], Any]) -> None:
+        self.ask = ask
+
+
+class Method(Generic[P, Answer]):
+    """A method of both clients: declared once, it returns its answer from one and an awaitable from the other."""
+
+    def __init__(self, question: Callable[P, Question[Answer]]) -> None:
+        self.question = question
+
+    @overload
+    def __get__(self, at: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, at: Methods[Blocking], owner: type) -> Callable[P, Answer]: ...
+    @overload
+    def __get__(self, at: Methods[Waiting], owner: type) -> Callable[P, Awaitable[Answer]]: ...
+    def __get__(self, at: Methods[Any] | None, owner: type) -> Any:
+        if at is None:
+            return self
+
+        @wraps(self.question)
+        def ask(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return at.ask(self.question(*args, **kwargs))
+
+        return ask
+
+
+class Rpc(Methods[Mode]):
+    """`rpc.…`"""
+
+    discover = Method(questions.discover)
+
+
+class Billing(Methods[Mode]):
+    """`billing.…`"""
+
+    usage_by_ip = Method(questions.usage_by_ip)
+    usage_for_ip = Method(questions.usage_for_ip)
+    usage = Method(questions.usage)
+    requests = Method(questions.requests)
+    request = Method(questions.request)
+    unbilled = Method(questions.unbilled)
+    mark_billed = Method(questions.mark_billed)
+    periods = Method(questions.periods)
+    verify = Method(questions.verify)
+    rebuild = Method(questions.rebuild)
+
+
+class Models(Methods[Mode]):
+    """`models.…`"""
+
+    list = Method(questions.list_models)
+
+
+class Providers(Methods[Mode]):
+    """`providers.…`"""
+
+    list = Method(questions.list_providers)
+
+
+class Labels(Methods[Mode]):
+    """`labels.…`"""
+
+    set = Method(questions.set_label)
+    list = Method(questions.list_labels)
+    remove = Method(questions.remove_label)
+
+
+class System(Methods[Mode]):
+    """`system.…`"""
+
+    health = Method(questions.health)
+    info = Method(questions.info)
+
+
+class Client:
+    """Asks a broker, and blocks until it answers. For one thread at a time; a context manager.
+
+    Raises on every question:
+        RpcError: the broker refused it, or failed.
+        BrokerUnreachable: nothing answers there, or what answers is no broker.
+        UnknownAnswer: the answer's shape is not known.
+    """
+
+    def __init__(self, url: str = DEFAULT_URL, token: str | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
+        """Take the broker's URL, `unix:PATH` for a Unix socket, and its admin token, if it has one."""
+        base, socket = wire.base_url(url)
+        self._url = url
+        self._http = httpx.Client(
+            base_url=base,
+            headers=wire.headers(token),
+            timeout=timeout_s,
+            transport=httpx.HTTPTransport(uds=socket) if socket else None,
+            trust_env=False,
+        )
+        self.rpc = Rpc[Blocking](self.ask)
+        self.billing = Billing[Blocking](self.ask)
+        self.models = Models[Blocking](self.ask)
+        self.providers = Providers[Blocking](self.ask)
+        self.labels = Labels[Blocking](self.ask)
+        self.system = System[Blocking](self.ask)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def ask(self, question: Question[Answer]) -> Answer:
+        """Return the answer to one question."""
+        return wire.decode(question, self.raw(question.method, question.params))
+
+    def ask_all(self, asked: Sequence[Question[Any]]) -> list[Any]:
+        """Return the answers to at most 100 questions, asked at once, in their order; errors in their places."""
+        if not asked:
+            return []
+        answer = self._post([(question.method, question.params) for question in asked])
+        results = wire.results_of(answer, len(asked))
+        return [_decoded(question, result) for question, result in zip(asked, results, strict=True)]
+
+    def pages(self, question: Question[AnyPage]) -> Iterator[AnyPage]:
+        """Yield an answer and all that follow it."""
+        page = self.ask(question)
+        yield page
+        while page.next_cursor is not None:
+            page = self.ask(_next(question, page.next_cursor))
+            yield page
+
+    def raw(self, method: str, params: Mapping[str, Any] | Sequence[Any] = ()) -> bytes:
+        """Return the JSON of a method's result, as the broker wrote it; also of methods that are not known here."""
+        return wire.result_of(self._post([(method, params)]))
+
+    def _post(self, asked: list[tuple[str, Any]]) -> httpx.Response:
+        try:
+            return self._http.post(wire.RPC_PATH, content=wire.encode(asked))
+        except httpx.HTTPError as error:
+            raise wire.unreachable(self._url, error) from error
+
+
+class AsyncClient:
+    """Asks a broker, and waits until it answers. For one event loop; an async context manager.
+
+    Raises as `Client`.
+    """
+
+    def __init__(self, url: str = DEFAULT_URL, token: str | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
+        """Take the broker's URL, `unix:PATH` for a Unix socket, and its admin token, if it has one."""
+        base, socket = wire.base_url(url)
+        self._url = url
+        self._http = httpx.AsyncClient(
+            base_url=base,
+            headers=wire.headers(token),
+            timeout=timeout_s,
+            transport=httpx.AsyncHTTPTransport(uds=socket) if socket else None,
+            trust_env=False,
+        )
+        self.rpc = Rpc[Waiting](self.ask)
+        self.billing = Billing[Waiting](self.ask)
+        self.models = Models[Waiting](self.ask)
+        self.providers = Providers[Waiting](self.ask)
+        self.labels = Labels[Waiting](self.ask)
+        self.system = System[Waiting](self.ask)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def ask(self, question: Question[Answer]) -> Answer:
+        """Return the answer to one question."""
+        return wire.decode(question, await self.raw(question.method, question.params))
+
+    async def ask_all(self, asked: Sequence[Question[Any]]) -> list[Any]:
+        """Return the answers to at most 100 questions, asked at once, in their order; errors in their places."""
+        if not asked:
+            return []
+        answer = await self._post([(question.method, question.params) for question in asked])
+        results = wire.results_of(answer, len(asked))
+        return [_decoded(question, result) for question, result in zip(asked, results, strict=True)]
+
+    async def pages(self, question: Question[AnyPage]) -> AsyncIterator[AnyPage]:
+        """Yield an answer and all that follow it."""
+        page = await self.ask(question)
+        yield page
+        while page.next_cursor is not None:
+            page = await self.ask(_next(question, page.next_cursor))
+            yield page
+
+    async def raw(self, method: str, params: Mapping[str, Any] | Sequence[Any] = ()) -> bytes:
+        """Return the JSON of a method's result, as the broker wrote it; also of methods that are not known here."""
+        return wire.result_of(await self._post([(method, params)]))
+
+    async def _post(self, asked: list[tuple[str, Any]]) -> httpx.Response:
+        try:
+            return await self._http.post(wire.RPC_PATH, content=wire.encode(asked))
+        except httpx.HTTPError as error:
+            raise wire.unreachable(self._url, error) from error
+
+
+def _next(question: Question[AnyPage], cursor: str) -> Question[AnyPage]:
+    return replace(question, params={**question.params, "cursor": cursor})
+
+
+def _decoded(question: Question[Any], result: bytes | RpcError) -> Any:
+    return result if isinstance(result, RpcError) else wire.decode(question, result)

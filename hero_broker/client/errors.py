@@ -1,0 +1,40 @@
+"""What can go wrong between a client and a broker.
+
+ClientError
+├── BrokerUnreachable  nothing answers there, or nothing that lets this machine ask
+├── UnknownAnswer      an answer that is not the contract's: a broker of another major version
+└── RpcError           the broker says no; carries its code
+"""
+
+
+class ClientError(Exception):
+    """A question that was not answered."""
+
+
+class BrokerUnreachable(ClientError):
+    """Nothing answers at the URL, or something that is no broker or does not let this machine ask."""
+
+
+class UnknownAnswer(ClientError):
+    """The broker answered in a shape that this client does not know."""
+
+
+class RpcError(ClientError):
+    """The broker refused a question, or failed. Codes: docs/reference/errors.md."""
+
+    def __init__(
+        self,
+        code: int,
+        message: str,
+        *,
+        param: str | None = None,
+        reason: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        self.code = code
+        self.message = message
+        self.param = param  # which parameter is bad, for -32602
+        self.reason = reason  # and what is accepted
+        self.request_id = request_id  # of a fault of the broker's own, to look for in its log
+        detail = f": {param} {reason}" if param else f" (request {request_id})" if request_id else ""
+        super().__init__(f"{message}{detail}")

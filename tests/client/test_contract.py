@@ -1,0 +1,123 @@
+"""The client says what the document says: the same methods, parameters and answers."""
+
+import inspect
+import types
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+import pytest
+
+from hero_broker.admin_plane.contract import load_document
+from hero_broker.client import AsyncClient, Client, answers, clients, questions
+
+DOCUMENT = load_document()
+METHODS = {method["name"]: method for method in DOCUMENT["methods"]}
+NAMESPACES = {"rpc": clients.Rpc, "billing": clients.Billing, "models": clients.Models}
+NAMESPACES |= {"providers": clients.Providers, "labels": clients.Labels, "system": clients.System}
+
+
+def methods_of_the_client() -> dict[str, Any]:
+    return {
+        f"{prefix}.{name}": member.question
+        for prefix, namespace in NAMESPACES.items()
+        for name, member in vars(namespace).items()
+        if isinstance(member, clients.Method)
+    }
+
+
+def test_client_has_the_documented_methods_and_parameters() -> None:
+    ours = methods_of_the_client()
+
+    assert ours.keys() == METHODS.keys()
+    for name, function in ours.items():
+        takes = [(one.name, one.default is one.empty) for one in inspect.signature(function).parameters.values()]
+        assert takes == [(param["name"], param.get("required", False)) for param in METHODS[name]["params"]], name
+
+
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+def test_both_clients_have_every_namespace(client: type[Client] | type[AsyncClient]) -> None:
+    made = client()
+
+    assert {name for name, member in vars(made).items() if isinstance(member, clients.Methods)} == NAMESPACES.keys()
+    for name in METHODS:
+        prefix, _, method = name.partition(".")
+        assert callable(getattr(getattr(made, prefix), method))
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if METHODS[name]["params"]])
+def test_questions_carry_parameters_under_their_documented_names(name: str) -> None:
+    for example in METHODS[name]["examples"]:
+        given = {param["name"]: param["value"] for param in example["params"]}
+
+        question = methods_of_the_client()[name](**given)
+
+        assert (question.method, question.params) == (name, given)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_documented_answers_are_understood(name: str) -> None:
+    required = {param["name"]: "x" for param in METHODS[name]["params"] if param["required"]}
+    question = methods_of_the_client()[name](**required)
+
+    for example in METHODS[name]["examples"]:
+        answer = msgspec.json.decode(msgspec.json.encode(example["result"]["value"]), type=question.answer)
+        assert answer
+
+
+@pytest.mark.parametrize("name", [name for name in DOCUMENT["components"]["schemas"] if name != "Filter"])
+def test_answers_have_the_fields_and_types_of_their_schema(name: str) -> None:
+    schema = DOCUMENT["components"]["schemas"][name]
+    struct = getattr(answers, name)
+    hints = get_type_hints(struct)
+
+    assert issubclass(struct, msgspec.Struct)
+    assert hints.keys() == schema["properties"].keys()
+    for field in msgspec.structs.fields(struct):
+        assert field.required is (field.name in schema["required"]), field.name
+        documented = set(types_of(schema["properties"][field.name]))
+        if not field.required:
+            documented.add(type(None))
+        assert ours(hints[field.name]) == documented, field.name
+
+
+def test_filter_has_the_members_of_its_schema() -> None:
+    documented = DOCUMENT["components"]["schemas"]["Filter"]["properties"]
+
+    assert get_type_hints(questions.Filter).keys() == documented.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "param"), [("Dimension", "group_by"), ("Bucket", "bucket")], ids=["dimensions", "buckets"]
+)
+def test_choices_are_the_documented_ones(name: str, param: str) -> None:
+    schema = next(one["schema"] for one in METHODS["billing.usage"]["params"] if one["name"] == param)
+    listed = schema["items"]["enum"] if "items" in schema else schema["oneOf"][0]["enum"]
+
+    assert list(get_args(getattr(questions, name))) == listed
+
+
+def types_of(schema: dict[str, Any]) -> Iterator[object]:
+    """Yield the types that a schema's values have here: arrays by their items, numbers by what they count."""
+    if "oneOf" in schema:
+        for one in schema["oneOf"]:
+            yield from types_of(one)
+    elif "$ref" in schema:
+        yield getattr(answers, schema["$ref"].rpartition("/")[2])
+    elif schema["type"] == "array":
+        yield (tuple, *types_of(schema["items"]))
+    else:
+        plain = {"integer": int, "string": str, "boolean": bool, "null": type(None), "number": Decimal, "object": dict}
+        yield plain[schema["type"]]
+
+
+def ours(hint: Any) -> set[object]:
+    """Return the same of an annotation; a float counts as a number."""
+    found: set[object] = set()
+    for one in get_args(hint) if isinstance(hint, types.UnionType) or get_origin(hint) is Union else (hint,):
+        if get_origin(one) is tuple:
+            found.add((tuple, get_args(one)[0]))
+        else:
+            found.add(get_origin(one) or {float: Decimal}.get(one, one))
+    return found
