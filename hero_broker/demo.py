@@ -1,13 +1,14 @@
 """The demo's callers: who calls a broker, from which loopback addresses, and with what."""
 
-import json
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import httpx
+
+from hero_broker.client import Client
+from hero_broker.client.answers import UsageByIp
 
 # Where a platform has fewer loopback addresses, a trusted proxy's header stands for them (RFC 5737, RFC 3849).
 STAND_INS = {"127.0.0.1": "192.0.2.1", "127.0.0.2": "192.0.2.2", "127.0.0.3": "192.0.2.3", "::1": "2001:db8::1"}
@@ -79,9 +80,9 @@ def _call_other_kinds(client: httpx.Client) -> None:
     client.post("/v1/audio/transcriptions", data={"model": "fake-stt"}, files=spoken).raise_for_status()
 
 
-def bill(url: str) -> dict[str, Any]:
-    """Return `GET /billing/usage`, once every row is in the store."""
-    with httpx.Client(base_url=url) as client:
-        while client.get("/admin/health").json()["journal_pending"]:
+def bill(url: str) -> UsageByIp:
+    """Return what each address spent, once every row is in the store."""
+    with Client(url) as client:
+        while client.system.health().journal_pending:
             continue
-        return dict(json.loads(client.get("/billing/usage").content, parse_float=Decimal))
+        return client.billing.usage_by_ip()

@@ -11,33 +11,41 @@ import httpx
 
 from tests.e2e_support import broker, chat
 from tests.stores import query
+from tests.terminal import on_terminal
 
 DOCS = Path(__file__).parent.parent / "docs"
 SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
-def test_tutorial_ends_with_the_bill_that_it_shows(tmp_path: Path) -> None:
+def test_tutorials_screens_are_what_its_commands_print(tmp_path: Path) -> None:
     text = (DOCS / "tutorial" / "first-bill.md").read_text()
     commands = [command.strip() for command in SHELL.findall(text)]
     shown = re.search(r'"requests":1.*?"total_cost_nano_usd":"25970"', text)
+    table = re.search(r"```text\n(.*?)```", text, re.DOTALL)
 
-    printed = []
+    printed = {}
     with broker(tmp_path / "state", *shlex.split(commands[0])[3:]) as running:
         for command in commands[1:]:
             words = shlex.split(command.replace("http://127.0.0.1:33850", running.url))
             if words[0] == "hero-broker":
-                words = [sys.executable, "-m", "hero_broker", *words[1:], "--url", running.url]
-            printed.append(subprocess.run(words, capture_output=True, text=True, timeout=30, check=True).stdout)
+                words = [sys.executable, "-m", "hero_broker", *words[1:]]
+            environ = {"HERO_BROKER_URL": running.url}
+            printed[command] = re.sub(r"\x1b\[[0-9;]*m", "", on_terminal(words, environ))
             running.usage()
 
     assert commands[0] == "hero-broker serve --fake"
-    assert len(printed) == 5
     assert shown is not None
-    assert shown.group() in printed[1]
-    assert '"model":"fake-chat"' in printed[2]
-    assert '"total_cost_usd":0.00002597' in printed[3]
-    assert "0.00002597" in printed[4]
+    assert table is not None
+    call, by_ip, for_ip, over_rpc, as_table, label, plot, as_csv = printed.values()
+    assert '"total_tokens":43' in call
+    assert shown.group() in by_ip
+    assert '"model":"fake-chat"' in for_ip
+    assert '"total_cost_usd":0.00002597' in over_rpc
+    assert as_table == table.group(1)
+    assert label == "127.0.0.0/8 is this machine\n"
+    assert "127.0.0.1 (this machine)" in plot
+    assert re.search(r"^\d+,\d+,127\.0\.0\.1,fake-chat,this machine,1,.*,0\.00002597,25970,", as_csv, re.MULTILINE)
 
 
 def test_links_between_documents_lead_somewhere() -> None:

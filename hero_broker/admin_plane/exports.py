@@ -12,13 +12,12 @@ from hero_broker.admin_plane.methods import Reports
 from hero_broker.core.money import usd_text
 from hero_broker.core.questions import RowsQuestion
 from hero_broker.core.records import LedgerRow, Rows
+from hero_broker.core.spreadsheets import cell
 
 ROWS_PER_PIECE = 2_000
 
 CSV, NDJSON = "text/csv", "application/x-ndjson"
 COLUMNS = ("seq", *shown.ROW_FIELDS, "label", "cost_usd")
-# A spreadsheet computes what begins like this; a caller may have chosen the text. Source: OWASP, "CSV Injection".
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 Listed = Sequence[LedgerRow]
 
@@ -51,14 +50,6 @@ def _csv(rows: Listed) -> bytes:
     writer = csv.writer(text)
     for listed in rows:
         cost = listed.row.cost_nano_usd
-        values = [_cell(getattr(listed.row, name)) for name in shown.ROW_FIELDS]
-        writer.writerow([listed.seq, *values, _cell(listed.label), None if cost is None else usd_text(cost)])
+        values = [cell(getattr(listed.row, name)) for name in shown.ROW_FIELDS]
+        writer.writerow([listed.seq, *values, cell(listed.label), None if cost is None else usd_text(cost)])
     return text.getvalue().encode()
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return value

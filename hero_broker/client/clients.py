@@ -173,11 +173,7 @@ class Client:
 
     def pages(self, question: Question[AnyPage]) -> Iterator[AnyPage]:
         """Yield an answer and all that follow it."""
-        page = self.ask(question)
-        yield page
-        while page.next_cursor is not None:
-            page = self.ask(_next(question, page.next_cursor))
-            yield page
+        return every_page(self.ask, question)
 
     def raw(self, method: str, params: Mapping[str, Any] | Sequence[Any] = ()) -> bytes:
         """Return the JSON of a method's result, as the broker wrote it; also of methods that are not known here."""
@@ -255,6 +251,15 @@ class AsyncClient:
             return await self._http.post(wire.RPC_PATH, content=wire.encode(asked))
         except httpx.HTTPError as error:
             raise wire.unreachable(self._url, error) from error
+
+
+def every_page(ask: Callable[[Question[AnyPage]], AnyPage], question: Question[AnyPage]) -> Iterator[AnyPage]:
+    """Yield an answer and all that follow it, from whoever answers questions."""
+    page = ask(question)
+    yield page
+    while page.next_cursor is not None:
+        page = ask(_next(question, page.next_cursor))
+        yield page
 
 
 def _next(question: Question[AnyPage], cursor: str) -> Question[AnyPage]:

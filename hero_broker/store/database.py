@@ -4,7 +4,7 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.store import request_logs, rollups
 from hero_broker.store.deadline import limited
 from hero_broker.store.engine import WRITES, bound_wal, make_engine, sqlite_path
-from hero_broker.store.migrations import DatabaseTooNew, migrate
+from hero_broker.store.migrations import WrongVersion, check_version, migrate
 from hero_broker.store.prepared import driver_errors
 
 log = logging.getLogger(__name__)
@@ -32,8 +32,10 @@ class Database:
     Safe for one thread that appends and others that read.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, prepare: Callable[[Engine], None] = migrate) -> None:
+        """Take an engine, and what brings its schema up to date, or refuses it."""
         self.engine = engine
+        self._prepare = prepare
         self._path = sqlite_path(engine)
         self._errors: tuple[type[Exception], ...] = (*driver_errors(engine), sqlite3.Error)
         self._lock = threading.Lock()
@@ -126,17 +128,39 @@ class Database:
         if self._path is not None:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._path.touch(mode=0o600, exist_ok=True)
-        shown = self.engine.url.render_as_string()
+        try:
+            self._check_schema()
+        except StoreUnavailable:  # a PostgreSQL that may come
+            log.warning("the database at %s does not answer; rows wait in the journal until it does", self._shown)
+
+    def open_for_reading(self) -> None:
+        """Look whether the ledger is there.
+
+        Raises:
+            DatabaseUnusable: it is not, or was written by another version of the program.
+        """
+        if self._path is not None and not self._path.is_file():
+            raise DatabaseUnusable(f"there is no ledger at {self._shown}")
+        try:
+            self._check_schema()
+        except StoreUnavailable as error:
+            raise DatabaseUnusable(f"the database at {self._shown} does not answer") from error
+
+    @property
+    def _shown(self) -> str:
+        return self.engine.url.render_as_string()  # without its password
+
+    def _check_schema(self) -> None:
         try:
             self._ensure_schema()
-        except DatabaseTooNew as error:
+        except WrongVersion as error:
             raise DatabaseUnusable(str(error)) from error
         except OperationalError as error:
             if self._path is not None:
-                raise DatabaseUnusable(f"the database at {shown} cannot be used: {error.orig}") from error
-            log.warning("the database at %s does not answer; rows wait in the journal until it does", shown)
+                raise DatabaseUnusable(f"the database at {self._shown} cannot be used: {error.orig}") from error
+            raise StoreUnavailable("the database does not answer") from error
         except DBAPIError as error:
-            raise DatabaseUnusable(f"the database at {shown} cannot be used: {error.orig}") from error
+            raise DatabaseUnusable(f"the database at {self._shown} cannot be used: {error.orig}") from error
 
     def _ensure_schema(self) -> None:
         with self._lock:
@@ -147,7 +171,7 @@ class Database:
                     self.engine.dispose()
                     self._has_schema = False
             if not self._has_schema:
-                migrate(self.engine)
+                self._prepare(self.engine)
                 self._opened = None if self._path is None else _identity(self._path)
                 self._has_schema = True
 
@@ -161,7 +185,7 @@ class Database:
             yield
         except self._errors as error:
             raise StoreUnavailable(f"the database does not answer: {type(error).__name__}") from error
-        except DatabaseTooNew as error:
+        except WrongVersion as error:
             raise StoreUnavailable(str(error)) from error
 
 
@@ -176,6 +200,22 @@ def open_database(url: str) -> Iterator[Database]:
     try:
         database = Database(engine)
         database.open()
+        yield database
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def open_for_reading(url: str) -> Iterator[Database]:
+    """Open the ledger at `url` for the time of the block, whether its broker runs or not; nothing can be changed.
+
+    Raises:
+        DatabaseUnusable: there is none, or another version of the program wrote it.
+    """
+    engine = make_engine(url, read_only=True)
+    try:
+        database = Database(engine, check_version)
+        database.open_for_reading()
         yield database
     finally:
         engine.dispose()

@@ -25,12 +25,12 @@ WRITES = {"writes": True}
 FOLDS = {"folds": True}
 
 
-def make_engine(url: str) -> Engine:
-    """Return an engine on `url`; nothing is connected to yet. A SQLite file is made 0600 if it is not there."""
+def make_engine(url: str, *, read_only: bool = False) -> Engine:
+    """Return an engine on `url`; nothing is connected to yet. One that is `read_only` can change nothing."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         engine = create_engine(parsed)
-        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "connect", _only_read if read_only else _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     # Compiling a report's statement takes PostgreSQL longer than answering it.
@@ -71,6 +71,14 @@ def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) ->
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute(f"PRAGMA journal_size_limit = {SQLITE_WAL_LIMIT_BYTES}")
+    cursor.close()
+
+
+def _only_read(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # as in `_prepare_sqlite`
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT_MS}")
+    cursor.execute("PRAGMA query_only = ON")
     cursor.close()
 
 

@@ -9,8 +9,12 @@ from hero_broker.store.engine import WRITES
 from hero_broker.store.schema import METADATA, PRICES, SCHEMA_VERSION
 
 
-class DatabaseTooNew(Exception):
-    """A newer program has written this database."""
+class WrongVersion(Exception):
+    """Another version of the program has written this database."""
+
+
+class DatabaseTooNew(WrongVersion):
+    """A newer one, whose schema is not known here."""
 
 
 def _missing_tables(connection: Connection) -> None:
@@ -51,6 +55,20 @@ def migrate(engine: Engine) -> None:
         for number, step in enumerate(STEPS[version:], start=version + 1):
             step(connection)
             connection.execute(insert(SCHEMA_VERSION).values(version=number))
+
+
+def check_version(engine: Engine) -> None:
+    """Refuse a database that lacks steps, without taking them.
+
+    Raises:
+        WrongVersion: an older or a newer program wrote it, or it is no ledger.
+    """
+    with engine.connect() as connection:
+        version = _version(connection)
+    if version < len(STEPS):
+        raise WrongVersion(
+            f"the database has schema version {version}, and this program reads {len(STEPS)}: start its broker once"
+        )
 
 
 def _version(connection: Connection) -> int:

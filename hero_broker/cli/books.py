@@ -1,0 +1,43 @@
+"""`hero-broker verify` and `rebuild`: the proof of the books, and how they are mended."""
+
+import time
+
+import typer
+from rich.console import Console
+
+from hero_broker.cli.asking import FAILED, TokenOption, UrlOption, asking
+from hero_broker.cli.printing import say
+from hero_broker.client import DEFAULT_URL, questions
+
+PROGRESS_EVERY_S = 0.5
+
+
+def verify(url: UrlOption = DEFAULT_URL, token: TokenOption = None) -> None:
+    """Prove that rows, roll-ups and billing periods agree; exit code 1 where they do not."""
+    with asking(url, token) as asker:
+        found = asker.ask(questions.verify()).data
+    for one in found.listed:
+        say(
+            f"{one.table} {one.key} span_s={one.span_s} begins_at={one.begins_at}:"
+            f" expected {one.expected}, found {one.found}"
+        )
+    say(f"{found.rows} rows, {found.differences} differences")
+    if not found.ok:
+        raise typer.Exit(FAILED)
+
+
+def rebuild(url: UrlOption = DEFAULT_URL, token: TokenOption = None) -> None:
+    """Have the running broker make its roll-ups anew from all rows, and wait until it has; reports stay exact."""
+    progress = Console(stderr=True, highlight=False)
+    with asking(url, token) as asker:
+        before = asker.ask(questions.health()).rollups
+        asker.ask(questions.rebuild())
+        while True:
+            now = asker.ask(questions.health()).rollups
+            if now is not None and before is not None and now.generation > before.generation:
+                break
+            before = before or now
+            if now is not None and now.rebuilt_seq is not None and progress.is_terminal:
+                progress.print(f"{now.rebuilt_seq} of {now.folded_seq} rows", end="\r", markup=False)
+            time.sleep(PROGRESS_EVERY_S)
+    say(f"roll-ups made anew from {now.folded_seq} rows")

@@ -1,0 +1,127 @@
+"""`hero-broker doctor`: sends one call and follows it to the bill."""
+
+import secrets
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from fractions import Fraction
+from typing import Annotated, Any
+
+import httpx
+import typer
+
+from hero_broker.cli.asking import FAILED, Asker, TokenOption, UrlOption, asking
+from hero_broker.cli.printing import say, warn
+from hero_broker.client import DEFAULT_URL, RpcError, answers, questions
+from hero_broker.client.wire import base_url
+
+FAKE_MODEL = "fake-chat"
+CALL_WITHIN_S, STORED_WITHIN_S, LOOK_EVERY_S = 120.0, 10.0, 0.1
+NANO = 1_000_000_000
+
+EXAMPLES = """Examples:
+
+hero-broker doctor
+
+hero-broker doctor --model gpt-4o-mini"""
+
+Finding = tuple[bool, str]
+
+
+def doctor(
+    model: Annotated[
+        str, typer.Option(help="The chat model to call. One call is made and billed, to this machine's address.")
+    ] = FAKE_MODEL,
+    url: UrlOption = DEFAULT_URL,
+    token: TokenOption = None,
+) -> None:
+    """Prove the billing path: send one call, find its row, check price, sums and reports. Exit code 1 if it fails."""
+    failed = 0
+    with asking(url, token) as asker:
+        for is_fine, said in _examine(asker, url, model):
+            say(f"{'ok  ' if is_fine else 'FAIL'}  {said}")
+            failed += not is_fine
+    if failed:
+        warn(f"{failed} of these are wrong.")
+        raise typer.Exit(FAILED)
+
+
+def _examine(asker: Asker, url: str, model: str) -> Iterator[Finding]:
+    """Yield what was found, step by step; end where the next step would rest on what failed."""
+    health = asker.ask(questions.health())
+    yield health.status == "ok", f"the broker is {health.status}, its database {health.store}"
+    context = f"doctor-{secrets.token_hex(8)}"
+    told = _call(url, model, context)
+    if told.status_code != 200:
+        hint = "; name one with --model" if model == FAKE_MODEL else ""
+        yield False, f"a call to {model} was answered {told.status_code}: {told.text[:300]}{hint}"
+        return
+    request_id = told.headers.get("x-request-id", "")
+    yield True, f"a call to {model} was answered as request {request_id}"
+    found = _row(asker, request_id)
+    if found is None:
+        yield False, f"its row is not in the ledger after {STORED_WITHIN_S:.0f} s"
+        return
+    yield True, f"its row is number {found.seq} of the ledger, billed to {_named(found)}"
+    yield _check_usage(found, told.json().get("usage"))
+    yield _check_cost(found)
+    yield _check_report(asker, found, context)
+    verified = asker.ask(questions.verify(found.started_at, found.started_at + 1)).data
+    yield (
+        verified.ok,
+        f"{verified.rows} rows of this hour and the sums of reports have {verified.differences} differences",
+    )
+
+
+def _call(url: str, model: str, context: str) -> httpx.Response:
+    base, socket = base_url(url)
+    transport = httpx.HTTPTransport(uds=socket) if socket else None
+    body = {"model": model, "messages": [{"role": "user", "content": "Answer with one word."}]}
+    with httpx.Client(base_url=base, transport=transport, timeout=CALL_WITHIN_S, trust_env=False) as client:
+        return client.post("/v1/chat/completions", json=body, headers={"x-hero-context": context})
+
+
+def _row(asker: Asker, request_id: str) -> answers.ExplainedRequest | None:
+    ends_at = time.monotonic() + STORED_WITHIN_S
+    while True:
+        try:
+            return asker.ask(questions.request(request_id)).data
+        except RpcError as error:
+            if error.code != -32004:
+                raise
+        if time.monotonic() > ends_at:
+            return None
+        time.sleep(LOOK_EVERY_S)
+
+
+def _check_usage(row: answers.ExplainedRequest, usage: Any) -> Finding:
+    seen = f"{row.input_tokens} tokens in and {row.output_tokens} out, {row.usage_source}"
+    if not isinstance(usage, dict):
+        return row.usage_source == "estimated", f"{seen}; the answer told no usage"
+    told = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    return (row.input_tokens, row.output_tokens) == told, f"{seen}; the answer told {told[0]} and {told[1]}"
+
+
+def _check_cost(row: answers.ExplainedRequest) -> Finding:
+    if row.cost_nano_usd is None or row.cost_usd is None:
+        return False, "no price is known for the model: it is counted as unpriced"
+    parts = sum((Fraction(line.amount_usd) for line in row.cost.lines), Fraction(0))
+    exact = Fraction(row.cost.exact_usd or 0)
+    told = f"{row.cost_usd:f} USD, by {row.cost.price_source or row.cost.source}"
+    adds_up = parts == exact or not row.cost.lines
+    return adds_up and round(exact * NANO) == int(
+        row.cost_nano_usd
+    ), f"it cost {told}; its parts sum to {row.cost.exact_usd}"
+
+
+def _check_report(asker: Asker, row: answers.ExplainedRequest, context: str) -> Finding:
+    window = row.started_at, row.started_at + 1
+    totals = asker.ask(questions.usage([], *window, filter={"context": context})).totals
+    mine = asker.ask(questions.usage_for_ip(row.ip, *window)).data.totals
+    cost = row.cost_usd or Decimal(0)
+    fine = (totals.requests, totals.total_cost_usd) == (1, cost) and mine.total_cost_usd >= cost
+    return fine, f"reports show it: {totals.requests} request, {totals.total_cost_usd:f} USD"
+
+
+def _named(row: answers.ExplainedRequest) -> str:
+    return row.ip if row.label is None else f"{row.ip} ({row.label})"

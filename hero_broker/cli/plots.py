@@ -1,0 +1,54 @@
+"""Drawings for a terminal: bars by Rich, lines by plotille."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+
+import plotille
+from rich.bar import Bar
+from rich.table import Table
+from rich.text import Text
+
+from hero_broker.cli.printing import out, say, warn
+
+WIDTH, HEIGHT = 60, 15  # characters, without what stands beside the axes
+TICK_WIDTH = 10
+MOST_LINES = 6  # that can be told apart
+COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "red")
+
+Points = Sequence[tuple[datetime, Decimal]]
+
+
+def bars(found: Sequence[tuple[str, Decimal]]) -> None:
+    """Draw USD by name, in the order given."""
+    largest = max((usd for _, usd in found), default=Decimal(0))
+    if not largest:
+        say("Nothing was spent.")
+        return
+    drawn = Table(box=None, show_header=False, pad_edge=False)
+    for name, usd in found:
+        bar = Bar(float(largest), 0, float(usd), width=WIDTH, color="cyan")
+        drawn.add_row(Text(name), bar, Text(f"{usd:f}"))
+    out().print(drawn)
+
+
+def lines(series: Mapping[str, Points], bucket: str) -> None:
+    """Draw USD over time, a line for each of the names that spent most."""
+    ranked = sorted(series, key=lambda name: -sum(usd for _, usd in series[name]))
+    if not any(usd for points in series.values() for _, usd in points):
+        say("Nothing was spent.")
+        return
+    console = out()
+    figure = plotille.Figure()
+    figure.width, figure.height = WIDTH, HEIGHT
+    figure.with_colors = console.color_system is not None
+    figure.color_mode = "names"
+    figure.x_label, figure.y_label = bucket, "USD"
+    figure.set_y_limits(min_=0)
+    figure.y_ticks_fkt = lambda usd, _next: f"{usd:.8f}"[:TICK_WIDTH]  # no exponent
+    for name, colour in zip(ranked[:MOST_LINES], COLOURS, strict=False):
+        points = series[name]
+        figure.plot([at for at, _ in points], [float(usd) for _, usd in points], label=name, lc=colour)
+    console.print(Text.from_ansi(figure.show(legend=True)))
+    if len(ranked) > MOST_LINES:
+        warn(f"These are the {MOST_LINES} that spent most, of {len(ranked)}.")

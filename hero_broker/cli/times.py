@@ -1,0 +1,58 @@
+"""Times as people give them → unix seconds."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import typer
+
+FORMS = "7d (also s, m, h, w), 2026-11-01, 2026-11-01T08:30, unix seconds, now, today, yesterday or month"
+
+_AGO = re.compile(r"([0-9]{1,6})([smhdw])")
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
+_UNIX = re.compile(r"[0-9]{9,16}")
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """Return an IANA time zone.
+
+    Raises:
+        typer.BadParameter: there is none of this name.
+    """
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:  # a directory's name is an OSError
+        raise typer.BadParameter("must be an IANA time zone, such as Europe/Berlin", param_hint="--tz") from error
+
+
+def moment(text: str | None, zone: ZoneInfo, now: int, option: str) -> int | None:
+    """Return unix seconds; dates are the zone's, and so are today, yesterday and the month that `now` is in.
+
+    Raises:
+        typer.BadParameter: `text` is none of `FORMS`.
+    """
+    if text is None:
+        return None
+    if found := _AGO.fullmatch(text):
+        return now - int(found[1]) * _UNITS[found[2]]
+    if _UNIX.fullmatch(text):
+        return int(text)
+    midnight = datetime.fromtimestamp(now, zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    named = {
+        "now": datetime.fromtimestamp(now, UTC),
+        "today": midnight,
+        "yesterday": midnight - timedelta(days=1),
+        "month": midnight.replace(day=1),
+    }
+    try:
+        parsed = named.get(text) or datetime.fromisoformat(text)
+        found_at = parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=zone)
+        return int(found_at.timestamp())
+    except (ValueError, OverflowError) as error:
+        raise typer.BadParameter(f"must be {FORMS}", param_hint=option) from error
+
+
+def shown(at: int, zone: ZoneInfo, bucket: str | None = None) -> str:
+    """Return a time in a zone: to the second, or as the hour, day or month that begins with it."""
+    form = {"hour": "%Y-%m-%d %H:%M", "day": "%Y-%m-%d", "month": "%Y-%m", None: "%Y-%m-%d %H:%M:%S"}[bucket]
+    return datetime.fromtimestamp(at, zone).strftime(form)

@@ -1,0 +1,153 @@
+"""Labels, any method, the doctor, the proof of the books, completion, and how commands end."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hero_broker.admin_plane.contract import load_document
+from hero_broker.cli.rpc import params_of
+from tests.cli.conftest import Place
+from tests.e2e.provider import Provider
+from tests.e2e_support import broker
+
+
+def test_labels_are_set_shown_and_removed(fresh: Place) -> None:
+    assert fresh.out("labels", "set", "127.0.0.0/8", "this machine") == "127.0.0.0/8 is this machine\n"
+    assert fresh.out("doctor").splitlines()[2].endswith("billed to 127.0.0.1 (this machine)")
+    assert [line.rstrip() for line in fresh.out("labels", "list").splitlines()] == [
+        "target       label",
+        "127.0.0.0/8  this machine",
+    ]
+    assert "127.0.0.1  this machine" in fresh.out("usage")
+    assert "127.0.0.1 (this machine)" in fresh.out("usage", "--plot")
+    assert "127.0.0.1 (this machine)" in fresh.out("requests")
+    assert "this machine" in fresh.out("labels", "list", "--database", fresh.database)
+    assert fresh.out("labels", "remove", "127.0.0.0/8") == "127.0.0.0/8 is no longer this machine\n"
+    assert fresh.run("labels", "remove", "127.0.0.0/8").exit_code == 1
+    assert fresh.run("labels", "set", "127.0.0.1/8", "a").exit_code == 2
+
+
+def test_any_method_is_called_with_typed_parameters(place: Place) -> None:
+    by_model = place.out("rpc", "billing.usage", "group_by=model", "filter.ip=127.0.0.2", "limit=1", "dense=false")
+    in_json = place.out("rpc", "billing.usage", 'group_by=["model"]', 'filter={"ip": "127.0.0.2"}')
+
+    assert json.loads(by_model)["totals"]["requests"] == 2
+    assert '"total_cost_usd":0.00005194,' in by_model
+    assert json.loads(in_json)["data"] == json.loads(by_model)["data"]
+    assert json.loads(place.out("rpc", "rpc.discover")) == load_document()
+
+
+@pytest.mark.parametrize(
+    ("texts", "params"),
+    [
+        ([], {}),
+        (["ip=127.0.0.1", "since=1700000000"], {"ip": "127.0.0.1", "since": 1_700_000_000}),
+        (["ip=7", "since=soon"], {"ip": "7", "since": "soon"}),
+        (["unknown=1"], {"unknown": 1}),
+    ],
+)
+def test_parameters_have_the_types_of_the_contract(texts: list[str], params: dict[str, object]) -> None:
+    assert params_of("billing.usage_for_ip", texts) == params
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [["ip"], ["=1"], ["ip=1", "ip=2"], ["filter=1", "filter.ip=2"], ["filter.ip=1", "filter.ip=2"], ["filter.=1"]],
+)
+def test_parameter_that_is_no_pair_is_2(place: Place, texts: list[str]) -> None:
+    assert place.run("rpc", "billing.usage", *texts).exit_code == 2
+
+
+def test_refused_methods_end_with_their_code(place: Place) -> None:
+    unknown = place.run("rpc", "no.such")
+    offline = place.run("rpc", "models.list", "--database", place.database)
+    bad = place.run("rpc", "billing.usage_by_ip", "limit=0")
+    missing = place.run("rpc", "billing.request", "request_id=none", "--database", place.database)
+
+    assert (unknown.exit_code, "no such method" in unknown.stderr) == (1, True)
+    assert (offline.exit_code, "running broker only" in offline.stderr) == (2, True)
+    assert (bad.exit_code, "limit must be an integer" in bad.stderr) == (2, True)
+    assert (missing.exit_code, missing.stderr.strip()) == (1, "No such request")
+
+
+def test_doctor_follows_a_call_to_the_bill(fresh: Place) -> None:
+    ended = fresh.run("doctor")
+
+    assert ended.exit_code == 0, ended.output
+    assert [line[:6] for line in ended.stdout.splitlines()] == ["ok    "] * 7
+    assert "ok    reports show it: 1 request, 0.00000473 USD" in ended.stdout
+
+
+def test_doctor_says_what_is_wrong(tmp_path: Path) -> None:
+    config = tmp_path / "broker.toml"
+    with Provider() as provider:
+        config.write_text(provider.config())
+        with broker(tmp_path / "state", "--config", str(config)) as running:
+            provider.__exit__(None, None, None)
+            place = Place(running, "")
+            unreachable, unknown = place.run("doctor", "--model", "m"), place.run("doctor", "--model", "none")
+
+    assert (unreachable.exit_code, unknown.exit_code) == (1, 1)
+    assert "FAIL  a call to m was answered 502" in unreachable.stdout
+    assert "FAIL  a call to none was answered 404" in unknown.stdout
+
+
+def test_doctor_fails_where_no_price_is_known(tmp_path: Path) -> None:
+    config = tmp_path / "broker.toml"
+    with Provider() as provider:
+        free = provider.config().replace("[models.price]\ninput_per_million = 0.59\noutput_per_million = 0.79\n", "")
+        config.write_text(free)
+        with broker(tmp_path / "state", "--config", str(config)) as running:
+            command = [sys.executable, "-m", "hero_broker", "doctor", "--model", "m", "--url", running.url]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+                asked = provider.accept()
+                body = b'{"choices":[],"usage":{"prompt_tokens":40,"completion_tokens":3}}'
+                asked.send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n")
+                asked.send(b"content-length: %d\r\n\r\n%s" % (len(body), body))
+                told, _ = process.communicate(timeout=60)
+                asked.end()
+
+    assert process.returncode == 1
+    assert "FAIL  no price is known for the model" in told
+
+
+def test_books_are_proved_and_mended(place: Place) -> None:
+    assert place.out("verify") == "6 rows, 0 differences\n"
+    assert place.out("rebuild") == "roll-ups made anew from 6 rows\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("rpc billing.usage_", ["billing.usage_by_ip", "billing.usage_for_ip"]),
+        ("usage --by mo", ["model", "month"]),
+        ("usage --where pre", ["prefix="]),
+    ],
+)
+def test_shell_completes_what_commands_take(words: str, offered: list[str]) -> None:
+    line = f"hero-broker {words}"
+    variables = {"_HERO_BROKER_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
+    program = "import sys; sys.argv[0] = 'hero-broker'; from hero_broker.cli import main; main()"
+    command = [sys.executable, "-c", program]
+    ended = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, timeout=30)
+
+    assert ended.stdout.split() == offered
+
+
+def test_version_and_help_are_printed(place: Place) -> None:
+    assert place.out("--version").startswith("hero-broker ")
+    for command in ("usage", "requests", "rpc", "doctor", "serve", "copy-ledger", "labels"):
+        assert "Example" in place.out(command, "--help")
+
+
+def test_reader_that_leaves_ends_a_command_quietly(place: Place) -> None:
+    environ = {**os.environ, "HERO_BROKER_URL": place.broker.url, "ADMIN_TOKEN": "admin-token"}
+    command = f"{sys.executable} -m hero_broker requests --json | head -n 1"
+    ended = subprocess.run(["sh", "-c", command], env=environ, capture_output=True, text=True, timeout=30)
+
+    assert len(ended.stdout.splitlines()) == 1
+    assert ended.stderr == ""

@@ -1,0 +1,62 @@
+"""Times as people give them."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+import typer
+
+from hero_broker.cli.times import moment, shown, zone_of
+
+BERLIN = ZoneInfo("Europe/Berlin")
+NOW = int(datetime(2026, 10, 26, 12, 30, 15, tzinfo=BERLIN).timestamp())  # the clocks went back the day before
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("90s", NOW - 90),
+        ("30m", NOW - 1_800),
+        ("2h", NOW - 7_200),
+        ("7d", NOW - 7 * 86_400),
+        ("2w", NOW - 14 * 86_400),
+        ("1700000000", 1_700_000_000),
+        ("now", NOW),
+        ("today", datetime(2026, 10, 26, tzinfo=BERLIN).timestamp()),
+        ("yesterday", datetime(2026, 10, 25, tzinfo=BERLIN).timestamp()),
+        ("month", datetime(2026, 10, 1, tzinfo=BERLIN).timestamp()),
+        ("2026-10-25", datetime(2026, 10, 25, tzinfo=BERLIN).timestamp()),
+        ("2026-10-25T08:30", datetime(2026, 10, 25, 8, 30, tzinfo=BERLIN).timestamp()),
+        ("2026-10-25T08:30:00Z", 1_792_917_000),
+        ("2026-10-25T08:30:00+02:00", 1_792_909_800),
+    ],
+)
+def test_moment_is_what_it_says_in_the_zone(text: str, expected: float) -> None:
+    assert moment(text, BERLIN, NOW, "--since") == expected
+
+
+def test_no_moment_is_none() -> None:
+    assert moment(None, BERLIN, NOW, "--since") is None
+
+
+@pytest.mark.parametrize("text", ["", "soon", "7", "7y", "-7d", "2026-13-01", "26-01-01", "1700000000.5", "٧d"])
+def test_what_is_no_moment_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="must be 7d"):
+        moment(text, BERLIN, NOW, "--since")
+
+
+@pytest.mark.parametrize("name", ["Mars/Olympus", "", "Europe", "../etc/passwd"])
+def test_what_is_no_zone_is_refused(name: str) -> None:
+    with pytest.raises(typer.BadParameter, match="IANA"):
+        zone_of(name)
+
+
+def test_times_are_shown_as_the_bucket_that_begins_with_them() -> None:
+    at = int(datetime(2026, 10, 1, tzinfo=BERLIN).timestamp())
+
+    assert [shown(at, BERLIN, bucket) for bucket in ("hour", "day", "month", None)] == [
+        "2026-10-01 00:00",
+        "2026-10-01",
+        "2026-10",
+        "2026-10-01 00:00:00",
+    ]

@@ -1,0 +1,200 @@
+"""Bills as tables, JSON, CSV and drawings, from a broker or straight from its database."""
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from hero_broker.store.engine import make_engine
+from hero_broker.store.schema import METADATA
+from tests.cli.conftest import Place
+
+BY_IP = """\
+ip         requests  input  output         USD
+127.0.0.3         3    120       9  0.00007791
+127.0.0.2         2     80       6  0.00005194
+127.0.0.1         1     40       3  0.00002597
+total             6    240      18  0.00015582
+"""
+
+
+def stripped(text: str) -> str:
+    return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+
+
+def test_bill_is_plain_columns_where_it_is_piped(place: Place) -> None:
+    assert stripped(place.out("usage")) == BY_IP
+
+
+def test_bill_is_framed_and_coloured_on_a_terminal(place: Place) -> None:
+    written = place.on_terminal("usage")
+
+    assert "┃" in written
+    assert "\x1b[" in written
+    assert re.search(r"127\.0\.0\.3\s+│\s+3 │\s+120 │\s+9 │ 0\.00007791", written)
+
+
+def test_database_answers_the_same_without_a_broker(place: Place) -> None:
+    for arguments in (["usage"], ["usage", "127.0.0.2"], ["usage", "--by", "ip,day"], ["usage", "--json"]):
+        from_broker, from_database = (place.run(*arguments, *more) for more in ([], ["--database", place.database]))
+
+        assert without_time(from_database.stdout) == without_time(from_broker.stdout)
+
+
+def without_time(text: str) -> str:
+    return re.sub(r'"as_of":\d+', "", text)
+
+
+def test_one_address_is_billed_by_model(place: Place) -> None:
+    expected = "model      requests  input  output         USD\nfake-chat         2     80       6  0.00005194\n"
+
+    assert stripped(place.out("usage", "::ffff:127.0.0.2")).startswith(expected)
+
+
+def test_buckets_are_those_of_the_zone(place: Place) -> None:
+    by_month = place.out("usage", "--by", "model,month", "--tz", "Pacific/Kiritimati").splitlines()
+    by_hour = place.out("usage", "--by", "hour").splitlines()
+
+    assert re.match(r"20\d\d-\d\d  fake-chat +6 ", by_month[1])
+    assert re.match(r"20\d\d-\d\d-\d\d \d\d:00 +6 ", by_hour[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "requests"),
+    [
+        (["--where", "ip=127.0.0.2"], 2),
+        (["--where", "prefix=127.0.0.2/31"], 5),
+        (["--where", "model=fake-chat", "--where", "ip=127.0.0.1"], 1),
+        (["127.0.0.3", "--where", "kind=embedding", "--since", "7d"], 0),
+        (["--since", "1h"], 6),
+        (["--until", "1h"], 0),
+        (["--since", "2001-01-01", "--until", "2001-02-01"], 0),
+    ],
+)
+def test_window_and_filter_choose_what_counts(place: Place, arguments: list[str], requests: int) -> None:
+    total = place.out("usage", *arguments).splitlines()[-1]
+
+    assert total.split()[:2] == ["total", str(requests)]
+
+
+def test_limit_shows_the_largest_and_the_total_of_all(place: Place) -> None:
+    ended = place.run("usage", "--limit", "1")
+
+    assert [line.split()[0] for line in ended.stdout.splitlines()] == ["ip", "127.0.0.3", "total"]
+    assert ended.stdout.splitlines()[-1].split()[1] == "6"
+    assert "first 1" in ended.stderr
+
+
+def test_json_is_the_answer_as_it_came(place: Place) -> None:
+    told = place.out("usage", "--json")
+
+    assert '"total_cost_usd":0.00007791,' in told
+    assert json.loads(told)["totals"]["requests"] == 6
+
+
+def test_json_on_a_terminal_keeps_its_digits(place: Place) -> None:
+    written = re.sub(r"\x1b\[[0-9;]*m", "", place.on_terminal("usage", "--json"))
+
+    assert '  "total_cost_usd": 0.00007791,' in written
+    assert json.loads(written)["totals"]["requests"] == 6
+
+
+def test_csv_has_every_sum(place: Place) -> None:
+    lines = list(csv.DictReader(io.StringIO(place.out("usage", "--by", "ip,day", "--csv"))))
+
+    assert [(line["ip"], line["requests"], line["total_cost_usd"]) for line in lines] == [
+        ("127.0.0.3", "3", "0.00007791"),
+        ("127.0.0.2", "2", "0.00005194"),
+        ("127.0.0.1", "1", "0.00002597"),
+    ]
+    assert int(lines[0]["bucket_end"]) - int(lines[0]["bucket_start"]) in range(1, 86_401)
+
+
+def test_bars_are_as_long_as_what_was_spent(place: Place) -> None:
+    bars = [line.split() for line in place.out("usage", "--plot").splitlines()]
+
+    assert [(bar[0], len(bar[1]), bar[2]) for bar in bars] == [
+        ("127.0.0.3", 60, "0.00007791"),
+        ("127.0.0.2", 40, "0.00005194"),
+        ("127.0.0.1", 20, "0.00002597"),
+    ]
+
+
+def test_plot_over_time_has_a_line_for_each_and_plain_numbers(place: Place) -> None:
+    drawn = place.out("usage", "--by", "ip,day", "--since", "7d", "--plot")
+
+    assert "USD" in drawn
+    assert [line.split()[-1] for line in drawn.splitlines() if "127.0.0" in line] == [
+        "127.0.0.3",
+        "127.0.0.2",
+        "127.0.0.1",
+    ]
+    assert re.search(r"^0\.0000\d+ \|", drawn, re.MULTILINE)
+    assert "e-0" not in drawn
+
+
+def test_nothing_spent_is_said(fresh: Place) -> None:
+    assert fresh.out("usage", "--plot") == "Nothing was spent.\n"
+    assert fresh.out("usage", "--by", "day", "--since", "1d", "--plot") == "Nothing was spent.\n"
+    assert fresh.out("usage").splitlines()[-1].split() == ["total", "0", "0", "0", "0"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["usage", "--by", "colour"], "--by"),
+        (["usage", "--by", "ip,ip"], "--by"),
+        (["usage", "--by", "hour,day"], "--by"),
+        (["usage", "--since", "soon"], "--since"),
+        (["usage", "--until", "2026-13-01"], "--until"),
+        (["usage", "--tz", "Mars/Olympus"], "--tz"),
+        (["usage", "--where", "colour=red"], "--where"),
+        (["usage", "--where", "ip"], "--where"),
+        (["usage", "--where", "ip=1", "--where", "ip=2"], "--where"),
+        (["usage", "192.0.2.1", "--where", "ip=192.0.2.2"], "--where"),
+        (["usage", "--json", "--csv"], "exclude each other"),
+        (["usage", "--limit", "0"], "--limit"),
+        (["usage", "nobody"], "ip must be an IPv4 or IPv6 address"),
+        (["usage", "--since", "1h", "--until", "2h"], "since must not be later than until"),
+    ],
+)
+def test_wrong_use_is_named_with_2(place: Place, arguments: list[str], said: str) -> None:
+    ended = place.run(*arguments)
+
+    assert ended.exit_code == 2
+    assert said in " ".join(ended.stderr.replace("│", " ").split())
+
+
+def test_broker_that_does_not_answer_is_1(place: Place) -> None:
+    ended = place.run("usage", url="http://127.0.0.1:1")
+
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    assert "no broker answers at http://127.0.0.1:1" in ended.stderr
+
+
+def test_missing_token_is_1_and_says_how_to_give_one(place: Place) -> None:
+    ended = place.run("usage", token=None)
+
+    assert ended.exit_code == 1
+    assert "--token" in ended.stderr
+
+
+@pytest.mark.parametrize("made", ["nothing", "no ledger", "another schema"])
+def test_ledger_that_cannot_be_read_is_3_and_is_left_as_it_is(place: Place, tmp_path: Path, made: str) -> None:
+    path = tmp_path / "ledger.db"
+    if made == "no ledger":
+        path.write_bytes(b"x" * 5000)
+    if made == "another schema":
+        engine = make_engine(f"sqlite:///{path}")
+        METADATA.create_all(engine)
+        engine.dispose()
+    before = path.read_bytes() if path.exists() else None
+
+    ended = place.run("usage", "--database", f"sqlite:///{path}")
+
+    assert ended.exit_code == 3
+    assert ended.stderr
+    assert (path.read_bytes() if path.exists() else None) == before

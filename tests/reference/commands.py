@@ -1,0 +1,82 @@
+"""The page of the commands, made from the command line itself.
+
+`python -m tests.reference.commands` writes it; a test compares it with what the commands are.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+from hero_broker.cli import cli
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "reference" / "commands.md"
+
+HEAD = """# Commands
+
+Every command has `--help`, with examples.
+Tables have frames and colours on a terminal, and are plain columns elsewhere; `NO_COLOR` is honoured.
+`hero-broker --install-completion` teaches your shell to complete commands, options, methods and groupings.
+
+Commands that ask a broker take `--url` (or `HERO_BROKER_URL`; `unix:PATH` for a Unix socket) and `--token` (or `ADMIN_TOKEN`, or `HERO_SECRET`).
+With `--database` reports are read straight from a ledger, whether its broker runs or not; nothing is changed.
+
+## Exit codes
+
+| Code | Means |
+| --- | --- |
+| 0 | fine |
+| 1 | failed: no broker answers, it refused, or something was found to be wrong |
+| 2 | wrong settings, options or parameters; all faults of the settings are printed |
+| 3 | a broker cannot start, or a ledger cannot be opened |
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    group: Any = typer.main.get_command(cli)
+    return HEAD + "".join(_sections(group, "hero-broker"))
+
+
+def _sections(group: Any, path: str) -> Iterator[str]:
+    for name, command in group.commands.items():
+        called = f"{path} {name}"
+        if hasattr(command, "commands"):
+            yield from _sections(command, called)
+        else:
+            yield "\n" + _section(command, called)
+
+
+def _section(command: Any, called: str) -> str:
+    arguments = [param for param in command.params if param.param_type_name == "argument"]
+    options = [param for param in command.params if param.param_type_name == "option" and param.name != "help"]
+    usage = " ".join([called, *(_argument(param) for param in arguments)])
+    text = f"## `{usage}`\n\n{command.help.strip()}\n"
+    rows = [f"| `{_argument(param)}` | {_said(param)} |\n" for param in arguments]
+    rows += [f"| {_names(param)} | {_said(param)} |\n" for param in options]
+    if rows:
+        text += "\n| | |\n| --- | --- |\n" + "".join(rows)
+    return text
+
+
+def _argument(param: Any) -> str:
+    name = param.metavar or param.name.upper()
+    return name if param.required or name.startswith("[") else f"[{name}]"
+
+
+def _names(param: Any) -> str:
+    value = "" if param.is_flag else f" {param.metavar or param.name.upper()}"
+    return ", ".join(f"`{name}{value}`" for name in param.opts)
+
+
+def _said(param: Any) -> str:
+    said = (param.help or "").replace("|", "\\|")
+    default = param.default
+    if default in (None, False, ()) or callable(default):
+        return str(said)
+    return f"{said} Default: `{default}`."
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

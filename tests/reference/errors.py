@@ -1,0 +1,70 @@
+"""The page of the errors, made from `core.errors`.
+
+`python -m tests.reference.errors` writes it; a test compares it with the classes.
+"""
+
+import inspect
+from pathlib import Path
+from typing import TypeVar
+
+from hero_broker.core import errors
+from hero_broker.core.errors import AdminError, BrokerError
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "reference" / "errors.md"
+
+Kind = TypeVar("Kind")
+
+HEAD = """# Errors
+
+## Calls
+
+Errors have OpenAI's body, `{"error": {"message", "type", "param", "code"}}`, also for unknown paths and unreadable JSON.
+`x-should-retry` says whether a retry can help; 429 and 503 have `retry-after`.
+A provider's own error keeps its status, and its message where that is harmless; its row has `provider_` and the status as `error_code`.
+
+| Status | `type` | `code` | When | A retry may help |
+| --- | --- | --- | --- | --- |
+"""
+ADMIN = """
+## The admin plane
+
+REST answers have the same body; JSON-RPC answers have the number.
+For -32602 `data` is `{"param", "reason"}`: which parameter, and what is accepted.
+For -32603 it is `{"request_id"}`, which the broker's log explains.
+
+| JSON-RPC | REST | `code` | When |
+| --- | --- | --- | --- |
+| -32700 | 400 | `invalid_parameter` | The body is not JSON (RFC 8259), or a member stands twice. |
+| -32601 | 404 | `not_found` | There is no such method or path. |
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    calls = [error for error in _classes(BrokerError) if error is not BrokerError]
+    admin = [error for error in _classes(AdminError) if error is not AdminError]
+    text = HEAD + "".join(
+        f"| {error.status} | `{error.type}` | {_code(error.code)} | {_when(error)} | {'yes' if error.may_retry else 'no'} |\n"
+        for error in sorted(calls, key=lambda error: error.status)
+    )
+    text += ADMIN + "".join(
+        f"| {error.rpc_code} | {error.status} | `{error.code}` | {_when(error)} |\n"
+        for error in sorted(admin, key=lambda error: -error.rpc_code)
+    )
+    return text + "| -32603 | 500 | `internal_error` | A fault of the broker's own. |\n"
+
+
+def _classes(base: type[Kind]) -> list[type[Kind]]:
+    return [found for _, found in inspect.getmembers(errors, inspect.isclass) if issubclass(found, base)]
+
+
+def _code(code: str | None) -> str:
+    return "" if code is None else f"`{code}`"
+
+
+def _when(error: type[Exception]) -> str:
+    return " ".join((error.__doc__ or "").split())
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

@@ -1,0 +1,81 @@
+"""The page of the methods, made from `openrpc.json`.
+
+`python -m tests.reference.methods` writes it; a test compares it with the document.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hero_broker.admin_plane.contract import load_document
+from hero_broker.admin_plane.rest import TWINS
+
+ROOT = Path(__file__).parent.parent.parent
+PAGE = ROOT / "docs" / "reference" / "methods.md"
+
+HEAD = """# Methods
+
+The admin plane speaks JSON-RPC 2.0 at `POST /rpc`, by name or by position, one question or a batch of at most 100.
+This page is made from `openrpc.json`, which `rpc.discover` and `GET /openrpc.json` return.
+Times are unix seconds, UTC; a window counts calls that started at or after `since` and before `until`.
+Null for a parameter that may be left out means that it is.
+Clients ignore members that they do not know.
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    document = load_document()
+    methods = [_method(method, document) for method in document["methods"]]
+    schemas = [_schema(schema, document) for schema in document["components"]["schemas"].values()]
+    return HEAD + "\n" + "\n".join(methods) + "\n# What answers are made of\n\n" + "\n".join(schemas)
+
+
+def _method(method: dict[str, Any], document: dict[str, Any]) -> str:
+    twins = [f"`{twin.verb} {twin.path.replace(':path', '')}`" for twin in TWINS if twin.method == method["name"]]
+    text = f"## `{method['name']}`\n\n{method['summary']}. {method['description']}\n\nREST: {', '.join(twins)}.\n\n"
+    if method["params"]:
+        text += "| Parameter | Form | |\n| --- | --- | --- |\n"
+        for param in method["params"]:
+            name = f"`{param['name']}`" + ("" if param["required"] else " (may be left out)")
+            text += f"| {name} | {_form(param['schema'], document)} | {param['description']} |\n"
+        text += "\n"
+    text += f"Answers {_form(method['result']['schema'], document)}.\n"
+    codes = ", ".join(f"{error['code']} ({error['message']})" for error in method["errors"])
+    text += f"Errors: {codes}; see [errors](errors.md).\n\n"
+    example = method["examples"][0]
+    params = {param["name"]: param["value"] for param in example["params"]}
+    asked: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": method["name"]}
+    asked |= {"params": params} if params else {}
+    return text + f"```json\n{json.dumps(asked)}\n```\n"
+
+
+def _schema(schema: dict[str, Any], document: dict[str, Any]) -> str:
+    text = f"## {schema['title']}\n\n"
+    if "description" in schema:
+        text += f"{schema['description']}\n\n"
+    text += "| Member | Form | |\n| --- | --- | --- |\n"
+    for name, member in schema["properties"].items():
+        text += f"| `{name}` | {_form(member, document)} | {member.get('description', '')} |\n"
+    return text
+
+
+def _form(schema: dict[str, Any], document: dict[str, Any]) -> str:
+    if "oneOf" in schema:
+        return " or ".join(_form(one, document) for one in schema["oneOf"])
+    if "$ref" in schema:
+        title = schema["$ref"].rpartition("/")[2]
+        return f"[{title}](#{title.lower()})"
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if schema["type"] == "array":
+        return f"list of {_form(schema['items'], document)}"
+    if "maximum" in schema:
+        return f"integer, {schema['minimum']} to {schema['maximum']}"
+    if "maxLength" in schema:
+        return f"text, {schema.get('minLength', 0)} to {schema['maxLength']} characters"
+    return {"string": "text", "null": "null", "object": "object"}.get(schema["type"], str(schema["type"]))
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

@@ -1,0 +1,28 @@
+"""Commands as they look on a terminal."""
+
+import os
+import pty
+import subprocess
+from collections.abc import Mapping, Sequence
+
+
+def on_terminal(command: Sequence[str], environ: Mapping[str, str]) -> str:
+    """Return what a command that succeeds writes to a terminal of 100 columns, escape sequences included."""
+    inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    variables = {**inherited, "COLUMNS": "100", "TERM": "xterm-256color", **environ}
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(command, env=variables, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        written = b""
+        while piece := _read(ours):
+            written += piece
+        os.close(ours)
+        assert process.wait(timeout=30) == 0, written.decode()
+    return written.decode().replace("\r\n", "\n")
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65_536)
+    except OSError:  # how Linux says that nobody is left on the other side
+        return b""
