@@ -18,8 +18,8 @@ from hero_broker import app as wiring
 from hero_broker import demo as demo_calls
 from hero_broker import preview
 from hero_broker.cli.asking import CANNOT_START, FAILED, WRONG_USE, ledger_url
+from hero_broker.cli.bills import of_addresses, print_bill
 from hero_broker.cli.printing import say, warn
-from hero_broker.cli.usage import of_addresses, print_bill
 from hero_broker.client import ClientError
 from hero_broker.core.errors import StoreUnavailable
 from hero_broker.core.money import usd_text
