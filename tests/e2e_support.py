@@ -17,13 +17,14 @@ BANNER = re.compile(r"listening on\s+(http://\S+:\d+)")
 class Broker:
     """A running `hero-broker serve`."""
 
-    def __init__(self, process: "subprocess.Popen[str]", url: str) -> None:
+    def __init__(self, process: "subprocess.Popen[str]", url: str, token: str = "") -> None:
         self.process = process
         self.url = url
+        self.headers = {"authorization": f"Bearer {token}"} if token else {}  # of requests to the admin plane
 
     def usage(self) -> dict[str, Any]:
         """Return `GET /billing/usage`, once every row is in the store."""
-        with httpx.Client(base_url=self.url) as client:
+        with httpx.Client(base_url=self.url, headers=self.headers) as client:
             while client.get("/admin/health").json()["journal_pending"]:
                 continue
             return dict(client.get("/billing/usage").json())
@@ -43,7 +44,7 @@ def broker(state: Path, *arguments: str, listen: str = "127.0.0.1:0", **environ:
             line = process.stderr.readline()  # empty when the broker has ended
             assert line, told
             told += line
-        yield Broker(process, found.group(1))
+        yield Broker(process, found.group(1), environ.get("ADMIN_TOKEN", ""))
     finally:
         process.terminate()
         process.communicate(timeout=30)
