@@ -53,7 +53,8 @@ def test_questions_carry_parameters_under_their_documented_names(name: str) -> N
 
         question = methods_of_the_client()[name](**given)
 
-        assert (question.method, question.params) == (name, given)
+        assert question.method == name
+        assert question.params == {param: value for param, value in given.items() if value is not None}
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -75,7 +76,7 @@ def test_answers_have_the_fields_and_types_of_their_schema(name: str) -> None:
     assert issubclass(struct, msgspec.Struct)
     assert hints.keys() == schema["properties"].keys()
     for field in msgspec.structs.fields(struct):
-        assert field.required is (field.name in schema["required"]), field.name
+        assert field.required is (field.name in schema.get("required", ())), field.name
         documented = set(types_of(schema["properties"][field.name]))
         if not field.required:
             documented.add(type(None))
