@@ -19,7 +19,7 @@ from hero_broker.admin_plane.methods import METHODS, Admin
 from hero_broker.admin_plane.rpc import Rpc
 from hero_broker.core.calls import CallKind
 from hero_broker.core.clock import SystemClock
-from hero_broker.core.errors import BrokerError, MethodNotAllowed, NotFound
+from hero_broker.core.errors import BrokerError, InternalError, MethodNotAllowed, NotFound
 from hero_broker.data_plane import models
 from hero_broker.data_plane.exchange import Exchange, Limits, Rules
 from hero_broker.data_plane.routes import CALL_PATHS, DataPlane
@@ -151,7 +151,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 document=load_document(),
             )
             Contract(admin.document).check(METHODS)
-            gate = AdminGate(_dispatcher(calls, routes, admin), settings.admin_tokens)
+            gate = AdminGate(routing(calls, routes, admin), settings.admin_tokens)
             source_ip = SourceIp(server.trusted_proxies, server.trust_unix, server.trusted_header)
             yield Broker(Edge(gate, source_ip, admission), exchange)
             await exchange.close(0)
@@ -197,12 +197,31 @@ def _timeouts(settings: Settings) -> Timeouts:
 
 def _wrong_method(request: Request, error: Exception) -> MethodNotAllowed:
     """Return what Starlette's one error of its own, for a path that is there, means to a client."""
-    allowed = (getattr(error, "headers", None) or {}).get("Allow", "another method")
-    return MethodNotAllowed(f"{request.method} is not allowed on {request.scope['path']}; use {allowed}.")
+    allowed = (getattr(error, "headers", None) or {}).get("Allow", "")
+    return MethodNotAllowed(request.method, request.scope["path"], ", ".join(sorted(allowed.split(", "))))
 
 
-def _dispatcher(calls: DataPlane, served: Routes, admin: Admin) -> ASGIApp:
-    """Return the routing: plain ASGI for the hot routes, Starlette for the rest."""
+def _answered(error: BrokerError) -> Response:
+    status, headers, body = error_parts(error)
+    answer = Response(body, status)
+    answer.raw_headers[:] = headers
+    return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """Plain ASGI for the hot routes, which are asked by POST alone; Starlette for the rest."""
+
+    hot: Mapping[str, ASGIApp]
+    others: Starlette
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request by its path."""
+        await self.hot.get(scope["path"], self.others)(scope, receive, send)
+
+
+def routing(calls: ASGIApp, served: Routes, admin: Admin) -> Routing:
+    """Return what answers each path; `calls` answers those of the data plane."""
 
     async def live(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -215,13 +234,10 @@ def _dispatcher(calls: DataPlane, served: Routes, admin: Admin) -> ASGIApp:
         raise NotFound(f"There is no {scope['path']} here.")
 
     async def told(request: Request, error: Exception) -> Response:
-        known = error if isinstance(error, BrokerError) else _wrong_method(request, error)
-        status, headers, body = error_parts(known)
-        answer = Response(body, status)
-        answer.raw_headers[:] = headers
-        if isinstance(error, HTTPException):
-            answer.headers.update(error.headers or {})
-        return answer
+        return _answered(error if isinstance(error, BrokerError) else _wrong_method(request, error))
+
+    async def failed(_request: Request, _error: Exception) -> Response:
+        return _answered(InternalError("The broker failed."))  # the edge logs why
 
     rest_of_it = Starlette(
         routes=[
@@ -230,13 +246,8 @@ def _dispatcher(calls: DataPlane, served: Routes, admin: Admin) -> ASGIApp:
             *models.routes(served),
             *rest.routes(admin),
         ],
-        exception_handlers={BrokerError: told, HTTPException: told},
+        exception_handlers={BrokerError: told, HTTPException: told, Exception: failed},
     )
     rest_of_it.router.default = not_found
     rest_of_it.router.redirect_slashes = False
-    hot: dict[str, ASGIApp] = {**dict.fromkeys(CALL_PATHS, calls), "/rpc": Rpc(admin)}
-
-    async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
-        await hot.get(scope["path"], rest_of_it)(scope, receive, send)
-
-    return dispatch
+    return Routing({**dict.fromkeys(CALL_PATHS, calls), "/rpc": Rpc(admin)}, rest_of_it)

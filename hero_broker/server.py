@@ -22,6 +22,7 @@ from hero_broker import app
 from hero_broker.metering.state_dir import owned
 from hero_broker.providers.fake import fake_provider
 from hero_broker.settings import Settings, TcpListen, UnixListen
+from hero_broker.unreadable import Protocol
 
 BACKLOG = 128
 
@@ -142,6 +143,7 @@ class _Server(uvicorn.Server):
 def _config(application: ASGIApp, grace_s: float) -> uvicorn.Config:
     return uvicorn.Config(
         application,
+        http=Protocol,
         proxy_headers=False,
         server_header=False,
         access_log=False,

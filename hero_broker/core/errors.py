@@ -80,6 +80,10 @@ class MethodNotAllowed(InvalidRequest):
     status = 405
     code = "method_not_allowed"
 
+    def __init__(self, method: str, path: str, allow: str) -> None:
+        super().__init__(f"{method} is not allowed on {path}; use {allow}.")
+        self.allow = allow
+
 
 class NotFound(InvalidRequest):
     """No such path."""

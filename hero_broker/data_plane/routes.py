@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from hero_broker.core.calls import Call
 from hero_broker.core.clock import Clock
-from hero_broker.core.errors import BodyTooLarge, ClientLeft, InvalidRequest, NotFound, UnsupportedMedia
+from hero_broker.core.errors import BodyTooLarge, ClientLeft, InvalidRequest, MethodNotAllowed, UnsupportedMedia
 from hero_broker.data_plane.arrival import Arrival, passed_headers
 from hero_broker.data_plane.chat import read_chat, read_completion
 from hero_broker.data_plane.embedding import read_embedding
@@ -66,7 +66,7 @@ class DataPlane:
         """Answer one call. Raises BrokerError for the edge to answer, before anything is sent."""
         path = scope["path"]
         if scope["method"] != "POST":
-            raise NotFound(f"There is no {scope['method']} {path} here; use POST.")
+            raise MethodNotAllowed(scope["method"], path, "POST")
         state = scope["state"]
         with self._admission.slot():
             now = self._clock.now()

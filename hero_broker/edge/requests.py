@@ -5,7 +5,7 @@ import logging
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hero_broker.core.errors import BrokerError, InternalError
+from hero_broker.core.errors import BrokerError, InternalError, MethodNotAllowed
 from hero_broker.core.ids import new_request_id
 from hero_broker.edge.admission import Admission
 from hero_broker.edge.client_ip import SourceIp
@@ -60,6 +60,8 @@ def error_parts(error: BrokerError) -> tuple[int, list[tuple[bytes, bytes]], byt
     )
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     headers.append((b"x-should-retry", b"true" if error.may_retry else b"false"))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", error.allow.encode()))
     if error.retry_after_s is not None:
         headers.append((b"retry-after", str(error.retry_after_s).encode()))
     return error.status, headers, body
