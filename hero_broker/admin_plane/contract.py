@@ -2,7 +2,8 @@
 
 import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from jsonschema.exceptions import best_match
 from hero_broker.core.errors import InvalidParams
 
 Document = dict[str, Any]
+
+# What a database cannot look for: PostgreSQL takes no NUL, and lone surrogates, which JSON can escape, are no UTF-8.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 PACKAGE = Path(__file__).parent.parent
 
@@ -85,41 +89,50 @@ class Contract:
             if error is not None:
                 inside = "".join(f"{part}: " for part in error.absolute_path if isinstance(part, str))
                 raise InvalidParams(name, inside + _form(_schema_of(validator, error.absolute_path)))
+            if any(_UNSTORABLE.search(text) for text in _texts(params[name])):
+                raise InvalidParams(name, "must be text in UTF-8 without NUL")
         return {name: _integral(value) for name, value in params.items() if value is not None}
 
     def kind_of(self, method: str, param: str) -> str:
         """Return the JSON type of a parameter; empty for one that the method does not have."""
         found = self._params[method].get(param)
-        return "" if found is None else str(_resolved(found[1], found[1].schema)["type"])
+        return "" if found is None else str(resolved(found[1].schema, found[1].schema)["type"])
 
     def members_of(self, method: str, param: str) -> tuple[str, ...]:
         """Return the members of a parameter that is an object; none for others."""
         found = self._params[method].get(param)
-        return () if found is None else tuple(_resolved(found[1], found[1].schema).get("properties", ()))
+        return () if found is None else tuple(resolved(found[1].schema, found[1].schema).get("properties", ()))
 
 
 def _validator(document: Document, schema: Mapping[str, Any]) -> Draft7Validator:
     return Draft7Validator({**schema, "components": document["components"]})
 
 
-def _resolved(validator: Draft7Validator, schema: Any) -> Mapping[str, Any]:
-    """Return a schema behind its reference and beside its null."""
+def resolved(whole: Any, schema: Any) -> Mapping[str, Any]:
+    """Return a schema behind its reference and beside its null; `whole` has the components that it may refer to."""
     wanted: Mapping[str, Any] = schema.get("oneOf", [schema])[0]
     if "$ref" in wanted:
-        whole: Any = validator.schema
         wanted = whole["components"]["schemas"][wanted["$ref"].rpartition("/")[2]]
     return wanted
 
 
 def _schema_of(validator: Draft7Validator, path: Iterable[str | int]) -> Mapping[str, Any]:
     """Return the schema of the place at which a value is wrong."""
-    wanted = _resolved(validator, validator.schema)
+    wanted = resolved(validator.schema, validator.schema)
     for part in path:
         inner = wanted.get("properties", {}).get(part) if isinstance(part, str) else None
         if inner is None:
             return wanted
-        wanted = _resolved(validator, inner)
+        wanted = resolved(validator.schema, inner)
     return wanted
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for member in value.values() if isinstance(value, dict) else value:
+            yield from _texts(member)
 
 
 def _integral(value: Any) -> Any:

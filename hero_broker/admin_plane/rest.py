@@ -127,7 +127,7 @@ async def _body(request: Request) -> dict[str, Any]:
         raise UnsupportedContent("The content type must be application/json, without an encoding.")
     try:
         found = msgspec.json.decode(bytes(body))
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidParams("body", "must be a JSON object") from error
     if not isinstance(found, dict):
         raise InvalidParams("body", "must be a JSON object")

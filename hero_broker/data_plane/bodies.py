@@ -70,7 +70,10 @@ class JsonBody:
             InvalidRequest: it is something else.
         """
         raw = self.members.get(name)
-        value: object = None if raw is None else msgspec.json.decode(raw)
+        try:
+            value: object = None if raw is None else msgspec.json.decode(raw)
+        except (msgspec.DecodeError, RecursionError) as error:  # a number out of range, or too deep
+            raise InvalidRequest(f"'{name}' must be an object of readable JSON.", param=name) from error
         if value is None:
             return {}
         if not isinstance(value, dict):
@@ -95,8 +98,8 @@ def read_json(body: bytes) -> JsonBody:
         raise InvalidRequest("The body must be a JSON object in UTF-8.") from error
     try:
         model: object = msgspec.json.decode(members.get("model", b"null"))
-    except msgspec.DecodeError as error:
-        raise InvalidRequest("The body must be a JSON object in UTF-8.") from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidRequest("'model' must be a text in UTF-8.", param="model") from error
     if not isinstance(model, str) or not model:
         raise InvalidRequest("'model' must be a text that is not empty.", param="model")
     return JsonBody(members, model)

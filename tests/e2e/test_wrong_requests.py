@@ -2,14 +2,23 @@
 
 import http.client
 import socket
+from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from hero_broker.data_plane.routes import CALL_PATHS
+from tests.e2e.conftest import Ledger
 from tests.e2e_support import Broker
 
 SHAPE = {"message", "type", "param", "code"}
+DEEP = b"[" * 20_000 + b"]" * 20_000
+
+
+@pytest.fixture
+def client(shared_ledger: Ledger) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=shared_ledger.running.url) as asking:
+        yield asking
 
 
 def verbs(broker: Broker, path: str) -> set[str]:
@@ -40,6 +49,67 @@ def test_head_is_get_without_its_body(shared_broker: Broker, path: str) -> None:
 
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["content-type"] == found.headers["content-type"]
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        pytest.param("stream_options", b'{"a": 1e999}', id="number out of range"),
+        pytest.param("stream_options", b'{"a": 1' + b"0" * 5000 + b"}", id="long number"),
+        pytest.param("stream_options", b'{"a": "\\ud800"}', id="lone surrogate"),
+        pytest.param("stream_options", DEEP, id="deep"),
+        pytest.param("model", DEEP, id="deep model"),
+        pytest.param("model", b'"\\ud800"', id="model of a lone surrogate"),
+    ],
+)
+def test_json_that_cannot_be_read_is_the_clients_fault(shared_broker: Broker, member: str, value: bytes) -> None:
+    members = {"model": b'"fake-chat"', "messages": b"[]"} | {member: value}
+    body = b"{%s}" % b",".join(b'"%s":%s' % (name.encode(), text) for name, text in members.items())
+
+    told = httpx.post(
+        f"{shared_broker.url}/v1/chat/completions", content=body, headers={"content-type": "application/json"}
+    )
+
+    assert told.status_code == 400
+    assert told.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_deep_json_of_an_admin_question_is_the_clients_fault(client: httpx.Client) -> None:
+    told = client.put(
+        "/admin/labels",
+        params={"target": "unknown"},
+        content=b'{"label": %s}' % DEEP,
+        headers={"content-type": "application/json"},
+    )
+
+    assert (told.status_code, told.json()["error"]["param"]) == (400, "body")
+
+
+@pytest.mark.parametrize("member", ["model", "provider", "context", "api_key_id", "period"])
+def test_nul_in_a_filter_is_refused_on_each_store(client: httpx.Client, member: str) -> None:
+    told = client.get("/billing/requests", params={member: "a\0b"})
+
+    assert (told.status_code, told.json()["error"]["param"]) == (400, "filter")
+
+
+@pytest.mark.parametrize("text", ["\\u0000", "\\ud800"])
+@pytest.mark.parametrize(
+    ("method", "params", "param"),
+    [
+        ("billing.request", '["%s"]', "request_id"),
+        ("billing.requests", '{"filter": {"period": "%s"}}', "filter"),
+        ("billing.mark_billed", '["%s", 1]', "reference"),
+    ],
+)
+def test_text_that_no_database_stores_is_refused(
+    client: httpx.Client, method: str, params: str, param: str, text: str
+) -> None:
+    question = f'{{"jsonrpc": "2.0", "id": 1, "method": "{method}", "params": {params % text}}}'
+
+    told = client.post("/rpc", content=question, headers={"content-type": "application/json"}).json()
+
+    assert told["error"]["code"] == -32602
+    assert told["error"]["data"]["param"] == param
 
 
 def test_what_is_no_http_is_told_in_openais_shape(shared_broker: Broker) -> None:
