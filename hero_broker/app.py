@@ -5,6 +5,7 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
 from decimal import Decimal
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -12,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hero_broker import __version__
+from hero_broker import __version__, openapi
 from hero_broker.admin_plane import rest
 from hero_broker.admin_plane.contract import Contract, load_document
 from hero_broker.admin_plane.methods import METHODS, Admin
@@ -230,6 +231,11 @@ def routing(calls: ASGIApp, served: Routes, admin: Admin) -> Routing:
         health = admin.health()
         return JSONResponse(dict(health), 503 if health["status"] == "unavailable" else 200)
 
+    described = msgspec.json.encode(openapi.document(admin.document))
+
+    async def description(_request: Request) -> Response:
+        return Response(described, media_type="application/json")
+
     async def not_found(scope: Scope, _receive: Receive, _send: Send) -> None:
         raise NotFound(f"There is no {scope['path']} here.")
 
@@ -243,6 +249,7 @@ def routing(calls: ASGIApp, served: Routes, admin: Admin) -> Routing:
         routes=[
             Route("/health/live", live),
             Route("/health/ready", ready),
+            Route(openapi.PATH, description),
             *models.routes(served),
             *rest.routes(admin),
         ],

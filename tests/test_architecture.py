@@ -19,6 +19,7 @@ ALLOWED = {
     "admin_plane": {"core"},
     "settings": {"core"},
     "served": {"core", "pricing", "providers"},
+    "openapi": {"core", "admin_plane", "data_plane"},
     "app": {
         "core",
         "store",
@@ -30,6 +31,7 @@ ALLOWED = {
         "admin_plane",
         "settings",
         "served",
+        "openapi",
     },
     "unreadable": {"core", "edge"},
     "server": {"app", "metering", "providers", "settings", "unreadable"},

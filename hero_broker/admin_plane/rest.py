@@ -20,6 +20,12 @@ class Twin(NamedTuple):
     path: str
     method: str
     verb: str = "GET"
+    in_query: tuple[str, ...] = ()  # parameters that are documented in the query of a request with a body
+
+    @property
+    def template(self) -> str:
+        """The path as OpenAPI spells it."""
+        return self.path.replace(":path}", "}")
 
 
 TWINS = (
@@ -36,7 +42,7 @@ TWINS = (
     Twin("/admin/models", "models.list"),
     Twin("/admin/providers", "providers.list"),
     Twin("/admin/labels", "labels.list"),
-    Twin("/admin/labels", "labels.set", "PUT"),
+    Twin("/admin/labels", "labels.set", "PUT", ("target",)),
     Twin("/admin/labels", "labels.remove", "DELETE"),
     Twin("/admin/health", "system.health"),
     Twin("/admin/info", "system.info"),

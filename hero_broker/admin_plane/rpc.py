@@ -16,6 +16,7 @@ from hero_broker.core.errors import AdminError, InvalidParams
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_BATCH = 100
+MEDIA_TYPES = ("application/json", "application/json-rpc")
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class Rpc:
             return
         kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
         encoding = headers.get(b"content-encoding", b"identity").lower()
-        if kind not in (b"application/json", b"application/json-rpc") or encoding != b"identity":
+        if kind.decode("latin-1") not in MEDIA_TYPES or encoding != b"identity":
             await _send(send, 415, _error(None, -32600, "Invalid Request"))
             return
         body = bytearray()
