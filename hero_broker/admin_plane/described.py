@@ -74,6 +74,8 @@ def _errors(twin: Twin, method: Mapping[str, Any]) -> dict[int, list[str]]:
     for error in method["errors"]:
         found.setdefault(_STATUSES[error["code"]], []).append(error["message"])
     found.setdefault(400, []).append("Or the header X-Hero-Context is too long")
+    if "{" in twin.template:
+        found.setdefault(404, []).append("Or the path is none that is here")
     found[403] = ["The address may not call; in dev mode, Host or Origin is no loopback name"]
     if twin.verb in WITH_BODY:
         found[BodyTooLong.status] = [f"The body is longer than {MAX_BODY_BYTES} bytes"]

@@ -80,8 +80,8 @@ def _json(members: Mapping[str, Schema], *required: str) -> Body:
 
 
 def _answer(*media_types: str) -> Mapping[str, Schema]:
-    """Return answers that are the provider's: of JSON it is only known that it is an object."""
-    return {kind: {"type": "object"} if kind == JSON else {"type": "string"} for kind in media_types}
+    """Return answers that are the provider's: all that is known is that JSON is an object."""
+    return {kind: {"type": "object"} if kind == JSON else {} for kind in media_types}
 
 
 _RERANK = _json(
