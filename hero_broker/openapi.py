@@ -97,7 +97,12 @@ def document(contract: Document) -> dict[str, Any]:
 
 
 def _operation(route: data_plane.Described) -> dict[str, Any]:
-    operation: dict[str, Any] = {"operationId": route.name, "summary": route.summary, "tags": ["calls"], "security": []}
+    operation: dict[str, Any] = {
+        "operationId": route.name,
+        "summary": route.summary,
+        "tags": ["calls" if route.body else "models"],
+        "security": [],
+    }
     if route.path_parameters:
         operation["parameters"] = [
             {"name": name, "in": "path", "required": True, "schema": schema}
