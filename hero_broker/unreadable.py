@@ -5,6 +5,7 @@ from http import HTTPStatus
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from hero_broker.core.errors import InvalidRequest
+from hero_broker.core.ids import new_request_id
 from hero_broker.edge.requests import error_parts
 
 
@@ -16,6 +17,7 @@ class Protocol(HttpToolsProtocol):
         told = InvalidRequest(f"{msg} A URL has at most 65535 bytes.", code="unreadable_request")
         status, headers, body = error_parts(told)
         lines = [b"HTTP/1.1 %d %s" % (status, HTTPStatus(status).phrase.encode())]
-        lines += [name + b": " + value for name, value in (*headers, (b"connection", b"close"))]
+        more = ((b"x-request-id", new_request_id().encode()), (b"connection", b"close"))
+        lines += [name + b": " + value for name, value in (*headers, *more)]
         self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + body)
         self.transport.close()

@@ -122,6 +122,7 @@ def test_what_is_no_http_is_told_in_openais_shape(shared_broker: Broker) -> None
 
     assert answer.status == 400
     assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["x-request-id"]
     assert b'"code":"unreadable_request"' in told
 
 
