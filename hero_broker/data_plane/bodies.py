@@ -72,7 +72,7 @@ class JsonBody:
         raw = self.members.get(name)
         try:
             value: object = None if raw is None else msgspec.json.decode(raw)
-        except (msgspec.DecodeError, RecursionError) as error:  # a number out of range, or too deep
+        except msgspec.DecodeError as error:  # a number out of range
             raise InvalidRequest(f"'{name}' must be an object of readable JSON.", param=name) from error
         if value is None:
             return {}
@@ -98,8 +98,8 @@ def read_json(body: bytes) -> JsonBody:
         raise InvalidRequest("The body must be a JSON object in UTF-8.") from error
     try:
         model: object = msgspec.json.decode(members.get("model", b"null"))
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidRequest("'model' must be a text in UTF-8.", param="model") from error
+    except msgspec.DecodeError as error:
+        raise InvalidRequest("The body must be a JSON object in UTF-8.") from error
     if not isinstance(model, str) or not model:
         raise InvalidRequest("'model' must be a text that is not empty.", param="model")
     return JsonBody(members, model)
