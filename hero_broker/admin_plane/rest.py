@@ -69,7 +69,7 @@ def _endpoint(admin: Admin, contract: Contract, methods: Mapping[str, str]) -> C
             if request.method in WITH_BODY:
                 _add_members(params, await _body(request))
             if method == "billing.requests":
-                export = await _export(admin, contract, params, request.headers.get("accept", ""))
+                export = await _export(admin, contract, params, request)
                 if export is not None:
                     return export
             return _json(await answer(admin, contract, method, params))
@@ -140,9 +140,9 @@ async def _body(request: Request) -> dict[str, Any]:
     return found
 
 
-async def _export(admin: Admin, contract: Contract, params: dict[str, Any], accept: str) -> Response | None:
+async def _export(admin: Admin, contract: Contract, params: dict[str, Any], request: Request) -> Response | None:
     """Return the stream of all rows that `Accept` asks for; None where it asks for a page."""
-    wanted = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+    wanted = [part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")]
     media_type = next((kind for kind in wanted if kind in (exports.CSV, exports.NDJSON)), None)
     if media_type is None or "application/json" in wanted[: wanted.index(media_type)]:
         return None
@@ -153,6 +153,8 @@ async def _export(admin: Admin, contract: Contract, params: dict[str, Any], acce
     question = rows_question(**arguments, limit=exports.ROWS_PER_PIECE)
     pieces = exports.export_of(admin.reports, question, media_type)
     first = await anext(pieces, b"")  # before the answer begins, so that a refusal is one
+    if request.method == "HEAD":
+        return Response(media_type=media_type)
 
     async def all_of_it() -> AsyncIterator[bytes]:
         yield first

@@ -4,7 +4,7 @@ import asyncio
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
@@ -14,6 +14,7 @@ from sqlalchemy import text
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from hero_broker.admin_plane import exports
 from hero_broker.admin_plane.contract import load_document
 from hero_broker.admin_plane.methods import Admin
 from hero_broker.admin_plane.rest import TWINS, routes
@@ -21,6 +22,8 @@ from hero_broker.admin_plane.rpc import Rpc
 from hero_broker.core.addresses import ip_key
 from hero_broker.core.calls import CallKind, Outcome
 from hero_broker.core.clock import SystemClock
+from hero_broker.core.questions import RowsQuestion
+from hero_broker.core.records import Rows
 from hero_broker.metering.books import Books
 from hero_broker.metering.labels import Labels
 from hero_broker.metering.reports import Reports
@@ -407,3 +410,22 @@ def test_body_that_is_no_json_object_closes_no_period(
     assert told.status_code == status
     assert code is None or told.json()["error"]["code"] == code
     assert ledger.get("/billing/periods")["data"] == []
+
+
+def test_head_of_an_export_reads_one_page(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    every_row, pages = Reports.every_row, []
+
+    async def counted(reports: Reports, question: RowsQuestion) -> AsyncIterator[Rows]:
+        async for page in every_row(reports, question):
+            pages.append(page)
+            yield page
+
+    monkeypatch.setattr(Reports, "every_row", counted)
+    monkeypatch.setattr(exports, "ROWS_PER_PIECE", 5)
+    head = ledger.send("HEAD", "/billing/requests", headers={"accept": "text/csv"})
+    told = len(pages)
+    whole = ledger.send("GET", "/billing/requests", headers={"accept": "text/csv"})
+
+    assert (head.status_code, head.content, told) == (200, b"", 1)
+    assert head.headers["content-type"] == whole.headers["content-type"]
+    assert len(pages) - told == len(ROWS) // 5

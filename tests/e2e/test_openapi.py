@@ -72,7 +72,8 @@ def conforms(document: dict[str, Any], path: str, answer: httpx.Response) -> int
 def ask(client: httpx.Client, document: dict[str, Any], path: str, verb: str, params: dict[str, Any]) -> httpx.Response:
     """Put parameters where the document says that they stand."""
     operation = document["paths"][path][verb]
-    left = {**params, **params.get("filter", {})}
+    given = {name: value for name, value in params.items() if value is not None}
+    left = {**given, **given.get("filter", {})}
     left.pop("filter", None)
     url, query = path, {}
     for param in operation.get("parameters", ()):
