@@ -19,6 +19,7 @@ ALLOWED = {
     "admin_plane": {"core"},
     "settings": {"core"},
     "served": {"core", "pricing", "providers"},
+    "dispatch": {"core", "providers", "edge", "data_plane", "admin_plane", "openapi"},
     "openapi": {"core", "admin_plane", "data_plane"},
     "app": {
         "core",
@@ -31,7 +32,7 @@ ALLOWED = {
         "admin_plane",
         "settings",
         "served",
-        "openapi",
+        "dispatch",
     },
     "unreadable": {"core", "edge"},
     "server": {"app", "metering", "providers", "settings", "unreadable"},

@@ -14,7 +14,7 @@ from hero_broker.admin_plane.contract import load_document
 from hero_broker.admin_plane.rest import TWINS, Twin
 from hero_broker.core.errors import AdminError
 from hero_broker.data_plane import described as data_plane
-from tests.test_routing import routes_of_the_program
+from tests.test_dispatch import routes_of_the_program
 
 CONTRACT = load_document()
 METHODS = {method["name"]: method for method in CONTRACT["methods"]}

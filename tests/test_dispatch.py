@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from hero_broker.admin_plane.contract import load_document
 from hero_broker.admin_plane.methods import Admin
-from hero_broker.app import Routing, routing
+from hero_broker.dispatch import Routing, routing
 from hero_broker.edge.admission import Admission
 from hero_broker.edge.client_ip import SourceIp
 from hero_broker.edge.requests import Edge
