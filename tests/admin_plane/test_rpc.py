@@ -1,4 +1,4 @@
-"""JSON-RPC 2.0 as the specification says it, over HTTP, and the same answers under URLs."""
+"""`POST /rpc` over HTTP, and the same answers under URLs."""
 
 import asyncio
 import json
@@ -10,12 +10,12 @@ import pytest
 from jsonschema import Draft7Validator
 from starlette.applications import Starlette
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hero_broker.admin_plane.contract import load_document
 from hero_broker.admin_plane.methods import Admin
 from hero_broker.admin_plane.rest import routes
-from hero_broker.admin_plane.rpc import Rpc
+from hero_broker.admin_plane.rpc import MAX_BODY_BYTES, Rpc
 from hero_broker.core.errors import StoreUnavailable
 from hero_broker.core.records import (
     CostLine,
@@ -92,19 +92,23 @@ def with_request_id(app: ASGIApp) -> ASGIApp:
     return edge
 
 
+def admin_of(reports: NoReports, health: Callable[[], Any] | None = None) -> Admin:
+    return Admin(
+        reports=reports,
+        books=NoBooks(),
+        labels=NoLabels(),
+        served=ServedFake(),
+        health=health or (lambda: HEALTHY),
+        info=lambda: {"name": "hero-broker", "version": "1", "models": 2},
+        document=load_document(),
+    )
+
+
 def send(
     method: str, url: str, reports: OneCall | None = None, health: Callable[[], Any] | None = None, **options: Any
 ) -> httpx.Response:
     async def run() -> httpx.Response:
-        admin = Admin(
-            reports=reports or OneCall(),
-            books=NoBooks(),
-            labels=NoLabels(),
-            served=ServedFake(),
-            health=health or (lambda: HEALTHY),
-            info=lambda: {"name": "hero-broker", "version": "1", "models": 2},
-            document=load_document(),
-        )
+        admin = admin_of(reports or OneCall(), health)
         app = Starlette(routes=[Route("/rpc", Rpc(admin)), *routes(admin)])
         transport = httpx.ASGITransport(with_request_id(app), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
@@ -129,124 +133,6 @@ def error(code: int, message: str) -> dict[str, object]:
 INVALID = error(-32600, "Invalid Request")
 
 
-@pytest.mark.parametrize("params", [[IP, None, 1767225601], {"until": 1767225601, "ip": IP}])
-def test_parameters_count_by_position_and_by_name(params: object) -> None:
-    assert call("billing.usage_for_ip", params)["result"]["data"]["totals"]["requests"] == 1
-
-
-@pytest.mark.parametrize("method", ["system.health", "no.such"])
-def test_notification_is_not_answered(method: str) -> None:
-    answer = post(json.dumps({"jsonrpc": "2.0", "method": method}))
-
-    assert (answer.status_code, answer.content) == (204, b"")
-
-
-def test_unknown_method_is_named_so_and_not_repeated() -> None:
-    assert call("foobar") == error(-32601, "Method not found") | {"id": 1}
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        pytest.param('{"jsonrpc": "2.0", "method": "foobar, "params": "bar", "baz]', id="broken"),
-        pytest.param('[{"jsonrpc": "2.0", "method": "sum", "id": "1"}, {"jsonrpc": "2.0", "method"]', id="batch"),
-        pytest.param("", id="empty"),
-        pytest.param(b"\xff", id="no-utf8"),
-        pytest.param(HEALTH.encode("utf-16"), id="utf16"),
-        pytest.param(HEALTH.replace("1}", "NaN}"), id="nan"),
-        pytest.param(HEALTH.replace("1}", "1e400}"), id="infinite"),
-        pytest.param(HEALTH.replace("1}", '1, "id": 2}'), id="duplicate"),
-        pytest.param("[" * 100_000, id="deep"),
-        pytest.param(HEALTH.replace("1}", "1" * 5000 + "}"), id="long-integer"),
-    ],
-)
-def test_what_is_not_json_is_one_parse_error(body: str | bytes) -> None:
-    answer = post(body)
-
-    assert (answer.status_code, answer.json()) == (200, error(-32700, "Parse error"))
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        '{"jsonrpc": "2.0", "method": 1, "params": "bar"}',
-        '{"jsonrpc": "2.0", "method": "system.health", "params": null, "id": 1}',
-        '{"jsonrpc": "1.0", "method": "system.health", "id": 1}',
-        '{"method": "system.health", "id": 1}',
-        '{"jsonrpc": "2.0", "method": "system.health", "id": true}',
-        "[]",
-        "1",
-    ],
-)
-def test_what_is_no_request_is_one_error(body: str) -> None:
-    assert post(body).json() == INVALID
-
-
-@pytest.mark.parametrize(("body", "count"), [("[1]", 1), ("[1,2,3]", 3)])
-def test_each_invalid_member_has_its_own_error(body: str, count: int) -> None:
-    assert post(body).json() == [INVALID] * count
-
-
-def test_members_of_a_batch_are_judged_alone() -> None:
-    notification = '{"jsonrpc": "2.0", "method": "system.health"}'
-    unknown = '{"jsonrpc": "2.0", "method": "foo.get", "params": {"name": "myself"}, "id": "5"}'
-
-    answers = post(f'[{HEALTH}, {notification}, {{"foo": "boo"}}, {unknown}]').json()
-
-    assert answers == [
-        {"jsonrpc": "2.0", "result": HEALTHY, "id": 1},
-        INVALID,
-        error(-32601, "Method not found") | {"id": "5"},
-    ]
-
-
-def test_batch_of_notifications_is_not_answered() -> None:
-    assert post('[{"jsonrpc": "2.0", "method": "system.health"}]').status_code == 204
-
-
-def test_batch_runs_few_at_a_time_and_has_a_limit() -> None:
-    member = '{"jsonrpc": "2.0", "method": "billing.usage_by_ip", "id": 1}'
-    reports = OneCall()
-
-    answers = post(f"[{','.join([member] * 100)}]", reports).json()
-
-    assert len(answers) == 100
-    assert reports.most_running <= 4
-    assert post(f"[{','.join([member] * 101)}]").json()["error"]["code"] == -32600
-
-
-@pytest.mark.parametrize("shown_id", ["null", "1.5", '"a"', str(10**30), '"\\ud800"'])
-def test_id_is_repeated_as_it_was(shown_id: str) -> None:
-    answer = post(HEALTH.replace("1}", shown_id + "}"))
-
-    assert answer.json()["id"] == json.loads(shown_id)
-    assert "result" in answer.json()
-
-
-@pytest.mark.parametrize(
-    ("params", "param"),
-    [
-        pytest.param({"since": True}, "since", id="bool"),
-        pytest.param({"since": "1"}, "since", id="text"),
-        pytest.param({"since": -1}, "since", id="negative"),
-        pytest.param({"until": 2**53}, "until", id="large"),
-        pytest.param({"since": 1.5}, "since", id="fraction"),
-        pytest.param({"since": 2, "until": 1}, "since", id="reversed"),
-        pytest.param({"limit": 0}, "limit", id="zero-limit"),
-        pytest.param({"cursor": "!"}, "cursor", id="cursor"),
-        pytest.param({"self": 1}, "self", id="unknown"),
-        pytest.param({"\ud800": 1}, "?", id="surrogate"),
-        pytest.param([1, 2, 3, None, 5], "params", id="too-many"),
-    ],
-)
-def test_bad_parameter_is_named_with_a_reason(params: object, param: str) -> None:
-    failure = call("billing.usage_by_ip", params)["error"]
-
-    assert failure["code"] == -32602
-    assert failure["data"]["param"] == param
-    assert failure["data"]["reason"]
-
-
 def test_failures_tell_nothing_internal() -> None:
     assert call("billing.usage_by_ip", reports=OneCall(RuntimeError("secret")))["error"] == {
         "code": -32603,
@@ -262,10 +148,6 @@ def test_result_that_json_cannot_say_is_an_internal_error() -> None:
     assert answer["error"] == {"code": -32603, "message": "Internal error", "data": {"request_id": "req_1"}}
 
 
-def test_integral_float_is_an_integer_and_null_is_absent() -> None:
-    assert call("billing.usage_by_ip", {"since": 1.0, "until": None, "limit": 1e3})["result"]["totals"]["requests"] == 1
-
-
 @pytest.mark.parametrize("url", ["/billing/usage", f"/billing/usage/{IP}", f"/billing/usage/::ffff:{IP}"])
 def test_founding_example_costs_what_it_says_on_the_wire(url: str) -> None:
     assert b'"total_cost_usd":0.00002597,"total_cost_nano_usd":"25970"' in send("GET", url).content
@@ -278,19 +160,71 @@ def test_founding_example_costs_the_same_over_rpc() -> None:
     assert answer.json()["result"] == send("GET", "/billing/usage").json()
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS"])
 def test_other_http_method_is_405(method: str) -> None:
-    answer = send(method, "/rpc")
+    answer = send(method, "/rpc", content=HEALTH, headers={"content-type": "application/json"})
 
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
 @pytest.mark.parametrize(
     "headers",
-    [{"content-type": "text/plain"}, {}, {"content-type": "application/json", "content-encoding": "gzip"}],
+    [
+        {"content-type": "application/json"},
+        {"content-type": "application/json; charset=utf-8"},
+        {"content-type": "Application/JSON ;charset=UTF-8"},
+        {"content-type": "application/json-rpc"},
+        {"content-type": "application/json", "content-encoding": "identity"},
+        {"content-type": "application/json", "content-encoding": "Identity"},
+    ],
+)
+def test_json_is_answered_as_json(headers: dict[str, str]) -> None:
+    answer = send("POST", "/rpc", content=HEALTH, headers=headers)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.headers["content-length"] == str(len(answer.content))
+    assert answer.json()["result"] == HEALTHY
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"content-type": ""},
+        {"content-type": "text/plain"},
+        {"content-type": "text/json"},
+        {"content-type": "text/plain; application/json"},
+        {"content-type": "application/x-www-form-urlencoded"},
+        {"content-type": "multipart/form-data; boundary=application/json"},
+        {"content-type": "application/jsonrequest"},
+        {"content-type": "application/json, text/plain"},
+        {"content-type": "application/json", "content-encoding": "gzip"},
+        {"content-type": "application/json", "content-encoding": "br"},
+        {"content-type": "application/json", "content-encoding": "identity, gzip"},
+    ],
 )
 def test_other_content_is_415(headers: dict[str, str]) -> None:
-    assert send("POST", "/rpc", content=HEALTH, headers=headers).status_code == 415
+    answer = send("POST", "/rpc", content=HEALTH, headers=headers)
+
+    assert (answer.status_code, answer.json()) == (415, INVALID)
+
+
+@pytest.mark.parametrize("has_length", [True, False])
+@pytest.mark.parametrize(("more", "status"), [(0, 200), (1, 413)])
+def test_body_has_a_limit(more: int, status: int, has_length: bool) -> None:
+    body = HEALTH.encode().ljust(MAX_BODY_BYTES + more)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield body[:1000]
+        yield body[1000:]
+
+    answer = send(
+        "POST", "/rpc", content=body if has_length else pieces(), headers={"content-type": "application/json"}
+    )
+
+    assert answer.status_code == status
+    assert ("content-length" in answer.request.headers) is has_length
+    assert answer.json() == ({"jsonrpc": "2.0", "result": HEALTHY, "id": 1} if status == 200 else INVALID)
 
 
 def test_long_body_is_413_while_it_is_read() -> None:
@@ -306,6 +240,117 @@ def test_long_body_is_413_while_it_is_read() -> None:
 
     assert answer.status_code == 413
     assert sent == 17
+
+
+class Client:
+    """The other end of an ASGI request: `left` is set when it leaves, sending fails after so many messages."""
+
+    def __init__(self, *pieces: bytes, is_whole: bool = True, takes: int = 1000) -> None:
+        self.sent: list[Message] = []
+        self.left = asyncio.Event()
+        self._pieces = [*pieces]
+        self._is_whole = is_whole
+        self._takes = takes
+
+    async def receive(self) -> Message:
+        if self._pieces:
+            piece = self._pieces.pop(0)
+            return {"type": "http.request", "body": piece, "more_body": bool(self._pieces) or not self._is_whole}
+        await self.left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        if len(self.sent) >= self._takes:
+            raise OSError("nobody is there")
+        self.sent.append(message)
+
+    def ask(self, reports: NoReports) -> None:
+        scope: Scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/rpc",
+            "headers": [(b"content-type", b"application/json")],
+        }
+        app = with_request_id(Rpc(admin_of(reports)))
+
+        async def run() -> None:
+            await app(scope, self.receive, self.send)
+
+        asyncio.run(run())
+
+
+class Noting(OneCall):
+    """Does something each time that it is asked."""
+
+    def __init__(self, note: Callable[[], object]) -> None:
+        super().__init__()
+        self.asked = 0
+        self._note = note
+
+    async def usage_by_ip(
+        self, since: int | None, until: int | None, limit: int, after: tuple[int, str] | None
+    ) -> UsageByIp:
+        self.asked += 1
+        self._note()
+        return await super().usage_by_ip(since, until, limit, after)
+
+
+BY_IP = '{"jsonrpc": "2.0", "method": "billing.usage_by_ip", "id": 1}'
+NOTIFIED = '{"jsonrpc": "2.0", "method": "billing.usage_by_ip"}'
+
+
+def answers_in(messages: list[Message]) -> int:
+    return sum(b"jsonrpc" in message.get("body", b"") for message in messages)
+
+
+def test_each_answer_of_a_batch_is_sent_before_the_next_member_is_begun() -> None:
+    client = Client(f"[{BY_IP}, {NOTIFIED}, 1, {BY_IP}, {BY_IP}]".encode())
+    sent: list[int] = []
+
+    client.ask(Noting(lambda: sent.append(answers_in(client.sent))))
+
+    assert sent == [0, 1, 2, 3]
+    assert client.sent[0] == {
+        "type": "http.response.start",
+        "status": 200,
+        "headers": [(b"content-type", b"application/json")],
+    }
+    assert [message["more_body"] for message in client.sent[1:-1]] == [True] * (len(client.sent) - 2)
+    assert not client.sent[-1].get("more_body", False)
+    assert len(json.loads(b"".join(message["body"] for message in client.sent[1:]))) == 4
+
+
+@pytest.mark.parametrize("batch", [[BY_IP] * 5, [NOTIFIED] * 5, [BY_IP, NOTIFIED, BY_IP]])
+def test_client_that_leaves_in_the_middle_of_a_batch_ends_it(batch: list[str]) -> None:
+    client = Client(f"[{','.join(batch)}]".encode())
+    reports = Noting(client.left.set)
+
+    client.ask(reports)
+
+    assert reports.asked == 1
+    assert answers_in(client.sent) <= 1
+
+
+@pytest.mark.parametrize("takes", [0, 1, 2, 3, 4])
+def test_answer_that_cannot_be_sent_ends_a_batch(takes: int) -> None:
+    client = Client(f"[{','.join([BY_IP] * 5)}]".encode(), takes=takes)
+    reports = Noting(lambda: None)
+
+    client.ask(reports)
+
+    assert len(client.sent) == takes
+    assert reports.asked == takes // 2  # a bracket or a comma and an answer for each
+
+
+@pytest.mark.parametrize("body", [BY_IP, f"[{BY_IP}]", NOTIFIED])
+def test_body_that_was_cut_off_is_not_looked_at_though_it_looks_whole(body: str) -> None:
+    client = Client(body.encode(), is_whole=False)
+    client.left.set()
+    reports = Noting(lambda: None)
+
+    client.ask(reports)
+
+    assert (reports.asked, client.sent) == (0, [])
 
 
 @pytest.mark.parametrize(

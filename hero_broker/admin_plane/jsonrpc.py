@@ -1,0 +1,138 @@
+"""JSON-RPC 2.0 through jsonrpcserver, behind an adapter that checks and answers each member of a batch alone."""
+
+import json
+import logging
+import math
+from functools import partial
+from typing import Any, NamedTuple
+
+import msgspec
+from jsonrpcserver import Error, Result, Success, async_dispatch_to_serializable
+
+from hero_broker.admin_plane.contract import Contract
+from hero_broker.admin_plane.methods import METHODS, Admin, answer
+from hero_broker.core.errors import AdminError, InvalidParams
+
+MAX_BATCH = 100
+
+log = logging.getLogger(__name__)
+
+
+class Refused(Exception):
+    """What was sent is neither a request nor a batch; `answer` says so, in JSON."""
+
+    def __init__(self, answer: bytes) -> None:
+        super().__init__(answer)
+        self.answer = answer
+
+
+class Asked(NamedTuple):
+    """The members of a batch, or one request; none of them is checked yet."""
+
+    members: list[Any]
+    is_batch: bool
+
+
+def _error(code: int, message: str, encoded_id: bytes = b"null") -> bytes:
+    body = {"jsonrpc": "2.0", "error": {"code": code, "message": message}, "id": msgspec.Raw(encoded_id)}
+    return msgspec.json.encode(body)
+
+
+PARSE_ERROR = _error(-32700, "Parse error")
+INVALID_REQUEST = _error(-32600, "Invalid Request")
+
+
+def read(body: bytes) -> Asked:
+    """Return what a body asks for.
+
+    Raises:
+        Refused: it is not JSON, or a batch of none or of more than `MAX_BATCH`.
+    """
+    try:
+        asked = json.loads(body.decode(), parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise Refused(PARSE_ERROR) from error
+    if not isinstance(asked, list):
+        return Asked([asked], is_batch=False)
+    if not 1 <= len(asked) <= MAX_BATCH:
+        raise Refused(INVALID_REQUEST)
+    return Asked(asked, is_batch=True)
+
+
+def is_answered(member: Any) -> bool:
+    """Return whether a member has an answer: all but well-formed notifications have one."""
+    return not _is_request(member) or "id" in member
+
+
+class Members:
+    """Answers members by the contract's methods."""
+
+    def __init__(self, admin: Admin) -> None:
+        self._admin = admin
+        self._contract = Contract(admin.document)
+
+    async def answer(self, member: Any, request_id: str) -> bytes | None:
+        """Return the answer in JSON, also to what is no request; None to a notification, which was carried out."""
+        if not _is_request(member):
+            return INVALID_REQUEST
+        # An id may hold a lone surrogate, which is JSON only as an escape.
+        encoded_id = json.dumps(member.get("id")).encode()
+        if member["method"] not in METHODS:
+            return _error(-32601, "Method not found", encoded_id) if "id" in member else None
+        params = member.get("params", [])
+
+        async def method() -> Result:
+            return await self._call(member["method"], params, request_id)
+
+        envelope = {key: member[key] for key in ("jsonrpc", "method", "id") if key in member}
+        told = await async_dispatch_to_serializable(
+            "", {member["method"]: method}, deserializer=partial(_given, envelope), validator=_accept
+        )
+        return msgspec.json.encode({**told, "id": msgspec.Raw(encoded_id)}) if isinstance(told, dict) else None
+
+    async def _call(self, name: str, params: list[Any] | dict[str, Any], request_id: str) -> Result:
+        try:
+            told = await answer(self._admin, self._contract, name, params)
+            return Success(msgspec.Raw(told))
+        except InvalidParams as error:
+            return Error(error.rpc_code, error.message, {"param": error.param, "reason": error.reason})
+        except AdminError as error:
+            return Error(error.rpc_code, error.message)
+        except Exception:  # the RPC boundary: the caller learns the request id and nothing else
+            log.exception("rpc: request %s failed", request_id)
+            return Error(-32603, "Internal error", {"request_id": request_id})
+
+
+def _given(envelope: dict[str, Any], _text: str) -> dict[str, Any]:
+    return envelope
+
+
+def _accept(_request: object) -> None:
+    return None
+
+
+def _is_request(member: Any) -> bool:
+    if not isinstance(member, dict) or member.get("jsonrpc") != "2.0" or not isinstance(member.get("method"), str):
+        return False
+    identifier = member.get("id")
+    if isinstance(identifier, bool) or not isinstance(identifier, str | int | float | None):
+        return False
+    return isinstance(member.get("params", []), list | dict)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError("a number is out of range")
+    return value
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member stands twice")
+    return members
