@@ -18,6 +18,9 @@ Document = dict[str, Any]
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 PACKAGE = Path(__file__).parent.parent
+# Of a parameter; the document's have fewer. To validate what is larger would take long, each item being compared with
+# each other, and what is deeper would end the interpreter's stack.
+MAX_MEMBERS, MAX_DEPTH = 20, 2
 
 
 def load_document() -> Document:
@@ -85,6 +88,8 @@ class Contract:
                 if required:
                     raise InvalidParams(name, "is required")
                 continue
+            if not _is_small(params[name], MAX_DEPTH):
+                raise InvalidParams(name, _form(_resolved(validator, validator.schema)))
             error = best_match(validator.iter_errors(params[name]))
             if error is not None:
                 inside = "".join(f"{part}: " for part in error.absolute_path if isinstance(part, str))
@@ -106,6 +111,13 @@ class Contract:
 
 def _validator(document: Document, schema: Mapping[str, Any]) -> Draft7Validator:
     return Draft7Validator({**schema, "components": document["components"]})
+
+
+def _is_small(value: Any, depth: int) -> bool:
+    if not isinstance(value, list | dict):
+        return True
+    inside = value.values() if isinstance(value, dict) else value
+    return depth > 0 and len(value) <= MAX_MEMBERS and all(_is_small(one, depth - 1) for one in inside)
 
 
 def resolved(whole: Any, schema: Any) -> Mapping[str, Any]:

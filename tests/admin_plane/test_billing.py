@@ -35,6 +35,7 @@ from tests.metering.rows import row
 AT = 1_700_000_000
 WINDOW = {"since": AT, "until": AT + 30_000}
 DOCUMENT = load_document()
+JSON = {"content-type": "application/json"}
 ROWS = [
     row(
         started_at=AT + number * 1800,
@@ -398,7 +399,13 @@ def test_documented_examples_are_answered_in_the_documented_shape(ledger: Ledger
         ({"json": {}, "headers": {"content-encoding": "gzip"}}, 415, "unsupported_media_type"),
         ({"json": {"reference": "a" * 70_000, "to_seq": 1}}, 413, "request_too_large"),
         ({"json": [1]}, 400, "invalid_parameter"),
-        ({"content": b"{", "headers": {"content-type": "application/json"}}, 400, "invalid_parameter"),
+        ({"content": b"{", "headers": JSON}, 400, "invalid_parameter"),
+        ({"content": b"[" * 60_000, "headers": JSON}, 400, "invalid_parameter"),
+        (
+            {"content": b'{"reference": ' + b"[" * 20_000 + b"]" * 20_000 + b"}", "headers": JSON},
+            400,
+            "invalid_parameter",
+        ),
         ({"params": {"to_seq": 1}, "json": {"reference": "a", "to_seq": 1}}, 400, "invalid_parameter"),
     ],
 )
