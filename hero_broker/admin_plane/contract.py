@@ -89,13 +89,14 @@ class Contract:
                     raise InvalidParams(name, "is required")
                 continue
             if not _is_small(params[name], MAX_DEPTH):
-                raise InvalidParams(name, _form(_resolved(validator, validator.schema)))
+                raise InvalidParams(name, _form(resolved(validator.schema, validator.schema)))
             error = best_match(validator.iter_errors(params[name]))
             if error is not None:
                 inside = "".join(f"{part}: " for part in error.absolute_path if isinstance(part, str))
                 raise InvalidParams(name, inside + _form(_schema_of(validator, error.absolute_path)))
-            if any(_UNSTORABLE.search(text) for text in _texts(params[name])):
-                raise InvalidParams(name, "must be text in UTF-8 without NUL")
+            for inside, text in _texts(params[name]):
+                if _UNSTORABLE.search(text):
+                    raise InvalidParams(name, inside + "must be Unicode text without a null character")
         return {name: _integral(value) for name, value in params.items() if value is not None}
 
     def kind_of(self, method: str, param: str) -> str:
@@ -120,6 +121,14 @@ def _is_small(value: Any, depth: int) -> bool:
     return depth > 0 and len(value) <= MAX_MEMBERS and all(_is_small(one, depth - 1) for one in inside)
 
 
+def _texts(value: Any) -> Iterator[tuple[str, str]]:
+    """Yield the texts of a parameter, each with where it stands."""
+    members = value.items() if isinstance(value, dict) else [("", value)]
+    for name, text in members:
+        if isinstance(text, str):
+            yield (f"{name}: " if name else ""), text
+
+
 def resolved(whole: Any, schema: Any) -> Mapping[str, Any]:
     """Return a schema behind its reference and beside its null; `whole` has the components that it may refer to."""
     wanted: Mapping[str, Any] = schema.get("oneOf", [schema])[0]
@@ -137,14 +146,6 @@ def _schema_of(validator: Draft7Validator, path: Iterable[str | int]) -> Mapping
             return wanted
         wanted = resolved(validator.schema, inner)
     return wanted
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list | dict):
-        for member in value.values() if isinstance(value, dict) else value:
-            yield from _texts(member)
 
 
 def _integral(value: Any) -> Any:

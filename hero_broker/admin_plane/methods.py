@@ -125,7 +125,7 @@ class Admin:
 
 _Cost = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
 _Seq = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
-_Text = Annotated[str, msgspec.Meta(max_length=1000)]
+_Text = Annotated[str, msgspec.Meta(max_length=1000, pattern="^[^\\0]*$")]  # a null character has no place in a store
 
 
 async def usage_by_ip(

@@ -20,6 +20,8 @@ def buckets(bucket: Bucket, zone: ZoneInfo, since: int, until: int) -> Iterator[
     the clock is put on or back. A midnight that a clock skips is the moment at which it does; of two, the first counts;
     a day that a zone left out altogether is no bucket.
     """
+    if since >= until:
+        return  # before a date is made of what may lie beyond the last one
     bounds = _hours(zone, since) if bucket == "hour" else _dates(bucket, zone, since)
     for first, following in pairwise(bounds):
         if first >= until:

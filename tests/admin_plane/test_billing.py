@@ -21,7 +21,7 @@ from hero_broker.admin_plane.rest import TWINS, routes
 from hero_broker.admin_plane.rpc import Rpc
 from hero_broker.core.addresses import ip_key
 from hero_broker.core.calls import CallKind, Outcome
-from hero_broker.core.clock import SystemClock
+from hero_broker.core.clock import Clock, SystemClock
 from hero_broker.core.questions import RowsQuestion
 from hero_broker.core.records import Rows
 from hero_broker.metering.books import Books
@@ -29,7 +29,8 @@ from hero_broker.metering.labels import Labels
 from hero_broker.metering.reports import Reports
 from hero_broker.store.database import Database, open_database
 from tests.admin_plane.fakes import ServedFake
-from tests.admin_plane.test_rpc import LEDGERS, with_request_id
+from tests.admin_plane.test_methods import cursor_of
+from tests.admin_plane.test_rpc import HEALTHY, INFO, LEDGERS, with_request_id
 from tests.metering.rows import row
 
 AT = 1_700_000_000
@@ -54,12 +55,12 @@ ROWS = [
 class Ledger:
     """A ledger, and a way to ask it as clients do."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock | None = None) -> None:
         self.database = database
-        clock = SystemClock()
+        clock = clock or SystemClock()
         labels = Labels(database, clock)
         reports, books = Reports(database, labels, clock), Books(database, clock)
-        admin = Admin(reports, books, labels, ServedFake(), dict, dict, DOCUMENT)
+        admin = Admin(reports, books, labels, ServedFake(), lambda: HEALTHY, lambda: INFO, DOCUMENT)
         self._app = with_request_id(Starlette(routes=[Route("/rpc", Rpc(admin)), *routes(admin)]))
 
     def send(self, method: str, url: str, **options: Any) -> httpx.Response:
@@ -74,8 +75,11 @@ class Ledger:
         return self.send("GET", url, params=params).json()
 
     def call(self, method: str, **params: Any) -> Any:
-        asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        return self.send("POST", "/rpc", json=asked).json()
+        return self.ask(method, params)
+
+    def ask(self, method: str, params: dict[str, Any] | list[Any]) -> Any:
+        asked = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+        return self.send("POST", "/rpc", content=asked, headers=JSON).json()
 
     def run(self, statement: str) -> None:
         with self.database.writing() as connection:
@@ -337,6 +341,54 @@ def test_bad_parameters_of_a_report_are_named(ledger: Ledger, params: dict[str, 
 
     assert (failure["code"], failure["data"]["param"]) == (-32602, param)
     assert "SELECT" not in failure["data"]["reason"]
+
+
+@pytest.mark.parametrize("bucket", ["hour", "day", "month"])
+@pytest.mark.parametrize("dense", [False, True])
+def test_window_after_the_last_date_has_no_buckets(ledger: Ledger, bucket: str, dense: bool) -> None:
+    answer = ledger.call("billing.usage", group_by=[], bucket=bucket, dense=dense, since=2**53 - 1)
+
+    assert answer["result"]["data"] == []
+
+
+@pytest.mark.parametrize("text", ["\0", "a\0b", "\ud800"])
+@pytest.mark.parametrize(
+    ("method", "params", "param"),
+    [
+        ("billing.request", {"request_id": "TEXT"}, "request_id"),
+        ("billing.requests", {"filter": {"period": "TEXT"}}, "filter"),
+        ("billing.requests", {"filter": {"context": "TEXT"}}, "filter"),
+        ("billing.usage", {"group_by": [], "filter": {"model": "TEXT"}}, "filter"),
+        ("billing.usage_for_ip", {"ip": "TEXT"}, "ip"),
+        ("billing.mark_billed", {"reference": "TEXT", "to_seq": 1}, "reference"),
+        ("labels.remove", {"target": "TEXT"}, "target"),
+    ],
+)
+def test_text_that_no_store_can_hold_is_refused(
+    ledger: Ledger, method: str, params: dict[str, Any], param: str, text: str
+) -> None:
+    asked = json.loads(json.dumps(params).replace('"TEXT"', json.dumps(text)))
+
+    failure = ledger.call(method, **asked)["error"]
+
+    assert (failure["code"], failure["data"]["param"]) == (-32602, param)
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "position"),
+    [
+        ("billing.usage_by_ip", {}, [5, "\0"]),
+        ("billing.usage", {"group_by": ["model"]}, [0, 5, ["\0"]]),
+        ("billing.usage", {"group_by": ["ip", "model"]}, [0, 5, ["unknown", "\0"]]),
+        ("billing.usage", {"group_by": ["prefix"]}, [0, 5, ["\0"]]),
+    ],
+)
+def test_position_that_no_store_can_hold_is_refused(
+    ledger: Ledger, method: str, params: dict[str, Any], position: list[Any]
+) -> None:
+    failure = ledger.call(method, **params, cursor=cursor_of(position, method, **params))["error"]
+
+    assert (failure["code"], failure["data"]["param"]) == (-32602, "cursor")
 
 
 @pytest.mark.parametrize(

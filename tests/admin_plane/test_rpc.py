@@ -40,6 +40,7 @@ HEALTHY: dict[str, object] = {
     "disk_free_bytes": 1_000_000_000,
     "rollups": {"generation": 1, "folded_seq": 1, "rebuilt_seq": None},
 }
+INFO: dict[str, object] = {"name": "hero-broker", "version": "1", "models": 2}
 
 FOUNDING = UsageTotals(
     requests=1, input_tokens=40, output_tokens=3, cost_nano_usd=25970, first_seen=1767225600, last_seen=1767225600
@@ -99,7 +100,7 @@ def admin_of(reports: NoReports, health: Callable[[], Any] | None = None) -> Adm
         labels=NoLabels(),
         served=ServedFake(),
         health=health or (lambda: HEALTHY),
-        info=lambda: {"name": "hero-broker", "version": "1", "models": 2},
+        info=lambda: INFO,
         document=load_document(),
     )
 

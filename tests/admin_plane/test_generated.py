@@ -1,0 +1,124 @@
+"""Whatever is asked, the answer is what the document says, on each store."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft7Validator
+
+from hero_broker.admin_plane.rest import TWINS
+from hero_broker.core.clock import SystemClock
+from hero_broker.core.errors import AdminError
+from hero_broker.store.database import open_database
+from tests.admin_plane.generated import AT, DOCUMENT, METHODS, params_by_url, params_of
+from tests.admin_plane.test_billing import ROWS, Ledger
+
+CHECKED_LINES = 20  # of a list in an answer; thousands are alike
+asked_often = settings(
+    max_examples=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+CODES = {name: {error["code"] for error in method["errors"]} for name, method in METHODS.items()}
+RESULTS = {
+    name: Draft7Validator({**method["result"]["schema"], "components": DOCUMENT["components"]})
+    for name, method in METHODS.items()
+}
+
+PATHS = {twin.method: twin.path for twin in TWINS if twin.verb == "GET"}
+IN_PATH = {"billing.usage_for_ip": ["ip"], "billing.request": ["request_id"]}
+# Of a code's errors, that which a question can have.
+REFUSALS = {error.rpc_code: (error.status, error.code) for error in AdminError.__subclasses__()}
+
+
+class StoppedClock(SystemClock):
+    """A clock whose time of day stands still, so that the same question has the same answer."""
+
+    def now(self) -> int:
+        return AT + 50_000
+
+
+@pytest.fixture
+def ledger(database_url: str) -> Iterator[Ledger]:
+    with open_database(database_url) as database:
+        database.append(ROWS[:12], [])
+        database.fold(7)
+        database.append(ROWS[12:], [])
+        asking = Ledger(database, StoppedClock())
+        asking.call("billing.mark_billed", reference="2023-11", to_seq=5)
+        asking.call("labels.set", target="192.0.2.0/24", label="office")
+        yield asking
+
+
+def shortened(result: Any) -> Any:
+    lines = result.get("data")
+    return {**result, "data": lines[:CHECKED_LINES]} if isinstance(lines, list) else result
+
+
+def check(method: str, answer: Any) -> None:
+    """Check that an answer is what JSON-RPC and the document say."""
+    assert (answer["jsonrpc"], answer["id"]) == ("2.0", 1)
+    if "result" in answer:
+        assert answer.keys() == {"jsonrpc", "result", "id"}
+        RESULTS[method].validate(shortened(answer["result"]))
+        return
+    assert answer.keys() == {"jsonrpc", "error", "id"}
+    failure = answer["error"]
+    assert failure["code"] in CODES[method] - {-32603}, failure
+    assert isinstance(failure["message"], str)
+    assert (failure["code"] == -32602) is ("data" in failure)
+    if failure["code"] == -32602:
+        assert failure["data"].keys() == {"param", "reason"}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@asked_often
+@given(data=st.data())
+def test_generated_parameters_are_answered_as_documented_and_alike_by_position(
+    ledger: Ledger, method: str, data: st.DataObject
+) -> None:
+    params = data.draw(params_of(method))
+    answer = ledger.ask(method, params)
+    check(method, answer)
+
+    documented = METHODS[method]["params"]
+    required = {param["name"] for param in documented if param["required"]}
+    can_be_listed = required <= params.keys() <= {param["name"] for param in documented}
+    if can_be_listed and method != "labels.remove":  # what is removed is not there a second time
+        assert ledger.ask(method, [params.get(param["name"]) for param in documented]) == answer
+
+
+@pytest.mark.parametrize("method", PATHS)
+@asked_often
+@given(data=st.data())
+def test_generated_questions_have_the_same_answer_under_their_url(
+    ledger: Ledger, method: str, data: st.DataObject
+) -> None:
+    params = data.draw(params_by_url(method))
+    in_path = {name: quote(str(params[name]), safe="") for name in IN_PATH.get(method, ())}
+    query = {name: text_of(value) for name, value in params.items() if name not in in_path and name != "filter"}
+    query |= params.get("filter", {})
+
+    answer = ledger.ask(method, params)
+    told = ledger.send("GET", PATHS[method].replace(":path", "").format(**in_path), params=query)
+
+    if "result" in answer:
+        assert (told.status_code, told.json()) == (200, answer["result"])
+        return
+    failure, refusal = answer["error"], told.json()["error"]
+    assert (told.status_code, refusal["code"]) == REFUSALS[failure["code"]]
+    reasons = failure.get("data", {"param": None})
+    assert refusal["param"] == reasons["param"]
+    assert refusal["message"] == (
+        f"{reasons['param']}: {reasons['reason']}" if "data" in failure else failure["message"]
+    )
+
+
+def text_of(value: Any) -> str:
+    """Return a value as a query string says it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(value) if isinstance(value, list) else str(value)
