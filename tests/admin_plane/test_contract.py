@@ -50,10 +50,7 @@ def test_schemas_suit_the_client_generators() -> None:
     document = load_document()
     schemas = [*document["components"]["schemas"].values()]
     schemas += [param["schema"] for method in document["methods"] for param in method["params"]]
-    titles = [schema["title"] for schema in schemas]
 
-    assert len(titles) == len(set(titles))
-    assert all(schema["type"] == "object" for schema in document["components"]["schemas"].values())
     for schema in schemas:
         Draft7Validator.check_schema(schema)
         assert not [key for node in nodes(schema) for key in node if key == "format" or key.startswith("x-")]
@@ -75,15 +72,6 @@ def test_examples_are_the_same_call_by_position_and_by_name() -> None:
             by_position = [param["value"] for param in example["params"]]
             assert list(by_name) == [param["name"] for param in method["params"]][: len(by_name)]
             assert contract.arguments(method["name"], by_name) == contract.arguments(method["name"], by_position)
-
-
-def test_example_results_are_what_their_schema_says() -> None:
-    document = load_document()
-
-    for method in document["methods"]:
-        schema = {**method["result"]["schema"], "components": document["components"]}
-        for example in method.get("examples", ()):
-            Draft7Validator(schema).validate(example["result"]["value"])
 
 
 def test_document_and_code_that_differ_stop_the_start() -> None:
