@@ -9,8 +9,8 @@ from typing import Any
 
 from hero_broker.admin_plane import exports
 from hero_broker.admin_plane.contract import Document, resolved
-from hero_broker.admin_plane.rest import MAX_BODY_BYTES, TWINS, WITH_BODY, Twin
 from hero_broker.admin_plane.jsonrpc import MAX_BATCH
+from hero_broker.admin_plane.rest import MAX_BODY_BYTES, TWINS, WITH_BODY, Twin
 from hero_broker.admin_plane.rpc import MEDIA_TYPES
 from hero_broker.core.errors import AdminError, BodyTooLong, UnsupportedContent
 

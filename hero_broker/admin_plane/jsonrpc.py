@@ -2,13 +2,13 @@
 
 import json
 import logging
-import math
 from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
 from jsonrpcserver import Error, Result, Success, async_dispatch_to_serializable
 
+from hero_broker.admin_plane import strict_json
 from hero_broker.admin_plane.contract import Contract
 from hero_broker.admin_plane.methods import METHODS, Admin, answer
 from hero_broker.core.errors import AdminError, InvalidParams
@@ -49,8 +49,8 @@ def read(body: bytes) -> Asked:
         Refused: it is not JSON, or a batch of none or of more than `MAX_BATCH`.
     """
     try:
-        asked = json.loads(body.decode(), parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
+        asked = strict_json.decode(body)
+    except ValueError as error:
         raise Refused(PARSE_ERROR) from error
     if not isinstance(asked, list):
         return Asked([asked], is_batch=False)
@@ -118,21 +118,3 @@ def _is_request(member: Any) -> bool:
     if isinstance(identifier, bool) or not isinstance(identifier, str | int | float | None):
         return False
     return isinstance(member.get("params", []), list | dict)
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if math.isinf(value):
-        raise ValueError("a number is out of range")
-    return value
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member stands twice")
-    return members

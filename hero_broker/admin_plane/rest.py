@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from hero_broker.admin_plane import exports
+from hero_broker.admin_plane import exports, strict_json
 from hero_broker.admin_plane.contract import Contract
 from hero_broker.admin_plane.methods import Admin, answer, rows_question
 from hero_broker.core.errors import AdminError, BodyTooLong, InvalidParams, UnsupportedContent
@@ -49,6 +49,7 @@ TWINS = (
     Twin("/openrpc.json", "rpc.discover"),
 )
 MAX_BODY_BYTES = 64 * 1024
+NO_OBJECT = "must be a JSON object in UTF-8, each member once"
 WITH_BODY = ("POST", "PUT")
 
 
@@ -132,11 +133,11 @@ async def _body(request: Request) -> dict[str, Any]:
     if kind != "application/json" or request.headers.get("content-encoding", "identity").lower() != "identity":
         raise UnsupportedContent("The content type must be application/json, without an encoding.")
     try:
-        found = msgspec.json.decode(bytes(body))
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidParams("body", "must be a JSON object") from error
+        found = strict_json.decode(bytes(body))
+    except ValueError as error:
+        raise InvalidParams("body", NO_OBJECT) from error
     if not isinstance(found, dict):
-        raise InvalidParams("body", "must be a JSON object")
+        raise InvalidParams("body", NO_OBJECT)
     return found
 
 

@@ -27,7 +27,10 @@ class Rpc:
             await _send(send, 405, jsonrpc.INVALID_REQUEST, (b"allow", b"POST"))
             return
         kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
-        if kind.decode("latin-1") not in MEDIA_TYPES or headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        if (
+            kind.decode("latin-1") not in MEDIA_TYPES
+            or headers.get(b"content-encoding", b"identity").lower() != b"identity"
+        ):
             await _send(send, 415, jsonrpc.INVALID_REQUEST)
             return
         body = bytearray()

@@ -1,4 +1,4 @@
 """The document that `info.version` was last raised for; see test_version_moves_with_the_document."""
 
-VERSION = "0.5.0"
-SHA256 = "a0b432de33e45fec5df8cd5eaa017f38d440edf1875d88604997db129699ca48"
+VERSION = "0.5.1"
+SHA256 = "f40beb65363aa45275d79571b9f842d441c550e6a4dbf9d60f48983e9d5db2b6"
