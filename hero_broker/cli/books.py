@@ -13,7 +13,7 @@ PROGRESS_EVERY_S = 0.5
 
 
 def verify(url: UrlOption = DEFAULT_URL, token: TokenOption = None) -> None:
-    """Prove that rows, roll-ups and billing periods agree; exit code 1 where they do not."""
+    """Prove that rows, roll-ups and billing periods agree. Exit code 1 where they do not."""
     with asking(url, token) as asker:
         found = asker.ask(questions.verify()).data
     for one in found.listed:
@@ -27,7 +27,7 @@ def verify(url: UrlOption = DEFAULT_URL, token: TokenOption = None) -> None:
 
 
 def rebuild(url: UrlOption = DEFAULT_URL, token: TokenOption = None) -> None:
-    """Have the running broker make its roll-ups anew from all rows, and wait until it has; reports stay exact."""
+    """Have the running broker make its roll-ups anew from all rows, and wait for it. Reports stay exact meanwhile."""
     progress = Console(stderr=True, highlight=False)
     with asking(url, token) as asker:
         before = asker.ask(questions.health()).rollups

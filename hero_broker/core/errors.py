@@ -24,6 +24,8 @@ BrokerError
     ├── TooWide           -32003 the question asks for too much at once
     ├── NotRecorded       -32004 no such request
     └── Conflict          -32005 what is recorded already says otherwise
+
+DatabaseUnusable keeps a broker from starting, and a command from reading a ledger; it is no answer to anybody.
 """
 
 from typing import ClassVar
@@ -151,6 +153,10 @@ class InternalError(BrokerError):
     """A fault of the broker's own."""
 
     code = "internal_error"
+
+
+class DatabaseUnusable(Exception):
+    """The ledger's database is not one, or of another version of the program; it was left as it was."""
 
 
 class AdminError(Exception):

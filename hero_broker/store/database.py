@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from hero_broker.core.errors import StoreUnavailable
+from hero_broker.core.errors import DatabaseUnusable, StoreUnavailable
 from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.store import request_logs, rollups
 from hero_broker.store.deadline import limited
@@ -20,10 +20,6 @@ from hero_broker.store.migrations import WrongVersion, check_version, migrate
 from hero_broker.store.prepared import driver_errors
 
 log = logging.getLogger(__name__)
-
-
-class DatabaseUnusable(Exception):
-    """The database is not one, or is newer than the program; it was left as it was."""
 
 
 class Database:

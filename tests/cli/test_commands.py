@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hero_broker.admin_plane.contract import load_document
+from hero_broker.cli.main import COMMANDS, Command, loaded
 from hero_broker.cli.rpc import params_of
 from tests.cli.conftest import Place
 from tests.e2e.provider import Provider
@@ -151,3 +152,16 @@ def test_reader_that_leaves_ends_a_command_quietly(place: Place) -> None:
 
     assert len(ended.stdout.splitlines()) == 1
     assert ended.stderr == ""
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: str(command.name))
+def test_list_says_the_first_sentence_of_each_command(command: Command) -> None:
+    assert " ".join(loaded(command).help.split()).split(". ")[0].rstrip(".") == command.help.rstrip(".")
+
+
+def test_help_imports_no_command() -> None:
+    program = "import sys; from hero_broker.cli import cli; cli(['--help'], standalone_mode=False); print(*sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+
+    assert "doctor" in ended.stdout
+    assert not {"httpx", "sqlalchemy", "starlette", "hero_broker.app"} & set(ended.stdout.split())

@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import typer.main
-
-from hero_broker.cli import cli
+from hero_broker.cli.main import COMMANDS, loaded
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "reference" / "commands.md"
 
@@ -35,17 +33,17 @@ With `--database` reports are read straight from a ledger, whether its broker ru
 
 def page() -> str:
     """Return the page."""
-    group: Any = typer.main.get_command(cli)
-    return HEAD + "".join(_sections(group, "hero-broker"))
+    return HEAD + "".join(
+        f"\n{section}" for command in COMMANDS for section in _sections(loaded(command), f"hero-broker {command.name}")
+    )
 
 
-def _sections(group: Any, path: str) -> Iterator[str]:
-    for name, command in group.commands.items():
-        called = f"{path} {name}"
-        if hasattr(command, "commands"):
-            yield from _sections(command, called)
-        else:
-            yield "\n" + _section(command, called)
+def _sections(command: Any, called: str) -> Iterator[str]:
+    if hasattr(command, "commands"):
+        for name, inner in command.commands.items():
+            yield from _sections(inner, f"{called} {name}")
+    else:
+        yield _section(command, called)
 
 
 def _section(command: Any, called: str) -> str:

@@ -1,0 +1,39 @@
+"""`hero-broker copy-ledger`: a ledger into another store."""
+
+from typing import Annotated
+
+import typer
+
+from hero_broker.cli.asking import CANNOT_START, WRONG_USE, ledger_url
+from hero_broker.cli.printing import say, warn
+from hero_broker.core.errors import DatabaseUnusable, StoreUnavailable
+from hero_broker.core.money import usd_text
+from hero_broker.store.copying import LedgersDiffer, copy_ledger, sums
+from hero_broker.store.database import open_database
+
+EXAMPLES = """Example:
+
+hero-broker copy-ledger sqlite:///hero-broker.db postgresql://user:password@host/ledger"""
+
+
+def copy(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="URL of the ledger to read; it may be in use.")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="URL of the ledger to write; it must not be in use.")],
+) -> None:
+    """Copy a ledger into another store, such as SQLite into PostgreSQL. Run it again to go on, or to catch up."""
+    urls = [ledger_url(url) for url in (source, target)]
+    if urls[0] == urls[1]:
+        warn("FROM and TO are the same ledger")
+        raise typer.Exit(WRONG_USE)
+    total = None
+    try:
+        with open_database(urls[0]) as reading, open_database(urls[1]) as writing:
+            for total in copy_ledger(reading.engine, writing.engine):
+                warn(f"{total.rows} rows copied")
+            with writing.reading() as connection:
+                total = sums(connection)
+    except (DatabaseUnusable, StoreUnavailable, LedgersDiffer) as error:
+        warn(f"copy-ledger stopped: {error}")
+        raise typer.Exit(CANNOT_START) from error
+    cost = usd_text(total.cost_nano_usd)
+    say(f"{total.rows} rows, {cost} USD: the same in both ledgers")

@@ -1,0 +1,48 @@
+"""`hero-broker serve`: runs a broker, and says what it is."""
+
+import socket
+from typing import Annotated
+
+import typer
+from sqlalchemy import make_url
+
+from hero_broker import app as wiring
+from hero_broker import preview
+from hero_broker.cli.printing import warn
+from hero_broker.cli.serving import ConfigOption, FakeOption, address_of, read_settings, run
+from hero_broker.settings import Settings
+
+EXAMPLES = """Examples:
+
+hero-broker serve --fake
+
+ADMIN_TOKEN=… hero-broker serve --config hero-broker.toml --listen '[::]:33850'"""
+
+ListenOption = Annotated[list[str] | None, typer.Option("--listen", help="HOST:PORT or unix:PATH; repeatable.")]
+
+
+def serve(
+    config: ConfigOption = None,
+    listen: ListenOption = None,
+    database: Annotated[str | None, typer.Option("--database", help="URL of the ledger.")] = None,
+    fake: FakeOption = False,
+    insecure_dev: Annotated[bool, typer.Option("--insecure-dev", help="Open admin plane beyond loopback.")] = False,
+) -> None:
+    """Run the broker until Ctrl-C."""
+    settings = read_settings(config, listen=listen or (), database=database, fake=fake, insecure_dev=insecure_dev)
+    run(settings, lambda sockets: _banner(settings, sockets))
+
+
+def _banner(settings: Settings, sockets: list[socket.socket]) -> None:
+    served = wiring.routes_of(settings, "" if settings.fake else None, wiring.catalogue_of(settings))
+    lines = [
+        f"listening on  {', '.join(address_of(opened) for opened in sockets)}",
+        f"who may call  {', '.join(str(network) for network in settings.server.allowed_clients)}",
+        f"providers     {', '.join(provider.name for provider in served.providers) or 'none'}",
+        f"models        {preview.models(served)}",
+        f"ledger        {make_url(settings.database_url_absolute).render_as_string()}",
+    ]
+    if not settings.admin_tokens:
+        lines.append("admin plane   OPEN (dev mode): set ADMIN_TOKEN to close it")
+    for line in lines:
+        warn(line)

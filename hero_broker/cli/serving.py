@@ -1,0 +1,48 @@
+"""A broker in this process, from its settings to its end."""
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hero_broker.cli.asking import CANNOT_START, WRONG_USE
+from hero_broker.cli.printing import warn
+from hero_broker.core.errors import DatabaseUnusable
+from hero_broker.metering.journal import JournalUnreadable
+from hero_broker.metering.state_dir import StateDirInUse
+from hero_broker.server import ListenError
+from hero_broker.server import serve as run_server
+from hero_broker.settings import Settings, SettingsError, load
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="The settings file.")]
+FakeOption = Annotated[bool, typer.Option("--fake", help="Add a provider that answers without key or network.")]
+
+
+def read_settings(config: Path | None, **flags: Any) -> Settings:
+    """Return the settings; end the command with 2 and all faults where they are wrong."""
+    try:
+        return load(config=config, environ=os.environ, **flags)
+    except SettingsError as error:
+        for fault in error.faults:
+            warn(f"{fault.key}: {fault.problem}")
+        raise typer.Exit(WRONG_USE) from error
+
+
+def run(settings: Settings, started: Callable[[list[socket.socket]], None]) -> None:
+    """Run a broker until it is stopped; end the command with 3 where it cannot start."""
+    try:
+        run_server(settings, started)
+    except (StateDirInUse, DatabaseUnusable, JournalUnreadable, ListenError) as error:
+        warn(f"hero-broker cannot start: {error}")
+        raise typer.Exit(CANNOT_START) from error
+
+
+def address_of(opened: socket.socket) -> str:
+    """Return where a listener is reached, as `--url` takes it."""
+    name = opened.getsockname()
+    if isinstance(name, str):
+        return f"unix:{name}"
+    return f"http://[{name[0]}]:{name[1]}" if ":" in name[0] else f"http://{name[0]}:{name[1]}"
