@@ -9,12 +9,12 @@ from typing import Annotated, Any, Protocol, TypeVar
 import msgspec
 import typer
 
+from hero_broker.cli.exits import CANNOT_START, FAILED, WRONG_USE
 from hero_broker.cli.printing import warn
 from hero_broker.client import DEFAULT_URL, Client, ClientError, Question, RpcError
 from hero_broker.core.errors import AdminError, DatabaseUnusable, InvalidParams
 from hero_broker.settings import SettingsError, load
 
-FAILED, WRONG_USE, CANNOT_START = 1, 2, 3
 TIMEOUT_S = 3600.0  # a verification reads every row
 
 Answer = TypeVar("Answer")

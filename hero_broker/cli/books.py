@@ -5,7 +5,8 @@ import time
 import typer
 from rich.console import Console
 
-from hero_broker.cli.asking import FAILED, TokenOption, UrlOption, asking
+from hero_broker.cli.asking import TokenOption, UrlOption, asking
+from hero_broker.cli.exits import FAILED
 from hero_broker.cli.printing import say
 from hero_broker.client import DEFAULT_URL, questions
 

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from hero_broker.cli.asking import CANNOT_START, WRONG_USE, ledger_url
+from hero_broker.cli.asking import ledger_url
+from hero_broker.cli.exits import CANNOT_START, WRONG_USE
 from hero_broker.cli.printing import say, warn
 from hero_broker.core.errors import DatabaseUnusable, StoreUnavailable
 from hero_broker.core.money import usd_text

@@ -13,8 +13,8 @@ import httpx
 import typer
 
 from hero_broker import demo as demo_calls
-from hero_broker.cli.asking import FAILED
 from hero_broker.cli.bills import of_addresses, print_bill
+from hero_broker.cli.exits import FAILED
 from hero_broker.cli.printing import warn
 from hero_broker.cli.serving import address_of, run
 from hero_broker.client import ClientError

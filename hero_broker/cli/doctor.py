@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import httpx
 import typer
 
-from hero_broker.cli.asking import FAILED, Asker, TokenOption, UrlOption, asking
+from hero_broker.cli.asking import Asker, TokenOption, UrlOption, asking
+from hero_broker.cli.exits import FAILED
 from hero_broker.cli.printing import say, warn
 from hero_broker.client import DEFAULT_URL, RpcError, answers, questions
 from hero_broker.client.wire import base_url

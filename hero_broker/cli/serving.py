@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hero_broker.cli.asking import CANNOT_START, WRONG_USE
+from hero_broker.cli.exits import CANNOT_START, WRONG_USE
 from hero_broker.cli.printing import warn
 from hero_broker.core.errors import DatabaseUnusable
 from hero_broker.metering.journal import JournalUnreadable

@@ -1,0 +1,3 @@
+"""How commands end."""
+
+FAILED, WRONG_USE, CANNOT_START = 1, 2, 3
