@@ -1,9 +1,10 @@
 """One client request to a model, and how it can end."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
+
+import msgspec
 
 from hero_broker.core.errors import BrokerError
 
@@ -33,8 +34,7 @@ class Outcome(StrEnum):
 FAILED_OUTCOMES = (Outcome.PROVIDER_ERROR, Outcome.INTERRUPTED, Outcome.INTERNAL_ERROR)
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """Who is billed for a call."""
 
     ip: str  # canonical text, or "unknown" for a Unix socket
@@ -73,8 +73,7 @@ class UploadBody(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One client request, read and ready to be sent to a provider."""
 
     request_id: str  # UUIDv7, made by the broker

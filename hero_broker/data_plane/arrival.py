@@ -1,7 +1,8 @@
 """What the edge knows of a request before its body is read."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from hero_broker.core.calls import Call, Caller, CallKind, UploadBody
 from hero_broker.providers.routing import ModelRoute
@@ -10,8 +11,7 @@ from hero_broker.providers.routing import ModelRoute
 PASSED_HEADERS = frozenset({b"http-referer", b"idempotency-key", b"openai-beta", b"x-title"})
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(msgspec.Struct, frozen=True):
     """A request that has come, without its body."""
 
     request_id: str

@@ -1,7 +1,6 @@
 """JSON bodies of calls: read once; only what the broker must change is changed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import msgspec
 
@@ -16,8 +15,7 @@ _FORMS = {TEXT: "a text", LIST: "a list", OBJECT: "an object"}
 _DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-@dataclass(frozen=True, slots=True)
-class JsonBody:
+class JsonBody(msgspec.Struct, frozen=True):
     """A request's members, undecoded but for those that matter."""
 
     members: Mapping[str, msgspec.Raw]

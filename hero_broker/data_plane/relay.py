@@ -5,17 +5,16 @@ No queue stands between them: what the client does not take holds up the reading
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal
 
+import msgspec
 from starlette.types import Receive, Send
 
 from hero_broker.data_plane.waiting import within
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """The start of an answer."""
 
     status: int

@@ -6,8 +6,9 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from hero_broker.core.errors import LedgerUnavailable, StoreUnavailable
 from hero_broker.core.records import PriceRecord, RequestLog
@@ -44,8 +45,7 @@ class Store(Protocol):
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(msgspec.Struct, frozen=True):
     segment: int  # of the journal; 0 for rows of earlier runs
     due: DueRow
     since: float  # monotonic seconds
