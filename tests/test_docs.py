@@ -129,7 +129,7 @@ def test_commands_of_the_guide_to_billing_answer_what_it_says(tmp_path: Path) ->
             ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
             printed[example.strip().replace("http://127.0.0.1:33850", "")] = ended.stdout
 
-    assert len(printed) == 11
+    assert len(printed) == 13
     for asked, answer in printed.items():
         if "/billing/" in asked and "text/csv" not in asked:
             assert '"total_cost_usd":0.00002597,' in answer, asked
