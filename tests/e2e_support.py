@@ -4,12 +4,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+
+from tests.forked import Forked
 
 BANNER = re.compile(r"listening on\s+(http://\S+:\d+)")
 
@@ -17,7 +19,7 @@ BANNER = re.compile(r"listening on\s+(http://\S+:\d+)")
 class Broker:
     """A running `hero-broker serve`."""
 
-    def __init__(self, process: "subprocess.Popen[str]", url: str, token: str = "") -> None:
+    def __init__(self, process: "Forked | subprocess.Popen[str]", url: str, token: str = "") -> None:
         self.process = process
         self.url = url
         self.headers = {"authorization": f"Bearer {token}"} if token else {}  # of requests to the admin plane
@@ -32,11 +34,37 @@ class Broker:
 
 @contextmanager
 def broker(state: Path, *arguments: str, listen: str = "127.0.0.1:0", **environ: str) -> Iterator[Broker]:
-    """Run a broker for the time of the block; it is stopped by SIGTERM, if it still runs."""
-    command = [sys.executable, "-m", "hero_broker", "serve", "--fake", "--listen", listen, *arguments]
+    """Run a broker for the time of the block; it is stopped by SIGTERM, if it still runs.
+
+    It is forked from a process that has imported the program, which is quick.
+    """
+    process = Forked(_serve(listen, arguments), _environ(state, environ), state.parent)
+    with _serving(process, environ) as running:
+        yield running
+
+
+@contextmanager
+def started_broker(state: Path, *arguments: str, listen: str = "127.0.0.1:0", **environ: str) -> Iterator[Broker]:
+    """Run a broker as `broker` does, started anew: one that is measured."""
+    command = [sys.executable, "-m", "hero_broker", *_serve(listen, arguments)]
+    process = subprocess.Popen(
+        command, env=_environ(state, environ), stderr=subprocess.PIPE, text=True, cwd=state.parent
+    )
+    with _serving(process, environ) as running:
+        yield running
+
+
+def _serve(listen: str, arguments: Sequence[str]) -> list[str]:
+    return ["serve", "--fake", "--listen", listen, *arguments]
+
+
+def _environ(state: Path, environ: Mapping[str, str]) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_API_KEYS"))}
-    variables = {**clean, "HERO_BROKER_STATE_DIR": str(state), **environ}
-    process = subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True, cwd=state.parent)
+    return {**clean, "HERO_BROKER_STATE_DIR": str(state), **environ}
+
+
+@contextmanager
+def _serving(process: "Forked | subprocess.Popen[str]", environ: Mapping[str, str]) -> Iterator[Broker]:
     try:
         assert process.stderr is not None
         told = ""

@@ -28,7 +28,7 @@ from tests.benchmarks.processes import (
 )
 from tests.benchmarks.proxy import scenarios, settings
 from tests.benchmarks.reports.rows import Plan
-from tests.e2e_support import broker
+from tests.e2e_support import started_broker
 
 MIB = 1 << 20
 GOAL_MS = 50.0
@@ -87,7 +87,7 @@ def main() -> None:
         config.write_text(settings(f"http://127.0.0.1:{provider_port}/v1"))
         url = f"sqlite:///{folder / 'ledger.db'}"
         fill(url, asked.rows, asked.addresses)
-        with broker(folder / "state", "--config", str(config), "--database", url) as running:
+        with started_broker(folder / "state", "--config", str(config), "--database", url) as running:
             pid, port = running.process.pid, int(running.url.rpartition(":")[2])
             pin(pid, MEASURED_CORE)
             told = folder / "batches"

@@ -16,7 +16,7 @@ import httpx
 from tests.benchmarks.processes import forget_peak, peak_rss_bytes, rss_bytes
 from tests.benchmarks.reports.files import ADDRESSES, copied, folded, url
 from tests.benchmarks.reports.rows import Plan
-from tests.e2e_support import Broker, broker, chat
+from tests.e2e_support import Broker, chat, started_broker
 
 FOLDER = Path(__file__).parents[2] / "build" / "reports"
 MIB = 1024 * 1024
@@ -57,7 +57,7 @@ def main() -> None:
         ledger = stack.enter_context(copied(folded(asked.folder.resolve(), Plan(asked.rows, ADDRESSES))))
         state = asked.folder.resolve() / "state"
         state.mkdir(exist_ok=True)
-        running = stack.enter_context(broker(state, HERO_BROKER_DATABASE_URL=url(ledger)))
+        running = stack.enter_context(started_broker(state, HERO_BROKER_DATABASE_URL=url(ledger)))
         pid = running.process.pid
         answered: list[int] = []
         stop = threading.Event()

@@ -19,7 +19,7 @@ from hero_broker.metering.ledger import Ledger
 from hero_broker.store.database import open_database
 from tests.benchmarks.processes import started
 from tests.benchmarks.proxy import Candidate, cpu_us, scenarios, settings, turn
-from tests.e2e_support import broker
+from tests.e2e_support import started_broker
 from tests.metering.rows import row
 from tests.stores import postgres, query
 
@@ -61,7 +61,7 @@ def broker_calls_per_cpu_s(folder: Path, seconds: float) -> float:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
         config = place / "hero-broker.toml"
         config.write_text(settings(f"http://127.0.0.1:{port}/v1"))
-        running = stack.enter_context(broker(place / "state", "--config", str(config)))
+        running = stack.enter_context(started_broker(place / "state", "--config", str(config)))
         candidate = Candidate(running.process.pid, int(running.url.rpartition(":")[2]), running)
         warm, measured = (turn(candidate, [], scenario, length) for length in (0.5, seconds))
         assert running.usage()["totals"]["requests"] == warm.answered + measured.answered

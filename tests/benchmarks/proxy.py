@@ -25,7 +25,7 @@ import uvloop
 from tests.benchmarks.loadgen import Load, load, percentile
 from tests.benchmarks.processes import MEASURED_CORE, OTHER_CORE, cpu_s, paused, pin, started
 from tests.benchmarks.provider import BURST_EVENTS, END_EVENTS, INPUT_TOKENS, PACED_EVENTS, WHOLE_TOKENS
-from tests.e2e_support import Broker, broker
+from tests.e2e_support import Broker, started_broker
 
 INPUT_NANO_USD, OUTPUT_NANO_USD = 590, 790  # per token
 STREAMS_AT_ONCE = 32
@@ -105,7 +105,7 @@ def candidates() -> Iterator[dict[str, Candidate]]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hb-")))
         config = folder / "hero-broker.toml"
         config.write_text(settings(url))
-        running = stack.enter_context(broker(folder / "state", "--config", str(config)))
+        running = stack.enter_context(started_broker(folder / "state", "--config", str(config)))
         found = {BROKER: Candidate(running.process.pid, int(running.url.rpartition(":")[2]), running)}
         for name, client in ((PASSING, "aiohttp"), (SLOW, "httpx")):
             found[name] = Candidate(*stack.enter_context(started("tests.benchmarks.candidates", client, url)))

@@ -36,7 +36,7 @@ from tests.benchmarks.processes import (
     started,
 )
 from tests.benchmarks.proxy import scenarios, settings
-from tests.e2e_support import Broker, broker
+from tests.e2e_support import Broker, started_broker
 
 MIB = 1 << 20
 AUDIO_BYTES, SAMPLES_PER_SECOND, SAMPLE_BYTES = 25_000_000, 16_000, 2
@@ -175,7 +175,7 @@ def main() -> None:
         pin(provider_pid, OTHER_CORE)
         config = Path(text) / "hero-broker.toml"
         config.write_text(settings(f"http://127.0.0.1:{provider_port}/v1") + MODEL)
-        with broker(Path(text) / "state", "--config", str(config)) as running:
+        with started_broker(Path(text) / "state", "--config", str(config)) as running:
             pid, port = running.process.pid, int(running.url.rpartition(":")[2])
             pin(pid, MEASURED_CORE)
             for _ in range(asked.rounds):

@@ -13,7 +13,7 @@ from tests.benchmarks.proxy import Candidate, Scenario, scenarios, settings, tur
 from tests.benchmarks.reports.bench import Bench
 from tests.benchmarks.reports.files import copied, url
 from tests.benchmarks.reports.goals import Figure
-from tests.e2e_support import broker
+from tests.e2e_support import started_broker
 
 AT_ONCE = (1, 16)
 P50, P99 = 0.5, 0.99
@@ -52,7 +52,7 @@ def _rounds(bench: Bench) -> Mapping[Scenario, list[Pair]]:
         config = folder / "hero-broker.toml"
         config.write_text(settings(f"http://127.0.0.1:{provider_port}/v1"))
         arguments = ("--config", str(config), "--database", url(ledger))
-        running = stack.enter_context(broker(folder / "state", *arguments))
+        running = stack.enter_context(started_broker(folder / "state", *arguments))
         pin(running.process.pid, MEASURED_CORE)
         candidate = Candidate(running.process.pid, int(running.url.rpartition(":")[2]), running)
         told = folder / "reports"
