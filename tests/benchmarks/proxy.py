@@ -2,11 +2,11 @@
 
 The figure that counts is the CPU time of the gateway's process for a call, or for an event of a stream: it sets how
 much one core carries, and other work on the machine disturbs it least. The candidates are the broker with billing,
-journal and SQLite; Starlette with aiohttp and Starlette with httpx, which pass on and bill nothing; and the provider
-alone, which shows what load and provider could do. Each is a process of its own, on a core of its own where there are
-two, and is stopped while another has its turn. They take turns, round by round: medians and ratios within a round are
-printed, because on a shared machine an absolute time means little. After each turn every answer of the broker must have
-its row, and the rows the right sum.
+journal and SQLite; Starlette with aiohttp and Starlette with httpx, which pass on and bill nothing; LiteLLM, where
+`--litellm` names an interpreter that has it; and the provider alone, which shows what load and provider could do. Each
+is a process of its own, on a core of its own where there are two, and is stopped while another has its turn. They take
+turns, round by round: medians and ratios within a round are printed, because on a shared machine an absolute time means
+little. After each turn every answer of the broker must have its row, and the rows the right sum.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from statistics import median
 
 import uvloop
 
+from tests.benchmarks.litellm import litellm
 from tests.benchmarks.loadgen import Load, load, percentile
 from tests.benchmarks.processes import MEASURED_CORE, OTHER_CORE, cpu_s, paused, pin, started
 from tests.benchmarks.provider import BURST_EVENTS, END_EVENTS, INPUT_TOKENS, PACED_EVENTS, WHOLE_TOKENS
@@ -30,6 +31,7 @@ from tests.e2e_support import Broker, started_broker
 INPUT_NANO_USD, OUTPUT_NANO_USD = 590, 790  # per token
 STREAMS_AT_ONCE = 32
 BROKER, PASSING, SLOW, ALONE = "broker", "aiohttp, no billing", "httpx, no billing", "provider alone"
+LITELLM = "LiteLLM, no database"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,8 @@ def scenarios(concurrency: list[int]) -> list[Scenario]:
 
 
 @contextmanager
-def candidates() -> Iterator[dict[str, Candidate]]:
-    """Run all candidates for the time of the block, each on its core."""
+def candidates(litellm_python: str | None = None) -> Iterator[dict[str, Candidate]]:
+    """Run all candidates for the time of the block, each on its core; LiteLLM where an interpreter has it."""
     with ExitStack() as stack:
         provider_pid, provider_port = stack.enter_context(started("tests.benchmarks.provider"))
         pin(provider_pid, OTHER_CORE)
@@ -109,6 +111,8 @@ def candidates() -> Iterator[dict[str, Candidate]]:
         found = {BROKER: Candidate(running.process.pid, int(running.url.rpartition(":")[2]), running)}
         for name, client in ((PASSING, "aiohttp"), (SLOW, "httpx")):
             found[name] = Candidate(*stack.enter_context(started("tests.benchmarks.candidates", client, url)))
+        if litellm_python is not None:
+            found[LITELLM] = Candidate(*stack.enter_context(litellm(litellm_python, url)))
         for candidate in found.values():
             pin(candidate.pid, MEASURED_CORE)
         yield {**found, ALONE: Candidate(provider_pid, provider_port)}
@@ -162,7 +166,7 @@ def report(scenario: Scenario, found: dict[str, list[Load]]) -> None:
         line += f"{median(map(cpu_us, loads)):>15.0f}" if name != ALONE else f"{'':15}"
         if scenario.events:
             line += f"{median(percentile(one.first_event_ms, 0.5) for one in loads):>17.1f}"
-        if name in (PASSING, SLOW):
+        if name not in (BROKER, ALONE):
             pairs = list(zip(found[BROKER], loads, strict=True))
             line += f"{median(cpu_us(ours) / cpu_us(theirs) for ours, theirs in pairs):>20.2f}"
             line += f"{median(per_second(ours) / per_second(theirs) for ours, theirs in pairs):>21.2f}"
@@ -175,12 +179,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="for each candidate, round and kind of load")
     parser.add_argument("--concurrency", default="1,16,64", help="calls at once, of those answered with JSON")
+    parser.add_argument("--litellm", metavar="PYTHON", help="an interpreter that has LiteLLM's proxy, to compare with")
     asked = parser.parse_args()
     loads = scenarios([int(count) for count in asked.concurrency.split(",")])
     figures: list[dict[str, list[Load]]] = [{} for _ in loads]
     bill = Bill()
     pin(os.getpid(), OTHER_CORE)
-    with candidates() as found:
+    with candidates(asked.litellm) as found:
         gateways = {name: one for name, one in found.items() if name != ALONE}
         for _ in range(asked.rounds):
             for scenario, figure in zip(loads, figures, strict=True):
