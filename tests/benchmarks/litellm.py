@@ -32,7 +32,9 @@ def litellm(python: str, provider_url: str) -> Iterator[tuple[int, int]]:
         config = Path(folder) / "config.yaml"
         params = {"model": "openai/small-1", "api_base": provider_url, "api_key": "any"}
         # JSON is YAML.
-        config.write_text(json.dumps({"model_list": [{"model_name": "small-1", "litellm_params": params}]}))
+        models = [{"model_name": "small-1", "litellm_params": params}]
+        general = {"dangerously_permit_weak_or_unset_master_key": True}  # as the others here, which ask for no key
+        config.write_text(json.dumps({"model_list": models, "general_settings": general}))
         environ = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "NO_DOCS": "True"}
         environ.pop("DATABASE_URL", None)
         command = [str(Path(python).parent / "litellm"), "--config", str(config), "--host", "127.0.0.1"]
