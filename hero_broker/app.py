@@ -112,7 +112,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             for provider in settings.providers:
                 catalogue.models(provider.name)  # loads the price list now, not while a call waits
             routes = routes_of(settings, fake_url, catalogue)
-            admission = Admission(server.allowed_clients, server.max_calls)
+            admission = Admission(server.allowed_clients, server.max_calls, server.max_calls_per_address)
             calls = DataPlane(
                 exchange,
                 routes,

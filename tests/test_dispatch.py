@@ -40,7 +40,7 @@ def test_fault_of_the_brokers_own_is_told_in_openais_shape_and_logged(
     edge = Edge(
         routes_of_the_program(),
         SourceIp((), False, "x-forwarded-for"),
-        Admission(ServerSettings().allowed_clients, 1),
+        Admission(ServerSettings().allowed_clients, 1, 1),
     )
 
     async def ask() -> httpx.Response:

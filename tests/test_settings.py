@@ -126,6 +126,14 @@ def test_whole_file_is_understood(tmp_path: Path) -> None:
     assert model.price.output_per_million is None
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("", 750), ("max_calls = 10", 8), ("max_calls = 1", 1), ("max_calls_per_address = 3", 3)],
+)
+def test_share_of_an_address_is_three_quarters_of_all_calls(tmp_path: Path, text: str, expected: int) -> None:
+    assert load_text(tmp_path, f"[server]\n{text}\n").server.max_calls_per_address == expected
+
+
 def test_upstream_model_is_the_name_by_default(tmp_path: Path) -> None:
     model = load_text(tmp_path, MODEL).models[0]
 
@@ -135,7 +143,7 @@ def test_upstream_model_is_the_name_by_default(tmp_path: Path) -> None:
 def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
     faults = faults_of(tmp_path, MODEL + '[server]\nmax_calls = 0\ntrusted_header = "x"\n[upstream]\nidle = 1\n')
 
-    assert list(faults) == ["server.trusted_header", "server.max_calls", "upstream.idle"]
+    assert list(faults) == ["server.max_calls", "server.trusted_header", "upstream.idle"]
 
 
 def test_unknown_key_is_a_fault_with_a_suggestion(tmp_path: Path) -> None:

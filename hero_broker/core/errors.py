@@ -10,7 +10,8 @@ BrokerError
 │       ├── ModelNotFound 404 model_not_found
 │       └── ModelNotPriced 404 model_not_priced
 ├── ClientRefused         403 the address may not call
-├── Overloaded            429 too many calls at once
+├── TooManyCalls          429 too many calls of one address at once
+├── Overloaded            503 too many calls of all addresses at once
 ├── LedgerUnavailable     503 a call could not be billed, so it is not made
 ├── ProviderError         502 unreachable, or broke off
 │   └── ProviderTimeout   504
@@ -114,12 +115,21 @@ class ClientRefused(BrokerError):
     code = "address_not_allowed"
 
 
-class Overloaded(BrokerError):
-    """As many calls are in flight as the settings allow."""
+class TooManyCalls(BrokerError):
+    """As many calls of the caller's address are in flight as the settings allow one address."""
 
     status = 429
     type = "rate_limit_error"
     code = "too_many_calls"
+    retry_after_s = 1
+    may_retry = True
+
+
+class Overloaded(BrokerError):
+    """As many calls are in flight as the settings allow all addresses together."""
+
+    status = 503
+    code = "overloaded"
     retry_after_s = 1
     may_retry = True
 

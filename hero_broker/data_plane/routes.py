@@ -68,7 +68,7 @@ class DataPlane:
         if scope["method"] != "POST":
             raise MethodNotAllowed(scope["method"], path, "POST")
         state = scope["state"]
-        with self._admission.slot():
+        with self._admission.slot(state["caller"].ip):
             now = self._clock.now()
             arrival = Arrival(state["request_id"], state["caller"], now, passed_headers(scope["headers"]))
             headers = dict(scope["headers"])

@@ -6,22 +6,31 @@ from ipaddress import IPv4Network, IPv6Network
 
 from hero_broker.core.addresses import UNKNOWN, parse_ip
 from hero_broker.core.calls import Caller
-from hero_broker.core.errors import ClientRefused, Overloaded
+from hero_broker.core.errors import ClientRefused, Overloaded, TooManyCalls
 
 
 class Admission:
     """Refuses addresses that may not call, and calls beyond a number in flight; used from one event loop."""
 
-    def __init__(self, allowed: Sequence[IPv4Network | IPv6Network], max_calls: int) -> None:
+    def __init__(
+        self, allowed: Sequence[IPv4Network | IPv6Network], max_calls: int, max_calls_per_address: int
+    ) -> None:
         self._allowed = tuple(allowed)
         self._max_calls = max_calls
+        self._max_calls_per_address = max_calls_per_address
         self._in_flight = 0
+        self._in_flight_of: dict[str, int] = {}  # addresses with calls in flight, and no others
         self._may_call = lru_cache(maxsize=4096)(self._is_allowed)
 
     @property
     def in_flight(self) -> int:
         """Calls that hold a slot now."""
         return self._in_flight
+
+    @property
+    def addresses(self) -> int:
+        """Addresses that are remembered: those of the calls in flight."""
+        return len(self._in_flight_of)
 
     def check_address(self, caller: Caller) -> None:
         """Return if the caller's address may call; a Unix socket is guarded by its file mode instead.
@@ -32,15 +41,22 @@ class Admission:
         if not self._may_call(caller.ip):
             raise ClientRefused(f"The address {caller.ip} is not among the allowed clients.")
 
-    def slot(self) -> "Slot":
-        """Return one of the slots for calls in flight, to be held in a `with`.
+    def slot(self, ip: str) -> "Slot":
+        """Return one of the slots for calls in flight, to be held in a `with` by a caller at `ip`.
+
+        All callers of a Unix socket are one address, "unknown".
 
         Raises:
+            TooManyCalls: this address holds its share; others may still call.
             Overloaded: all slots are held.
         """
+        if self._in_flight_of.get(ip, 0) >= min(self._max_calls_per_address, self._max_calls):
+            raise TooManyCalls(
+                f"{self._in_flight_of[ip]} calls of {ip} are in flight, the limit of one address; try again shortly."
+            )
         if self._in_flight >= self._max_calls:
             raise Overloaded(f"{self._max_calls} calls are in flight, which is the limit; try again shortly.")
-        return Slot(self)
+        return Slot(self, ip)
 
     def _is_allowed(self, ip: str) -> bool:
         if ip == UNKNOWN:
@@ -52,13 +68,21 @@ class Admission:
 class Slot:
     """A place among the calls in flight, held for the time of a block."""
 
-    __slots__ = ("_admission",)
+    __slots__ = ("_admission", "_ip")
 
-    def __init__(self, admission: Admission) -> None:
+    def __init__(self, admission: Admission, ip: str) -> None:
         self._admission = admission
+        self._ip = ip
 
     def __enter__(self) -> None:
+        held = self._admission._in_flight_of
+        held[self._ip] = held.get(self._ip, 0) + 1
         self._admission._in_flight += 1
 
     def __exit__(self, *_failure: object) -> None:
+        held = self._admission._in_flight_of
+        if held[self._ip] == 1:
+            del held[self._ip]
+        else:
+            held[self._ip] -= 1
         self._admission._in_flight -= 1

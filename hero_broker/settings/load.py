@@ -1,5 +1,6 @@
 """The one reader of the environment and of `hero-broker.toml`; `docs/reference/settings.md` lists every key."""
 
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -139,6 +140,7 @@ def _server(table: Table, flags: Sequence[str]) -> ServerSettings:
         table.fault("listen", f"must have at least one entry; each {LISTEN_FORM}")
     if len(set(listen)) < len(listen):
         table.faults.append(Fault("--listen" if flags else table.key_of("listen"), "must not name an address twice"))
+    max_calls = table.integer("max_calls", default.max_calls, 1, 1_000_000)
     proxies = table.texts("trusted_proxies", (), accept_proxy, f'{CIDR_FORM}, or the word "unix"')
     return ServerSettings(
         listen=listen,
@@ -149,7 +151,8 @@ def _server(table: Table, flags: Sequence[str]) -> ServerSettings:
         max_body_bytes=table.integer("max_body_bytes", default.max_body_bytes, 1, most_bytes),
         max_audio_bytes=table.integer("max_audio_bytes", default.max_audio_bytes, 1, most_bytes),
         max_answer_bytes=table.integer("max_answer_bytes", default.max_answer_bytes, 1, most_bytes),
-        max_calls=table.integer("max_calls", default.max_calls, 1, 1_000_000),
+        max_calls=max_calls,
+        max_calls_per_address=table.integer("max_calls_per_address", math.ceil(max_calls * 3 / 4), 1, 1_000_000),
         header_timeout_s=table.seconds("header_timeout_s", default.header_timeout_s, "0.001", 86_400),
         body_timeout_s=table.seconds("body_timeout_s", default.body_timeout_s, "0.001", 86_400),
         grace_s=table.seconds("grace_s", default.grace_s, "0", 86_400),

@@ -69,6 +69,7 @@ class ServerSettings:
     max_audio_bytes: int = 100_000_000
     max_answer_bytes: int = 32_000_000
     max_calls: int = 1000
+    max_calls_per_address: int = 750  # three quarters of `max_calls` where the file says nothing
     header_timeout_s: float = 10
     body_timeout_s: float = 60
     grace_s: float = 15
