@@ -147,7 +147,7 @@ def _config(application: ASGIApp, grace_s: float) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         access_log=False,
-        log_level="warning",
+        log_config=None,
         backlog=BACKLOG,
         lifespan="off",
         timeout_graceful_shutdown=round(grace_s),
@@ -200,7 +200,7 @@ class _QuietServer(uvicorn.Server):
 async def _fake() -> AsyncIterator[str]:
     """Serve the fake provider on a loopback socket of its own, and yield its base URL."""
     opened = open_listener(TcpListen("127.0.0.1", 0))
-    server = _QuietServer(uvicorn.Config(fake_provider(), log_level="warning", access_log=False, lifespan="off"))
+    server = _QuietServer(uvicorn.Config(fake_provider(), log_config=None, access_log=False, lifespan="off"))
     serving = asyncio.create_task(server.serve([opened]), name="fake provider")
     try:
         yield f"http://127.0.0.1:{opened.getsockname()[1]}/v1"

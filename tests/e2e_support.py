@@ -4,9 +4,11 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import httpx
@@ -23,6 +25,7 @@ class Broker:
         self.process = process
         self.url = url
         self.headers = {"authorization": f"Bearer {token}"} if token else {}  # of requests to the admin plane
+        self.log = ""  # all that it printed, once it has ended
 
     def usage(self) -> dict[str, Any]:
         """Return `GET /billing/usage`, once every row is in the store."""
@@ -65,17 +68,35 @@ def _environ(state: Path, environ: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def _serving(process: "Forked | subprocess.Popen[str]", environ: Mapping[str, str]) -> Iterator[Broker]:
+    printed: SimpleQueue[str] = SimpleQueue()
+    reading = threading.Thread(target=_read, args=(process, printed), name="log of a broker")
+    reading.start()
+    told = ""
+    running: Broker | None = None
     try:
-        assert process.stderr is not None
-        told = ""
         while not (found := BANNER.search(told)):
-            line = process.stderr.readline()  # empty when the broker has ended
+            line = printed.get()  # empty when the broker has ended
             assert line, told
             told += line
-        yield Broker(process, found.group(1), environ.get("ADMIN_TOKEN", ""))
+        running = Broker(process, found.group(1), environ.get("ADMIN_TOKEN", ""))
+        yield running
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.wait(timeout=30)
+        reading.join()
+        while line := printed.get():
+            told += line
+        if running is not None:
+            running.log = told
+
+
+def _read(process: "Forked | subprocess.Popen[str]", printed: "SimpleQueue[str]") -> None:
+    """Take what a broker prints, so that it never waits for a reader, to the empty line at its end."""
+    assert process.stderr is not None
+    with process.stderr:
+        for line in process.stderr:
+            printed.put(line)
+    printed.put("")
 
 
 def chat(words: int = 40, *, stream: bool = False) -> dict[str, object]:

@@ -18,6 +18,7 @@ ALLOWED = {
     "data_plane": {"core", "pricing", "metering", "providers", "edge"},
     "admin_plane": {"core"},
     "settings": {"core"},
+    "telemetry": set(),
     "served": {"core", "pricing", "providers"},
     "dispatch": {"core", "providers", "edge", "data_plane", "admin_plane", "openapi"},
     "openapi": {"core", "admin_plane", "data_plane"},
@@ -53,6 +54,7 @@ ALLOWED = {
         "pricing",
         "metering",
         "store",
+        "telemetry",
     },
     "__main__": {"cli"},
 }

@@ -54,5 +54,5 @@ def test_fault_of_the_brokers_own_is_told_in_openais_shape_and_logged(
     assert answer.status_code == 500
     assert answer.json()["error"]["code"] == "internal_error"
     assert "internal" not in answer.text.replace("internal_error", "")
-    assert answer.headers["x-request-id"] in caplog.text
+    assert [record.__dict__.get("request_id") for record in caplog.records] == [answer.headers["x-request-id"]]
     assert "something internal" in caplog.text

@@ -99,7 +99,7 @@ class Members:
         except AdminError as error:
             return Error(error.rpc_code, error.message)
         except Exception:  # the RPC boundary: the caller learns the request id and nothing else
-            log.exception("rpc: request %s failed", request_id)
+            log.exception("rpc: a request failed", extra={"request_id": request_id})
             return Error(-32603, "Internal error", {"request_id": request_id})
 
 

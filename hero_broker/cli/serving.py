@@ -2,11 +2,12 @@
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from sqlalchemy import make_url
 
 from hero_broker.cli.exits import CANNOT_START, WRONG_USE
 from hero_broker.cli.printing import warn
@@ -16,6 +17,7 @@ from hero_broker.metering.state_dir import StateDirInUse
 from hero_broker.server import ListenError
 from hero_broker.server import serve as run_server
 from hero_broker.settings import Settings, SettingsError, load
+from hero_broker.telemetry import logs
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The settings file.")]
 FakeOption = Annotated[bool, typer.Option("--fake", help="Add a provider that answers without key or network.")]
@@ -33,11 +35,21 @@ def read_settings(config: Path | None, **flags: Any) -> Settings:
 
 def run(settings: Settings, started: Callable[[list[socket.socket]], None]) -> None:
     """Run a broker until it is stopped; end the command with 3 where it cannot start."""
+    logs.configure(_secrets(settings))
     try:
         run_server(settings, started)
     except (StateDirInUse, DatabaseUnusable, JournalUnreadable, ListenError) as error:
         warn(f"hero-broker cannot start: {error}")
         raise typer.Exit(CANNOT_START) from error
+
+
+def _secrets(settings: Settings) -> Iterator[str]:
+    """Yield what no log line may show, whoever writes it."""
+    yield from settings.admin_tokens
+    for provider in settings.providers:
+        yield from provider.api_keys
+    if password := make_url(settings.database_url_absolute).password:
+        yield str(password)
 
 
 def address_of(opened: socket.socket) -> str:

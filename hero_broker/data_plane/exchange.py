@@ -139,7 +139,7 @@ class Exchange:
                 ending.outcome, ending.code = Outcome.INTERRUPTED, "interrupted"
                 _fail(InternalError("The broker is stopping.", code="interrupted"), relay, ending)
         except Exception:  # a fault of ours; the call is billed all the same
-            log.exception("exchange: request %s failed", call.request_id)
+            log.exception("exchange: a call failed", extra={"request_id": call.request_id})
             _fail(InternalError("The broker failed."), relay, ending)
         finally:
             relay.when_left(None)
@@ -243,14 +243,14 @@ class Exchange:
         except (TimeoutError, asyncio.CancelledError):
             return None
         except Exception:  # nothing may keep a row from being written
-            log.exception("exchange: no estimate for request %s", meter.call.request_id)
+            log.exception("exchange: no estimate", extra={"request_id": meter.call.request_id})
             return None
 
     async def _on_disk(self, call: Call) -> bool:
         try:
             await asyncio.to_thread(self._ledger.sync)
         except OSError as error:
-            log.error("journal: cannot flush the row of %s: %s", call.request_id, error.strerror)
+            log.error("journal: cannot flush a row: %s", error.strerror, extra={"request_id": call.request_id})
             return False
         return True
 
@@ -270,7 +270,7 @@ class Exchange:
                 async with asyncio.timeout(limits.drain_max_s):
                     await meter.reached(limits.drain_max_tokens)
             except TimeoutError:
-                log.info("exchange: a drain reached drain_max_s")
+                log.info("exchange: a drain reached drain_max_s", extra={"request_id": meter.call.request_id})
             finally:
                 self._draining -= 1
         if pump is not None:

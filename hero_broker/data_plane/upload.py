@@ -56,7 +56,7 @@ class Upload:
         except BrokerError as error:
             failure = error
         except OSError as error:
-            log.error("upload: cannot write to %s: %s", "the state directory", error.strerror)
+            log.error("upload: cannot write to the state directory: %s", error.strerror)
             failure = InternalError("The upload could not be stored.")
         except asyncio.CancelledError:
             self._spool.end(ClientLeft("The client left before its request was complete."))

@@ -47,7 +47,7 @@ class Edge:
                 raise
             await answer_error(error, send_with_id)
         except Exception:  # the ASGI boundary: the client learns nothing internal
-            log.exception("request %s failed", request_id)
+            log.exception("edge: a request failed", extra={"request_id": request_id})
             if started:
                 raise
             await answer_error(InternalError("The broker failed."), send_with_id)

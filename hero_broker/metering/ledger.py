@@ -108,7 +108,7 @@ class Ledger:
             self._is_full = True
             raise LedgerUnavailable("The ledger has no room for another call; try again later.") from error
         except OSError as error:
-            log.error("journal: cannot note a call: %s", error.strerror)
+            log.error("journal: cannot note a call: %s", error.strerror, extra={"request_id": note.row.request_id})
             raise LedgerUnavailable("The ledger cannot be written; try again later.") from error
         self._is_full = False
 
@@ -120,7 +120,7 @@ class Ledger:
         try:
             segment = self._journal.settle(due)
         except OSError as error:
-            log.error("journal: cannot write the row of %s: %s", due.row.request_id, error.strerror)
+            log.error("journal: cannot write a row: %s", error.strerror, extra={"request_id": due.row.request_id})
             segment = 0
         with self._arrived:
             self._due.append(_Waiting(segment, due, time.monotonic()))
@@ -231,5 +231,6 @@ class Ledger:
 
     def _note_refusal(self, error: Exception) -> None:
         if not self._store_refuses:  # said once: an outage of hours is no reason to fill a disk with its log
-            log.warning("ledger: the store refuses (%s); %d rows wait in the journal", error, len(self._due))
+            why = error if isinstance(error, StoreUnavailable) else type(error).__name__  # others quote rows
+            log.warning("ledger: the store refuses (%s); %d rows wait in the journal", why, len(self._due))
         self._store_refuses = True

@@ -128,7 +128,11 @@ class Meter:
             if self.call.characters is not None:
                 usage = replace(usage, characters=self.call.characters)
             if self.call.kind is CallKind.CHAT and outcome is Outcome.OK and not usage.input_tokens:
-                log.warning("meter: the provider %s reports no tokens for %s", self.call.provider, self.call.request_id)
+                log.warning(
+                    "meter: the provider %s reports no tokens",
+                    self.call.provider,
+                    extra={"request_id": self.call.request_id},
+                )
                 error_code = error_code or ZERO_USAGE
             return self._row(outcome, http_status, error_code, usage, UsageSource.REPORTED)
         if self.answered and (counted := self._counted()) is not None:
