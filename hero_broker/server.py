@@ -6,11 +6,9 @@ import gc
 import logging
 import math
 import os
-import signal
 import socket
 import stat
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -18,7 +16,7 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from hero_broker import app
+from hero_broker import app, signals
 from hero_broker.metering.state_dir import owned
 from hero_broker.providers.fake import fake_provider
 from hero_broker.settings import Settings, TcpListen, UnixListen
@@ -107,9 +105,7 @@ def _open_unix(path: Path) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn that ends with exit code 0: the first signal is orderly, the second skips the grace."""
-
-    stop_begun = math.inf  # monotonic seconds of the first signal; -inf after the second
+    """A uvicorn that leaves signals to the broker and tells when it serves."""
 
     def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
         super().__init__(config)
@@ -122,21 +118,10 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
+        yield
 
-    def _stop(self) -> None:
-        if self.stop_begun == math.inf:
-            self.stop_begun = time.monotonic()
-        else:
-            self.stop_begun = -math.inf
-            self.config.timeout_graceful_shutdown = 0
+    def stop(self) -> None:
+        """Accept no more connections, and end when those that are there have."""
         self.should_exit = True
 
 
@@ -150,9 +135,11 @@ def _config(application: ASGIApp, grace_s: float) -> uvicorn.Config:
         log_config=None,
         backlog=BACKLOG,
         lifespan="off",
-        timeout_graceful_shutdown=round(grace_s),
+        timeout_graceful_shutdown=math.ceil(grace_s) + 5,  # a bound alone: the broker itself ends what is left
     )
 
+
+CONNECTIONS_END_S = 0.5  # for connections to end, once all calls have
 
 # How long a thread that makes a report may keep the interpreter from the calls; Python's own default is 5 ms.
 SWITCH_INTERVAL_S = 0.001
@@ -180,12 +167,25 @@ async def _serve(
     settings: Settings, sockets: list[socket.socket], started: Callable[[list[socket.socket]], None]
 ) -> None:
     async with contextlib.AsyncExitStack() as stack:
+        stop = stack.enter_context(signals.caught())
         fake_url = await stack.enter_async_context(_fake()) if settings.fake else None
         broker = await stack.enter_async_context(app.running(settings, fake_url=fake_url))
         server = _Server(_config(broker.application, settings.server.grace_s), lambda: started(sockets))
-        await server.serve(sockets)
-        grace_ends = server.stop_begun + settings.server.grace_s
-        await broker.exchange.close(grace_ends - time.monotonic())
+        stop.when_asked(server.stop)
+        serving = asyncio.create_task(server.serve(sockets), name="server")
+        grace = asyncio.create_task(stop.grace(settings.server.grace_s), name="grace")
+        await asyncio.wait({serving, grace}, return_when=asyncio.FIRST_COMPLETED)
+        # Clients that are there have been served, or the grace is over; calls without a client go on for its rest.
+        ending = asyncio.create_task(broker.exchange.close(settings.server.grace_s), name="calls without a client")
+        await asyncio.wait({ending, grace}, return_when=asyncio.FIRST_COMPLETED)
+        await broker.exchange.close(0)
+        # Who was cut off has been told so by now. Connections that still do not end are left to the loop's end.
+        await asyncio.wait({serving}, timeout=CONNECTIONS_END_S)
+        for task in (serving, grace, ending):
+            if not task.done():
+                task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
 
 
 class _QuietServer(uvicorn.Server):

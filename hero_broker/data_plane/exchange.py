@@ -28,6 +28,7 @@ from hero_broker.providers.upstream import Provider, Upstream, UpstreamReply
 # What starts the last event of a stream, which waits for the row.
 LAST_EVENTS = (b"[DONE]", b'{"type":"transcript.text.done"', b'{"type":"speech.audio.done"')
 ESTIMATE_WITHIN_S = 3.0
+CUT_OFF_S = 0.5  # for a call that is cut off to be estimated, billed and told to its client
 
 log = logging.getLogger(__name__)
 
@@ -117,8 +118,11 @@ class Exchange:
         """Let what is in flight end within `grace_s`; cut and bill the rest."""
         if self._pumps:
             await asyncio.wait(self._pumps, timeout=max(grace_s, 0.0))
-        for pump in self._pumps:
-            pump.cancel()
+        for _ in range(2):  # the second time an estimate is given up, or a client that takes nothing
+            for pump in self._pumps:
+                pump.cancel()
+            if self._pumps:
+                await asyncio.wait(self._pumps, timeout=CUT_OFF_S)
         await asyncio.gather(*self._pumps, return_exceptions=True)
 
     async def _pump(self, call: Call, provider: Provider, meter: Meter, relay: Relay) -> None:

@@ -77,7 +77,7 @@ class Ledger:
 
     @classmethod
     @contextmanager
-    def running(cls, journal: Journal, store: Store, *, close_within_s: float = 4.0) -> "Iterator[Ledger]":
+    def running(cls, journal: Journal, store: Store, *, close_within_s: float = 3.5) -> "Iterator[Ledger]":
         """Run the writer for the time of the block, then write what is due, for at most `close_within_s`.
 
         Rows that the store did not take stay in the journal for the next start.
