@@ -6,7 +6,7 @@ import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hero_broker.core.errors import BrokerError, InternalError, MethodNotAllowed
-from hero_broker.core.ids import new_request_id
+from hero_broker.core.ids import RequestIds
 from hero_broker.edge.admission import Admission
 from hero_broker.edge.client_ip import SourceIp
 
@@ -20,13 +20,14 @@ class Edge:
         self._app = app
         self._source_ip = source_ip
         self._admission = admission
+        self._ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, with `x-request-id` on its answer."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = new_request_id()
+        request_id = self._ids.next()
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         started = False
