@@ -13,6 +13,7 @@ Numbers are little-endian. A frame that does not check ends its segment: it was 
 Each new segment starts with the notes of the calls that are still open, so that segments leave oldest first.
 """
 
+import logging
 import os
 import struct
 import threading
@@ -34,6 +35,9 @@ RECORD_MAX = 4096  # bytes of a frame with its longest names; what an open call 
 GROWTH_MAX = 256  # bytes by which a row may be longer than its note: counts, an error code
 SEGMENT_MIN = 8 * 1024 * 1024
 FLUSH_EVERY_S = 0.05
+
+
+log = logging.getLogger(__name__)
 
 
 class JournalFull(Exception):
@@ -146,10 +150,13 @@ class Journal:
         with self._lock:
             for segment in self._segments:
                 segment.waiting -= counts.get(segment.number, 0)
+            gone = []
             while len(self._segments) > 1 and self._segments[0].waiting == 0:
-                gone = self._segments.pop(0)
-                os.close(gone.fd)
-                gone.path.unlink(missing_ok=True)
+                gone.append(self._segments.pop(0))
+        for segment in gone:
+            with self._flushing:  # a flush may be at this very file
+                os.close(segment.fd)
+            segment.path.unlink(missing_ok=True)
 
     @property
     def open_calls(self) -> int:
@@ -162,22 +169,30 @@ class Journal:
         return sum(segment.size for segment in self._segments)
 
     def flush(self) -> None:
-        """Bring everything that was written to the disk. Blocks; not for the event loop."""
-        with self._flushing:
+        """Bring everything that was written to the disk. Blocks; not for the event loop.
+
+        Raises:
+            OSError: the disk does not take it; the next flush tries again.
+        """
+        with self._flushing:  # a segment is closed only while this is held
             with self._lock:
                 dirty, self._dirty = self._dirty, False
-                fds = [os.dup(segment.fd) for segment in self._segments[-2:]] if dirty else []
-            for fd in fds:
-                try:
+                fds = [segment.fd for segment in self._segments[-2:]] if dirty else []
+            try:
+                for fd in fds:
                     os.fdatasync(fd)
-                finally:
-                    os.close(fd)
+            except OSError:
+                self._dirty = True
+                raise
 
     def close(self) -> None:
         """Flush and close. Segments with rows that the store lacks stay for the next start."""
         self._closing.set()
         self._flusher.join()
-        self.flush()
+        try:
+            self.flush()
+        except OSError as error:
+            log.error("journal: cannot flush at its end: %s", error.strerror)
         with self._lock:
             for segment in self._segments:
                 os.close(segment.fd)
@@ -187,7 +202,10 @@ class Journal:
 
     def _flush_often(self) -> None:
         while not self._closing.wait(FLUSH_EVERY_S):
-            self.flush()
+            try:
+                self.flush()
+            except OSError as error:  # nothing may end this thread: what it flushes next is as due as this
+                log.error("journal: cannot flush: %s", error.strerror)
 
     def _write(self, segment: _Segment, frame: bytes) -> None:
         written = os.pwrite(segment.fd, frame, segment.position)

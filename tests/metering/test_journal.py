@@ -1,6 +1,8 @@
 """The journal remembers what was written, whatever happens to the process."""
 
+import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -128,5 +130,35 @@ def test_killed_process_loses_nothing_that_was_settled(tmp_path: Path) -> None:
         journal.settle(due)
         os.kill(os.getpid(), 9)
     os.waitpid(child, 0)
+
+    assert journal_in(tmp_path).recovered == [due]
+
+
+def test_flush_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = [OSError(errno.EMFILE, "Too many open files"), OSError(errno.EIO, "Input/output error")]
+    flushed = threading.Event()
+
+    def fdatasync(_fd: int) -> None:
+        if failures:
+            raise failures.pop()
+        flushed.set()
+
+    journal = journal_in(tmp_path)
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    journal.settle(DueRow(row(), None))
+
+    assert flushed.wait(10)
+    journal.close()
+
+
+def test_journal_is_closed_though_the_last_flush_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fdatasync(_fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    journal = journal_in(tmp_path)
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    due = DueRow(row(), None)
+    journal.settle(due)
+    journal.close()
 
     assert journal_in(tmp_path).recovered == [due]
