@@ -91,7 +91,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
     every row is in the store or in the journal.
 
     Raises:
-        DatabaseUnusable, JournalUnreadable: the ledger cannot be opened; nothing was changed.
+        DatabaseUnusable, JournalUnreadable, JournalUnusable: the ledger cannot be opened; nothing was changed.
     """
     clock = SystemClock()
     server, billing = settings.server, settings.billing

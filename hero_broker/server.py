@@ -17,6 +17,7 @@ import uvloop
 from starlette.types import ASGIApp
 
 from hero_broker import app, signals
+from hero_broker.core.private import make_directory
 from hero_broker.metering.state_dir import owned
 from hero_broker.providers.fake import fake_provider
 from hero_broker.settings import Settings, TcpListen, UnixListen
@@ -93,7 +94,7 @@ def _open_unix(path: Path) -> socket.socket:
             probe.connect(str(path))
             raise ListenError(f"cannot listen on unix:{path}: another process listens there")
         path.unlink()
-    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    make_directory(path.parent, 0o750)
     opened = socket.socket(socket.AF_UNIX)
     mask = os.umask(0o117)
     try:
@@ -149,7 +150,8 @@ def serve(settings: Settings, started: Callable[[list[socket.socket]], None]) ->
     """Run the broker until a signal ends it; `started` is told the listening sockets once calls are served.
 
     Raises:
-        StateDirInUse, ListenError, DatabaseUnusable, JournalUnreadable: it cannot start.
+        StateDirInUse, StateDirUnusable, ListenError, DatabaseUnusable, JournalUnreadable, JournalUnusable: it cannot
+            start.
     """
     with owned(settings.state_dir), contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(opened) for opened in open_listeners(settings.server.listen)]

@@ -37,7 +37,7 @@ ALLOWED = {
     },
     "unreadable": {"core", "edge"},
     "signals": set(),
-    "server": {"app", "metering", "providers", "settings", "signals", "unreadable"},
+    "server": {"app", "core", "metering", "providers", "settings", "signals", "unreadable"},
     "client": set(),
     "offline": {"admin_plane", "core", "metering", "store"},
     "demo": {"client"},

@@ -12,12 +12,14 @@ from sqlalchemy import make_url
 from hero_broker.cli.exits import CANNOT_START, WRONG_USE
 from hero_broker.cli.printing import warn
 from hero_broker.core.errors import DatabaseUnusable
-from hero_broker.metering.journal import JournalUnreadable
-from hero_broker.metering.state_dir import StateDirInUse
+from hero_broker.metering.journal import JournalUnreadable, JournalUnusable
+from hero_broker.metering.state_dir import StateDirInUse, StateDirUnusable
 from hero_broker.server import ListenError
 from hero_broker.server import serve as run_server
 from hero_broker.settings import Settings, SettingsError, load
 from hero_broker.telemetry import logs
+
+CANNOT_BEGIN = (StateDirInUse, StateDirUnusable, DatabaseUnusable, JournalUnreadable, JournalUnusable, ListenError)
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The settings file.")]
 FakeOption = Annotated[bool, typer.Option("--fake", help="Add a provider that answers without key or network.")]
@@ -38,7 +40,7 @@ def run(settings: Settings, started: Callable[[list[socket.socket]], None]) -> N
     logs.configure(_secrets(settings))
     try:
         run_server(settings, started)
-    except (StateDirInUse, DatabaseUnusable, JournalUnreadable, ListenError) as error:
+    except CANNOT_BEGIN as error:
         warn(f"hero-broker cannot start: {error}")
         raise typer.Exit(CANNOT_START) from error
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from hero_broker.core.errors import BrokerError
+from hero_broker.core.private import make_directory
 
 HOLD_BYTES = 1024 * 1024  # what may be held in memory
 BLOCK_BYTES = 256 * 1024  # what is written and read at once
@@ -96,7 +97,7 @@ class Spool:
             if self._is_closed:
                 return
             if self._file is None:
-                self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_directory(self._directory)
                 self._file = tempfile.TemporaryFile(dir=self._directory, buffering=0)  # noqa: SIM115 - closed by close
             left = memoryview(block)
             while left:

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import msgspec
 
+from hero_broker.core.private import FILE_MODE, make_directory
 from hero_broker.core.records import RequestLog
 
 MAGIC = b"HEROJRNL"
@@ -42,6 +43,10 @@ log = logging.getLogger(__name__)
 
 class JournalFull(Exception):
     """No space can be reserved for one more call."""
+
+
+class JournalUnusable(Exception):
+    """Nothing can be written: the disk is full or read-only, or the directory is not ours."""
 
 
 class JournalUnreadable(Exception):
@@ -86,9 +91,8 @@ class Journal:
 
         Raises:
             JournalUnreadable: a segment has an unknown version; nothing is changed.
-            OSError: the directory cannot be used.
+            JournalUnusable: no space can be had for it; what was there is left for the next start.
         """
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._directory = directory
         self._max_bytes = max_bytes
         self._segment_bytes = max(SEGMENT_MIN, 4 * max_calls * RECORD_MAX)
@@ -97,11 +101,14 @@ class Journal:
         self._dirty = False
         self._flushing = threading.Lock()  # held while a flush runs, so that who comes second waits for it
         self._closing = threading.Event()
-        self._old = sorted(directory.glob("*.journal"))
-        self.recovered = self._read_all()
-        self._segments: list[_Segment] = []
-        number = int(self._old[-1].stem) + 1 if self._old else 1
-        self._segments.append(self._create(number))
+        try:
+            make_directory(directory)
+            self._old = sorted(directory.glob("*.journal"))
+            self.recovered = self._read_all()
+            number = int(self._old[-1].stem) + 1 if self._old else 1
+            self._segments = [self._create(number)]
+        except OSError as error:
+            raise JournalUnusable(f"the journal in {directory} cannot be written: {error.strerror}") from error
         self._flusher = threading.Thread(target=self._flush_often, name="journal-flusher", daemon=True)
         self._flusher.start()
 
@@ -229,7 +236,7 @@ class Journal:
 
     def _create(self, number: int) -> _Segment:
         path = self._directory / f"{number:012d}.journal"
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE)
         try:
             os.posix_fallocate(fd, 0, self._segment_bytes)
             os.pwrite(fd, HEADER.pack(MAGIC, VERSION), 0)

@@ -3,6 +3,7 @@
 import logging
 import os
 import sqlite3
+import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from hero_broker.core.errors import DatabaseUnusable, StoreUnavailable
+from hero_broker.core.private import make_directory, make_file
 from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.store import request_logs, rollups
 from hero_broker.store.deadline import limited
@@ -122,8 +124,13 @@ class Database:
             DatabaseUnusable: it is no database, or a newer program wrote it.
         """
         if self._path is not None:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._path.touch(mode=0o600, exist_ok=True)
+            try:
+                make_directory(self._path.parent)
+                make_file(self._path)  # SQLite gives its -wal and -shm the rights of this file
+            except OSError as error:
+                raise DatabaseUnusable(f"the database at {self._shown} cannot be written: {error.strerror}") from error
+            if (mode := stat.S_IMODE(self._path.stat().st_mode)) & 0o077:
+                log.warning("the database file %s has mode %04o: others may read it", self._path, mode)
         try:
             self._check_schema()
         except StoreUnavailable:  # a PostgreSQL that may come

@@ -29,7 +29,7 @@ def make_engine(url: str, *, read_only: bool = False) -> Engine:
     """Return an engine on `url`; nothing is connected to yet. One that is `read_only` can change nothing."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        engine = create_engine(parsed)
+        engine = create_engine(parsed, hide_parameters=True)  # an error must not quote a row
         event.listen(engine, "connect", _only_read if read_only else _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -38,6 +38,7 @@ def make_engine(url: str, *, read_only: bool = False) -> Engine:
     engine = create_engine(
         parsed.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,
+        hide_parameters=True,  # an error must not quote a row
         connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "options": settings, "application_name": "hero-broker"},
     )
     event.listen(engine, "begin", _begin_postgresql)

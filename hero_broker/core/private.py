@@ -1,0 +1,34 @@
+"""Directories and files that no other user of the machine may read."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+DIRECTORY_MODE, FILE_MODE = 0o700, 0o600
+
+
+def make_directory(path: Path, mode: int = DIRECTORY_MODE) -> None:
+    """Make a directory, and each above it that is not there, with `mode` whatever the umask is; leave what is there.
+
+    Raises:
+        OSError: it cannot be made, or something else is at this path.
+    """
+    missing = [path]
+    while not missing[-1].parent.exists():
+        missing.append(missing[-1].parent)
+    for one in reversed(
+        missing
+    ):  # not by mkdir(parents=True), which gives those above the rights that the umask leaves
+        one.mkdir(mode=mode, exist_ok=True)
+
+
+def make_file(path: Path) -> None:
+    """Make an empty file for its owner alone, where there is none.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    with suppress(
+        FileExistsError
+    ):  # opening and closing an SQLite file would drop the locks that this process has on it
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE))
