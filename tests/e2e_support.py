@@ -47,9 +47,18 @@ def broker(state: Path, *arguments: str, listen: str = "127.0.0.1:0", **environ:
 
 
 @contextmanager
-def started_broker(state: Path, *arguments: str, listen: str = "127.0.0.1:0", **environ: str) -> Iterator[Broker]:
-    """Run a broker as `broker` does, started anew: one that is measured."""
-    command = [sys.executable, "-m", "hero_broker", *_serve(listen, arguments)]
+def started_broker(
+    state: Path,
+    *arguments: str,
+    listen: str = "127.0.0.1:0",
+    program: Sequence[str] = ("-m", "hero_broker"),
+    **environ: str,
+) -> Iterator[Broker]:
+    """Run a broker as `broker` does, started anew: one that is measured.
+
+    `program` is what Python runs: the broker, or something that becomes one.
+    """
+    command = [sys.executable, *program, *_serve(listen, arguments)]
     process = subprocess.Popen(
         command, env=_environ(state, environ), stderr=subprocess.PIPE, text=True, cwd=state.parent
     )
