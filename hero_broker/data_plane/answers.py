@@ -9,6 +9,7 @@ from hero_broker.core.errors import BrokerError, ProviderError
 from hero_broker.data_plane.relay import Head, Item
 
 PASSED_HEADERS = ("content-disposition", "openai-processing-ms", "openai-version")
+MAX_HEADER = 1024  # characters of the value of one of them; a longer one is not passed on
 PASSED_STATUSES = frozenset({400, 404, 409, 413, 415, 422, 429, 502, 503, 504})
 MAX_MESSAGE = 1000  # characters of a provider's message
 MAX_NAME = 100  # characters of its other members
@@ -22,7 +23,9 @@ def head_of(status: int, headers: Mapping[str, str], length: str | None = None) 
     kind = headers.get("content-type", "application/json")
     passed = [(b"content-type", kind.encode("latin-1", "replace"))]
     passed.extend(
-        (name.encode(), headers[name].encode("latin-1", "replace")) for name in PASSED_HEADERS if name in headers
+        (name.encode(), headers[name].encode("latin-1", "replace"))
+        for name in PASSED_HEADERS
+        if name in headers and len(headers[name]) <= MAX_HEADER
     )
     if length is not None:
         passed.append((b"content-length", length.encode()))

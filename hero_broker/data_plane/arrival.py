@@ -9,6 +9,7 @@ from hero_broker.providers.routing import ModelRoute
 
 # Of a client's headers, those that go on to a provider; none decides where a request goes or who pays there.
 PASSED_HEADERS = frozenset({b"http-referer", b"idempotency-key", b"openai-beta", b"x-title"})
+MAX_HEADER = 1024  # bytes of the value of one of them; a longer one is not passed on
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -53,4 +54,8 @@ class Arrival(msgspec.Struct, frozen=True):
 
 def passed_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
     """Return the headers that may go on to a provider."""
-    return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers if name in PASSED_HEADERS)
+    return tuple(
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in headers
+        if name in PASSED_HEADERS and len(value) <= MAX_HEADER
+    )

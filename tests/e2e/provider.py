@@ -53,7 +53,6 @@ class Provider:
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.settimeout(20)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
 
     def __enter__(self) -> "Provider":
@@ -64,8 +63,13 @@ class Provider:
     ) -> None:
         self._listener.close()
 
-    def accept(self) -> Exchange:
-        """Wait for the broker's next request."""
+    def accept(self, within_s: float = 20) -> Exchange:
+        """Wait for the broker's next request.
+
+        Raises:
+            TimeoutError: none comes.
+        """
+        self._listener.settimeout(within_s)
         connection, _ = self._listener.accept()
         return Exchange(connection)
 
@@ -80,11 +84,13 @@ class Provider:
 
 
 @contextmanager
-def answering(provider: Provider, answer: bytes) -> Iterator[None]:
-    """Answer the next request with these bytes, then close."""
+def answering(provider: Provider, answer: bytes, sent: list[bytes] | None = None) -> Iterator[None]:
+    """Answer the next request with these bytes, then close; `sent` gets what the broker sent first."""
 
     def run() -> None:
         exchange = provider.accept()
+        if sent is not None:
+            sent.append(exchange.request)
         exchange.send(answer)
         exchange.end()
 
