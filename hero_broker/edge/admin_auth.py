@@ -9,6 +9,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 GUARDED = ("/rpc", "/billing", "/admin", "/metrics", "/openrpc.json", "/openapi.json")
 
+REMEMBERED = 256  # characters of a path, bytes of a host: what is longer would let callers fill the memory
+
 _RPC_BODY = b'{"jsonrpc":"2.0","error":{"code":-32001,"message":"Unauthorized"},"id":null}'
 _REST_BODY = b'{"error":{"message":"%s","type":"permission_error","param":null,"code":"%s"}}'
 
@@ -25,7 +27,7 @@ class AdminGate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        path, guarded = _guarded(scope["path"])
+        path, guarded = (_guarded if len(scope["path"]) <= REMEMBERED else _look_at)(scope["path"])
         headers = dict(scope["headers"])
         if self._tokens and guarded and not self._knows(headers.get(b"authorization", b"")):
             body = _RPC_BODY if path == "/rpc" else _REST_BODY % (b"An admin token is needed.", b"unauthorized")
@@ -45,15 +47,21 @@ class AdminGate:
         return scheme.lower() == b"bearer" and any(known)
 
 
-@lru_cache(maxsize=1024)
-def _guarded(path: str) -> tuple[str, bool]:
+def _look_at(path: str) -> tuple[str, bool]:
     """Return a path without doubled slashes, and whether it is an admin path."""
     plain = re.sub("/+", "/", path).removesuffix("/")
     return plain, any(plain == prefix or plain.startswith(f"{prefix}/") for prefix in GUARDED)
 
 
-@lru_cache(maxsize=1024)
+_guarded = lru_cache(maxsize=1024)(_look_at)
+
+
 def _is_loopback(host: bytes) -> bool:
+    return len(host) <= REMEMBERED and _names_loopback(host)
+
+
+@lru_cache(maxsize=1024)
+def _names_loopback(host: bytes) -> bool:
     name = host.decode("latin-1")
     name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
     if name.lower() == "localhost":

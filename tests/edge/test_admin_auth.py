@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from hero_broker.edge import admin_auth
 from hero_broker.edge.admin_auth import AdminGate
 
 TOKENS = ("secrét", "other")
@@ -76,6 +77,23 @@ def test_either_token_opens(path: str, headers: Headers) -> None:
 @pytest.mark.parametrize("path", ["/", "/v1/chat/completions", "/rpcs", "/RPC", "/health/live", "/billing.html"])
 def test_other_paths_are_open(path: str) -> None:
     assert status(path, []) == 200
+
+
+@pytest.mark.parametrize("path", ["/" * 1000 + "rpc", "/billing/" + "a" * 1000])
+def test_long_path_is_guarded_and_not_remembered(path: str) -> None:
+    before = admin_auth._guarded.cache_info().currsize
+
+    start, _ = ask(path, [])
+
+    assert start["status"] == 401
+    assert admin_auth._guarded.cache_info().currsize == before
+
+
+def test_long_host_is_no_loopback_and_not_remembered() -> None:
+    before = admin_auth._names_loopback.cache_info().currsize
+
+    assert status("/v1/models", [(b"host", b"localhost:" + b"1" * 1000)], tokens=()) == 403
+    assert admin_auth._names_loopback.cache_info().currsize == before
 
 
 def test_refusal_has_the_shape_of_its_path() -> None:
