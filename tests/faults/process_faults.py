@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ import httpx
 
 from tests.e2e.provider import HEAD, Provider, event
 from tests.e2e_support import Broker, broker, chat
-from tests.stores import query
+from tests.stores import locked, query
 
 HERE = Path(__file__).parent
 LIMITED = ("-P", str(HERE / "limited.py"))
@@ -89,13 +89,17 @@ class Stopped:
     books: Books
 
 
-def stopped_by(folder: Path, *numbers: signal.Signals, grace_s: int = 1) -> Stopped:
-    """Send signals, one after the other, to a broker that has answered calls and has a stream open."""
+def stopped_by(folder: Path, *numbers: signal.Signals, grace_s: int = 1, while_locked: bool = False) -> Stopped:
+    """Send signals, one after the other, to a broker that has answered calls and has a stream open.
+
+    With `while_locked` another process holds the database's lock meanwhile.
+    """
     state = folder / "state"
+    url = f"sqlite:///{state}/hero-broker.db"
     with Provider() as provider:
         config = folder / "hero-broker.toml"
         config.write_text(f"[server]\ngrace_s = {grace_s}\n{provider.config()}")
-        with broker(state, "--config", str(config)) as running:
+        with broker(state, "--config", str(config)) as running, locked(url) if while_locked else nullcontext():
             answered = answer(running, 20)
             client = _open_stream(running)
             upstream = provider.accept()
@@ -387,6 +391,7 @@ FAULTS: dict[str, Callable[[Path], object]] = {
     "SIGTERM": lambda folder: stopped_by(folder, signal.SIGTERM),
     "SIGINT": lambda folder: stopped_by(folder, signal.SIGINT),
     "SIGTERM twice, grace 60 s": lambda folder: stopped_by(folder, signal.SIGTERM, signal.SIGTERM, grace_s=60),
+    "SIGTERM, database locked": lambda folder: stopped_by(folder, signal.SIGTERM, while_locked=True),
     "SIGHUP": hung_up,
     "clock steps a day": clock_stepped,
     "no descriptor left": descriptors_exhausted,

@@ -115,11 +115,18 @@ class _Provider(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class _Server(ThreadingHTTPServer):
+    """Says nothing of brokers that were killed."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing."""
+
+
 @contextmanager
 def _provider() -> Iterator[tuple[str, bytearray]]:
     """Serve the provider on loopback; yield its URL and all that it was sent."""
     seen = bytearray()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Provider", (_Provider,), {"seen": seen}))
+    server = _Server(("127.0.0.1", 0), type("Provider", (_Provider,), {"seen": seen}))
     serving = threading.Thread(target=server.serve_forever)
     serving.start()
     try:

@@ -31,6 +31,13 @@ def test_second_signal_skips_a_grace_of_a_minute_and_not_the_journal(tmp_path: P
     assert stopped.books.are_right, stopped
 
 
+def test_stop_while_the_database_is_locked_leaves_the_rows_to_the_next_start(tmp_path: Path) -> None:
+    stopped = faults.stopped_by(tmp_path, signal.SIGTERM, while_locked=True)
+
+    assert stopped.code == 0
+    assert stopped.books.are_right, stopped
+
+
 def test_hang_up_without_a_terminal_ends_nothing(tmp_path: Path) -> None:
     hung_up = faults.hung_up(tmp_path)
 
