@@ -61,6 +61,34 @@ def test_links_between_documents_lead_somewhere() -> None:
     assert broken == []
 
 
+TEST_NAME = re.compile(r"`(tests/[\w/]+\.py)(?:::(test_\w+))?`")
+
+
+def test_tests_that_documents_name_are_there() -> None:
+    pages = [DOCS.parent / "SECURITY.md", *DOCS.rglob("*.md")]
+    named = {found for page in pages for found in TEST_NAME.findall(page.read_text())}
+    missing = []
+    for path, name in sorted(named):
+        file = DOCS.parent / path
+        text = file.read_text() if file.exists() else ""
+        if not text or (name and not re.search(rf"^def {name}\(", text, re.MULTILINE)):
+            missing.append(f"{path}::{name}")
+
+    assert len(named) > 50
+    assert missing == []
+
+
+def test_each_promise_of_the_ledger_names_tests() -> None:
+    text = (DOCS / "explanation" / "reliability.md").read_text()
+    table = text.partition("## Promises")[2].partition("\n## ")[0]
+    shown = {
+        line.split("|")[1].strip(): len(TEST_NAME.findall(line)) for line in table.splitlines() if "`tests/" in line
+    }
+
+    assert list(shown) == [str(number) for number in range(1, 9)]
+    assert min(shown.values()) >= 3
+
+
 def test_dependencies_page_names_each_dependency() -> None:
     page = (DOCS / "explanation" / "dependencies.md").read_text()
     project = (DOCS.parent / "pyproject.toml").read_text().partition("dependencies = [")[2].partition("]")[0]
