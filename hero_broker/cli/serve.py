@@ -1,6 +1,7 @@
 """`hero-broker serve`: runs a broker, and says what it is."""
 
 import socket
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -44,5 +45,6 @@ def _banner(settings: Settings, sockets: list[socket.socket]) -> None:
     ]
     if not settings.admin_tokens:
         lines.append("admin plane   OPEN (dev mode): set ADMIN_TOKEN to close it")
-    for line in lines:
-        warn(line)
+    with suppress(OSError):  # a terminal that was closed, a pipe that nobody reads: calls are served all the same
+        for line in lines:
+            warn(line)

@@ -22,7 +22,7 @@ from pathlib import Path
 import httpx
 
 from tests.e2e.provider import HEAD, Provider, event
-from tests.e2e_support import Broker, broker, chat
+from tests.e2e_support import Broker, broker, chat, started_broker
 from tests.stores import locked, query
 
 HERE = Path(__file__).parent
@@ -184,7 +184,7 @@ def clock_stepped(folder: Path) -> Stepped:
         config = folder / "hero-broker.toml"
         config.write_text(provider.config())
         settings = ("--config", str(config))
-        with broker(state, *settings, program=STEPPING, STEPPING_CLOCK=str(offset)) as running:
+        with started_broker(state, *settings, program=STEPPING, STEPPING_CLOCK=str(offset)) as running:
             for step in (0, -DAY_S, DAY_S, 0, -DAY_S):
                 client = _open_stream(running)
                 upstream = provider.accept()
