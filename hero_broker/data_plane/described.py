@@ -34,10 +34,10 @@ REFUSED = {
     404: "No model of this name serves such calls, or no price is known for it.",
     413: "The body is too long.",
     415: "The body's content type or encoding is another.",
-    429: "As many calls are in flight as the settings allow.",
+    429: "As many calls of this address are in flight as the settings allow one address.",
     500: "The broker failed.",
     502: "The provider could not be reached, broke off, or answered with a status that is not passed on.",
-    503: "The call could not be billed, so it was not made.",
+    503: "As many calls are in flight as the settings allow, or the call could not be billed; it was not made.",
     504: "The provider did not answer in time.",
 }
 CALL_STATUSES = dict.fromkeys(PASSED_STATUSES, "The provider's own.") | {
