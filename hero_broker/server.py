@@ -105,8 +105,16 @@ def _open_unix(path: Path) -> socket.socket:
     return opened
 
 
-class _Server(uvicorn.Server):
-    """A uvicorn that leaves signals to the broker and tells when it serves."""
+class _QuietServer(uvicorn.Server):
+    """A uvicorn that leaves signals to the broker."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _Server(_QuietServer):
+    """One that tells when it serves."""
 
     def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
         super().__init__(config)
@@ -116,10 +124,6 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._on_started()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
     def stop(self) -> None:
         """Accept no more connections, and end when those that are there have."""
@@ -188,14 +192,6 @@ async def _serve(
                 task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await serving
-
-
-class _QuietServer(uvicorn.Server):
-    """A uvicorn that leaves signals to the broker."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 @contextlib.asynccontextmanager
