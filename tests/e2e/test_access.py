@@ -14,7 +14,7 @@ import pytest
 
 from hero_broker.data_plane.arrival import MAX_HEADER
 from tests.e2e.provider import Provider, answering
-from tests.e2e_support import Broker, broker, chat
+from tests.e2e_support import Broker, broker, chat, started_broker
 
 TOKEN = "a-token-of-the-tests"
 STATE_MODES = {True: 0o700, False: 0o600}  # of a directory, of a file
@@ -196,7 +196,7 @@ def test_redirect_is_not_followed_and_not_told(tmp_path: Path, status: int) -> N
 def test_everything_that_a_broker_makes_is_its_owners_alone_though_the_umask_is_0(tmp_path: Path) -> None:
     state, ledger, unix = tmp_path / "state", tmp_path / "above" / "ledger", tmp_path / "run" / "rest.sock"
     arguments = ("--listen", f"unix:{unix}", "--database", f"sqlite:///{ledger}/hero-broker.db")
-    with broker(state, *arguments, program=("-P", LIMITED, "--open-umask")) as running:
+    with started_broker(state, *arguments, program=("-P", LIMITED, "--open-umask")) as running:
         audio = {"file": ("a.mp3", b"a" * 3_000_000, "audio/mpeg")}
         httpx.post(f"{running.url}/v1/audio/transcriptions", data={"model": "fake-stt"}, files=audio)
         running.usage()
