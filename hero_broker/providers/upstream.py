@@ -1,12 +1,15 @@
 """The one module that knows the HTTP client of the hot path: aiohttp's."""
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from hero_broker.core.calls import UploadBody
@@ -62,6 +65,16 @@ class UpstreamReply:
             self._response.close()
 
 
+class _Connection(ResponseHandler):
+    """A connection that tells the reader of a body that its framing is broken; aiohttp itself lets him wait on."""
+
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        super().set_exception(exc, *cause)
+        body = self._payload
+        if isinstance(exc, HttpProcessingError) and body is not None and not body.is_eof():
+            body.set_exception(aiohttp.ClientPayloadError("The body's framing is broken."))
+
+
 class Upstream:
     """Connections to providers. Keys take turns; redirects are not followed, the environment's proxies not used."""
 
@@ -114,8 +127,11 @@ async def open_upstream(timeouts: Timeouts, max_calls: int) -> AsyncIterator[Ups
     timeout = aiohttp.ClientTimeout(
         total=timeouts.total_s, sock_connect=timeouts.connect_s, sock_read=timeouts.first_byte_s
     )
+    connector = aiohttp.TCPConnector(limit=max_calls)
+    connection: type[ResponseHandler] = _Connection
+    connector._factory = partial(connection, loop=asyncio.get_running_loop())
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=max_calls),
+        connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),  # no caller's answer may set what is sent for another
         timeout=timeout,
         trust_env=False,
