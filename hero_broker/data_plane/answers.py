@@ -19,13 +19,15 @@ _RETRY_AFTER = re.compile(r"\d{1,9}|[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{
 
 
 def head_of(status: int, headers: Mapping[str, str], length: str | None = None) -> Head:
-    """Return the start of an answer that passes on."""
+    """Return the start of an answer that passes on; a header with control characters does not."""
     kind = headers.get("content-type", "application/json")
+    if not kind.isprintable():
+        kind = "application/json"
     passed = [(b"content-type", kind.encode("latin-1", "replace"))]
     passed.extend(
-        (name.encode(), headers[name].encode("latin-1", "replace"))
+        (name.encode(), value.encode("latin-1", "replace"))
         for name in PASSED_HEADERS
-        if name in headers and len(headers[name]) <= MAX_HEADER
+        if name in headers and len(value := headers[name]) <= MAX_HEADER and value.isprintable()
     )
     if length is not None:
         passed.append((b"content-length", length.encode()))
@@ -80,6 +82,13 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, secrets: Seque
         more.append((b"retry-after", retry_after.encode()))
     passed = status if status in PASSED_STATUSES else 502
     return error_answer(error, passed, *more, may_retry=status >= 429, kind=words("type", MAX_NAME))
+
+
+def without_keys(event: bytes, secrets: Sequence[str]) -> bytes:
+    """Return an event, or an answer, in which a provider's keys do not stand."""
+    for secret in secrets:
+        event = event.replace(secret.encode(), b"***")
+    return event
 
 
 def _error_in(body: bytes) -> dict[str, object]:

@@ -16,17 +16,17 @@ from hero_broker.core.clock import Clock
 from hero_broker.core.errors import BrokerError, InternalError, LedgerUnavailable, ModelNotPriced, ProviderError
 from hero_broker.core.usage import Usage
 from hero_broker.data_plane.answers import error_answer, error_event, head_of, refusal
-from hero_broker.data_plane.relay import ABORT, Item, Relay
-from hero_broker.data_plane.sse import EventSplitter, EventTooLong, event_data, plain_length
+from hero_broker.data_plane.passage import Passage
+from hero_broker.data_plane.relay import ABORT, Head, Item, Relay
 from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.ledger import Ledger
 from hero_broker.metering.meter import Meter
+from hero_broker.metering.usage_wire import is_lenient_object
 from hero_broker.pricing.tariff import Tariff
 from hero_broker.providers.standings import Standings
 from hero_broker.providers.upstream import Provider, Upstream, UpstreamReply
 
-# What starts the last event of a stream, which waits for the row.
-LAST_EVENTS = (b"[DONE]", b'{"type":"transcript.text.done"', b'{"type":"speech.audio.done"')
+AFTER_LAST_S = 1.0  # how long a provider is read on behind the last event, for a usage that comes late, or its end
 ESTIMATE_WITHIN_S = 3.0
 CUT_OFF_S = 0.5  # for a call that is cut off to be estimated, billed and told to its client
 
@@ -168,54 +168,62 @@ class Exchange:
         self, call: Call, provider: Provider, reply: UpstreamReply, meter: Meter, relay: Relay, ending: _Ending
     ) -> None:
         """Pass an answer on, but for its tail; note how it ended."""
-        kind = reply.headers.get("content-type", "")
-        if not 200 <= reply.status < 300:
+        kind = reply.headers.get("content-type", "").lower()
+        if not 200 <= reply.status < 300 or reply.status == 204:
             ending.outcome, ending.code = Outcome.PROVIDER_ERROR, f"provider_{reply.status}"
-            ending.tail = refusal(reply.status, reply.headers, await self._whole(reply), provider.api_keys)
+            self._refuse(provider, reply, await self._whole(reply), ending)
             self._standings.answered(provider.name, reply.status)
             return
         meter.saw_answer()
+        is_error = False
         if kind.startswith("text/event-stream"):
-            await self._stream(call, reply, meter, relay, ending)
+            is_error = await self._stream(call, provider, reply, meter, relay, ending)
         elif call.kind is CallKind.TTS and not kind.startswith("application/json"):
             await self._binary(reply, relay, ending)
         else:
             body = await self._whole(reply)
-            meter.saw_body(body)
-            ending.tail = [head_of(reply.status, reply.headers, str(len(body))), body]
-        ending.outcome, ending.code = Outcome.OK, None
-        self._standings.answered(provider.name, reply.status)
+            report = meter.saw_body(body)
+            is_error = report.is_error
+            may_be_text = call.kind is CallKind.STT and not kind.startswith("application/json")
+            if not report.is_object and not may_be_text and not await asyncio.to_thread(is_lenient_object, body):
+                raise ProviderError("The provider's answer is not readable.", code="provider_bad_answer")
+            if is_error:
+                self._refuse(provider, reply, body, ending)
+            else:
+                ending.tail = [head_of(reply.status, reply.headers, str(len(body))), body]
+        if is_error:  # whatever the status said
+            ending.outcome, ending.code = Outcome.PROVIDER_ERROR, f"provider_{reply.status}"
+            self._standings.failed(provider.name, ending.code)
+        else:
+            ending.outcome, ending.code = Outcome.OK, None
+            self._standings.answered(provider.name, reply.status)
 
-    async def _stream(self, call: Call, reply: UpstreamReply, meter: Meter, relay: Relay, ending: _Ending) -> None:
-        splitter = EventSplitter()
+    def _refuse(self, provider: Provider, reply: UpstreamReply, body: bytes, ending: _Ending) -> None:
+        ending.tail = refusal(reply.status, reply.headers, body, provider.api_keys)
+        ending.status = next(item.status for item in ending.tail if isinstance(item, Head))
+
+    async def _stream(
+        self, call: Call, provider: Provider, reply: UpstreamReply, meter: Meter, relay: Relay, ending: _Ending
+    ) -> bool:
+        """Pass a stream on, but for its last event; return whether an event of it says that the call failed."""
+        passage = Passage(call, provider.api_keys, meter)
+        ending.tail = passage.tail
         meter.streamed = True
         await relay.put(head_of(reply.status, reply.headers))
-        async for chunk in reply.chunks():
-            if splitter.is_between and not ending.tail and (length := plain_length(chunk)):
-                plain, chunk = chunk[:length], chunk[length:]
-                meter.saw_plain_events(plain)
-                await relay.put(plain)
-                if not chunk:
-                    continue
-            passing: list[bytes] = []
-            try:
-                events = splitter.feed(chunk)
-            except EventTooLong as error:
-                raise ProviderError(
-                    "The provider sent an event that is too long.", code="provider_bad_stream"
-                ) from error
-            for event in events:
-                data = event_data(event)
-                is_usage_event = meter.saw_event(data)
-                if ending.tail or data.startswith(LAST_EVENTS):
-                    ending.tail.append(event)
-                elif not is_usage_event or call.wants_usage:
-                    passing.append(event)
-            if passing:
-                await relay.put(b"".join(passing))
-        if rest := splitter.rest():
-            meter.saw_event(event_data(rest))
-            ending.tail.append(rest)
+        try:
+            async with asyncio.timeout(None) as patience:
+                async for chunk in reply.chunks():
+                    if passing := passage.feed(chunk):
+                        await relay.put(passing)
+                    if passage.tail and patience.when() is None:
+                        patience.reschedule(asyncio.get_running_loop().time() + AFTER_LAST_S)
+                    if passage.is_enough:
+                        break
+        except (TimeoutError, ProviderError):
+            if not passage.tail:
+                raise  # else what is missing is nobody's
+        passage.end()
+        return passage.is_error
 
     async def _binary(self, reply: UpstreamReply, relay: Relay, ending: _Ending) -> None:
         """Pass audio on as it arrives, its last chunk kept back."""

@@ -5,6 +5,8 @@ import re
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 
 _BLANK_LINE = re.compile(rb"\n\r?\n")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_FINISH = re.compile(rb'"finish_reason"\s*:\s*"')
 
 
 class EventTooLong(ValueError):
@@ -15,7 +17,7 @@ class EventSplitter:
     """Splits a stream of bytes after each blank line. Lines end in LF or CRLF, and in nothing else."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Return the events that `chunk` completes, each with its blank line.
@@ -23,14 +25,22 @@ class EventSplitter:
         Raises:
             EventTooLong: what has come since the last blank line is longer than `MAX_EVENT_BYTES`.
         """
-        data = self._rest + chunk if self._rest else chunk
+        rest = self._rest
+        if not rest:
+            data = chunk
+        elif _BLANK_LINE.search(chunk) or _BLANK_LINE.search(rest[-2:] + chunk[:2]):
+            data = bytes(rest) + chunk
+            rest.clear()
+        else:  # what has come is not looked through again, nor copied, each time that a little more does
+            data = b""
+            rest += chunk
         events = []
         start = 0
         for blank_line in _BLANK_LINE.finditer(data):  # one pass: seeking each mark anew would be quadratic
             events.append(data[start : blank_line.end()])
             start = blank_line.end()
-        self._rest = data[start:]
-        if len(self._rest) > MAX_EVENT_BYTES:
+        rest += data[start:]
+        if len(rest) > MAX_EVENT_BYTES:
             raise EventTooLong(f"an event is longer than {MAX_EVENT_BYTES} bytes")
         return events
 
@@ -41,16 +51,23 @@ class EventSplitter:
 
     def rest(self) -> bytes:
         """Return what came after the last blank line."""
-        return self._rest
+        return bytes(self._rest)
 
 
 def plain_length(events: bytes) -> int:
-    """Return how many bytes at the start are whole events that can neither report usage nor be the last one."""
+    """Return how many bytes at the start are whole events that can neither report usage, nor fail, nor be the last."""
     marks = [at for mark in (b"[DONE]", b'.done"') if (at := events.find(mark)) != -1]
     if events.count(b'"usage"') > events.count(b'"usage":null'):
         marks.append(events.find(b'"usage"'))
+    if (at := events.find(b'"error"')) != -1 and events.count(b'"error"') > events.count(b'"error":null'):
+        marks.append(at)
     end = events.rfind(b"\n\n", 0, min(marks, default=len(events)))
     return 0 if end == -1 else end + 2
+
+
+def is_finished(events: bytes) -> bool:
+    """Return whether events of a chat say why it ended."""
+    return _FINISH.search(events) is not None
 
 
 def event_data(event: bytes) -> bytes:
@@ -58,7 +75,7 @@ def event_data(event: bytes) -> bytes:
     if event.startswith(b"data: ") and event.count(b"\n") == 2:
         return event[6:].rstrip(b"\r\n")
     lines = []
-    for line in event.split(b"\n"):
+    for line in event.removeprefix(_BYTE_ORDER_MARK).split(b"\n"):
         name, _, value = line.rstrip(b"\r").partition(b":")
         if name == b"data":
             lines.append(value.removeprefix(b" "))

@@ -15,7 +15,7 @@ from hero_broker.core.records import RequestLog
 from hero_broker.core.usage import BYTES_PER_TOKEN, Usage, UsageSource
 from hero_broker.metering.journal import DueRow
 from hero_broker.metering.rules import first_estimate
-from hero_broker.metering.usage_wire import read_usage
+from hero_broker.metering.usage_wire import Report, read_usage
 from hero_broker.pricing.cost import cost_of
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
@@ -73,7 +73,7 @@ class Meter:
 
     def saw_event(self, data: bytes) -> bool:
         """Read one event of a stream; return whether it is the one that has usage and empty `choices`."""
-        if b'"usage"' in data and b'"usage":null' not in data:
+        if b'"usage"' in data and data.count(b'"usage"') > data.count(b'"usage":null'):
             report = read_usage(self.call.kind, data)
             if report.usage is not None:
                 self._reported = report.usage
@@ -102,11 +102,14 @@ class Meter:
         if self.deltas < deltas:
             await self._watched.wait()
 
-    def saw_body(self, body: bytes) -> None:
-        """Read a whole answer."""
+    def saw_body(self, body: bytes) -> Report:
+        """Read a whole answer, and return what it says; one that is an error and nothing else is not charged."""
         self._body = body
         report = read_usage(self.call.kind, body)
         self._reported, self._cost_usd = report.usage, report.cost_usd
+        if report.is_error and report.usage is None and not report.has_choices:
+            self.answered = False
+        return report
 
     @property
     def needs_estimate(self) -> bool:

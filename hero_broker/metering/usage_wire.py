@@ -1,5 +1,6 @@
 """What a provider's answer says of its usage → Usage; what cannot be believed is no usage at all."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from hero_broker.core.usage import MAX_UNITS, Usage
 
 MAX_COST_USD = 1_000_000  # the largest cost of one call that is believed
 MS = 1000
+MAX_ODD_BYTES = 1024 * 1024  # of JSON that only a lenient reader takes; longer than that none of it is believed
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,9 @@ class Report:
     usage: Usage | None = None
     cost_usd: Decimal | None = None  # what the provider says that it charges
     is_usage_event: bool = False  # it has a usage and empty `choices`
+    is_object: bool = False  # it is JSON, and an object
+    is_error: bool = False  # it says that the call failed, whatever its status
+    has_choices: bool = False  # something was generated
 
 
 NOTHING = Report()
@@ -31,6 +37,7 @@ class _Reply(msgspec.Struct):
     choices: msgspec.Raw = msgspec.Raw(b"null")
     duration: object = None
     meta: object = None
+    error: object = None
 
 
 _DECODER = msgspec.json.Decoder(_Reply, float_hook=Decimal)
@@ -45,7 +52,10 @@ def read_usage(kind: CallKind, body: bytes) -> Report:
     try:
         reply = _DECODER.decode(body)
     except (msgspec.DecodeError, ArithmeticError, RecursionError):
-        return NOTHING
+        odd = _odd_reply(body)
+        if odd is None:
+            return NOTHING
+        reply = odd
     reported = reply.usage if isinstance(reply.usage, dict) else {}
     try:
         if kind is CallKind.STT:
@@ -58,8 +68,38 @@ def read_usage(kind: CallKind, body: bytes) -> Report:
             usage = _text(reported)
     except _UnbelievableError:
         usage = None
-    is_usage_event = reply.usage is not None and bytes(reply.choices) == b"[]"
-    return Report(usage, _cost(reported.get("cost")), is_usage_event)
+    choices = bytes(reply.choices)
+    return Report(
+        usage,
+        _cost(reported.get("cost")),
+        is_usage_event=reply.usage is not None and choices == b"[]",
+        is_object=True,
+        is_error=isinstance(reply.error, dict | str) and bool(reply.error),
+        has_choices=choices not in (b"[]", b"null"),
+    )
+
+
+def is_lenient_object(body: bytes) -> bool:
+    """Return whether a lenient reader takes an answer for a JSON object, with NaN and lone surrogates."""
+    try:
+        return isinstance(json.loads(body, parse_int=float), dict)  # of any length, which int is not
+    except (ValueError, RecursionError):
+        return False
+
+
+def _odd_reply(body: bytes) -> _Reply | None:
+    """Read what strict JSON is not: with a byte order mark, NaN or lone surrogates; None where it is none at all."""
+    if len(body) > MAX_ODD_BYTES:
+        return None
+    try:
+        told: object = json.loads(body.removeprefix(BYTE_ORDER_MARK), parse_float=Decimal)
+    except (ValueError, ArithmeticError, RecursionError):
+        return None
+    if not isinstance(told, dict):
+        return None
+    choices = told.get("choices")
+    raw = b"null" if choices is None else b"[1]" if choices else b"[]"
+    return _Reply(told.get("usage"), msgspec.Raw(raw), told.get("duration"), told.get("meta"), told.get("error"))
 
 
 def _text(reported: Mapping[str, object]) -> Usage | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hero_broker.data_plane.answers import refusal
+from hero_broker.data_plane.answers import head_of, refusal
 from hero_broker.data_plane.relay import Head
 
 OPENAI = {
@@ -70,3 +70,10 @@ def test_retry_after_passes_where_it_is_one(value: str, passes: bool) -> None:
     headers = dict(told({}, 429, {"retry-after": value})[0].headers)
 
     assert headers.get(b"retry-after") == (value.encode() if passes else None)
+
+
+def test_headers_with_control_characters_do_not_pass() -> None:
+    bad = "a\r\nx-injected: 1"
+    head = head_of(200, {"content-type": f"text/event-stream{bad}", "openai-version": bad, "content-disposition": "a"})
+
+    assert head.headers == ((b"content-type", b"application/json"), (b"content-disposition", b"a"))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hero_broker.data_plane.sse import EventSplitter, plain_length
+from hero_broker.data_plane.sse import MAX_EVENT_BYTES, EventSplitter, EventTooLong, event_data, plain_length
 
 DELTA = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
 NULL = b'data: {"choices":[{"delta":{"content":"a"}}],"usage":null}\n\n'
@@ -33,6 +33,8 @@ def test_events_come_out_as_they_went_in(events: list[bytes], size: int) -> None
         (USAGE, 0),
         (DELTA + DONE, len(DELTA)),
         (DELTA + b'data: {"type":"speech.audio.done"}\n\n', len(DELTA)),
+        (DELTA + b'data: {"error":{}}\n\n', len(DELTA)),
+        (b'data: {"error":null}\n\n', len(b'data: {"error":null}\n\n')),
         (DELTA + DELTA[:10], len(DELTA)),
         (DELTA[:10], 0),
         (RETURNS, 0),
@@ -40,3 +42,26 @@ def test_events_come_out_as_they_went_in(events: list[bytes], size: int) -> None
 )
 def test_plain_events_end_before_the_first_that_matters(chunk: bytes, length: int) -> None:
     assert plain_length(chunk) == length
+
+
+@pytest.mark.parametrize(
+    ("event", "data"),
+    [
+        (b"data: a\n\n", b"a"),
+        (b"data:a\r\n\r\n", b"a"),
+        (b"\xef\xbb\xbfdata: a\n\n", b"a"),
+        (b"id: 1\ndata: a\ndata: b\n\n", b"a\nb"),
+        (b": ping\n\n", b""),
+    ],
+)
+def test_data_of_an_event(event: bytes, data: bytes) -> None:
+    assert event_data(event) == data
+
+
+def test_event_without_an_end_is_refused_however_it_is_cut() -> None:
+    splitter = EventSplitter()
+    for _ in range(MAX_EVENT_BYTES // 1024):
+        splitter.feed(b"a" * 1024)
+
+    with pytest.raises(EventTooLong):
+        splitter.feed(b"a")

@@ -266,3 +266,36 @@ def test_note_of_a_call_prices_what_is_known_before_it_is_made(
 
     assert (row.outcome, row.usage_source) == (Outcome.INTERRUPTED, UsageSource.ESTIMATED)
     assert row.cost_nano_usd == cost
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        b'{"prompt_tokens":4,"completion_tokens":2},"odd":"\\ud83d"',
+        b'{"prompt_tokens":4,"completion_tokens":2},"odd":NaN',
+        b'{"prompt_tokens":4,"completion_tokens":2},"odd":{"usage":null}',
+    ],
+)
+def test_usage_counts_beside_what_strict_readers_refuse(usage: bytes) -> None:
+    row = closed(answered(meter(CallKind.CHAT, TEXT), b'{"choices":[],"usage":' + usage + b"}"))
+    streamed = meter(CallKind.CHAT, TEXT)
+    streamed.saw_answer()
+
+    assert streamed.saw_event(b'{"choices":[],"usage":' + usage + b"}")
+    assert (row.input_tokens, row.output_tokens, row.usage_source) == (4, 2, UsageSource.REPORTED)
+    assert closed(streamed).input_tokens == 4
+
+
+@pytest.mark.parametrize(
+    ("body", "source"),
+    [
+        ({"error": {"message": "no"}}, UsageSource.NONE),
+        ({"error": "no", "choices": []}, UsageSource.NONE),
+        ({"error": {"message": "no"}, "usage": {"prompt_tokens": 4}}, UsageSource.REPORTED),
+        ({"error": {"message": "no"}, "choices": [{}]}, UsageSource.ESTIMATED),
+    ],
+)
+def test_error_with_status_200_costs_what_was_used(body: object, source: UsageSource) -> None:
+    row = closed(answered(meter(CallKind.CHAT, TEXT), body), outcome=Outcome.PROVIDER_ERROR)
+
+    assert row.usage_source is source

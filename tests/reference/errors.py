@@ -21,6 +21,8 @@ HEAD = """# Errors
 Errors have OpenAI's body, `{"error": {"message", "type", "param", "code"}}`, also for unknown paths and unreadable JSON.
 `x-should-retry` says whether a retry can help; 429 and 503 have `retry-after`.
 A provider's own error keeps its status, and its message where that is harmless; its row has `provider_` and the status as `error_code`.
+So has an answer, or an event of a stream, that says `error` although its status is 200: as a whole answer it becomes a 502, as an event it passes on; the provider's keys are taken out of both.
+Other codes of such rows: `provider_unreachable` (it could not be reached, broke off, or is not readable as HTTP), `provider_timeout`, `provider_bad_answer` (a whole answer that is no JSON object), `provider_bad_stream` (an event of more than 8 MiB), `provider_answer_too_long`.
 
 | Status | `type` | `code` | When | A retry may help |
 | --- | --- | --- | --- | --- |
