@@ -171,7 +171,7 @@ class Exchange:
         kind = reply.headers.get("content-type", "").lower()
         if not 200 <= reply.status < 300 or reply.status == 204:
             ending.outcome, ending.code = Outcome.PROVIDER_ERROR, f"provider_{reply.status}"
-            self._refuse(provider, reply, await self._whole(reply), ending)
+            _refuse(provider, reply, await self._whole(reply), ending)
             self._standings.answered(provider.name, reply.status)
             return
         meter.saw_answer()
@@ -188,7 +188,7 @@ class Exchange:
             if not report.is_object and not may_be_text and not await asyncio.to_thread(is_lenient_object, body):
                 raise ProviderError("The provider's answer is not readable.", code="provider_bad_answer")
             if is_error:
-                self._refuse(provider, reply, body, ending)
+                _refuse(provider, reply, body, ending)
             else:
                 ending.tail = [head_of(reply.status, reply.headers, str(len(body))), body]
         if is_error:  # whatever the status said
@@ -197,10 +197,6 @@ class Exchange:
         else:
             ending.outcome, ending.code = Outcome.OK, None
             self._standings.answered(provider.name, reply.status)
-
-    def _refuse(self, provider: Provider, reply: UpstreamReply, body: bytes, ending: _Ending) -> None:
-        ending.tail = refusal(reply.status, reply.headers, body, provider.api_keys)
-        ending.status = next(item.status for item in ending.tail if isinstance(item, Head))
 
     async def _stream(
         self, call: Call, provider: Provider, reply: UpstreamReply, meter: Meter, relay: Relay, ending: _Ending
@@ -215,10 +211,11 @@ class Exchange:
                 async for chunk in reply.chunks():
                     if passing := passage.feed(chunk):
                         await relay.put(passing)
-                    if passage.tail and patience.when() is None:
-                        patience.reschedule(asyncio.get_running_loop().time() + AFTER_LAST_S)
-                    if passage.is_enough:
-                        break
+                    if passage.tail:
+                        if passage.is_enough:
+                            break
+                        if patience.when() is None:
+                            patience.reschedule(asyncio.get_running_loop().time() + AFTER_LAST_S)
         except (TimeoutError, ProviderError):
             if not passage.tail:
                 raise  # else what is missing is nobody's
@@ -312,6 +309,12 @@ class _Drain:
         """Count no longer."""
         if self._watch is not None:
             self._watch.cancel()
+
+
+def _refuse(provider: Provider, reply: UpstreamReply, body: bytes, ending: _Ending) -> None:
+    """Tell the client of a provider's error, in a way that is safe."""
+    ending.tail = refusal(reply.status, reply.headers, body, provider.api_keys)
+    ending.status = next(item.status for item in ending.tail if isinstance(item, Head))
 
 
 def _fail(error: BrokerError, relay: Relay, ending: _Ending) -> None:
