@@ -1,7 +1,7 @@
 """A provider on a raw loopback socket that misbehaves as each request asks it to, and keeps books of its own."""
 
 import asyncio
-import json
+import re
 import socket
 import struct
 import threading
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 MAX_REQUEST_BYTES = 1 << 20
+ASKED = re.compile(rb'([^"|\r\n]+)\|([a-z]+)\|([^"|\r\n]+)')  # wherever it stands in a body
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Entry:
 
 
 class HostileProvider:
-    """Listens on loopback. A request's `user` is "fault|form|id"."""
+    """Listens on loopback. Somewhere in a request's body stands "fault|form|id"."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -86,9 +87,13 @@ class HostileProvider:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; return whether another may follow."""
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
-        told = json.loads(await reader.readexactly(min(length, MAX_REQUEST_BYTES)))
-        fault, form, call = told["user"].split("|")
+        if b"\r\ntransfer-encoding: chunked\r\n" in head:
+            body = await reader.readuntil(b"\r\n0\r\n\r\n")
+        else:
+            body = await reader.readexactly(int(head.partition(b"content-length:")[2].partition(b"\r\n")[0]))
+        asked = ASKED.search(body)
+        assert asked is not None, body
+        fault, form, call = (part.decode() for part in asked.groups())
         entry = Entry(call, fault, form)
         self.entries.append(entry)
         try:

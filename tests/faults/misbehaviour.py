@@ -14,9 +14,10 @@ TOTAL_S = 1.2
 MAX_ANSWER_BYTES = 4_000_000
 BOMB_BYTES = 50_000_000
 
-CHAT, STREAM, EMBEDDING, SPEECH = "chat", "stream", "embedding", "speech"
+CHAT, STREAM, EMBEDDING, SPEECH, HEARD, RANKED = "chat", "stream", "embedding", "speech", "heard", "ranked"
 JSON_FORMS = (CHAT, EMBEDDING)
 FORMS = (CHAT, STREAM, EMBEDDING, SPEECH)
+ALL_FORMS = (*FORMS, HEARD, RANKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,11 @@ class Fault:
     expected: Mapping[str, Expected] = field(repr=False)
 
 
+NO_FAULT, IN_PIECES, LONG = "no fault", "no fault, in pieces", "no fault, a long answer"
 REPORTED = {CHAT: Charged(40, 3), STREAM: Charged(40, 3), EMBEDDING: Charged(40, 0)}
 USAGE = b'{"prompt_tokens":40,"completion_tokens":3,"total_tokens":43}'
 DONE = b"data: [DONE]\n\n"
-KIND = {CHAT: b"application/json", STREAM: b"text/event-stream", EMBEDDING: b"application/json", SPEECH: b"audio/mpeg"}
+KIND = dict.fromkeys(ALL_FORMS, b"application/json") | {STREAM: b"text/event-stream", SPEECH: b"audio/mpeg"}
 
 
 def chat_body(usage: bytes | None = USAGE, text: bytes = b"one two three") -> bytes:
@@ -83,6 +85,8 @@ BODY = {
     STREAM: DELTAS + usage_event() + DONE,
     EMBEDDING: EMBEDDED + b',"usage":{"prompt_tokens":40,"total_tokens":40}}',
     SPEECH: b"ID3" + bytes(range(256)) * 200,
+    HEARD: b'{"text":"one two three","usage":{"type":"duration","seconds":30}}',
+    RANKED: b'{"results":[{"index":0,"relevance_score":0.5}],"meta":{"billed_units":{"search_units":1}}}',
 }
 
 
@@ -129,6 +133,20 @@ def fails(form: str, code: str, *, begun: bool, status: int = 502) -> Expected:
 
 
 GONE, SILENT, NONSENSE = "provider_unreachable", "provider_timeout", "provider_bad_answer"
+
+
+def _none() -> list[Fault]:
+    """No fault at all: answers as they should be, at once, in pieces, and long."""
+    long = {SPEECH: BODY[SPEECH] * 40, STREAM: delta(b"a" * 1000) * 1500 + BODY[STREAM]}
+    return [
+        Fault(NO_FAULT, {f: [sent(f, BODY[f])] for f in ALL_FORMS}, {f: whole(f) for f in ALL_FORMS}),
+        Fault(
+            IN_PIECES,
+            {f: [head(f), Drip(BODY[f], -(-len(BODY[f]) // 5), 0.01)] for f in ALL_FORMS},
+            {f: whole(f) for f in ALL_FORMS},
+        ),
+        Fault(LONG, {f: [sent(f, body)] for f, body in long.items()}, {f: whole(f, body) for f, body in long.items()}),
+    ]
 
 
 def _connection() -> list[Fault]:
@@ -407,7 +425,6 @@ def _events() -> list[Fault]:
     text = "Grüße 東京 🙂".encode()
     line = delta(b"a" * (1 << 20))
     good: dict[str, bytes] = {
-        "events that are well-formed": BODY[STREAM],
         "lines that end in CRLF": BODY[STREAM].replace(b"\n", b"\r\n"),
         "byte order mark": b"\xef\xbb\xbf" + BODY[STREAM],
         "byte order mark before the usage": b"\xef\xbb\xbf" + delta(usage=USAGE, finish=b'"stop"') + DONE,
@@ -478,8 +495,14 @@ def _statuses() -> list[Fault]:
         _refused(faults, status, error, passed, (b"location: http://127.0.0.1:1/stolen",))
     for status in (500, 501, 502, 503, 504, 520, 529, 599, 999):
         _refused(faults, status, html, passed, ())
-    for after in (b"7", b"Wed, 21 Oct 2026 07:28:00 GMT", b"-1", b"1e9", b"9" * 40, b"soon\x0b1"):
-        _refused(faults, 429, error, passed, (b"retry-after: " + after,), f"429, Retry-After {after[:29].decode()!r}")
+    for name, after in (
+        ("of seconds", b"7"),
+        ("of a date", b"Wed, 21 Oct 2026 07:28:00 GMT"),
+        ("that is negative", b"-1"),
+        ("of 40 digits", b"9" * 40),
+        ("with a control character", b"soon\x0b1"),
+    ):
+        _refused(faults, 429, error, passed, (b"retry-after: " + after,), f"429 with a Retry-After {name}")
     none = {form: Expected("provider_error", "provider_101", "none", "error 502") for form in FORMS}
     steps = [b"HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\n", b"\0" * 100]
     faults.append(Fault("status 101", dict.fromkeys(FORMS, steps), none))
@@ -618,7 +641,7 @@ def without_usage_events(body: bytes) -> bytes:
 
 FAULTS: dict[str, Fault] = {
     fault.name: fault
-    for group in (_connection, _framing, _encodings, _bodies, _events, _statuses, _usages)
+    for group in (_none, _connection, _framing, _encodings, _bodies, _events, _statuses, _usages)
     for fault in group()
 }
 

@@ -25,8 +25,11 @@ from tests.faults.hostile_provider import HostileProvider, hostile_provider
 from tests.faults.misbehaviour import (
     EMBEDDING,
     FAULTS,
+    HEARD,
     IDLE_S,
     MAX_ANSWER_BYTES,
+    NO_FAULT,
+    RANKED,
     SPEECH,
     STREAM,
     TOTAL_S,
@@ -66,8 +69,19 @@ name = "s"
 kind = "tts"
 provider = "p"
 price = {{ characters_per_million = 15 }}
+[[models]]
+name = "h"
+kind = "stt"
+provider = "p"
+price = {{ audio_per_minute = 0.006 }}
+[[models]]
+name = "r"
+kind = "rerank"
+provider = "p"
+price = {{ per_thousand_searches = 2 }}
 """
 SPOKEN = "Hello there"
+FIXED_COST = {SPEECH: len(SPOKEN) * 15_000, HEARD: 3_000_000, RANKED: 2_000_000}  # nano-USD of an answered call
 PATIENCE_S = 20
 COLUMNS = (
     "context",
@@ -108,8 +122,9 @@ class Place:
 
     def usage(self) -> dict[str, Any]:
         """Return what the reports sum up to, once all rows are stored."""
+        waiter = threading.Event()
         while self.client.get(f"{self.running.url}/admin/health").json()["journal_pending"]:
-            continue
+            waiter.wait(0.01)  # asking without a pause would take from the broker what it needs to get there
         return dict(self.client.get(f"{self.running.url}/billing/usage").json()["totals"])
 
     def rows(self) -> dict[str, list[dict[str, Any]]]:
@@ -147,12 +162,11 @@ def place(folder: Path, database_url: str, settings: str = SETTINGS) -> Iterator
 
 def ask(client: httpx.Client, url: str, fault: str, form: str, call: str, *, usage: bool = True) -> Seen:
     """Make one call and tell what was seen of it."""
-    path, body = _request(form, usage=usage)
-    body["user"] = f"{fault}|{form}|{call}"
+    path, body = request(form, f"{fault}|{form}|{call}", usage=usage)
     begun = time.monotonic()
     status, request_id, got = None, None, bytearray()
     try:
-        with client.stream("POST", url + path, json=body, headers={"x-hero-context": call}) as answer:
+        with client.stream("POST", url + path, **body, headers={"x-hero-context": call}) as answer:
             status, request_id = answer.status_code, answer.headers.get("x-request-id")
             what = _head_fault(answer)
             for chunk in answer.iter_raw():
@@ -165,17 +179,21 @@ def ask(client: httpx.Client, url: str, fault: str, form: str, call: str, *, usa
     return Seen(call, form, what, status, bytes(got), usage, request_id, time.monotonic() - begun)
 
 
-def _request(form: str, *, usage: bool) -> tuple[str, dict[str, Any]]:
+def request(form: str, asked: str, *, usage: bool = True) -> tuple[str, dict[str, Any]]:
+    """Return the path and the body, as httpx takes it, of a call for which the provider does as it is `asked`."""
     if form == EMBEDDING:
-        return "/v1/embeddings", {"model": "e", "input": "hello"}
+        return "/v1/embeddings", {"json": {"model": "e", "input": "hello", "user": asked}}
     if form == SPEECH:
-        return "/v1/audio/speech", {"model": "s", "input": SPOKEN, "voice": "alloy"}
-    body: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+        return "/v1/audio/speech", {"json": {"model": "s", "input": SPOKEN, "voice": "alloy", "user": asked}}
+    if form == RANKED:
+        return "/v1/rerank", {"json": {"model": "r", "query": "a", "documents": ["a", "b"], "user": asked}}
+    if form == HEARD:
+        file = ("speech.wav", b"RIFF" + bytes(4000), "audio/wav")
+        return "/v1/audio/transcriptions", {"data": {"model": "h", "prompt": asked}, "files": {"file": file}}
+    body: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hello"}], "user": asked}
     if form == STREAM:
-        body["stream"] = True
-        if usage:
-            body["stream_options"] = {"include_usage": True}
-    return "/v1/chat/completions", body
+        body |= {"stream": True} | ({"stream_options": {"include_usage": True}} if usage else {})
+    return "/v1/chat/completions", {"json": body}
 
 
 def _head_fault(answer: httpx.Response) -> str | None:
@@ -249,7 +267,7 @@ def judged(
         if asked[one.call] != 1 or len(found) != 1:
             wrong.append(f"{one.call}: the provider saw {asked[one.call]}, the ledger has {len(found)} rows")
             continue
-        wrong += [f"{one.call}: {difference}" for difference in _differences(one, expected, found[0])]
+        wrong += [f"{one.call}: {difference}" for difference in row_differences(one, expected, found[0])]
     return Result(
         fault.name,
         tuple(seen),
@@ -260,7 +278,7 @@ def judged(
     )
 
 
-def _differences(seen: Seen, expected: Expected, row: dict[str, Any]) -> Iterator[str]:
+def row_differences(seen: Seen, expected: Expected, row: dict[str, Any]) -> Iterator[str]:
     pairs = [
         ("seen", expected.seen, seen.what),
         ("outcome", expected.outcome, row["outcome"]),
@@ -277,8 +295,8 @@ def _differences(seen: Seen, expected: Expected, row: dict[str, Any]) -> Iterato
         ]
     elif expected.usage == "none":
         pairs.append(("cost", 0, row["cost_nano_usd"]))
-    elif seen.form == SPEECH:
-        pairs.append(("cost", len(SPOKEN) * 15_000, row["cost_nano_usd"]))
+    elif seen.form in FIXED_COST:
+        pairs.append(("cost", FIXED_COST[seen.form], row["cost_nano_usd"]))
     for name, must, found_ in pairs:
         if must != found_:
             yield f"{name} is {found_!r}, not {must!r}"
@@ -331,7 +349,7 @@ class Bystander:
         self._thread.join(PATIENCE_S)
 
     def _run(self) -> None:
-        good = FAULTS["events that are well-formed"]
+        good = FAULTS[NO_FAULT]
         while not self._stop.wait(0.02):
             call = f"bystander/{len(self.seconds)}"
             seen = ask(self._where.client, self._where.running.url, good.name, STREAM, call)
@@ -363,7 +381,7 @@ def main() -> None:
 
 def _report(where: Place, faults: Sequence[Fault], times: int) -> int:
     pid = where.running.process.pid
-    for name in ("events that are well-formed", "usage missing"):  # so that what is loaded once is there
+    for name in (NO_FAULT, "usage missing"):  # so that what is loaded once is there
         run(where, FAULTS[name], 20, mark="first/")
     results = []
     with Bystander(where) as bystander:
