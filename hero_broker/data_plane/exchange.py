@@ -16,7 +16,7 @@ from hero_broker.core.clock import Clock
 from hero_broker.core.errors import BrokerError, InternalError, LedgerUnavailable, ModelNotPriced, ProviderError
 from hero_broker.core.usage import Usage
 from hero_broker.data_plane.answers import error_answer, error_event, head_of, refusal
-from hero_broker.data_plane.passage import Passage
+from hero_broker.data_plane.passage import FINISHING, Passage
 from hero_broker.data_plane.relay import ABORT, Head, Item, Relay
 from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.ledger import Ledger
@@ -26,6 +26,8 @@ from hero_broker.pricing.tariff import Tariff
 from hero_broker.providers.standings import Standings
 from hero_broker.providers.upstream import Provider, Upstream, UpstreamReply
 
+EVENTS = "text/event-stream"
+UNTOLD = ("", "text/plain", "application/octet-stream")  # what some servers say of a stream
 AFTER_LAST_S = 1.0  # how long a provider is read on behind the last event, for a usage that comes late, or its end
 ESTIMATE_WITHIN_S = 3.0
 CUT_OFF_S = 0.5  # for a call that is cut off to be estimated, billed and told to its client
@@ -176,7 +178,7 @@ class Exchange:
             return
         meter.saw_answer()
         is_error = False
-        if kind.startswith("text/event-stream"):
+        if kind.startswith(EVENTS) or (call.stream and kind.partition(";")[0] in UNTOLD and call.kind in FINISHING):
             is_error = await self._stream(call, provider, reply, meter, relay, ending)
         elif call.kind is CallKind.TTS and not kind.startswith("application/json"):
             await self._binary(reply, relay, ending)
@@ -205,7 +207,8 @@ class Exchange:
         passage = Passage(call, provider.api_keys, meter)
         ending.tail = passage.tail
         meter.streamed = True
-        await relay.put(head_of(reply.status, reply.headers))
+        told = reply.headers.get("content-type", "").lower().startswith(EVENTS)
+        await relay.put(head_of(reply.status, reply.headers if told else {"content-type": EVENTS}))
         try:
             async with asyncio.timeout(None) as patience:
                 async for chunk in reply.chunks():

@@ -266,6 +266,7 @@ def _framing() -> list[Fault]:
         "1xx before the answer": {f: [b"HTTP/1.1 103 Early Hints\r\n\r\n", sent(f, BODY[f])] for f in FORMS},
         "trailers": {f: [head(f, CHUNKED) + chunks(BODY[f])[:-2] + b"x-trailer: 1\r\n\r\n"] for f in FORMS},
         "HTTP/1.0": {f: [head(f).replace(b"HTTP/1.1", b"HTTP/1.0") + BODY[f]] for f in FORMS},
+        "transfer encoding that nobody knows": {f: [head(f, b"transfer-encoding: x-none") + BODY[f]] for f in FORMS},
         "chunks of one byte": {f: [head(f, CHUNKED) + chunks(BODY[f], 1)] for f in FORMS},
         "another answer behind the first": {
             f: [
@@ -462,6 +463,19 @@ def _events() -> list[Fault]:
             {STREAM: fails(STREAM, "provider_bad_stream", begun=True)},
         ),
     ]
+    plain = head(STREAM, kind=b"text/plain; charset=utf-8")
+    for name, begin in (
+        ("stream that is said to be text", plain),
+        ("stream of no content type", b"HTTP/1.1 200 OK\r\n\r\n"),
+    ):
+        faults.append(Fault(name, {STREAM: [begin + BODY[STREAM]]}, {STREAM: whole(STREAM)}))
+    faults.append(
+        Fault(
+            "lines that end in CR alone",  # legal, but nobody sends it, and nobody would read it as it arrives
+            {STREAM: [sent(STREAM, BODY[STREAM].replace(b"\n", b"\r"))]},
+            {STREAM: fails(STREAM, GONE, begun=True)},
+        )
+    )
     error = b'data: {"error":{"message":"bad key sk-provider-key","code":502}}\n\n'
     bad: dict[str, tuple[bytes, str, str]] = {
         "empty stream": (b"", GONE, "estimated"),
