@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -635,22 +636,18 @@ def _usages() -> list[Fault]:
     return faults
 
 
-def _no_number(name: str) -> None:
-    raise ValueError(name)
-
-
 def without_usage_events(body: bytes) -> bytes:
     """Return what remains of a stream for a client who did not ask for usage."""
-    kept = []
-    for event in body.split(b"\n\n"):
-        data = b"\n".join(line.removeprefix(b"data: ") for line in event.split(b"\n") if line.startswith(b"data"))
-        try:
-            told = json.loads(data, parse_constant=_no_number)
-        except ValueError:
-            told = None
-        if not (isinstance(told, dict) and told.get("choices") == [] and told.get("usage") is not None):
-            kept.append(event)
-    return b"\n\n".join(kept)
+    return b"".join(event for event in re.findall(rb".*?(?:\n\r?\n|$)", body, re.DOTALL) if not _is_usage(event))
+
+
+def _is_usage(event: bytes) -> bool:
+    lines = [line.removeprefix(b"data:") for line in event.splitlines() if line.startswith(b"data:")]
+    try:
+        told = json.loads(b"\n".join(lines))
+    except ValueError:
+        return False
+    return isinstance(told, dict) and told.get("choices") == [] and told.get("usage") is not None
 
 
 FAULTS: dict[str, Fault] = {
