@@ -5,6 +5,7 @@ client's fate, and offers exactly one row, however the exchange ends. The tail o
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from hero_broker.providers.upstream import Provider, Upstream, UpstreamReply
 EVENTS = "text/event-stream"
 UNTOLD = ("", "text/plain", "application/octet-stream")  # what some servers say of a stream
 AFTER_LAST_S = 1.0  # how long a provider is read on behind the last event, for a usage that comes late, or its end
+MAX_ERROR_BYTES = 64 * 1024  # of a provider's error are read
 ESTIMATE_WITHIN_S = 3.0
 CUT_OFF_S = 0.5  # for a call that is cut off to be estimated, billed and told to its client
 
@@ -173,7 +175,7 @@ class Exchange:
         kind = reply.headers.get("content-type", "").lower()
         if not 200 <= reply.status < 300 or reply.status == 204:
             ending.outcome, ending.code = Outcome.PROVIDER_ERROR, f"provider_{reply.status}"
-            _refuse(provider, reply, await self._whole(reply), ending)
+            _refuse(provider, reply, await _beginning(reply), ending)
             self._standings.answered(provider.name, reply.status)
             return
         meter.saw_answer()
@@ -312,6 +314,17 @@ class _Drain:
         """Count no longer."""
         if self._watch is not None:
             self._watch.cancel()
+
+
+async def _beginning(reply: UpstreamReply) -> bytes:
+    """Return what can be had of an error's body; its status says enough where it is long, or breaks off."""
+    body = bytearray()
+    with contextlib.suppress(ProviderError):
+        async for chunk in reply.chunks():
+            body += chunk
+            if len(body) > MAX_ERROR_BYTES:
+                break
+    return bytes(body)
 
 
 def _refuse(provider: Provider, reply: UpstreamReply, body: bytes, ending: _Ending) -> None:
