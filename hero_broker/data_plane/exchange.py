@@ -22,7 +22,7 @@ from hero_broker.data_plane.relay import ABORT, Head, Item, Relay
 from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.ledger import Ledger
 from hero_broker.metering.meter import Meter
-from hero_broker.metering.usage_wire import is_lenient_object
+from hero_broker.metering.usage_wire import is_answer
 from hero_broker.pricing.tariff import Tariff
 from hero_broker.providers.standings import Standings
 from hero_broker.providers.upstream import Provider, Upstream, UpstreamReply
@@ -189,7 +189,7 @@ class Exchange:
             report = meter.saw_body(body)
             is_error = report.is_error
             may_be_text = call.kind is CallKind.STT and not kind.startswith("application/json")
-            if not report.is_object and not may_be_text and not await asyncio.to_thread(is_lenient_object, body):
+            if not report.is_object and not may_be_text and not await asyncio.to_thread(is_answer, call.kind, body):
                 raise ProviderError("The provider's answer is not readable.", code="provider_bad_answer")
             if is_error:
                 _refuse(provider, reply, body, ending)

@@ -79,12 +79,13 @@ def read_usage(kind: CallKind, body: bytes) -> Report:
     )
 
 
-def is_lenient_object(body: bytes) -> bool:
-    """Return whether a lenient reader takes an answer for a JSON object, with NaN and lone surrogates."""
+def is_answer(kind: CallKind, body: bytes) -> bool:
+    """Return whether a lenient reader takes a body for an answer: an object, or a list of what was ranked."""
     try:
-        return isinstance(json.loads(body, parse_int=float), dict)  # of any length, which int is not
+        told: object = json.loads(body, parse_int=float)  # of any length, which int is not
     except (ValueError, RecursionError):
         return False
+    return isinstance(told, dict) or (kind is CallKind.RERANK and isinstance(told, list))
 
 
 def _odd_reply(body: bytes) -> _Reply | None:

@@ -16,6 +16,7 @@ from hero_broker.core.usage import Usage, UsageSource
 from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.meter import KEPT_BYTES, ZERO_USAGE, Meter
 from hero_broker.metering.tokens import TokenCounter
+from hero_broker.metering.usage_wire import is_answer
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
 
@@ -299,3 +300,22 @@ def test_error_with_status_200_costs_what_was_used(body: object, source: UsageSo
     row = closed(answered(meter(CallKind.CHAT, TEXT), body), outcome=Outcome.PROVIDER_ERROR)
 
     assert row.usage_source is source
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "is_one"),
+    [
+        (CallKind.CHAT, b'{"odd":"\\ud83d"}', True),
+        (CallKind.CHAT, b'{"odd":NaN}', True),
+        (CallKind.CHAT, b'{"odd":' + b"9" * 5000 + b"}", True),
+        (CallKind.CHAT, b'\xef\xbb\xbf{"odd":1}', True),
+        (CallKind.RERANK, b'[{"index":0,"score":0.5}]', True),
+        (CallKind.CHAT, b"[1]", False),
+        (CallKind.CHAT, b'{"half":', False),
+        (CallKind.CHAT, b"", False),
+        (CallKind.CHAT, b"<html>", False),
+        (CallKind.CHAT, b"[" * 100_000, False),
+    ],
+)
+def test_answer_is_told_from_what_is_none(kind: CallKind, body: bytes, is_one: bool) -> None:
+    assert is_answer(kind, body) is is_one
