@@ -390,7 +390,7 @@ def database_older_than_journal(folder: Path) -> Books:
 FAULTS: dict[str, Callable[[Path], object]] = {
     "SIGTERM": lambda folder: stopped_by(folder, signal.SIGTERM),
     "SIGINT": lambda folder: stopped_by(folder, signal.SIGINT),
-    "SIGTERM twice, grace 60 s": lambda folder: stopped_by(folder, signal.SIGTERM, signal.SIGTERM, grace_s=60),
+    "SIGTERM twice, grace 600 s": lambda folder: stopped_by(folder, signal.SIGTERM, signal.SIGTERM, grace_s=600),
     "SIGTERM, database locked": lambda folder: stopped_by(folder, signal.SIGTERM, while_locked=True),
     "SIGHUP": hung_up,
     "clock steps a day": clock_stepped,

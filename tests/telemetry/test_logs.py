@@ -20,11 +20,18 @@ def stream() -> Iterator[io.StringIO]:
     """What this process logs; the loggers are as before afterwards."""
     root, ours = logging.getLogger(), logging.getLogger(logs.OURS)
     before = (root.handlers[:], root.level, ours.level, threading.excepthook)
+    # Other tests of this process run uvicorn with its own log, which the broker never does.
+    servers = [logging.getLogger(name) for name in ("uvicorn", "uvicorn.error")]
+    theirs = [(server.handlers, server.propagate) for server in servers]
+    for server in servers:
+        server.handlers, server.propagate = [], True
     opened = io.StringIO()
     logs.configure([KEY, "ab"], opened)
     yield opened
     root.handlers[:], root.level, ours.level, threading.excepthook = before
     logging.captureWarnings(False)
+    for server, (handlers, propagate) in zip(servers, theirs, strict=True):
+        server.handlers, server.propagate = handlers, propagate
 
 
 def told(stream: io.StringIO) -> list[dict[str, Any]]:
