@@ -143,7 +143,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 document=load_document(),
             )
             Contract(admin.document).check(METHODS)
-            gate = AdminGate(routing(calls, routes, admin), settings.admin_tokens)
+            gate = AdminGate(routing(calls, routes, admin, server.body_timeout_s), settings.admin_tokens)
             source_ip = SourceIp(server.trusted_proxies, server.trust_unix, server.trusted_header)
             yield Broker(Edge(gate, source_ip, admission), exchange)
             await exchange.close(0)

@@ -47,7 +47,7 @@ class Routing:
         await self.hot.get(scope["path"], self.others)(scope, receive, send)
 
 
-def routing(calls: ASGIApp, served: Routes, admin: Admin) -> Routing:
+def routing(calls: ASGIApp, served: Routes, admin: Admin, body_timeout_s: float) -> Routing:
     """Return what answers each path; `calls` answers those of the data plane."""
 
     async def live(_request: Request) -> Response:
@@ -77,10 +77,10 @@ def routing(calls: ASGIApp, served: Routes, admin: Admin) -> Routing:
             Route("/health/ready", ready),
             Route(openapi.PATH, description),
             *models.routes(served),
-            *rest.routes(admin),
+            *rest.routes(admin, body_timeout_s),
         ],
         exception_handlers={BrokerError: told, HTTPException: told, Exception: failed},
     )
     rest_of_it.router.default = not_found
     rest_of_it.router.redirect_slashes = False
-    return Routing({**dict.fromkeys(CALL_PATHS, calls), "/rpc": Rpc(admin)}, rest_of_it)
+    return Routing({**dict.fromkeys(CALL_PATHS, calls), "/rpc": Rpc(admin, body_timeout_s)}, rest_of_it)

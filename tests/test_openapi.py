@@ -92,7 +92,7 @@ def test_operation_answers_the_methods_result_and_errors(twin: Twin) -> None:
     statuses = {error.rpc_code: error.status for error in AdminError.__subclasses__()} | {-32603: 500}
     documented = {statuses[error["code"]] for error in method["errors"]}
     always = {200, 400, 401, 403, 500}
-    with_body = {413, 415} if twin.verb in ("POST", "PUT") else set()
+    with_body = {408, 413, 415} if twin.verb in ("POST", "PUT") else set()
     with_path = {404} if "{" in twin.template else set()
 
     assert operation["responses"]["200"]["content"]["application/json"]["schema"] == method["result"]["schema"]

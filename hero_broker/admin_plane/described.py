@@ -12,7 +12,7 @@ from hero_broker.admin_plane.contract import Document, resolved
 from hero_broker.admin_plane.jsonrpc import MAX_BATCH
 from hero_broker.admin_plane.rest import MAX_BODY_BYTES, TWINS, WITH_BODY, Twin
 from hero_broker.admin_plane.rpc import MEDIA_TYPES
-from hero_broker.core.errors import AdminError, BodyTooLong, UnsupportedContent
+from hero_broker.core.errors import AdminError, BodyTooLate, BodyTooLong, UnsupportedContent
 
 JSON = "application/json"
 
@@ -79,6 +79,7 @@ def _errors(twin: Twin, method: Mapping[str, Any]) -> dict[int, list[str]]:
         found.setdefault(404, []).append("Or the path is none that is here")
     found[403] = ["The address may not call; in dev mode, Host or Origin is no loopback name"]
     if twin.verb in WITH_BODY:
+        found[BodyTooLate.status] = ["The body did not arrive in time"]
         found[BodyTooLong.status] = [f"The body is longer than {MAX_BODY_BYTES} bytes"]
         found[UnsupportedContent.status] = ["The body's content type or encoding is another"]
     return found
@@ -130,6 +131,7 @@ def _rpc() -> Operation:
     }
     for status, description in (
         (401, "Unauthorized."),
+        (408, "The body did not arrive in time."),
         (413, "The body is too long."),
         (415, "The body's content type or encoding is another."),
     ):

@@ -1,17 +1,18 @@
 """Thin REST routes: the methods of the contract under URLs."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from hero_broker.admin_plane import exports, strict_json
 from hero_broker.admin_plane.contract import Contract
 from hero_broker.admin_plane.methods import Admin, answer, rows_question
-from hero_broker.core.errors import AdminError, BodyTooLong, InvalidParams, UnsupportedContent
+from hero_broker.core.errors import AdminError, BodyTooLate, BodyTooLong, ClientLeft, InvalidParams, UnsupportedContent
 
 
 class Twin(NamedTuple):
@@ -53,22 +54,27 @@ NO_OBJECT = "must be a JSON object in UTF-8, each member once"
 WITH_BODY = ("POST", "PUT")
 
 
-def routes(admin: Admin) -> list[Route]:
+def routes(admin: Admin, body_timeout_s: float = 60) -> list[Route]:
     """Return a route for each path of `TWINS`."""
     contract = Contract(admin.document)
     paths = dict.fromkeys(twin.path for twin in TWINS)
     verbs = {path: {twin.verb: twin.method for twin in TWINS if twin.path == path} for path in paths}
-    return [Route(path, _endpoint(admin, contract, verbs[path]), methods=list(verbs[path])) for path in paths]
+    return [
+        Route(path, _endpoint(admin, contract, verbs[path], body_timeout_s), methods=list(verbs[path]))
+        for path in paths
+    ]
 
 
-def _endpoint(admin: Admin, contract: Contract, methods: Mapping[str, str]) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(
+    admin: Admin, contract: Contract, methods: Mapping[str, str], body_timeout_s: float
+) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         method = methods["GET" if request.method == "HEAD" else request.method]
         try:
             params = dict(request.path_params)
             _add_query(contract, method, params, request.query_params.multi_items())
             if request.method in WITH_BODY:
-                _add_members(params, await _body(request))
+                _add_members(params, await _body(request, body_timeout_s))
             if method == "billing.requests":
                 export = await _export(admin, contract, params, request)
                 if export is not None:
@@ -115,18 +121,25 @@ def _add_members(params: dict[str, Any], members: Mapping[str, Any]) -> None:
         params[name] = value
 
 
-async def _body(request: Request) -> dict[str, Any]:
+async def _body(request: Request, timeout_s: float) -> dict[str, Any]:
     """Return a request's JSON object; nothing for an empty body.
 
     Raises:
-        BodyTooLong, UnsupportedContent: it is not even read.
+        BodyTooLong, BodyTooLate, UnsupportedContent: it is not even read.
         InvalidParams: it is none.
+        ClientLeft: it will never be whole.
     """
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_BODY_BYTES:
-            raise BodyTooLong(f"The body must be at most {MAX_BODY_BYTES} bytes long.")
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > MAX_BODY_BYTES:
+                    raise BodyTooLong(f"The body must be at most {MAX_BODY_BYTES} bytes long.")
+    except TimeoutError as error:
+        raise BodyTooLate("The body did not arrive in time.") from error
+    except ClientDisconnect as error:  # no fault of the broker's, to be logged as one
+        raise ClientLeft("The client left before its request was complete.") from error
     if not body:
         return {}
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()

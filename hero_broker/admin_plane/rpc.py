@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from hero_broker.admin_plane import jsonrpc
 from hero_broker.admin_plane.methods import Admin
+from hero_broker.core.errors import ClientLeft
 
 MAX_BODY_BYTES = 1024 * 1024
 MEDIA_TYPES = ("application/json", "application/json-rpc")
@@ -17,8 +18,10 @@ MEDIA_TYPES = ("application/json", "application/json-rpc")
 class Rpc:
     """The ASGI endpoint of the admin plane's JSON-RPC."""
 
-    def __init__(self, admin: Admin) -> None:
+    def __init__(self, admin: Admin, body_timeout_s: float = 60) -> None:
+        """Join what answers with how long a client may take to send its question."""
         self._members = jsonrpc.Members(admin)
+        self._body_timeout_s = body_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; end quietly if the client leaves."""
@@ -33,19 +36,19 @@ class Rpc:
         ):
             await _send(send, 415, jsonrpc.INVALID_REQUEST)
             return
-        body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":  # what has come of the body may look whole, and is not
-                return
-            body += message.get("body", b"")
-            if len(body) > MAX_BODY_BYTES:
-                await _send(send, 413, jsonrpc.INVALID_REQUEST)
-                return
-            if not message.get("more_body", False):
-                break
         try:
-            asked = jsonrpc.read(bytes(body))
+            async with asyncio.timeout(self._body_timeout_s):
+                body = await _body(receive)
+        except TimeoutError:
+            await _send(send, 408, jsonrpc.INVALID_REQUEST)
+            return
+        except ClientLeft:
+            return
+        if len(body) > MAX_BODY_BYTES:
+            await _send(send, 413, jsonrpc.INVALID_REQUEST)
+            return
+        try:
+            asked = jsonrpc.read(body)
         except jsonrpc.Refused as refused:
             await _send(send, 200, refused.answer)
             return
@@ -86,6 +89,22 @@ class Rpc:
             await send({"type": "http.response.body", "body": b"]"})
         else:
             await _send(send, 204, None)
+
+
+async def _body(receive: Receive) -> bytes:
+    """Return a request's body; of one that is too long, hardly more than is accepted.
+
+    Raises:
+        ClientLeft: it will never be whole; what has come of it may look as if it were.
+    """
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeft("The client left before its request was complete.")
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES or not message.get("more_body", False):
+            return bytes(body)
 
 
 async def _left(receive: Receive) -> None:

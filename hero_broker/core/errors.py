@@ -5,6 +5,7 @@ BrokerError
 │   ├── ClientLeft        499 before its request was complete; nobody reads the answer
 │   ├── UnsupportedMedia  415
 │   ├── BodyTooLarge      413
+│   ├── HeadTooLarge      431
 │   ├── MethodNotAllowed  405
 │   └── NotFound          404
 │       ├── ModelNotFound 404 model_not_found
@@ -19,6 +20,7 @@ BrokerError
 └── AdminError            carries its JSON-RPC code
     ├── UnsupportedContent 415 the body's content type or encoding is not accepted
     ├── BodyTooLong       413
+    ├── BodyTooLate       408
     ├── InvalidParams     -32602
     ├── Unauthorized      -32001
     ├── StoreUnavailable  -32002
@@ -75,6 +77,13 @@ class BodyTooLarge(InvalidRequest):
 
     status = 413
     code = "request_too_large"
+
+
+class HeadTooLarge(InvalidRequest):
+    """The request's head is longer than any that is read."""
+
+    status = 431
+    code = "head_too_large"
 
 
 class MethodNotAllowed(InvalidRequest):
@@ -195,6 +204,14 @@ class BodyTooLong(AdminError):
     rpc_code = -32600
     status = 413
     code = "request_too_large"
+
+
+class BodyTooLate(AdminError):
+    """The body did not arrive within `server.body_timeout_s`."""
+
+    rpc_code = -32600
+    status = 408
+    code = "body_timeout"
 
 
 class InvalidParams(AdminError):
