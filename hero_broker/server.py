@@ -17,13 +17,21 @@ import uvloop
 from starlette.types import ASGIApp
 
 from hero_broker import app, signals
+from hero_broker.connections import Limits, OpenConnections, most_connections, protocol_of, raise_open_files
 from hero_broker.core.private import make_directory
 from hero_broker.metering.state_dir import owned
 from hero_broker.providers.fake import fake_provider
 from hero_broker.settings import Settings, TcpListen, UnixListen
-from hero_broker.unreadable import Protocol
 
 BACKLOG = 128
+KEEP_ALIVE_S = 5.0
+# What the kernel holds of an answer beyond what the client's machine has room for. With more, a client that reads
+# slowly would be seen to take something every few minutes.
+UNSENT_BYTES = 128 * 1024
+
+CONNECTIONS_END_S = 0.5  # for connections to end, once all calls have
+# How long a thread that makes a report may keep the interpreter from the calls; Python's own default is 5 ms.
+SWITCH_INTERVAL_S = 0.001
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +53,7 @@ def open_listener(listen: TcpListen | UnixListen) -> socket.socket:
         opened = socket.socket(family, socket.SOCK_STREAM)
         try:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
             if family is socket.AF_INET6:
                 opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if listen.host == "::" else 1)
             opened.bind((listen.host, listen.port))
@@ -130,10 +139,10 @@ class _Server(_QuietServer):
         self.should_exit = True
 
 
-def _config(application: ASGIApp, grace_s: float) -> uvicorn.Config:
+def _config(application: ASGIApp, connections: OpenConnections, grace_s: float) -> uvicorn.Config:
     return uvicorn.Config(
         application,
-        http=Protocol,
+        http=protocol_of(connections),
         proxy_headers=False,
         server_header=False,
         access_log=False,
@@ -144,10 +153,14 @@ def _config(application: ASGIApp, grace_s: float) -> uvicorn.Config:
     )
 
 
-CONNECTIONS_END_S = 0.5  # for connections to end, once all calls have
-
-# How long a thread that makes a report may keep the interpreter from the calls; Python's own default is 5 ms.
-SWITCH_INTERVAL_S = 0.001
+def _limits(settings: Settings) -> Limits:
+    server = settings.server
+    return Limits(
+        most=most_connections(raise_open_files(), server.max_calls, settings.billing.drain_max_calls),
+        header_timeout_s=server.header_timeout_s,
+        keep_alive_s=KEEP_ALIVE_S,
+        idle_timeout_s=settings.upstream.idle_timeout_s,
+    )
 
 
 def serve(settings: Settings, started: Callable[[list[socket.socket]], None]) -> None:
@@ -176,7 +189,10 @@ async def _serve(
         stop = stack.enter_context(signals.caught())
         fake_url = await stack.enter_async_context(_fake()) if settings.fake else None
         broker = await stack.enter_async_context(app.running(settings, fake_url=fake_url))
-        server = _Server(_config(broker.application, settings.server.grace_s), lambda: started(sockets))
+        connections = OpenConnections(_limits(settings))
+        await stack.enter_async_context(connections.watched())
+        config = _config(broker.application, connections, settings.server.grace_s)
+        server = _Server(config, lambda: started(sockets))
         stop.when_asked(server.stop)
         serving = asyncio.create_task(server.serve(sockets), name="server")
         grace = asyncio.create_task(stop.grace(settings.server.grace_s), name="grace")

@@ -52,13 +52,17 @@ def started_broker(
     *arguments: str,
     listen: str = "127.0.0.1:0",
     program: Sequence[str] = ("-m", "hero_broker"),
+    open_files: str = "",
     **environ: str,
 ) -> Iterator[Broker]:
     """Run a broker as `broker` does, started anew: one that is measured.
 
-    `program` is what Python runs: the broker, or something that becomes one.
+    `program` is what Python runs: the broker, or something that becomes one. `open_files` is the number of descriptors
+    that it may have.
     """
     command = [sys.executable, *program, *_serve(listen, arguments)]
+    if open_files:
+        command = ["sh", "-c", f'ulimit -n {open_files} && exec "$@"', "sh", *command]
     process = subprocess.Popen(
         command, env=_environ(state, environ), stderr=subprocess.PIPE, text=True, cwd=state.parent
     )

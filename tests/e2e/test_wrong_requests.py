@@ -136,5 +136,5 @@ def test_url_that_is_too_long_is_told_in_openais_shape(shared_broker: Broker) ->
     finally:
         connection.close()
 
-    assert answer.status == 400
-    assert b"65535" in told
+    assert answer.status == 431
+    assert b"65536" in told

@@ -1,0 +1,426 @@
+"""Clients that send what nobody should, or nothing, or take nothing: none is held for long, and none bills another."""
+
+import json
+import select
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.connections import chat_request, connected, read_answer, request, rest_of
+from tests.e2e.provider import DONE, HEAD, JSON_HEAD, USAGE, Provider, answering, event
+from tests.e2e_support import Broker, broker, started_broker
+from tests.stores import query
+
+SETTINGS = """
+[server]
+header_timeout_s = 0.5
+body_timeout_s = 0.5
+max_body_bytes = 100_000
+trusted_proxies = ["127.0.0.1"]
+[upstream]
+idle_timeout_s = 1
+"""
+HEAD_BYTES = 65_536
+OK, BAD, TOO_LONG, GONE = 200, 400, 431, 0
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('ledger')}/ledger.db"
+
+
+@pytest.fixture(scope="module")
+def running(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker whose clients have a second for everything."""
+    folder = tmp_path_factory.mktemp("hostile")
+    (folder / "settings.toml").write_text(SETTINGS)
+    with broker(
+        folder / "state", "--config", str(folder / "settings.toml"), HERO_BROKER_DATABASE_URL=database
+    ) as found:
+        yield found
+
+
+def rows(running: Broker, database: str) -> int:
+    """Return the number of rows, once all are in the store."""
+    running.usage()
+    return int(query(database, "SELECT count(*) FROM request_logs")[0][0])
+
+
+def told(received: bytes) -> tuple[int, str]:
+    """Return the status and the code of the only answer, which closes the connection; 0 where there is none."""
+    if not received:
+        return GONE, ""
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert b"connection: close" in head.lower()
+    error = json.loads(body)["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    return int(head.split()[1]), error["code"]
+
+
+@pytest.mark.parametrize("sent", [b"", b"P", chat_request()[:60], request("/health/live", method="GET")[:-2]])
+def test_connection_without_a_whole_head_is_closed(running: Broker, sent: bytes) -> None:
+    with connected(running.url) as connection:
+        connection.sendall(sent)
+
+        assert rest_of(connection) == b""
+
+
+def test_head_that_comes_in_drips_is_closed_at_the_same_deadline(running: Broker) -> None:
+    with connected(running.url) as connection:
+        drips = 0
+        while not select.select([connection], [], [], 0.05)[0]:  # to be read is the end alone
+            connection.sendall(b"a" if drips else b"GET /")
+            drips += 1
+            assert drips < 400
+
+        assert rest_of(connection) == b""
+
+
+def test_second_head_has_a_deadline_too(running: Broker) -> None:
+    with connected(running.url) as connection, connection.makefile("rb") as received:
+        connection.sendall(request("/health/live", method="GET") + b"GET /hea")
+
+        assert read_answer(received)[0] == OK
+        assert received.read() == b""
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"a: " + b"b" * HEAD_BYTES * 2, id="endless value"),
+        pytest.param(b"a" * HEAD_BYTES * 2, id="endless name"),
+        pytest.param(b"a: b\r\n" * 101, id="many headers"),
+        pytest.param(b"".join(b"a: " + b"b" * 1000 + b"\r\n" for _ in range(70)) + b"\r\n", id="long, whole"),
+        pytest.param(b"a: " + b"b" * (HEAD_BYTES - 3) + b"\r\n\r\n", id="one value too long, whole"),
+    ],
+)
+def test_head_that_is_too_long_is_refused(running: Broker, head: bytes) -> None:
+    with connected(running.url) as connection:
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n" + head)
+
+        assert told(rest_of(connection)) == (TOO_LONG, "head_too_large")
+
+
+def test_head_within_the_bounds_is_read_however_it_comes(running: Broker) -> None:
+    value = "b" * (HEAD_BYTES - 200)
+    whole = request("/health/live", method="GET", headers={"a": value})
+    with connected(running.url) as connection, connection.makefile("rb") as received:
+        connection.sendall(whole[:30_000])
+        connection.sendall(whole[30_000:])
+        assert read_answer(received)[0] == OK
+
+        many = {f"x-{number}": "a" for number in range(97)}
+        connection.sendall(request("/health/live", method="GET", headers=many))
+        assert read_answer(received)[0] == OK
+
+
+def test_trailer_without_end_is_refused(running: Broker) -> None:
+    with connected(running.url) as connection:
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        connection.sendall(head + b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\na: " + b"b" * 400_000)
+
+        assert told(rest_of(connection)) == (TOO_LONG, "head_too_large")
+
+
+CHAT = chat_request().partition(b"\r\n\r\n")[2]
+CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(CHAT), CHAT)
+LENGTH = b"content-length: %d\r\n" % len(CHAT)
+IN_CHUNKS = b"transfer-encoding: chunked\r\n"
+
+
+def call(headers: bytes, body: bytes, line: bytes = b"POST /v1/chat/completions HTTP/1.1") -> bytes:
+    return line + b"\r\nhost: localhost\r\ncontent-type: application/json\r\n" + headers + b"\r\n" + body
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(call(LENGTH + IN_CHUNKS, CHUNKED), id="length, then chunks"),
+        pytest.param(call(IN_CHUNKS + LENGTH, CHUNKED), id="chunks, then length"),
+        pytest.param(call(LENGTH + b"content-length: 5\r\n", CHAT), id="two lengths"),
+        pytest.param(call(LENGTH + LENGTH, CHAT), id="the same length twice"),
+        pytest.param(call(b"content-length: +5\r\n", CHAT), id="length with a sign"),
+        pytest.param(call(b"content-length: 5, 5\r\n", CHAT), id="list of lengths"),
+        pytest.param(call(b"content-length: 99999999999999999999999\r\n", CHAT), id="length beyond 64 bits"),
+        pytest.param(call(b"transfer-encoding: gzip, chunked\r\n", CHUNKED), id="two encodings"),
+        pytest.param(call(b"transfer-encoding: identity\r\n", CHAT), id="identity"),
+        pytest.param(call(b"transfer-encoding: xchunked\r\n", CHUNKED), id="unknown encoding"),
+        pytest.param(call(b"transfer-encoding: \x0bchunked\r\n", CHUNKED), id="encoding after a control character"),
+        pytest.param(call(IN_CHUNKS + IN_CHUNKS, CHUNKED), id="encoding twice"),
+        pytest.param(call(IN_CHUNKS, CHUNKED, b"POST /v1/chat/completions HTTP/1.0"), id="chunks in HTTP/1.0"),
+        pytest.param(call(IN_CHUNKS, b"-5\r\n" + CHUNKED), id="negative chunk"),
+        pytest.param(call(IN_CHUNKS, b"0x5\r\n" + CHUNKED), id="chunk's length in another form"),
+        pytest.param(call(IN_CHUNKS, b"fffffffffffffffff\r\n" + CHUNKED), id="chunk beyond 64 bits"),
+        pytest.param(call(IN_CHUNKS, b"2\r\n{}XX0\r\n\r\n"), id="chunk without its end"),
+        pytest.param(call(IN_CHUNKS, b"2\n{}\r\n0\r\n\r\n"), id="bare LF after a chunk's length"),
+        pytest.param(call(IN_CHUNKS, b"2\r\n{}\n0\r\n\r\n"), id="bare LF after a chunk"),
+        pytest.param(call(IN_CHUNKS, b"2;a\n\r\n{}\r\n0\r\n\r\n"), id="bare LF in a chunk's extension"),
+        pytest.param(call(LENGTH, CHAT).replace(b"\r\n", b"\n"), id="bare LF"),
+        pytest.param(call(LENGTH + b"a: b\n", CHAT), id="bare LF after a header"),
+        pytest.param(call(LENGTH + b"a: b\rc: d\r\n", CHAT), id="bare CR in a value"),
+        pytest.param(call(LENGTH + b"a\rb: c\r\n", CHAT), id="bare CR in a name"),
+        pytest.param(call(LENGTH + b"a: b\0c\r\n", CHAT), id="NUL in a value"),
+        pytest.param(call(b"a: b\r\n " + LENGTH, CHAT), id="folded header"),
+        pytest.param(call(b"content-length : %d\r\n" % len(CHAT), CHAT), id="space before a colon"),
+        pytest.param(call(b": a\r\n" + LENGTH, CHAT), id="header without a name"),
+        pytest.param(call(b"host: other\r\n" + LENGTH, CHAT), id="two hosts"),
+        pytest.param(b"GET /health/live HTTP/1.1\r\n\r\n", id="no host"),
+        pytest.param(call(b"", b"", b"GET http://localhost/health/live HTTP/1.1"), id="absolute target"),
+        pytest.param(call(b"", b"", b"GET localhost:80 HTTP/1.1"), id="authority as target"),
+        pytest.param(call(b"", b"", b"OPTIONS * HTTP/1.1"), id="asterisk as target"),
+        pytest.param(call(b"", b"", b"GET /health/live#a HTTP/1.1"), id="fragment in the target"),
+        pytest.param(call(b"", b"", b"CONNECT localhost:80 HTTP/1.1"), id="CONNECT"),
+        pytest.param(call(b"connection: upgrade\r\nupgrade: websocket\r\n", b"GET /b"), id="websocket"),
+        pytest.param(call(b"connection: upgrade\r\nupgrade: h2c\r\n" + LENGTH, CHAT), id="h2c with a body"),
+        pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", id="HTTP/2"),
+        pytest.param(b"GET /health/live\r\n\r\n", id="HTTP/0.9"),
+        pytest.param(call(b"", b"", b"GET /health/live HTTP/1.2"), id="HTTP/1.2"),
+        pytest.param(call(b"", b"", b"GET\t/health/live HTTP/1.1"), id="tab in the first line"),
+        pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", id="TLS"),
+    ],
+)
+def test_what_two_readers_could_take_for_different_requests_is_refused_and_not_billed(
+    running: Broker, database: str, sent: bytes
+) -> None:
+    before = rows(running, database)
+    with connected(running.url) as connection:
+        connection.sendall(sent + b"GET /smuggled HTTP/1.1\r\nhost: localhost\r\n\r\n")
+
+        assert told(rest_of(connection)) == (BAD, "unreadable_request")
+
+    assert rows(running, database) == before
+
+
+def test_requests_sent_ahead_are_answered_in_order_and_each_is_billed_to_its_own_address(
+    running: Broker, database: str
+) -> None:
+    addresses = [f"10.0.0.{number}" for number in range(1, 21)]
+    calls = [
+        chat_request(number, {"x-forwarded-for": address, "x-hero-context": "ahead"})
+        for number, address in enumerate(addresses, 1)
+    ]
+    with connected(running.url) as connection, connection.makefile("rb") as received:
+        connection.sendall(b"".join(calls))
+        answers = [read_answer(received) for _ in calls]
+
+    assert [status for status, _ in answers] == [OK] * 20
+    assert [json.loads(body)["usage"]["prompt_tokens"] for _, body in answers] == list(range(1, 21))
+    running.usage()
+    billed = query(database, "SELECT ip, input_tokens FROM request_logs WHERE context = 'ahead' ORDER BY input_tokens")
+    assert billed == [(address, number) for number, address in enumerate(addresses, 1)]
+
+
+def test_trailer_does_not_choose_who_pays(running: Broker, database: str) -> None:
+    headers = b"x-forwarded-for: 10.0.0.77\r\nx-hero-context: trailer\r\n" + IN_CHUNKS
+    with connected(running.url) as connection, connection.makefile("rb") as received:
+        connection.sendall(call(headers, CHUNKED[:-2] + b"x-forwarded-for: 10.9.9.9\r\n\r\n"))
+
+        assert read_answer(received)[0] == OK
+
+    running.usage()
+    assert query(database, "SELECT ip FROM request_logs WHERE context = 'trailer'") == [("10.0.0.77",)]
+
+
+def test_refusal_comes_after_the_answers_that_are_due(running: Broker) -> None:
+    with connected(running.url) as connection, connection.makefile("rb") as received:
+        connection.sendall(chat_request(1) + chat_request(2) + b"nonsense\r\n\r\n" + chat_request(3))
+
+        answers = [read_answer(received) for _ in range(3)]
+        assert [status for status, _ in answers] == [OK, OK, BAD]
+        assert [json.loads(body)["usage"]["prompt_tokens"] for _, body in answers[:2]] == [1, 2]
+        assert received.read() == b""
+
+
+def test_no_more_than_a_hundred_requests_wait(running: Broker) -> None:
+    with connected(running.url) as connection, connection.makefile("rb") as received:
+        connection.sendall(chat_request(1) + request("/health/live", method="GET") * 300)
+
+        answers = [read_answer(received)[0] for _ in range(102)]
+        assert answers == [OK] * 101 + [BAD]
+        assert received.read() == b""
+
+
+def test_client_that_leaves_with_requests_waiting_is_billed_for_the_first_alone(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    config = tmp_path / "settings.toml"
+    with Provider() as provider:
+        config.write_text(provider.config())
+        with broker(tmp_path / "state", "--config", str(config), HERO_BROKER_DATABASE_URL=url) as found:
+            body = json.dumps({"model": "m", "stream": True, "messages": []}).encode()
+            with connected(found.url) as connection:
+                connection.sendall(request("/v1/chat/completions", body) * 3)
+                exchange = provider.accept()
+                exchange.send(HEAD + event("one"))
+                received = b""
+                while b"one" not in received:
+                    received += connection.recv(65536)
+            httpx.get(f"{found.url}/health/live")  # comes after the end of the other connection
+            exchange.send(USAGE + DONE)
+            exchange.end()
+            found.usage()
+
+    assert query(url, "SELECT outcome, input_tokens FROM request_logs") == [("client_disconnected", 40)]
+
+
+ANYWHERE = [
+    ("POST", "/v1/chat/completions", 413),
+    ("POST", "/rpc", 413),
+    ("POST", "/billing/periods", 413),
+    ("GET", "/billing/usage", 200),
+    ("GET", "/v1/models", 200),
+    ("POST", "/health/live", 405),
+    ("POST", "/nowhere", 404),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "status"), ANYWHERE)
+def test_body_that_nobody_wants_is_answered_and_the_connection_goes_on(
+    running: Broker, method: str, path: str, status: int
+) -> None:
+    with connected(running.url) as connection, connection.makefile("rb") as received:
+        connection.sendall(request(path, b" " * 2_000_000, method))
+        assert read_answer(received)[0] == status
+
+        connection.sendall(request("/health/live", method="GET"))
+        assert read_answer(received) == (OK, b'{"status":"ok"}')
+
+
+@pytest.mark.parametrize(("method", "path", "status"), ANYWHERE)
+@pytest.mark.parametrize("connection_header", ["keep-alive", "close"])
+def test_body_that_nobody_wants_and_that_does_not_end_is_cut_off(
+    running: Broker, method: str, path: str, status: int, connection_header: str
+) -> None:
+    head = request(path, b"", method, {"content-length": "10000000000", "connection": connection_header})
+    with connected(running.url) as connection, connection.makefile("rb") as received:
+        connection.sendall(head + b" " * 2_000_000)
+        assert read_answer(received)[0] == status
+
+        assert rest_of(connection) == b""
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/v1/chat/completions", 400),
+        ("POST", "/rpc", 408),
+        ("POST", "/billing/periods", 408),
+        ("PUT", "/admin/labels?target=unknown", 408),
+    ],
+)
+def test_body_that_stops_is_refused_in_time(running: Broker, method: str, path: str, status: int) -> None:
+    with connected(running.url) as connection, connection.makefile("rb") as received:
+        connection.sendall(request(path, b"{", method, {"content-length": "100"}))
+        answer = read_answer(received)
+        assert received.read() == b""
+
+    assert answer[0] == status
+    assert b"body_timeout" in answer[1] or path == "/rpc"
+
+
+def test_body_for_which_nobody_asked_is_not_taken_for_a_request(running: Broker) -> None:
+    """`Expect: 100-continue` is answered with a refusal: a client may send the body or not, and then a request."""
+    with connected(running.url) as connection, connection.makefile("rb") as received:
+        connection.sendall(request("/nowhere", b"", "POST", {"content-length": "50", "expect": "100-continue"}))
+        assert read_answer(received)[0] == 404
+        connection.sendall(request("/health/live", method="GET"))
+
+        assert received.read() == b""
+
+
+def test_client_that_leaves_within_a_body_is_no_fault_in_the_log(tmp_path: Path) -> None:
+    with broker(tmp_path / "state") as found:
+        for path in ("/rpc", "/billing/periods", "/v1/chat/completions"):
+            with connected(found.url) as connection:
+                connection.sendall(request(path, b"{", headers={"content-length": "100"}))
+        httpx.get(f"{found.url}/health/live")
+        found.process.terminate()
+        _, logged = found.process.communicate(timeout=30)
+
+    assert "Traceback" not in logged
+
+
+def is_reset(connection: socket.socket) -> bool:
+    """Return whether the broker gives up; nothing is read before."""
+    watcher = select.poll()
+    watcher.register(connection, select.POLLHUP | select.POLLERR)
+    return bool(watcher.poll(20_000))
+
+
+BATCH = json.dumps([{"jsonrpc": "2.0", "id": number, "method": "rpc.discover"} for number in range(100)]).encode()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(request("/rpc", BATCH), id="batch"),
+        pytest.param(request("/openrpc.json", method="GET") * 100, id="many answers"),
+    ],
+)
+def test_client_that_takes_nothing_is_cut_off(running: Broker, sent: bytes) -> None:
+    with connected(running.url, received_bytes=4096) as connection:
+        connection.sendall(sent)
+
+        assert is_reset(connection)
+
+
+def test_client_that_takes_nothing_of_a_whole_answer_is_cut_off_and_billed(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    config = tmp_path / "settings.toml"
+    told = b'{"usage":{"prompt_tokens":40,"completion_tokens":3},"text":"%s"}' % (b"a" * 8_000_000)
+    with Provider() as provider:
+        config.write_text(provider.config() + "[upstream]\nidle_timeout_s = 1\n")
+        with broker(tmp_path / "state", "--config", str(config), HERO_BROKER_DATABASE_URL=url) as found:
+            with (
+                connected(found.url, received_bytes=4096) as connection,
+                answering(provider, JSON_HEAD + b"content-length: %d\r\n\r\n" % len(told) + told),
+            ):
+                body = json.dumps({"model": "m", "messages": []}).encode()
+                connection.sendall(request("/v1/chat/completions", body))
+
+                assert is_reset(connection)
+            found.usage()
+
+    assert query(url, "SELECT input_tokens, output_tokens FROM request_logs") == [(40, 3)]
+
+
+def test_client_that_reads_slowly_is_not_cut_off(running: Broker) -> None:
+    """It takes longer than the timeout in all, but never so long for a part."""
+    with connected(running.url, received_bytes=4096) as connection:
+        connection.sendall(request("/rpc", BATCH[:-1] + b"]", headers={"connection": "close"}))
+        received = 0
+        while piece := connection.recv(65536):
+            received += len(piece)
+            select.select([], [], [], 0.001)
+
+    assert received > 1_000_000
+
+
+def test_connections_beyond_the_limit_close_those_without_a_request_the_longest_first(tmp_path: Path) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text("[server]\nmax_calls = 4\nheader_timeout_s = 60\n[billing]\ndrain_max_calls = 1\n")
+    with started_broker(tmp_path / "state", "--config", str(settings), open_files=str(384 + 1 + 2 * 4 + 12)) as found:
+        silent = []
+        for number in range(100):
+            silent.append(socket.create_connection(("127.0.0.1", int(found.url.rpartition(":")[2]))))
+            if number % 10 == 0:
+                assert httpx.post(f"{found.url}/v1/chat/completions", json=json.loads(CHAT)).json()["usage"][
+                    "prompt_tokens"
+                ]
+        httpx.get(f"{found.url}/health/live")  # comes after all others
+        first_closed = [one for one in silent[:80] if one.recv(1) == b""]
+        still_open = [one for one in silent if not select.select([one], [], [], 0)[0]]
+        for one in silent:
+            one.close()
+        assert found.process.stderr is not None
+        while "connections: 12 are open, which is the limit" not in found.process.stderr.readline():
+            assert found.process.poll() is None
+        found.process.terminate()
+        _, logged = found.process.communicate(timeout=30)
+
+    assert len(first_closed) == 80
+    assert 1 <= len(still_open) <= 12
+    assert still_open == silent[-len(still_open) :]
+    assert logged == ""  # it is told once
