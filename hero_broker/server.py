@@ -25,9 +25,9 @@ from hero_broker.settings import Settings, TcpListen, UnixListen
 
 BACKLOG = 128
 KEEP_ALIVE_S = 5.0
-# What the kernel holds of an answer beyond what the client's machine has room for. With more, a client that reads
-# slowly would be seen to take something every few minutes.
-UNSENT_BYTES = 128 * 1024
+# What the kernel holds of an answer beyond what the client's machine has room for. By its own measure it holds
+# megabytes, of which it asks for more when a third is gone: minutes, with a client that reads slowly.
+UNSENT_BYTES = 32 * 1024
 
 CONNECTIONS_END_S = 0.5  # for connections to end, once all calls have
 # How long a thread that makes a report may keep the interpreter from the calls; Python's own default is 5 ms.

@@ -23,7 +23,7 @@ from hero_broker.edge.requests import error_parts
 MAX_WAITING = 100  # requests that were sent ahead of the answers before them
 MAX_HELD_BYTES = 64 * 1024  # of what was sent further ahead
 MAX_DROPPED_BYTES = 64 * 1024 * 1024  # of bodies that nobody reads
-LINGER_S = 2.0  # how long a client may take to read a last answer before the connection is closed
+LINGER_S = 2.0  # how long a client may take to read a last answer, or pause within a body that nobody reads
 
 
 class ClientConnection(HttpToolsProtocol):
@@ -39,6 +39,7 @@ class ClientConnection(HttpToolsProtocol):
     _is_over = False  # nothing more is read
     _held = b""  # what came while requests waited
     _dropped = 0
+    _whole_by = NEVER  # the end of a body that nobody reads
     _unsent = 0  # when it was last looked at
     _head: Head
     _active: RequestResponseCycle | None = None  # the request that is being answered, or was answered last
@@ -148,6 +149,7 @@ class ClientConnection(HttpToolsProtocol):
         self._fed = 0
         if self.cycle.response_complete:
             self._drop(len(body))
+            self.deadline = min(self._whole_by, self.loop.time() + LINGER_S)
         else:
             super().on_body(body)
 
@@ -202,10 +204,14 @@ class ClientConnection(HttpToolsProtocol):
 
     def _rest(self) -> None:
         """Wait for the next request, or for the end of a body that nobody reads."""
-        limits = self.connections_open.limits
+        limits, now = self.connections_open.limits, self.loop.time()
         self.flow.resume_reading()
         self._is_resting = not self._in_message
-        self.deadline = self.loop.time() + (limits.keep_alive_s if self._is_resting else limits.header_timeout_s)
+        if self._is_resting:
+            self.deadline = now + limits.keep_alive_s
+        else:
+            self._whole_by = now + limits.header_timeout_s
+            self.deadline = min(self._whole_by, now + LINGER_S) if self._has_head else self._whole_by
         self.connections_open.idle(self)
 
     def _reset(self) -> None:

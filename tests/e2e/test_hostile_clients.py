@@ -12,6 +12,7 @@ import pytest
 from tests.connections import chat_request, connected, read_answer, request, rest_of
 from tests.e2e.provider import DONE, HEAD, JSON_HEAD, USAGE, Provider, answering, event
 from tests.e2e_support import Broker, broker, started_broker
+from tests.smuggling import CHAT, CHUNKED, IN_CHUNKS, SHAPES, call
 from tests.stores import query
 
 SETTINGS = """
@@ -125,63 +126,7 @@ def test_trailer_without_end_is_refused(running: Broker) -> None:
         assert told(rest_of(connection)) == (TOO_LONG, "head_too_large")
 
 
-CHAT = chat_request().partition(b"\r\n\r\n")[2]
-CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(CHAT), CHAT)
-LENGTH = b"content-length: %d\r\n" % len(CHAT)
-IN_CHUNKS = b"transfer-encoding: chunked\r\n"
-
-
-def call(headers: bytes, body: bytes, line: bytes = b"POST /v1/chat/completions HTTP/1.1") -> bytes:
-    return line + b"\r\nhost: localhost\r\ncontent-type: application/json\r\n" + headers + b"\r\n" + body
-
-
-@pytest.mark.parametrize(
-    "sent",
-    [
-        pytest.param(call(LENGTH + IN_CHUNKS, CHUNKED), id="length, then chunks"),
-        pytest.param(call(IN_CHUNKS + LENGTH, CHUNKED), id="chunks, then length"),
-        pytest.param(call(LENGTH + b"content-length: 5\r\n", CHAT), id="two lengths"),
-        pytest.param(call(LENGTH + LENGTH, CHAT), id="the same length twice"),
-        pytest.param(call(b"content-length: +5\r\n", CHAT), id="length with a sign"),
-        pytest.param(call(b"content-length: 5, 5\r\n", CHAT), id="list of lengths"),
-        pytest.param(call(b"content-length: 99999999999999999999999\r\n", CHAT), id="length beyond 64 bits"),
-        pytest.param(call(b"transfer-encoding: gzip, chunked\r\n", CHUNKED), id="two encodings"),
-        pytest.param(call(b"transfer-encoding: identity\r\n", CHAT), id="identity"),
-        pytest.param(call(b"transfer-encoding: xchunked\r\n", CHUNKED), id="unknown encoding"),
-        pytest.param(call(b"transfer-encoding: \x0bchunked\r\n", CHUNKED), id="encoding after a control character"),
-        pytest.param(call(IN_CHUNKS + IN_CHUNKS, CHUNKED), id="encoding twice"),
-        pytest.param(call(IN_CHUNKS, CHUNKED, b"POST /v1/chat/completions HTTP/1.0"), id="chunks in HTTP/1.0"),
-        pytest.param(call(IN_CHUNKS, b"-5\r\n" + CHUNKED), id="negative chunk"),
-        pytest.param(call(IN_CHUNKS, b"0x5\r\n" + CHUNKED), id="chunk's length in another form"),
-        pytest.param(call(IN_CHUNKS, b"fffffffffffffffff\r\n" + CHUNKED), id="chunk beyond 64 bits"),
-        pytest.param(call(IN_CHUNKS, b"2\r\n{}XX0\r\n\r\n"), id="chunk without its end"),
-        pytest.param(call(IN_CHUNKS, b"2\n{}\r\n0\r\n\r\n"), id="bare LF after a chunk's length"),
-        pytest.param(call(IN_CHUNKS, b"2\r\n{}\n0\r\n\r\n"), id="bare LF after a chunk"),
-        pytest.param(call(IN_CHUNKS, b"2;a\n\r\n{}\r\n0\r\n\r\n"), id="bare LF in a chunk's extension"),
-        pytest.param(call(LENGTH, CHAT).replace(b"\r\n", b"\n"), id="bare LF"),
-        pytest.param(call(LENGTH + b"a: b\n", CHAT), id="bare LF after a header"),
-        pytest.param(call(LENGTH + b"a: b\rc: d\r\n", CHAT), id="bare CR in a value"),
-        pytest.param(call(LENGTH + b"a\rb: c\r\n", CHAT), id="bare CR in a name"),
-        pytest.param(call(LENGTH + b"a: b\0c\r\n", CHAT), id="NUL in a value"),
-        pytest.param(call(b"a: b\r\n " + LENGTH, CHAT), id="folded header"),
-        pytest.param(call(b"content-length : %d\r\n" % len(CHAT), CHAT), id="space before a colon"),
-        pytest.param(call(b": a\r\n" + LENGTH, CHAT), id="header without a name"),
-        pytest.param(call(b"host: other\r\n" + LENGTH, CHAT), id="two hosts"),
-        pytest.param(b"GET /health/live HTTP/1.1\r\n\r\n", id="no host"),
-        pytest.param(call(b"", b"", b"GET http://localhost/health/live HTTP/1.1"), id="absolute target"),
-        pytest.param(call(b"", b"", b"GET localhost:80 HTTP/1.1"), id="authority as target"),
-        pytest.param(call(b"", b"", b"OPTIONS * HTTP/1.1"), id="asterisk as target"),
-        pytest.param(call(b"", b"", b"GET /health/live#a HTTP/1.1"), id="fragment in the target"),
-        pytest.param(call(b"", b"", b"CONNECT localhost:80 HTTP/1.1"), id="CONNECT"),
-        pytest.param(call(b"connection: upgrade\r\nupgrade: websocket\r\n", b"GET /b"), id="websocket"),
-        pytest.param(call(b"connection: upgrade\r\nupgrade: h2c\r\n" + LENGTH, CHAT), id="h2c with a body"),
-        pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", id="HTTP/2"),
-        pytest.param(b"GET /health/live\r\n\r\n", id="HTTP/0.9"),
-        pytest.param(call(b"", b"", b"GET /health/live HTTP/1.2"), id="HTTP/1.2"),
-        pytest.param(call(b"", b"", b"GET\t/health/live HTTP/1.1"), id="tab in the first line"),
-        pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", id="TLS"),
-    ],
-)
+@pytest.mark.parametrize("sent", SHAPES.values(), ids=SHAPES)
 def test_what_two_readers_could_take_for_different_requests_is_refused_and_not_billed(
     running: Broker, database: str, sent: bytes
 ) -> None:

@@ -1,0 +1,1 @@
+"""Clients that misbehave, each fault at full size; `python -m tests.faults.client_faults`."""

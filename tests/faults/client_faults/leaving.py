@@ -1,0 +1,69 @@
+"""Clients that leave: at any byte of request and answer, by an end or by a reset, and a thousand at once."""
+
+import socket
+import struct
+import threading
+from dataclasses import dataclass
+
+from tests.connections import connected
+from tests.faults.client_faults.scenes import Scene
+
+RESET = struct.pack("ii", 1, 0)
+
+
+def leave(scene: Scene, sent: bytes, take: int, *, reset: bool) -> None:
+    """Send bytes, take at least so many of the answer, and go."""
+    with connected(scene.running.url) as connection:
+        connection.sendall(sent)
+        while take > 0:
+            piece = connection.recv(take)
+            if not piece:
+                break
+            take -= len(piece)
+        if reset:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+
+
+def leave_anywhere(scene: Scene, points: int, *, reset: bool) -> int:
+    """Leave at so many points of a request, and of a whole and of a streamed answer; return how often."""
+    name = "reset" if reset else "end"
+    whole, streamed = scene.call(f"{name}-sized"), scene.call(f"{name}-sized", "stream", 20)
+    left = 0
+    for point in range(points):
+        for kind, size, like in (("whole", 3, whole), ("stream", 20, streamed)):
+            call = scene.call(f"{name}-{kind}-a{point}", kind, size)
+            leave(scene, call[: len(like) * point // points], 0, reset=reset)
+            answer_bytes = 20_000 if kind == "stream" else 250
+            leave(scene, scene.call(f"{name}-{kind}-b{point}", kind, size), answer_bytes * point // points, reset=reset)
+            left += 2
+    return left
+
+
+@dataclass(frozen=True, slots=True)
+class HangUps:
+    """What came after many quick hang-ups."""
+
+    count: int
+    slowest_next_s: float  # of the ten calls that came next
+
+
+def hang_up(scene: Scene, count: int, at_once: int = 20) -> HangUps:
+    """Call and hang up at once so often; then make ten calls."""
+    numbers = iter(range(count))
+    lock = threading.Lock()
+
+    def run() -> None:
+        while True:
+            with lock:
+                number = next(numbers, None)
+            if number is None:
+                return
+            kind, size = ("whole", 3) if number % 2 else ("stream", 20)
+            leave(scene, scene.call(f"hang-{number}", kind, size), 0, reset=number % 3 == 0)
+
+    threads = [threading.Thread(target=run) for _ in range(at_once)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return HangUps(count, max(scene.timed_calls(10, "after-hang-ups")))

@@ -1,0 +1,117 @@
+"""A broker under attack: its settings, its figures, its books against its provider's."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from tests.benchmarks.processes import peak_rss_bytes, rss_bytes
+from tests.connections import connected, read_answer, request
+from tests.e2e_support import Broker, broker
+from tests.faults.client_faults.counting_provider import ProvidersBooks, counting_provider
+from tests.stores import query
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A running broker, and what its provider has seen."""
+
+    running: Broker
+    database: str
+    provider: ProvidersBooks
+
+    def call(self, mark: str, kind: str = "whole", size: int = 3, words: int = 40) -> bytes:
+        """Return a whole chat call."""
+        body = {
+            "model": "m",
+            "user": f"{mark}:{kind}:{size}",
+            "stream": kind == "stream",
+            "messages": [{"role": "user", "content": " ".join(["word"] * words)}],
+        }
+        return request("/v1/chat/completions", json.dumps(body).encode(), headers={"x-hero-context": mark})
+
+    def timed_calls(self, count: int, prefix: str) -> list[float]:
+        """Make calls one after another, each on a connection of its own; return the seconds that each took."""
+        took = []
+        for number in range(count):
+            begun = time.perf_counter()
+            with connected(self.running.url) as connection, connection.makefile("rb") as received:
+                connection.sendall(self.call(f"{prefix}-{number}"))
+                status, body = read_answer(received)
+            assert status == 200, body
+            took.append(time.perf_counter() - begun)
+        return took
+
+    @property
+    def rss(self) -> int:
+        """Bytes of the broker that are resident now."""
+        return rss_bytes(self.running.process.pid)
+
+    @property
+    def peak(self) -> int:
+        """The most bytes that were resident since `forget_peak`."""
+        return peak_rss_bytes(self.running.process.pid)
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """The ledger against the provider's books."""
+
+    rows: int
+    seen: int  # calls that the provider saw
+    without_row: int
+    doubled: int
+    wrong: int  # usage or cost is not what the provider reported
+    estimated: int
+
+    @property
+    def are_right(self) -> bool:
+        """Whether each call has one row, with the provider's usage where it was heard."""
+        return not (self.without_row or self.doubled or self.wrong)
+
+
+def compare(scene: Scene) -> Books:
+    """Return the books once no call is in flight and every row is in the store."""
+    with httpx.Client(base_url=scene.running.url) as client:
+        while (health := client.get("/admin/health").json())["journal_pending"] or health["journal_open_calls"]:
+            time.sleep(0.05)
+    found = query(
+        scene.database,
+        "SELECT context, input_tokens, output_tokens, cost_nano_usd, usage_source FROM request_logs"
+        " WHERE provider = 'p' AND context IS NOT NULL",
+    )
+    times = Counter(context for context, *_ in found)
+    reported = {context: figures for context, *figures, source in found if source == "reported"}
+    wrong = 0
+    for mark, (tokens_in, tokens_out, cost) in reported.items():
+        expected = scene.provider.usage.get(mark, (-1, -1))
+        wrong += (tokens_in, tokens_out, cost) != (*expected, expected[0] * 590 + expected[1] * 790)
+    return Books(
+        rows=len(found),
+        seen=len(scene.provider.calls),
+        without_row=sum(mark not in times for mark in scene.provider.calls),
+        doubled=sum(count > 1 for count in times.values()) + sum(n > 1 for n in scene.provider.calls.values()),
+        wrong=wrong,
+        estimated=sum(source == "estimated" for *_, source in found),
+    )
+
+
+@contextmanager
+def scene(folder: Path, server: str = "", database: str = "", open_files: str = "", more: str = "") -> Iterator[Scene]:
+    """Run a broker with lines for `[server]`, and further tables."""
+    with counting_provider() as provider:
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = folder / "settings.toml"
+        settings.write_text(f"{provider.settings()}[server]\n{server}\n{more}")
+        url = database or f"sqlite:///{folder}/ledger.db"
+        with broker(
+            folder / "state", "--config", str(settings), HERO_BROKER_DATABASE_URL=url, open_files=open_files
+        ) as running:
+            yield Scene(running, url, provider)
