@@ -21,11 +21,18 @@ BANNER = re.compile(r"listening on\s+(http://\S+:\d+)")
 class Broker:
     """A running `hero-broker serve`."""
 
-    def __init__(self, process: "Forked | subprocess.Popen[str]", url: str, token: str = "") -> None:
+    def __init__(
+        self, process: "Forked | subprocess.Popen[str]", url: str, token: str = "", lines: list[str] | None = None
+    ) -> None:
         self.process = process
         self.url = url
         self.headers = {"authorization": f"Bearer {token}"} if token else {}  # of requests to the admin plane
-        self.log = ""  # all that it printed, once it has ended
+        self.lines: list[str] = [] if lines is None else lines  # that it has printed; whole once it has ended
+
+    @property
+    def log(self) -> str:
+        """All that it has printed."""
+        return "".join(self.lines)
 
     def usage(self) -> dict[str, Any]:
         """Return `GET /billing/usage`, once every row is in the store."""
@@ -82,32 +89,28 @@ def _environ(state: Path, environ: Mapping[str, str]) -> dict[str, str]:
 @contextmanager
 def _serving(process: "Forked | subprocess.Popen[str]", environ: Mapping[str, str]) -> Iterator[Broker]:
     printed: SimpleQueue[str] = SimpleQueue()
-    reading = threading.Thread(target=_read, args=(process, printed), name="log of a broker")
+    lines: list[str] = []
+    reading = threading.Thread(target=_read, args=(process, printed, lines), name="log of a broker")
     reading.start()
     told = ""
-    running: Broker | None = None
     try:
         while not (found := BANNER.search(told)):
             line = printed.get()  # empty when the broker has ended
             assert line, told
             told += line
-        running = Broker(process, found.group(1), environ.get("ADMIN_TOKEN", ""))
-        yield running
+        yield Broker(process, found.group(1), environ.get("ADMIN_TOKEN", ""), lines)
     finally:
         process.terminate()
         process.wait(timeout=30)
         reading.join()
-        while line := printed.get():
-            told += line
-        if running is not None:
-            running.log = told
 
 
-def _read(process: "Forked | subprocess.Popen[str]", printed: "SimpleQueue[str]") -> None:
+def _read(process: "Forked | subprocess.Popen[str]", printed: "SimpleQueue[str]", lines: list[str]) -> None:
     """Take what a broker prints, so that it never waits for a reader, to the empty line at its end."""
     assert process.stderr is not None
     with process.stderr:
         for line in process.stderr:
+            lines.append(line)
             printed.put(line)
     printed.put("")
 

@@ -144,20 +144,11 @@ def place(folder: Path, database_url: str, settings: str = SETTINGS) -> Iterator
     with hostile_provider(steps) as provider:
         config.write_text(settings.replace("PORT", str(provider.port)))
         arguments = ("--config", str(config))
-        with broker(folder / "state", *arguments, HERO_BROKER_DATABASE_URL=database_url) as running:
-            log: list[str] = []
-            # Its log is read as it comes: a full pipe would stop the broker.
-            told, running.process.stderr = running.process.stderr, None
-            assert told is not None
-            reader = threading.Thread(target=log.extend, args=(told,), name="log")
-            reader.start()
-            try:
-                with httpx.Client(timeout=PATIENCE_S, verify=False) as client:  # noqa: S501 - loopback without TLS
-                    yield Place(running, provider, database_url, client, log)
-            finally:
-                running.process.terminate()
-                reader.join(30)
-                told.close()
+        with (
+            broker(folder / "state", *arguments, HERO_BROKER_DATABASE_URL=database_url) as running,
+            httpx.Client(timeout=PATIENCE_S, verify=False) as client,  # noqa: S501 - loopback without TLS
+        ):
+            yield Place(running, provider, database_url, client, running.lines)
 
 
 def ask(client: httpx.Client, url: str, fault: str, form: str, call: str, *, usage: bool = True) -> Seen:

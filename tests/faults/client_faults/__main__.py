@@ -120,7 +120,8 @@ def quiet(at: Scene, table: Table) -> Iterator[None]:
     """After the block, end the broker and count what it logged."""
     yield
     at.running.process.terminate()
-    _, logged = at.running.process.communicate(timeout=60)
+    at.running.process.wait(timeout=60)
+    logged = at.running.log
     lines = logged.splitlines()
     figures = f"{len(lines)} lines since the start" + "".join(f"; {line}" for line in lines[-2:])
     table.add("log", figures, is_right=len(lines) < 50 and "Traceback" not in logged)
