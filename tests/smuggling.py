@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tests.connections import chat_request
+from tests.raw_clients import chat_request
 
 CHAT = chat_request().partition(b"\r\n\r\n")[2]
 CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(CHAT), CHAT)

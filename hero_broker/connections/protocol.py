@@ -22,8 +22,9 @@ from hero_broker.edge.requests import error_parts
 
 MAX_WAITING = 100  # requests that were sent ahead of the answers before them
 MAX_HELD_BYTES = 64 * 1024  # of what was sent further ahead
-MAX_DROPPED_BYTES = 64 * 1024 * 1024  # of bodies that nobody reads
-LINGER_S = 2.0  # how long a client may take to read a last answer, or pause within a body that nobody reads
+MAX_DROPPED_BYTES = 64 * 1024 * 1024  # of a body that nobody reads
+DROP_S = 5.0  # how long one may go on
+LINGER_S = 2.0  # how long a client may take to read a last answer, or pause within such a body
 
 
 class ClientConnection(HttpToolsProtocol):
@@ -101,7 +102,7 @@ class ClientConnection(HttpToolsProtocol):
             return
         if self._fed > MAX_HEAD_BYTES:  # of a head, of trailers, or of what stands beside a chunk's length
             self._refuse(HeadTooLarge(f"A request's head has at most {MAX_HEAD_BYTES} bytes."))
-        elif self._is_resting:
+        elif self._is_resting and (self._fed or self._in_message):
             self._is_resting = False
             self.deadline = self.loop.time() + self.connections_open.limits.header_timeout_s
 
@@ -207,11 +208,16 @@ class ClientConnection(HttpToolsProtocol):
         limits, now = self.connections_open.limits, self.loop.time()
         self.flow.resume_reading()
         self._is_resting = not self._in_message
-        if self._is_resting:
-            self.deadline = now + limits.keep_alive_s
+        if not self._is_resting and self._has_head:
+            self._whole_by = now + DROP_S
+            self.deadline = now + LINGER_S
+        elif not self._is_resting:
+            self.deadline = now + limits.header_timeout_s
+        elif unsent := self.transport.get_write_buffer_size():
+            self._unsent = unsent
+            self.deadline = now + limits.idle_timeout_s
         else:
-            self._whole_by = now + limits.header_timeout_s
-            self.deadline = min(self._whole_by, now + LINGER_S) if self._has_head else self._whole_by
+            self.deadline = now + limits.keep_alive_s
         self.connections_open.idle(self)
 
     def _reset(self) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.connections import chat_request, connected, read_answer, request, rest_of
 from tests.e2e.provider import DONE, HEAD, JSON_HEAD, USAGE, Provider, answering, event
 from tests.e2e_support import Broker, broker, started_broker
+from tests.raw_clients import chat_request, connected, read_answer, request, rest_of
 from tests.smuggling import CHAT, CHUNKED, IN_CHUNKS, SHAPES, call
 from tests.stores import query
 

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from tests.faults.client_faults.leaving import RESET
 from tests.faults.client_faults.scenes import Scene
 
+FROM_ONE_ADDRESS = 2_000
 SPARE = 500  # descriptors that this process needs for itself
 
 
@@ -24,14 +26,20 @@ def most_of_this_process() -> int:
 
 @contextmanager
 def silent(scene: Scene, count: int) -> Iterator[list[socket.socket]]:
-    """Yield so many connections to the broker that send nothing."""
+    """Yield so many connections to the broker that send nothing.
+
+    They come from several addresses and end by a reset: else it takes the system longer and longer to find a free port.
+    """
     port = int(scene.running.url.rpartition(":")[2])
     opened: list[socket.socket] = []
     try:
-        opened.extend(socket.create_connection(("127.0.0.1", port)) for _ in range(count))
+        for number in range(count):
+            own = (f"127.0.1.{1 + number // FROM_ONE_ADDRESS}", 0)
+            opened.append(socket.create_connection(("127.0.0.1", port), source_address=own))
         yield opened
     finally:
         for one in opened:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             one.close()
 
 

@@ -5,8 +5,8 @@ import struct
 import threading
 from dataclasses import dataclass
 
-from tests.connections import connected
 from tests.faults.client_faults.scenes import Scene
+from tests.raw_clients import connected
 
 RESET = struct.pack("ii", 1, 0)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx
 
 from tests.benchmarks.processes import peak_rss_bytes, rss_bytes
-from tests.connections import connected, read_answer, request
 from tests.e2e_support import Broker, broker
 from tests.faults.client_faults.counting_provider import ProvidersBooks, counting_provider
+from tests.raw_clients import connected, read_answer, request
 from tests.stores import query
 
 MIB = 1024 * 1024

@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from tests.benchmarks.processes import forget_peak
-from tests.connections import LIMIT_S, chat_request, connected, read_answer, request, rest_of
 from tests.faults.client_faults.scenes import Scene
+from tests.raw_clients import LIMIT_S, chat_request, connected, read_answer, request, rest_of
 from tests.smuggling import SHAPES
 
 PATHS = (

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from tests.benchmarks.processes import forget_peak
-from tests.connections import connected, request
 from tests.faults.client_faults.scenes import Scene
+from tests.raw_clients import connected, request
 
 BATCH = json.dumps([{"jsonrpc": "2.0", "id": number, "method": "rpc.discover"} for number in range(100)]).encode()
 ROOM = 4096  # bytes that the client's machine holds for it
