@@ -56,7 +56,8 @@ LONGER = SETTINGS.replace(f"= {IDLE_S}\n", "= 3\n").replace(f"= {TOTAL_S}\n", "=
 WORKERS = 64
 SAMPLE_EVERY_S = 1.0
 REPORTS_EVERY_S = 2.0
-WARM_UP = 0.25  # of the time; what follows it is compared with as much at the end
+WARM_UP_WORKERS = 16
+SETTLING = 0.1  # of the time; what follows it is compared with as much at the end
 COMPARED = 0.15
 MEMORY_GROWTH = 0.05
 DESCRIPTORS_MORE = 8
@@ -90,6 +91,12 @@ class Soak:
         self.left: list[tuple[str, str]] = []  # call and form of those that were read slowly, or left
         self.wrong: list[str] = []
         self.samples: list[Sample] = []
+
+    def warm_up(self) -> None:
+        """Let every fault happen twice, so that the process has held once what it holds at the worst."""
+        with ThreadPoolExecutor(WARM_UP_WORKERS) as pool:
+            for number, (fault, form) in enumerate(FAULTS_DRAWN * 2):
+                pool.submit(self._ask, "warm-up", fault, form, f"warm-up {number}")
 
     def run(self, seconds: float, rate: float) -> None:
         """Make `rate` calls a second for so long, and wait until all have ended."""
@@ -236,6 +243,7 @@ def main() -> None:
             ]
             soak = Soak(where, clients, asked.seed)
             before = _settled(soak)
+            soak.warm_up()
             soak.run(asked.minutes * 60, asked.rate)
         after = _settled(soak)
         raise SystemExit(_report(soak, where, before, after))
@@ -243,7 +251,7 @@ def main() -> None:
 
 def _report(soak: Soak, where: Place, before: Sample, after: Sample) -> int:
     samples, size = soak.samples, max(1, int(len(soak.samples) * COMPARED))
-    start = int(len(samples) * WARM_UP)
+    start = int(len(samples) * SETTLING)
     warm = statistics.median(sample.memory_kb for sample in samples[start : start + size])
     end = statistics.median(sample.memory_kb for sample in samples[-size:])
     growth = end / warm - 1
@@ -265,6 +273,7 @@ def _report(soak: Soak, where: Place, before: Sample, after: Sample) -> int:
         f"memory: {before.memory_kb / 1000:.1f} MB at the start, {warm / 1000:.1f} MB after the warm-up,"
         f" {end / 1000:.1f} MB at the end, {max(sample.memory_kb for sample in samples) / 1000:.1f} MB at most:"
         f" {growth:+.1%}",
+        f"memory, a value a minute, in MB: {', '.join(f'{one.memory_kb / 1000:.1f}' for one in samples[::60])}",
         f"descriptors: {before.descriptors} at rest before, {after.descriptors} after,"
         f" {max(sample.descriptors for sample in samples)} at most",
         *(f"WRONG {line}" for line in wrong[:50]),
