@@ -26,6 +26,7 @@ from tests.faults.misbehaviour import (
     ALL_FORMS,
     EMBEDDING,
     FAULTS,
+    FORMS,
     IDLE_S,
     IN_PIECES,
     LONG,
@@ -57,6 +58,9 @@ WORKERS = 64
 SAMPLE_EVERY_S = 1.0
 REPORTS_EVERY_S = 2.0
 WARM_UP_WORKERS = 16
+WARM_UP_ROWS = 12_000
+# A client that keeps a connection for as long as the server does meets its end now and then.
+LIMITS = httpx.Limits(keepalive_expiry=2)
 SETTLING = 0.1  # of the time; what follows it is compared with as much at the end
 COMPARED = 0.15
 MEMORY_GROWTH = 0.05
@@ -93,10 +97,14 @@ class Soak:
         self.samples: list[Sample] = []
 
     def warm_up(self) -> None:
-        """Let every fault happen twice, so that the process has held once what it holds at the worst."""
+        """Let every fault happen twice, and fill the ledger until the database's caches are full."""
+        drawn = FAULTS_DRAWN * 2 + [(NO_FAULT, form) for form in FORMS] * (WARM_UP_ROWS // len(FORMS))
+        self._chance.shuffle(drawn)
         with ThreadPoolExecutor(WARM_UP_WORKERS) as pool:
-            for number, (fault, form) in enumerate(FAULTS_DRAWN * 2):
+            for number, (fault, form) in enumerate(drawn):
                 pool.submit(self._ask, "warm-up", fault, form, f"warm-up {number}")
+                if number % 500 == 0:
+                    pool.submit(self._where.client.get, f"{self._where.running.url}/billing/verify")
 
     def run(self, seconds: float, rate: float) -> None:
         """Make `rate` calls a second for so long, and wait until all have ended."""
@@ -236,7 +244,9 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         where = stack.enter_context(place(folder, f"sqlite:///{folder}/ledger.db", LONGER))
         with ExitStack() as connected:
-            transports = [httpx.HTTPTransport(verify=False, local_address=address) for address in ADDRESSES]
+            transports = [
+                httpx.HTTPTransport(verify=False, local_address=address, limits=LIMITS) for address in ADDRESSES
+            ]
             clients = [
                 connected.enter_context(httpx.Client(transport=transport, timeout=PATIENCE_S))
                 for transport in transports
