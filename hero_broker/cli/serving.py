@@ -12,9 +12,9 @@ from sqlalchemy import make_url
 from hero_broker.cli.exits import CANNOT_START, WRONG_USE
 from hero_broker.cli.printing import warn
 from hero_broker.core.errors import DatabaseUnusable
+from hero_broker.listeners import ListenError
 from hero_broker.metering.journal import JournalUnreadable, JournalUnusable
 from hero_broker.metering.state_dir import StateDirInUse, StateDirUnusable
-from hero_broker.server import ListenError
 from hero_broker.server import serve as run_server
 from hero_broker.settings import Settings, SettingsError, load
 from hero_broker.telemetry import logs
