@@ -19,7 +19,8 @@ from hero_broker.metering.state_dir import owned
 from hero_broker.providers.fake import fake_provider
 from hero_broker.settings import Settings, TcpListen, UnixListen
 
-KEEP_ALIVE_S = 5.0
+# Longer than clients keep a connection that they do not use (httpx 5 s, aiohttp 15 s), or theirs would meet its end.
+KEEP_ALIVE_S = 75.0
 CONNECTIONS_END_S = 0.5  # for connections to end, once all calls have
 # How long a thread that makes a report may keep the interpreter from the calls; Python's own default is 5 ms.
 SWITCH_INTERVAL_S = 0.001
