@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from tests.faults.hostile_provider import Drip, Forever, Hang, KeepOpen, Pause, Reset, Step
 
 # Bounds of the broker under test, in seconds and bytes; see `provider_faults.SETTINGS`.
-IDLE_S = 0.4
-TOTAL_S = 1.2
+IDLE_S = 1.0
+TOTAL_S = 1.6
 MAX_ANSWER_BYTES = 4_000_000
 BOMB_BYTES = 50_000_000
 
