@@ -11,7 +11,7 @@ from typing import Final, Literal
 import msgspec
 from starlette.types import Receive, Send
 
-from hero_broker.data_plane.waiting import within
+from hero_broker.core.waiting import within
 
 
 class Head(msgspec.Struct, frozen=True):

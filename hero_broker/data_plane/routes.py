@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 from hero_broker.core.calls import Call
 from hero_broker.core.clock import Clock
 from hero_broker.core.errors import BodyTooLarge, ClientLeft, InvalidRequest, MethodNotAllowed, UnsupportedMedia
+from hero_broker.core.waiting import within
 from hero_broker.data_plane.arrival import Arrival, passed_headers
 from hero_broker.data_plane.chat import read_chat, read_completion
 from hero_broker.data_plane.embedding import read_embedding
@@ -17,7 +18,6 @@ from hero_broker.data_plane.exchange import Exchange
 from hero_broker.data_plane.rerank import reader_of
 from hero_broker.data_plane.stt import SttRequest
 from hero_broker.data_plane.tts import read_tts
-from hero_broker.data_plane.waiting import within
 from hero_broker.edge.admission import Admission
 from hero_broker.providers.routing import ModelRoute, Routes
 

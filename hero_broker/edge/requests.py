@@ -7,8 +7,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hero_broker.core.errors import BrokerError, InternalError, MethodNotAllowed
 from hero_broker.core.ids import RequestIds
+from hero_broker.core.waiting import within
 from hero_broker.edge.admission import Admission
 from hero_broker.edge.client_ip import SourceIp
+
+# A client that stops in the middle of its body would keep its place among the calls for all of `body_timeout_s`.
+BODY_PAUSE_S = 15.0
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +46,7 @@ class Edge:
         try:
             state["caller"] = caller = self._source_ip.of(scope.get("client"), scope["headers"])
             self._admission.check_address(caller)
-            await self._app(scope, receive, send_with_id)
+            await self._app(scope, _in_time(receive), send_with_id)
         except BrokerError as error:
             if started:
                 raise
@@ -52,6 +56,25 @@ class Edge:
             if started:
                 raise
             await answer_error(InternalError("The broker failed."), send_with_id)
+
+
+def _in_time(receive: Receive) -> Receive:
+    """Return `receive`, which raises TimeoutError where a body pauses for longer than `BODY_PAUSE_S`."""
+    is_whole = False
+
+    async def receive_in_time() -> Message:
+        nonlocal is_whole
+        if is_whole:  # what is waited for now is that the client leaves
+            return await receive()
+        message = await within(BODY_PAUSE_S, _next(receive))
+        is_whole = not message.get("more_body", False)
+        return message
+
+    return receive_in_time
+
+
+async def _next(receive: Receive) -> Message:
+    return await receive()
 
 
 def error_parts(error: BrokerError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from hero_broker.data_plane.waiting import within
+from hero_broker.core.waiting import within
 
 
 async def at_once() -> int:

@@ -1,0 +1,86 @@
+"""A body that pauses is given up; a client that only waits for its answer is not."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from hero_broker.edge import requests
+from hero_broker.edge.requests import Edge
+
+PIECE: Message = {"type": "http.request", "body": b"{", "more_body": True}
+LAST: Message = {"type": "http.request", "body": b"}", "more_body": False}
+LEFT: Message = {"type": "http.disconnect"}
+
+
+class Anybody:
+    """Lets everybody in, as the same caller."""
+
+    def of(self, _client: object, _headers: object) -> str:
+        return "192.0.2.1"
+
+    def check_address(self, _caller: object) -> None:
+        return
+
+
+def asked(reads: Callable[[Receive], Coroutine[Any, Any, None]], receive: Receive) -> list[Message]:
+    """Return what is sent when an application `reads` a request that comes as `receive` says."""
+    sent: list[Message] = []
+
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await reads(receive)
+        except TimeoutError:
+            await send({"type": "http.response.start", "status": 408, "headers": []})
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    edge = Edge(app, Anybody(), Anybody())  # type: ignore[arg-type]  # of whom nothing else is asked
+    asyncio.run(edge({"type": "http", "client": None, "headers": []}, receive, send))
+    return sent
+
+
+def coming(*messages: Message, then: asyncio.Event | None = None) -> Receive:
+    """Return what receives messages, and afterwards waits for `then`, for ever if there is none."""
+    left = list(messages)
+
+    async def receive() -> Message:
+        if left:
+            return left.pop(0)
+        await (then or asyncio.Event()).wait()
+        return LEFT
+
+    return receive
+
+
+async def whole_body(receive: Receive) -> None:
+    while (await receive()).get("more_body"):
+        continue
+
+
+def test_body_that_pauses_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "BODY_PAUSE_S", 0.01)
+
+    (start,) = asked(whole_body, coming(PIECE, PIECE))
+
+    assert start["status"] == 408
+
+
+def test_client_that_waits_for_its_answer_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "BODY_PAUSE_S", 0.01)
+    seen: list[Message] = []
+
+    async def body_and_then_the_end(receive: Receive) -> None:
+        await whole_body(receive)
+        leaving = asyncio.ensure_future(receive())
+        passed = asyncio.get_running_loop().time() + 0.05  # five times as long as a body may pause
+        asyncio.get_running_loop().call_at(passed, gone.set)
+        seen.append(await leaving)
+
+    gone = asyncio.Event()
+
+    assert asked(body_and_then_the_end, coming(PIECE, LAST, then=gone)) == []
+    assert seen == [LEFT]
