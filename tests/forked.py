@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -68,20 +67,6 @@ class Forked:
         if self._process.exitcode is None:
             raise subprocess.TimeoutExpired("hero-broker", timeout or 0)
         return self._process.exitcode
-
-    def communicate(self, timeout: float | None = None) -> tuple[None, str]:
-        """Return what else it writes to the standard error output, once it has ended.
-
-        Raises:
-            subprocess.TimeoutExpired: it runs on.
-        """
-        told: list[str] = []
-        reading = threading.Thread(target=lambda: told.append(self.stderr.read()), name="stderr", daemon=True)
-        reading.start()
-        self.wait(timeout)
-        reading.join(timeout)
-        self.stderr.close()
-        return None, "".join(told)
 
 
 def _run(arguments: Sequence[str], environ: Mapping[str, str], directory: str, errors: Connection) -> None:
