@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
 
 from hero_broker.admin_plane.contract import Contract, load_document
 from hero_broker.admin_plane.methods import Admin, answer
 from hero_broker.core.clock import SystemClock
+from hero_broker.core.served import ServedModel, ServedProvider
 from hero_broker.metering.books import Books
 from hero_broker.metering.labels import Labels
 from hero_broker.metering.reports import Reports
@@ -28,14 +29,14 @@ METHODS = (
 )
 
 
-class _NoBroker:
-    """What only a running broker knows."""
+class _NothingServed:
+    """What a ledger without its broker serves; `METHODS` has no question for it."""
 
-    def models(self) -> NoReturn:
-        raise NotImplementedError
+    def models(self) -> list[ServedModel]:
+        return []
 
-    def providers(self) -> NoReturn:
-        raise NotImplementedError
+    def providers(self) -> list[ServedProvider]:
+        return []
 
 
 class Offline:
@@ -71,7 +72,7 @@ def reading(url: str) -> Iterator[Offline]:
         labels = Labels(database, clock)
         reports, books = Reports(database, labels, clock), Books(database, clock)
         try:
-            yield Offline(Admin(reports, books, labels, _NoBroker(), dict, dict, load_document()))
+            yield Offline(Admin(reports, books, labels, _NothingServed(), dict, dict, load_document()))
         finally:
             for one in (reports, books, labels):
                 one.close()
