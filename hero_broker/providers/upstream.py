@@ -2,18 +2,24 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from hero_broker.core.calls import UploadBody
 from hero_broker.core.errors import ProviderError, ProviderTimeout
+from hero_broker.core.waiting import within
+
+LOOK_EVERY_S = 1.0
+SWITCHING = 101  # the one status below 200 that is an answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +45,14 @@ class Provider:
 class UpstreamReply:
     """A provider's answer: status, headers and the body as it arrives."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-        self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
+    def __init__(
+        self, status: int, headers: Mapping[str, str], content: aiohttp.StreamReader, end: Callable[[bool], None]
+    ) -> None:
+        """Take an answer; `end` is told whether its body was read to its end."""
+        self.status = status
+        self.headers = headers
+        self._content = content
+        self._end = end
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body's bytes as they arrive, decoded.
@@ -50,38 +60,114 @@ class UpstreamReply:
         Raises:
             ProviderError: the provider broke off, or was silent for too long.
         """
-        content = self._response.content
+        content = self._content
         try:
-            while chunk := await content.readany():
-                yield chunk
+            while not content.at_eof():
+                if chunk := await content.readany():
+                    yield chunk
         except (TimeoutError, aiohttp.ClientError) as error:
             raise _failure("broke off", error) from error
 
     def close(self) -> None:
         """Give the connection back, or close it where the answer was not read to its end."""
-        if self._response.content.at_eof():
-            self._response.release()
-        else:
-            self._response.close()
+        self._end(self._content.at_eof())
 
 
 class _Connection(ResponseHandler):
-    """A connection that tells the reader of a body that its framing is broken; aiohttp itself lets him wait on."""
+    """A connection that tells the reader of a body what has happened to it; aiohttp itself lets him wait on.
+
+    It sets no timers: `_Open` looks whether anything was heard.
+    """
+
+    was_heard = False
+
+    def data_received(self, data: bytes) -> None:
+        self.was_heard = True
+        super().data_received(data)
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
         super().set_exception(exc, *cause)
         body = self._payload
-        if isinstance(exc, HttpProcessingError) and body is not None and not body.is_eof():
+        if body is None or body.is_eof():
+            return
+        if isinstance(exc, HttpProcessingError):
             body.set_exception(aiohttp.ClientPayloadError("The body's framing is broken."))
+        elif isinstance(exc, aiohttp.SocketTimeoutError):
+            body.set_exception(exc)
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether it is not the provider's turn to speak: it is being sent the request, or is not read."""
+        if self._reading_paused:
+            return True
+        return self.transport is not None and self.transport.get_write_buffer_size() > 0
+
+
+class _Open:
+    """An exchange that is not over, and how long its provider may be silent."""
+
+    __slots__ = ("_all", "_connection", "_ends_at", "_quiet_since", "protocol", "silent_s")
+
+    def __init__(
+        self, connection: Connection, protocol: _Connection, now: float, timeouts: Timeouts, among: "set[_Open]"
+    ) -> None:
+        self._connection = connection
+        self.protocol = protocol
+        self._ends_at = now + timeouts.total_s
+        self._quiet_since = now
+        self.silent_s = timeouts.first_byte_s
+        self._all = among
+        among.add(self)
+
+    def look(self, now: float) -> None:
+        """End the exchange if its time is over."""
+        protocol = self.protocol
+        if protocol.was_heard or protocol.is_held_up:
+            protocol.was_heard = False
+            self._quiet_since = now
+        if now >= min(self._ends_at, self._quiet_since + self.silent_s):
+            protocol.set_exception(aiohttp.SocketTimeoutError("The provider did not answer in time."))
+
+    def end(self, is_whole: bool) -> None:
+        """Give the connection back, or close it."""
+        self._all.discard(self)
+        if is_whole:
+            self._connection.release()
+        else:
+            self._connection.close()
+
+
+class _Target:
+    """A provider's route with one of its keys: what every request to it has in common."""
+
+    def __init__(self, url: str, key: str | None) -> None:
+        headers = {"accept-encoding": "identity", "content-type": "application/json"}
+        if key is not None:
+            headers["authorization"] = f"Bearer {key}"
+        self.request = aiohttp.ClientRequest("POST", URL(url), headers=headers)
+        lines = [f"POST {self.request.url.raw_path_qs} HTTP/1.1"]
+        lines += [
+            f"{name}: {value}" for name, value in self.request.headers.items() if name.lower() != "content-length"
+        ]
+        self.head = "\r\n".join(lines).encode()
 
 
 class Upstream:
-    """Connections to providers. Keys take turns; redirects are not followed, the environment's proxies not used."""
+    """Connections to providers. Keys take turns; redirects are not followed, the environment's proxies not used.
 
-    def __init__(self, session: aiohttp.ClientSession, timeouts: Timeouts) -> None:
+    What is sent as a whole goes to aiohttp's connections directly, as its session would send it: made anew for each
+    call, what a session does around them takes three times as long. Uploads, which are read from while they are sent,
+    are left to the session.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, connector: aiohttp.TCPConnector, timeouts: Timeouts) -> None:
         self._session = session
-        self._idle_s = timeouts.idle_s
+        self._connector = connector
+        self._timeouts = timeouts
         self._turn = itertools.count()
+        self._open: set[_Open] = set()
+        self._now = asyncio.get_running_loop().time
+        self._target = lru_cache(maxsize=1024)(_Target)
 
     async def post(
         self, provider: Provider, url: str, passed: Sequence[tuple[str, str]], body: bytes | UploadBody
@@ -94,25 +180,73 @@ class Upstream:
             ProviderError: the provider could not be reached, or the form broke off (then the form has its failure).
             ProviderTimeout: it did not answer in time.
         """
-        headers = {**dict(passed), "accept-encoding": "identity"}
-        if provider.api_keys:
-            key = provider.api_keys[next(self._turn) % len(provider.api_keys)]
-            headers["authorization"] = f"Bearer {key}"
-        data: bytes | AsyncIterator[bytes]
-        if isinstance(body, bytes):
-            headers["content-type"], data = "application/json", body
-        else:
-            headers["content-type"], data = body.content_type, body.chunks()
-            if body.length is not None:
-                headers["content-length"] = str(body.length)
+        keys = provider.api_keys
+        key = keys[next(self._turn) % len(keys)] if keys else None
         try:
-            response = await self._session.post(_url(url), data=data, headers=headers, allow_redirects=False)
-        except (TimeoutError, aiohttp.ClientError) as error:
+            if isinstance(body, bytes):
+                return await self._send(self._target(url, key), passed, body)
+            return await self._upload(url, key, passed, body)
+        except (TimeoutError, aiohttp.ClientError, HttpProcessingError) as error:
             raise _failure("could not be reached", error) from error
+
+    async def _send(self, target: _Target, passed: Sequence[tuple[str, str]], body: bytes) -> UpstreamReply:
+        timeouts = self._timeouts
+        connecting = self._connector.connect(target.request, [], self._session.timeout)
+        connection = await within(timeouts.total_s, connecting)
+        protocol = cast(_Connection, connection.protocol)
+        opened = _Open(connection, protocol, self._now(), timeouts, self._open)
+        try:
+            protocol.set_response_params(read_until_eof=True)
+            more = b"".join(b"\r\n%s: %s" % (name.encode(), value.encode("latin-1")) for name, value in passed)
+            head = b"%s%s\r\ncontent-length: %d\r\n\r\n" % (target.head, more, len(body))
+            cast(asyncio.Transport, protocol.transport).write(head + body)
+            message, content = await protocol.read()
+            while 100 <= message.code < 200 and message.code != SWITCHING:
+                message, content = await protocol.read()
+        except BaseException:
+            opened.end(is_whole=False)
+            raise
+        opened.silent_s = timeouts.idle_s
+        return UpstreamReply(message.code, message.headers, content, opened.end)
+
+    async def _upload(
+        self, url: str, key: str | None, passed: Sequence[tuple[str, str]], body: UploadBody
+    ) -> UpstreamReply:
+        headers = {**dict(passed), "accept-encoding": "identity", "content-type": body.content_type}
+        if key is not None:
+            headers["authorization"] = f"Bearer {key}"
+        if body.length is not None:
+            headers["content-length"] = str(body.length)
+        response = await self._session.post(_url(url), data=body.chunks(), headers=headers, allow_redirects=False)
         if response.connection is not None and response.connection.protocol is not None:  # more is to come
-            response.connection.protocol.read_timeout = self._idle_s
+            response.connection.protocol.read_timeout = self._timeouts.idle_s
             response.connection.protocol.start_timeout()
-        return UpstreamReply(response)
+        return UpstreamReply(
+            response.status,
+            response.headers,
+            response.content,
+            lambda is_whole: response.release() if is_whole else response.close(),
+        )
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Look at all open exchanges again and again for the time of the block."""
+        watching = asyncio.create_task(self._watch(), name="upstream")
+        try:
+            yield
+        finally:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+
+    async def _watch(self) -> None:
+        bounds = self._timeouts
+        every_s = min(LOOK_EVERY_S, min(bounds.first_byte_s, bounds.idle_s, bounds.total_s) / 10)
+        while True:
+            await asyncio.sleep(every_s)
+            now = self._now()
+            for opened in list(self._open):
+                opened.look(now)
 
 
 @lru_cache(maxsize=1024)
@@ -136,7 +270,9 @@ async def open_upstream(timeouts: Timeouts, max_calls: int) -> AsyncIterator[Ups
         timeout=timeout,
         trust_env=False,
     ) as session:
-        yield Upstream(session, timeouts)
+        upstream = Upstream(session, connector, timeouts)
+        async with upstream.watched():
+            yield upstream
 
 
 def _failure(what: str, error: Exception) -> ProviderError:
