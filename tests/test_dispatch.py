@@ -43,8 +43,11 @@ def test_fault_of_the_brokers_own_is_told_in_openais_shape_and_logged(
         Admission(ServerSettings().allowed_clients, 1, 1),
     )
 
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        await edge({**scope, "state": {"connection": None}}, receive, send)
+
     async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(edge, raise_app_exceptions=False)
+        transport = httpx.ASGITransport(served, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.get(path)
 

@@ -7,17 +7,19 @@ refused here never becomes a request; it is answered in OpenAI's shape, after th
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from http import HTTPStatus
 
 import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from hero_broker.connections.heads import MAX_HEAD_BYTES, MAX_HEADERS, WATCHED, Head, unreadable
 from hero_broker.connections.open_connections import NEVER, OpenConnections
 from hero_broker.core.errors import BrokerError, HeadTooLarge
 from hero_broker.core.ids import new_request_id
+from hero_broker.edge.clients import Headers
 from hero_broker.edge.requests import error_parts
 
 MAX_WAITING = 100  # requests that were sent ahead of the answers before them
@@ -44,6 +46,7 @@ class ClientConnection(HttpToolsProtocol):
     _unsent = 0  # when it was last looked at
     _head: Head
     _active: RequestResponseCycle | None = None  # the request that is being answered, or was answered last
+    _when_left: Callable[[], None] | None = None  # whom to tell that the client has left
     _last_words: bytes | None = None  # what is to be said after the answers that are due
 
     @property
@@ -65,6 +68,40 @@ class ClientConnection(HttpToolsProtocol):
         if self._active is not None:
             _disconnect(self._active)
         super().connection_lost(exc)
+        if self._when_left is not None:
+            self._when_left()
+
+    def when_left(self, call: Callable[[], None]) -> None:
+        """Let `call` be called once, if the client leaves before the request that is being answered is."""
+        if self._is_answering():
+            self._when_left = call
+        else:
+            call()
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> bool:
+        """Send the whole answer to the request that is being answered, in one piece; False where that has to wait.
+
+        What uvicorn does for the two messages of ASGI, once their names, values and lengths were looked at.
+        """
+        cycle = self._active
+        if cycle is None or cycle.disconnected or cycle.response_started or self.flow.write_paused:
+            return False
+        lines = [STATUS_LINE[status]]
+        for name, value in (*self.server_state.default_headers, *headers):
+            lines += (name, b": ", value, b"\r\n")
+        lines.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+        lines.append(body)
+        cycle.response_started = cycle.response_complete = True
+        self.transport.write(b"".join(lines))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        self.on_response_complete()
+        return True
+
+    def cut_off(self) -> None:
+        """Close it, although its answer is not whole."""
+        self.transport.close()
 
     def abort(self) -> None:
         """Close it at once, whatever its client has not taken."""
@@ -133,6 +170,7 @@ class ClientConnection(HttpToolsProtocol):
             raise unreadable(f"At most {MAX_WAITING} requests may wait for the answers to those before them.")
         self.expect_100_continue = self._head.expects_continue
         super().on_headers_complete()
+        self.scope["state"]["connection"] = self
         if not self.cycle.keep_alive:
             self.cycle.transport = _LastAnswer(self)
         self._has_head = True
@@ -165,6 +203,7 @@ class ClientConnection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Begin the next request, or wait for one."""
         self.server_state.total_requests += 1
+        self._when_left = None
         if self.transport.is_closing():
             return
         if self.pipeline:

@@ -1,7 +1,7 @@
 """The one path of every call: note it, send it, relay the answer, settle it.
 
-A pump reads the provider, feeds the client and bills. The pump is never cancelled by the
-client's fate, and offers exactly one row, however the exchange ends. The tail of the answer waits for that row.
+The task of the request reads the provider, feeds the client and bills. It is never cancelled by the client's fate,
+and offers exactly one row, however the exchange ends. The tail of the answer waits for that row.
 """
 
 import asyncio
@@ -9,8 +9,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-
-from starlette.types import Send
+from typing import cast
 
 from hero_broker.core.calls import Call, CallKind, Outcome
 from hero_broker.core.clock import Clock
@@ -19,6 +18,7 @@ from hero_broker.core.usage import Usage
 from hero_broker.data_plane.answers import error_answer, error_event, head_of, refusal
 from hero_broker.data_plane.passage import FINISHING, Passage
 from hero_broker.data_plane.relay import ABORT, Head, Item, Relay
+from hero_broker.edge.clients import Client
 from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.ledger import Ledger
 from hero_broker.metering.meter import Meter
@@ -69,7 +69,7 @@ class _Ending:
 
 
 class Exchange:
-    """All calls in flight, each with a pump of its own."""
+    """All calls in flight, each made by the task of its request."""
 
     def __init__(
         self,
@@ -90,11 +90,15 @@ class Exchange:
         self._clock = clock
         self._limits = limits
         self._rules = rules
-        self._pumps: set[asyncio.Task[None]] = set()
+        self._making: set[asyncio.Task[None]] = set()
         self._draining = 0
 
-    def start(self, call: Call, provider: Provider, send: Send) -> Relay:
-        """Note in the journal that the call begins, and start its pump.
+    def make(
+        self, call: Call, provider: Provider, client: Client, when_left: Callable[[], None]
+    ) -> Coroutine[None, None, None]:
+        """Note in the journal that the call begins, and return its exchange, to be awaited.
+
+        `when_left` is called once, if the client leaves before its answer is over; the exchange may then go on.
 
         Raises:
             LedgerUnavailable: the call could not be billed; nothing was sent.
@@ -107,32 +111,37 @@ class Exchange:
             raise LedgerUnavailable("The ledger's database does not answer; try again later.")
         meter = Meter(call, tariff, self._clock)
         self._ledger.begin(meter.note())
-        relay = Relay(send, self._limits.idle_s)
-        pump = asyncio.create_task(self._pump(call, provider, meter, relay))
-        self._pumps.add(pump)
-        pump.add_done_callback(self._pumps.discard)
-        return relay
+        return self._make(call, provider, meter, client, when_left)
 
     @property
     def in_flight(self) -> int:
         """Calls that have no row yet."""
-        return len(self._pumps)
+        return len(self._making)
 
     async def close(self, grace_s: float) -> None:
         """Let what is in flight end within `grace_s`; cut and bill the rest."""
-        if self._pumps:
-            await asyncio.wait(self._pumps, timeout=max(grace_s, 0.0))
+        if self._making:
+            await asyncio.wait(self._making, timeout=max(grace_s, 0.0))
         for _ in range(2):  # the second time an estimate is given up, or a client that takes nothing
-            for pump in self._pumps:
-                pump.cancel()
-            if self._pumps:
-                await asyncio.wait(self._pumps, timeout=CUT_OFF_S)
-        await asyncio.gather(*self._pumps, return_exceptions=True)
+            for task in self._making:
+                task.cancel()
+            if self._making:
+                await asyncio.wait(self._making, timeout=CUT_OFF_S)
+        await asyncio.gather(*self._making, return_exceptions=True)
 
-    async def _pump(self, call: Call, provider: Provider, meter: Meter, relay: Relay) -> None:
+    async def _make(
+        self, call: Call, provider: Provider, meter: Meter, client: Client, when_left: Callable[[], None]
+    ) -> None:
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        self._making.add(task)
         ending = _Ending()
-        drain = _Drain(self._end_drain, meter)
-        relay.when_left(drain.begin)
+        drain = _Drain(self._end_drain, meter, task)
+
+        def left() -> None:
+            when_left()
+            drain.begin()
+
+        relay = Relay(client, self._limits.idle_s, left)
         reply: UpstreamReply | None = None
         try:
             reply = await self._upstream.post(provider, call.url, call.headers, call.body)
@@ -150,7 +159,6 @@ class Exchange:
             log.exception("exchange: a call failed", extra={"request_id": call.request_id})
             _fail(InternalError("The broker failed."), relay, ending)
         finally:
-            relay.when_left(None)
             drain.stop()
             if reply is not None:
                 reply.close()
@@ -164,7 +172,10 @@ class Exchange:
             if not billed:
                 _fail(InternalError("The call could not be billed."), relay, ending)
             await relay.finish(ending.tail)
+        except asyncio.CancelledError:  # the broker ends, and this client takes nothing; its call is billed
+            log.info("exchange: a client is cut off", extra={"request_id": call.request_id})
         finally:
+            self._making.discard(task)
             if not isinstance(call.body, bytes):
                 await call.body.close()
 
@@ -276,7 +287,7 @@ class Exchange:
                 raise ProviderError("The provider's answer is too long.", code="provider_answer_too_long")
         return bytes(body)
 
-    async def _end_drain(self, meter: Meter, pump: "asyncio.Task[None] | None") -> None:
+    async def _end_drain(self, meter: Meter, task: "asyncio.Task[None]") -> None:
         limits = self._limits
         if limits.drain and self._draining < limits.drain_max_calls:
             self._draining += 1
@@ -287,28 +298,34 @@ class Exchange:
                 log.info("exchange: a drain reached drain_max_s", extra={"request_id": meter.call.request_id})
             finally:
                 self._draining -= 1
-        if pump is not None:
-            pump.cancel()
+        task.cancel()
 
 
 class _Drain:
-    """What bounds the time for which a provider is read on for a client that has left. Made by the pump itself."""
+    """What bounds the time for which a provider is read on for a client that has left."""
 
-    def __init__(self, end: Callable[[Meter, "asyncio.Task[None] | None"], Coroutine[None, None, None]], meter: Meter):
+    __slots__ = ("_end", "_meter", "_task", "_watch")
+
+    def __init__(
+        self,
+        end: Callable[[Meter, "asyncio.Task[None]"], Coroutine[None, None, None]],
+        meter: Meter,
+        task: "asyncio.Task[None]",
+    ) -> None:
+        """Prepare to let `end` cancel the call's task."""
         self._end = end
         self._meter = meter
-        self._pump: asyncio.Task[None] | None = asyncio.current_task()
+        self._task = task
         self._watch: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
         """Start to count, because the client has left."""
-        self._watch = asyncio.create_task(self._end(self._meter, self._pump))
+        self._watch = asyncio.create_task(self._end(self._meter, self._task))
 
     def has_ended(self) -> bool:
-        """Return whether the pump was cancelled by this and by nothing else."""
+        """Return whether the task was cancelled by this and by nothing else."""
         watch = self._watch
-        is_done = watch is not None and watch.done() and not watch.cancelled()
-        return is_done and self._pump is not None and self._pump.uncancel() == 0
+        return watch is not None and watch.done() and not watch.cancelled() and self._task.uncancel() == 0
 
     def stop(self) -> None:
         """Count no longer."""

@@ -18,7 +18,8 @@ from hero_broker.data_plane.exchange import Exchange
 from hero_broker.data_plane.rerank import reader_of
 from hero_broker.data_plane.stt import SttRequest
 from hero_broker.data_plane.tts import read_tts
-from hero_broker.edge.admission import Admission
+from hero_broker.edge.admission import Admission, Slot
+from hero_broker.edge.clients import Client
 from hero_broker.providers.routing import ModelRoute, Routes
 
 Reader = Callable[[bytes, Arrival, Routes], tuple[Call, ModelRoute]]
@@ -62,25 +63,32 @@ class DataPlane:
         self._timeout_s = timeout_s
         self._uploads = uploads
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, _send: Send) -> None:
         """Answer one call. Raises BrokerError for the edge to answer, before anything is sent."""
         path = scope["path"]
         if scope["method"] != "POST":
             raise MethodNotAllowed(scope["method"], path, "POST")
         state = scope["state"]
-        with self._admission.slot(state["caller"].ip):
+        client: Client = state["client"]
+        with self._admission.slot(state["caller"].ip) as slot:
             now = self._clock.now()
             arrival = Arrival(state["request_id"], state["caller"], now, passed_headers(scope["headers"]))
             headers = dict(scope["headers"])
             if path in UPLOADS:
-                await self._answer_upload(UPLOADS[path], headers, arrival, receive, send)
+                await self._answer_upload(UPLOADS[path], headers, arrival, receive, client, slot)
             else:
                 body = await self._read(headers, receive)
                 call, route = READERS[path](body, arrival, self._routes)
-                await self._exchange.start(call, route.provider, send).client(receive)
+                await self._exchange.make(call, route.provider, client, slot.give_back)
 
     async def _answer_upload(
-        self, path: str, headers: Mapping[bytes, bytes], arrival: Arrival, receive: Receive, send: Send
+        self,
+        path: str,
+        headers: Mapping[bytes, bytes],
+        arrival: Arrival,
+        receive: Receive,
+        client: Client,
+        slot: Slot,
     ) -> None:
         declared = _check_head(headers, b"multipart/form-data", self._max_audio_bytes)
         request = SttRequest(headers[b"content-type"], self._routes, self._uploads, self._max_audio_bytes)
@@ -92,10 +100,10 @@ class DataPlane:
             unless_started.callback(reading.cancel)
             await request.upload.ready()
             call, route = request.call(path, declared, arrival)
-            relay = self._exchange.start(call, route.provider, send)
+            exchange = self._exchange.make(call, route.provider, client, slot.give_back)
             unless_started.pop_all()  # the call closes its upload itself
+        await exchange
         await reading
-        await relay.client(receive)
 
     async def _read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         _check_head(headers, b"application/json", self._max_body_bytes)

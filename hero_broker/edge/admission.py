@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network
+from typing import Self
 
 from hero_broker.core.addresses import UNKNOWN, parse_ip
 from hero_broker.core.calls import Caller
@@ -66,20 +67,30 @@ class Admission:
 
 
 class Slot:
-    """A place among the calls in flight, held for the time of a block."""
+    """A place among the calls in flight, held for the time of a block, or until it is given back before that."""
 
-    __slots__ = ("_admission", "_ip")
+    __slots__ = ("_admission", "_ip", "_is_held")
 
     def __init__(self, admission: Admission, ip: str) -> None:
         self._admission = admission
         self._ip = ip
+        self._is_held = False
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         held = self._admission._in_flight_of
         held[self._ip] = held.get(self._ip, 0) + 1
         self._admission._in_flight += 1
+        self._is_held = True
+        return self
 
     def __exit__(self, *_failure: object) -> None:
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Hold it no longer."""
+        if not self._is_held:
+            return
+        self._is_held = False
         held = self._admission._in_flight_of
         if held[self._ip] == 1:
             del held[self._ip]

@@ -10,6 +10,7 @@ from hero_broker.core.ids import RequestIds
 from hero_broker.core.waiting import within
 from hero_broker.edge.admission import Admission
 from hero_broker.edge.client_ip import SourceIp
+from hero_broker.edge.clients import Client
 
 # A client that stops in the middle of its body would keep its place among the calls for all of `body_timeout_s`.
 BODY_PAUSE_S = 15.0
@@ -18,7 +19,10 @@ log = logging.getLogger(__name__)
 
 
 class Edge:
-    """Plain ASGI middleware: sets `state.request_id` and `state.caller`, answers errors in OpenAI's shape."""
+    """Plain ASGI middleware: sets `state.request_id`, `.client` and `.caller`, answers errors in OpenAI's shape.
+
+    It is served by `connections.protocol`, which sets `state.connection`.
+    """
 
     def __init__(self, app: ASGIApp, source_ip: SourceIp, admission: Admission) -> None:
         self._app = app
@@ -32,30 +36,22 @@ class Edge:
             await self._app(scope, receive, send)
             return
         request_id = self._ids.next()
-        state = scope.setdefault("state", {})
+        state = scope["state"]
         state["request_id"] = request_id
-        started = False
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal started
-            if message["type"] == "http.response.start":
-                started = True
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
-            await send(message)
-
+        state["client"] = client = Client(state["connection"], send, request_id)
         try:
             state["caller"] = caller = self._source_ip.of(scope.get("client"), scope["headers"])
             self._admission.check_address(caller)
-            await self._app(scope, _in_time(receive), send_with_id)
+            await self._app(scope, _in_time(receive), client.send)
         except BrokerError as error:
-            if started:
+            if client.has_begun:
                 raise
-            await answer_error(error, send_with_id)
+            await answer_error(error, client.send)
         except Exception:  # the ASGI boundary: the client learns nothing internal
             log.exception("edge: a request failed", extra={"request_id": request_id})
-            if started:
+            if client.has_begun:
                 raise
-            await answer_error(InternalError("The broker failed."), send_with_id)
+            await answer_error(InternalError("The broker failed."), client.send)
 
 
 def _in_time(receive: Receive) -> Receive:

@@ -7,29 +7,48 @@ from typing import Any
 import pytest
 
 from hero_broker.data_plane.relay import ABORT, Head, Item, Relay
+from hero_broker.edge.clients import Client, Headers
 
 HEAD = Head(200, ((b"content-type", b"application/json"),))
+ID = (b"x-request-id", b"1")
 Message = MutableMapping[str, Any]
 
 
 class Connection:
     """A client's end: it takes messages, or blocks, or fails; it leaves when told."""
 
-    def __init__(self, take: Callable[[Message], Awaitable[None]] | None = None) -> None:
+    def __init__(
+        self, take: Callable[[Message], Awaitable[None]] | None = None, *, is_slow: bool = True, has_left: bool = False
+    ) -> None:
         self.taken: list[Message] = []
-        self.is_closed = asyncio.Event()
+        self.whole: list[tuple[int, Headers, bytes]] = []
+        self.is_cut_off = False
         self._take = take
+        self._is_slow = is_slow
+        self._has_left = has_left
+        self.leave: Callable[[], None] = lambda: None
+        self.left: list[str] = []
 
-    async def send(self, message: Message) -> None:
+    def relay(self, within_s: float = 5) -> Relay:
+        return Relay(Client(self, self._send, "1"), within_s, lambda: self.left.append("left"))
+
+    async def _send(self, message: Message) -> None:
         if self._take is not None:
             await self._take(message)
         self.taken.append(message)
-        if message["type"] == "http.response.body" and not message["more_body"]:
-            self.is_closed.set()  # as a server does, when the answer is complete
 
-    async def receive(self) -> Message:
-        await self.is_closed.wait()
-        return {"type": "http.disconnect"}
+    def when_left(self, call: Callable[[], None]) -> None:
+        self.leave = call
+        if self._has_left:
+            call()
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> bool:
+        if not self._is_slow:
+            self.whole.append((status, headers, body))
+        return not self._is_slow
+
+    def cut_off(self) -> None:
+        self.is_cut_off = True
 
 
 async def blocking(message: Message) -> None:
@@ -45,18 +64,36 @@ async def wrong(_message: Message) -> None:
     raise RuntimeError("a fault of the server")
 
 
-def test_whole_answer_leaves_in_two_messages() -> None:
-    async def run() -> list[Message]:
-        connection = Connection()
-        relay = Relay(connection.send, 5)
-        waiting = asyncio.create_task(relay.client(connection.receive))
-        await relay.finish([HEAD, b"one", b"two"])
-        await waiting
-        assert not relay.is_gone
-        return connection.taken
+def test_whole_answer_leaves_at_once() -> None:
+    connection = Connection(is_slow=False)
+    relay = connection.relay()
+    asyncio.run(relay.finish([HEAD, b"one"]))
+    assert connection.whole == [(200, [*HEAD.headers, ID], b"one")]
+    assert relay.has_begun
+    assert (connection.taken, connection.is_cut_off) == ([], False)
 
-    start, body = asyncio.run(run())
-    assert (start["status"], body["body"], body["more_body"]) == (200, b"onetwo", False)
+
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_other_answers_leave_in_messages(is_slow: bool) -> None:
+    async def run() -> Connection:
+        connection = Connection(is_slow=is_slow)
+        await connection.relay().finish([HEAD, b"one", b"two"])
+        return connection
+
+    connection = asyncio.run(run())
+    start, body = connection.taken
+    assert (start["status"], start["headers"]) == (200, [*HEAD.headers, ID])
+    assert (body["body"], body["more_body"]) == (b"onetwo", False)
+    assert (connection.whole, connection.is_cut_off) == ([], False)
+
+
+def test_whole_answer_that_has_to_wait_leaves_in_messages() -> None:
+    async def run() -> Connection:
+        connection = Connection(is_slow=True)
+        await connection.relay().finish([HEAD, b"one"])
+        return connection
+
+    assert [message["type"] for message in asyncio.run(run()).taken] == ["http.response.start", "http.response.body"]
 
 
 @pytest.mark.parametrize("take", [blocking, failing])
@@ -64,71 +101,71 @@ def test_whole_answer_leaves_in_two_messages() -> None:
 def test_client_that_takes_nothing_is_gone_and_cut_off(
     take: Callable[[Message], Awaitable[None]], is_last: bool
 ) -> None:
-    async def run() -> tuple[bool, list[str]]:
+    async def run() -> tuple[bool, Connection]:
         connection = Connection(take)
-        relay = Relay(connection.send, 0.01)
-        left: list[str] = []
-        relay.when_left(lambda: left.append("left"))
-        waiting = asyncio.create_task(relay.client(connection.receive))
-        await asyncio.sleep(0)
+        relay = connection.relay(0.01)
         tail: list[Item] = [HEAD, b"one"]
         if is_last:
             await relay.finish(tail)
         else:
             await relay.put(HEAD)
             await relay.put(b"one")
-        await waiting  # returns although the client is still there
-        return relay.is_gone, left
+        return relay.is_gone, connection
 
-    assert asyncio.run(run()) == (True, ["left"])
+    is_gone, connection = asyncio.run(run())
+    assert (is_gone, connection.left, connection.is_cut_off) == (True, ["left"], True)
 
 
-def test_answer_that_is_aborted_is_left_incomplete() -> None:
-    async def run() -> list[Message]:
+def test_client_that_leaves_is_told_once_and_sent_nothing_more() -> None:
+    async def run() -> tuple[bool, Connection]:
         connection = Connection()
-        relay = Relay(connection.send, 5)
-        waiting = asyncio.create_task(relay.client(connection.receive))
+        relay = connection.relay()
+        await relay.put(HEAD)
+        connection.leave()
+        connection.leave()
+        await relay.put(b"one")
+        await relay.finish([b"two"])
+        return relay.is_gone, connection
+
+    is_gone, connection = asyncio.run(run())
+    assert (is_gone, connection.left, len(connection.taken)) == (True, ["left"], 1)
+
+
+def test_client_that_has_left_before_is_gone() -> None:
+    connection = Connection(has_left=True)
+    assert (connection.relay().is_gone, connection.left) == (True, ["left"])
+
+
+def test_client_that_leaves_after_the_end_has_its_answer() -> None:
+    async def run() -> tuple[bool, Connection]:
+        connection = Connection()
+        relay = connection.relay()
+        await relay.finish([HEAD, b"one"])
+        connection.leave()
+        return relay.is_gone, connection
+
+    is_gone, connection = asyncio.run(run())
+    assert (is_gone, connection.left, connection.is_cut_off) == (False, [], False)
+
+
+def test_answer_that_is_aborted_is_cut_off() -> None:
+    async def run() -> Connection:
+        connection = Connection()
+        relay = connection.relay()
         await relay.put(HEAD)
         await relay.finish([ABORT])
-        await waiting
-        return connection.taken
+        return connection
 
-    assert [message["type"] for message in asyncio.run(run())] == ["http.response.start"]
+    connection = asyncio.run(run())
+    assert [message["type"] for message in connection.taken] == ["http.response.start"]
+    assert connection.is_cut_off
 
 
-def test_fault_while_sending_does_not_leave_the_request_waiting() -> None:
-    async def run() -> None:
+def test_fault_while_sending_cuts_off() -> None:
+    async def run() -> Connection:
         connection = Connection(wrong)
-        relay = Relay(connection.send, 5)
-        waiting = asyncio.create_task(relay.client(connection.receive))
-        await asyncio.sleep(0)
         with pytest.raises(RuntimeError):
-            await relay.finish([HEAD, b"one"])
-        await waiting
+            await connection.relay().finish([HEAD, b"one"])
+        return connection
 
-    asyncio.run(run())
-
-
-def test_cancelled_request_is_cancelled_and_its_client_gone() -> None:
-    async def run() -> bool:
-        connection = Connection()
-        relay = Relay(connection.send, 5)
-        waiting = asyncio.create_task(relay.client(connection.receive))
-        await asyncio.sleep(0)
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-        return relay.is_gone
-
-    assert asyncio.run(run())
-
-
-def test_request_that_waits_after_the_end_returns_at_once() -> None:
-    async def run() -> None:
-        connection = Connection()
-        relay = Relay(connection.send, 5)
-        await relay.put(HEAD)
-        await relay.finish([ABORT])
-        await relay.client(connection.receive)
-
-    asyncio.run(run())
+    assert asyncio.run(run()).is_cut_off

@@ -39,7 +39,8 @@ def asked(reads: Callable[[Receive], Coroutine[Any, Any, None]], receive: Receiv
         sent.append(message)
 
     edge = Edge(app, Anybody(), Anybody())  # type: ignore[arg-type]  # of whom nothing else is asked
-    asyncio.run(edge({"type": "http", "client": None, "headers": []}, receive, send))
+    scope: Scope = {"type": "http", "client": None, "headers": [], "state": {"connection": None}}
+    asyncio.run(edge(scope, receive, send))
     return sent
 
 
