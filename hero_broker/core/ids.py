@@ -7,6 +7,8 @@ import time
 # before 62 more random ones.
 _FIXED_CLEAR = ~(0xF << 76 | 0x3 << 62)
 _FIXED = 0x7 << 76 | 0x2 << 62
+RANDOM_BYTES = 10
+DRAWN_AHEAD = 64  # ids
 _LOW_BITS = 62
 _LOW = (1 << _LOW_BITS) - 1
 
@@ -14,14 +16,21 @@ _LOW = (1 << _LOW_BITS) - 1
 class RequestIds:
     """Ids that grow from one to the next, also where the clock is set back: then the last time stands still."""
 
-    __slots__ = ("_last",)
+    __slots__ = ("_last", "_random", "_used")
 
     def __init__(self) -> None:
+        """Begin. What was drawn ahead must not be used twice: a process that forks begins anew."""
         self._last = 0
+        self._random = b""
+        self._used = 0
 
     def next(self) -> str:
         """Return a fresh UUIDv7 as text. Source: RFC 9562, sections 5.7 and 6.2, method 2."""
-        value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
+        if self._used == len(self._random):  # drawn for many: each time the interpreter is handed to other threads
+            self._random, self._used = os.urandom(RANDOM_BYTES * DRAWN_AHEAD), 0
+        drawn = self._random[self._used : self._used + RANDOM_BYTES]
+        self._used += RANDOM_BYTES
+        value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(drawn, "big")
         value = value & _FIXED_CLEAR | _FIXED
         if value <= self._last:
             value = _later(self._last)
