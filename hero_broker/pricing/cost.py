@@ -79,9 +79,12 @@ def _lines(usage: Usage, price: Price, ok: bool) -> list[_Line]:
     if price.per_request is not None and len(price.scaled) == 1:
         return [("request", 1, "per_request")] if per_request else []
 
-    lines = _measured_lines(usage, price)
-    measured = [unit for unit, _, _ in lines]  # no characters, as reported, are no reason to bill tokens
-    lines = [line for line in lines if line[1]]
+    lines: list[_Line] = []
+    measured: list[str] = []
+    if usage.characters is not None or usage.audio_ms is not None:
+        lines = _measured_lines(usage, price)
+        measured = [unit for unit, _, _ in lines]  # no characters, as reported, are no reason to bill tokens
+        lines = [line for line in lines if line[1]]
     searches = _billed_searches(usage, price, ok, bool(measured))
     if searches:
         lines.append(("search_units", searches, "per_thousand_searches"))
@@ -150,8 +153,9 @@ def _split(
     total: int | None = getattr(usage, whole)
     left = sum(getattr(usage, unit) or 0 for unit, _ in included) if total is None else total
     for unit, own_rate_name in included:
-        taken = min(getattr(usage, unit) or 0, left)
-        if taken:
+        count = getattr(usage, unit)
+        if count and left:
+            taken = min(count, left)
             lines.append((unit, taken, own_rate_name if own_rate_name in price.scaled else rate_name))
             left -= taken
     if left:

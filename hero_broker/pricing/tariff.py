@@ -1,7 +1,7 @@
 """A model's prices over time and context length → the one price of a call."""
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from hero_broker.pricing.price import Price
@@ -41,22 +41,24 @@ class Tariff:
 
     periods: tuple[Period, ...]  # at least one
     is_override: bool = False  # the operator's own price, which counts more than a cost that the provider reports
+    varies: bool = field(init=False, compare=False)  # with the time, or with the length of the context
+
+    def __post_init__(self) -> None:
+        varies = len(self.periods) > 1 or any(period.thresholds for period in self.periods)
+        object.__setattr__(self, "varies", varies)
 
     @classmethod
     def fixed(cls, price: Price, *, is_override: bool = False) -> Self:
         """Return the tariff of a model that always costs the same per unit."""
         return cls((Period((price,)),), is_override)
 
-    @property
-    def varies(self) -> bool:
-        """Whether the price depends on the time or on the length of the context."""
-        return len(self.periods) > 1 or any(period.thresholds for period in self.periods)
-
     def price(self, started_at: int, input_tokens: int) -> Price:
         """Return the price of a call that began at `started_at` (unix seconds, UTC).
 
         `input_tokens` are all that the model read, cached ones included.
         """
+        if not self.varies:
+            return self.periods[0].prices[0]
         for period in reversed(self.periods):
             if period.holds(started_at):
                 break

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from msgspec.structs import astuple
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Dialect
 
 from hero_broker.core.calls import CallKind, Outcome
 from hero_broker.core.records import PriceRecord, RequestLog
@@ -30,22 +32,23 @@ def append(engine: Engine, rows: Sequence[RequestLog], prices: Iterable[PriceRec
         new_prices = [asdict(price) for price in prices]
         if new_prices:
             connection.execute(insert(PRICES).on_conflict_do_nothing(), new_prices)
-        connection.exec_driver_sql(_insert_statement(engine), parameters)
+        connection.exec_driver_sql(_insert_statement(engine.dialect), parameters)
 
 
 def _values(row: RequestLog) -> tuple[Any, ...]:
     values = list(astuple(row))
     for at in _ENUMS:
-        values[at] = values[at].value
+        values[at] = str.__str__(values[at])
     values[_STREAM] = int(values[_STREAM])
     return tuple(values)
 
 
-def _insert_statement(engine: Engine) -> str:
+@lru_cache(maxsize=2)
+def _insert_statement(dialect: Dialect) -> str:
     """Return the INSERT for the driver, its parameters in the order of COLUMNS or by their names."""
-    insert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
+    insert = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
     statement = insert(REQUEST_LOGS).on_conflict_do_nothing(index_elements=["request_id"]).inline()
-    return str(statement.compile(dialect=engine.dialect, column_keys=list(COLUMNS)))
+    return str(statement.compile(dialect=dialect, column_keys=list(COLUMNS)))
 
 
 def find(connection: Connection, request_id: str) -> tuple[int, RequestLog, PriceRecord | None] | None:
