@@ -78,6 +78,15 @@ class ClientConnection(HttpToolsProtocol):
         else:
             call()
 
+    def whole_body(self) -> bytes | None:
+        """Return the body of the request that is being answered, once; None where it has yet to come."""
+        cycle = self._active
+        if cycle is None or cycle.more_body or cycle.disconnected:
+            return None
+        body, cycle.body = bytes(cycle.body), bytearray()
+        self.flow.resume_reading()
+        return body
+
     def answer(self, status: int, headers: Headers, body: bytes) -> bool:
         """Send the whole answer to the request that is being answered, in one piece; False where that has to wait.
 

@@ -77,7 +77,12 @@ class DataPlane:
             if path in UPLOADS:
                 await self._answer_upload(UPLOADS[path], headers, arrival, receive, client, slot)
             else:
-                body = await self._read(headers, receive)
+                _check_head(headers, b"application/json", self._max_body_bytes)
+                body = client.connection.whole_body()
+                if body is None:
+                    body = await self._read(receive)
+                elif len(body) > self._max_body_bytes:
+                    raise _too_long(self._max_body_bytes)
                 call, route = READERS[path](body, arrival, self._routes)
                 await self._exchange.make(call, route.provider, client, slot.give_back)
 
@@ -105,8 +110,7 @@ class DataPlane:
         await exchange
         await reading
 
-    async def _read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-        _check_head(headers, b"application/json", self._max_body_bytes)
+    async def _read(self, receive: Receive) -> bytes:
         try:
             return await within(self._timeout_s, self._read_all(receive))
         except TimeoutError as error:

@@ -15,6 +15,10 @@ class Connection(Protocol):
         """Let `call` be called once, if the client leaves before its answer is over; now, if it has left."""
         ...
 
+    def whole_body(self) -> bytes | None:
+        """Return the request's body, once, if all of it has come; None where it must be received."""
+        ...
+
     def answer(self, status: int, headers: Headers, body: bytes) -> bool:
         """Send a whole answer at once; False, and nothing is sent, where that would have to wait.
 

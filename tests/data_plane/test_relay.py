@@ -42,6 +42,9 @@ class Connection:
         if self._has_left:
             call()
 
+    def whole_body(self) -> bytes | None:
+        return None
+
     def answer(self, status: int, headers: Headers, body: bytes) -> bool:
         if not self._is_slow:
             self.whole.append((status, headers, body))

@@ -265,6 +265,19 @@ def test_body_that_stops_is_refused_in_time(running: Broker, method: str, path: 
     assert b"body_timeout" in answer[1] or path == "/rpc"
 
 
+@pytest.mark.parametrize("pieces", [1, 2], ids=["at once", "in two"])
+@pytest.mark.parametrize(("size", "status"), [(100_000, OK), (100_001, 413)])
+def test_body_is_as_long_as_it_may_be_however_it_comes(running: Broker, size: int, status: int, pieces: int) -> None:
+    body = CHAT + b" " * (size - len(CHAT))
+    sent = call(IN_CHUNKS, b"%x\r\n%s\r\n0\r\n\r\n" % (size, body))
+    with connected(running.url) as connection, connection.makefile("rb") as received:
+        step = -(-len(sent) // pieces)
+        for at in range(0, len(sent), step):
+            connection.sendall(sent[at : at + step])
+
+        assert read_answer(received)[0] == status
+
+
 def test_body_for_which_nobody_asked_is_not_taken_for_a_request(running: Broker) -> None:
     """`Expect: 100-continue` is answered with a refusal: a client may send the body or not, and then a request."""
     with connected(running.url) as connection, connection.makefile("rb") as received:
