@@ -34,7 +34,7 @@ class Outcome(StrEnum):
 FAILED_OUTCOMES = (Outcome.PROVIDER_ERROR, Outcome.INTERRUPTED, Outcome.INTERNAL_ERROR)
 
 
-class Caller(msgspec.Struct, frozen=True):
+class Caller(msgspec.Struct, frozen=True, array_like=True):
     """Who is billed for a call."""
 
     ip: str  # canonical text, or "unknown" for a Unix socket

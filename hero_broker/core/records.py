@@ -8,10 +8,10 @@ from hero_broker.core.calls import CallKind, Outcome
 from hero_broker.core.usage import UsageSource
 
 
-class RequestLog(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class RequestLog(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """One call as billed: a row of `request_logs` without its `seq`. No prompt and no reply is in it.
 
-    Two are made for each call, which as frozen dataclasses of this width would cost ten times as much.
+    One is made for each call, which as a frozen dataclass of this width would cost ten times as much.
     """
 
     request_id: str

@@ -1,12 +1,12 @@
 """Append-only files that remember calls before the database does: calls that began, rows that are due.
 
 Rows enter here and leave in `store.request_logs`. What is written here survives a killed process at once, and a power
-loss after the next flush (at most 50 ms later). Format, version 1:
+loss after the next flush (at most 50 ms later). Format, version 2:
 
     segment   16 bytes of header, then frames, then zeros up to the preallocated size
     header    b"HEROJRNL", version (u16), 6 bytes of zeros
     frame     length of the payload (u32), CRC-32 of type and payload (u32), type (u8), payload (MessagePack)
-    type 1    a call began: the `interrupted` row that it gets if nothing more is heard of it, and its price
+    type 1    a call began: what its `interrupted` row is made from if nothing more is heard of it
     type 2    a row that is due, and its price
 
 Numbers are little-endian. A frame that does not check ends its segment: it was being written when the process died.
@@ -25,15 +25,15 @@ from pathlib import Path
 import msgspec
 
 from hero_broker.core.private import FILE_MODE, make_directory
-from hero_broker.core.records import RequestLog
+from hero_broker.metering.rows import DueRow, Note, interrupted_row
 
 MAGIC = b"HEROJRNL"
-VERSION = 1
+VERSION = 2
 HEADER = struct.Struct("<8sH6x")
 FRAME = struct.Struct("<IIB")
 BEGAN, DUE = 1, 2
 RECORD_MAX = 4096  # bytes of a frame with its longest names; what an open call has reserved
-GROWTH_MAX = 256  # bytes by which a row may be longer than its note: counts, an error code
+GROWTH_MAX = 512  # bytes by which a row may be longer than its note: counts, ids, an error code
 SEGMENT_MIN = 8 * 1024 * 1024
 FLUSH_EVERY_S = 0.05
 
@@ -53,15 +53,6 @@ class JournalUnreadable(Exception):
     """A segment is of a version that this program does not know, or is no segment at all."""
 
 
-class DueRow(msgspec.Struct, frozen=True, array_like=True):
-    """A row and the price that it was priced with, which may be new to the database."""
-
-    row: RequestLog
-    rates: str | None  # JSON
-    price_source: str = ""
-    price_version: str = ""
-
-
 @dataclass(slots=True)
 class _Segment:
     number: int
@@ -73,7 +64,8 @@ class _Segment:
 
 
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(DueRow)
+_NOTES = msgspec.msgpack.Decoder(Note)
+_ROWS = msgspec.msgpack.Decoder(DueRow)
 
 
 def _frame(kind: int, payload: bytes) -> bytes:
@@ -113,12 +105,15 @@ class Journal:
         self._flusher.start()
 
     def _read_all(self) -> list[DueRow]:
-        began: dict[str, DueRow] = {}
+        began: dict[str, Note] = {}
         due: dict[str, DueRow] = {}
         for path in self._old:
-            for kind, record in read_segment(path):
-                (due if kind == DUE else began).setdefault(record.row.request_id, record)
-        return [*due.values(), *(record for key, record in began.items() if key not in due)]
+            for record in read_segment(path):
+                if isinstance(record, DueRow):
+                    due.setdefault(record.row.request_id, record)
+                else:
+                    began.setdefault(record.request_id, record)
+        return [*due.values(), *(interrupted_row(note) for key, note in began.items() if key not in due)]
 
     def forget_recovered(self) -> None:
         """Remove the segments of earlier runs, once the store has their rows."""
@@ -126,7 +121,7 @@ class Journal:
             path.unlink(missing_ok=True)
         self._old = []
 
-    def begin(self, note: DueRow) -> None:
+    def begin(self, note: Note) -> None:
         """Note that a call begins, and reserve the space of its row.
 
         Raises:
@@ -140,7 +135,7 @@ class Journal:
             if segment.position + len(frame) + (len(self._began) + 1) * RECORD_MAX > segment.size:
                 segment = self._rotate()
             self._write(segment, frame)
-            self._began[note.row.request_id] = frame
+            self._began[note.request_id] = frame
 
     def settle(self, due: DueRow) -> int:
         """Write a row that is due into the space that its call reserved; return its segment's number."""
@@ -252,7 +247,7 @@ class Journal:
         return _Segment(number, path, fd, self._segment_bytes, HEADER.size)
 
 
-def read_segment(path: Path) -> Iterator[tuple[int, DueRow]]:
+def read_segment(path: Path) -> Iterator[Note | DueRow]:
     """Yield the records of one segment, up to its end or the first torn frame.
 
     Raises:
@@ -272,5 +267,5 @@ def read_segment(path: Path) -> Iterator[tuple[int, DueRow]]:
         payload = data[position + FRAME.size : position + FRAME.size + length]
         if length == 0 or len(payload) != length or zlib.crc32(payload, kind) != checksum:
             return
-        yield kind, _DECODER.decode(payload)
+        yield (_NOTES if kind == BEGAN else _ROWS).decode(payload)
         position += FRAME.size + length

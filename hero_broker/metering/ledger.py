@@ -12,7 +12,8 @@ import msgspec
 
 from hero_broker.core.errors import LedgerUnavailable, StoreUnavailable
 from hero_broker.core.records import PriceRecord, RequestLog
-from hero_broker.metering.journal import DueRow, Journal, JournalFull
+from hero_broker.metering.journal import Journal, JournalFull
+from hero_broker.metering.rows import DueRow, Note
 
 BATCH_ROWS = 500
 GATHER_S = 0.05  # a transaction costs as much for one row as for a hundred, so a few are waited for
@@ -96,8 +97,8 @@ class Ledger:
         """Bring every row offered so far to the disk. Blocks; not for the event loop."""
         self._journal.flush()
 
-    def begin(self, note: DueRow) -> None:
-        """Note in the journal that a call begins, with the row that it gets if nothing more is heard of it.
+    def begin(self, note: Note) -> None:
+        """Note in the journal that a call begins, with all that its row takes if nothing more is heard of it.
 
         Raises:
             LedgerUnavailable: there is no room for its row; the call must not be made.
@@ -108,7 +109,7 @@ class Ledger:
             self._is_full = True
             raise LedgerUnavailable("The ledger has no room for another call; try again later.") from error
         except OSError as error:
-            log.error("journal: cannot note a call: %s", error.strerror, extra={"request_id": note.row.request_id})
+            log.error("journal: cannot note a call: %s", error.strerror, extra={"request_id": note.request_id})
             raise LedgerUnavailable("The ledger cannot be written; try again later.") from error
         self._is_full = False
 

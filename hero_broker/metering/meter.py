@@ -7,13 +7,11 @@ from decimal import Decimal
 
 from msgspec.structs import replace
 
-from hero_broker.core.addresses import ip_key
 from hero_broker.core.calls import Call, CallKind, Outcome
 from hero_broker.core.clock import Clock
 from hero_broker.core.money import NANO
-from hero_broker.core.records import RequestLog
 from hero_broker.core.usage import BYTES_PER_TOKEN, Usage, UsageSource
-from hero_broker.metering.journal import DueRow
+from hero_broker.metering.rows import DueRow, Note, due_row, note_of
 from hero_broker.metering.rules import first_estimate
 from hero_broker.metering.usage_wire import Report, read_usage
 from hero_broker.pricing.cost import cost_of
@@ -21,7 +19,6 @@ from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
 
 KEPT_BYTES = 256 * 1024  # of a stream's events, for an estimate; what comes after is taken to be alike
-SOURCE_MAX = 300  # characters of a price's source that a row carries
 ZERO_USAGE = "zero_usage"  # the error code of an answer for which the provider reports no token at all
 
 log = logging.getLogger(__name__)
@@ -42,6 +39,7 @@ class Meter:
     def __init__(self, call: Call, tariff: Tariff | None, clock: Clock) -> None:
         self.call = call
         self._tariff = tariff
+        self._varies = tariff is not None and tariff.varies
         self._clock = clock
         self._started = clock.monotonic()
         self._first_byte_ms: int | None = None
@@ -54,12 +52,14 @@ class Meter:
         self._events = bytearray()
         self._event_bytes = 0
         self._watched_deltas = 0
-        self._watched = asyncio.Event()
+        self._watched: asyncio.Event | None = None
 
-    def note(self) -> DueRow:
-        """Return the row that stands if nothing more is heard of the call: interrupted, output 0."""
-        usage = first_estimate(self.call, self.price(), 0)
-        return self._row(Outcome.INTERRUPTED, None, "interrupted", usage, UsageSource.ESTIMATED)
+    def note(self) -> Note:
+        """Return what the journal is to remember of the call before it is made."""
+        price = self.price()
+        if price is not None and self._varies:
+            price = self.price(first_estimate(self.call, price, 0).input_tokens or 0)
+        return note_of(self.call, price)
 
     def price(self, input_tokens: int = 0) -> Price | None:
         """Return the price of this call, were its input so long."""
@@ -100,6 +100,7 @@ class Meter:
         """Return when so many pieces of text have been seen."""
         self._watched_deltas = deltas
         if self.deltas < deltas:
+            self._watched = asyncio.Event()
             await self._watched.wait()
 
     def saw_body(self, body: bytes) -> Report:
@@ -159,7 +160,7 @@ class Meter:
 
     def _count(self, deltas: int) -> None:
         self.deltas += deltas
-        if self.deltas >= self._watched_deltas > 0:
+        if self._watched is not None and self.deltas >= self._watched_deltas:
             self._watched.set()
 
     def _upload_failed(self) -> bool:
@@ -171,45 +172,22 @@ class Meter:
     def _row(
         self, outcome: Outcome, http_status: int | None, error_code: str | None, usage: Usage, source: UsageSource
     ) -> DueRow:
-        call, price = self.call, self.price(usage.input_tokens or 0)
+        price = self.price(usage.input_tokens or 0)
         cost, cost_source = self._cost(usage, source, price, ok=outcome is Outcome.OK)
-        row = RequestLog(
-            request_id=call.request_id,
-            started_at=call.started_at,
-            ip=call.caller.ip,
-            ip_key=ip_key(call.caller.ip),
-            peer_ip=call.caller.peer_ip,
-            context=call.caller.context,
-            api_key_id=None,
-            kind=call.kind,
-            model=call.model,
-            provider=call.provider,
-            upstream_model=call.upstream_model,
+        return due_row(
+            self.call,
             stream=self.streamed,
             outcome=outcome,
             http_status=http_status,
             error_code=error_code,
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            cached_input_tokens=usage.cached_input_tokens,
-            cache_write_tokens=usage.cache_write_tokens,
-            reasoning_tokens=usage.reasoning_tokens,
-            audio_input_tokens=usage.audio_input_tokens,
-            audio_output_tokens=usage.audio_output_tokens,
-            characters=usage.characters,
-            audio_ms=usage.audio_ms,
-            search_units=usage.search_units,
+            usage=usage,
             usage_source=source,
-            cost_nano_usd=cost,
+            cost=cost,
             cost_source=cost_source,
-            price_id=price.price_id if price is not None and cost_source == "price" else None,
-            attempts=1,
+            price=price,
             duration_ms=self._elapsed_ms(),
             first_byte_ms=self._first_byte_ms,
         )
-        if price is None or row.price_id is None:
-            return DueRow(row, None)
-        return DueRow(row, price.rates, price.source[:SOURCE_MAX], price.version)
 
     def _cost(
         self, usage: Usage, source: UsageSource, price: Price | None, *, ok: bool

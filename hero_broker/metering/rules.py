@@ -1,6 +1,8 @@
 """Rules for usage that nobody reported: what a call is taken to use before a tokenizer has counted."""
 
-from hero_broker.core.calls import Call, CallKind
+from typing import Protocol
+
+from hero_broker.core.calls import CallKind
 from hero_broker.core.usage import AUDIO_BYTES_PER_S, BYTES_PER_TOKEN, Usage
 from hero_broker.pricing.price import Price
 
@@ -8,7 +10,18 @@ HEARD_MS_PER_TOKEN = 100  # of audio that a model listens to: ten tokens a secon
 SPOKEN_TOKENS_PER_1000_CHARACTERS = 1_390  # 1,250 tokens a minute, 900 characters a minute
 
 
-def first_estimate(call: Call, price: Price | None, output_tokens: int) -> Usage:
+class Asked(Protocol):
+    """What is known of a call without reading its text."""
+
+    @property
+    def kind(self) -> CallKind: ...
+    @property
+    def input_bytes(self) -> int: ...
+    @property
+    def characters(self) -> int | None: ...
+
+
+def first_estimate(call: Asked, price: Price | None, output_tokens: int) -> Usage:
     """Return what is known of a call without reading its text; never 0 for what is billed by input."""
     if call.kind is CallKind.TTS:
         return speech_made(call, price, max(1, call.input_bytes // BYTES_PER_TOKEN))
@@ -20,7 +33,7 @@ def first_estimate(call: Call, price: Price | None, output_tokens: int) -> Usage
     return Usage(input_tokens=tokens, output_tokens=0 if call.kind is CallKind.EMBEDDING else output_tokens)
 
 
-def speech_made(call: Call, price: Price | None, input_tokens: int) -> Usage:
+def speech_made(call: Asked, price: Price | None, input_tokens: int) -> Usage:
     """Return the usage of speech to be made: characters, and tokens where the price asks for them."""
     characters = call.characters or 0
     if price is None or price.characters_per_million is not None:

@@ -14,13 +14,14 @@ from collections import deque
 from contextlib import ExitStack
 from pathlib import Path
 
-from hero_broker.metering.journal import DueRow, Journal
+from hero_broker.metering.journal import Journal
 from hero_broker.metering.ledger import Ledger
+from hero_broker.metering.rows import DueRow
 from hero_broker.store.database import open_database
 from tests.benchmarks.processes import started
 from tests.benchmarks.proxy import Candidate, cpu_us, scenarios, settings, turn
 from tests.e2e_support import started_broker
-from tests.metering.rows import row
+from tests.metering.rows import note_of, row
 from tests.stores import postgres, query
 
 AT_ONCE = (1, 16, 256)
@@ -29,7 +30,8 @@ RATES = '{"input_per_million":"0.59","output_per_million":"0.79"}'
 
 def carry(url: str, folder: Path, calls: int, at_once: int) -> tuple[float, float]:
     """Return (rows per second, CPU microseconds a call) for `calls` calls, `at_once` of them open at any time."""
-    notes = [DueRow(row(), RATES) for _ in range(calls)]
+    rows = [row() for _ in range(calls)]
+    calls_made = [(note_of(made, RATES), DueRow(made, RATES)) for made in rows]
     with open_database(url) as database:
         before = query(url, "SELECT count(*) FROM request_logs")[0][0]
         with tempfile.TemporaryDirectory(dir=folder) as journal_dir:
@@ -37,9 +39,9 @@ def carry(url: str, folder: Path, calls: int, at_once: int) -> tuple[float, floa
             open_calls: deque[DueRow] = deque()
             with Ledger.running(journal, database) as ledger:
                 began, cpu_began = time.perf_counter(), time.thread_time()
-                for note in notes:
+                for note, due in calls_made:
                     ledger.begin(note)
-                    open_calls.append(note)
+                    open_calls.append(due)
                     if len(open_calls) == at_once:
                         ledger.offer(open_calls.popleft())
                 while open_calls:

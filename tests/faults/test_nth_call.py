@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import Engine, event
 
 from hero_broker.metering import ledger as ledger_module
-from hero_broker.metering.journal import DueRow, Journal
+from hero_broker.metering.journal import Journal
 from hero_broker.metering.ledger import Ledger
+from hero_broker.metering.rows import DueRow
 from hero_broker.store.database import open_database
-from tests.metering.rows import row
+from tests.metering.rows import note_of, row
 from tests.stores import query
 
 ROWS = 300
@@ -85,7 +86,7 @@ def test_rows_are_stored_once_whatever_call_fails(
         failing = FailingCalls(database.engine, nth, FAULTS[fault][database.engine.dialect.name])
         with Ledger.running(journal, database) as ledger:
             for due in offered:
-                ledger.begin(due)
+                ledger.begin(note_of(due.row, due.rates))
                 assert ledger.offer(due)
             while ledger.pending:
                 continue

@@ -2,10 +2,11 @@
 
 from msgspec.structs import replace
 
-from hero_broker.core.calls import CallKind, Outcome
+from hero_broker.core.calls import Caller, CallKind, Outcome
 from hero_broker.core.ids import new_request_id
 from hero_broker.core.records import RequestLog
 from hero_broker.core.usage import UsageSource
+from hero_broker.metering.rows import Note
 
 FOUNDING = RequestLog(
     request_id="",
@@ -46,3 +47,22 @@ FOUNDING = RequestLog(
 def row(**changes: object) -> RequestLog:
     """Return the founding example's row with a fresh id and `changes`."""
     return replace(FOUNDING, **{"request_id": new_request_id(), **changes})
+
+
+def note_of(made: RequestLog, rates: str | None = None) -> Note:
+    """Return the note of the call that a row is of."""
+    return Note(
+        made.request_id,
+        made.started_at,
+        Caller(made.ip, made.peer_ip, made.context),
+        made.kind,
+        made.model,
+        made.provider,
+        made.upstream_model,
+        made.stream,
+        input_bytes=160,
+        characters=None,
+        rates=rates,
+        price_source="",
+        price_version="",
+    )

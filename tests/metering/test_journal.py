@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from hero_broker.core.calls import Outcome
-from hero_broker.metering.journal import HEADER, MAGIC, DueRow, Journal, JournalFull, JournalUnreadable
-from tests.metering.rows import row
+from hero_broker.metering.journal import HEADER, MAGIC, Journal, JournalFull, JournalUnreadable
+from hero_broker.metering.rows import DueRow, interrupted_row
+from tests.metering.rows import note_of, row
 
 
 def journal_in(directory: Path, *, max_bytes: int = 1_000_000_000) -> Journal:
@@ -22,9 +23,8 @@ def segments(directory: Path) -> list[Path]:
 
 def test_row_that_was_settled_is_recovered_and_its_note_is_not(tmp_path: Path) -> None:
     journal = journal_in(tmp_path)
-    note = DueRow(row(outcome=Outcome.INTERRUPTED), "{}")
-    due = DueRow(row(request_id=note.row.request_id), "{}")
-    journal.begin(note)
+    due = DueRow(row(), "{}")
+    journal.begin(note_of(due.row, "{}"))
     journal.settle(due)
     journal.close()
 
@@ -33,17 +33,20 @@ def test_row_that_was_settled_is_recovered_and_its_note_is_not(tmp_path: Path) -
 
 def test_call_in_flight_is_recovered_as_its_note_says(tmp_path: Path) -> None:
     journal = journal_in(tmp_path)
-    note = DueRow(row(outcome=Outcome.INTERRUPTED), None)
+    note = note_of(row(), '{"input_per_million":"0.59"}')
     journal.begin(note)
     journal.close()
 
-    assert journal_in(tmp_path).recovered == [note]
+    (recovered,) = journal_in(tmp_path).recovered
+    assert recovered == interrupted_row(note)
+    assert (recovered.row.request_id, recovered.row.outcome) == (note.request_id, Outcome.INTERRUPTED)
+    assert (recovered.row.input_tokens, recovered.row.cost_nano_usd) == (40, 23_600)
 
 
 def test_row_that_the_store_has_is_not_recovered(tmp_path: Path) -> None:
     journal = journal_in(tmp_path)
     due = DueRow(row(), None)
-    journal.begin(due)
+    journal.begin(note_of(due.row))
     journal.forget({journal.settle(due): 1})
     journal.close()
 
@@ -81,16 +84,16 @@ def test_unknown_version_is_refused_and_kept(tmp_path: Path) -> None:
 
 def test_open_calls_survive_the_rotation_of_segments(tmp_path: Path) -> None:
     journal = journal_in(tmp_path)
-    open_note = DueRow(row(outcome=Outcome.INTERRUPTED), None)
+    open_note = note_of(row())
     journal.begin(open_note)
     first = segments(tmp_path)[0]
     while first.exists():
         due = DueRow(row(), None)
-        journal.begin(due)
+        journal.begin(note_of(due.row))
         journal.forget({journal.settle(due): 1})
     journal.close()
 
-    assert open_note in journal_in(tmp_path).recovered
+    assert interrupted_row(open_note) in journal_in(tmp_path).recovered
 
 
 def test_full_journal_refuses_new_calls_and_still_settles_admitted_ones(tmp_path: Path) -> None:
@@ -99,14 +102,14 @@ def test_full_journal_refuses_new_calls_and_still_settles_admitted_ones(tmp_path
 
     def begin_for_ever() -> None:
         while True:
-            note = DueRow(row(model="m" * 200), None)
-            journal.begin(note)
-            admitted.append(note)
+            due = DueRow(row(model="m" * 200), None)
+            journal.begin(note_of(due.row))
+            admitted.append(due)
 
     with pytest.raises(JournalFull):
         begin_for_ever()
-    for note in admitted:
-        journal.settle(note)
+    for due in admitted:
+        journal.settle(due)
     journal.close()
 
     assert len(admitted) > 100

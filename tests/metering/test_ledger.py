@@ -8,10 +8,11 @@ import pytest
 from hero_broker.core.errors import StoreUnavailable
 from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.metering import ledger as ledger_module
-from hero_broker.metering.journal import DueRow, Journal
+from hero_broker.metering.journal import Journal
 from hero_broker.metering.ledger import Ledger
+from hero_broker.metering.rows import DueRow
 from hero_broker.store.database import Database, open_database
-from tests.metering.rows import row
+from tests.metering.rows import note_of, row
 from tests.stores import query
 
 
@@ -62,7 +63,7 @@ def test_rows_reach_the_store_in_order_and_leave_the_journal(
 
     with Ledger.running(journal, database) as ledger:
         for due in offered:
-            ledger.begin(due)
+            ledger.begin(note_of(due.row, due.rates))
             assert ledger.offer(due)
     journal.close()
 

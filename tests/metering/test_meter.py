@@ -15,6 +15,7 @@ from hero_broker.core.records import RequestLog
 from hero_broker.core.usage import Usage, UsageSource
 from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.meter import KEPT_BYTES, ZERO_USAGE, Meter
+from hero_broker.metering.rows import interrupted_row
 from hero_broker.metering.tokens import TokenCounter
 from hero_broker.metering.usage_wire import is_answer
 from hero_broker.pricing.price import Price
@@ -263,7 +264,7 @@ def test_upload_that_broke_off_costs_nothing() -> None:
 def test_note_of_a_call_prices_what_is_known_before_it_is_made(
     kind: CallKind, price: Price, of_call: dict[str, Any], cost: int
 ) -> None:
-    row = meter(kind, price, **of_call).note().row
+    row = interrupted_row(meter(kind, price, **of_call).note()).row
 
     assert (row.outcome, row.usage_source) == (Outcome.INTERRUPTED, UsageSource.ESTIMATED)
     assert row.cost_nano_usd == cost

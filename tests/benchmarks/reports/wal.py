@@ -7,16 +7,18 @@ import time
 from pathlib import Path
 
 from hero_broker.core.clock import SystemClock
-from hero_broker.metering.journal import DueRow, Journal
+from hero_broker.metering.journal import Journal
 from hero_broker.metering.labels import Labels
 from hero_broker.metering.ledger import Ledger
 from hero_broker.metering.reports import Reports
+from hero_broker.metering.rows import DueRow
 from hero_broker.store.database import Database, open_database
 from tests.benchmarks.reports.bench import Bench
 from tests.benchmarks.reports.files import copied, url
 from tests.benchmarks.reports.goals import Figure
 from tests.benchmarks.reports.questions import PAGE
 from tests.benchmarks.reports.windows import ALL_TIME, windows
+from tests.metering.rows import note_of
 from tests.stores import query
 
 MIB = 1 << 20
@@ -80,9 +82,9 @@ async def _write_and_ask(bench: Bench, database: Database, rows: int) -> tuple[i
             while offered < rows:
                 await asyncio.sleep(TURN_S)
                 wanted = min(rows, int((time.perf_counter() - began) * ROWS_PER_S))
-                for note in due[offered:wanted]:
-                    ledger.begin(note)
-                    assert ledger.offer(note)
+                for made in due[offered:wanted]:
+                    ledger.begin(note_of(made.row, made.rates))
+                    assert ledger.offer(made)
                 offered = wanted
             await asyncio.to_thread(_wait_until_stored, ledger)
             written_s = time.perf_counter() - began
