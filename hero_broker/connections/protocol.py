@@ -108,6 +108,16 @@ class ClientConnection(HttpToolsProtocol):
         self.on_response_complete()
         return True
 
+    def push(self, piece: bytes) -> bool:
+        """Send a chunk of the answer that has begun; False where that has to wait, or chunks are not what it takes."""
+        cycle = self._active
+        if cycle is None or cycle.disconnected or not cycle.chunked_encoding or self.flow.write_paused:
+            return False
+        if not cycle.response_started or cycle.response_complete:
+            return False
+        self.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        return True
+
     def cut_off(self) -> None:
         """Close it, although its answer is not whole."""
         self.transport.close()

@@ -196,7 +196,7 @@ class Exchange:
         elif call.kind is CallKind.TTS and not kind.startswith("application/json"):
             await self._binary(reply, relay, ending)
         else:
-            body = await self._whole(reply)
+            body = await reply.whole(self._limits.max_answer_bytes)
             report = meter.saw_body(body)
             is_error = report.is_error
             may_be_text = call.kind is CallKind.STT and not kind.startswith("application/json")
@@ -224,8 +224,9 @@ class Exchange:
         await relay.put(head_of(reply.status, reply.headers if told else {"content-type": EVENTS}))
         try:
             async with asyncio.timeout(None) as patience:
-                async for chunk in reply.chunks():
-                    if passing := passage.feed(chunk):
+                while piece := await reply.read():
+                    passing = passage.feed(piece)
+                    if passing and not relay.put_at_once(passing):
                         await relay.put(passing)
                     if passage.tail:
                         if passage.is_enough:
@@ -244,10 +245,10 @@ class Exchange:
         length = None if is_encoded else reply.headers.get("content-length")
         await relay.put(head_of(reply.status, reply.headers, length))
         last = b""
-        async for chunk in reply.chunks():
+        while piece := await reply.read():
             if last:
                 await relay.put(last)
-            last = chunk
+            last = piece
         ending.tail = [last]
 
     def _provider_failed(self, call: Call, error: ProviderError, relay: Relay, ending: _Ending) -> None:
@@ -278,14 +279,6 @@ class Exchange:
             log.error("journal: cannot flush a row: %s", error.strerror, extra={"request_id": call.request_id})
             return False
         return True
-
-    async def _whole(self, reply: UpstreamReply) -> bytes:
-        body = bytearray()
-        async for chunk in reply.chunks():
-            body += chunk
-            if len(body) > self._limits.max_answer_bytes:
-                raise ProviderError("The provider's answer is too long.", code="provider_answer_too_long")
-        return bytes(body)
 
     async def _end_drain(self, meter: Meter, task: "asyncio.Task[None]") -> None:
         limits = self._limits
@@ -337,10 +330,8 @@ async def _beginning(reply: UpstreamReply) -> bytes:
     """Return what can be had of an error's body; its status says enough where it is long, or breaks off."""
     body = bytearray()
     with contextlib.suppress(ProviderError):
-        async for chunk in reply.chunks():
-            body += chunk
-            if len(body) > MAX_ERROR_BYTES:
-                break
+        while len(body) <= MAX_ERROR_BYTES and (piece := await reply.read()):
+            body += piece
     return bytes(body)
 
 

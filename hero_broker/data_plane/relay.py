@@ -45,6 +45,10 @@ class Relay:
         self.is_events = False  # and says that events follow
         client.connection.when_left(self._leave)
 
+    def put_at_once(self, piece: bytes) -> bool:
+        """Send a piece of a stream if nothing holds it up, as is most often so; return whether that is done."""
+        return self.is_gone or self._client.connection.push(piece)
+
     async def put(self, item: Head | bytes) -> None:
         """Send what comes next. Returns at once when the client has left."""
         if not self.is_gone:

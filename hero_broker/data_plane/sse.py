@@ -56,13 +56,25 @@ class EventSplitter:
 
 def plain_length(events: bytes) -> int:
     """Return how many bytes at the start are whole events that can neither report usage, nor fail, nor be the last."""
-    marks = [at for mark in (b"[DONE]", b'.done"') if (at := events.find(mark)) != -1]
-    if events.count(b'"usage"') > events.count(b'"usage":null'):
-        marks.append(events.find(b'"usage"'))
-    if (at := events.find(b'"error"')) != -1 and events.count(b'"error"') > events.count(b'"error":null'):
-        marks.append(at)
-    end = events.rfind(b"\n\n", 0, min(marks, default=len(events)))
-    return 0 if end == -1 else end + 2
+    end = _before(events, b"[DONE]", len(events))
+    end = _before(events, b'.done"', end)
+    end = _before_value(events, b'"usage"', end)
+    end = _before_value(events, b'"error"', end)
+    blank_line = events.rfind(b"\n\n", 0, end)
+    return 0 if blank_line == -1 else blank_line + 2
+
+
+def _before(events: bytes, mark: bytes, end: int) -> int:
+    at = events.find(mark, 0, end)
+    return end if at == -1 else at
+
+
+def _before_value(events: bytes, name: bytes, end: int) -> int:
+    """Return where a member of this name begins that is not null; many events have one that is."""
+    at = events.find(name, 0, end)
+    while at != -1 and events.startswith(b":null", at + len(name)):
+        at = events.find(name, at + len(name), end)
+    return end if at == -1 else at
 
 
 def is_finished(events: bytes) -> bool:

@@ -26,6 +26,13 @@ class Connection(Protocol):
         """
         ...
 
+    def push(self, piece: bytes) -> bool:
+        """Send more of an answer that has begun, at once; False, and nothing is sent, where that would have to wait.
+
+        `piece` is not empty.
+        """
+        ...
+
     def cut_off(self) -> None:
         """Close the connection, so that an answer that is not whole is not taken for one."""
         ...

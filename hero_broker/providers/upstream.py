@@ -54,8 +54,8 @@ class UpstreamReply:
         self._content = content
         self._end = end
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the body's bytes as they arrive, decoded.
+    async def read(self) -> bytes:
+        """Return what has come of the body, decoded, once something has; empty at its end.
 
         Raises:
             ProviderError: the provider broke off, or was silent for too long.
@@ -63,10 +63,26 @@ class UpstreamReply:
         content = self._content
         try:
             while not content.at_eof():
-                if chunk := await content.readany():
-                    yield chunk
+                if piece := await content.readany():
+                    return piece
         except (TimeoutError, aiohttp.ClientError) as error:
             raise _failure("broke off", error) from error
+        return b""
+
+    async def whole(self, max_bytes: int) -> bytes:
+        """Return the body.
+
+        Raises:
+            ProviderError: it is longer, or the provider broke off, or was silent for too long.
+        """
+        pieces = []
+        left = max_bytes
+        while piece := await self.read():
+            left -= len(piece)
+            if left < 0:
+                raise ProviderError("The provider's answer is too long.", code="provider_answer_too_long")
+            pieces.append(piece)
+        return b"".join(pieces)
 
     def close(self) -> None:
         """Give the connection back, or close it where the answer was not read to its end."""

@@ -50,6 +50,9 @@ class Connection:
             self.whole.append((status, headers, body))
         return not self._is_slow
 
+    def push(self, _piece: bytes) -> bool:
+        return False
+
     def cut_off(self) -> None:
         self.is_cut_off = True
 
