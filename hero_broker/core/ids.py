@@ -33,7 +33,7 @@ class RequestIds:
         value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(drawn, "big")
         value = value & _FIXED_CLEAR | _FIXED
         if value <= self._last:
-            value = _later(self._last)
+            value = _later(self._last, int.from_bytes(drawn[:4], "big"))
         self._last = value
         text = f"{value:032x}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
@@ -44,8 +44,8 @@ def new_request_id() -> str:
     return RequestIds().next()
 
 
-def _later(last: int) -> int:
+def _later(last: int, step: int) -> int:
     """Return an id a random step after `last`: what does not fit the low bits is carried past the fixed ones."""
-    low = (last & _LOW) + 1 + int.from_bytes(os.urandom(4), "big")
+    low = (last & _LOW) + 1 + step
     high = (last >> 64 & 0xFFF) + (low >> _LOW_BITS)
     return ((last >> 80) + (high >> 12)) << 80 | (high & 0xFFF) << 64 | low & _LOW | _FIXED

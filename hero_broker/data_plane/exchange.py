@@ -7,9 +7,11 @@ and offers exactly one row, however the exchange ends. The tail of the answer wa
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import cast
+
+import msgspec
 
 from hero_broker.core.calls import Call, CallKind, Outcome
 from hero_broker.core.clock import Clock
@@ -58,14 +60,13 @@ class Rules:
     refuse_unpriced: bool
 
 
-@dataclass(slots=True)
-class _Ending:
+class _Ending(msgspec.Struct):
     """How a call ended, as far as is known; the worst is assumed until then."""
 
     outcome: Outcome = Outcome.INTERNAL_ERROR
     status: int | None = None
     code: str | None = "internal_error"
-    tail: list[Item] = field(default_factory=list)  # what waits for the row
+    tail: Sequence[Item] = ()  # what waits for the row
 
 
 class Exchange:
@@ -135,13 +136,8 @@ class Exchange:
         task = cast("asyncio.Task[None]", asyncio.current_task())
         self._making.add(task)
         ending = _Ending()
-        drain = _Drain(self._end_drain, meter, task)
-
-        def left() -> None:
-            when_left()
-            drain.begin()
-
-        relay = Relay(client, self._limits.idle_s, left)
+        drain = _Drain(self._end_drain, meter, task, when_left)
+        relay = Relay(client, self._limits.idle_s, drain.begin)
         reply: UpstreamReply | None = None
         try:
             reply = await self._upstream.post(provider, call.url, call.headers, call.body)
@@ -297,22 +293,25 @@ class Exchange:
 class _Drain:
     """What bounds the time for which a provider is read on for a client that has left."""
 
-    __slots__ = ("_end", "_meter", "_task", "_watch")
+    __slots__ = ("_end", "_meter", "_task", "_watch", "_when_left")
 
     def __init__(
         self,
         end: Callable[[Meter, "asyncio.Task[None]"], Coroutine[None, None, None]],
         meter: Meter,
         task: "asyncio.Task[None]",
+        when_left: Callable[[], None],
     ) -> None:
-        """Prepare to let `end` cancel the call's task."""
+        """Prepare to let `end` cancel the call's task, once the client has left, which `when_left` is told first."""
         self._end = end
         self._meter = meter
         self._task = task
+        self._when_left = when_left
         self._watch: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
         """Start to count, because the client has left."""
+        self._when_left()
         self._watch = asyncio.create_task(self._end(self._meter, self._task))
 
     def has_ended(self) -> bool:

@@ -64,7 +64,7 @@ class Ledger:
         now = time.monotonic()
         self._due: deque[_Waiting] = deque(_Waiting(0, due, now) for due in journal.recovered)
         self._recovered_left = len(self._due)
-        self._arrived = threading.Condition()
+        self._arrived = threading.Event()  # a row, or the end
         self._closing = threading.Event()
         self._store_refuses = False
         self._is_full = False
@@ -89,8 +89,7 @@ class Ledger:
             yield ledger
         finally:
             ledger._closing.set()
-            with ledger._arrived:
-                ledger._arrived.notify()
+            ledger._arrived.set()
             ledger._writer.join(close_within_s)
 
     def sync(self) -> None:
@@ -123,9 +122,9 @@ class Ledger:
         except OSError as error:
             log.error("journal: cannot write a row: %s", error.strerror, extra={"request_id": due.row.request_id})
             segment = 0
-        with self._arrived:
-            self._due.append(_Waiting(segment, due, time.monotonic()))
-            self._arrived.notify()
+        self._due.append(_Waiting(segment, due, time.monotonic()))
+        if not self._arrived.is_set():
+            self._arrived.set()
         return segment != 0
 
     @property
@@ -136,8 +135,10 @@ class Ledger:
     @property
     def oldest_pending_s(self) -> float | None:
         """Seconds for which the row that is first in line has waited; None where none waits."""
-        with self._arrived:
-            return time.monotonic() - self._due[0].since if self._due else None
+        try:
+            return time.monotonic() - self._due[0].since
+        except IndexError:
+            return None
 
     @property
     def is_full(self) -> bool:
@@ -174,13 +175,12 @@ class Ledger:
 
     def _next_batch(self) -> list[_Waiting]:
         """Return the rows that are first in line; none when closing, or after a while without any."""
-        with self._arrived:
-            if not self._due and not self._closing.is_set():
-                self._arrived.wait(min(CHECK_EVERY_S, max(0.0, self._fold_at - time.monotonic())))
+        self._arrived.clear()  # before it is looked at what has arrived, so that nothing is slept through
+        if not self._due and not self._closing.is_set():
+            self._arrived.wait(min(CHECK_EVERY_S, max(0.0, self._fold_at - time.monotonic())))
         if 0 < len(self._due) < BATCH_ROWS:
             self._closing.wait(GATHER_S)
-        with self._arrived:
-            return [self._due[index] for index in range(min(BATCH_ROWS, len(self._due)))]
+        return [self._due[index] for index in range(min(BATCH_ROWS, len(self._due)))]
 
     def _move(self, batch: list[_Waiting]) -> None:
         rows = [one.due.row for one in batch]
@@ -192,9 +192,8 @@ class Ledger:
                 prices[due.row.price_id] = record
         self._store.append(rows, [prices[price_id] for price_id in sorted(prices)])
         counts = Counter(one.segment for one in batch)
-        with self._arrived:
-            for _ in batch:
-                self._due.popleft()
+        for _ in batch:
+            self._due.popleft()
         if self._recovered_left:
             self._recovered_left = max(0, self._recovered_left - len(batch))
             if not self._recovered_left:

@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 
 import msgspec
@@ -17,8 +16,7 @@ MAX_ODD_BYTES = 1024 * 1024  # of JSON that only a lenient reader takes; longer 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """What an answer, or an event of a stream, says; None where it says nothing, or nothing that can be believed."""
 
     usage: Usage | None = None

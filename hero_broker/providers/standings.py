@@ -33,18 +33,24 @@ class Standings:
         if status >= 500 or status in FAULTS:
             self.failed(provider, f"provider_{status}")
             return
-        standing = self._of.setdefault(provider, _Standing())
+        standing = self._standing(provider)
         standing.answered += 1
         standing.last_answered_at = self._clock.now()
         standing.is_failing = False
 
     def failed(self, provider: str, code: str | None) -> None:
         """Count a call that the provider failed to answer."""
-        standing = self._of.setdefault(provider, _Standing())
+        standing = self._standing(provider)
         standing.failed += 1
         standing.last_failed_at = self._clock.now()
         standing.last_error_code = code
         standing.is_failing = True
+
+    def _standing(self, provider: str) -> _Standing:
+        found = self._of.get(provider)
+        if found is None:
+            found = self._of[provider] = _Standing()
+        return found
 
     def health(self, provider: str) -> ProviderHealth:
         """Return how a provider has answered so far."""
