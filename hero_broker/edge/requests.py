@@ -52,6 +52,9 @@ class Edge:
             if client.has_begun:
                 raise
             await answer_error(InternalError("The broker failed."), client.send)
+        finally:
+            # It has `send`, which has the scope: such a circle in each request is a pause of the collector each second.
+            del state["client"]
 
 
 def _in_time(receive: Receive) -> Receive:

@@ -26,8 +26,8 @@ from tests.benchmarks.processes import (
     rss_bytes,
     started,
 )
-from tests.benchmarks.proxy import scenarios, settings
 from tests.benchmarks.reports.rows import Plan
+from tests.benchmarks.scenarios import scenarios, settings
 from tests.e2e_support import started_broker
 
 MIB = 1 << 20

@@ -19,7 +19,8 @@ from hero_broker.metering.ledger import Ledger
 from hero_broker.metering.rows import DueRow
 from hero_broker.store.database import open_database
 from tests.benchmarks.processes import started
-from tests.benchmarks.proxy import Candidate, cpu_us, scenarios, settings, turn
+from tests.benchmarks.scenarios import scenarios, settings
+from tests.benchmarks.turns import Candidate, cpu_us, turn
 from tests.e2e_support import started_broker
 from tests.metering.rows import note_of, row
 from tests.stores import postgres, query

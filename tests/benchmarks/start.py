@@ -17,7 +17,7 @@ import uvloop
 
 from tests.benchmarks.loadgen import load
 from tests.benchmarks.processes import cpu_s, rss_bytes, started
-from tests.benchmarks.proxy import scenarios, settings
+from tests.benchmarks.scenarios import scenarios, settings
 from tests.e2e_support import started_broker
 
 MIB = 1 << 20

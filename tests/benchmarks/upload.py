@@ -35,7 +35,7 @@ from tests.benchmarks.processes import (
     rss_bytes,
     started,
 )
-from tests.benchmarks.proxy import scenarios, settings
+from tests.benchmarks.scenarios import scenarios, settings
 from tests.e2e_support import Broker, started_broker
 
 MIB = 1 << 20

@@ -1,6 +1,7 @@
 """A body that pauses is given up; a client that only waits for its answer is not."""
 
 import asyncio
+import gc
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -85,3 +86,34 @@ def test_client_that_waits_for_its_answer_may_wait(monkeypatch: pytest.MonkeyPat
 
     assert asked(body_and_then_the_end, coming(PIECE, LAST, then=gone)) == []
     assert seen == [LEFT]
+
+
+class Served:
+    """A request as a server has it: what sends its answer has its scope."""
+
+    def __init__(self) -> None:
+        self.scope: Scope = {"type": "http", "client": None, "headers": [], "state": {"connection": None}}
+
+    async def send(self, _message: Message) -> None:
+        return
+
+
+def test_request_that_is_over_is_not_left_to_the_garbage_collector() -> None:
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    edge = Edge(app, Anybody(), Anybody())  # type: ignore[arg-type]  # of whom nothing else is asked
+
+    async def serve() -> int:
+        gc.collect()
+        for _ in range(10):
+            request = Served()
+            await edge(request.scope, coming(), request.send)
+        del request
+        return gc.collect()
+
+    gc.disable()
+    try:
+        assert asyncio.run(serve()) == 0
+    finally:
+        gc.enable()

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from tests.benchmarks.goals import Figure, table
 from tests.benchmarks.reports import (
     beside_calls,
     by_ip,
@@ -24,7 +25,6 @@ from tests.benchmarks.reports import (
 )
 from tests.benchmarks.reports.bench import Bench
 from tests.benchmarks.reports.files import alone
-from tests.benchmarks.reports.goals import Figure, table
 
 FOLDER = Path(__file__).parents[3] / "build" / "reports"
 MEASURES: Mapping[int, Callable[[Bench], list[Figure]]] = {

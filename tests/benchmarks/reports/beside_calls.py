@@ -7,12 +7,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
+from tests.benchmarks.goals import Figure
 from tests.benchmarks.loadgen import Load, percentile
 from tests.benchmarks.processes import MEASURED_CORE, OTHER_CORE, paused, pin, started
-from tests.benchmarks.proxy import Candidate, Scenario, scenarios, settings, turn
 from tests.benchmarks.reports.bench import Bench
 from tests.benchmarks.reports.files import copied, url
-from tests.benchmarks.reports.goals import Figure
+from tests.benchmarks.scenarios import Scenario, scenarios, settings
+from tests.benchmarks.turns import Candidate, turn
 from tests.e2e_support import started_broker
 
 AT_ONCE = (1, 16)

@@ -1,8 +1,8 @@
 """`usage_by_ip` beside other databases: of all time, and of windows whose edges lie inside hours."""
 
+from tests.benchmarks.goals import Figure
 from tests.benchmarks.reports.bench import Bench
 from tests.benchmarks.reports.candidates import DUCKDB, OURS, PLAIN, POSTGRESQL, candidates
-from tests.benchmarks.reports.goals import Figure
 from tests.benchmarks.reports.questions import ByIp
 from tests.benchmarks.reports.rounds import Times, ask_beside, ask_in_turn
 from tests.benchmarks.reports.windows import ALL_TIME, Window, windows

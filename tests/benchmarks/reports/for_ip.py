@@ -1,8 +1,8 @@
 """`usage_for_ip` of the address with the most calls, and of one with few."""
 
+from tests.benchmarks.goals import Figure
 from tests.benchmarks.reports.bench import Bench
 from tests.benchmarks.reports.candidates import OURS, candidates
-from tests.benchmarks.reports.goals import Figure
 from tests.benchmarks.reports.questions import ForIp
 from tests.benchmarks.reports.rounds import ask_beside
 from tests.benchmarks.reports.windows import ALL_TIME, month, windows

@@ -2,9 +2,9 @@
 
 from contextlib import ExitStack
 
+from tests.benchmarks.goals import Figure
 from tests.benchmarks.reports.bench import SMALLER, Bench
 from tests.benchmarks.reports.candidates import Candidate, duckdb, ours
-from tests.benchmarks.reports.goals import Figure
 from tests.benchmarks.reports.questions import DAY, By, ByIp, ForIp, Question
 from tests.benchmarks.reports.rounds import Times, ask_some, check
 from tests.benchmarks.reports.windows import ALL_TIME, month

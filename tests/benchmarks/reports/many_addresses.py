@@ -2,10 +2,10 @@
 
 from statistics import median
 
+from tests.benchmarks.goals import Figure
 from tests.benchmarks.reports.bench import Bench
 from tests.benchmarks.reports.candidates import DUCKDB, duckdb, ours
 from tests.benchmarks.reports.files import warm
-from tests.benchmarks.reports.goals import Figure
 from tests.benchmarks.reports.questions import PAGE, ByIp
 from tests.benchmarks.reports.rounds import ask_some, check
 from tests.benchmarks.reports.windows import ALL_TIME, windows

@@ -5,9 +5,9 @@ from contextlib import closing
 from pathlib import Path
 
 from hero_broker.store.database import open_database
+from tests.benchmarks.goals import Figure
 from tests.benchmarks.reports.bench import Bench
 from tests.benchmarks.reports.files import remove, url
-from tests.benchmarks.reports.goals import Figure
 
 APPEND_ROWS = 500
 

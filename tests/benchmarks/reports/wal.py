@@ -13,9 +13,9 @@ from hero_broker.metering.ledger import Ledger
 from hero_broker.metering.reports import Reports
 from hero_broker.metering.rows import DueRow
 from hero_broker.store.database import Database, open_database
+from tests.benchmarks.goals import Figure
 from tests.benchmarks.reports.bench import Bench
 from tests.benchmarks.reports.files import copied, url
-from tests.benchmarks.reports.goals import Figure
 from tests.benchmarks.reports.questions import PAGE
 from tests.benchmarks.reports.windows import ALL_TIME, windows
 from tests.metering.rows import note_of

@@ -8,9 +8,9 @@ from statistics import median
 from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.metering.ledger import FOLD_EVERY_S, FOLD_ROWS, FOLD_ROWS_LEAST, FOLD_STEP_S
 from hero_broker.store.database import Database, open_database
+from tests.benchmarks.goals import Figure
 from tests.benchmarks.reports.bench import Bench
 from tests.benchmarks.reports.files import copied, url
-from tests.benchmarks.reports.goals import Figure
 from tests.stores import query
 
 ROUND_ROWS = 60_000
