@@ -56,12 +56,18 @@ class EventSplitter:
 
 def plain_length(events: bytes) -> int:
     """Return how many bytes at the start are whole events that can neither report usage, nor fail, nor be the last."""
+    end = len(events)
+    if b'"usage"' in events or b'"error"' in events or b"[DONE]" in events or b'.done"' in events:
+        end = _first_mark(events)
+    blank_line = events.rfind(b"\n\n", 0, end)
+    return 0 if blank_line == -1 else blank_line + 2
+
+
+def _first_mark(events: bytes) -> int:
     end = _before(events, b"[DONE]", len(events))
     end = _before(events, b'.done"', end)
     end = _before_value(events, b'"usage"', end)
-    end = _before_value(events, b'"error"', end)
-    blank_line = events.rfind(b"\n\n", 0, end)
-    return 0 if blank_line == -1 else blank_line + 2
+    return _before_value(events, b'"error"', end)
 
 
 def _before(events: bytes, mark: bytes, end: int) -> int:

@@ -95,12 +95,6 @@ class _Connection(ResponseHandler):
     It sets no timers: `_Open` looks whether anything was heard.
     """
 
-    was_heard = False
-
-    def data_received(self, data: bytes) -> None:
-        self.was_heard = True
-        super().data_received(data)
-
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
         super().set_exception(exc, *cause)
         body = self._payload
@@ -110,6 +104,11 @@ class _Connection(ResponseHandler):
             body.set_exception(aiohttp.ClientPayloadError("The body's framing is broken."))
         elif isinstance(exc, aiohttp.SocketTimeoutError):
             body.set_exception(exc)
+
+    @property
+    def heard_bytes(self) -> int:
+        """How much of a body has come; 0 before there is one."""
+        return 0 if self._payload is None else self._payload.total_bytes
 
     @property
     def is_held_up(self) -> bool:
@@ -122,7 +121,7 @@ class _Connection(ResponseHandler):
 class _Open:
     """An exchange that is not over, and how long its provider may be silent."""
 
-    __slots__ = ("_all", "_connection", "_ends_at", "_quiet_since", "protocol", "silent_s")
+    __slots__ = ("_all", "_connection", "_ends_at", "_heard_bytes", "_quiet_since", "_silent_s", "protocol")
 
     def __init__(
         self, connection: Connection, protocol: _Connection, now: float, timeouts: Timeouts, among: "set[_Open]"
@@ -131,17 +130,24 @@ class _Open:
         self.protocol = protocol
         self._ends_at = now + timeouts.total_s
         self._quiet_since = now
-        self.silent_s = timeouts.first_byte_s
+        self._heard_bytes = 0
+        self._silent_s = timeouts.first_byte_s
         self._all = among
         among.add(self)
+
+    def begins(self, silent_s: float) -> None:
+        """Take note that the head of the answer has come; its body may pause for `silent_s`."""
+        self._silent_s = silent_s
+        self._heard_bytes = -1  # the next look finds that something was heard
 
     def look(self, now: float) -> None:
         """End the exchange if its time is over."""
         protocol = self.protocol
-        if protocol.was_heard or protocol.is_held_up:
-            protocol.was_heard = False
+        heard_bytes = protocol.heard_bytes
+        if heard_bytes != self._heard_bytes or protocol.is_held_up:
+            self._heard_bytes = heard_bytes
             self._quiet_since = now
-        if now >= min(self._ends_at, self._quiet_since + self.silent_s):
+        if now >= min(self._ends_at, self._quiet_since + self._silent_s):
             protocol.set_exception(aiohttp.SocketTimeoutError("The provider did not answer in time."))
 
     def end(self, is_whole: bool) -> None:
@@ -222,7 +228,7 @@ class Upstream:
         except BaseException:
             opened.end(is_whole=False)
             raise
-        opened.silent_s = timeouts.idle_s
+        opened.begins(timeouts.idle_s)
         return UpstreamReply(message.code, message.headers, content, opened.end)
 
     async def _upload(
