@@ -218,12 +218,20 @@ class Exchange:
         meter.streamed = True
         told = reply.headers.get("content-type", "").lower().startswith(EVENTS)
         await relay.put(head_of(reply.status, reply.headers if told else {"content-type": EVENTS}))
+        held = b""
+
+        def pass_on(piece: bytes) -> bool:
+            nonlocal held
+            held = passage.feed(piece)
+            if held and relay.put_at_once(held):
+                held = b""
+            return not held and not passage.tail
+
         try:
             async with asyncio.timeout(None) as patience:
-                while piece := await reply.read():
-                    passing = passage.feed(piece)
-                    if passing and not relay.put_at_once(passing):
-                        await relay.put(passing)
+                while await reply.hand_on(pass_on):
+                    if held:
+                        await relay.put(held)
                     if passage.tail:
                         if passage.is_enough:
                             break

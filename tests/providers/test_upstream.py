@@ -1,42 +1,150 @@
-"""What becomes of answers that are no HTTP."""
+"""Bodies as they come from a provider: in pieces, in a flood, broken off, or no HTTP at all."""
 
 import asyncio
 import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from hero_broker.core.errors import ProviderError
 from hero_broker.providers import upstream
-from hero_broker.providers.upstream import Timeouts, open_upstream
-from tests.e2e.provider import HEAD, Provider
+from hero_broker.providers.upstream import Timeouts, UpstreamReply, open_upstream
+from tests.e2e.provider import HEAD, Exchange, Provider
 
 CHUNKED = HEAD.replace(b"connection: close", b"transfer-encoding: chunked")
+WITHIN_S = 30
+# No time-out could end an exchange within a test.
+LONG = Timeouts(first_byte_s=600, idle_s=600, total_s=600)
 
 
-@pytest.mark.parametrize("broken", [b"zz\r\n", b"-1\r\n", b"1\r\nabc\r\n"])
-def test_body_whose_framing_breaks_ends_at_once(broken: bytes) -> None:
+@contextmanager
+def answering(answer: Callable[[Exchange], None]) -> Iterator[str]:
+    """Run a provider whose first exchange is answered so; yield its URL."""
+    with Provider() as provider:
+        thread = threading.Thread(target=lambda: answer(provider.accept()))
+        thread.start()
+        yield provider.url
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def asked(url: str, read: Callable[[UpstreamReply], Awaitable[None]]) -> None:
+    """Send a request and let `read` read its answer."""
+
+    async def ask() -> None:
+        async with open_upstream(LONG, 1) as opened:
+            reply = await opened.post(upstream.Provider("p", url, (), stream_usage=True), url, (), b"{}")
+            await asyncio.wait_for(read(reply), WITHIN_S)
+            reply.close()
+
+    asyncio.run(ask())
+
+
+async def read_whole(reply: UpstreamReply) -> bytes:
+    return await reply.whole(1000)
+
+
+async def take_all(reply: UpstreamReply) -> bytes:
+    taken: list[bytes] = []
+
+    def take(piece: bytes) -> bool:
+        taken.append(piece)
+        return True
+
+    assert not await reply.hand_on(take)
+    return b"".join(taken)
+
+
+@pytest.mark.parametrize("rest", [read_whole, take_all])
+@pytest.mark.parametrize("broken", [b"zz\r\n", b"-1\r\n", b"1\r\nabc\r\n", b""], ids=["zz", "-1", "too long", "end"])
+def test_body_that_breaks_off_ends_at_once(broken: bytes, rest: Callable[[UpstreamReply], Awaitable[bytes]]) -> None:
     reads_first = threading.Event()
 
-    def answer(provider: Provider) -> None:
-        exchange = provider.accept()
+    def answer(exchange: Exchange) -> None:
         exchange.send(CHUNKED + b"3\r\nabc\r\n")
         assert reads_first.wait(20)
         exchange.send(broken)
+        if broken:
+            exchange.wait_for_close()
+        else:
+            exchange.end()
+
+    async def read(reply: UpstreamReply) -> None:
+        assert await reply.read() == b"abc"
+        reads_first.set()
+        with pytest.raises(ProviderError, match="broke off"):
+            await rest(reply)
+
+    with answering(answer) as url:
+        asked(url, read)
+
+
+def test_pieces_are_handed_on_until_one_is_not_taken_and_none_is_lost() -> None:
+    taken: list[bytes] = []
+    takes = [threading.Event() for _ in range(3)]
+
+    def answer(exchange: Exchange) -> None:
+        exchange.send(CHUNKED)
+        for number, is_taken in enumerate(takes):
+            exchange.send(b"1\r\n%d\r\n" % number)
+            assert is_taken.wait(20)
+        exchange.send(b"0\r\n\r\n")
         exchange.wait_for_close()
 
-    async def read(url: str) -> None:
-        # No time-out could end it within the test.
-        async with open_upstream(Timeouts(first_byte_s=600, idle_s=600, total_s=600), 1) as opened:
-            to = upstream.Provider("p", url, (), stream_usage=True)
-            reply = await opened.post(to, url, (), b"{}")
-            assert await reply.read() == b"abc"
-            reads_first.set()
-            with pytest.raises(ProviderError, match="broke off"):
-                await asyncio.wait_for(reply.whole(1000), 30)
-            reply.close()
+    def take(piece: bytes) -> bool:
+        taken.append(piece)
+        takes[int(piece)].set()
+        return piece != b"1"
 
-    with Provider() as provider:
-        thread = threading.Thread(target=answer, args=(provider,))
-        thread.start()
-        asyncio.run(read(provider.url))
-        thread.join(20)
+    async def read(reply: UpstreamReply) -> None:
+        assert await reply.hand_on(take)
+        assert taken == [b"0", b"1"]
+        assert not await reply.hand_on(take)
+        assert taken == [b"0", b"1", b"2"]
+
+    with answering(answer) as url:
+        asked(url, read)
+
+
+def test_flood_is_handed_on_whole_and_in_order() -> None:
+    pieces = [b"%07d" % number * 100 for number in range(5000)]  # more than is buffered: reading pauses and goes on
+
+    def answer(exchange: Exchange) -> None:
+        exchange.send(CHUNKED + b"".join(b"%x\r\n%s\r\n" % (len(one), one) for one in pieces) + b"0\r\n\r\n")
+        exchange.wait_for_close()
+
+    async def read(reply: UpstreamReply) -> None:
+        assert await take_all(reply) == b"".join(pieces)
+
+    with answering(answer) as url:
+        asked(url, read)
+
+
+def test_fault_of_who_takes_is_raised_where_the_body_is_waited_for() -> None:
+    def answer(exchange: Exchange) -> None:
+        exchange.send(CHUNKED + b"3\r\nabc\r\n")
+        exchange.wait_for_close()
+
+    def take(_piece: bytes) -> bool:
+        raise ZeroDivisionError
+
+    async def read(reply: UpstreamReply) -> None:
+        with pytest.raises(ZeroDivisionError):
+            await reply.hand_on(take)
+
+    with answering(answer) as url:
+        asked(url, read)
+
+
+def test_body_longer_than_is_asked_for_is_refused() -> None:
+    def answer(exchange: Exchange) -> None:
+        exchange.send(HEAD + b"a" * 1001)
+        exchange.end()
+
+    async def read(reply: UpstreamReply) -> None:
+        with pytest.raises(ProviderError, match="too long"):
+            await reply.whole(1000)
+
+    with answering(answer) as url:
+        asked(url, read)
