@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +15,14 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 @contextmanager
-def started(module: str, *arguments: str) -> Iterator[tuple[int, int]]:
-    """Run a module that prints the port it listens on, for the time of the block; yield its process id and port."""
-    with subprocess.Popen([sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, text=True) as process:
+def started(module: str, *arguments: str, packages: Path | None = None) -> Iterator[tuple[int, int]]:
+    """Run a module that prints the port it listens on, for the time of the block; yield its process id and port.
+
+    `packages` stands in for the packages that are installed.
+    """
+    command = [sys.executable, *([] if packages is None else ["-S"]), "-m", module, *arguments]
+    environ = None if packages is None else {**os.environ, "PYTHONPATH": str(packages)}
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             yield process.pid, int(process.stdout.readline())
@@ -28,6 +34,15 @@ def pin(pid: int, core: int) -> None:
     """Keep every thread of a process on one core; those that it starts later stay there too."""
     for thread in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(thread.name), {core})
+
+
+def packages_but(left_out: str, folder: Path) -> Path:
+    """Fill `folder` with all that is installed but for one package, and return it."""
+    for installed in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+        for path in Path(installed).iterdir():
+            if not path.name.startswith(left_out):
+                (folder / path.name).symlink_to(path)
+    return folder
 
 
 @contextmanager

@@ -2,11 +2,13 @@
 
 The figure that counts is the CPU time of the gateway's process for a call, or for an event of a stream: it sets how
 much one core carries, and other work on the machine disturbs it least. The candidates are the broker with billing,
-journal and SQLite; Starlette with aiohttp and Starlette with httpx, which pass on and bill nothing; LiteLLM, where
-`--litellm` names an interpreter that has it; and the provider alone, which shows what load and provider could do. Each
-is a process of its own, on a core of its own where there are two, and is stopped while another has its turn. They take
-turns, round by round: medians and ratios within a round are printed, because on a shared machine an absolute time means
-little. After each turn every answer of the broker must have its row, and the rows the right sum.
+journal and SQLite; Starlette with aiohttp and Starlette with httpx, which pass on and bill nothing, httpx also with
+what `pip install httpx` brings, and so without `sniffio`, which it asks for at each lock (the openai SDK, which the
+tests use, brings it); LiteLLM, where `--litellm` names an interpreter that has it; and the provider alone,
+which shows what load and provider could do. Each is a process of its own, on a core of its own where there are two, and
+is stopped while another has its turn. They take turns, round by round: medians and ratios within a round are printed,
+because on a shared machine an absolute time means little. After each turn every answer of the broker must have its row,
+and the rows the right sum.
 """
 
 import argparse
@@ -20,16 +22,17 @@ from statistics import median
 from tests.benchmarks.goals import Figure, table
 from tests.benchmarks.litellm import litellm
 from tests.benchmarks.loadgen import Load, percentile
-from tests.benchmarks.processes import MEASURED_CORE, OTHER_CORE, pin, started
+from tests.benchmarks.processes import MEASURED_CORE, OTHER_CORE, packages_but, pin, started
 from tests.benchmarks.scenarios import Scenario, scenarios, settings
 from tests.benchmarks.turns import Bill, Candidate, check, cpu_us, turn
 from tests.e2e_support import started_broker
 
 BROKER, PASSING, SLOW, ALONE = "broker", "aiohttp, no billing", "httpx, no billing", "provider alone"
-LITELLM = "LiteLLM, no database"
+BARE, LITELLM = "httpx without sniffio", "LiteLLM, no database"
 THROUGHPUT = {  # at least so many times theirs, the aim, and at how many calls at once
     PASSING: (0.9, 1.1, (16, 64)),
     SLOW: (8, 12, (16,)),
+    BARE: (8, 12, (16,)),
     LITELLM: (45, 60, (16,)),
 }
 Loads = Mapping[str, Sequence[Load]]  # of one kind of load: each candidate's, round by round
@@ -47,8 +50,15 @@ def candidates(litellm_python: str | None = None) -> Iterator[dict[str, Candidat
         config.write_text(settings(url))
         running = stack.enter_context(started_broker(folder / "state", "--config", str(config)))
         found = {BROKER: Candidate(running.process.pid, int(running.url.rpartition(":")[2]), running)}
-        for name, client in ((PASSING, "aiohttp"), (SLOW, "httpx")):
-            found[name] = Candidate(*stack.enter_context(started("tests.benchmarks.candidates", client, url)))
+        packages = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hb-")))
+        without_sniffio = packages_but("sniffio", packages)
+        for name, client, installed in (
+            (PASSING, "aiohttp", None),
+            (SLOW, "httpx", None),
+            (BARE, "httpx", without_sniffio),
+        ):
+            process = started("tests.benchmarks.candidates", client, url, packages=installed)
+            found[name] = Candidate(*stack.enter_context(process))
         if litellm_python is not None:
             found[LITELLM] = Candidate(*stack.enter_context(litellm(litellm_python, url)))
         for candidate in found.values():
@@ -67,10 +77,10 @@ def report(scenario: Scenario, found: Loads) -> None:
     ratio = f"{'CPU, broker : this':>20}{'rate, broker : this':>21}"
     first = f"{'first event p50':>17}" if scenario.events else ""
     print(
-        f"\n{scenario.title}\n{'':22}{what + 's/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'CPU us/' + what:>15}{first}{ratio}"
+        f"\n{scenario.title}\n{'':24}{what + 's/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'CPU us/' + what:>15}{first}{ratio}"
     )
     for name, loads in found.items():
-        line = f"  {name:20}{median(map(per_second, loads)):>10,.0f}"
+        line = f"  {name:22}{median(map(per_second, loads)):>10,.0f}"
         line += "".join(f"{median(percentile(one.took_ms, part) for one in loads):>9.2f}" for part in (0.5, 0.99))
         line += f"{median(map(cpu_us, loads)):>15.0f}" if name != ALONE else f"{'':15}"
         if scenario.events:
