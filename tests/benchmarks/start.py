@@ -1,8 +1,7 @@
-"""How soon a broker starts, and what it weighs. `python -m tests.benchmarks.start`.
+"""How soon a broker starts. `python -m tests.benchmarks.start`.
 
-Started anew each time, beside a bare Starlette with aiohttp: the time to the first accepted connection, and the memory
-that is resident then, and after a load of calls; each of the load's answers must have its row. And the time of
-`hero-broker --help`.
+Started anew each time, beside a bare Starlette with aiohttp: the time to the first accepted connection. And the time of
+`hero-broker --help`. What a broker weighs is measured by `tests.benchmarks.memory`.
 """
 
 import argparse
@@ -13,14 +12,10 @@ import time
 from pathlib import Path
 from statistics import median
 
-import uvloop
-
-from tests.benchmarks.loadgen import load
-from tests.benchmarks.processes import cpu_s, rss_bytes, started
-from tests.benchmarks.scenarios import scenarios, settings
+from tests.benchmarks.goals import Figure, table
+from tests.benchmarks.processes import started
+from tests.benchmarks.scenarios import settings
 from tests.e2e_support import started_broker
-
-MIB = 1 << 20
 
 
 def help_s() -> float:
@@ -37,32 +32,17 @@ def bare_s(provider_url: str) -> float:
         return time.perf_counter() - began
 
 
-def start_s(config: Path, state: Path, seconds: float) -> tuple[float, int, int]:
-    """Return the seconds until a broker listens, and its resident bytes then and after calls for `seconds`."""
+def start_s(config: Path, state: Path) -> float:
+    """Return the seconds until a broker listens."""
     began = time.perf_counter()
-    with started_broker(state, "--config", str(config)) as running:
-        took = time.perf_counter() - began
-        pid, port = running.process.pid, int(running.url.rpartition(":")[2])
-        first = rss_bytes(pid)
-        scenario = scenarios([16])[0]
-        seen = uvloop.run(
-            load(port, scenario.body, at_once=16, seconds=seconds, events_each=0, cpu_s=lambda: cpu_s(pid))
-        )
-        totals = running.usage()["totals"]
-        expected = {"requests": seen.answered, "total_cost_nano_usd": str(seen.answered * scenario.cost_nano_usd)}
-        if {name: totals[name] for name in expected} != expected:
-            sys.exit(f"rows {totals}, not {expected}")
-        print(f"  rows {totals['requests']:,} of {seen.answered:,}")
-        return took, first, rss_bytes(pid)
+    with started_broker(state, "--config", str(config)):
+        return time.perf_counter() - began
 
 
 def main() -> None:
     """Run the rounds and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument(
-        "--seconds", type=float, default=5.0, help="of calls, 16 at once, before memory is looked at again"
-    )
+    parser.add_argument("--rounds", type=int, default=7)
     asked = parser.parse_args()
     helps, bares, starts = [], [], []
     with tempfile.TemporaryDirectory(prefix="hb-") as text, started("tests.benchmarks.provider") as (_, port):
@@ -73,13 +53,14 @@ def main() -> None:
         for number in range(asked.rounds):
             helps.append(help_s())
             bares.append(bare_s(url))
-            starts.append(start_s(config, folder / f"state-{number}", asked.seconds))
-    took = [one[0] for one in starts]
-    ratio = median(ours / bare for ours, bare in zip(took, bares, strict=True))
-    print(f"hero-broker --help        {median(helps):.2f} s")
-    print(f"start to first connection {median(took):.2f} s, {ratio:.2f} of a bare Starlette with aiohttp")
-    print(f"resident after the start  {median(one[1] for one in starts) / MIB:.0f} MiB")
-    print(f"resident after calls      {median(one[2] for one in starts) / MIB:.0f} MiB")
+            starts.append(start_s(config, folder / f"state-{number}"))
+    ratio = median(ours / bare for ours, bare in zip(starts, bares, strict=True))
+    figures = [
+        Figure("hero-broker --help", median(helps), "s", 0.3, 0.2),
+        Figure("start to the first accepted connection", median(starts), "s", 1.5, 0.8),
+        Figure("the same, of a bare Starlette with aiohttp", ratio, "x"),
+    ]
+    print(table(figures))
 
 
 if __name__ == "__main__":
