@@ -1,11 +1,17 @@
-"""Fixtures of the whole suite."""
+"""Fixtures of the whole suite, and how many processes run it."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.stores import PostgresServer, postgres
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one more than there are cores: tests of time-outs wait as long as others work."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 @pytest.fixture(scope="session")
