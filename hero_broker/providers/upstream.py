@@ -201,7 +201,7 @@ class _Open:
         self.protocol = protocol
         self._ends_at = now + timeouts.total_s
         self._quiet_since = now
-        self._heard_bytes = 0
+        self._heard_bytes = protocol.heard_bytes  # of the answer before this one
         self._silent_s = timeouts.first_byte_s
         self._all = among
         among.add(self)
