@@ -19,6 +19,7 @@ from hero_broker.core.errors import ProviderError, ProviderTimeout
 from hero_broker.core.waiting import within
 
 LOOK_EVERY_S = 1.0
+AT_ONCE_BYTES = 64 * 1024  # are handed on in the turn of the event loop in which they come
 SWITCHING = 101  # the one status below 200 that is an answer
 
 
@@ -93,7 +94,8 @@ class UpstreamReply:
     async def hand_on(self, take: Callable[[bytes], bool]) -> bool:
         """Hand each piece of the body to `take` in the turn of the event loop in which it comes, until it says False.
 
-        Return whether more may come. To wake a task for each event of a stream would take a fifth of all its time.
+        A large piece waits for the next turn. Return whether more may come. To wake a task for each event of a stream
+        would take a fifth of all its time.
 
         Raises:
             ProviderError: the provider broke off, or was silent for too long.
@@ -156,8 +158,12 @@ class _Connection(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.when_heard is not None:
+        if self.when_heard is None:
+            return
+        if len(data) <= AT_ONCE_BYTES:
             self.when_heard()
+        else:  # of a flood the loop reads megabytes before any other connection's turn, unless they are left unread
+            self._loop.call_soon(self.when_heard)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)

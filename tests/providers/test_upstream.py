@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+import uvloop
 
 from hero_broker.core.errors import ProviderError
 from hero_broker.providers import upstream
@@ -38,7 +39,7 @@ def asked(url: str, read: Callable[[UpstreamReply], Awaitable[None]]) -> None:
             await asyncio.wait_for(read(reply), WITHIN_S)
             reply.close()
 
-    asyncio.run(ask())
+    uvloop.run(ask())
 
 
 async def read_whole(reply: UpstreamReply) -> bytes:
@@ -119,6 +120,33 @@ def test_flood_is_handed_on_whole_and_in_order() -> None:
 
     with answering(answer) as url:
         asked(url, read)
+
+
+def test_flood_leaves_the_event_loop_to_others() -> None:
+    flood = b"100000\r\n%s\r\n" % bytes(1 << 20) * 64
+    in_turn = [0]
+
+    def answer(exchange: Exchange) -> None:
+        exchange.send(CHUNKED + flood + b"0\r\n\r\n")
+        exchange.wait_for_close()
+
+    def take(piece: bytes) -> bool:
+        in_turn[-1] += len(piece)
+        return True
+
+    def next_turn() -> None:
+        in_turn.append(0)
+        asyncio.get_running_loop().call_soon(next_turn)
+
+    async def read(reply: UpstreamReply) -> None:
+        next_turn()
+        assert not await reply.hand_on(take)
+
+    with answering(answer) as url:
+        asked(url, read)
+
+    assert sum(in_turn) == 64 << 20
+    assert max(in_turn) <= 2 << 20
 
 
 def test_fault_of_who_takes_is_raised_where_the_body_is_waited_for() -> None:
