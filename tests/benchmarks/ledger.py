@@ -8,6 +8,7 @@ round; medians and ratios are printed, because on a shared machine an absolute t
 
 import argparse
 import statistics
+import sys
 import tempfile
 import time
 from collections import deque
@@ -20,12 +21,14 @@ from hero_broker.metering.rows import DueRow
 from hero_broker.store.database import open_database
 from tests.benchmarks.processes import started
 from tests.benchmarks.scenarios import scenarios, settings
-from tests.benchmarks.turns import Candidate, cpu_us, turn
+from tests.benchmarks.turns import Bill, Candidate, check, cpu_us, turn
 from tests.e2e_support import started_broker
-from tests.metering.rows import note_of, row
+from tests.metering.rows import FOUNDING, note_of, row
 from tests.stores import postgres, query
 
 AT_ONCE = (1, 16, 256)
+COST_NANO_USD = FOUNDING.cost_nano_usd or 0  # of each row
+BOOKS = "SELECT count(*), sum(cost_nano_usd) FROM request_logs"
 RATES = '{"input_per_million":"0.59","output_per_million":"0.79"}'
 
 
@@ -34,7 +37,7 @@ def carry(url: str, folder: Path, calls: int, at_once: int) -> tuple[float, floa
     rows = [row() for _ in range(calls)]
     calls_made = [(note_of(made, RATES), DueRow(made, RATES)) for made in rows]
     with open_database(url) as database:
-        before = query(url, "SELECT count(*) FROM request_logs")[0][0]
+        before = query(url, BOOKS)[0]
         with tempfile.TemporaryDirectory(dir=folder) as journal_dir:
             journal = Journal(Path(journal_dir), max_bytes=2_000_000_000, max_calls=1000)
             open_calls: deque[DueRow] = deque()
@@ -52,7 +55,9 @@ def carry(url: str, folder: Path, calls: int, at_once: int) -> tuple[float, floa
                     time.sleep(0.001)
                 took_s = time.perf_counter() - began
             journal.close()
-    assert query(url, "SELECT count(*) FROM request_logs")[0][0] == before + calls
+    expected = (before[0] + calls, (before[1] or 0) + calls * COST_NANO_USD)
+    if query(url, BOOKS)[0] != expected:
+        sys.exit(f"rows and nano-USD {query(url, BOOKS)[0]}, not {expected}")
     return calls / took_s, cpu_s / calls * 1e6
 
 
@@ -67,7 +72,9 @@ def broker_calls_per_cpu_s(folder: Path, seconds: float) -> float:
         running = stack.enter_context(started_broker(place / "state", "--config", str(config)))
         candidate = Candidate(running.process.pid, int(running.url.rpartition(":")[2]), running)
         warm, measured = (turn(candidate, [], scenario, length) for length in (0.5, seconds))
-        assert running.usage()["totals"]["requests"] == warm.answered + measured.answered
+        calls = warm.answered + measured.answered
+        check(running, Bill(calls, calls * scenario.cost_nano_usd))
+        print(f"  broker: rows {calls:,} of {calls:,}, cost as expected")
     return 1e6 / cpu_us(measured)
 
 
@@ -87,6 +94,7 @@ def main() -> None:
                 for at_once in AT_ONCE:
                     figures.setdefault((store, at_once), []).append(carry(url, folder, asked.calls, at_once))
             broker_rates.append(broker_calls_per_cpu_s(folder, 2.0))
+        books = {store: query(url, BOOKS)[0] for store, url in urls.items()}
     one_broker = statistics.median(broker_rates)
     print(f"one broker process: {one_broker:,.0f} calls per second of its CPU (c=16, SQLite, every row checked)")
     print("store       at once   rows/s   x one broker   CPU us/call on the loop's thread")
@@ -95,6 +103,9 @@ def main() -> None:
         ratio = statistics.median(one[0] / broker_rate for one, broker_rate in zip(found, broker_rates, strict=True))
         cpu_us = statistics.median(one[1] for one in found)
         print(f"{store:<12}{at_once:>7}{rate:>9,.0f}{ratio:>15.1f}{cpu_us:>12.1f}")
+    calls = asked.rounds * len(AT_ONCE) * asked.calls
+    for store, (rows, cost) in books.items():
+        print(f"{store}: rows {rows:,} of {calls:,}, {cost:,} nano-USD as expected")
 
 
 if __name__ == "__main__":
