@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from tests.forked import Forked
+from tests.waits import wait_until
 
 BANNER = re.compile(r"listening on\s+(http://\S+:\d+)")
 
@@ -37,8 +38,7 @@ class Broker:
     def usage(self) -> dict[str, Any]:
         """Return `GET /billing/usage`, once every row is in the store."""
         with httpx.Client(base_url=self.url, headers=self.headers) as client:
-            while client.get("/admin/health").json()["journal_pending"]:
-                continue
+            wait_until(lambda: not client.get("/admin/health").json()["journal_pending"])
             return dict(client.get("/billing/usage").json())
 
 
@@ -95,7 +95,7 @@ def _serving(process: "Forked | subprocess.Popen[str]", environ: Mapping[str, st
     told = ""
     try:
         while not (found := BANNER.search(told)):
-            line = printed.get()  # empty when the broker has ended
+            line = printed.get(timeout=60)  # empty when the broker has ended
             assert line, told
             told += line
         yield Broker(process, found.group(1), environ.get("ADMIN_TOKEN", ""), lines)

@@ -25,6 +25,7 @@ from tests.benchmarks.turns import Bill, Candidate, check, cpu_us, turn
 from tests.e2e_support import started_broker
 from tests.metering.rows import FOUNDING, note_of, row
 from tests.stores import postgres, query
+from tests.waits import wait_until
 
 AT_ONCE = (1, 16, 256)
 COST_NANO_USD = FOUNDING.cost_nano_usd or 0  # of each row
@@ -51,8 +52,7 @@ def carry(url: str, folder: Path, calls: int, at_once: int) -> tuple[float, floa
                 while open_calls:
                     ledger.offer(open_calls.popleft())
                 cpu_s = time.thread_time() - cpu_began
-                while ledger.pending:
-                    time.sleep(0.001)
+                wait_until(lambda: not ledger.pending, within_s=600)
                 took_s = time.perf_counter() - began
             journal.close()
     expected = (before[0] + calls, (before[1] or 0) + calls * COST_NANO_USD)

@@ -13,6 +13,7 @@ from hero_broker.cli import cli
 from hero_broker.client import Client
 from tests.e2e_support import Broker, broker, chat
 from tests.terminal import on_terminal
+from tests.waits import wait_until
 
 TOKEN = "admin-token"
 
@@ -51,8 +52,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
                 for _ in range(count):
                     client.post(f"{running.url}/v1/chat/completions", json=chat()).raise_for_status()
         with Client(running.url, TOKEN) as client:
-            while client.system.health().journal_pending:
-                continue
+            wait_until(lambda: not client.system.health().journal_pending)
         yield Place(running, f"sqlite:///{state}/hero-broker.db")
 
 

@@ -16,6 +16,7 @@ from hero_broker.client import AsyncClient, BrokerUnreachable, Client, RpcError,
 from hero_broker.client.questions import Question
 from tests.client.stub import answering
 from tests.e2e_support import Broker, broker, chat
+from tests.waits import wait_until
 
 TOKEN = "admin-tokén"
 
@@ -30,8 +31,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
             with httpx.Client(transport=transport) as caller:
                 caller.post(f"{one.url}/v1/chat/completions", json=chat()).raise_for_status()
         with Client(one.url, TOKEN) as client:
-            while client.system.health().journal_pending:
-                continue
+            wait_until(lambda: not client.system.health().journal_pending)
         yield one
 
 

@@ -25,12 +25,11 @@ class Exchange:
         connection.settimeout(20)
         self.request = b""
         while b"\r\n\r\n" not in self.request:
-            self.request += connection.recv(65536)
+            self.request += _more(connection)
         head, _, body = self.request.partition(b"\r\n\r\n")
         length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
         while len(body) < length:
-            more = connection.recv(65536)
-            body += more
+            body += _more(connection)
         self.body = body
 
     def send(self, data: bytes) -> None:
@@ -46,6 +45,12 @@ class Exchange:
         while self._connection.recv(65536):
             continue
         self._connection.close()
+
+
+def _more(connection: socket.socket) -> bytes:
+    more = connection.recv(65536)
+    assert more, "the broker closed the connection in the middle of its request"
+    return more
 
 
 class Provider:

@@ -44,7 +44,7 @@ def connected(running: Broker, *requests: tuple[str, dict[str, str]]) -> socket.
     ]
     body = json.dumps(batch).encode()
     port = int(running.url.rpartition(":")[2])
-    opened = socket.create_connection(("127.0.0.1", port))
+    opened = socket.create_connection(("127.0.0.1", port), timeout=60)
     head = f"POST /rpc HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
     opened.sendall(head.encode() + b"connection: close\r\n\r\n" + body)
     return opened

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from hero_broker.store.database import open_database
 from tests.e2e_support import Broker, broker, chat
+from tests.waits import wait_until
 
 
 def verified(running: Broker) -> dict[str, Any]:
@@ -38,16 +39,14 @@ def test_verify_finds_falsified_rollups_and_rebuild_mends_them_while_calls_go_on
         caller = threading.Thread(target=call_until, args=(running, enough, answered))
         caller.start()
         try:
-            while not rollups(running)["folded_seq"]:
-                continue
+            wait_until(lambda: rollups(running)["folded_seq"])
             clean = verified(running)
             with open_database(database_url) as database, database.writing() as connection:
                 connection.execute(text("UPDATE usage_by_ip SET cost_nano_usd = 0 WHERE span_s = 0"))
             command = [sys.executable, "-m", "hero_broker", "verify", "--url", running.url]
             falsified = subprocess.run(command, check=False, capture_output=True, text=True)
             httpx.post(f"{running.url}/billing/rebuild").raise_for_status()
-            while rollups(running)["generation"] == 1:
-                continue
+            wait_until(lambda: rollups(running)["generation"] != 1)
             mended = verified(running)
         finally:
             enough.set()

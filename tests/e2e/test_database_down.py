@@ -6,6 +6,7 @@ import httpx
 
 from tests.e2e_support import broker, chat
 from tests.stores import postgres
+from tests.waits import wait_until
 
 
 def test_calls_are_served_and_billed_although_the_database_comes_later(tmp_path: Path) -> None:
@@ -16,8 +17,7 @@ def test_calls_are_served_and_billed_although_the_database_comes_later(tmp_path:
             with httpx.Client(base_url=running.url) as client:
                 client.post("/v1/chat/completions", json=chat()).raise_for_status()
                 report = client.get("/billing/usage")
-                while client.get("/health/ready").json()["status"] == "ok":
-                    continue
+                wait_until(lambda: client.get("/health/ready").json()["status"] != "ok")
             server.start()
             totals = running.usage()["totals"]
 

@@ -14,6 +14,7 @@ from tests.e2e_support import Broker, broker, started_broker
 from tests.raw_clients import chat_request, connected, read_answer, request, rest_of
 from tests.smuggling import CHAT, CHUNKED, IN_CHUNKS, SHAPES, call
 from tests.stores import query
+from tests.waits import wait_until
 
 SETTINGS = """
 [server]
@@ -361,7 +362,7 @@ def test_connections_beyond_the_limit_close_those_without_a_request_the_longest_
     with started_broker(tmp_path / "state", "--config", str(settings), open_files=str(384 + 1 + 2 * 4 + 12)) as found:
         silent = []
         for number in range(100):
-            silent.append(socket.create_connection(("127.0.0.1", int(found.url.rpartition(":")[2]))))
+            silent.append(socket.create_connection(("127.0.0.1", int(found.url.rpartition(":")[2])), timeout=20))
             if number % 10 == 0:
                 assert httpx.post(f"{found.url}/v1/chat/completions", json=json.loads(CHAT)).json()["usage"][
                     "prompt_tokens"
@@ -371,8 +372,7 @@ def test_connections_beyond_the_limit_close_those_without_a_request_the_longest_
         still_open = [one for one in silent if not select.select([one], [], [], 0)[0]]
         for one in silent:
             one.close()
-        while "which is the limit" not in found.log:
-            httpx.get(f"{found.url}/health/live").raise_for_status()
+        wait_until(lambda: "which is the limit" in found.log)
 
     assert len(first_closed) == 80
     assert 1 <= len(still_open) <= 12

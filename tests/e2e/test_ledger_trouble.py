@@ -7,6 +7,7 @@ import pytest
 
 from tests.e2e_support import broker, chat
 from tests.stores import locked
+from tests.waits import wait_until
 
 
 @pytest.mark.usefixtures("store")
@@ -18,8 +19,7 @@ def test_calls_are_served_while_the_database_is_locked_and_all_rows_are_there_af
             for _ in range(5):
                 client.post("/v1/chat/completions", json=chat()).raise_for_status()
             waiting = client.get("/admin/health").json()["journal_pending"]
-            while client.get("/health/ready").json()["status"] == "ok":
-                continue
+            wait_until(lambda: client.get("/health/ready").json()["status"] != "ok")
             degraded = client.get("/health/ready")
             client.post("/v1/chat/completions", json=chat()).raise_for_status()
         totals = running.usage()["totals"]
@@ -38,8 +38,7 @@ def test_calls_are_refused_while_the_database_is_locked_where_the_settings_say_s
     with broker(tmp_path / "state", "--config", str(config)) as running, httpx.Client(base_url=running.url) as client:
         with locked(database_url):
             client.post("/v1/chat/completions", json=chat()).raise_for_status()
-            while client.get("/health/ready").status_code == 200:
-                continue
+            wait_until(lambda: client.get("/health/ready").status_code != 200)
             refused = client.post("/v1/chat/completions", json=chat())
         totals = running.usage()["totals"]
 

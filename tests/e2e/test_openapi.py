@@ -14,6 +14,7 @@ from hero_broker.admin_plane.contract import load_document
 from hero_broker.admin_plane.rest import TWINS
 from tests.data_plane.test_upload import sound
 from tests.e2e_support import Broker, broker
+from tests.waits import wait_until
 
 CONTRACT = load_document()
 FAKE = {
@@ -90,8 +91,7 @@ def ask(client: httpx.Client, document: dict[str, Any], path: str, verb: str, pa
 def test_examples_of_the_contract_are_answered_in_the_documented_schema(client: httpx.Client) -> None:
     document = described(client)
     made = client.post("/v1/chat/completions", json={"model": "fake-chat", "messages": VALUES["messages"]})
-    while client.get("/admin/health").json()["journal_pending"]:
-        continue
+    wait_until(lambda: not client.get("/admin/health").json()["journal_pending"])
     statuses: dict[str, list[int]] = {}
     methods = {method["name"]: method for method in CONTRACT["methods"]}
 

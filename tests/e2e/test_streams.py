@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e.provider import DONE, HEAD, JSON_HEAD, USAGE, Provider, event
 from tests.e2e_support import Broker, broker
+from tests.waits import wait_until
 
 BODY = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}'
 PLAIN = BODY.replace(b"true", b"false")
@@ -48,9 +49,8 @@ def read_until(connection: socket.socket, mark: bytes) -> bytes:
 
 
 def totals_when(running: Broker, requests: int) -> dict[str, object]:
-    while (totals := running.usage()["totals"])["requests"] < requests:
-        continue
-    return dict(totals)
+    wait_until(lambda: running.usage()["totals"]["requests"] >= requests)
+    return dict(running.usage()["totals"])
 
 
 @pytest.mark.usefixtures("store")

@@ -114,7 +114,7 @@ def test_text_that_no_database_stores_is_refused(
 
 def test_what_is_no_http_is_told_in_openais_shape(shared_broker: Broker) -> None:
     address = httpx.URL(shared_broker.url)
-    with socket.create_connection((address.host, address.port or 0)) as connection:
+    with socket.create_connection((address.host, address.port or 0), timeout=20) as connection:
         connection.sendall(b"hello\r\n\r\n")
         answer = http.client.HTTPResponse(connection)
         answer.begin()

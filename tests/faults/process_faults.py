@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -24,6 +25,7 @@ import httpx
 from tests.e2e.provider import HEAD, Provider, event
 from tests.e2e_support import Broker, broker, chat, started_broker
 from tests.stores import locked, query
+from tests.waits import wait_until
 
 HERE = Path(__file__).parent
 LIMITED = ("-P", str(HERE / "limited.py"))
@@ -108,8 +110,7 @@ def stopped_by(folder: Path, *numbers: signal.Signals, grace_s: int = 1, while_l
             began = time.monotonic()
             for number in numbers:
                 running.process.send_signal(number)
-                while "stopping" not in _said(running, number):
-                    continue
+                wait_until(partial(_was_taken, running, number))
             while data := client.recv(65536):
                 seen += data
             code = running.process.wait(timeout=grace_s + 20)
@@ -119,11 +120,11 @@ def stopped_by(folder: Path, *numbers: signal.Signals, grace_s: int = 1, while_l
     return Stopped(code, took_s, seen[-200:], books_of(state, answered))
 
 
-def _said(running: Broker, number: signal.Signals) -> str:
-    """Return a word once a signal was taken: a second one that comes too early is the same as the first."""
-    blocked = Path(f"/proc/{running.process.pid}/status").read_text()
-    pending = int(blocked.partition("ShdPnd:")[2].split()[0], 16)
-    return "" if pending & 1 << (number - 1) else "stopping"
+def _was_taken(running: Broker, number: signal.Signals) -> bool:
+    """Return whether a signal was taken: a second one that comes too early is the same as the first."""
+    status = Path(f"/proc/{running.process.pid}/status").read_text()
+    pending = int(status.partition("ShdPnd:")[2].split()[0], 16)
+    return not pending & 1 << (number - 1)
 
 
 def _open_stream(running: Broker) -> socket.socket:

@@ -40,6 +40,7 @@ from tests.faults.misbehaviour import (
     without_usage_events,
 )
 from tests.stores import query
+from tests.waits import wait_until
 
 KEY = "sk-provider-key"
 SETTINGS = f"""
@@ -122,9 +123,9 @@ class Place:
 
     def usage(self) -> dict[str, Any]:
         """Return what the reports sum up to, once all rows are stored."""
-        waiter = threading.Event()
-        while self.client.get(f"{self.running.url}/admin/health").json()["journal_pending"]:
-            waiter.wait(0.01)  # asking without a pause would take from the broker what it needs to get there
+        wait_until(
+            lambda: not self.client.get(f"{self.running.url}/admin/health").json()["journal_pending"], within_s=120
+        )
         return dict(self.client.get(f"{self.running.url}/billing/usage").json()["totals"])
 
     def rows(self) -> dict[str, list[dict[str, Any]]]:

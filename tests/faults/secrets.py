@@ -19,6 +19,7 @@ from pathlib import Path
 import httpx
 
 from tests.e2e_support import BANNER, Broker, broker
+from tests.waits import wait_until
 
 # What nobody but the provider may see.
 KEY, SECOND_KEY = "sk-MARK-provider-key-1", "sk-MARK-provider-key-2"
@@ -43,6 +44,7 @@ ERRORS = (
     "err-garbage",
     "err-gone",
 )
+
 UPLOAD_BYTES = 3_000_000  # more than is held in memory
 
 
@@ -305,8 +307,7 @@ def _calls_in_flight(running: Broker) -> Iterator[None]:
     with socket.create_connection((where.host, where.port or 0), timeout=20) as uploading:
         uploading.sendall(head.encode() + UPLOAD.encode() * (UPLOAD_BYTES // len(UPLOAD)))
         with httpx.Client(base_url=running.url, headers=running.headers) as client:
-            while not client.get("/admin/health").json()["journal_open_calls"]:
-                continue
+            wait_until(lambda: client.get("/admin/health").json()["journal_open_calls"])
         yield
 
 

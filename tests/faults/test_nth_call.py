@@ -16,6 +16,7 @@ from hero_broker.metering.rows import DueRow
 from hero_broker.store.database import open_database
 from tests.metering.rows import note_of, row
 from tests.stores import query
+from tests.waits import wait_until
 
 ROWS = 300
 
@@ -88,8 +89,7 @@ def test_rows_are_stored_once_whatever_call_fails(
             for due in offered:
                 ledger.begin(note_of(due.row, due.rates))
                 assert ledger.offer(due)
-            while ledger.pending:
-                continue
+            wait_until(lambda: not ledger.pending)
     journal.close()
 
     assert failing.faults > 0

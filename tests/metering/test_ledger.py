@@ -14,6 +14,7 @@ from hero_broker.metering.rows import DueRow
 from hero_broker.store.database import Database, open_database
 from tests.metering.rows import note_of, row
 from tests.stores import query
+from tests.waits import wait_until
 
 
 class Unreliable:
@@ -83,8 +84,7 @@ def test_batch_that_the_store_refused_is_offered_again_and_none_is_doubled(
     with Ledger.running(journal, store) as ledger:
         for due in offered:
             ledger.offer(due)
-        while ledger.pending:
-            continue
+        wait_until(lambda: not ledger.pending)
     journal.close()
 
     assert store.calls > len(plan)
@@ -118,8 +118,7 @@ def test_writer_folds_what_it_has_written(
     with Ledger.running(journal, database) as ledger:
         for _ in range(10):
             ledger.offer(DueRow(row(), None))
-        while query(database_url, "SELECT folded_seq FROM rollup_state") != [(10,)]:
-            continue
+        wait_until(lambda: query(database_url, "SELECT folded_seq FROM rollup_state") == [(10,)])
     journal.close()
 
     assert query(database_url, "SELECT requests, cost_nano_usd FROM usage_by_ip WHERE span_s = 0") == [(10, 259_700)]
@@ -142,8 +141,7 @@ def test_rows_are_written_although_the_rollups_cannot_be(
     with Ledger.running(journal, Unfoldable(database, "")) as ledger:
         for due in offered:
             ledger.offer(due)
-        while ledger.pending:
-            continue
+        wait_until(lambda: not ledger.pending)
         is_degraded = ledger.is_degraded
     journal.close()
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -15,6 +16,7 @@ from tests.e2e_support import Broker, broker
 from tests.faults.client_faults.counting_provider import ProvidersBooks, counting_provider
 from tests.raw_clients import connected, read_answer, request
 from tests.stores import query
+from tests.waits import wait_until
 
 MIB = 1024 * 1024
 
@@ -77,11 +79,14 @@ class Books:
         return not (self.without_row or self.doubled or self.wrong)
 
 
+def _is_settled(health: dict[str, Any]) -> bool:
+    return not health["journal_pending"] and not health["journal_open_calls"]
+
+
 def compare(scene: Scene) -> Books:
     """Return the books once no call is in flight and every row is in the store."""
     with httpx.Client(base_url=scene.running.url) as client:
-        while (health := client.get("/admin/health").json())["journal_pending"] or health["journal_open_calls"]:
-            time.sleep(0.05)
+        wait_until(lambda: _is_settled(client.get("/admin/health").json()), within_s=120)
     found = query(
         scene.database,
         "SELECT context, input_tokens, output_tokens, cost_nano_usd, usage_source FROM request_logs"
