@@ -1,34 +1,36 @@
 """The errors of the broker; the edge turns them into answers.
 
-BrokerError
-├── InvalidRequest        400 invalid_request_error
-│   ├── ClientLeft        499 before its request was complete; nobody reads the answer
-│   ├── UnsupportedMedia  415
-│   ├── BodyTooLarge      413
-│   ├── HeadTooLarge      431
-│   ├── MethodNotAllowed  405
-│   └── NotFound          404
-│       ├── ModelNotFound 404 model_not_found
-│       └── ModelNotPriced 404 model_not_priced
-├── ClientRefused         403 the address may not call
-├── TooManyCalls          429 too many calls of one address at once
-├── Overloaded            503 too many calls of all addresses at once
-├── LedgerUnavailable     503 a call could not be billed, so it is not made
-├── ProviderError         502 unreachable, or broke off
-│   └── ProviderTimeout   504
-├── InternalError         500
-└── AdminError            carries its JSON-RPC code
-    ├── UnsupportedContent 415 the body's content type or encoding is not accepted
-    ├── BodyTooLong       413
-    ├── BodyTooLate       408
-    ├── InvalidParams     -32602
-    ├── Unauthorized      -32001
-    ├── StoreUnavailable  -32002
-    ├── TooWide           -32003 the question asks for too much at once
-    ├── NotRecorded       -32004 no such request
-    └── Conflict          -32005 what is recorded already says otherwise
+Exception
+├── AdminError                 An answer to an admin question that is an error, with its JSON-RPC code, and its HTTP status and code.
+│   ├── BodyTooLate            408 -32600
+│   ├── BodyTooLong            413 -32600
+│   ├── Conflict               409 -32005
+│   ├── InvalidParams          400 -32602
+│   ├── NotRecorded            404 -32004
+│   ├── StoreUnavailable       503 -32002
+│   ├── TooWide                400 -32003
+│   ├── Unauthorized           401 -32001
+│   └── UnsupportedContent     415 -32600
+├── BrokerError                A refusal or failure that has an OpenAI-shaped answer.
+│   ├── ClientRefused          403 address_not_allowed
+│   ├── InternalError          500 internal_error
+│   ├── InvalidRequest         400
+│   │   ├── BodyTooLarge       413 request_too_large
+│   │   ├── ClientLeft         499 client_disconnected
+│   │   ├── HeadTooLarge       431 head_too_large
+│   │   ├── MethodNotAllowed   405 method_not_allowed
+│   │   ├── NotFound           404 not_found
+│   │   │   ├── ModelNotFound  404 model_not_found
+│   │   │   └── ModelNotPriced 404 model_not_priced
+│   │   └── UnsupportedMedia   415 unsupported_media_type
+│   ├── LedgerUnavailable      503 ledger_unavailable
+│   ├── Overloaded             503 overloaded
+│   ├── ProviderError          502 provider_unreachable
+│   │   └── ProviderTimeout    504 provider_timeout
+│   └── TooManyCalls           429 too_many_calls
+└── DatabaseUnusable           The ledger's database is not one, or of another version of the program; it was left as it was.
 
-DatabaseUnusable keeps a broker from starting, and a command from reading a ledger; it is no answer to anybody.
+A `DatabaseUnusable` keeps a broker from starting, and a command from reading a ledger; no client gets it.
 """
 
 from typing import ClassVar

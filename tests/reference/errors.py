@@ -1,9 +1,10 @@
-"""The page of the errors, made from `core.errors`.
+"""The page of the errors, and the tree at the head of `core.errors`, made from its classes.
 
-`python -m tests.reference.errors` writes it; a test compares it with the classes.
+`python -m tests.reference.errors` writes the page and prints the tree; a test compares both with the classes.
 """
 
 import inspect
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +24,9 @@ Errors have OpenAI's body, `{"error": {"message", "type", "param", "code"}}`, al
 A provider's own error keeps its status, and its message where that is harmless; its row has `provider_` and the status as `error_code`.
 So has an answer, or an event of a stream, that says `error` although its status is 200: as a whole answer it becomes a 502, as an event it passes on; the provider's keys are taken out of both.
 Other codes of such rows: `provider_unreachable` (it could not be reached, broke off, or is not readable as HTTP), `provider_timeout`, `provider_bad_answer` (a whole answer that is no JSON object), `provider_bad_stream` (an event of more than 8 MiB), `provider_answer_too_long`.
+
+Three codes are of refusals before a request is routed, on any path: `unreadable_request` (400: two readers could read the request differently), `host_not_allowed` and `origin_not_allowed` (403: in dev mode the `Host` must be a loopback name or address, and a page of another site gets no answer from the admin plane).
+A body that does not arrive within `server.body_timeout_s` is 400 `body_timeout` for a call; a call that is cut off when the broker stops is 500 `interrupted`.
 
 | Status | `type` | `code` | When | A retry may help |
 | --- | --- | --- | --- | --- |
@@ -56,6 +60,28 @@ def page() -> str:
     return text + "| -32603 | 500 | `internal_error` | A fault of the broker's own. |\n"
 
 
+def tree() -> str:
+    """Return the tree of the classes, as the docstring of `core.errors` draws it."""
+    return "\n".join(["Exception", *_branches(Exception, "")])
+
+
+def _branches(base: type[Exception], indent: str) -> Iterator[str]:
+    below = [one for _, one in inspect.getmembers(errors, inspect.isclass) if one.__base__ is base]
+    for error in below:
+        is_last = error is below[-1]
+        name = f"{indent}{'└── ' if is_last else '├── '}{error.__name__}"
+        yield f"{name:<31}{_answer(error)}".rstrip()
+        yield from _branches(error, f"{indent}{'    ' if is_last else '│   '}")
+
+
+def _answer(error: type[Exception]) -> str:
+    if issubclass(error, AdminError) and error is not AdminError:
+        return f"{error.status} {error.rpc_code}"
+    if issubclass(error, BrokerError) and error is not BrokerError:
+        return f"{error.status} {error.code or ''}"
+    return _when(error)
+
+
 def _classes(base: type[Kind]) -> list[type[Kind]]:
     return [found for _, found in inspect.getmembers(errors, inspect.isclass) if issubclass(found, base)]
 
@@ -70,3 +96,4 @@ def _when(error: type[Exception]) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(page())
+    print(tree())  # noqa: T201
