@@ -1,7 +1,7 @@
 """The errors of the broker; the edge turns them into answers.
 
 Exception
-├── AdminError                 An answer to an admin question that is an error, with its JSON-RPC code, and its HTTP status and code.
+├── AdminError                 An error of an admin method: a JSON-RPC code, an HTTP status and a code.
 │   ├── BodyTooLate            408 -32600
 │   ├── BodyTooLong            413 -32600
 │   ├── Conflict               409 -32005
@@ -28,7 +28,7 @@ Exception
 │   ├── ProviderError          502 provider_unreachable
 │   │   └── ProviderTimeout    504 provider_timeout
 │   └── TooManyCalls           429 too_many_calls
-└── DatabaseUnusable           The ledger's database is not one, or of another version of the program; it was left as it was.
+└── DatabaseUnusable           The file is no ledger, or one of another version of the program; it is unchanged.
 
 A `DatabaseUnusable` keeps a broker from starting, and a command from reading a ledger; no client gets it.
 """
@@ -177,11 +177,11 @@ class InternalError(BrokerError):
 
 
 class DatabaseUnusable(Exception):
-    """The ledger's database is not one, or of another version of the program; it was left as it was."""
+    """The file is no ledger, or one of another version of the program; it is unchanged."""
 
 
 class AdminError(Exception):
-    """An answer to an admin question that is an error, with its JSON-RPC code, and its HTTP status and code."""
+    """An error of an admin method: a JSON-RPC code, an HTTP status and a code."""
 
     rpc_code: ClassVar[int] = -32603
     status: ClassVar[int] = 500

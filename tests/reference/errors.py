@@ -66,7 +66,7 @@ def tree() -> str:
 
 
 def _branches(base: type[Exception], indent: str) -> Iterator[str]:
-    below = [one for _, one in inspect.getmembers(errors, inspect.isclass) if one.__base__ is base]
+    below = [one for one in _classes(Exception) if one.__base__ is base]
     for error in below:
         is_last = error is below[-1]
         name = f"{indent}{'└── ' if is_last else '├── '}{error.__name__}"
