@@ -34,7 +34,7 @@ from hero_broker.providers.routing import ModelRoute, Routes
 from hero_broker.providers.standings import Standings
 from hero_broker.providers.upstream import Provider, Timeouts, open_upstream
 from hero_broker.served import Served
-from hero_broker.settings import PriceSettings, Settings
+from hero_broker.settings import PriceSettings, Settings, UpstreamSettings
 from hero_broker.store.database import open_database
 
 FAKE = "fake"
@@ -53,7 +53,13 @@ FAKE_MODELS: Mapping[CallKind, tuple[str, Price]] = {
 def routes_of(settings: Settings, fake_url: str | None, catalogue: Catalogue) -> Routes:
     """Return the models that are served; with `fake_url` those of the fake provider too."""
     providers = {
-        provider.name: Provider(provider.name, provider.base_url, provider.api_keys, provider.stream_usage)
+        provider.name: Provider(
+            provider.name,
+            provider.base_url,
+            provider.api_keys,
+            provider.stream_usage,
+            None if provider.timeouts is None else _timeouts(provider.timeouts),
+        )
         for provider in settings.providers
     }
     listed = list(providers.values())
@@ -101,7 +107,9 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
         journal = Journal(journal_dir, max_bytes=billing.journal_max_bytes, max_calls=server.max_calls)
         stack.callback(journal.close)
         ledger = stack.enter_context(Ledger.running(journal, database))
-        async with open_upstream(_timeouts(settings), server.max_calls + billing.drain_max_calls) as upstream:
+        own = [_timeouts(provider.timeouts) for provider in settings.providers if provider.timeouts is not None]
+        max_calls = server.max_calls + billing.drain_max_calls
+        async with open_upstream(_timeouts(settings.upstream), max_calls, own) as upstream:
             catalogue = catalogue_of(settings)
             counter = TokenCounter()
             stack.callback(counter.close)
@@ -177,11 +185,11 @@ def _rules(settings: Settings) -> Rules:
     )
 
 
-def _timeouts(settings: Settings) -> Timeouts:
-    upstream = settings.upstream
+def _timeouts(upstream: UpstreamSettings) -> Timeouts:
     return Timeouts(
         connect_s=upstream.connect_timeout_s,
         first_byte_s=upstream.first_byte_timeout_s,
         idle_s=upstream.idle_timeout_s,
         total_s=upstream.total_timeout_s,
+        whole_s=upstream.whole_answer_timeout_s,
     )

@@ -26,7 +26,13 @@ Exception
 │   ├── LedgerUnavailable      503 ledger_unavailable
 │   ├── Overloaded             503 overloaded
 │   ├── ProviderError          502 provider_unreachable
-│   │   └── ProviderTimeout    504 provider_timeout
+│   │   ├── ProviderBadAnswer  502 provider_bad_answer
+│   │   ├── ProviderCredentials502 provider_credentials
+│   │   ├── ProviderDns        502 provider_dns
+│   │   ├── ProviderRefused    502 provider_refused
+│   │   ├── ProviderReset      502 provider_reset
+│   │   ├── ProviderTimeout    504 provider_timeout
+│   │   └── ProviderTls        502 provider_tls
 │   └── TooManyCalls           429 too_many_calls
 └── DatabaseUnusable           The file is no ledger, or one of another version of the program; it is unchanged.
 
@@ -155,12 +161,53 @@ class LedgerUnavailable(BrokerError):
 
 
 class ProviderError(BrokerError):
-    """The provider could not be reached, or broke off."""
+    """The provider broke off, or could not be reached for a reason that has no code of its own."""
 
     status = 502
     type = "provider_error"
     code = "provider_unreachable"
     may_retry = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        detail: str | None = None,
+        may_charge: bool = False,
+    ) -> None:
+        """Take what the client is told, and what the operator is told besides.
+
+        `may_charge`: the provider has begun to answer, or had the whole request and time to work on it.
+        """
+        super().__init__(message, param=param, code=code)
+        self.detail = detail  # the system's words for the cause; for the log alone
+        self.may_charge = may_charge
+
+
+class ProviderDns(ProviderError):
+    """The name of the provider's host was not found."""
+
+    code = "provider_dns"
+
+
+class ProviderRefused(ProviderError):
+    """The provider's host refused the connection."""
+
+    code = "provider_refused"
+
+
+class ProviderTls(ProviderError):
+    """There is no TLS connection to the provider: its certificate is not valid, or it speaks no TLS."""
+
+    code = "provider_tls"
+
+
+class ProviderReset(ProviderError):
+    """The provider closed the connection without a byte of an answer."""
+
+    code = "provider_reset"
 
 
 class ProviderTimeout(ProviderError):
@@ -168,6 +215,19 @@ class ProviderTimeout(ProviderError):
 
     status = 504
     code = "provider_timeout"
+
+
+class ProviderBadAnswer(ProviderError):
+    """The provider's answer is not readable."""
+
+    code = "provider_bad_answer"
+
+
+class ProviderCredentials(ProviderError):
+    """The provider refused the broker's own key or account, which is for its operator to mend."""
+
+    code = "provider_credentials"
+    may_retry = False
 
 
 class InternalError(BrokerError):

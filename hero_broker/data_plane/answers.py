@@ -5,17 +5,31 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from hero_broker.core.errors import BrokerError, ProviderError
+from hero_broker.core.errors import BrokerError, ProviderCredentials, ProviderError
 from hero_broker.data_plane.relay import Head, Item
 
 PASSED_HEADERS = ("content-disposition", "openai-processing-ms", "openai-version")
 MAX_HEADER = 1024  # characters of the value of one of them; a longer one is not passed on
 PASSED_STATUSES = frozenset({400, 404, 409, 413, 415, 422, 429, 502, 503, 504})
+OUR_STATUSES = frozenset({401, 402, 403})  # speak of the key or the account, which are the operator's
 MAX_MESSAGE = 1000  # characters of a provider's message
 MAX_NAME = 100  # characters of its other members
 
 # Seconds, or a date as HTTP spells it.
 _RETRY_AFTER = re.compile(r"\d{1,9}|[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT", re.ASCII)
+
+
+# How providers say that a key is wrong, some of them with status 400 or 200.
+_KEY_CODES = frozenset({"invalid_api_key", "api_key_invalid", "authentication_error", "unauthenticated"})
+_KEY_IS_WRONG = re.compile(
+    r"\b(?:incorrect|invalid|expired|wrong|missing|revoked) api[ -]key\b"
+    r"|\bapi[ -]key (?:provided )?(?:is |was |has )?"
+    r"(?:not valid|not found|invalid|incorrect|expired|missing|revoked)\b",
+    re.IGNORECASE,
+)
+# What a 403 may be about besides the key: the request, which its caller can change.
+_OF_THE_REQUEST = re.compile(r"moderat|flagged|polic(?:y|ies)|safety|content|country|region|territory", re.IGNORECASE)
+_NAMES_A_KEY = re.compile(r"api[ _-]?key|credential|token|auth", re.IGNORECASE)
 
 
 def head_of(status: int, headers: Mapping[str, str], length: str | None = None) -> Head:
@@ -59,7 +73,13 @@ def error_event(error: BrokerError) -> bytes:
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> list[Item]:
-    """Return what a client is told of a provider's error: its status where it is harmless, its words without keys."""
+    """Return what a client is told of a provider's error: its status where it is harmless, its words without keys.
+
+    What a provider says of the broker's key or account is not passed on: it is meant for whoever has that key, and
+    the client would take it for its own.
+    """
+    if is_about_our_key(status, body):
+        return error_answer(_our_key_refused(status))
     told = _error_in(body)
 
     def words(name: str, longest: int) -> str | None:
@@ -84,11 +104,35 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, secrets: Seque
     return error_answer(error, passed, *more, may_retry=status >= 429, kind=words("type", MAX_NAME))
 
 
+def is_about_our_key(status: int, body: bytes) -> bool:
+    """Return whether an error, an answer or the data of an event, speaks of the key or account that the broker used."""
+    told = _error_in(body)
+    text = " ".join(value for value in told.values() if isinstance(value, str))
+    if status == 403:
+        return _OF_THE_REQUEST.search(text) is None or _NAMES_A_KEY.search(text) is not None
+    if status in OUR_STATUSES or _KEY_IS_WRONG.search(text) is not None:
+        return True
+    return any(isinstance(code := told.get(name), str) and code.lower() in _KEY_CODES for name in ("code", "type"))
+
+
+def error_passed_on(event: bytes, data: bytes, secrets: Sequence[str]) -> bytes:
+    """Return an event whose `data` says `error`, as a client gets it; see `refusal`."""
+    return error_event(_our_key_refused(200)) if is_about_our_key(200, data) else without_keys(event, secrets)
+
+
 def without_keys(event: bytes, secrets: Sequence[str]) -> bytes:
     """Return an event, or an answer, in which a provider's keys do not stand."""
     for secret in secrets:
         event = event.replace(secret.encode(), b"***")
     return event
+
+
+def _our_key_refused(status: int) -> ProviderCredentials:
+    said = "" if status < 300 else f" (status {status})"
+    return ProviderCredentials(
+        f"The provider refused the broker's own key or account{said}. "
+        "Your request and your key have no part in it; the broker's operator has to mend it."
+    )
 
 
 def _error_in(body: bytes) -> dict[str, object]:

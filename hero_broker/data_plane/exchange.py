@@ -15,9 +15,17 @@ import msgspec
 
 from hero_broker.core.calls import Call, CallKind, Outcome
 from hero_broker.core.clock import Clock
-from hero_broker.core.errors import BrokerError, InternalError, LedgerUnavailable, ModelNotPriced, ProviderError
+from hero_broker.core.errors import (
+    BrokerError,
+    InternalError,
+    LedgerUnavailable,
+    ModelNotPriced,
+    ProviderBadAnswer,
+    ProviderCredentials,
+    ProviderError,
+)
 from hero_broker.core.usage import Usage
-from hero_broker.data_plane.answers import error_answer, error_event, head_of, refusal
+from hero_broker.data_plane.answers import OUR_STATUSES, error_answer, error_event, head_of, is_about_our_key, refusal
 from hero_broker.data_plane.passage import FINISHING, Passage
 from hero_broker.data_plane.relay import ABORT, Head, Item, Relay
 from hero_broker.edge.clients import Client
@@ -140,10 +148,16 @@ class Exchange:
         relay = Relay(client, self._limits.idle_s, drain.begin)
         reply: UpstreamReply | None = None
         try:
-            reply = await self._upstream.post(provider, call.url, call.headers, call.body)
-            ending.status = reply.status
-            await self._relay(call, provider, reply, meter, relay, ending)
+            if relay.is_gone:  # nobody was asked, and nobody is to be
+                ending.outcome, ending.code = Outcome.CLIENT_DISCONNECTED, "client_disconnected"
+            else:
+                reply = await self._upstream.post(
+                    provider, call.url, call.headers, call.body, meter, is_stream=call.stream
+                )
+                ending.status = reply.status
+                await self._relay(call, provider, reply, meter, relay, ending)
         except ProviderError as error:
+            meter.answered |= error.may_charge
             self._provider_failed(call, error, relay, ending)
         except asyncio.CancelledError:
             if drain.has_ended():
@@ -181,38 +195,35 @@ class Exchange:
         """Pass an answer on, but for its tail; note how it ended."""
         kind = reply.headers.get("content-type", "").lower()
         if not 200 <= reply.status < 300 or reply.status == 204:
-            ending.outcome, ending.code = Outcome.PROVIDER_ERROR, f"provider_{reply.status}"
-            _refuse(provider, reply, await _beginning(reply), ending)
-            self._standings.answered(provider.name, reply.status)
+            self._refused(provider, reply, await _beginning(reply), ending)
             return
         meter.saw_answer()
-        is_error = False
+        reply.check_coding()
+        passage: Passage | None = None
         if kind.startswith(EVENTS) or (call.stream and kind.partition(";")[0] in UNTOLD and call.kind in FINISHING):
-            is_error = await self._stream(call, provider, reply, meter, relay, ending)
+            passage = await self._stream(call, provider, reply, meter, relay, ending)
         elif call.kind is CallKind.TTS and not kind.startswith("application/json"):
             await self._binary(reply, relay, ending)
         else:
             body = await reply.whole(self._limits.max_answer_bytes)
             report = meter.saw_body(body)
-            is_error = report.is_error
             may_be_text = call.kind is CallKind.STT and not kind.startswith("application/json")
             if not report.is_object and not may_be_text and not await asyncio.to_thread(is_answer, call.kind, body):
-                raise ProviderError("The provider's answer is not readable.", code="provider_bad_answer")
-            if is_error:
-                _refuse(provider, reply, body, ending)
-            else:
-                ending.tail = [head_of(reply.status, reply.headers, str(len(body))), body]
-        if is_error:  # whatever the status said
-            ending.outcome, ending.code = Outcome.PROVIDER_ERROR, f"provider_{reply.status}"
-            self._standings.failed(provider.name, ending.code)
+                raise ProviderBadAnswer("The provider's answer is not readable.")
+            if report.is_error:  # whatever the status says
+                self._refused(provider, reply, body, ending)
+                return
+            ending.tail = [head_of(reply.status, reply.headers, str(len(body))), body]
+        if passage is not None and passage.is_error:
+            self._failed(provider, reply, ending, is_our_key=passage.is_our_key)
         else:
             ending.outcome, ending.code = Outcome.OK, None
-            self._standings.answered(provider.name, reply.status)
+            self._standings.answered(provider.name, reply.status, reply.key_number)
 
     async def _stream(
         self, call: Call, provider: Provider, reply: UpstreamReply, meter: Meter, relay: Relay, ending: _Ending
-    ) -> bool:
-        """Pass a stream on, but for its last event; return whether an event of it says that the call failed."""
+    ) -> Passage:
+        """Pass a stream on, but for its last event; return what is known of it."""
         passage = Passage(call, provider.api_keys, meter)
         ending.tail = passage.tail
         meter.streamed = True
@@ -241,7 +252,7 @@ class Exchange:
             if not passage.tail:
                 raise  # else what is missing is nobody's
         passage.end()
-        return passage.is_error
+        return passage
 
     async def _binary(self, reply: UpstreamReply, relay: Relay, ending: _Ending) -> None:
         """Pass audio on as it arrives, its last chunk kept back."""
@@ -255,12 +266,31 @@ class Exchange:
             last = piece
         ending.tail = [last]
 
+    def _refused(self, provider: Provider, reply: UpstreamReply, body: bytes, ending: _Ending) -> None:
+        """Tell the client of a provider's error, in a way that is safe; note whose fault it was."""
+        ending.tail = refusal(reply.status, reply.headers, body, provider.api_keys)
+        ending.status = next(item.status for item in ending.tail if isinstance(item, Head))
+        self._failed(provider, reply, ending, is_our_key=is_about_our_key(reply.status, body))
+
+    def _failed(self, provider: Provider, reply: UpstreamReply, ending: _Ending, *, is_our_key: bool) -> None:
+        """Note that an answer is an error: its status says so, or its body."""
+        status = reply.status
+        ending.outcome, ending.code = Outcome.PROVIDER_ERROR, f"provider_{status}"
+        if is_our_key:
+            if status not in OUR_STATUSES:  # then it does not tell
+                ending.code = ProviderCredentials.code
+            self._standings.key_refused(provider.name, ending.code, reply.key_number)
+        elif status < 300:
+            self._standings.failed(provider.name, ending.code)
+        else:
+            self._standings.answered(provider.name, status, reply.key_number)
+
     def _provider_failed(self, call: Call, error: ProviderError, relay: Relay, ending: _Ending) -> None:
         """Note that no answer came, or not all of it: by the provider's fault, or because the upload broke off."""
         failed = None if isinstance(call.body, bytes) else call.body.failure
         if failed is None:
             ending.outcome, ending.code = Outcome.PROVIDER_ERROR, error.code
-            self._standings.failed(call.provider, error.code)
+            self._standings.failed(call.provider, error.code, error.detail)
         else:
             ending.outcome, ending.code = Outcome.CLIENT_DISCONNECTED, failed.code or failed.type
         _fail(failed or error, relay, ending)
@@ -286,7 +316,7 @@ class Exchange:
 
     async def _end_drain(self, meter: Meter, task: "asyncio.Task[None]") -> None:
         limits = self._limits
-        if limits.drain and self._draining < limits.drain_max_calls:
+        if meter.is_sent and limits.drain and self._draining < limits.drain_max_calls:
             self._draining += 1
             try:
                 async with asyncio.timeout(limits.drain_max_s):
@@ -340,12 +370,6 @@ async def _beginning(reply: UpstreamReply) -> bytes:
         while len(body) <= MAX_ERROR_BYTES and (piece := await reply.read()):
             body += piece
     return bytes(body)
-
-
-def _refuse(provider: Provider, reply: UpstreamReply, body: bytes, ending: _Ending) -> None:
-    """Tell the client of a provider's error, in a way that is safe."""
-    ending.tail = refusal(reply.status, reply.headers, body, provider.api_keys)
-    ending.status = next(item.status for item in ending.tail if isinstance(item, Head))
 
 
 def _fail(error: BrokerError, relay: Relay, ending: _Ending) -> None:

@@ -6,7 +6,7 @@ import msgspec
 
 from hero_broker.core.calls import Call, CallKind
 from hero_broker.core.errors import ProviderError
-from hero_broker.data_plane.answers import without_keys
+from hero_broker.data_plane.answers import error_passed_on, is_about_our_key
 from hero_broker.data_plane.relay import Item
 from hero_broker.data_plane.sse import EventSplitter, EventTooLong, event_data, is_finished, plain_length
 from hero_broker.metering.meter import Meter
@@ -32,6 +32,7 @@ class Passage:
         self._after_last = 0
         self.tail: list[Item] = []  # the last event, and whatever comes behind it
         self.is_error = False  # an event said that the call failed
+        self.is_our_key = False  # because of the key that the broker used
 
     @property
     def is_enough(self) -> bool:
@@ -83,7 +84,8 @@ class Passage:
             self._latest = data
         if b'"error"' in data and read_usage(self._call.kind, data).is_error:
             self.is_error = True
-            event = without_keys(event, self._keys)
+            self.is_our_key |= is_about_our_key(200, data)
+            event = error_passed_on(event, data, self._keys)
         is_last = data.startswith(LAST_EVENTS)
         self._is_finished |= is_usage_event or is_last
         if is_usage_event and not self._call.wants_usage:

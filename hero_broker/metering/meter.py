@@ -45,7 +45,9 @@ class Meter:
         self._first_byte_ms: int | None = None
         self._reported: Usage | None = None
         self._cost_usd: Decimal | None = None
-        self.answered = False  # the provider has begun an answer that is charged
+        self.is_sent = False  # something of the call has left for the provider
+        self.attempts = 1  # requests that were made of it
+        self.answered = False  # the provider has begun an answer that is charged, or may charge for none
         self.streamed = call.stream
         self.deltas = 0  # pieces of text seen in a stream; each is about a token
         self._body = b""
@@ -124,8 +126,11 @@ class Meter:
     def close(
         self, outcome: Outcome, http_status: int | None, error_code: str | None, estimate: Usage | None = None
     ) -> DueRow:
-        """Return the call's row, priced; `estimate` stands in where the provider reported nothing."""
-        if not self.answered and (outcome is Outcome.PROVIDER_ERROR or self._upload_failed()):
+        """Return the call's row, priced; `estimate` stands in where the provider reported nothing.
+
+        A call of which nothing was sent costs nothing, however it ended; so does one that the provider refused.
+        """
+        if not self.answered and (outcome is Outcome.PROVIDER_ERROR or not self.is_sent):
             return self._row(outcome, http_status, error_code, Usage(), UsageSource.NONE)
         if self._reported is not None:
             usage = self._reported
@@ -163,9 +168,6 @@ class Meter:
         if self._watched is not None and self.deltas >= self._watched_deltas:
             self._watched.set()
 
-    def _upload_failed(self) -> bool:
-        return not isinstance(self.call.body, bytes) and self.call.body.failure is not None
-
     def _elapsed_ms(self) -> int:
         return int((self._clock.monotonic() - self._started) * 1000)
 
@@ -185,6 +187,7 @@ class Meter:
             cost=cost,
             cost_source=cost_source,
             price=price,
+            attempts=self.attempts,
             duration_ms=self._elapsed_ms(),
             first_byte_ms=self._first_byte_ms,
         )

@@ -98,6 +98,7 @@ def interrupted_row(note: Note) -> DueRow:
         cost=cost,
         cost_source=None if cost is None else "price",
         price=price,
+        attempts=1,
         duration_ms=0,
         first_byte_ms=None,
     )
@@ -115,6 +116,7 @@ def due_row(
     cost: int | None,
     cost_source: str | None,
     price: Price | None,
+    attempts: int,
     duration_ms: int,
     first_byte_ms: int | None,
 ) -> DueRow:
@@ -151,7 +153,7 @@ def due_row(
         cost_nano_usd=cost,
         cost_source=cost_source,
         price_id=None if price is None else price.price_id,
-        attempts=1,
+        attempts=attempts,
         duration_ms=duration_ms,
         first_byte_ms=first_byte_ms,
     )

@@ -1,26 +1,50 @@
 """The one module that knows the HTTP client of the hot path: aiohttp's."""
 
 import asyncio
+import errno
 import itertools
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import os
+import re
+import select
+import ssl
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import cast
+from typing import Protocol, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import EMPTY_PAYLOAD
 from yarl import URL
 
 from hero_broker.core.calls import UploadBody
-from hero_broker.core.errors import ProviderError, ProviderTimeout
+from hero_broker.core.errors import (
+    ProviderBadAnswer,
+    ProviderDns,
+    ProviderError,
+    ProviderRefused,
+    ProviderReset,
+    ProviderTimeout,
+    ProviderTls,
+)
 from hero_broker.core.waiting import within
 
 LOOK_EVERY_S = 1.0
 AT_ONCE_BYTES = 64 * 1024  # are handed on in the turn of the event loop in which they come
 SWITCHING = 101  # the one status below 200 that is an answer
+STATUS_BYTES = 16  # of an answer are kept, so that its status is known even if its head is never whole
+CHECK_IDLE_S = 0.02  # a connection that was kept for longer is looked at before it is used again
+PLAIN = ("", "identity")  # content codings that are none
+_GZIP, _ZLIB, _BARE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
+_UNPACKED = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": _ZLIB}
+_STATUS = re.compile(rb"HTTP/1\.[01] ([45]\d\d)")  # of a refusal
+
+# What aiohttp raises where a provider fails, and where a connection ends.
+_FAILURES = (TimeoutError, aiohttp.ClientError, HttpProcessingError)
+_ENDS = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +52,10 @@ class Timeouts:
     """Bounds on one exchange with a provider, in seconds."""
 
     connect_s: float = 5
-    first_byte_s: float = 60
+    first_byte_s: float = 60  # of a stream
     idle_s: float = 60
     total_s: float = 600
+    whole_s: float = 600  # silence before the body of an answer that is not streamed
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +66,28 @@ class Provider:
     base_url: str
     api_keys: tuple[str, ...]
     stream_usage: bool
+    timeouts: Timeouts | None = None  # None: those of all providers
+
+
+class Sending(Protocol):
+    """Is told what leaves of a call, in the moment in which it is handed to a connection."""
+
+    is_sent: bool  # something of the call has left
+    attempts: int  # requests that were made of it, from 1
+
+
+class Content(Protocol):
+    """A body as it arrives."""
+
+    def read_nowait(self) -> bytes: ...
+    async def readany(self) -> bytes: ...
+    def at_eof(self) -> bool: ...
 
 
 class UpstreamReply:
-    """A provider's answer: status, headers and the body as it arrives."""
+    """A provider's answer: status, headers and the body as it arrives, unpacked where it comes in gzip or deflate."""
+
+    key_number = 0  # which of the provider's keys was used, from 1; 0 without one
 
     def __init__(
         self,
@@ -57,16 +100,25 @@ class UpstreamReply:
         """Take an answer, and its connection if more is to come; `end` is told whether its body was read to its end."""
         self.status = status
         self.headers = headers
-        self._content = content
+        self._received = content
+        self._content: Content = content
+        self.coding: str | None = None  # of its body, if nobody here reads it
         self._connection = connection
         self._end = end
+        coding = headers.get("content-encoding", "").strip().lower()
+        if coding in _UNPACKED:
+            self._content = _Unpacked(content, coding)
+        elif coding not in PLAIN:
+            self.coding = coding
 
     async def read(self) -> bytes:
-        """Return what has come of the body, decoded, once something has; empty at its end.
+        """Return what has come of the body, unpacked, once something has; empty at its end.
 
         Raises:
+            ProviderBadAnswer: it cannot be unpacked.
             ProviderError: the provider broke off, or was silent for too long.
         """
+        self.check_coding()
         content = self._content
         try:
             while not content.at_eof():
@@ -75,6 +127,16 @@ class UpstreamReply:
         except (TimeoutError, aiohttp.ClientError) as error:
             raise _failure("broke off", error) from error
         return b""
+
+    def check_coding(self) -> None:
+        """Return if the body can be read.
+
+        Raises:
+            ProviderBadAnswer: it came in a coding that was not offered, and that nobody here reads.
+        """
+        if self.coding is not None:
+            detail = f"content-encoding {self.coding[:40]!r}"
+            raise ProviderBadAnswer("The provider's answer comes in a coding that was not offered.", detail=detail)
 
     async def whole(self, max_bytes: int) -> bytes:
         """Return the body.
@@ -115,7 +177,69 @@ class UpstreamReply:
 
     def close(self) -> None:
         """Give the connection back, or close it where the answer was not read to its end."""
-        self._end(self._content.at_eof())
+        self._end(self._received.at_eof())
+
+
+class _Unpacked:
+    """A body in gzip or deflate, unpacked piece by piece; a `Content`.
+
+    The HTTP client does not unpack: it would fail with the head of an answer whose coding it lacks, status and all.
+    """
+
+    def __init__(self, content: aiohttp.StreamReader, coding: str) -> None:
+        self._content = content
+        self._coding = coding
+        self._packed = b""
+        self._unpacker = zlib.decompressobj(_UNPACKED[coding])
+        self._has_begun = False  # the coding's variant is known
+        self._has_more = False  # the last piece was as long as it may be
+
+    def read_nowait(self) -> bytes:
+        """Return what has come, at most `AT_ONCE_BYTES` unpacked.
+
+        Raises:
+            ProviderBadAnswer: it is not what its head says, or has ended too early.
+        """
+        while True:
+            if self._packed or self._has_more:
+                if piece := self._unpack():
+                    return piece
+                continue
+            self._packed = self._content.read_nowait()
+            if not self._packed:
+                if self._content.at_eof() and not self.at_eof():
+                    raise ProviderBadAnswer("The provider's answer ends too early.", detail=self._coding)
+                return b""
+
+    async def readany(self) -> bytes:
+        """Return what has come, once something has; empty at the end."""
+        while not (piece := self.read_nowait()) and not self.at_eof():
+            self._packed = await self._content.readany()
+        return piece
+
+    def at_eof(self) -> bool:
+        """Return whether nothing more will come."""
+        is_whole = self._unpacker.eof or not self._has_begun
+        return is_whole and not self._packed and self._content.at_eof()
+
+    def _unpack(self) -> bytes:
+        packed, self._packed, self._has_more = self._packed, b"", False
+        if not self._has_begun:
+            self._has_begun = True
+            if self._coding == "deflate" and packed[0] & 0xF != zlib.DEFLATED:  # some send it without zlib's frame
+                self._unpacker = zlib.decompressobj(_BARE)
+        elif self._unpacker.eof:  # gzip may have several members; whatever else follows is padding
+            if self._coding == "deflate" or not packed.startswith(b"\x1f\x8b"):
+                return b""
+            self._unpacker = zlib.decompressobj(_GZIP)
+        try:
+            piece = self._unpacker.decompress(packed, AT_ONCE_BYTES)
+        except zlib.error as error:
+            message = "The provider's answer is not in the coding that its head names."
+            raise ProviderBadAnswer(message, detail=self._coding) from error
+        self._packed = self._unpacker.unconsumed_tail or self._unpacker.unused_data
+        self._has_more = len(piece) == AT_ONCE_BYTES and not self._unpacker.eof
+        return piece
 
 
 class _Handing:
@@ -123,7 +247,7 @@ class _Handing:
 
     __slots__ = ("_content", "_is_busy", "_take", "is_over")
 
-    def __init__(self, content: aiohttp.StreamReader, take: Callable[[bytes], bool]) -> None:
+    def __init__(self, content: Content, take: Callable[[bytes], bool]) -> None:
         self._content = content
         self._take = take
         self._is_busy = False
@@ -151,12 +275,38 @@ class _Handing:
 class _Connection(ResponseHandler):
     """A connection that tells the reader of a body what has happened to it; aiohttp itself lets him wait on.
 
-    It sets no timers: `_Open` looks whether anything was heard.
+    It sets no timers: `_Open` looks whether anything was heard. It knows whether it can be used again.
     """
 
     when_heard: Callable[[], None] | None = None  # told that more of a body has come, or its end, or that none will
+    has_served = False  # another request was sent on it before
+    idle_since = 0.0  # by the event loop's clock
+    began = b""  # the first bytes of the answer that is read
+    _poll: "select.poll | None" = None
+
+    def is_connected(self) -> bool:
+        """Return whether it can be used; aiohttp asks before it takes a connection that was kept.
+
+        An end, or an answer to nobody, may have come that the event loop has not seen yet. To ask the system takes a
+        microsecond, which is left out while the connection is busy.
+        """
+        if not super().is_connected() or self.should_close:
+            return False
+        return self._loop.time() - self.idle_since < CHECK_IDLE_S or not self._has_unread()
+
+    def _has_unread(self) -> bool:
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(cast(asyncio.Transport, self.transport).get_extra_info("socket"), select.POLLIN)
+        return bool(self._poll.poll(0))
+
+    def set_response_params(self, **params: object) -> None:
+        self.began = b""
+        super().set_response_params(**params)  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
+        if not self.began:
+            self.began = data[:STATUS_BYTES]
         super().data_received(data)
         if self.when_heard is None:
             return
@@ -171,6 +321,7 @@ class _Connection(ResponseHandler):
             self.when_heard()
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        exc.__dict__["began"] = self.began  # so that it is known where a session raises it, too
         super().set_exception(exc, *cause)
         body = self._payload
         if body is None or body.is_eof():
@@ -196,25 +347,49 @@ class _Connection(ResponseHandler):
 
 
 class _Open:
-    """An exchange that is not over, and how long its provider may be silent."""
+    """An exchange that is not over, and how long its provider may be silent.
 
-    __slots__ = ("_all", "_connection", "_ends_at", "_heard_bytes", "_quiet_since", "_silent_s", "protocol")
+    An answer that is not streamed may be silent for as long behind its head as before it: some send the head at once.
+    """
+
+    __slots__ = (
+        "_all",
+        "_connection",
+        "_ends_at",
+        "_has_begun",
+        "_heard_bytes",
+        "_idle_s",
+        "_quiet_since",
+        "_silent_s",
+        "protocol",
+    )
 
     def __init__(
-        self, connection: Connection, protocol: _Connection, now: float, timeouts: Timeouts, among: "set[_Open]"
+        self,
+        connection: "_Held",
+        protocol: _Connection,
+        now: float,
+        ends_at: float,
+        silent_s: float,
+        idle_s: float,
+        among: "set[_Open]",
     ) -> None:
         self._connection = connection
         self.protocol = protocol
-        self._ends_at = now + timeouts.total_s
+        self._ends_at = ends_at
         self._quiet_since = now
         self._heard_bytes = protocol.heard_bytes  # of the answer before this one
-        self._silent_s = timeouts.first_byte_s
+        self._silent_s = silent_s
+        self._idle_s = idle_s
+        self._has_begun = False
         self._all = among
         among.add(self)
 
-    def begins(self, silent_s: float) -> None:
-        """Take note that the head of the answer has come; its body may pause for `silent_s`."""
-        self._silent_s = silent_s
+    def begins(self, *, is_stream: bool) -> None:
+        """Take note that the head of the answer has come."""
+        self._has_begun = True
+        if is_stream:
+            self._silent_s = self._idle_s
         self._heard_bytes = -1  # the next look finds that something was heard
 
     def look(self, now: float) -> None:
@@ -224,16 +399,30 @@ class _Open:
         if heard_bytes != self._heard_bytes or protocol.is_held_up:
             self._heard_bytes = heard_bytes
             self._quiet_since = now
+            if heard_bytes and self._has_begun:
+                self._silent_s = self._idle_s
         if now >= min(self._ends_at, self._quiet_since + self._silent_s):
             protocol.set_exception(aiohttp.SocketTimeoutError("The provider did not answer in time."))
+
+    def forget(self) -> None:
+        """Look at it no longer."""
+        self._all.discard(self)
 
     def end(self, is_whole: bool) -> None:
         """Give the connection back, or close it."""
         self._all.discard(self)
         if is_whole:
+            self.protocol.idle_since = self.protocol._loop.time()
             self._connection.release()
         else:
             self._connection.close()
+
+
+class _Held(Protocol):
+    """A connection that an exchange has for itself, or what stands for one."""
+
+    def release(self) -> object: ...
+    def close(self) -> None: ...
 
 
 class _Target:
@@ -259,75 +448,149 @@ class Upstream:
     are left to the session.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, connector: aiohttp.TCPConnector, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        connector: aiohttp.TCPConnector,
+        anew: aiohttp.TCPConnector,
+        timeouts: Timeouts,
+        look_every_s: float,
+    ) -> None:
+        """Take a session, its connector, and one that keeps no connection, so that each of its is new."""
         self._session = session
         self._connector = connector
+        self._anew = anew
         self._timeouts = timeouts
+        self._look_every_s = look_every_s
+        self._connecting: dict[str, aiohttp.ClientTimeout] = {}  # by the provider's name
         self._turn = itertools.count()
         self._open: set[_Open] = set()
         self._now = asyncio.get_running_loop().time
         self._target = lru_cache(maxsize=1024)(_Target)
 
     async def post(
-        self, provider: Provider, url: str, passed: Sequence[tuple[str, str]], body: bytes | UploadBody
+        self,
+        provider: Provider,
+        url: str,
+        passed: Sequence[tuple[str, str]],
+        body: bytes | UploadBody,
+        sending: Sending,
+        *,
+        is_stream: bool,
     ) -> UpstreamReply:
         """Send `body`, which is JSON or a form, and return the reply, to be closed, once its head is there.
 
         The time to the first byte counts from when the whole body was sent. `passed` are the client's headers.
+        If a connection that was kept ends before a byte of an answer, JSON is sent once more, on a new one.
 
         Raises:
-            ProviderError: the provider could not be reached, or the form broke off (then the form has its failure).
-            ProviderTimeout: it did not answer in time.
+            ProviderTimeout: the provider did not answer in time.
+            ProviderBadAnswer: what it sent is not HTTP.
+            ProviderError: it could not be reached, or the form broke off (then the form has its failure).
         """
         keys = provider.api_keys
-        key = keys[next(self._turn) % len(keys)] if keys else None
+        number = next(self._turn) % len(keys) if keys else -1
+        key = keys[number] if keys else None
+        timeouts = provider.timeouts or self._timeouts
         try:
             if isinstance(body, bytes):
-                return await self._send(self._target(url, key), passed, body)
-            return await self._upload(url, key, passed, body)
-        except (TimeoutError, aiohttp.ClientError, HttpProcessingError) as error:
-            raise _failure("could not be reached", error) from error
+                connecting = self._connecting.get(provider.name) or self._connects(provider.name, timeouts)
+                target, ends_at = self._target(url, key), self._now() + timeouts.total_s
+                send = partial(
+                    self._send, connecting, target, passed, body, sending, timeouts, ends_at, is_stream=is_stream
+                )
+                try:
+                    reply = await send(self._connector)
+                except _KeptConnectionEndedError:
+                    sending.attempts += 1
+                    reply = await send(self._anew)
+            else:
+                reply = await self._upload(url, key, passed, body, sending, timeouts, is_stream=is_stream)
+        except _FAILURES as error:
+            refusal = _refusal(error)
+            if refusal is None:
+                raise _unanswered(error, sending) from error
+            reply = refusal
+        reply.key_number = number + 1
+        return reply
 
-    async def _send(self, target: _Target, passed: Sequence[tuple[str, str]], body: bytes) -> UpstreamReply:
-        timeouts = self._timeouts
-        connecting = self._connector.connect(target.request, [], self._session.timeout)
-        connection = await within(timeouts.total_s, connecting)
+    def _connects(self, provider: str, timeouts: Timeouts) -> aiohttp.ClientTimeout:
+        found = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect_s)
+        self._connecting[provider] = found
+        return found
+
+    async def _send(
+        self,
+        connecting: aiohttp.ClientTimeout,
+        target: _Target,
+        passed: Sequence[tuple[str, str]],
+        body: bytes,
+        sending: Sending,
+        timeouts: Timeouts,
+        ends_at: float,
+        connector: aiohttp.TCPConnector,
+        *,
+        is_stream: bool,
+    ) -> UpstreamReply:
+        now = self._now()
+        connection = await within(ends_at - now, connector.connect(target.request, [], connecting))
         protocol = cast(_Connection, connection.protocol)
-        opened = _Open(connection, protocol, self._now(), timeouts, self._open)
+        silent_s = timeouts.first_byte_s if is_stream else timeouts.whole_s
+        opened = _Open(connection, protocol, self._now(), ends_at, silent_s, timeouts.idle_s, self._open)
+        had_served, protocol.has_served = protocol.has_served, True
         try:
-            protocol.set_response_params(read_until_eof=True)
+            protocol.set_response_params(read_until_eof=True, auto_decompress=False)
             more = b"".join(b"\r\n%s: %s" % (name.encode(), value.encode("latin-1")) for name, value in passed)
             head = b"%s%s\r\ncontent-length: %d\r\n\r\n" % (target.head, more, len(body))
             cast(asyncio.Transport, protocol.transport).write(head + body)
+            sending.is_sent = True
             message, content = await protocol.read()
             while 100 <= message.code < 200 and message.code != SWITCHING:
                 message, content = await protocol.read()
-        except BaseException:
+        except BaseException as error:
             opened.end(is_whole=False)
+            if had_served and isinstance(error, _ENDS) and not protocol.began:
+                raise _KeptConnectionEndedError from error
             raise
-        opened.begins(timeouts.idle_s)
+        opened.begins(is_stream=is_stream)
         return UpstreamReply(message.code, message.headers, content, protocol, opened.end)
 
     async def _upload(
-        self, url: str, key: str | None, passed: Sequence[tuple[str, str]], body: UploadBody
+        self,
+        url: str,
+        key: str | None,
+        passed: Sequence[tuple[str, str]],
+        body: UploadBody,
+        sending: Sending,
+        timeouts: Timeouts,
+        *,
+        is_stream: bool,
     ) -> UpstreamReply:
         headers = {**dict(passed), "accept-encoding": "identity", "content-type": body.content_type}
         if key is not None:
             headers["authorization"] = f"Bearer {key}"
         if body.length is not None:
             headers["content-length"] = str(body.length)
-        response = await self._session.post(_url(url), data=body.chunks(), headers=headers, allow_redirects=False)
-        connection = None if response.connection is None else cast(_Connection | None, response.connection.protocol)
-        if connection is not None:  # more is to come
-            connection.read_timeout = self._timeouts.idle_s
-            connection.start_timeout()
-        return UpstreamReply(
-            response.status,
-            response.headers,
-            response.content,
-            connection,
-            lambda is_whole: response.release() if is_whole else response.close(),
+        ends_at = self._now() + timeouts.total_s
+        silent_s = timeouts.first_byte_s if is_stream else timeouts.whole_s
+        # What is read first is bound by `sock_read`; it is counted from the end of the request's body.
+        bounds = aiohttp.ClientTimeout(total=timeouts.total_s, sock_connect=timeouts.connect_s, sock_read=silent_s)
+        chunks = _noted(body.chunks(), sending)
+        response = await self._session.post(
+            _url(url), data=chunks, headers=headers, allow_redirects=False, timeout=bounds
         )
+        held = None if response.connection is None else response.connection.protocol
+        if held is None:  # all of it has come
+            end = lambda is_whole: response.release() if is_whole else response.close()  # noqa: E731
+            return UpstreamReply(response.status, response.headers, response.content, None, end)
+        connection = cast(_Connection, held)
+        connection.has_served = True
+        connection.read_timeout = None
+        connection.start_timeout()
+        opened = _Open(response, connection, self._now(), ends_at, silent_s, timeouts.idle_s, self._open)
+        opened.begins(is_stream=is_stream)
+        response.content.on_eof(opened.forget)  # the session gives the connection to others at once
+        return UpstreamReply(response.status, response.headers, response.content, connection, opened.end)
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
@@ -341,10 +604,8 @@ class Upstream:
                 await watching
 
     async def _watch(self) -> None:
-        bounds = self._timeouts
-        every_s = min(LOOK_EVERY_S, min(bounds.first_byte_s, bounds.idle_s, bounds.total_s) / 10)
         while True:
-            await asyncio.sleep(every_s)
+            await asyncio.sleep(self._look_every_s)
             now = self._now()
             for opened in list(self._open):
                 opened.look(now)
@@ -355,28 +616,93 @@ def _url(text: str) -> URL:
     return URL(text)
 
 
+class _KeptConnectionEndedError(Exception):
+    """A connection that had served before ended without a byte of an answer."""
+
+
 @asynccontextmanager
-async def open_upstream(timeouts: Timeouts, max_calls: int) -> AsyncIterator[Upstream]:
-    """Open the client's connection pool for the time of the block."""
-    # What is read first is bound by `first_byte_s`; it is counted from the end of the request's body.
-    timeout = aiohttp.ClientTimeout(
-        total=timeouts.total_s, sock_connect=timeouts.connect_s, sock_read=timeouts.first_byte_s
-    )
+async def open_upstream(timeouts: Timeouts, max_calls: int, others: Sequence[Timeouts] = ()) -> AsyncIterator[Upstream]:
+    """Open the client's connection pool for the time of the block; `others` are bounds that providers may have."""
     connector = aiohttp.TCPConnector(limit=max_calls)
+    anew = aiohttp.TCPConnector(limit=max_calls, force_close=True)
     connection: type[ResponseHandler] = _Connection
-    connector._factory = partial(connection, loop=asyncio.get_running_loop())
-    async with aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),  # no caller's answer may set what is sent for another
-        timeout=timeout,
-        trust_env=False,
-    ) as session:
-        upstream = Upstream(session, connector, timeouts)
+    for one in (connector, anew):
+        one._factory = partial(connection, loop=asyncio.get_running_loop())
+    least_s = min(min(one.first_byte_s, one.idle_s, one.total_s, one.whole_s) for one in (timeouts, *others))
+    async with (
+        anew,
+        aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),  # no caller's answer may set what is sent for another
+            auto_decompress=False,
+            trust_env=False,
+        ) as session,
+    ):
+        upstream = Upstream(session, connector, anew, timeouts, min(LOOK_EVERY_S, least_s / 10))
         async with upstream.watched():
             yield upstream
+
+
+async def _noted(chunks: AsyncIterator[bytes], sending: Sending) -> AsyncIterator[bytes]:
+    async for chunk in chunks:
+        sending.is_sent = True
+        yield chunk
 
 
 def _failure(what: str, error: Exception) -> ProviderError:
     if isinstance(error, TimeoutError):
         return ProviderTimeout("The provider did not answer in time.")
     return ProviderError(f"The provider {what}.")
+
+
+def _refusal(error: Exception) -> UpstreamReply | None:
+    """Return an answer whose head never came whole, or cannot be read, but whose status says that it is a refusal."""
+    found = _STATUS.match(_began(error))
+    if found is None:
+        return None
+    return UpstreamReply(int(found.group(1)), {}, EMPTY_PAYLOAD, None, lambda _is_whole: None)
+
+
+def _unanswered(error: Exception, sending: Sending) -> ProviderError:
+    """Return why there is no head of an answer.
+
+    What a provider does is not free because nobody could read it, or waited for it: only where nothing of an answer
+    has come, and its time was not over, has the provider not been reached.
+    """
+    if isinstance(error, TimeoutError):
+        return ProviderTimeout("The provider did not answer in time.", may_charge=sending.is_sent)
+    causes = list(_causes(error))
+    if any(isinstance(cause, HttpProcessingError) for cause in causes):
+        return ProviderBadAnswer("The provider's answer is not readable as HTTP.", may_charge=True)
+    if _began(error):
+        return ProviderError("The provider broke off.", may_charge=True)
+    for cause in causes:
+        if isinstance(cause, aiohttp.ClientConnectorDNSError):
+            return ProviderDns("The name of the provider's host was not found.", detail=cause.os_error.strerror)
+    faults = [cause for cause in causes if isinstance(cause, ssl.SSLError)]
+    if faults:
+        detail = getattr(faults[-1], "verify_message", None) or faults[-1].reason
+        return ProviderTls("There is no TLS connection to the provider.", detail=detail)
+    numbers = [cause.errno for cause in causes if isinstance(cause, OSError) and cause.errno]
+    detail = os.strerror(numbers[-1]) if numbers and numbers[-1] > 0 else None
+    if errno.ECONNREFUSED in numbers:
+        return ProviderRefused("The provider's host refuses connections.", detail=detail)
+    if errno.ETIMEDOUT in numbers:
+        return ProviderTimeout("The provider did not answer in time.", detail=detail, may_charge=sending.is_sent)
+    if sending.is_sent or not _RESETS.isdisjoint(numbers):
+        return ProviderReset("The provider closed the connection without an answer.", detail=detail)
+    return ProviderError("The provider could not be reached.", detail=detail)
+
+
+_RESETS = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
+
+
+def _began(error: Exception) -> bytes:
+    """Return the first bytes of the answer that came before this."""
+    return next((began for cause in _causes(error) if (began := cause.__dict__.get("began"))), b"")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__

@@ -73,7 +73,7 @@ def load(
     billing = _billing(root.table("billing"))
     provider_tables = root.tables("providers")
     if provider_tables:
-        providers = _providers(provider_tables, environ, path.parent if path else Path(), fake=fake)
+        providers = _providers(provider_tables, environ, path.parent if path else Path(), upstream, fake=fake)
     else:
         providers = _providers_from_environment(environ, faults)
     known = {provider.name for provider in providers} | ({FAKE_PROVIDER} if fake else set())
@@ -159,14 +159,18 @@ def _server(table: Table, flags: Sequence[str]) -> ServerSettings:
     )
 
 
-def _upstream(table: Table) -> UpstreamSettings:
-    default = UpstreamSettings()
-    return UpstreamSettings(
-        connect_timeout_s=table.seconds("connect_timeout_s", default.connect_timeout_s, "0.001", 86_400),
-        first_byte_timeout_s=table.seconds("first_byte_timeout_s", default.first_byte_timeout_s, "0.001", 86_400),
-        idle_timeout_s=table.seconds("idle_timeout_s", default.idle_timeout_s, "0.001", 86_400),
-        total_timeout_s=table.seconds("total_timeout_s", default.total_timeout_s, "0.001", 86_400),
-    )
+def _upstream(table: Table, default: UpstreamSettings | None = None) -> UpstreamSettings:
+    """Return the timeouts of a table, of `[upstream]` or of a provider; what it lacks is `default`'s."""
+    name, default = "whole_answer_timeout_s", default or UpstreamSettings()
+    found = {
+        key: table.seconds(key, getattr(default, key), "0.001", 86_400)
+        for key in (one.name for one in fields(UpstreamSettings))
+    }
+    if found[name] > found["total_timeout_s"]:
+        if table.has(name):
+            table.fault(name, f"must be at most total_timeout_s, which is {found['total_timeout_s']:g}")
+        found[name] = found["total_timeout_s"]
+    return UpstreamSettings(**found)
 
 
 def _database_url(table: Table, flag: str | None, environ: Mapping[str, str]) -> str:
@@ -209,7 +213,7 @@ def _billing(table: Table) -> BillingSettings:
 
 
 def _providers(
-    tables: list[Table], environ: Mapping[str, str], folder: Path, *, fake: bool
+    tables: list[Table], environ: Mapping[str, str], folder: Path, upstream: UpstreamSettings, *, fake: bool
 ) -> tuple[ProviderSettings, ...]:
     """Return the file's providers, also the faulty ones, so that models that name them are no second fault."""
     seen = {FAKE_PROVIDER: 'is taken by the built-in provider of "--fake"; choose another'} if fake else {}
@@ -225,12 +229,14 @@ def _providers(
             _api_key(reference, table.key_of(f"api_keys[{index}]"), environ, folder, table.faults)
             for index, reference in enumerate(references)
         )
+        own = _upstream(table, upstream)
         providers.append(
             ProviderSettings(
                 name=name,
                 base_url=table.text("base_url", None, accept_base_url, BASE_URL_FORM) or "",
                 api_keys=tuple(dict.fromkeys(key for key in keys if key)),
                 stream_usage=table.boolean("stream_usage", True),
+                timeouts=None if own == upstream else own,
             )
         )
     return tuple(providers)

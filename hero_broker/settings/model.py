@@ -83,6 +83,7 @@ class UpstreamSettings:
     first_byte_timeout_s: float = 60
     idle_timeout_s: float = 60
     total_timeout_s: float = 600
+    whole_answer_timeout_s: float = 600  # at most `total_timeout_s`
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ class ProviderSettings:
     base_url: str  # without a slash at the end
     api_keys: tuple[str, ...] = field(default=(), repr=False)  # resolved; empty for a provider that asks for none
     stream_usage: bool = True  # whether it accepts `stream_options`
+    timeouts: UpstreamSettings | None = None  # its own; None: those of all
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,13 @@ def fails(form: str, code: str, *, begun: bool, status: int = 502) -> Expected:
     return Expected("provider_error", code, usage, seen)
 
 
+def unread(form: str, code: str, status: int = 502) -> Expected:
+    """Return what becomes of a call that the provider took, and whose answer never began for the client."""
+    return Expected("provider_error", code, "reported" if form == SPEECH else "estimated", f"error {status}")
+
+
 GONE, SILENT, NONSENSE = "provider_unreachable", "provider_timeout", "provider_bad_answer"
+RESET = "provider_reset"
 
 
 def _none() -> list[Fault]:
@@ -153,8 +159,6 @@ def _none() -> list[Fault]:
 def _connection() -> list[Fault]:
     """Connections that break off, hang and drip."""
     before: dict[str, tuple[list[Step], str, int]] = {
-        "reset before the head": ([Reset()], GONE, 502),
-        "end before the head": ([], GONE, 502),
         "end in the head": ([b"HTTP/1.1 200 OK\r\ncontent-ty"], GONE, 502),
         "reset in the head": ([b"HTTP/1.1 200 OK\r\ncontent-ty", Pause(0.05), Reset()], GONE, 502),
         "hang before the head": ([Hang()], SILENT, 504),
@@ -163,8 +167,23 @@ def _connection() -> list[Fault]:
         "1xx for ever": ([Forever(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n", 0.05)], SILENT, 504),
     }
     faults = [
-        Fault(name, dict.fromkeys(FORMS, steps), {f: fails(f, code, begun=False, status=status) for f in FORMS})
+        Fault(name, dict.fromkeys(FORMS, steps), {f: unread(f, code, status) for f in FORMS})
         for name, (steps, code, status) in before.items()
+    ]
+    none: dict[str, list[Step]] = {"reset before the head": [Reset()], "end before the head": []}
+    faults += [
+        Fault(name, dict.fromkeys(FORMS, steps), {f: fails(f, RESET, begun=False) for f in FORMS})
+        for name, steps in none.items()
+    ]
+    refused = Expected("provider_error", "provider_400", "none", "error 400")
+    broken: dict[str, list[Step]] = {
+        "breaks off": [b"HTTP/1.1 400 Bad Request\r\ncontent-ty"],
+        "hangs": [b"HTTP/1.1 400 Bad Request\r\ncontent-ty", Hang()],
+        "is not readable": [b"HTTP/1.1 400 Bad Request\r\ncontent-length: many\r\n\r\n{}"],
+    }
+    faults += [
+        Fault(f"400 whose head {name}", dict.fromkeys(FORMS, steps), dict.fromkeys(FORMS, refused))
+        for name, steps in broken.items()
     ]
     half = {form: BODY[form][: len(BODY[form]) // 2] for form in FORMS}
     length = {form: head(form, b"content-length: %d" % len(BODY[form])) for form in FORMS}
@@ -253,14 +272,14 @@ def _framing() -> list[Fault]:
         "10,000 headers": b"HTTP/1.1 200 OK\r\n" + b"x-a: a\r\n" * 10_000 + b"content-length: 2\r\n\r\n{}",
     }
     faults += [
-        Fault(name, {form: [data] for form in FORMS}, {form: fails(form, GONE, begun=False) for form in FORMS})
+        Fault(name, {form: [data] for form in FORMS}, {form: unread(form, NONSENSE) for form in FORMS})
         for name, data in heads.items()
     ]
     faults.append(
         Fault(
             "headers for ever",
             {form: [b"HTTP/1.1 200 OK\r\n", Forever(b"x-a: a\r\n" * 100)] for form in FORMS},
-            {form: fails(form, GONE, begun=False) for form in FORMS},
+            {form: unread(form, NONSENSE) for form in FORMS},
         )
     )
     good: dict[str, Mapping[str, Sequence[Step]]] = {
@@ -339,26 +358,46 @@ def _encodings() -> list[Fault]:
         )
         for name, coding, data in (("gzip", b"gzip", bomb), ("deflate", b"deflate", flat_bomb))
     ]
-    for coding, code, begun in ((b"br", GONE, False), (b"gzip, br", NONSENSE, True)):
-        steps: dict[str, Sequence[Step]] = {
-            f: [sent(f, b"\x0b\x02\x80{}", b"content-encoding: " + coding)] for f in JSON_FORMS
-        }
-        expected = {form: fails(form, code, begun=begun) for form in JSON_FORMS}
-        faults.append(Fault(f"{coding.decode()} that the broker does not read", steps, expected))
+    for coding in (b"br", b"zstd", b"gzip, br", b"x-none-such"):
+        line = b"content-encoding: " + coding
+        told = {form: sized(form, b"\x0b\x02\x80{}", line) for form in FORMS}
+        name = f"coding {coding.decode()}"
+        faults.append(Fault(name, {f: [told[f]] for f in FORMS}, {f: unread(f, NONSENSE) for f in FORMS}))
+        refused = Expected("provider_error", "provider_400", "none", "error 400")
+        told = {form: sized(form, b"\x0b\x02\x80{}", line, status=b"400 Bad") for form in FORMS}
+        faults.append(Fault(f"400 in the {name}", {f: [told[f]] for f in FORMS}, dict.fromkeys(FORMS, refused)))
+    several = {form: gzip.compress(BODY[form][:70]) + gzip.compress(BODY[form][70:]) for form in FORMS}
+    bare = {form: zlib.compress(BODY[form], wbits=-zlib.MAX_WBITS) for form in FORMS}
+    good: dict[str, tuple[bytes, Mapping[str, bytes]]] = {
+        "gzip of two members": (b"gzip", several),
+        "gzip, in capitals": (b"GZip", packed),
+        "deflate without its frame": (b"deflate", bare),
+        "no coding, by name": (b"identity", BODY),
+    }
+    faults += [
+        Fault(
+            name,
+            {form: [sent(form, data[form], b"content-encoding: " + coding)] for form in FORMS},
+            {form: whole(form) for form in FORMS},
+        )
+        for name, (coding, data) in good.items()
+    ]
+    faults.append(
+        Fault(
+            "gzip, a byte at a time",
+            {form: [head(form, b"content-encoding: gzip"), Drip(packed[form], 1, 0.0)] for form in (CHAT, STREAM)},
+            {form: whole(form) for form in (CHAT, STREAM)},
+        )
+    )
     faults += [
         Fault(
             "gzip that is cut short",
-            {form: [sent(form, packed[form][:-12], b"content-encoding: gzip")] for form in JSON_FORMS},
-            {form: fails(form, NONSENSE, begun=True) for form in JSON_FORMS},
+            {form: [sent(form, packed[form][:-12], b"content-encoding: gzip")] for form in (*JSON_FORMS, SPEECH)},
+            {form: fails(form, NONSENSE, begun=True) for form in (*JSON_FORMS, SPEECH)},
         ),
         Fault(
             "gzip that is none",
             {form: [sent(form, BODY[form], b"content-encoding: gzip")] for form in JSON_FORMS},
-            {form: fails(form, GONE, begun=True) for form in JSON_FORMS},
-        ),
-        Fault(
-            "encoding that nobody knows",
-            {form: [sent(form, packed[form], b"content-encoding: x-none-such")] for form in JSON_FORMS},
             {form: fails(form, NONSENSE, begun=True) for form in JSON_FORMS},
         ),
     ]

@@ -51,6 +51,7 @@ connect_timeout_s = 1
 first_byte_timeout_s = {IDLE_S}
 idle_timeout_s = {IDLE_S}
 total_timeout_s = {TOTAL_S}
+whole_answer_timeout_s = {IDLE_S}
 [[providers]]
 name = "p"
 base_url = "http://127.0.0.1:PORT/v1"

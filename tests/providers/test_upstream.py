@@ -19,6 +19,13 @@ WITHIN_S = 30
 LONG = Timeouts(first_byte_s=600, idle_s=600, total_s=600)
 
 
+class Sent:
+    """What was sent of a call."""
+
+    is_sent = False
+    attempts = 1
+
+
 @contextmanager
 def answering(answer: Callable[[Exchange], None]) -> Iterator[str]:
     """Run a provider whose first exchange is answered so; yield its URL."""
@@ -35,7 +42,8 @@ def asked(url: str, read: Callable[[UpstreamReply], Awaitable[None]]) -> None:
 
     async def ask() -> None:
         async with open_upstream(LONG, 1) as opened:
-            reply = await opened.post(upstream.Provider("p", url, (), stream_usage=True), url, (), b"{}")
+            provider = upstream.Provider("p", url, (), stream_usage=True)
+            reply = await opened.post(provider, url, (), b"{}", Sent(), is_stream=False)
             await asyncio.wait_for(read(reply), WITHIN_S)
             reply.close()
 
