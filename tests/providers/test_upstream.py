@@ -1,6 +1,7 @@
 """Bodies as they come from a provider: in pieces, in a flood, broken off, or no HTTP at all."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 import uvloop
 
-from hero_broker.core.errors import ProviderError
+from hero_broker.core.errors import ProviderError, ProviderTimeout
 from hero_broker.providers import upstream
 from hero_broker.providers.upstream import Timeouts, UpstreamReply, open_upstream
 from tests.e2e.provider import HEAD, Exchange, Provider
@@ -184,3 +185,117 @@ def test_body_longer_than_is_asked_for_is_refused() -> None:
 
     with answering(answer) as url:
         asked(url, read)
+
+
+def failing(url: str, timeouts: Timeouts = LONG, *, is_stream: bool = False) -> tuple[ProviderError, Sent]:
+    """Send a request that fails before its answer; return how, and what was sent."""
+    sent = Sent()
+
+    async def ask() -> ProviderError:
+        async with open_upstream(timeouts, 1) as opened:
+            provider = upstream.Provider("p", url, (), stream_usage=True)
+            with pytest.raises(ProviderError) as failed:
+                await asyncio.wait_for(opened.post(provider, url, (), b"{}", sent, is_stream=is_stream), WITHIN_S)
+            return failed.value
+
+    return uvloop.run(ask()), sent
+
+
+def silent(exchange: Exchange) -> None:
+    exchange.wait_for_close()
+
+
+def test_host_that_has_no_address_is_named_as_the_cause() -> None:
+    error, sent = failing("http://nowhere.invalid/v1")
+
+    assert (error.code, error.status, error.may_charge, sent.is_sent) == ("provider_dns", 502, False, False)
+    assert error.detail
+
+
+def test_host_that_refuses_connections_is_named_as_the_cause() -> None:
+    with Provider() as provider:
+        url = provider.url
+    error, sent = failing(url)
+
+    assert (error.code, error.detail, sent.is_sent) == ("provider_refused", "Connection refused", False)
+
+
+def test_host_that_speaks_no_tls_is_named_as_the_cause() -> None:
+    with Provider() as provider:
+
+        def answer() -> None:
+            connection, _ = provider._listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        error, sent = failing(provider.url.replace("http:", "https:"))
+        thread.join(20)
+
+    assert (error.code, error.may_charge, sent.is_sent) == ("provider_tls", False, False)
+    assert error.detail == "WRONG_VERSION_NUMBER"
+
+
+def test_connection_that_takes_too_long_was_not_sent_on() -> None:
+    with socket.socket() as listener:  # its queue is full, so that the system answers no further connection
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        waiting = []
+        for _ in range(3):
+            connection = socket.socket()
+            connection.setblocking(False)
+            connection.connect_ex(("127.0.0.1", port))
+            waiting.append(connection)
+        error, sent = failing(f"http://127.0.0.1:{port}/v1", Timeouts(connect_s=0.2))
+        for connection in waiting:
+            connection.close()
+
+    assert (error.code, error.status, error.may_charge, sent.is_sent) == ("provider_timeout", 504, False, False)
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_silence_before_the_head_has_a_bound_for_streams_and_one_for_whole_answers(is_stream: bool) -> None:
+    bounds = Timeouts(first_byte_s=0.2 if is_stream else 600, whole_s=600 if is_stream else 0.2)
+
+    with answering(silent) as url:
+        error, sent = failing(url, bounds, is_stream=is_stream)
+
+    assert (error.code, error.may_charge, sent.is_sent) == ("provider_timeout", True, True)
+
+
+def test_whole_answer_may_be_silent_behind_its_head_too() -> None:
+    go_on = threading.Event()
+
+    def answer(exchange: Exchange) -> None:
+        exchange.send(HEAD)
+        assert go_on.wait(20)
+        exchange.send(b"abc")
+        exchange.end()
+
+    async def ask() -> bytes:
+        async with open_upstream(Timeouts(first_byte_s=0.1, idle_s=0.1), 1) as opened:
+            provider = upstream.Provider("p", url, (), stream_usage=True)
+            reply = await opened.post(provider, url, (), b"{}", Sent(), is_stream=False)
+            asyncio.get_running_loop().call_later(0.5, go_on.set)
+            body = await asyncio.wait_for(reply.whole(1000), WITHIN_S)
+            reply.close()
+            return body
+
+    with answering(answer) as url:
+        assert uvloop.run(ask()) == b"abc"
+
+
+def test_providers_own_bounds_go_before_those_of_all() -> None:
+    own = Timeouts(first_byte_s=0.2)
+
+    async def ask() -> None:
+        async with open_upstream(LONG, 1, [own]) as opened:
+            provider = upstream.Provider("p", url, (), stream_usage=True, timeouts=own)
+            with pytest.raises(ProviderTimeout):
+                await asyncio.wait_for(opened.post(provider, url, (), b"{}", Sent(), is_stream=True), WITHIN_S)
+
+    with answering(silent) as url:
+        uvloop.run(ask())
