@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from decimal import Decimal
 from ipaddress import ip_network
 from pathlib import Path
@@ -132,6 +132,26 @@ def test_whole_file_is_understood(tmp_path: Path) -> None:
 )
 def test_share_of_an_address_is_three_quarters_of_all_calls(tmp_path: Path, text: str, expected: int) -> None:
     assert load_text(tmp_path, f"[server]\n{text}\n").server.max_calls_per_address == expected
+
+
+def test_provider_may_have_timeouts_of_its_own(tmp_path: Path) -> None:
+    text = "[upstream]\nidle_timeout_s = 30\n" + GROQ + "whole_answer_timeout_s = 50\n"
+
+    found = load_text(tmp_path, text)
+
+    assert (found.upstream.idle_timeout_s, found.upstream.whole_answer_timeout_s) == (30, 600)
+    assert found.providers[0].timeouts == replace(found.upstream, whole_answer_timeout_s=50)
+    assert load_text(tmp_path, GROQ).providers[0].timeouts is None
+
+
+def test_whole_answer_may_not_take_longer_than_the_call(tmp_path: Path) -> None:
+    shorter = load_text(tmp_path, "[upstream]\ntotal_timeout_s = 100\n" + GROQ + "total_timeout_s = 70\n")
+    faults = faults_of(tmp_path, "[upstream]\nwhole_answer_timeout_s = 601")
+
+    assert shorter.upstream.whole_answer_timeout_s == 100
+    assert shorter.providers[0].timeouts is not None
+    assert shorter.providers[0].timeouts.whole_answer_timeout_s == 70
+    assert faults == {"upstream.whole_answer_timeout_s": "must be at most total_timeout_s, which is 600"}
 
 
 def test_upstream_model_is_the_name_by_default(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ def _examine(asker: Asker, url: str, model: str) -> Iterator[Finding]:
     yield health.status == "ok", f"the broker is {health.status}, its database {health.store}"
     context = f"doctor-{secrets.token_hex(8)}"
     told = _call(url, model, context)
+    yield from _failing(asker)
     if told.status_code != 200:
         hint = "; name one with --model" if model == FAKE_MODEL else ""
         yield False, f"a call to {model} was answered {told.status_code}: {told.text[:300]}{hint}"
@@ -80,6 +81,14 @@ def _call(url: str, model: str, context: str) -> httpx.Response:
     body = {"model": model, "messages": [{"role": "user", "content": "Answer with one word."}]}
     with httpx.Client(base_url=base, transport=transport, timeout=CALL_WITHIN_S, trust_env=False) as client:
         return client.post("/v1/chat/completions", json=body, headers={"x-hero-context": context})
+
+
+def _failing(asker: Asker) -> Iterator[Finding]:
+    """Yield each provider whose last call failed, and why."""
+    for one in asker.ask(questions.list_providers()).data:
+        if one.health.status == "failing":
+            times = "call" if one.health.failed == 1 else "calls"
+            yield False, f"the provider {one.provider} fails: {one.health.last_error_code}, {one.health.failed} {times}"
 
 
 def _row(asker: Asker, request_id: str) -> answers.ExplainedRequest | None:

@@ -29,7 +29,7 @@ _KEY_IS_WRONG = re.compile(
 )
 # What a 403 may be about besides the key: the request, which its caller can change.
 _OF_THE_REQUEST = re.compile(r"moderat|flagged|polic(?:y|ies)|safety|content|country|region|territory", re.IGNORECASE)
-_NAMES_A_KEY = re.compile(r"api[ _-]?key|credential|token|auth", re.IGNORECASE)
+_NAMES_A_KEY = re.compile(r"\bkey\b|api[ _-]?key|credential|token|auth", re.IGNORECASE)
 
 
 def head_of(status: int, headers: Mapping[str, str], length: str | None = None) -> Head:
@@ -141,6 +141,8 @@ def _error_in(body: bytes) -> dict[str, object]:
         told: object = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError):
         return {}
+    if isinstance(told, list) and told:  # Google's
+        told = told[0]
     error = told.get("error", told) if isinstance(told, dict) else None
     if isinstance(error, str):
         return {"message": error}

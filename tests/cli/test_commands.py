@@ -94,6 +94,7 @@ def test_doctor_says_what_is_wrong(tmp_path: Path) -> None:
 
     assert (unreachable.exit_code, unknown.exit_code) == (1, 1)
     assert "FAIL  a call to m was answered 502" in unreachable.stdout
+    assert "FAIL  the provider p fails: provider_refused, 1 call\n" in unreachable.stdout
     assert "FAIL  a call to none was answered 404" in unknown.stdout
 
 

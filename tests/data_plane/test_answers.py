@@ -77,3 +77,44 @@ def test_headers_with_control_characters_do_not_pass() -> None:
     head = head_of(200, {"content-type": f"text/event-stream{bad}", "openai-version": bad, "content-disposition": "a"})
 
     assert head.headers == ((b"content-type", b"application/json"), (b"content-disposition", b"a"))
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (
+            401,
+            {"error": {"message": "Incorrect API key provided: sk-x. You can find your API key at https://a.example."}},
+        ),
+        (401, b"<html>"),
+        (402, {"error": {"message": "Insufficient credits. Add more at https://b.example."}}),
+        (403, {}),
+        (403, {"error": {"message": "Your key has no access to this content."}}),
+        (400, {"code": "Client specified an invalid argument", "error": "Incorrect API key provided: xa***."}),
+        (400, [{"error": {"code": 400, "message": "API key not valid. Please pass a valid API key."}}]),
+        (400, {"error": {"message": "API key expired. Please renew the API key."}}),
+        (404, {"error": {"message": "no", "code": "invalid_api_key"}}),
+        (500, {"type": "error", "error": {"type": "authentication_error", "message": "invalid x-api-key"}}),
+        (200, {"error": {"message": "Invalid API Key", "code": "x"}}),
+    ],
+)
+def test_callers_are_never_told_that_a_key_is_wrong_that_is_the_operators(status: int, body: object) -> None:
+    head, error = told(body, status)
+
+    assert (head.status, error["code"]) == (502, "provider_credentials")
+    assert (b"x-should-retry", b"false") in head.headers
+    assert "operator" in error["message"]
+    assert not {"example", "credits", "valid", "renew", "Incorrect"} & set(error["message"].replace(".", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (403, "Your input was flagged by moderation."),
+        (403, "Country, region, or territory not supported"),
+        (400, "Missing required parameter: 'tools[0].function.parameters.api_key'."),
+        (429, "Rate limit reached for requests"),
+    ],
+)
+def test_callers_are_told_what_is_wrong_with_their_own_request(status: int, message: str) -> None:
+    assert told({"error": {"message": message}}, status)[1]["message"] == message

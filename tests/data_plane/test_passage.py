@@ -91,3 +91,13 @@ def test_what_comes_behind_the_last_event_is_bounded() -> None:
     assert not watched.is_enough
     watched.feed(PING * (AFTER_LAST_BYTES // len(PING) + 1))
     assert watched.is_enough
+
+
+def test_event_about_the_brokers_key_does_not_blame_the_client() -> None:
+    watched = passage()
+
+    at_once, _ = passed(watched, b'data: {"error":{"message":"Invalid API Key. Get one at a.example"}}\n\n', 7)
+
+    assert (watched.is_error, watched.is_our_key) == (True, True)
+    assert b"provider_credentials" in at_once
+    assert b"example" not in at_once

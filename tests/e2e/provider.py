@@ -56,8 +56,8 @@ def _more(connection: socket.socket) -> bytes:
 class Provider:
     """Listens on loopback; `accept` hands over the next request."""
 
-    def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, port: int = 0) -> None:
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
 
     def __enter__(self) -> "Provider":

@@ -35,7 +35,7 @@ def test_models_and_providers_tell_prices_and_health_without_keys(tmp_path: Path
     assert [health(before, name)["status"] for name in ("p", "fake")] == ["unused", "unused"]
     assert health(after, "fake")["status"] == "ok"
     assert (health(after, "fake")["answered"], health(after, "fake")["failed"]) == (1, 0)
-    assert (health(after, "p")["status"], health(after, "p")["last_error_code"]) == ("failing", "provider_unreachable")
+    assert (health(after, "p")["status"], health(after, "p")["last_error_code"]) == ("failing", "provider_refused")
     assert rows[0].json()["result"] == models.json()
     assert rows[1].json()["result"] == after.json()
     assert "sk-provider-key" not in " ".join(answer.text for answer in (models, before, after, *rows))

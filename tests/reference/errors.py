@@ -23,7 +23,8 @@ Errors have OpenAI's body, `{"error": {"message", "type", "param", "code"}}`, al
 `x-should-retry` says whether a retry can help; 429 and 503 have `retry-after`.
 A provider's own error keeps its status, and its message where that is harmless; its row has `provider_` and the status as `error_code`.
 So has an answer, or an event of a stream, that says `error` although its status is 200: as a whole answer it becomes a 502, as an event it passes on; the provider's keys are taken out of both.
-Other codes of such rows: `provider_unreachable` (it could not be reached, broke off, or is not readable as HTTP), `provider_timeout`, `provider_bad_answer` (a whole answer that is no JSON object), `provider_bad_stream` (an event of more than 8 MiB), `provider_answer_too_long`.
+What a provider says of the broker's own key or account is not passed on: the client gets `provider_credentials`, and the row the status, or `provider_credentials` where the status does not tell.
+Other codes of such rows: `provider_dns`, `provider_refused`, `provider_tls`, `provider_reset`, `provider_timeout` and `provider_unreachable` (below), `provider_bad_answer` (no HTTP, a whole answer that is no JSON object, or a content coding that nobody reads), `provider_bad_stream` (an event of more than 8 MiB), `provider_answer_too_long`.
 
 Three codes are of refusals before a request is routed, on any path: `unreadable_request` (400: two readers could read the request differently), `host_not_allowed` and `origin_not_allowed` (403: in dev mode the `Host` must be a loopback name or address, and a page of another site gets no answer from the admin plane).
 A body that does not arrive within `server.body_timeout_s` is 400 `body_timeout` for a call; a call that is cut off when the broker stops is 500 `interrupted`.
