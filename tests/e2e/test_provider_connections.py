@@ -39,16 +39,18 @@ def impatient_provider() -> Iterator[Impatient]:
     listening, stop = threading.Event(), asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        patience_s = 20.0  # a new connection is not closed before its first request
         with suppress(OSError, EOFError):
             while True:
                 try:
-                    async with asyncio.timeout(CLOSES_AFTER_S):
+                    async with asyncio.timeout(patience_s):
                         head = await reader.readuntil(b"\r\n\r\n")
                 except TimeoutError:
                     told.closed += 1
                     break
                 await reader.readexactly(int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]))
                 told.requests += 1
+                patience_s = CLOSES_AFTER_S
                 kept = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
                 writer.write(kept + b"content-length: %d\r\n\r\n%s" % (len(ANSWER), ANSWER))
         writer.close()
@@ -109,6 +111,7 @@ def test_no_call_fails_because_the_provider_closes_its_connections(tmp_path: Pat
         running.usage()
         rows = query(database, "SELECT count(*), sum(attempts) FROM request_logs WHERE outcome = 'ok'")
 
+    assert [line for line in running.lines if '"provider: ' in line] == []
     assert statuses == [200] * (CALLERS * CALLS_EACH)
     assert rows[0][0] == provider.requests == CALLERS * CALLS_EACH
     assert provider.closed > 0
