@@ -105,11 +105,12 @@ class UpstreamReply:
         self.coding: str | None = None  # of its body, if nobody here reads it
         self._connection = connection
         self._end = end
-        coding = headers.get("content-encoding", "").strip().lower()
-        if coding in _UNPACKED:
-            self._content = _Unpacked(content, coding)
-        elif coding not in PLAIN:
-            self.coding = coding
+        if (named := headers.get("content-encoding")) is not None:
+            coding = named.strip().lower()
+            if coding in _UNPACKED:
+                self._content = _Unpacked(content, coding)
+            elif coding not in PLAIN:
+                self.coding = coding
 
     async def read(self) -> bytes:
         """Return what has come of the body, unpacked, once something has; empty at its end.
@@ -290,7 +291,7 @@ class _Connection(ResponseHandler):
         An end, or an answer to nobody, may have come that the event loop has not seen yet. To ask the system takes a
         microsecond, which is left out while the connection is busy.
         """
-        if not super().is_connected() or self.should_close:
+        if not super().is_connected() or self._should_close or self._buffer or self._tail:
             return False
         return self._loop.time() - self.idle_since < CHECK_IDLE_S or not self._has_unread()
 
@@ -301,6 +302,7 @@ class _Connection(ResponseHandler):
         return bool(self._poll.poll(0))
 
     def set_response_params(self, **params: object) -> None:
+        """Prepare for the answer to a session's request."""
         self.began = b""
         super().set_response_params(**params)  # type: ignore[arg-type]
 
@@ -539,7 +541,8 @@ class Upstream:
         opened = _Open(connection, protocol, self._now(), ends_at, silent_s, timeouts.idle_s, self._open)
         had_served, protocol.has_served = protocol.has_served, True
         try:
-            protocol.set_response_params(read_until_eof=True, auto_decompress=False)
+            protocol.began = b""
+            ResponseHandler.set_response_params(protocol, read_until_eof=True, auto_decompress=False)
             more = b"".join(b"\r\n%s: %s" % (name.encode(), value.encode("latin-1")) for name, value in passed)
             head = b"%s%s\r\ncontent-length: %d\r\n\r\n" % (target.head, more, len(body))
             cast(asyncio.Transport, protocol.transport).write(head + body)

@@ -21,7 +21,7 @@ def test_books_are_the_providers_wherever_clients_leave(at: Scene) -> None:
 
     books = compare(at)
     assert books.are_right
-    assert books.seen == books.rows > 0
+    assert books.seen == books.rows - books.unasked > 0
 
 
 def test_books_are_the_providers_after_quick_hang_ups_and_the_next_calls_are_served(at: Scene) -> None:
@@ -29,7 +29,15 @@ def test_books_are_the_providers_after_quick_hang_ups_and_the_next_calls_are_ser
 
     books = compare(at)
     assert books.are_right
-    assert books.seen == books.rows
+    assert books.seen == books.rows - books.unasked
+
+
+def test_hang_ups_beyond_all_drains_are_billed_for_what_the_provider_saw_alone(at: Scene) -> None:
+    leaving.hang_up(at, 400, at_once=200)
+
+    books = compare(at)
+    assert books.are_right
+    assert books.seen == books.rows - books.unasked
 
 
 def test_calls_sent_ahead_have_a_row_each(at: Scene) -> None:

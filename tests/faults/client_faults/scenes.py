@@ -72,11 +72,13 @@ class Books:
     doubled: int
     wrong: int  # usage or cost is not what the provider reported
     estimated: int
+    unasked: int  # rows at no cost of calls that were not sent
+    unseen: int  # rows that are billed though the provider saw no such call
 
     @property
     def are_right(self) -> bool:
-        """Whether each call has one row, with the provider's usage where it was heard."""
-        return not (self.without_row or self.doubled or self.wrong)
+        """Whether each call has one row, with the provider's usage where it was heard, and no other is billed."""
+        return not (self.without_row or self.doubled or self.wrong or self.unseen)
 
 
 def _is_settled(health: dict[str, Any]) -> bool:
@@ -105,6 +107,8 @@ def compare(scene: Scene) -> Books:
         doubled=sum(count > 1 for count in times.values()) + sum(n > 1 for n in scene.provider.calls.values()),
         wrong=wrong,
         estimated=sum(source == "estimated" for *_, source in found),
+        unasked=sum(source == "none" and context not in scene.provider.calls for context, *_, source in found),
+        unseen=sum(source != "none" and context not in scene.provider.calls for context, *_, source in found),
     )
 
 
