@@ -29,12 +29,13 @@ from hero_broker.metering.reports import Reports
 from hero_broker.metering.tokens import TokenCounter
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.price import Price
+from hero_broker.pricing.tariff import Tariff
 from hero_broker.providers import fake
 from hero_broker.providers.routing import ModelRoute, Routes
 from hero_broker.providers.standings import Standings
 from hero_broker.providers.upstream import Provider, Timeouts, open_upstream
 from hero_broker.served import Served
-from hero_broker.settings import PriceSettings, Settings, UpstreamSettings
+from hero_broker.settings import ModelSettings, PriceSettings, Settings, UpstreamSettings
 from hero_broker.store.database import open_database
 
 FAKE = "fake"
@@ -66,21 +67,35 @@ def routes_of(settings: Settings, fake_url: str | None, catalogue: Catalogue) ->
     fake_routes = []
     if fake_url is not None:
         providers[FAKE] = Provider(FAKE, fake_url, (), stream_usage=True)
-        fake_routes = [ModelRoute(model, kind, providers[FAKE], model) for kind, (model, _) in FAKE_MODELS.items()]
+        fake_routes = [
+            ModelRoute(model, kind, providers[FAKE], model, (), Tariff.fixed(price, is_override=True))
+            for kind, (model, price) in FAKE_MODELS.items()
+        ]
     configured = [
-        ModelRoute(model.name, model.kind, providers[model.provider], model.upstream_model, model.aliases)
+        ModelRoute(
+            model.name,
+            model.kind,
+            providers[model.provider],
+            model.upstream_model,
+            model.aliases,
+            tariff_of(model, catalogue, fake=fake_url is not None),
+        )
         for model in settings.models
     ]
     return Routes([*configured, *fake_routes], listed, catalogue)
 
 
-def catalogue_of(settings: Settings) -> Catalogue:
-    """Return the prices: the settings' own first, then the fake provider's, then the price list's."""
-    prices = {(FAKE, model): price for model, price in FAKE_MODELS.values()}
-    for model in settings.models:
-        if model.price is not None:
-            prices[(model.provider, model.upstream_model)] = price_of(model.price)
-    return Catalogue(prices)
+def tariff_of(model: ModelSettings, catalogue: Catalogue, *, fake: bool) -> Tariff | None:
+    """Return what a model of the settings costs: its own price first, then the fake provider's, then the list's.
+
+    None where no price is known. Without `fake`, a provider of that name is somebody else.
+    """
+    if model.price is not None:
+        return Tariff.fixed(price_of(model.price), is_override=True)
+    if fake and model.provider == FAKE:
+        name, price = FAKE_MODELS[model.kind]
+        return Tariff.fixed(price, is_override=True) if name == model.upstream_model else None
+    return catalogue.tariff(model.provider, model.upstream_model)
 
 
 def price_of(settings: PriceSettings) -> Price:
@@ -110,13 +125,11 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
         own = [_timeouts(provider.timeouts) for provider in settings.providers if provider.timeouts is not None]
         max_calls = server.max_calls + billing.drain_max_calls
         async with open_upstream(_timeouts(settings.upstream), max_calls, own) as upstream:
-            catalogue = catalogue_of(settings)
+            catalogue = Catalogue()
             counter = TokenCounter()
             stack.callback(counter.close)
             estimates, standings = Estimates(counter), Standings(clock)
-            exchange = Exchange(
-                upstream, ledger, catalogue.tariff, estimates, standings, clock, _limits(settings), _rules(settings)
-            )
+            exchange = Exchange(upstream, ledger, estimates, standings, clock, _limits(settings), _rules(settings))
             for provider in settings.providers:
                 catalogue.models(provider.name)  # loads the price list now, not while a call waits
             routes = routes_of(settings, fake_url, catalogue)
@@ -139,7 +152,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 reports=reports,
                 books=books,
                 labels=labels,
-                served=Served(routes, catalogue, standings, clock),
+                served=Served(routes, standings, clock),
                 health=Health(
                     ledger,
                     journal,

@@ -5,7 +5,6 @@ from collections import Counter
 
 from hero_broker.core.clock import Clock
 from hero_broker.core.served import ServedModel, ServedProvider, ShownPrice
-from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.tariff import Tariff
 from hero_broker.providers.routing import ModelRoute, Routes
 from hero_broker.providers.standings import Standings
@@ -14,23 +13,21 @@ from hero_broker.providers.standings import Standings
 class Served:
     """Models with their prices, providers with their health."""
 
-    def __init__(self, routes: Routes, catalogue: Catalogue, standings: Standings, clock: Clock) -> None:
+    def __init__(self, routes: Routes, standings: Standings, clock: Clock) -> None:
         self._routes = routes
-        self._catalogue = catalogue
         self._standings = standings
         self._clock = clock
 
     def models(self) -> list[ServedModel]:
         """Return the settings' models, then those that only the price list knows."""
         configured = [self._model(route, is_configured=True) for route in self._routes.named]
-        return configured + [self._model(route, is_configured=False) for route in self._routes.listed()]
+        listed = (self._routes.get(name) for name, _ in self._routes.listed())
+        return configured + [self._model(route, is_configured=False) for route in listed if route is not None]
 
     def providers(self) -> list[ServedProvider]:
         """Return the providers in the order of the settings, the fake one last."""
         named = Counter(route.provider.name for route in self._routes.named)
-        configured = {provider.name: provider for provider in self._routes.providers}
-        configured.update((route.provider.name, route.provider) for route in self._routes.named)
-        listed = Counter(route.provider.name for route in self._routes.listed())
+        listed = Counter(provider.name for _, provider in self._routes.listed())
         return [
             ServedProvider(
                 provider=provider.name,
@@ -41,11 +38,10 @@ class Served:
                 listed_models=listed[provider.name],
                 health=self._standings.health(provider.name),
             )
-            for provider in configured.values()
+            for provider in self._routes.every_provider
         ]
 
     def _model(self, route: ModelRoute, *, is_configured: bool) -> ServedModel:
-        tariff = self._catalogue.tariff(route.provider.name, route.upstream_model)
         return ServedModel(
             model=route.model,
             aliases=route.aliases,
@@ -53,7 +49,7 @@ class Served:
             provider=route.provider.name,
             upstream_model=route.upstream_model,
             is_configured=is_configured,
-            price=None if tariff is None else self._price(tariff),
+            price=None if route.tariff is None else self._price(route.tariff),
         )
 
     def _price(self, tariff: Tariff) -> ShownPrice:

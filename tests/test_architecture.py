@@ -13,7 +13,7 @@ ALLOWED = {
     "store": {"core"},
     "pricing": {"core"},
     "metering": {"core", "store", "pricing"},
-    "providers": {"core"},
+    "providers": {"core", "pricing"},
     "edge": {"core"},
     "data_plane": {"core", "pricing", "metering", "providers", "edge"},
     "admin_plane": {"core"},
@@ -62,6 +62,11 @@ ALLOWED = {
     "__main__": {"cli"},
 }
 
+# Imports that stand in a function, each with its reason.
+LATE = {
+    "pricing/catalogue.py": "a broker with prices of its own for all its models need not load the price list",
+}
+
 
 def imports_of(path: Path) -> set[str]:
     found = set()
@@ -98,13 +103,13 @@ def test_allowed_arrows_have_no_cycle() -> None:
 
 
 def test_imports_of_our_own_stand_at_the_top() -> None:
-    late = [
+    late = {
         str(path.relative_to(ROOT))
         for path in sorted(ROOT.rglob("*.py"))
         for function in ast.walk(ast.parse(path.read_text()))
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
         for node in ast.walk(function)
         if isinstance(node, ast.Import | ast.ImportFrom)
-    ]
+    }
 
-    assert late == []
+    assert late == LATE.keys()

@@ -30,7 +30,7 @@ def no_health() -> dict[str, object]:
 def routes_of_the_program() -> Routing:
     """Return the routing of a broker that has nothing behind it."""
     admin = Admin(NoReports(), NoBooks(), NoLabels(), ServedFake(), no_health, dict, load_document())
-    return routing(no_call, Routes([], [], Catalogue({})), admin, 60)
+    return routing(no_call, Routes([], [], Catalogue()), admin, 60)
 
 
 @pytest.mark.parametrize("path", ["/health/ready", "/admin/health"])

@@ -33,7 +33,8 @@ from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.ledger import Ledger
 from hero_broker.metering.meter import Meter
 from hero_broker.metering.usage_wire import is_answer
-from hero_broker.pricing.tariff import Tariff
+from hero_broker.pricing.typical import is_priced
+from hero_broker.providers.routing import ModelRoute
 from hero_broker.providers.standings import Standings
 from hero_broker.providers.upstream import Provider, Upstream, UpstreamReply
 
@@ -84,7 +85,6 @@ class Exchange:
         self,
         upstream: Upstream,
         ledger: Ledger,
-        tariff: Callable[[str, str], Tariff | None],
         estimates: Estimates,
         standings: Standings,
         clock: Clock,
@@ -93,7 +93,6 @@ class Exchange:
     ) -> None:
         self._upstream = upstream
         self._ledger = ledger
-        self._tariff = tariff
         self._estimates = estimates
         self._standings = standings
         self._clock = clock
@@ -103,7 +102,7 @@ class Exchange:
         self._draining = 0
 
     def make(
-        self, call: Call, provider: Provider, client: Client, when_left: Callable[[], None]
+        self, call: Call, route: ModelRoute, client: Client, when_left: Callable[[], None]
     ) -> Coroutine[None, None, None]:
         """Note in the journal that the call begins, and return its exchange, to be awaited.
 
@@ -111,16 +110,15 @@ class Exchange:
 
         Raises:
             LedgerUnavailable: the call could not be billed; nothing was sent.
-            ModelNotPriced: no price is known, and the settings refuse such calls.
+            ModelNotPriced: no price is known for a call of this kind, and the settings refuse such calls.
         """
-        tariff = self._tariff(call.provider, call.upstream_model)
-        if tariff is None and self._rules.refuse_unpriced:
+        if self._rules.refuse_unpriced and not is_priced(route.tariff, call.kind):
             raise ModelNotPriced(f"No price is known for the model {call.model!r}.", param="model")
         if self._ledger.is_degraded and self._rules.refuse_without_database:
             raise LedgerUnavailable("The ledger's database does not answer; try again later.")
-        meter = Meter(call, tariff, self._clock)
+        meter = Meter(call, route.tariff, self._clock)
         self._ledger.begin(meter.note())
-        return self._make(call, provider, meter, client, when_left)
+        return self._make(call, route.provider, meter, client, when_left)
 
     @property
     def in_flight(self) -> int:

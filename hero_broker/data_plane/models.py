@@ -5,16 +5,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hero_broker.core.errors import ModelNotFound
-from hero_broker.providers.routing import ModelRoute, Routes
+from hero_broker.providers.routing import Routes
+from hero_broker.providers.upstream import Provider
 
 
 def routes(served: Routes) -> list[Route]:
     """Return the routes that tell which models are served."""
 
     async def every(_request: Request) -> Response:
-        found = [_shown(route.model, route) for route in served.named]
-        found.extend(_shown(alias, route) for route in served.named for alias in route.aliases)
-        found.extend(_shown(route.model, route) for route in served.listed())
+        found = [_shown(route.model, route.provider) for route in served.named]
+        found.extend(_shown(alias, route.provider) for route in served.named for alias in route.aliases)
+        found.extend(_shown(name, provider) for name, provider in served.listed())
         return JSONResponse({"object": "list", "data": found})
 
     async def one(request: Request) -> Response:
@@ -22,10 +23,10 @@ def routes(served: Routes) -> list[Route]:
         route = served.get(name)
         if route is None:
             raise ModelNotFound(f"The model {name[:200]!r} does not exist here.", param="model")
-        return JSONResponse(_shown(name, route))
+        return JSONResponse(_shown(name, route.provider))
 
     return [Route("/v1/models", every), Route("/v1/models/{name:path}", one)]
 
 
-def _shown(name: str, route: ModelRoute) -> dict[str, object]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": route.provider.name}
+def _shown(name: str, provider: Provider) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": provider.name}

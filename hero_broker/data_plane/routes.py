@@ -84,7 +84,7 @@ class DataPlane:
                 elif len(body) > self._max_body_bytes:
                     raise _too_long(self._max_body_bytes)
                 call, route = READERS[path](body, arrival, self._routes)
-                await self._exchange.make(call, route.provider, client, slot.give_back)
+                await self._exchange.make(call, route, client, slot.give_back)
 
     async def _answer_upload(
         self,
@@ -105,7 +105,7 @@ class DataPlane:
             unless_started.callback(reading.cancel)
             await request.upload.ready()
             call, route = request.call(path, declared, arrival)
-            exchange = self._exchange.make(call, route.provider, client, slot.give_back)
+            exchange = self._exchange.make(call, route, client, slot.give_back)
             unless_started.pop_all()  # the call closes its upload itself
         await exchange
         await reading

@@ -1,11 +1,15 @@
-"""(provider, upstream model) → tariff: the operator's overrides first, then genai-prices, then our supplement."""
+"""(provider, name) → what the public lists say: genai-prices first, then our supplement.
 
-from collections.abc import Iterable, Mapping
+An operator's own price is not here: it belongs to the model of the settings that it was written for, and stands in
+that model's route (`providers.routing`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property, lru_cache
-from importlib import import_module
 from typing import Protocol
 
-from hero_broker.pricing.price import Price
+from hero_broker.pricing.listing import Certainty, Listing
 from hero_broker.pricing.supplement import Supplement
 from hero_broker.pricing.tariff import Tariff
 
@@ -13,52 +17,55 @@ from hero_broker.pricing.tariff import Tariff
 class PriceList(Protocol):
     """Somebody's public prices."""
 
-    def tariff(self, provider: str, model: str) -> Tariff | None:
-        """Return what a provider's model costs; None where the list does not price it."""
+    def find(self, provider: str, model: str) -> Listing | None:
+        """Return what the list says of a name at a provider; None where the list does not price it."""
 
     def models(self, provider: str) -> Iterable[str]:
         """Return the names of a provider's priced models, without deprecated ones."""
 
 
 class Catalogue:
-    """Finds a model's tariff, once; what was found stays until the broker restarts."""
+    """Finds what is listed of a name, once; what was found stays until the broker restarts."""
 
-    def __init__(self, overrides: Mapping[tuple[str, str], Price]) -> None:
-        self._overrides = {key: Tariff.fixed(price, is_override=True) for key, price in overrides.items()}
+    def __init__(self) -> None:
         # Bounded, because clients may ask for any name.
-        self._listed = lru_cache(maxsize=4096)(self._look_up)
+        self._found = lru_cache(maxsize=4096)(self._look_up)
         self._models = lru_cache(maxsize=256)(self._list_models)
+        self._names = lru_cache(maxsize=256)(lambda provider: frozenset(self._models(provider)))
 
     @cached_property
     def _lists(self) -> tuple[PriceList, ...]:
         # Loaded when first asked: 250 ms and 25 MB that a broker with prices of its own for all its models can do
         # without. Whoever cannot wait for it in the event loop asks for some provider's `models` before.
-        listed = import_module("hero_broker.pricing.listed")
-        return (listed.GenaiPrices(), Supplement.load())
+        from hero_broker.pricing.listed import GenaiPrices
 
-    def tariff(self, provider: str, upstream_model: str) -> Tariff | None:
-        """Return the tariff of a provider's model; None where neither the operator nor a list prices it."""
-        override = self._overrides.get((provider, upstream_model))
-        return self._listed(provider, upstream_model) if override is None else override
+        return (GenaiPrices(), Supplement.load())
 
-    def listed(self, provider: str, upstream_model: str) -> Tariff | None:
-        """Return the public tariff of a provider's model, also where the operator has set another price."""
-        return self._listed(provider, upstream_model)
+    def find(self, provider: str, model: str) -> Listing | None:
+        """Return what is listed of a name at a provider; None where no list prices it."""
+        return self._found(provider, model)
 
-    def knows(self, provider: str, upstream_model: str) -> bool:
-        """Return whether the model has a tariff, by any name that a list takes for it."""
-        return self.tariff(provider, upstream_model) is not None
+    def tariff(self, provider: str, model: str) -> Tariff | None:
+        """Return the public tariff of a name at a provider; None where no list prices it.
+
+        It holds if the provider serves the name, and does not prove that it does: `find` tells how sure that is.
+        """
+        found = self._found(provider, model)
+        return None if found is None else found.tariff
 
     def models(self, provider: str) -> tuple[str, ...]:
         """Return the names of a provider's models that the lists price, sorted; deprecated ones are left out.
 
-        The lists take other names too, such as dated ones: `knows` tells which.
+        The lists take other names too, such as dated ones: `find` tells which.
         """
         return self._models(provider)
 
-    def _look_up(self, provider: str, upstream_model: str) -> Tariff | None:
-        tariffs = (prices.tariff(provider, upstream_model) for prices in self._lists)
-        return next((tariff for tariff in tariffs if tariff is not None), None)
+    def _look_up(self, provider: str, model: str) -> Listing | None:
+        listings = (prices.find(provider, model) for prices in self._lists)
+        found = next((listing for listing in listings if listing is not None), None)
+        if found is not None and model in self._names(provider):
+            return replace(found, certainty=Certainty.NAMED)
+        return found
 
     def _list_models(self, provider: str) -> tuple[str, ...]:
         return tuple(sorted({name for prices in self._lists for name in prices.models(provider)}))

@@ -1,5 +1,6 @@
 """The genai-prices snapshot as tariffs; importing this module costs its 2,300 models (see `pricing.catalogue`)."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, time
 from decimal import Decimal
@@ -8,8 +9,12 @@ from importlib.metadata import version
 
 from genai_prices import data_snapshot
 from genai_prices.types import (
+    ClauseAnd,
+    ClauseContains,
+    ClauseEndsWith,
     ClauseEquals,
     ClauseOr,
+    ClauseRegex,
     ConditionalPrice,
     MatchLogic,
     ModelInfo,
@@ -20,6 +25,7 @@ from genai_prices.types import (
     TimeOfDateConstraint,
 )
 
+from hero_broker.pricing.listing import Certainty, Listing
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import DAY_S, Period, Tariff
 
@@ -29,6 +35,8 @@ MINUTES_PER_HOUR = 60
 AUDIO_MINIMUM_S = {"groq": Decimal(10)}
 # Names under which people know a provider, where the list has another.
 LISTED_AS = {"xai": "x-ai", "gemini": "google", "togetherai": "together", "moonshot": "moonshotai"}
+# The list takes a date without dashes for the same date with them.
+_COMPACT_DATE = re.compile(r"-(\d{4})(\d{2})(\d{2})(?=[-:]|$)")
 
 
 class GenaiPrices:
@@ -40,13 +48,20 @@ class GenaiPrices:
         # The snapshot has a memory of its own, which grows with every name; this one is bounded.
         self._provider = lru_cache(maxsize=256)(self._find_provider)
 
-    def tariff(self, provider: str, model: str) -> Tariff | None:
-        """Return what a model costs, by any name that the list takes for it; None where it is not priced."""
+    def find(self, provider: str, model: str) -> Listing | None:
+        """Return what the list says of any name that it takes for a model; None where it is not priced."""
         listed = self._provider(provider)
         if listed is None:
             return None
-        found = listed.find_model(model.lower(), all_providers=self._providers)
-        return None if found is None else tariff_of(listed, found, self._version)
+        name = model.lower()
+        found = listed.find_model(name, all_providers=self._providers)
+        tariff = None if found is None else tariff_of(listed, found, self._version)
+        if found is None or tariff is None:
+            return None
+        certainty = certainty_of(found.match, name)
+        if listed.fallback_model_providers and all(found is not own for own in listed.models):
+            certainty = min(certainty, Certainty.BEGINS)  # found among another provider's models
+        return Listing(tariff, certainty)
 
     def models(self, provider: str) -> Iterator[str]:
         """Yield the names of a provider's priced models, without deprecated ones."""
@@ -73,6 +88,28 @@ def tariff_of(provider: Provider, model: ModelInfo, version: str) -> Tariff | No
     periods = tuple(_period(one, source, version, minimum_s) for one in conditional)
     is_priced = any(price.scaled for period in periods for price in period.prices)
     return Tariff(periods) if is_priced else None
+
+
+def certainty_of(match: MatchLogic, name: str) -> Certainty:
+    """Return how sure a match that holds for `name` (in lower case) makes it that the name is the provider's."""
+    if not match.is_match(name):
+        name = _COMPACT_DATE.sub(r"-\1-\2-\3", name)
+    if isinstance(match, ClauseOr | ClauseAnd):
+        clauses = match.or_ if isinstance(match, ClauseOr) else match.and_
+        return max(
+            (certainty_of(clause, name) for clause in clauses if clause.is_match(name)), default=Certainty.INSIDE
+        )
+    if isinstance(match, ClauseEquals):
+        return Certainty.ALIAS
+    if isinstance(match, ClauseEndsWith):
+        return Certainty.ALIAS if name == match.ends_with.lower() else Certainty.INSIDE
+    if isinstance(match, ClauseContains):
+        return Certainty.BEGINS if name.startswith(match.contains.lower()) else Certainty.INSIDE
+    if isinstance(match, ClauseRegex):
+        found = re.search(match.regex, name)
+        # One that only looks ahead, to leave names out, has matched nothing.
+        return Certainty.BEGINS if found and found.start() == 0 < found.end() else Certainty.INSIDE
+    return Certainty.BEGINS
 
 
 def _exact_names(match: MatchLogic) -> Iterator[str]:

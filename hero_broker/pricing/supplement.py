@@ -7,6 +7,7 @@ from decimal import Decimal
 from importlib.resources import files
 from typing import Any, Self
 
+from hero_broker.pricing.listing import Certainty, Listing
 from hero_broker.pricing.price import RATES, Price
 from hero_broker.pricing.tariff import Period, Tariff
 
@@ -46,9 +47,10 @@ class Supplement:
             raise ValueError("\n".join(faults))
         return cls(entries)
 
-    def tariff(self, provider: str, model: str) -> Tariff | None:
+    def find(self, provider: str, model: str) -> Listing | None:
         """Return what a provider's model costs; None where there is no entry."""
-        return self._tariffs.get((LISTED_AS.get(provider, provider), model.lower()))
+        tariff = self._tariffs.get((LISTED_AS.get(provider, provider), model.lower()))
+        return None if tariff is None else Listing(tariff, Certainty.ALIAS)
 
     def models(self, provider: str) -> Iterable[str]:
         """Return the names of a provider's models that have an entry."""

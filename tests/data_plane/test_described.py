@@ -22,7 +22,7 @@ from tests.data_plane.test_multipart import form, part
 from tests.data_plane.test_upload import Client
 
 PROVIDER = Provider("p", "http://127.0.0.1:1/v1", (), stream_usage=True)
-ROUTES = Routes([ModelRoute("m", None, PROVIDER, "m")], [], Catalogue({}))  # of no kind: it serves all
+ROUTES = Routes([ModelRoute("m", None, PROVIDER, "m")], [], Catalogue())  # of no kind: it serves all
 ARRIVAL = Arrival("id", Caller(ip="192.0.2.1", peer_ip=None), 0)
 SAMPLES: Mapping[str, Any] = {
     "string": "m",

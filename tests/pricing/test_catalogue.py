@@ -1,19 +1,21 @@
-"""The operator's price first, then the list's, then the supplement's."""
+"""The list's price first, then the supplement's, and how sure they are of a name."""
 
 import subprocess
 import sys
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from hero_broker.pricing.catalogue import Catalogue
+from hero_broker.pricing.listing import Certainty
 from hero_broker.pricing.price import Price
 
 NOW = 1_795_500_000  # 2026-11-24
 
 
 def listed(provider: str, model: str, input_tokens: int = 0) -> Price:
-    tariff = Catalogue({}).tariff(provider, model)
+    tariff = Catalogue().tariff(provider, model)
     assert tariff is not None
     return tariff.price(NOW, input_tokens)
 
@@ -26,28 +28,8 @@ def test_listed_price() -> None:
     assert price.source
 
 
-def test_override_wins_at_any_time_and_length() -> None:
-    override = Price(input_per_million=Decimal(1))
-
-    tariff = Catalogue({("google", "gemini-2.5-pro"): override}).tariff("google", "gemini-2.5-pro")
-
-    assert tariff is not None
-    assert tariff.is_override
-    assert tariff.price(NOW, 10**6) is override
-
-
-def test_public_price_is_known_beside_an_override() -> None:
-    catalogue = Catalogue({("groq", "llama-3.3-70b-versatile"): Price(input_per_million=Decimal(1))})
-
-    tariff = catalogue.listed("groq", "llama-3.3-70b-versatile")
-
-    assert tariff is not None
-    assert not tariff.is_override
-    assert tariff.price(NOW, 0).input_per_million == Decimal("0.59")
-
-
 def test_tariff_is_made_once() -> None:
-    catalogue = Catalogue({})
+    catalogue = Catalogue()
 
     assert catalogue.tariff("openai", "gpt-4o") is catalogue.tariff("openai", "gpt-4o")
 
@@ -61,24 +43,30 @@ def test_tariff_is_made_once() -> None:
     ],
 )
 def test_unknown_has_no_price(provider: str, model: str) -> None:
-    catalogue = Catalogue({})
+    catalogue = Catalogue()
 
     assert catalogue.tariff(provider, model) is None
-    assert not catalogue.knows(provider, model)
+    assert catalogue.find(provider, model) is None
 
 
 @pytest.mark.parametrize(
-    ("provider", "model"),
+    ("provider", "model", "certainty"),
     [
-        pytest.param("own", "m", id="override"),
-        pytest.param("openai", "gpt-4o-2024-08-06", id="dated name"),
-        pytest.param("gemini", "gemini-2.5-pro", id="provider by its other name"),
-        pytest.param("cohere", "rerank-v3.5", id="supplement"),
-        pytest.param("qwen", "QWEN-PLUS", id="supplement by other names"),
+        pytest.param("openai", "gpt-4o", Certainty.NAMED, id="its own name"),
+        pytest.param("openai", "GPT-4O", Certainty.ALIAS, id="its own name in another case"),
+        pytest.param("openai", "gpt-4o-2024-08-06", Certainty.ALIAS, id="dated name"),
+        pytest.param("gemini", "gemini-2.5-pro", Certainty.NAMED, id="provider by its other name"),
+        pytest.param("cohere", "command-light", Certainty.BEGINS, id="deprecated"),
+        pytest.param("cohere", "rerank-v3.5", Certainty.NAMED, id="supplement"),
+        pytest.param("qwen", "QWEN-PLUS", Certainty.ALIAS, id="supplement by other names"),
+        pytest.param("google", "anthropic/claude-haiku-4.5", Certainty.INSIDE, id="another's name"),
     ],
 )
-def test_priced_models_are_known(provider: str, model: str) -> None:
-    assert Catalogue({("own", "m"): Price(input_per_million=Decimal(1))}).knows(provider, model)
+def test_priced_models_are_known(provider: str, model: str, certainty: Certainty) -> None:
+    found = Catalogue().find(provider, model)
+
+    assert found is not None
+    assert found.certainty is certainty
 
 
 def test_audio_is_priced_by_the_minute_with_groqs_minimum() -> None:
@@ -106,33 +94,38 @@ def test_speech_is_priced_by_characters() -> None:
 
 
 def test_models_of_list_and_supplement_are_named_in_order() -> None:
-    names = Catalogue({}).models("cohere")
+    names = Catalogue().models("cohere")
 
     assert {"command-r", "rerank-v3.5"} <= set(names)
     assert list(names) == sorted(set(names))
 
 
 def test_every_name_is_known() -> None:
-    catalogue = Catalogue({})
+    catalogue = Catalogue()
     providers = ("openai", "groq", "cohere", "dashscope", "sambanova", "voyage", "jina")
 
     named = [(provider, model) for provider in providers for model in catalogue.models(provider)]
 
     assert len(named) > 100
-    assert [one for one in named if not catalogue.knows(*one)] == []
+    assert [one for one in named if catalogue.find(*one) is None] == []
 
 
 def test_unknown_provider_has_no_models() -> None:
-    assert Catalogue({}).models("nobody") == ()
+    assert Catalogue().models("nobody") == ()
 
 
-def test_list_is_not_loaded_for_the_operators_own_prices() -> None:
+def test_list_is_not_loaded_for_the_operators_own_prices(tmp_path: Path) -> None:
+    config = tmp_path / "own.toml"
+    config.write_text('[[models]]\nname = "m"\nprovider = "fake"\n[models.price]\nper_request = 1\n')
     script = (
         "import sys\n"
+        "from pathlib import Path\n"
+        "from hero_broker.app import routes_of\n"
         "from hero_broker.pricing.catalogue import Catalogue\n"
-        "from hero_broker.pricing.price import Price\n"
-        "assert Catalogue({('own', 'm'): Price()}).knows('own', 'm')\n"
+        "from hero_broker.settings import load\n"
+        "served = routes_of(load(config=Path(sys.argv[1]), environ={}, fake=True), '', Catalogue())\n"
+        "assert served.get('m').tariff.is_override\n"
         "assert 'genai_prices' not in sys.modules\n"
     )
 
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script, str(config)], check=True, timeout=60)

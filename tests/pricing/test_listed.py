@@ -6,8 +6,15 @@ from decimal import Decimal
 import pytest
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import (
+    ClauseAnd,
+    ClauseContains,
+    ClauseEndsWith,
     ClauseEquals,
+    ClauseOr,
+    ClauseRegex,
+    ClauseStartsWith,
     ConditionalPrice,
+    MatchLogic,
     ModelInfo,
     ModelPrice,
     Provider,
@@ -20,7 +27,8 @@ from genai_prices.types import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hero_broker.pricing.listed import GenaiPrices, tariff_of
+from hero_broker.pricing.listed import GenaiPrices, certainty_of, tariff_of
+from hero_broker.pricing.listing import Certainty
 
 LIST = GenaiPrices()
 CONDITIONAL = [
@@ -96,7 +104,7 @@ def test_every_model_that_is_named_is_priced(provider: str) -> None:
     names = list(LIST.models(provider))
 
     assert names
-    assert [name for name in names if LIST.tariff(provider, name) is None] == []
+    assert [name for name in names if LIST.find(provider, name) is None] == []
 
 
 def test_names_are_what_the_provider_takes() -> None:
@@ -105,16 +113,16 @@ def test_names_are_what_the_provider_takes() -> None:
 
 
 def test_deprecated_models_are_priced_and_not_named() -> None:
-    assert LIST.tariff("cohere", "command-light") is not None
+    assert LIST.find("cohere", "command-light") is not None
     assert "command-light" not in LIST.models("cohere")
 
 
 def test_prices_say_where_they_come_from() -> None:
-    tariff = LIST.tariff("groq", "llama-3.3-70b-versatile")
+    found = LIST.find("groq", "llama-3.3-70b-versatile")
 
-    assert tariff is not None
-    assert tariff.price(0, 0).source.startswith("https://")
-    assert tariff.price(0, 0).version.startswith("genai-prices 0.")
+    assert found is not None
+    assert found.tariff.price(0, 0).source.startswith("https://")
+    assert found.tariff.price(0, 0).version.startswith("genai-prices 0.")
 
 
 def test_provider_without_a_page_has_the_list_as_source() -> None:
@@ -146,3 +154,37 @@ def test_time_of_day_is_read_in_its_zone() -> None:
     assert tariff is not None
     assert tariff.price(1 * 3600, 0).input_per_million == 2  # 09:00 there is 01:00 UTC
     assert tariff.price(4 * 3600, 0).input_per_million == 1
+
+
+NO_SPEECH = ClauseRegex(r"^(?!.*-tts$)")
+
+
+@pytest.mark.parametrize(
+    ("match", "name", "certainty"),
+    [
+        pytest.param(ClauseEquals("M-1"), "m-1", Certainty.ALIAS, id="equal"),
+        pytest.param(ClauseEquals("m-2026-11-24"), "m-20261124", Certainty.ALIAS, id="equal but for the date's dashes"),
+        pytest.param(ClauseStartsWith("m-"), "m-1", Certainty.BEGINS, id="start"),
+        pytest.param(ClauseContains("M-1"), "m-1-latest", Certainty.BEGINS, id="contained at the start"),
+        pytest.param(ClauseContains("m-1"), "reseller/m-1", Certainty.INSIDE, id="contained behind another's name"),
+        pytest.param(ClauseEndsWith("M-1"), "m-1", Certainty.ALIAS, id="the end is the whole"),
+        pytest.param(ClauseEndsWith("m-1"), "reseller/m-1", Certainty.INSIDE, id="end"),
+        pytest.param(ClauseRegex(r"^m-\d$"), "m-1", Certainty.BEGINS, id="regex at the start"),
+        pytest.param(ClauseRegex(r"m-\d"), "reseller/m-1", Certainty.INSIDE, id="regex inside"),
+        pytest.param(NO_SPEECH, "anything", Certainty.INSIDE, id="regex that only leaves names out"),
+        pytest.param(ClauseAnd([ClauseStartsWith("m"), NO_SPEECH]), "m-1", Certainty.BEGINS, id="start without some"),
+        pytest.param(ClauseAnd([ClauseContains("m"), NO_SPEECH]), "x/m", Certainty.INSIDE, id="contained without some"),
+        pytest.param(ClauseOr([ClauseContains("m"), ClauseEquals("x/m")]), "x/m", Certainty.ALIAS, id="the surest"),
+        pytest.param(ClauseOr([ClauseContains("m"), ClauseEquals("y/m")]), "x/m", Certainty.INSIDE, id="that holds"),
+    ],
+)
+def test_pattern_is_as_sure_as_what_it_leaves_open(match: MatchLogic, name: str, certainty: Certainty) -> None:
+    assert certainty_of(match, name) is certainty
+
+
+def test_name_that_is_found_among_another_providers_models_is_not_listed_exactly() -> None:
+    own, theirs = LIST.find("azure", "o3-2025-04-16"), LIST.find("azure", "gpt-4.1")
+
+    assert own is not None
+    assert theirs is not None
+    assert (own.certainty, theirs.certainty) == (Certainty.ALIAS, Certainty.BEGINS)

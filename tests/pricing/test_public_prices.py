@@ -151,7 +151,7 @@ def test_cost_by_hand(usage: Usage, price: Price, nano_usd: int) -> None:
     ],
 )
 def test_cost_by_hand_at_a_time_and_length(provider: str, model: str, moment: str, usage: Usage, nano_usd: int) -> None:
-    tariff = Catalogue({}).tariff(provider, model)
+    tariff = Catalogue().tariff(provider, model)
 
     assert tariff is not None
     started_at = int(datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp())

@@ -27,13 +27,13 @@ checked = 2026-11-24
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{entry['provider']}-{entry['model']}")
 def test_entry_has_source_date_and_usual_rates(entry: dict[str, Any]) -> None:
-    tariff = Supplement.load().tariff(entry["provider"], entry["model"])
+    found = Supplement.load().find(entry["provider"], entry["model"])
 
     assert entry["source"].startswith("https://")
     assert date(2025, 1, 1) <= entry["checked"] <= datetime.now(UTC).date()
     assert entry.keys() & set(RATES)
-    assert tariff is not None
-    for price in (price for period in tariff.periods for price in period.prices):
+    assert found is not None
+    for price in (price for period in found.tariff.periods for price in period.prices):
         assert price.scaled
         assert doubts(price, None) == []
         assert price.source == entry["source"]
@@ -42,15 +42,15 @@ def test_entry_has_source_date_and_usual_rates(entry: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{entry['provider']}-{entry['model']}")
 def test_entry_is_not_in_genai_prices(entry: dict[str, Any]) -> None:
-    assert GenaiPrices().tariff(entry["provider"], entry["model"]) is None
+    assert GenaiPrices().find(entry["provider"], entry["model"]) is None
 
 
 def test_model_is_found_in_any_case_and_its_provider_by_other_names() -> None:
     supplement = Supplement.load()
 
-    assert supplement.tariff("sambanova", "gpt-OSS-120b") is not None
-    assert supplement.tariff("alibaba", "qwen-plus") is supplement.tariff("dashscope", "qwen-plus")
-    assert supplement.tariff("openai", "rerank-v3.5") is None
+    assert supplement.find("sambanova", "gpt-OSS-120b") is not None
+    assert supplement.find("alibaba", "qwen-plus") == supplement.find("dashscope", "qwen-plus")
+    assert supplement.find("openai", "rerank-v3.5") is None
 
 
 def test_names_keep_their_case() -> None:
@@ -61,12 +61,12 @@ def test_names_keep_their_case() -> None:
 def test_rate_that_is_not_repeated_above_a_threshold_stays() -> None:
     text = GOOD + "output_per_million = 2.5\n[[prices.above]]\ninput_tokens = 1000\ninput_per_million = 3\n"
 
-    tariff = Supplement.parse(text).tariff("p", "m")
+    found = Supplement.parse(text).find("p", "m")
 
-    assert tariff is not None
-    assert tariff.price(0, 1000).input_per_million == 1
-    assert tariff.price(0, 1001).input_per_million == 3
-    assert tariff.price(0, 1001).output_per_million == Decimal("2.5")
+    assert found is not None
+    assert found.tariff.price(0, 1000).input_per_million == 1
+    assert found.tariff.price(0, 1001).input_per_million == 3
+    assert found.tariff.price(0, 1001).output_per_million == Decimal("2.5")
 
 
 @pytest.mark.parametrize(
