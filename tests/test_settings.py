@@ -1,5 +1,6 @@
 """Rules of `hero_broker.settings`."""
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -11,8 +12,13 @@ import pytest
 
 from hero_broker import settings
 from hero_broker.core.calls import CallKind
+from hero_broker.core.usage import MAX_UNITS, Usage
+from hero_broker.pricing.catalogue import Catalogue
+from hero_broker.pricing.cost import cost_of
+from hero_broker.pricing.price import Price
 from hero_broker.settings import Settings, SettingsError, TcpListen, UnixListen, load
 from hero_broker.settings.known_providers import KNOWN_PROVIDERS
+from hero_broker.settings.load import MAX_PER_MILLION, MAX_PRICES
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference" / "settings.md"
 GROQ = '[[providers]]\nname = "groq"\nbase_url = "https://api.groq.com/openai/v1"\n'
@@ -220,6 +226,56 @@ def test_price_out_of_bounds_is_a_fault(tmp_path: Path, value: str) -> None:
     faults = faults_of(tmp_path, MODEL + f"[models.price]\ninput_per_million = {value}\n")
 
     assert list(faults) == ["models[0].price.input_per_million"]
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(settings.PriceSettings)])
+def test_price_that_is_too_high_is_a_fault_with_the_bound_of_its_unit(tmp_path: Path, name: str) -> None:
+    most = MAX_PRICES.get(name, MAX_PER_MILLION)
+    others = "per_request = 1\n" if name == "audio_minimum_s" else ""
+
+    found = load_text(tmp_path, MODEL + f"[models.price]\n{name} = {most}\n{others}").models[0].price
+    faults = faults_of(tmp_path, MODEL + f"[models.price]\n{name} = {most}.000000000001\n{others}")
+
+    assert getattr(found, name) == most
+    assert faults == {f"models[0].price.{name}": f"must be a number from 0 to {most} with at most 12 decimal places"}
+
+
+def test_minimum_of_audio_is_no_price_alone(tmp_path: Path) -> None:
+    faults = faults_of(tmp_path, MODEL + "[models.price]\naudio_minimum_s = 10\n")
+
+    assert list(faults) == ["models[0].price"]
+    assert "audio_minimum_s" not in faults["models[0].price"]
+
+
+def test_dearest_call_that_is_believed_stays_far_below_what_64_bits_hold() -> None:
+    rates = [field.name for field in fields(settings.PriceSettings)]
+    dearest = Price.from_rates(json.dumps({name: str(MAX_PRICES.get(name, MAX_PER_MILLION)) for name in rates}))
+    everything = Usage(**dict.fromkeys(Usage.__struct_fields__, MAX_UNITS))
+    by_tokens = Usage(input_tokens=MAX_UNITS, output_tokens=MAX_UNITS, search_units=MAX_UNITS)
+    shortest = Usage(audio_ms=1)
+
+    costs = [cost_of(usage, dearest) for usage in (everything, by_tokens, shortest)]
+
+    assert all(cost is not None and 0 < cost < 2**62 for cost in costs)
+
+
+def test_every_listed_price_is_within_the_bounds() -> None:
+    catalogue = Catalogue()
+    tariffs = (
+        catalogue.tariff(provider.name, model)
+        for provider in KNOWN_PROVIDERS
+        for model in catalogue.models(provider.name)
+    )
+    prices = [price for tariff in tariffs if tariff for period in tariff.periods for price in period.prices]
+
+    too_high = [
+        (price, name)
+        for price in prices
+        for name, rate in json.loads(price.rates).items()
+        if Decimal(rate) * 100 > MAX_PRICES.get(name, MAX_PER_MILLION)
+    ]
+    assert len(prices) > 1000
+    assert too_high == []
 
 
 def test_model_of_an_unknown_provider_is_a_fault(tmp_path: Path) -> None:

@@ -44,6 +44,15 @@ from hero_broker.settings.model import (
 from hero_broker.settings.table import Table, checked
 
 DEFAULT_FILE = "hero-broker.toml"  # in the working directory, if it is there
+# What a price may be at most. No unit that is counted (a token, a character, a millisecond of audio, a search) costs
+# more than 1 USD, so that a call of 10^9 of each costs less than half of what 64 bits hold in nano-USD.
+MAX_PER_MILLION = 1_000_000
+MAX_PRICES = {
+    "audio_per_minute": 60_000,
+    "audio_minimum_s": 86_400,  # seconds
+    "per_thousand_searches": 1000,
+    "per_request": 10_000,
+}
 FAKE_PROVIDER = "fake"  # the name of the built-in provider that `--fake` adds
 
 
@@ -306,10 +315,12 @@ def _models(tables: list[Table], providers: set[str]) -> tuple[ModelSettings, ..
 def _price(table: Table, *, is_given: bool) -> PriceSettings | None:
     if not is_given:
         return None
-    names = [one.name for one in fields(PriceSettings)]
-    prices = {name: table.price(name) for name in names}
-    if not any(table.has(name) for name in names):
-        table.faults.append(Fault(table.key, f"must have at least one of {', '.join(names)}"))
+    prices = {
+        one.name: table.price(one.name, MAX_PRICES.get(one.name, MAX_PER_MILLION)) for one in fields(PriceSettings)
+    }
+    rates = [name for name in prices if name != "audio_minimum_s"]  # which alone prices nothing
+    if not any(table.has(name) for name in rates):
+        table.faults.append(Fault(table.key, f"must have at least one of {', '.join(rates)}"))
     return PriceSettings(**prices)
 
 

@@ -10,7 +10,6 @@ from hero_broker.settings.forms import accept_one_of, quoted
 
 T = TypeVar("T")
 
-MAX_PRICE = 1_000_000_000  # USD per unit
 MAX_PRICE_PLACES = 12  # decimal places, so that sums of parts stay exact
 
 
@@ -105,15 +104,15 @@ class Table:
         self.fault(name, f"must be a number of seconds from {least} to {most}")
         return default
 
-    def price(self, name: str) -> Decimal | None:
+    def price(self, name: str, most: int) -> Decimal | None:
         value = self._number(name)
         if value is None:
             return None
-        if value.is_finite() and 0 <= value <= MAX_PRICE:
+        if value.is_finite() and 0 <= value <= most:
             exponent = value.as_tuple().exponent
             if isinstance(exponent, int) and exponent >= -MAX_PRICE_PLACES:
                 return value.copy_abs()  # -0.0 is zero
-        self.fault(name, f"must be a number from 0 to {MAX_PRICE} with at most {MAX_PRICE_PLACES} decimal places")
+        self.fault(name, f"must be a number from 0 to {most} with at most {MAX_PRICE_PLACES} decimal places")
         return None
 
     def refuse_unknown_keys(self) -> None:
