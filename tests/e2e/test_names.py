@@ -13,7 +13,7 @@ ANSWER = (
     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n"
     b'{"choices":[{}],"usage":{"prompt_tokens":40,"completion_tokens":3}}'
 )
-MODEL = "anthropic/claude-sonnet-4"
+MODEL = "anthropic/claude-opus-4.5"
 
 
 def test_openrouters_model_goes_to_openrouter_though_google_has_a_pattern_for_it(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from itertools import permutations
 
 import pytest
 from genai_prices.data_snapshot import get_snapshot
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hero_broker.core.calls import CallKind
 from hero_broker.core.errors import ModelNotFound
@@ -70,14 +72,51 @@ def test_every_model_of_every_provider_is_listed_once_under_a_name_that_reaches_
     assert len(set(listed)) == len(listed)
 
 
+WORDS = st.sampled_from(
+    [*EVERY, *sorted({word for one in EVERY for name in CATALOGUE.models(one) for word in name.split("/")})]
+)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from(EVERY), min_size=1, max_size=6, unique=True),
+    st.lists(WORDS | st.text("abc-/.:0123456789", max_size=8), min_size=1, max_size=4).map("/".join),
+    st.booleans(),
+)
+def test_any_name_is_its_owners_or_nobodys_and_is_billed_under_a_name_that_reaches_it(
+    providers: list[str], name: str, has_model: bool
+) -> None:
+    model = ModelRoute(name, CallKind.CHAT, provider_of(providers[0]), "its own")
+    routes = served(*providers, models=[model] if has_model else [])
+
+    route = routes.get(name)
+
+    owner, slash, rest = name.partition("/")
+    if has_model:
+        assert route is model
+    elif route is not None:
+        assert route.provider.name in providers
+        assert route.upstream_model in (name, rest)
+        assert route.tariff is not None
+        if slash and rest and owner in providers:
+            assert route.provider.name == owner
+        assert found(routes, route.model) == found(routes, name)
+
+
 @pytest.mark.parametrize(
     ("providers", "name", "expected"),
     [
         pytest.param(
             ["google", "openrouter"],
+            "openrouter/anthropic/claude-opus-4.5",
+            ("openrouter", "anthropic/claude-opus-4.5", "anthropic/claude-opus-4.5"),
+            id="another's pattern occurs in the name",
+        ),
+        pytest.param(
+            ["google", "openrouter"],
             "openrouter/anthropic/claude-sonnet-4",
             ("openrouter", "anthropic/claude-sonnet-4", "anthropic/claude-sonnet-4"),
-            id="another's pattern occurs in the name",
+            id="another has the rest as an alias",
         ),
         pytest.param(
             ["google", "openrouter"],
