@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from starlette.types import Message
@@ -20,6 +20,7 @@ from hero_broker.metering.ledger import Ledger
 from hero_broker.metering.rows import DueRow, Note
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
+from hero_broker.providers.routing import ModelRoute
 from hero_broker.providers.standings import Standings
 from hero_broker.providers.upstream import Provider, Sending, Upstream, UpstreamReply
 
@@ -167,7 +168,6 @@ async def settled(end: End, call: Call, *, sends: bool) -> tuple[RequestLog, Scr
     exchange = Exchange(
         cast(Upstream, upstream),
         cast(Ledger, books),
-        cast(Any, lambda *_model: TARIFF),
         Estimates(Counter()),
         Standings(clock),
         clock,
@@ -180,9 +180,8 @@ async def settled(end: End, call: Call, *, sends: bool) -> tuple[RequestLog, Scr
         return
 
     provider = Provider("p", "http://p/v1", (), stream_usage=True)
-    making = asyncio.ensure_future(
-        exchange.make(call, provider, Client(connection, send, call.request_id), lambda: None)
-    )
+    route = ModelRoute(call.model, call.kind, provider, call.upstream_model, tariff=TARIFF)
+    making = asyncio.ensure_future(exchange.make(call, route, Client(connection, send, call.request_id), lambda: None))
     if not end.has_left:
         await upstream.has_come.wait()
     if end.leaves:
