@@ -129,6 +129,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             counter = TokenCounter()
             stack.callback(counter.close)
             estimates, standings = Estimates(counter), Standings(clock)
+            stack.callback(estimates.close)
             exchange = Exchange(upstream, ledger, estimates, standings, clock, _limits(settings), _rules(settings))
             for provider in settings.providers:
                 catalogue.models(provider.name)  # loads the price list now, not while a call waits

@@ -1,6 +1,6 @@
 """One client request to a model, and how it can end."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from enum import StrEnum
 from typing import Protocol
 
@@ -64,8 +64,11 @@ class UploadBody(Protocol):
         """Yield the bytes for the provider, as they arrive. Raises `failure`."""
         ...
 
-    async def audio_ms(self) -> int:
-        """Return the duration of the audio in it, in milliseconds; by its size where its format is not known."""
+    def audio_ms(self, is_over: Callable[[], bool]) -> int:
+        """Return the duration of the audio in it, in milliseconds; by its size where its format is not known.
+
+        Blocks; not for the event loop. Ends soon after `is_over` returns true.
+        """
         ...
 
     async def close(self) -> None:

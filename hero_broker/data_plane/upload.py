@@ -2,20 +2,15 @@
 
 import asyncio
 import logging
-import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from starlette.types import Receive
-from tinytag import TinyTag
-from tinytag.tinytag import TinyTagException
 
 from hero_broker.core.errors import BodyTooLarge, BrokerError, ClientLeft, InternalError, InvalidRequest
-from hero_broker.core.usage import AUDIO_BYTES_PER_S
 from hero_broker.data_plane.multipart import FormRewriter
 from hero_broker.data_plane.spool import HOLD_BYTES, Spool
-
-LEAST_BYTES_PER_SECOND = 100  # a duration that takes fewer bytes is not believed
+from hero_broker.metering.audio import duration_ms
 
 log = logging.getLogger(__name__)
 
@@ -106,24 +101,14 @@ class Upload:
             at += len(data)
             yield data
 
-    async def audio_ms(self) -> int:
+    def audio_ms(self, is_over: Callable[[], bool]) -> int:
         """Return the duration of the file, in milliseconds; by its size where its format is not known."""
-        return await asyncio.to_thread(self._measure)
+        start, size = self._form.file_start, self._form.file_bytes
+        if start is None:
+            return 0
+        with self._spool.read_range(start, start + size) as audio:
+            return duration_ms(audio, size, is_over)
 
     async def close(self) -> None:
         """Give the space back."""
         await self._spool.close()
-
-    def _measure(self) -> int:
-        start, size = self._form.file_start, self._form.file_bytes
-        if start is None:
-            return 0
-        by_size = size / AUDIO_BYTES_PER_S
-        try:
-            with self._spool.read_range(start, start + size) as audio:
-                found = TinyTag.get(self._form.file_name, audio, tags=False).duration
-        except (TinyTagException, OSError, ValueError, ArithmeticError, LookupError, TypeError) as error:
-            log.info("upload: the duration of a file is not known: %s", type(error).__name__)
-            found = None
-        is_plausible = found is not None and math.isfinite(found) and 0 < found <= size / LEAST_BYTES_PER_SECOND
-        return math.ceil((found if is_plausible and found is not None else by_size) * 1000)

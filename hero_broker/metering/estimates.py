@@ -1,13 +1,17 @@
 """Usage that no provider reported, from the request's and the answer's own text and audio; see `metering.tokens`."""
 
-import asyncio
-from typing import Protocol
+from collections.abc import Callable
+from typing import ParamSpec, Protocol, TypeVar
 
 from hero_broker.core.calls import CallKind
 from hero_broker.core.usage import MAX_UNITS, Usage
 from hero_broker.metering.meter import Meter
 from hero_broker.metering.request_text import delivered_events, delivered_text, request_reading
 from hero_broker.metering.rules import ranked, speech_heard, speech_made
+from hero_broker.metering.workers import Workers
+
+Answer = TypeVar("Answer")
+P = ParamSpec("P")
 
 
 class Counter(Protocol):
@@ -19,17 +23,31 @@ class Counter(Protocol):
 
 
 class Estimates:
-    """Estimates the usage of calls that have ended without a report."""
+    """Estimates the usage of calls that have ended without a report, one of each address at a time."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
+        self._workers = Workers()
 
     async def usage(self, meter: Meter) -> Usage:
         """Return what a call is taken to have used."""
+        async with self._workers.turn(meter.call.caller.ip):
+            return await self._usage(meter)
+
+    async def apart(self, address: str, work: Callable[P, Answer], *args: P.args, **kwargs: P.kwargs) -> Answer:
+        """Return what `work` returns, from a thread in which no call waits but those of the same address."""
+        async with self._workers.turn(address):
+            return await self._workers.run(lambda _: work(*args, **kwargs))
+
+    def close(self) -> None:
+        """End the threads."""
+        self._workers.close()
+
+    async def _usage(self, meter: Meter) -> Usage:
         call, price = meter.call, meter.price()
         if call.kind is CallKind.STT and not isinstance(call.body, bytes):
             output = 0 if price is None or price.audio_per_minute is not None else await self._output(meter)
-            return speech_heard(await call.body.audio_ms(), price, output)
+            return speech_heard(await self._workers.run(call.body.audio_ms), price, output)
         into = await self._input(meter)
         if call.kind is CallKind.TTS:
             return speech_made(call, price, into)
@@ -42,15 +60,15 @@ class Estimates:
     async def _input(self, meter: Meter) -> int:
         call = meter.call
         body = call.body if isinstance(call.body, bytes) else b""
-        reading = await asyncio.to_thread(request_reading, call.kind, body)
+        reading = await self._workers.run(lambda _: request_reading(call.kind, body))
         counted = await self._counter.count(call.upstream_model, reading.texts)
         return min(max(1, counted + reading.fixed_tokens + reading.audio_tokens), MAX_UNITS)
 
     async def _output(self, meter: Meter) -> int:
         call, delivered = meter.call, meter.delivered()
         if not delivered.events:
-            texts = await asyncio.to_thread(delivered_text, call.kind, delivered.body)
+            texts = await self._workers.run(lambda _: delivered_text(call.kind, delivered.body))
             return await self._counter.count(call.upstream_model, texts)
-        texts = await asyncio.to_thread(delivered_events, call.kind, delivered.events)
+        texts = await self._workers.run(lambda _: delivered_events(call.kind, delivered.events))
         counted = await self._counter.count(call.upstream_model, texts)
         return min(-(-counted * delivered.event_bytes // len(delivered.events)), MAX_UNITS) if counted else 0

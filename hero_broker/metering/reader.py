@@ -1,8 +1,6 @@
 """Asks the store in threads of its own: a slow report takes none from the calls."""
 
 import asyncio
-import os
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,11 +10,11 @@ from typing import Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection
 
 from hero_broker.core.errors import StoreUnavailable
+from hero_broker.metering.workers import step_back
 from hero_broker.store.database import Database
 from hero_broker.store.deadline import cancel
 
 CLOSE_WITHIN_S, CANCEL_EVERY_S = 3.0, 0.01
-NICE = 10
 
 Answer = TypeVar("Answer")
 P = ParamSpec("P")
@@ -27,7 +25,7 @@ class Reader:
 
     def __init__(self, database: Database, threads: int) -> None:
         self._database = database
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="reader", initializer=_step_back)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="reader", initializer=step_back)
         self._lock = threading.Lock()
         self._open: set[Connection] = set()
         self._closed = False
@@ -75,9 +73,3 @@ class Reader:
             finally:
                 with self._lock:
                     self._open.remove(connection)
-
-
-def _step_back() -> None:
-    """Let the thread of the calls go first where there are fewer cores than threads that want one."""
-    if sys.platform == "linux":  # elsewhere a thread has no priority of its own
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)

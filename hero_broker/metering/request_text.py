@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import msgspec
 
 from hero_broker.core.calls import CallKind
-from hero_broker.core.usage import AUDIO_BYTES_PER_S
+from hero_broker.core.usage import AUDIO_BYTES_PER_S, RAW_AUDIO_BYTES_PER_S
+from hero_broker.metering.width import is_wide
 
 MESSAGE_TOKENS = 4  # three that frame a message, one for its role
 NAME_TOKENS = 1
@@ -33,6 +34,7 @@ UNSEEN_FILE_TOKENS = 1_000
 
 _IMAGE_HEAD = 256 * 1024  # characters of base64 in which a JPEG's size is looked for, behind its metadata
 _AUDIO_HEAD = 8 * 1024
+_MAX_SEGMENTS = 64  # of a JPEG or a WAV, in which what is looked for stands near the beginning
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _BAD_JSON = (ValueError, RecursionError)  # msgspec's errors and those of decoding UTF-8 are ValueErrors
@@ -48,7 +50,12 @@ class Reading:
 
 
 def request_reading(kind: CallKind, body: bytes) -> Reading:
-    """Return what the model reads of a request in JSON; nothing where `body` is not a JSON object."""
+    """Return what the model reads of a request in JSON; nothing where `body` is not a JSON object.
+
+    JSON of more values than are decoded is one text.
+    """
+    if is_wide(body):
+        return Reading((body.decode("utf-8", "replace"),))
     try:
         members = _MEMBERS.decode(body)
     except _BAD_JSON:
@@ -61,8 +68,9 @@ def delivered_text(kind: CallKind, body: bytes) -> tuple[str, ...]:
     """Return what the model wrote, from a whole answer. Transcripts may be plain text; embeddings have none."""
     if kind not in _WRITING:
         return ()
-    answer = _load(body)
-    if kind is CallKind.STT and not isinstance(answer, dict):
+    wide = is_wide(body)
+    answer = None if wide else _load(body)
+    if wide or (kind is CallKind.STT and not isinstance(answer, dict)):
         return _kept([body.decode("utf-8", "replace")])
     written = _Written()
     written.add_answer(_mapping(answer), "message")
@@ -245,7 +253,9 @@ def _image_size(head: bytes) -> tuple[int, int]:
     if head.startswith(b"\x89PNG\r\n\x1a\n") and len(head) >= 24:
         return int.from_bytes(head[16:20]), int.from_bytes(head[20:24])
     at = 2 if head.startswith(b"\xff\xd8") else len(head)
-    while at + 9 <= len(head) and head[at] == 0xFF:
+    for _ in range(_MAX_SEGMENTS):
+        if at + 9 > len(head) or head[at] != 0xFF:
+            break
         kind = head[at + 1]
         if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):  # a frame's header; those three are tables
             return int.from_bytes(head[at + 7 : at + 9]), int.from_bytes(head[at + 5 : at + 7])
@@ -260,15 +270,21 @@ def _audio_tokens(part: Mapping[str, object]) -> int:
 
 
 def _wav(head: bytes) -> tuple[int, int]:
-    """Return bytes per second and where the samples begin; the rule for other formats where it is not WAV."""
-    at, rate = 12, 0
+    """Return bytes per second and where the samples begin; the rule for other formats where it is not WAV.
+
+    Of several rates that a client names the slowest counts, and none that is faster than samples ever are.
+    """
+    at, rates = 12, [RAW_AUDIO_BYTES_PER_S]
     if head.startswith(b"RIFF") and head[8:12] == b"WAVE":
-        while at + 8 <= len(head) and head[at : at + 4] != b"data":
+        for _ in range(_MAX_SEGMENTS):
+            if at + 8 > len(head) or head[at : at + 4] == b"data":
+                break
             if head[at : at + 4] == b"fmt ":
-                rate = int.from_bytes(head[at + 16 : at + 20], "little")
+                rates.append(int.from_bytes(head[at + 16 : at + 20], "little"))
             size = int.from_bytes(head[at + 4 : at + 8], "little")
             at += 8 + size + size % 2
-    return (rate, at + 8) if rate and at + 8 <= len(head) else (AUDIO_BYTES_PER_S, 0)
+    is_known = len(rates) > 1 and min(rates) > 0 and at + 8 <= len(head)
+    return (min(rates), at + 8) if is_known else (AUDIO_BYTES_PER_S, 0)
 
 
 def _file_tokens(part: Mapping[str, object]) -> int:

@@ -5,10 +5,11 @@ docs/explanation/estimates.md, with the figures.
 """
 
 import asyncio
+import contextlib
 import importlib
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
@@ -86,77 +87,124 @@ def pieces(text: str) -> Iterator[str]:
 class _Job:
     """One count. The worker moves `done` on by single assignments, so that the waiter may read it at any moment."""
 
-    def __init__(self, texts: tuple[str, ...]) -> None:
+    def __init__(self, texts: tuple[str, ...], ended: Callable[[], object]) -> None:
+        """Prepare to count; `ended` is called from the worker's thread."""
         self.texts = texts
+        self.ended = ended
         self.done = (0, 0, 0)  # tokens so far; texts counted whole; characters counted of the next one
         self.is_abandoned = False
 
     def result(self) -> int:
         """Return the tokens counted, and for the rest its UTF-8 size divided by four, rounded up."""
         tokens, whole, characters = self.done
-        rest = (self.texts[whole][characters:], *self.texts[whole + 1 :]) if whole < len(self.texts) else ()
-        return tokens - -sum(len(text.encode("utf-8", "surrogatepass")) for text in rest) // BYTES_PER_TOKEN
+        rest, last, last_size = 0, "", 0  # a text that comes again and again is measured once
+        for number, text in enumerate(self.texts[whole:]):
+            if number == 0 and characters:
+                rest += _size(text[characters:])
+                continue
+            if text is not last:
+                last, last_size = text, _size(text)
+            rest += last_size
+        return tokens - -rest // BYTES_PER_TOKEN
+
+    def steps(self, encoding: Encoding) -> Generator[None, None, None]:
+        """Count, a piece at a time."""
+        tokens = 0
+        last, last_tokens = "", 0  # a rerank's query stands there once for each document
+        try:
+            for whole, text in enumerate(self.texts):
+                if text is last:
+                    tokens += last_tokens
+                else:
+                    before, characters = tokens, 0
+                    for piece in pieces(text):
+                        tokens += encoding.count(piece.encode("utf-8", "replace").decode())
+                        characters += len(piece)
+                        self.done = (tokens, whole, characters)
+                        yield
+                    last, last_tokens = text, tokens - before
+                self.done = (tokens, whole + 1, 0)
+        finally:
+            encoding.forget()
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 class TokenCounter:
-    """Counts tokens in one thread of its own; a vocabulary is loaded at the first count that needs it."""
+    """Counts tokens in one thread of its own, a piece of each count in turn, so that a short one never waits long.
+
+    A vocabulary is loaded at the first count that needs it.
+    """
 
     def __init__(self, timeout_s: float = TIMEOUT_S, load: Callable[[str], Encoding] = load_encoding) -> None:
         self._timeout_s = timeout_s
         self._load = load
         self._encodings: dict[str, Encoding] = {}  # by name; used by the worker alone
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokens")
+        self._open: set[asyncio.Event] = set()  # of those who wait
         self._is_closed = False
 
     async def count(self, model: str, texts: Sequence[str]) -> int:
         """Return the tokens of `texts` for a model, within about `timeout_s`.
 
-        What is not counted by then, because of long texts, a queue or a tokenizer that fails, is a token per four bytes
-        of UTF-8. Nothing is raised.
+        What is not counted by then, because of long texts, many counts or a tokenizer that fails, is a token per four
+        bytes of UTF-8. Nothing is raised.
         """
-        job = _Job(tuple(texts))
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        job = _Job(tuple(texts), lambda: loop.call_soon_threadsafe(ended.set))
         if not any(job.texts):
             return 0
         if self._is_closed:
             return job.result()
-        running = self._worker.submit(self._run, job, encoding_of(model))
+        self._open.add(ended)
+        self._worker.submit(self._begin, job, encoding_of(model))
         try:
-            await asyncio.wait([asyncio.wrap_future(running)], timeout=self._timeout_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._timeout_s):
+                    await ended.wait()
         finally:
             job.is_abandoned = True
-            running.cancel()
+            self._open.discard(ended)
         return job.result()
 
     def close(self) -> None:
         """End the thread; counts in flight and later ones are by size."""
         self._is_closed = True
         self._worker.shutdown(cancel_futures=True)
+        for ended in self._open:
+            ended.set()
 
-    def _run(self, job: _Job, name: str) -> None:
+    def _begin(self, job: _Job, name: str) -> None:
+        if job.is_abandoned:
+            return
         try:
             if name not in self._encodings:
                 self._encodings[name] = self._load(name)
             encoding = self._encodings[name]
-            try:
-                self._count(job, encoding)
-            finally:
-                encoding.forget()
         except BaseException as error:  # a panic of a tokenizer in Rust is no Exception
-            log.warning("tokens: a count by %s failed with %s; the rest is by size", name, type(error).__name__)
+            _failed(name, error)
+            self._end(job)
+            return
+        self._go_on(job, name, job.steps(encoding))
 
-    def _count(self, job: _Job, encoding: Encoding) -> None:
-        tokens = 0
-        last, last_tokens = "", 0  # a rerank's query stands there once for each document
-        for whole, text in enumerate(job.texts):
-            if text is last:
-                tokens += last_tokens
+    def _go_on(self, job: _Job, name: str, steps: Generator[None, None, None]) -> None:
+        try:
+            if job.is_abandoned or self._is_closed:
+                steps.close()
             else:
-                before, characters = tokens, 0
-                for piece in pieces(text):
-                    if job.is_abandoned or self._is_closed:
-                        return
-                    tokens += encoding.count(piece.encode("utf-8", "replace").decode())
-                    characters += len(piece)
-                    job.done = (tokens, whole, characters)
-                last, last_tokens = text, tokens - before
-            job.done = (tokens, whole + 1, 0)
+                for _ in steps:
+                    self._worker.submit(self._go_on, job, name, steps)  # behind the others'
+                    return
+        except BaseException as error:  # as above
+            _failed(name, error)
+        self._end(job)
+
+    def _end(self, job: _Job) -> None:
+        if not job.is_abandoned:
+            job.ended()
+
+
+def _failed(name: str, error: BaseException) -> None:
+    log.warning("tokens: a count by %s failed with %s; the rest is by size", name, type(error).__name__)

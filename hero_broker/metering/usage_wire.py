@@ -9,6 +9,7 @@ import msgspec
 
 from hero_broker.core.calls import CallKind
 from hero_broker.core.usage import MAX_UNITS, Usage
+from hero_broker.metering.width import is_wide
 
 MAX_COST_USD = 1_000_000  # the largest cost of one call that is believed
 MS = 1000
@@ -78,7 +79,13 @@ def read_usage(kind: CallKind, body: bytes) -> Report:
 
 
 def is_answer(kind: CallKind, body: bytes) -> bool:
-    """Return whether a lenient reader takes a body for an answer: an object, or a list of what was ranked."""
+    """Return whether a lenient reader takes a body for an answer: an object, or a list of what was ranked.
+
+    Of JSON of more values than are decoded the first character alone counts.
+    """
+    if is_wide(body):
+        first = body.removeprefix(BYTE_ORDER_MARK).lstrip()[:1]
+        return first == b"{" or (first == b"[" and kind is CallKind.RERANK)
     try:
         told: object = json.loads(body, parse_int=float)  # of any length, which int is not
     except (ValueError, RecursionError):

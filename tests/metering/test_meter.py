@@ -1,7 +1,7 @@
 """From what was seen of a call to its row: which usage counts, whose price, what is estimated."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from typing import Any
 
@@ -39,8 +39,8 @@ class Form:
     async def chunks(self) -> AsyncIterator[bytes]:
         yield b""
 
-    async def audio_ms(self) -> int:
-        return 30_000
+    def audio_ms(self, is_over: Callable[[], bool]) -> int:
+        return 0 if is_over() else 30_000
 
     async def close(self) -> None:
         return
@@ -77,9 +77,11 @@ def closed(watching: Meter, estimate: Usage | None = None, outcome: Outcome = Ou
 def estimated(watching: Meter) -> RequestLog:
     async def run() -> Usage:
         counter = TokenCounter(timeout_s=30)
+        estimates = Estimates(counter)
         try:
-            return await Estimates(counter).usage(watching)
+            return await estimates.usage(watching)
         finally:
+            estimates.close()
             counter.close()
 
     assert watching.needs_estimate

@@ -284,6 +284,72 @@ def test_a_count_that_is_cancelled_stops_its_work() -> None:
     assert len(encoding.counted) == 1
 
 
+def test_short_count_waits_for_a_piece_of_a_long_one_and_not_for_all() -> None:
+    long, short = "x" * 200 * PIECE_CHARACTERS, "short"
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    def before() -> None:
+        begun.set()
+        assert may_go_on.wait(10)
+
+    encoding = ByCharacter(before)
+
+    async def run() -> list[int]:
+        counter = TokenCounter(60, lambda _: encoding)
+        first = asyncio.create_task(counter.count("any", [long]))
+        await asyncio.to_thread(begun.wait, 10)
+        second = asyncio.create_task(counter.count("any", [short]))
+        await asyncio.sleep(0)
+        may_go_on.set()
+        counted = await asyncio.gather(first, second)
+        counter.close()
+        return list(counted)
+
+    assert asyncio.run(run()) == [len(long), len(short)]
+    assert encoding.counted.index(short) <= 2
+
+
+def test_text_that_comes_again_and_again_is_measured_once_when_time_is_up() -> None:
+    text = "\N{GRINNING FACE}" * 1_000_000
+    may_load = threading.Event()
+
+    def load(_: str) -> Encoding:
+        may_load.wait(10)
+        return ByCharacter()
+
+    async def run() -> tuple[int, float]:
+        counter = TokenCounter(0.05, load)
+        began = time.thread_time()
+        counted = await counter.count("any", [text] * 50_000)
+        took = time.thread_time() - began
+        may_load.set()
+        counter.close()
+        return counted, took
+
+    counted, took = asyncio.run(run())
+    assert counted == 50_000 * 1_000_000
+    assert took < 2
+
+
+def test_counter_that_is_closed_lets_nobody_wait() -> None:
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    def before() -> None:
+        begun.set()
+        may_go_on.wait(10)
+
+    async def run() -> list[int]:
+        counter = TokenCounter(60, lambda _: ByCharacter(before))
+        counting = [asyncio.create_task(counter.count("any", ["x" * 400])) for _ in range(3)]
+        await asyncio.to_thread(begun.wait, 10)
+        threading.Timer(0.05, may_go_on.set).start()
+        counter.close()
+        async with asyncio.timeout(5):
+            return list(await asyncio.gather(*counting))
+
+    assert asyncio.run(run())[1:] == [100, 100]
+
+
 def test_a_closed_counter_goes_by_size() -> None:
     counter = TokenCounter()
     counter.close()

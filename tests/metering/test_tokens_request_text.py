@@ -3,6 +3,7 @@
 import base64
 import json
 import struct
+import time
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from hero_broker.metering.request_text import (
     delivered_text,
     request_reading,
 )
+from hero_broker.metering.width import MAX_VALUES
 
 ONE_MESSAGE = 3 + 4  # priming and framing
 
@@ -365,3 +367,49 @@ def test_end_of_a_transcript_does_not_repeat_it() -> None:
 
     assert delivered_events(CallKind.STT, deltas + end) == ("a b",)
     assert delivered_events(CallKind.STT, end) == ("a b",)
+
+
+FAST = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 1_000_000_000, 2_000_000_000, 2, 16)
+
+
+@pytest.mark.parametrize("extra", [pytest.param(FAST, id="two formats"), pytest.param(b"", id="one")])
+def test_wav_in_a_chat_is_no_shorter_because_it_says_so(extra: bytes) -> None:
+    honest = chat(audio(wav(10))).audio_tokens
+    fast = chat(audio(wav(10, extra=extra))).audio_tokens
+    alone = chat(audio(wav(10).replace(struct.pack("<II", 24_000, 48_000), struct.pack("<II", 1 << 30, 1 << 31))))
+
+    assert fast >= honest
+    assert alone.audio_tokens >= 3  # ten seconds at 48,000 bytes a second, read at the most that samples take
+
+
+ENDLESS_JPEG = data_url(b"\xff\xd8" + b"\xff" * 190_000)
+ENDLESS_WAV = base64.b64encode(b"RIFF\0\0\0\0WAVE" + b"junk\0\0\0\0" * 1000).decode()
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        pytest.param("{}", id="objects"),
+        pytest.param('"a"', id="texts"),
+        pytest.param('{"content":"a"}', id="messages"),
+        pytest.param(f'{{"image_url":"{ENDLESS_JPEG}"}}', id="fill bytes of an image"),
+        pytest.param(f'{{"input_audio":{{"data":"{ENDLESS_WAV}"}}}}', id="chunks of audio"),
+    ],
+)
+@pytest.mark.parametrize("shape", ['{"messages":[%s]}', '{"messages":[{"content":[%s]}]}'])
+@pytest.mark.parametrize("most", [MAX_VALUES // 3, 10_000_000])
+def test_no_body_makes_its_reading_long(shape: str, item: str, most: int) -> None:
+    read = (shape % ",".join([item] * min(most, 10_000_000 // len(item)))).encode()
+    began = time.thread_time()
+
+    request_reading(CallKind.CHAT, read)
+    delivered_text(CallKind.CHAT, read)
+
+    assert time.thread_time() - began < 1
+
+
+def test_body_of_more_values_than_are_decoded_is_one_text() -> None:
+    read = b'{"messages":[%s]}' % b",".join([b"{}"] * MAX_VALUES)
+
+    assert request_reading(CallKind.CHAT, read) == Reading((read.decode(),))
+    assert delivered_text(CallKind.CHAT, read) == (read.decode(),)
