@@ -1,31 +1,72 @@
 """Bytes of a multipart form → the same form for the provider, without IO.
 
 Fields are read and passed on in their order; the model's name is replaced, and what clients may not set is left out.
+Readers of forms differ in what they make of odd headers: escapes, a name that comes twice, a file without a name. So
+odd ones are refused, and the provider's form is written in a grammar that all of them read alike.
 """
 
+import re
 import uuid
 from collections.abc import Callable
 
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartParser
 
 from hero_broker.core.errors import InvalidRequest
 from hero_broker.data_plane.bodies import DROPPED_KEYS
 
 MAX_PARTS = 64
 MAX_FIELD_BYTES = 64 * 1024
+MAX_CONTENT_TYPE_BYTES = 1024
 FILE = "file"
 MODEL = "model"
+STREAM = "stream"
+# What is dropped, changed or read here; a provider must not find another one of that name, in any spelling.
+OWN_NAMES = frozenset((FILE, MODEL, STREAM, *DROPPED_KEYS))
+
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED = rb'"((?:[^"\\\x00-\x1f\x7f]|\\[^\x00-\x1f\x7f])*)"'
+_PARAMETER = re.compile(rb"[ \t]*;[ \t]*(" + _TOKEN + rb")=(?:" + _QUOTED + rb"|((?:" + _TOKEN + rb")?))")
+_END = re.compile(rb"[ \t]*;?[ \t]*")
+_ESCAPED = re.compile(rb'\\(["\\])')  # a backslash before anything else is itself, as in a path of Windows
+_NAME = re.compile(rb"[A-Za-z0-9_.:-]+(?:\[[A-Za-z0-9_.:-]*\])*")
+_MEDIA_TYPE = re.compile(
+    rb"(" + _TOKEN + rb")/" + _TOKEN + rb"(?:[ \t]*;[ \t]*" + _TOKEN + rb"=(?:" + _TOKEN + rb'|"[ !#-\[\]-~]*"))*'
+)
+_NESTED = (b"multipart", b"message")  # some readers look for parts within these
+_UNCODED = (b"binary", b"8bit", b"7bit")
+_SPELLED = {ord(character): f"%{ord(character):02X}" for character in '";\\\r\n'}
+
+
+def parameters(header: bytes) -> tuple[bytes, dict[bytes, bytes]]:
+    """Return the value of a header, in lower case, and its parameters.
+
+    Raises:
+        InvalidRequest: it is not written as RFC 9110 says, or a parameter comes twice.
+    """
+    value, _, _ = header.partition(b";")
+    at, found = len(value), dict[bytes, bytes]()
+    while match := _PARAMETER.match(header, at):
+        name, quoted, token = match.group(1, 2, 3)
+        if name.lower() in found:
+            raise InvalidRequest("A header of the form has a parameter twice.")
+        found[name.lower()] = _ESCAPED.sub(rb"\1", quoted) if token is None else token
+        at = match.end()
+    if not _END.fullmatch(header, at):
+        raise InvalidRequest("A header of the form is not readable.")
+    return value.strip(b" \t").lower(), found
 
 
 def boundary_of(content_type: bytes) -> bytes:
     """Return the boundary that a `content-type` header names.
 
     Raises:
-        InvalidRequest: it names none.
+        InvalidRequest: it names none, is too long, or is not readable.
     """
-    _, options = parse_options_header(content_type)
-    boundary = options.get(b"boundary", b"")
+    if len(content_type) > MAX_CONTENT_TYPE_BYTES:
+        raise InvalidRequest(f"The content type must have at most {MAX_CONTENT_TYPE_BYTES} bytes.")
+    _, found = parameters(content_type)
+    boundary = found.get(b"boundary", b"")
     if not boundary:
         raise InvalidRequest("The content type multipart/form-data must name a boundary.")
     return boundary
@@ -41,7 +82,6 @@ class FormRewriter:
             InvalidRequest: the boundary is too long.
         """
         self.fields: dict[str, str] = {}  # the last value of each field
-        self.file_name: str | None = None
         self.file_start: int | None = None  # in the bytes that were written
         self.file_end: int | None = None
         self._replace_model = replace_model
@@ -55,6 +95,8 @@ class FormRewriter:
         self._is_file = False
         self._field = bytearray()
         self._ended = False
+        self._delimiter = b"\r\n--" + boundary
+        self._delimiters = 0
         try:
             self._parser = MultipartParser(
                 boundary,
@@ -90,6 +132,9 @@ class FormRewriter:
         Raises:
             InvalidRequest: it is no form, or breaks a bound; whatever `replace_model` raises.
         """
+        self._delimiters += data.count(self._delimiter)
+        if self._delimiters > MAX_PARTS:  # what only begins like one costs the parser the most, and stands in no form
+            raise InvalidRequest(f"The form must have at most {MAX_PARTS} parts, and its boundary nowhere else.")
         try:
             self._parser.write(data)
         except FormParserError as error:
@@ -131,28 +176,59 @@ class FormRewriter:
 
     def _header_ends(self) -> None:
         name, value = self._header
-        self._headers[bytes(name).lower()] = bytes(value)
+        if bytes(name).lower() in self._headers:
+            raise InvalidRequest("A part of the form has a header twice.")
+        self._headers[bytes(name).lower()] = bytes(value).strip(b" \t")
         self._header = (bytearray(), bytearray())
 
     def _headers_end(self) -> None:
-        _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
-        self._name = options.get(b"name", b"").decode("utf-8", "replace")
-        file_name = options.get(b"filename")
-        self._is_file = file_name is not None
-        if not self._name:
+        disposition, found = parameters(self._headers.get(b"content-disposition", b""))
+        name = found.get(b"name", b"")
+        if disposition != b"form-data" or not name or b"name*" in found:
             raise InvalidRequest("Each part of the form must have a name.")
-        if self._name == FILE and not self._is_file:
-            raise InvalidRequest("'file' must be a file, sent with a file name.", param=FILE)
+        if not _NAME.fullmatch(name):
+            raise InvalidRequest("A name in the form may have letters, digits, and _ . : - [ ] alone.")
+        if self._headers.get(b"content-transfer-encoding", b"binary").lower() not in _UNCODED:
+            raise InvalidRequest("A part of the form must not be encoded.")
+        self._name = name.decode()
+        file_name = found.get(b"filename")
+        self._is_file = file_name is not None
+        self._check_name()
         if file_name is None:
             return
+        if not file_name:
+            raise InvalidRequest(f"'{self._name[:100]}' must have a file name that is not empty.", param=self._name)
         shown = file_name.decode("utf-8", "replace")
-        self._write(self._disposition(f'; filename="{_quoted(shown)}"'))
-        kind = self._headers.get(b"content-type", b"application/octet-stream")
-        self._write(b"Content-Type: " + kind + b"\r\n\r\n")
+        self._write(self._disposition(f'; filename="{shown.translate(_SPELLED)}"'))
+        self._write(b"Content-Type: " + self._media_type() + b"\r\n\r\n")
         if self._name == FILE:
-            if self.file_start is not None:
-                raise InvalidRequest("'file' must be sent once.", param=FILE)
-            self.file_name, self.file_start = shown, self._written
+            self.file_start = self._written
+
+    def _check_name(self) -> None:
+        """Refuse what another reader could take for a name of ours: in other letters, as a list, as a file, twice."""
+        root = self._name.partition("[")[0].lower().replace(".", "_").replace("-", "_")
+        if root not in OWN_NAMES:
+            return
+        if self._name != root:
+            raise InvalidRequest(f"'{self._name[:100]}' must be spelled '{root}'.", param=root)
+        if self._name == FILE and not self._is_file:
+            raise InvalidRequest("'file' must be a file, sent with a file name.", param=FILE)
+        if self._name != FILE and self._is_file:
+            raise InvalidRequest(f"'{root}' must be a field, not a file.", param=root)
+        if self._name in self.fields or (self._name == FILE and self.file_start is not None):
+            raise InvalidRequest(f"'{root}' must be sent once.", param=root)
+
+    def _media_type(self) -> bytes:
+        """Return the content type of a file.
+
+        Raises:
+            InvalidRequest: it is none, or one of a form within the form.
+        """
+        kind = self._headers.get(b"content-type", b"") or b"application/octet-stream"
+        match = _MEDIA_TYPE.fullmatch(kind)
+        if match is None or match.group(1).lower() in _NESTED:
+            raise InvalidRequest(f"The content type of '{self._name[:100]}' must be one of a file.", param=self._name)
+        return kind
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
@@ -174,11 +250,8 @@ class FormRewriter:
             value = self._field.decode()
         except UnicodeDecodeError as error:
             raise InvalidRequest(f"'{self._name[:100]}' must be text in UTF-8.", param=self._name) from error
-        if self._name == MODEL:
-            if MODEL in self.fields:
-                raise InvalidRequest("'model' must be sent once.", param=MODEL)
-            if not value:
-                raise InvalidRequest("'model' must be a text that is not empty.", param=MODEL)
+        if self._name == MODEL and not value:
+            raise InvalidRequest("'model' must be a text that is not empty.", param=MODEL)
         self.fields[self._name] = value
         sent = self._replace_model(value) if self._name == MODEL else value
         self._write(self._disposition("") + b"\r\n" + sent.encode() + b"\r\n")
@@ -187,9 +260,4 @@ class FormRewriter:
         self._ended = True
 
     def _disposition(self, more: str) -> bytes:
-        return f'--{self._mark}\r\nContent-Disposition: form-data; name="{_quoted(self._name)}"{more}\r\n'.encode()
-
-
-def _quoted(text: str) -> str:
-    """Spell a name as browsers do: what would end the quotes or the line is percent-encoded."""
-    return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+        return f'--{self._mark}\r\nContent-Disposition: form-data; name="{self._name}"{more}\r\n'.encode()

@@ -133,7 +133,7 @@ class DataPlane:
 
 def _check_head(headers: Mapping[bytes, bytes], kind: bytes, max_bytes: int) -> int:
     """Return the length that a body is said to have, 0 where nothing is said; refuse it before it is read."""
-    if headers.get(b"content-type", b"").split(b";")[0].strip().lower() != kind:
+    if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != kind:
         raise UnsupportedMedia(f"The content type must be {kind.decode()}.")
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise UnsupportedMedia("The body must not be compressed.")

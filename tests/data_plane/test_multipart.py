@@ -23,6 +23,7 @@ def form(*parts: bytes) -> bytes:
     return b"".join(parts) + b"--b--\r\n"
 
 
+GOOD_PARTS = part("model", b"m") + part("file", b"x", file_name="a")
 GOOD = form(part("model", b"heard"), part("language", b"de"), part("file", AUDIO, file_name="a.wav"))
 
 
@@ -116,10 +117,141 @@ def test_boundary_must_be_named(header: bytes) -> None:
         boundary_of(header)
 
 
-def test_names_cannot_end_their_quotes_or_lines() -> None:
-    body = form(part("model", b"m"), part("file", b"x", file_name='a\\"; evil="\\'))
+def headed(*lines: bytes, value: bytes = b"x") -> bytes:
+    """Return a part with headers as they are given."""
+    return b"--b\r\n" + b"".join(line + b"\r\n" for line in lines) + b"\r\n" + value + b"\r\n"
+
+
+def disposed(parameters: bytes) -> bytes:
+    return headed(b"Content-Disposition: form-data; " + parameters)
+
+
+def typed(kind: bytes) -> bytes:
+    return headed(b'Content-Disposition: form-data; name="other"; filename="a"', b"Content-Type: " + kind)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        pytest.param(disposed(b'name=x\\; filename="; name=model; y="'), id="backslash in a bare name"),
+        pytest.param(disposed(b'name="x\\"; filename="; name=model; y="'), id="backslash in a name"),
+        pytest.param(disposed(b'name="a\\"b"'), id="quote in a name"),
+        pytest.param(disposed(b'name="a%22b"'), id="percent in a name"),
+        pytest.param(disposed(b'name="a;b"'), id="semicolon in a name"),
+        pytest.param(disposed(b'name="a b"'), id="space in a name"),
+        pytest.param(disposed(b'name="mod\xc3\xa9l"'), id="name beyond ASCII"),
+        pytest.param(disposed(b'name="x"; name="model"'), id="two names"),
+        pytest.param(disposed(b'name="x"; NAME="model"'), id="two names in other letters"),
+        pytest.param(disposed(b"name=\"x\"; name*=utf-8''model"), id="extended name"),
+        pytest.param(disposed(b'name="x"; filename="a"; filename="b"'), id="two file names"),
+        pytest.param(disposed(b'name="x"; filename=""'), id="file without a name"),
+        pytest.param(disposed(b'name="model"; filename=""'), id="model as a file without a name"),
+        pytest.param(disposed(b'name="model"; filename="a"'), id="model as a file"),
+        pytest.param(disposed(b'name="api_key"; filename="a"'), id="dropped field as a file"),
+        pytest.param(disposed(b'name="Model"'), id="model in other letters"),
+        pytest.param(disposed(b'name="model[]"'), id="model in a list"),
+        pytest.param(disposed(b'name="model[0][a]"'), id="model in an object"),
+        pytest.param(disposed(b'name="API_Base"'), id="dropped field in other letters"),
+        pytest.param(disposed(b'name="api.base"'), id="dropped field with a dot"),
+        pytest.param(disposed(b'name="extra-body"'), id="dropped field with a hyphen"),
+        pytest.param(disposed(b'name="File"; filename="a"'), id="file in other letters"),
+        pytest.param(disposed(b'name="STREAM"'), id="stream in other letters"),
+        pytest.param(disposed(b'name="stream"') * 2, id="stream twice"),
+        pytest.param(disposed(b'name="x" y'), id="what is no parameter"),
+        pytest.param(disposed(b'name="x'), id="open quotes"),
+        pytest.param(disposed(b'name="x\ny"'), id="line feed in a name"),
+        pytest.param(disposed(b'name="x"; filename="a\nb"'), id="line feed in a file name"),
+        pytest.param(disposed(b'name="x"; filename="a\x00b"'), id="null in a file name"),
+        pytest.param(headed(b"Content-Disposition: attachment; name=x"), id="another disposition"),
+        pytest.param(headed(b"Content-Type: text/plain"), id="no disposition"),
+        pytest.param(headed(*[b"Content-Disposition: form-data; name=x"] * 2), id="two dispositions"),
+        pytest.param(
+            headed(b"Content-Disposition: form-data; name=x", b"Content-Transfer-Encoding: base64"), id="encoded"
+        ),
+        pytest.param(typed(b"audio/wav\nX: y"), id="line feed in a content type"),
+        pytest.param(typed(b"audio/wav\x00"), id="null in a content type"),
+        pytest.param(typed(b"audio/\x0bwav"), id="vertical tab in a content type"),
+        pytest.param(typed(b"audio/w\xffav"), id="0xff in a content type"),
+        pytest.param(typed(b'audio/wav; name="a\\"; b="'), id="backslash in a content type"),
+        pytest.param(typed(b"audio"), id="half a content type"),
+        pytest.param(typed(b"multipart/mixed; boundary=c"), id="form within the form"),
+        pytest.param(typed(b"message/rfc822"), id="message within the form"),
+    ],
+)
+def test_part_that_readers_could_take_for_another_is_refused(odd: bytes) -> None:
+    for parts in ([odd, GOOD_PARTS], [GOOD_PARTS, odd]):
+        with pytest.raises(InvalidRequest):
+            rewrite(form(*parts))
+
+
+@pytest.mark.parametrize(
+    ("sent", "passed"),
+    [
+        (b'"speech.wav"', "speech.wav"),
+        (b"speech.wav", "speech.wav"),
+        ('"Grüße.wav"'.encode(), "Grüße.wav"),
+        (b'"C:\\speech.wav"', "C:%5Cspeech.wav"),
+        (b'"C:\\\\speech.wav"', "C:%5Cspeech.wav"),
+        (b'"a\\"; name=\\"model"', "a%22%3B name=%22model"),
+        (b'"a%22b"', "a%22b"),
+    ],
+)
+def test_file_name_passes_in_a_form_that_all_read_alike(sent: bytes, passed: str) -> None:
+    file = headed(b'Content-Disposition: form-data; name="file"; filename=' + sent)
+
+    rewriter, out = rewrite(form(part("model", b"m"), file))
+
+    assert [(name, shown) for name, shown, _ in parts_of(rewriter, out)] == [
+        ("model", None),
+        ("file", passed),
+    ]
+
+
+def test_what_clients_send_is_read() -> None:
+    """Spellings of common clients: bare parameters, a final semicolon, lists, an empty content type."""
+    body = form(
+        headed(b"content-disposition: Form-Data;name=model;", value=b"m"),
+        headed(b'Content-Disposition: form-data; name="timestamp_granularities[]"', b"Content-Type: text/plain"),
+        headed(b'Content-Disposition: form-data; name="timestamp_granularities[]"', b"Content-Length: 1"),
+        headed(b'Content-Disposition: form-data; name="file"; filename="a"; size=1', b"Content-Type:"),
+        headed(
+            b'Content-Disposition: form-data; name="other"; filename="a"',
+            b'Content-Type: audio/x-m4a; codecs="mp4a.40.2, x"; q=1',
+            b"Content-Transfer-Encoding: binary",
+        ),
+    )
 
     rewriter, out = rewrite(body)
 
-    assert b'evil="' not in out.replace(b"%22", b"")
-    assert len(parts_of(rewriter, out)) == 2
+    assert [name for name, _, _ in parts_of(rewriter, out)] == [
+        "model",
+        "timestamp_granularities[]",
+        "timestamp_granularities[]",
+        "file",
+        "other",
+    ]
+    assert b"Content-Type: application/octet-stream\r\n" in out
+    assert b'Content-Type: audio/x-m4a; codecs="mp4a.40.2, x"; q=1\r\n' in out
+
+
+@pytest.mark.parametrize("near", [b"\r\n--bx", b"\r\n--b-x", b"\r\n--b\r", b"\r\n--b\rx"])
+def test_boundary_within_a_file_ends_the_reading_before_it_costs_much(near: bytes) -> None:
+    rewriter = FormRewriter(b"b", lambda name: name)
+    rewriter.feed(part("model", b"m") + part("file", b"", file_name="a")[:-2])
+
+    with pytest.raises(InvalidRequest, match="boundary nowhere else"):
+        rewriter.feed(near * (MAX_PARTS + 1))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"multipart/form-data; boundary=b" + b";" * 64_000,
+        b"multipart/form-data; boundary=b; boundary=c",
+        b'multipart/form-data; boundary="b',
+        b"multipart/form-data; boundary=b; x",
+    ],
+)
+def test_content_type_that_is_long_or_not_readable_is_refused(header: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        boundary_of(header)
