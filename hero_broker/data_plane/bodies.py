@@ -9,8 +9,13 @@ from hero_broker.core.errors import InvalidRequest
 # The client never chooses where a request goes, nor with which key.
 DROPPED_KEYS = ("api_base", "base_url", "api_key", "api_version", "user_config", "extra_headers", "extra_body")
 
+_DROPPED = frozenset(DROPPED_KEYS)
+
 TEXT, LIST, OBJECT = b'"', b"[", b"{"
 _FORMS = {TEXT: "a text", LIST: "a list", OBJECT: "an object"}
+
+# What is dropped or changed. A reader to which letters of both cases are the same would find another one of that name.
+OWN_KEYS = frozenset((*DROPPED_KEYS, "model", "stream", "stream_options"))
 
 _DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -20,6 +25,7 @@ class JsonBody(msgspec.Struct, frozen=True):
 
     members: Mapping[str, msgspec.Raw]
     model: str
+    own: frozenset[str] = frozenset()  # of the members those of `OWN_KEYS`
 
     def require(self, name: str, *forms: bytes) -> msgspec.Raw:
         """Return a member, undecoded, whose JSON starts with one of `forms`.
@@ -80,17 +86,22 @@ class JsonBody(msgspec.Struct, frozen=True):
 
     def encode(self, **changes: object) -> bytes:
         """Return the body for the provider, with `changes` and without what clients may not set."""
-        members: dict[str, object] = {key: raw for key, raw in self.members.items() if key not in DROPPED_KEYS}
-        return msgspec.json.encode(members | changes)
+        members: dict[str, object] = {**self.members, **changes}
+        for key in self.own & _DROPPED:
+            del members[key]
+        return msgspec.json.encode(members)
 
 
 def read_json(body: bytes) -> JsonBody:
     """Read a request's body.
 
     Raises:
-        InvalidRequest: it is not JSON, no object, or has no text as `model`.
+        InvalidRequest: it is not JSON in UTF-8, no object, has no text as `model`, or has two members, or one of
+            `OWN_KEYS`, that differ in case alone.
     """
     try:
+        if not body.isascii():
+            body.decode()  # a member that is not read may hold any bytes
         members = _DECODER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest("The body must be a JSON object in UTF-8.") from error
@@ -100,4 +111,17 @@ def read_json(body: bytes) -> JsonBody:
         raise InvalidRequest("The body must be a JSON object in UTF-8.") from error
     if not isinstance(model, str) or not model:
         raise InvalidRequest("'model' must be a text that is not empty.", param="model")
-    return JsonBody(members, model)
+    folded = {*map(str.casefold, members)}
+    own = OWN_KEYS & folded
+    if len(folded) != len(members) or not own <= members.keys():
+        raise _misspelled(members)
+    return JsonBody(members, model, own)
+
+
+def _misspelled(members: Mapping[str, object]) -> InvalidRequest:
+    """Return what is wrong with the first name that differs from another in case alone."""
+    seen = {name: name for name in OWN_KEYS}
+    for name in members:
+        if seen.setdefault(name.casefold(), name) != name:
+            break
+    return InvalidRequest(f"'{name[:100]}' must not differ from '{seen[name.casefold()]}' in case alone.", param=name)

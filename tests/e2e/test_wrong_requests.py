@@ -59,6 +59,10 @@ def test_head_is_get_without_its_body(shared_broker: Broker, path: str) -> None:
         pytest.param("stream_options", b'{"a": "\\ud800"}', id="lone surrogate"),
         pytest.param("stream_options", DEEP, id="deep"),
         pytest.param("model", DEEP, id="deep model"),
+        pytest.param("x", DEEP, id="deep member that is not read"),
+        pytest.param("x", b'"\xff"', id="no UTF-8"),
+        pytest.param("Model", b'"fake-chat"', id="model in other letters"),
+        pytest.param("API_KEY", b'"k"', id="dropped member in other letters"),
         pytest.param("model", b'"\\ud800"', id="model of a lone surrogate"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -35,8 +35,13 @@ def fake_provider() -> Starlette:
             Route("/v1/rerank", answer_rerank, methods=["POST"]),
             Route("/v2/rerank", answer_rerank, methods=["POST"]),
         ],
-        exception_handlers={InvalidRequest: refusal, HTTPException: refusal},
+        exception_handlers={InvalidRequest: refusal, HTTPException: refusal, ClientDisconnect: _gone},
     )
+
+
+async def _gone(_: Request, _error: Exception) -> Response:
+    """Answer a request that was cut off; nobody reads it, and it is no fault of the provider's."""
+    return Response(status_code=400)
 
 
 async def _list_models(_: Request) -> Response:
