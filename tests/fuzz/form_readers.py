@@ -218,7 +218,7 @@ def first_wins(pairs: Pairs, name: str) -> object:
 
 
 def any_case(pairs: Pairs, name: str) -> object:
-    """Return a member as Go's encoding/json does: in any letters' case, with the signs of K and s; the last one wins."""
+    """Return a member as Go's encoding/json does: in letters of any case, with the signs of K and s; the last wins."""
     folded = str.maketrans({"\u212a": "k", "\u017f": "s"})
     found = [value for key, value in pairs if key.translate(folded).lower() == name]
     return found[-1] if found else None
