@@ -36,7 +36,7 @@ class Form:
     async def chunks(self) -> AsyncIterator[bytes]:
         yield b"{}"
 
-    async def audio_ms(self) -> int:
+    def audio_ms(self, is_over: Callable[[], bool]) -> int:
         return 0
 
     async def close(self) -> None:
