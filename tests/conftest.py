@@ -1,30 +1,93 @@
-"""Fixtures of the whole suite, and how many processes run it."""
+"""Fixtures of the whole suite, the stores that it runs on, and how many processes run it."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.stores import PostgresServer, postgres
+from tests.stores import SQLITE, USUAL, PostgresServer, postgres
+
+STORE_FIXTURES = ("store_name", "postgres_name")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the stores be chosen."""
+    parser.addoption(
+        "--stores", help="Run only the tests that have a store, on these: sqlite, postgresql-MAJOR, pgbouncer; comma"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run in several processes unless the command line says how many, or leaves pytest-xdist out."""
+    is_worker = hasattr(config, "workerinput")  # it would start workers of its own, and so on
+    has_xdist = config.pluginmanager.hasplugin("xdist")
+    if has_xdist and not is_worker and config.option.numprocesses is None and not config.option.usepdb:
+        config.option.numprocesses = "auto"
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Return one more than there are cores: tests of time-outs wait as long as others work."""
     return len(os.sched_getaffinity(0)) + 1
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test that has a store on each store, and each that needs a PostgreSQL on each of those."""
+    chosen = metafunc.config.getoption("--stores")
+    names = list(USUAL) if chosen is None else chosen.split(",")
+    if "store_name" in metafunc.fixturenames:
+        metafunc.parametrize("store_name", names, scope="session")
+    if "postgres_name" in metafunc.fixturenames:
+        metafunc.parametrize("postgres_name", [name for name in names if name != SQLITE], scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what has no store if stores were chosen: it has run with the whole suite."""
+    if config.getoption("--stores") is None:
+        return
+    with_store = [item for item in items if not set(STORE_FIXTURES).isdisjoint(getattr(item, "fixturenames", ()))]
+    config.hook.pytest_deselected(items=[item for item in items if item not in with_store])
+    items[:] = with_store
+
+
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    """One PostgreSQL for all tests; each gets a database of its own."""
-    with postgres(durable=False) as server:
-        yield server
+def server_of() -> Iterator[Callable[[str], PostgresServer]]:
+    """Return the PostgreSQL of a name; one runs for all tests, and each test gets a database of its own."""
+    running: dict[str, PostgresServer] = {}
+    with ExitStack() as stack:
+
+        def found(name: str) -> PostgresServer:
+            if name not in running:
+                running[name] = stack.enter_context(postgres(name, durable=False))
+            return running[name]
+
+        yield found
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture(scope="session")
+def new_ledger(
+    server_of: Callable[[str], PostgresServer], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], str]:
+    """Return the URL of an empty ledger on a store."""
+
+    def made(name: str) -> str:
+        if name == SQLITE:
+            return f"sqlite:///{tmp_path_factory.mktemp('ledger')}/state/hero-broker.db"
+        return server_of(name).new_database()
+
+    return made
+
+
+@pytest.fixture
+def postgres_server(postgres_name: str, server_of: Callable[[str], PostgresServer]) -> PostgresServer:
+    """Each PostgreSQL in turn."""
+    return server_of(postgres_name)
+
+
+@pytest.fixture
+def database_url(store_name: str, tmp_path: Path, new_ledger: Callable[[str], str]) -> str:
     """The URL of an empty ledger, on each store in turn."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/state/hero-broker.db"
-    server: PostgresServer = request.getfixturevalue("postgres_server")
-    return server.new_database()
+    return f"sqlite:///{tmp_path}/state/hero-broker.db" if store_name == SQLITE else new_ledger(store_name)

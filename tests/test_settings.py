@@ -85,7 +85,7 @@ def test_relative_sqlite_file_is_in_the_state_directory(tmp_path: Path) -> None:
     assert found.database_url_absolute == f"sqlite:///{tmp_path}/a.db?timeout=5"
 
 
-@pytest.mark.parametrize("url", ["sqlite:////srv/a.db", "postgresql://u:p@db:5432/ledger"])
+@pytest.mark.parametrize("url", ["sqlite:////srv/a.db", "postgresql://u:p@db:5432/ledger", "postgres://u:p@db/ledger"])
 def test_absolute_database_url_stays(url: str) -> None:
     assert load(config=None, environ={}, database=url).database_url_absolute == url
 

@@ -83,7 +83,7 @@ def accept_database(text: str) -> str:
         path = text.removeprefix("sqlite:///").partition("?")[0]
         is_file = bool(path) and not path.endswith("/") and not path.startswith((":", "file:"))
         return _require(text, is_file)
-    return _require(text, text.startswith("postgresql://") and url.port != 0 and len(url.path) > 1)
+    return _require(text, text.startswith(("postgresql://", "postgres://")) and url.port != 0 and len(url.path) > 1)
 
 
 def _require(text: str, is_accepted: bool) -> str:

@@ -17,7 +17,7 @@ from hero_broker.core.private import make_directory, make_file
 from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.store import request_logs, rollups
 from hero_broker.store.deadline import limited
-from hero_broker.store.engine import WRITES, bound_wal, make_engine, sqlite_path
+from hero_broker.store.engine import WRITES, UnsupportedServer, bound_wal, make_engine, sqlite_path
 from hero_broker.store.migrations import WrongVersion, check_version, migrate
 from hero_broker.store.prepared import driver_errors
 
@@ -156,7 +156,7 @@ class Database:
     def _check_schema(self) -> None:
         try:
             self._ensure_schema()
-        except WrongVersion as error:
+        except (WrongVersion, UnsupportedServer) as error:
             raise DatabaseUnusable(str(error)) from error
         except OperationalError as error:
             if self._path is not None:
@@ -188,7 +188,7 @@ class Database:
             yield
         except self._errors as error:
             raise StoreUnavailable(f"the database does not answer: {type(error).__name__}") from error
-        except WrongVersion as error:
+        except (WrongVersion, UnsupportedServer) as error:
             raise StoreUnavailable(str(error)) from error
 
 

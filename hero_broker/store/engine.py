@@ -4,6 +4,7 @@ import os
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -19,10 +20,23 @@ SQLITE_WAL_LIMIT_BYTES = 64 * 1024 * 1024
 SQLITE_WAL_BOUND_BYTES = 40 * 1024 * 1024
 # One writing transaction at a time on PostgreSQL, so that `seq` grows in commit order; the bytes of "HEROLEDG".
 ADVISORY_LOCK = int.from_bytes(b"HEROLEDG", "big")
+LEAST_POSTGRESQL = 15  # the oldest that the tests run on
+# Of each transaction, not of the session: a pooler such as PgBouncer refuses start-up options, and gives each
+# transaction the session that is free. Compiling a report's statement takes PostgreSQL longer than answering it.
+_REPEATABLE_READ = 3  # psycopg's IsolationLevel.REPEATABLE_READ; psycopg is imported only if it is used
+_BOUNDS = (
+    f"set_config('lock_timeout', '{LOCK_TIMEOUT_MS}', true), "
+    f"set_config('statement_timeout', '{STATEMENT_TIMEOUT_MS}', true), "
+    "set_config('jit', 'off', true)"
+)
 
 # Execution options of connections that write: rows, whose order is that of their commits, or roll-ups alone.
 WRITES = {"writes": True}
 FOLDS = {"folds": True}
+
+
+class UnsupportedServer(Exception):
+    """The server is older than the oldest that is supported."""
 
 
 def make_engine(url: str, *, read_only: bool = False) -> Engine:
@@ -33,14 +47,13 @@ def make_engine(url: str, *, read_only: bool = False) -> Engine:
         event.listen(engine, "connect", _only_read if read_only else _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    # Compiling a report's statement takes PostgreSQL longer than answering it.
-    settings = f"-c lock_timeout={LOCK_TIMEOUT_MS} -c statement_timeout={STATEMENT_TIMEOUT_MS} -c jit=off"
     engine = create_engine(
         parsed.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,
         hide_parameters=True,  # an error must not quote a row
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "options": settings, "application_name": "hero-broker"},
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "hero-broker"},
     )
+    event.listen(engine, "connect", _prepare_postgresql)
     event.listen(engine, "begin", _begin_postgresql)
     return engine
 
@@ -89,12 +102,33 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if _has(connection, WRITES | FOLDS) else "BEGIN")
 
 
+def _prepare_postgresql(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    """Refuse a server that is too old; prepare no statements if a pooler stands before the server.
+
+    A pooler makes up the process id that cancels a statement, because its sessions are not the server's. In transaction
+    mode the session that has a prepared statement may serve somebody else when it is executed.
+    """
+    found = connection.info.server_version // 10_000
+    if found < LEAST_POSTGRESQL:
+        connection.close()
+        raise UnsupportedServer(
+            f"the server is PostgreSQL {found}; PostgreSQL {LEAST_POSTGRESQL} is the least version that is supported"
+        )
+    process_id = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()[0]
+    connection.rollback()
+    if process_id != connection.info.backend_pid:
+        connection.prepare_threshold = None
+
+
 def _begin_postgresql(connection: Connection) -> None:
-    if _has(connection, WRITES):
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
-    elif not _has(connection, FOLDS):
-        # Readers see one state of the ledger in all their statements, as on SQLite.
-        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    writes = _has(connection, WRITES)
+    # Readers see one state of the ledger in all their statements, as on SQLite. The driver's BEGIN carries both.
+    driver: Any = connection.connection.driver_connection
+    reads = not writes and not _has(connection, FOLDS)
+    driver.set_read_only(reads or None)
+    driver.set_isolation_level(_REPEATABLE_READ if reads else None)
+    lock = f", pg_advisory_xact_lock({ADVISORY_LOCK})" if writes else ""
+    connection.exec_driver_sql(f"SELECT {_BOUNDS}{lock}")
 
 
 def _has(connection: Connection, options: dict[str, bool]) -> bool:

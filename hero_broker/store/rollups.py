@@ -193,9 +193,16 @@ def _collect(connection: Connection, folded: int, to_seq: int) -> None:
     c = REQUEST_LOGS.c
     hour = c.started_at - c.started_at % HOUR
     keys = [hour, c.ip, c.model, c.provider, c.kind]
-    rows = select(*keys, func.max(c.ip_key), *summed(of_row()))
+    rows = select(*keys, _same(connection, c.ip_key), *summed(of_row()))
     rows = rows.where(c.seq > folded, c.seq <= to_seq).group_by(*keys)
     connection.execute(insert(FRESH).from_select([column.name for column in FRESH.c], rows))
+
+
+def _same(connection: Connection, key: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the key of a group of rows: an address has one. PostgreSQL has no `max` of bytes before 18."""
+    if connection.dialect.name == "sqlite":
+        return func.max(key)
+    return func.decode(func.max(func.encode(key, "hex")), "hex")
 
 
 def _insert(connection: Connection, table: Table) -> Any:
@@ -203,7 +210,7 @@ def _insert(connection: Connection, table: Table) -> Any:
 
 
 def _note_addresses(connection: Connection) -> Any:
-    new = select(FRESH.c.ip, func.max(FRESH.c.ip_key)).group_by(FRESH.c.ip)
+    new = select(FRESH.c.ip, _same(connection, FRESH.c.ip_key)).group_by(FRESH.c.ip)
     return _insert(connection, ADDRESSES).from_select(["ip", "ip_key"], new).on_conflict_do_nothing()
 
 

@@ -131,6 +131,7 @@ FRESH = Table(
     *_sums(),
     prefixes=["TEMPORARY"],
     sqlite_with_rowid=False,
+    postgresql_on_commit="DROP",  # a pooler's sessions outlive the broker, and with it these columns
 )
 
 ROLLUP_STATE = Table(

@@ -34,7 +34,7 @@ class Spend(NoReports):
         items = tuple(IpUsage(ip, UsageTotals(cost_nano_usd=cost)) for ip, cost in rows[:limit])
         return UsageByIp(items, UsageTotals(cost_nano_usd=19), AS_OF, len(rows) > limit)
 
-    async def usage_for_ip(self, ip: str, since: int | None, until: int | None) -> UsageForIp:  # noqa: ARG002
+    async def usage_for_ip(self, ip: str, since: int | None, until: int | None) -> UsageForIp:
         self.asked.append(ip)
         return UsageForIp((), UsageTotals(), AS_OF)
 

@@ -59,10 +59,10 @@ class OneCall(NoReports):
 
     async def usage_by_ip(
         self,
-        since: int | None,  # noqa: ARG002
+        since: int | None,
         until: int | None,
-        limit: int,  # noqa: ARG002
-        after: tuple[int, str] | None,  # noqa: ARG002
+        limit: int,
+        after: tuple[int, str] | None,
     ) -> UsageByIp:
         self.running += 1
         self.most_running = max(self.most_running, self.running)
@@ -74,7 +74,7 @@ class OneCall(NoReports):
             return UsageByIp((), UsageTotals(), 1767225700, False)
         return UsageByIp((IpUsage(IP, FOUNDING),), FOUNDING, 1767225700, False)
 
-    async def usage_for_ip(self, ip: str, since: int | None, until: int | None) -> UsageForIp:  # noqa: ARG002
+    async def usage_for_ip(self, ip: str, since: int | None, until: int | None) -> UsageForIp:
         if ip != IP or (until is not None and until <= 1767225600):
             return UsageForIp((), UsageTotals(), 1767225700)
         return UsageForIp((ModelUsage("fake-chat", FOUNDING),), FOUNDING, 1767225700)

@@ -1,12 +1,11 @@
 """Brokers that tests start find their database in the environment: each store in turn."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from tests.e2e_support import Broker, broker
-from tests.stores import PostgresServer
 
 
 @pytest.fixture
@@ -31,12 +30,11 @@ class Ledger:
     database_url: str
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session")
 def shared_ledger(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer
+    store_name: str, new_ledger: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Ledger]:
     """A broker on each store, for tests that tell their rows apart by their context."""
-    state = tmp_path_factory.mktemp("ledger") / "state"
-    url = f"sqlite:///{state}/hero-broker.db" if request.param == "sqlite" else postgres_server.new_database()
-    with broker(state, HERO_BROKER_DATABASE_URL=url) as running:
+    url = new_ledger(store_name)
+    with broker(tmp_path_factory.mktemp("ledger") / "state", HERO_BROKER_DATABASE_URL=url) as running:
         yield Ledger(running, url)

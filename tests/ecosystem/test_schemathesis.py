@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -9,17 +10,17 @@ import pytest
 
 from tests.e2e_support import broker
 from tests.ecosystem.place import CLIENTS, INSTALLED
-from tests.stores import PostgresServer, query
+from tests.stores import SQLITE, USUAL, query
 
 TOOL = "schemathesis"
 
 
-@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("store", [SQLITE, USUAL[-1]])
 def test_made_up_requests_are_answered_as_documented(
-    tmp_path: Path, postgres_server: PostgresServer, store: str
+    tmp_path: Path, new_ledger: Callable[[str], str], store: str
 ) -> None:
     state = tmp_path / "state"
-    url = f"sqlite:///{state}/hero-broker.db" if store == "sqlite" else postgres_server.new_database()
+    url = new_ledger(store)
     token = "an admin token, so that routes that need one are known by it"
 
     with broker(state, HERO_BROKER_DATABASE_URL=url, ADMIN_TOKEN=token) as running:

@@ -183,9 +183,13 @@ def server_stopped(scene: Scene) -> Iterator[None]:
 @contextmanager
 def database_read_only(scene: Scene) -> Iterator[None]:
     """Every transaction is read-only, as on a stand-by."""
+    assert scene.server is not None
     name = scene.url.partition("?")[0].rpartition("/")[2]
-    with psycopg.connect(scene.url, autocommit=True) as connection:
-        kick = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hero-broker'"
+    with psycopg.connect(scene.server.server.get_uri(name), autocommit=True) as connection:
+        kick = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
         connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
         connection.execute(kick)
         yield

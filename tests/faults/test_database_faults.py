@@ -19,9 +19,9 @@ def test_books_are_right_after_a_fault_of_sqlite(tmp_path: Path, name: str) -> N
 
 
 @pytest.mark.parametrize("name", ON_POSTGRESQL)
-def test_books_are_right_after_a_fault_of_postgresql(tmp_path: Path, name: str) -> None:
+def test_books_are_right_after_a_fault_of_postgresql(tmp_path: Path, postgres_name: str, name: str) -> None:
     fault, awaited = ON_POSTGRESQL[name]
-    with postgres() as server, on_postgresql(server, Path("/tmp")) as scene:
+    with postgres(postgres_name) as server, on_postgresql(server, Path("/tmp")) as scene:
         books = run(name, fault, awaited, tmp_path / "state", scene)
 
     assert books.are_right, books

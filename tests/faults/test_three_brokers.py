@@ -25,9 +25,9 @@ def calls(running: Broker, answered: list[str], count: Callable[[], bool]) -> No
         return
 
 
-def test_rows_and_sums_equal_what_was_answered(tmp_path: Path) -> None:
+def test_rows_and_sums_equal_what_was_answered(tmp_path: Path, postgres_name: str) -> None:
     answered: list[list[str]] = [[], [], [], []]
-    with postgres() as server, ExitStack() as stack:
+    with postgres(postgres_name) as server, ExitStack() as stack:
         environ = {"HERO_BROKER_DATABASE_URL": server.new_database()}
         url = environ["HERO_BROKER_DATABASE_URL"]
         brokers = [stack.enter_context(broker(tmp_path / f"state-{number}", **environ)) for number in range(3)]

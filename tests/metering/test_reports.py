@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
@@ -103,13 +103,9 @@ class Ledger:
         return rows
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def ledger(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('ledger')}/ledger.db"
-    else:
-        url = request.getfixturevalue("postgres_server").new_database()
-    with open_database(url) as database:
+@pytest.fixture(scope="module")
+def ledger(store_name: str, new_ledger: Callable[[str], str]) -> Iterator[Ledger]:
+    with open_database(new_ledger(store_name)) as database:
         yield Ledger(database)
 
 
