@@ -12,6 +12,7 @@ from hero_broker.admin_plane.contract import Contract, load_document
 from hero_broker.admin_plane.methods import METHODS, Admin
 from hero_broker.core.calls import CallKind
 from hero_broker.core.clock import SystemClock
+from hero_broker.core.duties import Duty
 from hero_broker.data_plane.exchange import Exchange, Limits, Rules
 from hero_broker.data_plane.routes import DataPlane
 from hero_broker.dispatch import routing
@@ -149,6 +150,15 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             reports, books = Reports(database, labels, clock), Books(database, clock)
             for reading in (labels, reports, books):
                 stack.callback(reading.close)
+            duties = [
+                ledger.storing,
+                ledger.folding,
+                database.wal,
+                journal.flushing,
+                journal.releasing,
+                counter.counting,
+                upstream.watching,
+            ]
             admin = Admin(
                 reports=reports,
                 books=books,
@@ -160,6 +170,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                     settings.state_dir,
                     billing.on_database_error == "refuse",
                     rollups=lambda: database.rollups,
+                    duties=duties,
                 ).report,
                 info=lambda: {"name": "hero-broker", "version": __version__, "models": len(routes.named)},
                 document=load_document(),
@@ -167,7 +178,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             Contract(admin.document).check(METHODS)
             gate = AdminGate(routing(calls, routes, admin, server.body_timeout_s), settings.admin_tokens)
             source_ip = SourceIp(server.trusted_proxies, server.trust_unix, server.trusted_header)
-            yield Broker(Edge(gate, source_ip, admission), exchange)
+            yield Broker(Edge(gate, source_ip, admission), exchange, duties)
             await exchange.close(0)
 
 
@@ -177,6 +188,7 @@ class Broker:
 
     application: ASGIApp
     exchange: Exchange
+    duties: list[Duty]  # that `system.health` shows; who serves adds his own
 
 
 def _limits(settings: Settings) -> Limits:

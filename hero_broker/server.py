@@ -102,6 +102,7 @@ async def _serve(
         fake_url = await stack.enter_async_context(_fake()) if settings.fake else None
         broker = await stack.enter_async_context(app.running(settings, fake_url=fake_url))
         connections = OpenConnections(_limits(settings))
+        broker.duties.append(connections.watching)
         await stack.enter_async_context(connections.watched())
         config = _config(broker.application, connections, settings.server.grace_s)
         server = _Server(config, lambda: started(sockets))

@@ -285,9 +285,10 @@ async def verify(admin: Admin, since: int | None = None, until: int | None = Non
     asked.check_window(since, until)
     found = await admin.books.verify(since, until)
     data = {
-        "ok": found.differences == 0,
+        "ok": found.differences == 0 and found.behind == 0,
         "rows": found.rows,
         "differences": found.differences,
+        "behind": found.behind,
         "listed": [shown.difference(one) for one in found.listed],
     }
     return {"data": data, "as_of": found.as_of}

@@ -51,6 +51,9 @@ def _examine(asker: Asker, url: str, model: str) -> Iterator[Finding]:
     """Yield what was found, step by step; end where the next step would rest on what failed."""
     health = asker.ask(questions.health())
     yield health.status == "ok", f"the broker is {health.status}, its database {health.store}"
+    for duty in health.duties:
+        if duty.status == "failing":
+            yield False, f"its duty {duty.duty} fails: {duty.last_error}"
     context = f"doctor-{secrets.token_hex(8)}"
     told = _call(url, model, context)
     yield from _failing(asker)
@@ -69,9 +72,10 @@ def _examine(asker: Asker, url: str, model: str) -> Iterator[Finding]:
     yield _check_cost(found)
     yield _check_report(asker, found, context)
     verified = asker.ask(questions.verify(found.started_at, found.started_at + 1)).data
+    behind = f"; {verified.behind} rows are in no sum" if verified.behind else ""
     yield (
         verified.ok,
-        f"{verified.rows} rows of this hour and the sums of reports have {verified.differences} differences",
+        f"{verified.rows} rows of this hour and the sums of reports have {verified.differences} differences{behind}",
     )
 
 

@@ -76,10 +76,20 @@ class Rollups(msgspec.Struct, frozen=True, kw_only=True):
     rebuilt_seq: int | None  # how far the next generation is; None where none is being made
 
 
+class Duty(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that the broker does by itself, again and again."""
+
+    duty: str
+    status: str  # of its last attempt: ok or failing
+    failing_since: int | None  # unix seconds of the first failure of those that follow each other, or None
+    last_error: str | None  # why it last failed, with SQLSTATE or SQLite's name for it, or None
+    failures: int  # failed attempts since the start
+
+
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the ledger."""
 
-    status: str  # ok; degraded: calls are served and rows wait in the journal; unavailable: calls are refused
+    status: str  # ok; degraded: calls are served, but a duty fails or rows wait for long; unavailable: they are refused
     store: str  # whether the database took the last rows
     journal_pending: int  # rows that the database does not have yet
     journal_oldest_pending_s: float | None  # seconds for which the first of them has waited, or None
@@ -87,6 +97,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     journal_bytes: int  # bytes that the journal's segments take
     disk_free_bytes: int  # bytes free where the state directory is
     rollups: Rollups | None  # as the writer last left them; None until it has folded once
+    duties: tuple[Duty, ...]  # what the broker does by itself, again and again, and whether it fails
 
 
 class Info(msgspec.Struct, frozen=True, kw_only=True):
@@ -253,9 +264,10 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the books agree."""
 
-    ok: bool  # whether nothing differs
+    ok: bool  # whether nothing differs, and the sums are not behind
     rows: int  # calls of the hours that were compared; those that are in no sum yet are added to reports one by one
     differences: int
+    behind: int  # calls that ended more than a minute ago and are in no sum yet: nothing was compared with them
     listed: tuple[Difference, ...]  # the first 100 differences
 
 

@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+from hero_broker.core.duties import Duty
+
 LOOK_EVERY_S = 1.0
 TELL_EVERY_S = 60.0
 NEVER = math.inf
@@ -51,6 +53,7 @@ class OpenConnections:
         self._idle: OrderedDict[Connection, None] = OrderedDict()  # those without a request, the longest first
         self._turned_away = 0
         self._told_at = -NEVER
+        self.watching = Duty("connections", "connections whose time is over are closed")
 
     def opened(self, connection: Connection) -> None:
         """Count a connection; at the limit, close the one that has been without a request for longest.
@@ -108,4 +111,5 @@ class OpenConnections:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            self.look(loop.time())
+            with self.watching.attempt():
+                self.look(loop.time())

@@ -175,6 +175,7 @@ class Verification:
 
     rows: int  # of the hours that were compared
     differences: int
+    behind: int  # rows that should be in the sums for long, and are not
     listed: tuple[Difference, ...]  # the first of them
     as_of: int  # unix seconds, UTC
 

@@ -1,13 +1,16 @@
 """How the ledger is: what an operator, a load balancer and a monitor want to know."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from hero_broker.core.duties import Duty
 from hero_broker.metering.journal import Journal
 from hero_broker.metering.ledger import Ledger
 from hero_broker.store.rollups import Progress
+
+STUCK_S = 10.0  # for which no row waits while the database answers at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +22,13 @@ class Health:
     state_dir: Path
     refuses_without_store: bool
     rollups: Callable[[], Progress | None]
+    duties: Sequence[Duty]  # all that there are
 
     def report(self) -> dict[str, object]:
         """Return `status` and what it rests on.
 
-        `ok`: rows reach the store. `degraded`: the store refuses, calls are served, rows wait in the journal.
-        `unavailable`: new calls are refused, because they could not be billed.
+        `ok`: rows reach the store, and every duty works. `degraded`: calls are served, but a duty fails, or rows have
+        waited in the journal for long. `unavailable`: new calls are refused, because they could not be billed.
         """
         rollups = self.rollups()
         waited_s = self.ledger.oldest_pending_s
@@ -37,9 +41,12 @@ class Health:
             "journal_bytes": self.journal.size_bytes,
             "disk_free_bytes": shutil.disk_usage(self.state_dir).free,
             "rollups": None if rollups is None else asdict(rollups),
+            "duties": [duty.report() for duty in self.duties],
         }
 
     def _status(self) -> str:
         if self.ledger.is_full or (self.ledger.is_degraded and self.refuses_without_store):
             return "unavailable"
-        return "degraded" if self.ledger.is_degraded else "ok"
+        waited_s = self.ledger.oldest_pending_s
+        is_stuck = waited_s is not None and waited_s > STUCK_S
+        return "degraded" if is_stuck or any(duty.is_failing for duty in self.duties) else "ok"

@@ -13,6 +13,7 @@ Numbers are little-endian. A frame that does not check ends its segment: it was 
 Each new segment starts with the notes of the calls that are still open, so that segments leave oldest first.
 """
 
+import errno
 import logging
 import os
 import struct
@@ -24,6 +25,7 @@ from pathlib import Path
 
 import msgspec
 
+from hero_broker.core.duties import Duty
 from hero_broker.core.private import FILE_MODE, make_directory
 from hero_broker.metering.rows import DueRow, Note, interrupted_row
 
@@ -68,6 +70,10 @@ _NOTES = msgspec.msgpack.Decoder(Note)
 _ROWS = msgspec.msgpack.Decoder(DueRow)
 
 
+def _named(error: OSError) -> str:
+    return f"{errno.errorcode.get(error.errno or 0, 'OSError')}: {error.strerror}"
+
+
 def _frame(kind: int, payload: bytes) -> bytes:
     return FRAME.pack(len(payload), zlib.crc32(payload, kind), kind) + payload
 
@@ -93,6 +99,9 @@ class Journal:
         self._dirty = False
         self._flushing = threading.Lock()  # held while a flush runs, so that who comes second waits for it
         self._closing = threading.Event()
+        self.flushing = Duty("journal_flush", "the journal is brought to the disk")
+        self.releasing = Duty("journal_release", "segments of the journal are removed once the database has their rows")
+        self._emptied: list[Path] = []  # segments that are to be removed
         try:
             make_directory(directory)
             self._old = sorted(directory.glob("*.journal"))
@@ -117,8 +126,7 @@ class Journal:
 
     def forget_recovered(self) -> None:
         """Remove the segments of earlier runs, once the store has their rows."""
-        for path in self._old:
-            path.unlink(missing_ok=True)
+        self._remove(self._old)
         self._old = []
 
     def begin(self, note: Note) -> None:
@@ -158,7 +166,21 @@ class Journal:
         for segment in gone:
             with self._flushing:  # a flush may be at this very file
                 os.close(segment.fd)
-            segment.path.unlink(missing_ok=True)
+        if gone or self._emptied:
+            self._remove([segment.path for segment in gone])
+
+    def _remove(self, paths: list[Path]) -> None:
+        """Remove files, and those that could not be removed before; their rows are stored, so that none may stop it."""
+        left = []
+        for path in (*self._emptied, *paths):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                left.append(path)
+                self.releasing.failed(_named(error))
+        self._emptied = left
+        if not left:
+            self.releasing.succeeded()
 
     @property
     def open_calls(self) -> int:
@@ -207,7 +229,9 @@ class Journal:
             try:
                 self.flush()
             except OSError as error:  # nothing may end this thread: what it flushes next is as due as this
-                log.error("journal: cannot flush: %s", error.strerror)
+                self.flushing.failed(_named(error))
+            else:
+                self.flushing.succeeded()
 
     def _write(self, segment: _Segment, frame: bytes) -> None:
         written = os.pwrite(segment.fd, frame, segment.position)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import msgspec
 
+from hero_broker.core.duties import Duty
 from hero_broker.core.errors import LedgerUnavailable, StoreUnavailable
 from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.metering.journal import Journal, JournalFull
@@ -66,12 +67,12 @@ class Ledger:
         self._recovered_left = len(self._due)
         self._arrived = threading.Event()  # a row, or the end
         self._closing = threading.Event()
-        self._store_refuses = False
+        self.storing = Duty("store", "rows are moved from the journal to the database")
+        self.folding = Duty("rollups", "the sums of reports are brought up to date")
         self._is_full = False
         self._unfolded = 0  # rows written since the last fold, at least
         self._fold_at = now
         self._fold_rows = FOLD_ROWS
-        self._fold_fails = False
         self._writer = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         if not self._due:
             journal.forget_recovered()
@@ -148,7 +149,7 @@ class Ledger:
     @property
     def is_degraded(self) -> bool:
         """Whether the store refused the last batch."""
-        return self._store_refuses
+        return self.storing.is_failing
 
     def _run(self) -> None:
         back_off = BACK_OFF_FIRST_S
@@ -156,6 +157,8 @@ class Ledger:
         while True:
             batch = self._next_batch()
             if not batch and self._closing.is_set():
+                if self._unfolded:  # who reads the ledger without its broker finds whole sums
+                    self._fold()
                 return
             try:
                 if time.monotonic() >= check_at:
@@ -171,7 +174,8 @@ class Ledger:
                     return  # what is left stays in the journal
                 back_off = min(back_off * 2, BACK_OFF_MAX_S)
             else:
-                back_off, self._store_refuses = BACK_OFF_FIRST_S, False
+                back_off = BACK_OFF_FIRST_S
+                self.storing.succeeded()
 
     def _next_batch(self) -> list[_Waiting]:
         """Return the rows that are first in line; none when closing, or after a while without any."""
@@ -215,12 +219,10 @@ class Ledger:
         self._fold_at = began + FOLD_EVERY_S
         try:
             is_behind = self._store.fold(self._fold_rows) >= self._fold_rows
-        except StoreUnavailable as error:  # rows go on being written: reports add them up one by one
-            if not self._fold_fails:
-                log.warning("ledger: the roll-ups cannot be brought up to date (%s)", error)
-            self._fold_fails = True
+        except Exception as error:  # rows go on being written: reports add them up one by one
+            self.folding.failed(_sentence(error))
             return
-        self._fold_fails = False
+        self.folding.succeeded()
         took_s = time.monotonic() - began
         if took_s > FOLD_STEP_S:
             self._fold_rows = max(FOLD_ROWS_LEAST, int(self._fold_rows * FOLD_STEP_S / took_s))
@@ -230,7 +232,8 @@ class Ledger:
             self._fold_at = time.monotonic()
 
     def _note_refusal(self, error: Exception) -> None:
-        if not self._store_refuses:  # said once: an outage of hours is no reason to fill a disk with its log
-            why = error if isinstance(error, StoreUnavailable) else type(error).__name__  # others quote rows
-            log.warning("ledger: the store refuses (%s); %d rows wait in the journal", why, len(self._due))
-        self._store_refuses = True
+        self.storing.failed(_sentence(error))
+
+
+def _sentence(error: Exception) -> str:
+    return str(error) if isinstance(error, StoreUnavailable) else type(error).__name__  # others quote rows

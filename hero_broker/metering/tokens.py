@@ -7,12 +7,12 @@ docs/explanation/estimates.md, with the figures.
 import asyncio
 import contextlib
 import importlib
-import logging
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
+from hero_broker.core.duties import Duty
 from hero_broker.core.usage import BYTES_PER_TOKEN
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ TIMEOUT_S = 2.0
 O200K = "o200k_base"
 CL100K = "cl100k_base"
 _CL100K_MODELS = re.compile(r"(?:ft:)?(?:gpt-4(?![\w.])|gpt-3\.?5|text-embedding-|(?:davinci|babbage)-002)")
-
-log = logging.getLogger(__name__)
 
 
 class Encoding(Protocol):
@@ -145,6 +143,7 @@ class TokenCounter:
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokens")
         self._open: set[asyncio.Event] = set()  # of those who wait
         self._is_closed = False
+        self.counting = Duty("token_counts", "tokens that no provider reports are counted")
 
     async def count(self, model: str, texts: Sequence[str]) -> int:
         """Return the tokens of `texts` for a model, within about `timeout_s`.
@@ -184,7 +183,7 @@ class TokenCounter:
                 self._encodings[name] = self._load(name)
             encoding = self._encodings[name]
         except BaseException as error:  # a panic of a tokenizer in Rust is no Exception
-            _failed(name, error)
+            self._note_failure(name, error)
             self._end(job)
             return
         self._go_on(job, name, job.steps(encoding))
@@ -197,14 +196,14 @@ class TokenCounter:
                 for _ in steps:
                     self._worker.submit(self._go_on, job, name, steps)  # behind the others'
                     return
+                self.counting.succeeded()
         except BaseException as error:  # as above
-            _failed(name, error)
+            self._note_failure(name, error)
         self._end(job)
 
     def _end(self, job: _Job) -> None:
         if not job.is_abandoned:
             job.ended()
 
-
-def _failed(name: str, error: BaseException) -> None:
-    log.warning("tokens: a count by %s failed with %s; the rest is by size", name, type(error).__name__)
+    def _note_failure(self, name: str, error: BaseException) -> None:
+        self.counting.failed(f"{type(error).__name__} by {name}; the rest is by size")

@@ -21,6 +21,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from yarl import URL
 
 from hero_broker.core.calls import UploadBody
+from hero_broker.core.duties import Duty
 from hero_broker.core.errors import (
     ProviderBadAnswer,
     ProviderDns,
@@ -467,6 +468,7 @@ class Upstream:
         self._connecting: dict[str, aiohttp.ClientTimeout] = {}  # by the provider's name
         self._turn = itertools.count()
         self._open: set[_Open] = set()
+        self.watching = Duty("upstream", "providers that are silent for too long are given up")
         self._now = asyncio.get_running_loop().time
         self._target = lru_cache(maxsize=1024)(_Target)
 
@@ -609,9 +611,10 @@ class Upstream:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self._look_every_s)
-            now = self._now()
-            for opened in list(self._open):
-                opened.look(now)
+            with self.watching.attempt():
+                now = self._now()
+                for opened in list(self._open):
+                    opened.look(now)
 
 
 @lru_cache(maxsize=1024)

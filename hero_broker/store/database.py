@@ -12,12 +12,21 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from hero_broker.core.duties import Duty
 from hero_broker.core.errors import DatabaseUnusable, StoreUnavailable
 from hero_broker.core.private import make_directory, make_file
 from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.store import request_logs, rollups
+from hero_broker.store.causes import cause_of
 from hero_broker.store.deadline import limited
-from hero_broker.store.engine import WRITES, UnsupportedServer, bound_wal, make_engine, sqlite_path
+from hero_broker.store.engine import (
+    SQLITE_WAL_LIMIT_BYTES,
+    WRITES,
+    UnsupportedServer,
+    bound_wal,
+    make_engine,
+    sqlite_path,
+)
 from hero_broker.store.migrations import WrongVersion, check_version, migrate
 from hero_broker.store.prepared import driver_errors
 
@@ -40,6 +49,7 @@ class Database:
         self._opened: tuple[int, int] | None = None  # device and inode of the SQLite file whose schema was checked
         self._has_schema = False
         self.rollups: rollups.Progress | None = None  # as the last fold left them
+        self.wal = Duty("wal", "SQLite's write-ahead log is emptied")
 
     def append(self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord]) -> None:
         """Add rows in one transaction.
@@ -50,8 +60,7 @@ class Database:
         with self._translated():
             self._ensure_schema()
             request_logs.append(self.engine, rows, prices)
-            if self._path is not None:
-                bound_wal(self.engine, self._path)
+            self._bound_wal()
         self._check_file()  # an insert into a deleted file succeeds, and is gone with it
 
     def fold(self, max_rows: int) -> int:
@@ -63,8 +72,7 @@ class Database:
         with self._translated():
             self._ensure_schema()
             size, self.rollups = rollups.fold(self.engine, max_rows)
-            if self._path is not None:
-                bound_wal(self.engine, self._path)
+            self._bound_wal()
             return size
 
     def start_rebuild(self) -> None:
@@ -133,8 +141,8 @@ class Database:
                 log.warning("the database file %s has mode %04o: others may read it", self._path, mode)
         try:
             self._check_schema()
-        except StoreUnavailable:  # a PostgreSQL that may come
-            log.warning("the database at %s does not answer; rows wait in the journal until it does", self._shown)
+        except StoreUnavailable as error:  # a PostgreSQL that may come
+            log.warning("%s: %s; rows wait in the journal until it does", self._shown, error)
 
     def open_for_reading(self) -> None:
         """Look whether the ledger is there.
@@ -147,7 +155,16 @@ class Database:
         try:
             self._check_schema()
         except StoreUnavailable as error:
-            raise DatabaseUnusable(f"the database at {self._shown} does not answer") from error
+            raise DatabaseUnusable(f"{self._shown}: {error}") from error
+
+    def _bound_wal(self) -> None:
+        if self._path is None:
+            return
+        size = bound_wal(self.engine, self._path)
+        if size > SQLITE_WAL_LIMIT_BYTES:
+            self.wal.failed(f"it has {size} bytes, because a reader or a full disk keeps it from being emptied")
+        else:
+            self.wal.succeeded()
 
     @property
     def _shown(self) -> str:
@@ -161,7 +178,7 @@ class Database:
         except OperationalError as error:
             if self._path is not None:
                 raise DatabaseUnusable(f"the database at {self._shown} cannot be used: {error.orig}") from error
-            raise StoreUnavailable("the database does not answer") from error
+            raise StoreUnavailable(f"the database does not answer: {cause_of(error)}") from error
         except DBAPIError as error:
             raise DatabaseUnusable(f"the database at {self._shown} cannot be used: {error.orig}") from error
 
@@ -187,7 +204,7 @@ class Database:
         try:
             yield
         except self._errors as error:
-            raise StoreUnavailable(f"the database does not answer: {type(error).__name__}") from error
+            raise StoreUnavailable(f"the database does not answer: {cause_of(error)}") from error
         except (WrongVersion, UnsupportedServer) as error:
             raise StoreUnavailable(str(error)) from error
 

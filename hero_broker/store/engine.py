@@ -63,19 +63,28 @@ def sqlite_path(engine: Engine) -> Path | None:
     return Path(engine.url.database or "") if engine.dialect.name == "sqlite" else None
 
 
-def bound_wal(engine: Engine, path: Path) -> None:
-    """Empty SQLite's write-ahead log if it has grown; waits for readers for as long as a lock is waited for."""
+def bound_wal(engine: Engine, path: Path) -> int:
+    """Empty SQLite's write-ahead log if it has grown; waits for readers for as long as a lock is waited for.
+
+    Return its size in bytes afterwards.
+    """
+    size = _wal_size(path)
+    if size <= SQLITE_WAL_BOUND_BYTES:
+        return size
+    connection = engine.raw_connection()
     try:
-        size = os.stat(f"{path}-wal").st_size  # noqa: PTH116 - one call on the writer's path
+        with suppress(sqlite3.OperationalError):  # the rows are committed; the log is emptied another time
+            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        connection.close()
+    return _wal_size(path)
+
+
+def _wal_size(path: Path) -> int:
+    try:
+        return os.stat(f"{path}-wal").st_size  # noqa: PTH116 - one call on the writer's path
     except FileNotFoundError:
-        return
-    if size > SQLITE_WAL_BOUND_BYTES:
-        connection = engine.raw_connection()
-        try:
-            with suppress(sqlite3.OperationalError):  # the rows are committed; the log is emptied another time
-                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        finally:
-            connection.close()
+        return 0
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

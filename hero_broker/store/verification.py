@@ -44,6 +44,18 @@ def step(connection: Connection, since: int, until: int) -> tuple[int, int]:
     return end, connection.execute(counted).scalar_one()
 
 
+def behind(connection: Connection, since: int | None, until: int | None, ended_at: int) -> int:
+    """Return how many rows of the window ended before `ended_at` (unix seconds) and are not in the roll-ups."""
+    _, folded = rollups.watermark(connection)
+    c = REQUEST_LOGS.c
+    counted = select(func.count()).where(c.seq > folded, c.started_at + c.duration_ms // 1000 < ended_at)
+    if since is not None:
+        counted = counted.where(c.started_at >= since)
+    if until is not None:
+        counted = counted.where(c.started_at < until)
+    return int(connection.execute(counted).scalar_one())
+
+
 def hours(connection: Connection, table: Table, window: Window, limit: int) -> tuple[int, list[Difference]]:
     """Compare a roll-up's hours with the rows; return how many differ, and the first `limit` of them."""
     generation, folded = rollups.watermark(connection)

@@ -1,4 +1,4 @@
 """The document that `info.version` was last raised for; see test_version_moves_with_the_document."""
 
-VERSION = "0.5.1"
-SHA256 = "f40beb65363aa45275d79571b9f842d441c550e6a4dbf9d60f48983e9d5db2b6"
+VERSION = "0.6.0"
+SHA256 = "86631c41a8bc85779b33b9bdb402f2afcbd0b7768b2d5a73a24ce07df87bfb14"
