@@ -19,6 +19,7 @@ from hero_broker.dispatch import routing
 from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.edge.admission import Admission
 from hero_broker.edge.client_ip import SourceIp
+from hero_broker.edge.origins import Origins
 from hero_broker.edge.requests import Edge
 from hero_broker.metering.books import Books
 from hero_broker.metering.estimates import Estimates
@@ -178,7 +179,8 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             Contract(admin.document).check(METHODS)
             gate = AdminGate(routing(calls, routes, admin, server.body_timeout_s), settings.admin_tokens)
             source_ip = SourceIp(server.trusted_proxies, server.trust_unix, server.trusted_header)
-            yield Broker(Edge(gate, source_ip, admission), exchange, duties)
+            edge = Edge(gate, source_ip, admission, Origins(server.allowed_origins))
+            yield Broker(edge, exchange, duties)
             await exchange.close(0)
 
 

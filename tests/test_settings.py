@@ -166,6 +166,27 @@ def test_upstream_model_is_the_name_by_default(tmp_path: Path) -> None:
     assert (model.upstream_model, model.kind, model.price) == ("llama", CallKind.CHAT, None)
 
 
+@pytest.mark.parametrize(
+    ("written", "origin"),
+    [
+        ("https://chat.example.org", "https://chat.example.org"),
+        ("HTTPS://Chat.Example.org:443", "https://chat.example.org"),
+        ("http://chat.example.org:80", "http://chat.example.org"),
+        ("http://chat.example.org:443", "http://chat.example.org:443"),
+        ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
+        ("http://[0:0::1]:8080", "http://[::1]:8080"),
+        ("app://obsidian.md", "app://obsidian.md"),
+        ("chrome-extension://abcdefgh", "chrome-extension://abcdefgh"),
+    ],
+)
+def test_origin_is_a_scheme_and_a_host(tmp_path: Path, written: str, origin: str) -> None:
+    assert load_text(tmp_path, f'[server]\nallowed_origins = ["{written}"]').server.allowed_origins == (origin,)
+
+
+def test_no_page_may_call_by_default(tmp_path: Path) -> None:
+    assert load_text(tmp_path, "").server.allowed_origins == ()
+
+
 def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
     faults = faults_of(tmp_path, MODEL + '[server]\nmax_calls = 0\ntrusted_header = "x"\n[upstream]\nidle = 1\n')
 
@@ -189,6 +210,26 @@ def test_unknown_key_is_a_fault_with_a_suggestion(tmp_path: Path) -> None:
         pytest.param('[server]\nlisten = ["unix:a.sock"]', "server.listen[0]", id="relative socket"),
         pytest.param("[server]\nlisten = [1]", "server.listen[0]", id="listen is a number"),
         pytest.param('[server]\nallowed_clients = ["10.0.0.1/8"]', "server.allowed_clients[0]", id="host bits"),
+        *(
+            pytest.param(
+                f'[server]\nallowed_origins = ["{origin}"]', "server.allowed_origins[0]", id=f"origin {origin}"
+            )
+            for origin in (
+                *(
+                    "*",
+                    "null",
+                    "",
+                    "https://",
+                    "chat.example.org",
+                    "https://*.example.org",
+                    "https://a/",
+                    "https://a/b",
+                ),
+                *("https://a?b", "https://a#b", "https://u@a", "https://a:0", "https://a:65536", "https://a:"),
+                *("https://[::g]", "https://a b", "https://bücher.example", "http://\\u212Aelvin", "file://"),
+            )
+        ),
+        pytest.param('[server]\nallowed_origins = "https://a"', "server.allowed_origins", id="origins are no array"),
         pytest.param('[server]\ntrusted_proxies = ["x"]', "server.trusted_proxies[0]", id="bad proxy"),
         pytest.param("[server]\nmax_calls = true", "server.max_calls", id="boolean for integer"),
         pytest.param("[server]\ngrace_s = nan", "server.grace_s", id="NaN seconds"),

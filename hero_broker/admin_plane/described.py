@@ -74,10 +74,12 @@ def _errors(twin: Twin, method: Mapping[str, Any]) -> dict[int, list[str]]:
     found: dict[int, list[str]] = {}
     for error in method["errors"]:
         found.setdefault(_STATUSES[error["code"]], []).append(error["message"])
-    found.setdefault(400, []).append("Or the header X-Hero-Context is too long")
+    found.setdefault(400, []).append("Or the header X-Hero-Context is too long, or the path has a control character")
     if "{" in twin.template:
         found.setdefault(404, []).append("Or the path is none that is here")
-    found[403] = ["The address may not call; in dev mode, Host or Origin is no loopback name"]
+    found[403] = [
+        "The address may not call; in dev mode, Host or Origin is no loopback name, or a page of another port asks"
+    ]
     if twin.verb in WITH_BODY:
         found[BodyTooLate.status] = ["The body did not arrive in time"]
         found[BodyTooLong.status] = [f"The body is longer than {MAX_BODY_BYTES} bytes"]
@@ -125,8 +127,10 @@ def _rpc() -> Operation:
     responses: dict[str, Any] = {
         "200": {"description": "Answers, errors among them.", "content": {JSON: {"schema": answer}}},
         "204": {"description": "There were notifications only."},
-        "400": _error("The header X-Hero-Context is too long."),
-        "403": _error("The address may not call; in dev mode, Host or Origin is no loopback name."),
+        "400": _error("The header X-Hero-Context is too long, or the path has a control character."),
+        "403": _error(
+            "The address may not call; in dev mode, Host or Origin is no loopback name, or a page of another port asks."
+        ),
         "500": _error("The broker failed."),
     }
     for status, description in (

@@ -33,9 +33,16 @@ class Asked(NamedTuple):
     is_batch: bool
 
 
-def _error(code: int, message: str, encoded_id: bytes = b"null") -> bytes:
-    body = {"jsonrpc": "2.0", "error": {"code": code, "message": message}, "id": msgspec.Raw(encoded_id)}
-    return msgspec.json.encode(body)
+def _error(code: int, message: str, encoded_id: bytes = b"null", reason: str | None = None) -> bytes:
+    told: dict[str, object] = {"code": code, "message": message}
+    if reason is not None:
+        told["data"] = {"reason": reason}
+    return msgspec.json.encode({"jsonrpc": "2.0", "error": told, "id": msgspec.Raw(encoded_id)})
+
+
+def unread(reason: str) -> bytes:
+    """Return the answer to a request that HTTP refuses before its body is looked at."""
+    return _error(-32600, "Invalid Request", reason=reason)
 
 
 PARSE_ERROR = _error(-32700, "Parse error")

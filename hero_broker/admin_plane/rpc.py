@@ -14,6 +14,11 @@ from hero_broker.core.errors import ClientLeft
 MAX_BODY_BYTES = 1024 * 1024
 MEDIA_TYPES = ("application/json", "application/json-rpc")
 
+_POST_ALONE = jsonrpc.unread("Questions are sent by POST.")
+_NO_JSON = jsonrpc.unread(f"The content type must be {MEDIA_TYPES[0]}, without an encoding.")
+_TOO_LATE = jsonrpc.unread("The body did not arrive in time.")
+_TOO_LONG = jsonrpc.unread(f"The body must be at most {MAX_BODY_BYTES} bytes long.")
+
 
 class Rpc:
     """The ASGI endpoint of the admin plane's JSON-RPC."""
@@ -27,25 +32,25 @@ class Rpc:
         """Answer one HTTP request; end quietly if the client leaves."""
         headers = dict(scope["headers"])
         if scope["method"] != "POST":
-            await _send(send, 405, jsonrpc.INVALID_REQUEST, (b"allow", b"POST"))
+            await _send(send, 405, _POST_ALONE, (b"allow", b"POST"))
             return
         kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
         if (
             kind.decode("latin-1") not in MEDIA_TYPES
             or headers.get(b"content-encoding", b"identity").lower() != b"identity"
         ):
-            await _send(send, 415, jsonrpc.INVALID_REQUEST)
+            await _send(send, 415, _NO_JSON)
             return
         try:
             async with asyncio.timeout(self._body_timeout_s):
                 body = await _body(receive)
         except TimeoutError:
-            await _send(send, 408, jsonrpc.INVALID_REQUEST)
+            await _send(send, 408, _TOO_LATE)
             return
         except ClientLeft:
             return
         if len(body) > MAX_BODY_BYTES:
-            await _send(send, 413, jsonrpc.INVALID_REQUEST)
+            await _send(send, 413, _TOO_LONG)
             return
         try:
             asked = jsonrpc.read(body)

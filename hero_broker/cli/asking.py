@@ -91,7 +91,7 @@ def asking(url: str = DEFAULT_URL, token: str | None = None, database: str | Non
             with import_module("hero_broker.offline").reading(ledger_url(database)) as ledger:
                 yield _Database(ledger)
     except RpcError as error:
-        warn(_explained(error))
+        warn(_explained(error, has_token=bool(token and token.strip())))
         raise typer.Exit(WRONG_USE if error.code == InvalidParams.rpc_code else FAILED) from error
     except ClientError as error:
         warn(f"{error}")
@@ -111,8 +111,10 @@ def ledger_url(database: str) -> str:
         raise typer.Exit(WRONG_USE) from error
 
 
-def _explained(error: RpcError) -> str:
+def _explained(error: RpcError, *, has_token: bool) -> str:
     if error.code == -32001:
+        if has_token:
+            return "The admin token is wrong: compare --token or ADMIN_TOKEN with the broker's."
         return "The broker wants its admin token: give --token, or set ADMIN_TOKEN."
     if error.code == -32601:
         return "The broker has no such method; `hero-broker rpc rpc.discover` describes those that it has."

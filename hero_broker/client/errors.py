@@ -34,7 +34,8 @@ class RpcError(ClientError):
         self.code = code
         self.message = message
         self.param = param  # which parameter is bad, for -32602
-        self.reason = reason  # and what is accepted
+        self.reason = reason  # and what is accepted; or why the broker did not take the question
         self.request_id = request_id  # of a fault of the broker's own, to look for in its log
-        detail = f": {param} {reason}" if param else f" (request {request_id})" if request_id else ""
+        why = " ".join(part for part in (param, reason) if part)
+        detail = f": {why}" if why else f" (request {request_id})" if request_id else ""
         super().__init__(f"{message}{detail}")

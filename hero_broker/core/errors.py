@@ -1,40 +1,41 @@
 """The errors of the broker; the edge turns them into answers.
 
 Exception
-├── AdminError                 An error of an admin method: a JSON-RPC code, an HTTP status and a code.
-│   ├── BodyTooLate            408 -32600
-│   ├── BodyTooLong            413 -32600
-│   ├── Conflict               409 -32005
-│   ├── InvalidParams          400 -32602
-│   ├── NotRecorded            404 -32004
-│   ├── StoreUnavailable       503 -32002
-│   ├── TooWide                400 -32003
-│   ├── Unauthorized           401 -32001
-│   └── UnsupportedContent     415 -32600
-├── BrokerError                A refusal or failure that has an OpenAI-shaped answer.
-│   ├── ClientRefused          403 address_not_allowed
-│   ├── InternalError          500 internal_error
-│   ├── InvalidRequest         400
-│   │   ├── BodyTooLarge       413 request_too_large
-│   │   ├── ClientLeft         499 client_disconnected
-│   │   ├── HeadTooLarge       431 head_too_large
-│   │   ├── MethodNotAllowed   405 method_not_allowed
-│   │   ├── NotFound           404 not_found
-│   │   │   ├── ModelNotFound  404 model_not_found
-│   │   │   └── ModelNotPriced 404 model_not_priced
-│   │   └── UnsupportedMedia   415 unsupported_media_type
-│   ├── LedgerUnavailable      503 ledger_unavailable
-│   ├── Overloaded             503 overloaded
-│   ├── ProviderError          502 provider_unreachable
-│   │   ├── ProviderBadAnswer  502 provider_bad_answer
-│   │   ├── ProviderCredentials502 provider_credentials
-│   │   ├── ProviderDns        502 provider_dns
-│   │   ├── ProviderRefused    502 provider_refused
-│   │   ├── ProviderReset      502 provider_reset
-│   │   ├── ProviderTimeout    504 provider_timeout
-│   │   └── ProviderTls        502 provider_tls
-│   └── TooManyCalls           429 too_many_calls
-└── DatabaseUnusable           The file is no ledger, or one of another version of the program; it is unchanged.
+├── AdminError                    An error of an admin method: a JSON-RPC code, an HTTP status and a code.
+│   ├── BodyTooLate               408 -32600
+│   ├── BodyTooLong               413 -32600
+│   ├── Conflict                  409 -32005
+│   ├── InvalidParams             400 -32602
+│   ├── NotRecorded               404 -32004
+│   ├── StoreUnavailable          503 -32002
+│   ├── TooWide                   400 -32003
+│   ├── Unauthorized              401 -32001
+│   └── UnsupportedContent        415 -32600
+├── BrokerError                   A refusal or failure that has an OpenAI-shaped answer.
+│   ├── ClientRefused             403 address_not_allowed
+│   ├── InternalError             500 internal_error
+│   ├── InvalidRequest            400
+│   │   ├── BodyTooLarge          413 request_too_large
+│   │   ├── ClientLeft            499 client_disconnected
+│   │   ├── HeadTooLarge          431 head_too_large
+│   │   ├── MethodNotAllowed      405 method_not_allowed
+│   │   ├── NotFound              404 not_found
+│   │   │   ├── ModelNotFound     404 model_not_found
+│   │   │   └── ModelNotPriced    404 model_not_priced
+│   │   └── UnsupportedMedia      415 unsupported_media_type
+│   ├── LedgerUnavailable         503 ledger_unavailable
+│   ├── OriginRefused             403 origin_not_allowed
+│   ├── Overloaded                503 overloaded
+│   ├── ProviderError             502 provider_unreachable
+│   │   ├── ProviderBadAnswer     502 provider_bad_answer
+│   │   ├── ProviderCredentials   502 provider_credentials
+│   │   ├── ProviderDns           502 provider_dns
+│   │   ├── ProviderRefused       502 provider_refused
+│   │   ├── ProviderReset         502 provider_reset
+│   │   ├── ProviderTimeout       504 provider_timeout
+│   │   └── ProviderTls           502 provider_tls
+│   └── TooManyCalls              429 too_many_calls
+└── DatabaseUnusable              The file is no ledger, or one of another version of the program; it is unchanged.
 
 A `DatabaseUnusable` keeps a broker from starting, and a command from reading a ledger; no client gets it.
 """
@@ -130,6 +131,14 @@ class ClientRefused(BrokerError):
     status = 403
     type = "permission_error"
     code = "address_not_allowed"
+
+
+class OriginRefused(BrokerError):
+    """A web page asks, and its origin is not among the allowed origins."""
+
+    status = 403
+    type = "permission_error"
+    code = "origin_not_allowed"
 
 
 class TooManyCalls(BrokerError):

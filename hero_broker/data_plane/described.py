@@ -30,7 +30,7 @@ STREAM_OPTIONS = {
 # What a call can be refused with before a provider is asked, and what is told of a provider's own failure.
 REFUSED = {
     400: "A member is missing or of another form, or X-Hero-Context is too long; `param` names it.",
-    403: "The address may not call; in dev mode, the Host is no loopback name.",
+    403: "The address or the web page may not call; in dev mode, the Host is no loopback name.",
     404: "No model of this name serves such calls, or no price is known for it.",
     413: "The body is too long.",
     415: "The body's content type or encoding is another.",
@@ -44,7 +44,7 @@ CALL_STATUSES = dict.fromkeys(PASSED_STATUSES, "The provider's own.") | {
     status: f"{told} Or the provider's own." if status in PASSED_STATUSES else told for status, told in REFUSED.items()
 }
 READ_STATUSES = {
-    400: "The header X-Hero-Context is too long.",
+    400: "The header X-Hero-Context is too long, or the path has a control character.",
     403: REFUSED[403],
     500: REFUSED[500],
 }

@@ -8,6 +8,7 @@ from typing import Self
 from hero_broker.core.addresses import UNKNOWN, parse_ip
 from hero_broker.core.calls import Caller
 from hero_broker.core.errors import ClientRefused, Overloaded, TooManyCalls
+from hero_broker.edge.paths import place_of
 
 
 class Admission:
@@ -33,13 +34,16 @@ class Admission:
         """Addresses that are remembered: those of the calls in flight."""
         return len(self._in_flight_of)
 
-    def check_address(self, caller: Caller) -> None:
+    def check_address(self, caller: Caller, path: str) -> None:
         """Return if the caller's address may call; a Unix socket is guarded by its file mode instead.
+
+        This machine may ask for health and the admin plane, whatever is allowed: its commands and probes do.
 
         Raises:
             ClientRefused: the address is in none of the allowed networks.
+            InvalidRequest: nor is it, and the path has a control character.
         """
-        if not self._may_call(caller.ip):
+        if not self._may_call(caller.ip) and not (_is_this_machine(caller) and _is_own(path)):
             raise ClientRefused(f"The address {caller.ip} is not among the allowed clients.")
 
     def slot(self, ip: str) -> "Slot":
@@ -64,6 +68,16 @@ class Admission:
             return True
         address = parse_ip(ip)
         return any(address in network for network in self._allowed)
+
+
+def _is_this_machine(caller: Caller) -> bool:
+    """Return whether a loopback address asks, through a proxy or not; a proxy elsewhere cannot say so of a caller."""
+    return all(parse_ip(ip).is_loopback for ip in (caller.ip, caller.peer_ip) if ip not in (None, UNKNOWN))
+
+
+def _is_own(path: str) -> bool:
+    place = place_of(path)
+    return place.is_guarded or place.is_health
 
 
 class Slot:

@@ -41,22 +41,22 @@ class Connection(Protocol):
 class Client:
     """Whoever waits for the answer to a request."""
 
-    __slots__ = ("_request_id", "_send", "connection", "has_begun")
+    __slots__ = ("_send", "connection", "has_begun", "headers")
 
     def __init__(self, connection: Connection, send: Send, request_id: str) -> None:
         self.connection = connection
         self._send = send
-        self._request_id = (b"x-request-id", request_id.encode())
+        self.headers: Headers = ((b"x-request-id", request_id.encode()),)  # of every answer
         self.has_begun = False  # the head of an answer is on its way
 
     async def send(self, message: Message) -> None:
         """Send an ASGI message."""
         if message["type"] == "http.response.start":
             self.has_begun = True
-            message["headers"] = [*message.get("headers", ()), self._request_id]
+            message["headers"] = [*message.get("headers", ()), *self.headers]
         await self._send(message)
 
     def answer(self, status: int, headers: Headers, body: bytes) -> bool:
         """Send a whole answer at once, as `Connection.answer` does."""
-        self.has_begun = self.connection.answer(status, [*headers, self._request_id], body)
+        self.has_begun = self.connection.answer(status, [*headers, *self.headers], body)
         return self.has_begun

@@ -10,7 +10,8 @@ from hero_broker.core.ids import RequestIds
 from hero_broker.core.waiting import within
 from hero_broker.edge.admission import Admission
 from hero_broker.edge.client_ip import SourceIp
-from hero_broker.edge.clients import Client
+from hero_broker.edge.clients import Client, Headers
+from hero_broker.edge.origins import Origins, answer_preflight, is_preflight
 
 # A client that stops in the middle of its body would keep its place among the calls for all of `body_timeout_s`.
 BODY_PAUSE_S = 15.0
@@ -19,15 +20,18 @@ log = logging.getLogger(__name__)
 
 
 class Edge:
-    """Plain ASGI middleware: sets `state.request_id`, `.client` and `.caller`, answers errors in OpenAI's shape.
+    """Plain ASGI middleware: sets `state.request_id`, `.headers`, `.client` and `.caller`.
+
+    It answers errors in OpenAI's shape.
 
     It is served by `connections.protocol`, which sets `state.connection`.
     """
 
-    def __init__(self, app: ASGIApp, source_ip: SourceIp, admission: Admission) -> None:
+    def __init__(self, app: ASGIApp, source_ip: SourceIp, admission: Admission, origins: Origins) -> None:
         self._app = app
         self._source_ip = source_ip
         self._admission = admission
+        self._origins = origins
         self._ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -38,11 +42,19 @@ class Edge:
         request_id = self._ids.next()
         state = scope["state"]
         state["request_id"] = request_id
+        state["headers"] = headers = dict(scope["headers"])
         state["client"] = client = Client(state["connection"], send, request_id)
+        page: Headers = ()
         try:
+            if b"origin" in headers or b"sec-fetch-site" in headers:
+                page = self._origins.check(scope["method"], scope["path"], headers)
+                client.headers = (*client.headers, *page)
             state["caller"] = caller = self._source_ip.of(scope.get("client"), scope["headers"])
-            self._admission.check_address(caller)
-            await self._app(scope, _in_time(receive), client.send)
+            self._admission.check_address(caller, scope["path"])
+            if page and is_preflight(scope["method"], headers):
+                await answer_preflight(headers, client.send)
+            else:
+                await self._app(scope, _in_time(receive), client.send)
         except BrokerError as error:
             if client.has_begun:
                 raise

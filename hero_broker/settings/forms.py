@@ -1,6 +1,7 @@
 """The accepted forms of single values: each check returns its value or raises ValueError."""
 
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+import re
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,10 +12,17 @@ MAX_UNIX_PATH_BYTES = 107  # Linux's sun_path without its closing zero
 
 LISTEN_FORM = 'must be "ADDRESS:PORT", "[IPV6]:PORT", "localhost:PORT" or "unix:/ABSOLUTE/PATH"'
 CIDR_FORM = 'must be an address or a CIDR without host bits, such as "10.0.0.0/8" or "400::/7"'
+ORIGIN_FORM = (
+    'must be an origin as browsers send it, "SCHEME://HOST" or "SCHEME://HOST:PORT" in ASCII without a path, '
+    'such as "https://chat.example.org"; neither "*" nor "null" is one'
+)
 DATABASE_FORM = 'must be "sqlite:///FILE" or "postgresql://USER:PASSWORD@HOST:PORT/NAME"'
 BASE_URL_FORM = 'must be an http:// or https:// URL without user, query or fragment, such as "https://host/v1"'
 NAME_FORM = f"must be 1 to {MAX_NAME_LENGTH} printable characters without a space at either end"
 API_KEY_FORM = 'must be "env:NAME", "file:PATH" or the key itself, in printable ASCII without spaces'
+
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def accept_text(text: str) -> str:
@@ -62,6 +70,20 @@ def accept_network(text: str) -> IpNetwork:
         if mapped is not None:
             return IPv4Network((mapped, network.prefixlen - 96))
     return network
+
+
+def accept_origin(text: str) -> str:
+    """Return the origin as browsers spell it: in lower case, without the scheme's own port."""
+    found = _ORIGIN.fullmatch(_require(text, text.isascii()).lower())
+    if found is None:
+        raise ValueError
+    scheme, host, port = found.groups()
+    if host.startswith("["):
+        host = f"[{IPv6Address(host[1:-1])}]"
+    if port is None or int(port) == _DEFAULT_PORTS.get(scheme):
+        return f"{scheme}://{host}"
+    _require(text, 0 < int(port) <= 65_535)
+    return f"{scheme}://{host}:{int(port)}"
 
 
 def accept_proxy(text: str) -> IpNetwork | str:

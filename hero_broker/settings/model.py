@@ -62,6 +62,7 @@ class ServerSettings:
 
     listen: tuple[Listen, ...] = (TcpListen("127.0.0.1", 33850), TcpListen("::1", 33850))
     allowed_clients: tuple[IpNetwork, ...] = DEFAULT_ALLOWED_CLIENTS
+    allowed_origins: tuple[str, ...] = ()  # of web pages that may call, as browsers spell them
     trusted_proxies: tuple[IpNetwork, ...] = ()
     trust_unix: bool = False  # the word "unix" among the file's trusted_proxies
     trusted_header: str = "x-forwarded-for"  # or "forwarded"

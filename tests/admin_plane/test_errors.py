@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hero_broker.admin_plane.methods import Admin
 from hero_broker.admin_plane.rpc import Rpc
@@ -66,6 +66,13 @@ def ask(app: ASGIApp, method: str, params: dict[str, Any]) -> Any:
     return asyncio.run(run())
 
 
+def with_headers(gate: AdminGate) -> ASGIApp:
+    async def edge(scope: Scope, receive: Receive, send: Send) -> None:
+        await gate({**scope, "state": {"headers": dict(scope["headers"])}}, receive, send)
+
+    return edge
+
+
 def refusal(tmp_path: Path, method: str, code: int) -> Any:
     """Return the answer to what should have this error."""
     needed = NEEDED.get(method, {})
@@ -74,7 +81,7 @@ def refusal(tmp_path: Path, method: str, code: int) -> Any:
     if code == -32603:
         return ask(with_request_id(Rpc(failing(RuntimeError("secret")))), method, needed)
     if code == -32001:
-        return ask(AdminGate(with_request_id(Rpc(failing(RuntimeError()))), ("token",)), method, needed)
+        return ask(with_headers(AdminGate(with_request_id(Rpc(failing(RuntimeError()))), ("token",))), method, needed)
     if code == -32003 and (method, code) not in ASKED:  # past the deadline, which takes a minute
         return ask(with_request_id(Rpc(failing(TooWide("It took too long.")))), method, needed)
     path = tmp_path / "ledger.db"

@@ -131,7 +131,13 @@ def error(code: int, message: str) -> dict[str, object]:
     return {"jsonrpc": "2.0", "error": {"code": code, "message": message}, "id": None}
 
 
+def unread(reason: str) -> dict[str, object]:
+    refused = {"code": -32600, "message": "Invalid Request", "data": {"reason": reason}}
+    return {"jsonrpc": "2.0", "error": refused, "id": None}
+
+
 INVALID = error(-32600, "Invalid Request")
+TOO_LONG = "The body must be at most 1048576 bytes long."
 
 
 def test_failures_tell_nothing_internal() -> None:
@@ -166,6 +172,8 @@ def test_other_http_method_is_405(method: str) -> None:
     answer = send(method, "/rpc", content=HEALTH, headers={"content-type": "application/json"})
 
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    if method != "HEAD":
+        assert answer.json() == unread("Questions are sent by POST.")
 
 
 @pytest.mark.parametrize(
@@ -207,7 +215,8 @@ def test_json_is_answered_as_json(headers: dict[str, str]) -> None:
 def test_other_content_is_415(headers: dict[str, str]) -> None:
     answer = send("POST", "/rpc", content=HEALTH, headers=headers)
 
-    assert (answer.status_code, answer.json()) == (415, INVALID)
+    reason = "The content type must be application/json, without an encoding."
+    assert (answer.status_code, answer.json()) == (415, unread(reason))
 
 
 @pytest.mark.parametrize("has_length", [True, False])
@@ -225,7 +234,7 @@ def test_body_has_a_limit(more: int, status: int, has_length: bool) -> None:
 
     assert answer.status_code == status
     assert ("content-length" in answer.request.headers) is has_length
-    assert answer.json() == ({"jsonrpc": "2.0", "result": HEALTHY, "id": 1} if status == 200 else INVALID)
+    assert answer.json() == ({"jsonrpc": "2.0", "result": HEALTHY, "id": 1} if status == 200 else unread(TOO_LONG))
 
 
 def test_long_body_is_413_while_it_is_read() -> None:

@@ -62,6 +62,9 @@ def ask_raw(running: Broker, target: str, *headers: str) -> tuple[int, bytes]:
         "/admin/health",
         "/openrpc.json",
         "/openapi.json",
+        "/openapi.json%0a",
+        "/openrpc.json%0A",
+        "/openapi.json%0d%0a",
     ],
 )
 def test_admin_path_is_closed_however_it_is_spelled(closed: Broker, target: str) -> None:
@@ -70,6 +73,7 @@ def test_admin_path_is_closed_however_it_is_spelled(closed: Broker, target: str)
     assert status in (400, 401, 404)
     assert b"total_cost" not in body
     assert b"journal" not in body
+    assert not body.startswith((b'{"openapi"', b'{"openrpc"'))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from hero_broker.edge import admin_auth
+from hero_broker.core.errors import InvalidRequest
+from hero_broker.edge import admin_auth, paths
 from hero_broker.edge.admin_auth import AdminGate
 
 TOKENS = ("secrét", "other")
@@ -27,13 +28,15 @@ def ask(
     headers: Headers,
     tokens: tuple[str, ...] = TOKENS,
     client: tuple[str, int] | None = ("127.0.0.1", 1),
+    method: str = "GET",
 ) -> tuple[Any, Any]:
     sent: list[Any] = []
 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "path": path, "headers": headers, "client": client, "method": "GET"}
+    state = {"headers": dict(headers)}
+    scope = {"type": "http", "path": path, "headers": headers, "client": client, "method": method, "state": state}
     asyncio.run(AdminGate(inside, tokens)(scope, unread, send))
     return sent[0], sent[1]["body"]
 
@@ -81,12 +84,12 @@ def test_other_paths_are_open(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/" * 1000 + "rpc", "/billing/" + "a" * 1000])
 def test_long_path_is_guarded_and_not_remembered(path: str) -> None:
-    before = admin_auth._guarded.cache_info().currsize
+    before = paths._remembered.cache_info().currsize
 
     start, _ = ask(path, [])
 
     assert start["status"] == 401
-    assert admin_auth._guarded.cache_info().currsize == before
+    assert paths._remembered.cache_info().currsize == before
 
 
 def test_long_host_is_no_loopback_and_not_remembered() -> None:
@@ -100,6 +103,22 @@ def test_refusal_has_the_shape_of_its_path() -> None:
     assert b'"code":-32001' in ask("/rpc", [])[1]
     assert b'"id":null' in ask("/rpc", [])[1]
     assert b'"code":"unauthorized"' in ask("/billing/usage", [])[1]
+
+
+@pytest.mark.parametrize("path", ["/rpc", "/billing/usage"])
+def test_wrong_token_and_none_are_told_apart(path: str) -> None:
+    needed = b"An admin token is needed: Authorization: Bearer TOKEN."
+
+    for none in ([], bearer(""), bearer("other", "Basic")):
+        assert needed in ask(path, none)[1]
+    assert b"The admin token is wrong." in ask(path, bearer("wrong"))[1]
+
+
+@pytest.mark.parametrize("path", ["/openapi.json\n", "/v1/models\n", "/rpc\x00", "/\x85", "/a\u2028b", "/\x7f" * 300])
+@pytest.mark.parametrize("tokens", [TOKENS, ()])
+def test_path_with_a_control_character_gets_no_further(path: str, tokens: tuple[str, ...]) -> None:
+    with pytest.raises(InvalidRequest):
+        ask(path, bearer("other"), tokens)
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1:8080", "127.8.8.8", "[::1]:8080", "[::1]"])
@@ -153,9 +172,28 @@ def test_page_of_this_machine_may_ask_in_dev_mode(origin: bytes) -> None:
     assert status("/rpc", [LOOPBACK, (b"origin", origin)], ()) == 200
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("site", [b"cross-site", b"same-site"])
+@pytest.mark.parametrize("path", PATHS)
+def test_page_of_another_port_may_not_ask_in_dev_mode(path: str, site: bytes, method: str) -> None:
+    page = [(b"origin", b"http://localhost:3000")] if method == "POST" else []
+    headers = [LOOPBACK, *page, (b"sec-fetch-site", site), (b"sec-fetch-mode", b"no-cors")]
+
+    assert ask(path, headers, (), method=method)[0]["status"] == 403
+
+
+def test_page_behind_a_proxy_of_the_developers_own_may_ask_in_dev_mode() -> None:
+    headers = [LOOPBACK, (b"origin", b"http://localhost:3000"), (b"sec-fetch-site", b"same-origin")]
+
+    assert ask("/rpc", headers, (), method="POST")[0]["status"] == 200
+
+
+@pytest.mark.parametrize(("method", "expected"), [("GET", 200), ("POST", 403)])
+def test_link_on_another_page_may_be_followed_and_a_form_may_not_be_sent(method: str, expected: int) -> None:
+    headers = [LOOPBACK, (b"sec-fetch-site", b"cross-site"), (b"sec-fetch-mode", b"navigate")]
+
+    assert ask("/billing/usage", headers, (), method=method)[0]["status"] == expected
+
+
 def test_page_of_another_site_that_has_the_token_may_ask() -> None:
     assert status("/rpc", [*bearer("other"), (b"origin", b"https://example.com")]) == 200
-
-
-def test_calls_are_not_asked_for_their_origin() -> None:
-    assert status("/v1/models", [LOOPBACK, (b"origin", b"https://example.com")], ()) == 200

@@ -15,13 +15,38 @@ def admission(max_calls: int = 1, max_calls_per_address: int = 1) -> Admission:
 
 @pytest.mark.parametrize("ip", ["10.1.2.3", "5ff::1", "unknown"])
 def test_allowed_address_may_call(ip: str) -> None:
-    admission().check_address(Caller(ip, None))
+    admission().check_address(Caller(ip, None), "/v1/models")
 
 
 @pytest.mark.parametrize("ip", ["203.0.113.7", "2001:db8::1"])
 def test_other_address_is_refused(ip: str) -> None:
     with pytest.raises(ClientRefused, match=ip):
-        admission().check_address(Caller(ip, None))
+        admission().check_address(Caller(ip, None), "/v1/models")
+
+
+@pytest.mark.parametrize("caller", [Caller("127.0.0.1", None), Caller("::1", None), Caller("127.0.0.5", "127.0.0.1")])
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/rpc", "/billing/usage", "/openapi.json"])
+def test_this_machine_gets_health_and_the_admin_plane_whatever_is_allowed(caller: Caller, path: str) -> None:
+    admission().check_address(caller, path)
+
+
+def test_proxy_on_a_trusted_unix_socket_may_say_that_this_machine_asks() -> None:
+    admission().check_address(Caller("127.0.0.1", "unknown"), "/health/live")
+
+
+@pytest.mark.parametrize(
+    ("caller", "path"),
+    [
+        pytest.param(Caller("127.0.0.1", None), "/v1/chat/completions", id="a call"),
+        pytest.param(Caller("127.0.0.1", None), "/healthy", id="another path"),
+        pytest.param(Caller("203.0.113.7", "127.0.0.1"), "/health/live", id="forwarded by a proxy on this machine"),
+        pytest.param(Caller("127.0.0.1", "203.0.113.7"), "/health/live", id="claimed by a proxy elsewhere"),
+        pytest.param(Caller("203.0.113.7", None), "/rpc", id="another machine"),
+    ],
+)
+def test_no_other_request_passes_the_allowed_clients(caller: Caller, path: str) -> None:
+    with pytest.raises(ClientRefused):
+        admission().check_address(caller, path)
 
 
 def test_call_beyond_the_limit_is_refused_and_holds_nothing() -> None:

@@ -9,6 +9,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from hero_broker.edge import requests
+from hero_broker.edge.origins import Origins
 from hero_broker.edge.requests import Edge
 
 PIECE: Message = {"type": "http.request", "body": b"{", "more_body": True}
@@ -22,7 +23,7 @@ class Anybody:
     def of(self, _client: object, _headers: object) -> str:
         return "192.0.2.1"
 
-    def check_address(self, _caller: object) -> None:
+    def check_address(self, _caller: object, _path: str) -> None:
         return
 
 
@@ -39,8 +40,8 @@ def asked(reads: Callable[[Receive], Coroutine[Any, Any, None]], receive: Receiv
     async def send(message: Message) -> None:
         sent.append(message)
 
-    edge = Edge(app, Anybody(), Anybody())  # type: ignore[arg-type]  # of whom nothing else is asked
-    scope: Scope = {"type": "http", "client": None, "headers": [], "state": {"connection": None}}
+    edge = Edge(app, Anybody(), Anybody(), Origins(()))  # type: ignore[arg-type]  # of whom nothing else is asked
+    scope: Scope = {"type": "http", "client": None, "path": "/", "headers": [], "state": {"connection": None}}
     asyncio.run(edge(scope, receive, send))
     return sent
 
@@ -92,7 +93,7 @@ class Served:
     """A request as a server has it: what sends its answer has its scope."""
 
     def __init__(self) -> None:
-        self.scope: Scope = {"type": "http", "client": None, "headers": [], "state": {"connection": None}}
+        self.scope: Scope = {"type": "http", "client": None, "path": "/", "headers": [], "state": {"connection": None}}
 
     async def send(self, _message: Message) -> None:
         return
@@ -102,7 +103,7 @@ def test_request_that_is_over_is_not_left_to_the_garbage_collector() -> None:
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
-    edge = Edge(app, Anybody(), Anybody())  # type: ignore[arg-type]  # of whom nothing else is asked
+    edge = Edge(app, Anybody(), Anybody(), Origins(()))  # type: ignore[arg-type]  # of whom nothing else is asked
 
     async def serve() -> int:
         gc.collect()

@@ -38,6 +38,7 @@ ADMIN = """
 REST answers have the same body; JSON-RPC answers have the number.
 For -32602 `data` is `{"param", "reason"}`: which parameter, and what is accepted.
 For -32603 it is `{"request_id"}`, which the broker's log explains.
+What is refused before a question is read (401, 405, 408, 413, 415) says why in `{"reason"}`: a missing token and a wrong one, for example, are two reasons.
 
 | JSON-RPC | REST | `code` | When |
 | --- | --- | --- | --- |
@@ -71,7 +72,7 @@ def _branches(base: type[Exception], indent: str) -> Iterator[str]:
     for error in below:
         is_last = error is below[-1]
         name = f"{indent}{'└── ' if is_last else '├── '}{error.__name__}"
-        yield f"{name:<31}{_answer(error)}".rstrip()
+        yield f"{name:<34}{_answer(error)}".rstrip()
         yield from _branches(error, f"{indent}{'    ' if is_last else '│   '}")
 
 

@@ -1,0 +1,108 @@
+"""Which web pages may call, by what browsers say of them."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from starlette.types import Message
+
+from hero_broker.core.errors import InvalidRequest, OriginRefused
+from hero_broker.edge.origins import Origins, answer_preflight, is_preflight
+
+LISTED = "https://chat.example.org"
+ORIGINS = Origins([LISTED, "app://obsidian.md"])
+OTHERS = ["https://evil.example", "http://chat.example.org", "https://chat.example.org:444", "null", "", "*"]
+CALL = "/v1/chat/completions"
+
+
+def check(path: str = CALL, method: str = "POST", **headers: str) -> dict[bytes, bytes]:
+    named = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
+    return dict(ORIGINS.check(method, path, named))
+
+
+@pytest.mark.parametrize("path", [CALL, "/v1/audio/transcriptions", "/v2/rerank", "/v1/none"])
+@pytest.mark.parametrize("origin", [LISTED, "app://obsidian.md"])
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "same-origin"])
+def test_listed_page_may_call_and_read_the_answer(path: str, origin: str, site: str) -> None:
+    told = check(path, origin=origin, sec_fetch_site=site)
+
+    assert told[b"access-control-allow-origin"] == origin.encode()
+    assert b"x-request-id" in told[b"access-control-expose-headers"].split(b", ")
+    assert told[b"vary"] == b"Origin"
+
+
+@pytest.mark.parametrize("path", [CALL, "/v1/models", "/v2/rerank", "/chat/completions", "/", "/health/live"])
+@pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("origin", OTHERS)
+def test_other_page_may_not_call(path: str, method: str, origin: str) -> None:
+    with pytest.raises(OriginRefused):
+        check(path, method, origin=origin, host="chat.example.org", sec_fetch_site="same-origin")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_page_that_hides_its_origin_may_not_call(method: str, site: str) -> None:
+    with pytest.raises(OriginRefused):
+        check("/v1/models", method, sec_fetch_site=site, sec_fetch_mode="no-cors")
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"sec_fetch_mode": "cors"}, {"sec_fetch_site": "none"}, {"sec_fetch_site": "same-origin"}]
+)
+def test_program_that_is_no_page_may_call(headers: dict[str, str]) -> None:
+    assert check(**headers) == {}
+
+
+def test_link_may_be_followed() -> None:
+    assert check("/v1/models", "GET", sec_fetch_site="cross-site", sec_fetch_mode="navigate") == {}
+
+
+@pytest.mark.parametrize("path", ["/", "/health/live", "/health/ready"])
+def test_other_page_may_look_at_what_is_no_call(path: str) -> None:
+    assert check(path, "GET", origin="https://evil.example", sec_fetch_site="cross-site") == {}
+
+
+@pytest.mark.parametrize("path", ["/v1/usage", "/v1/usage/", "/v1//usage", "/rpc", "/billing/usage", "/health/live"])
+def test_listed_page_may_not_read_bills(path: str) -> None:
+    assert check(path, "GET", origin=LISTED) == {}
+
+
+def test_path_with_a_control_character_is_refused() -> None:
+    with pytest.raises(InvalidRequest):
+        check("/v1/models\n", "GET", origin=LISTED)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "authorization,content-type,x-api-key,anthropic-version,anthropic-beta,x-hero-context,x-hero-want",
+        "X-Stainless-Lang, x-stainless-os,openai-organization",
+    ],
+)
+def test_preflight_allows_what_clients_send(asked: str) -> None:
+    told = preflight(asked.encode())
+
+    allowed = told[b"access-control-allow-headers"].split(b", ")
+    assert {name.strip().lower().encode() for name in asked.split(",")} <= set(allowed)
+    assert {b"POST", b"GET"} <= set(told[b"access-control-allow-methods"].split(b", "))
+    assert int(told[b"access-control-max-age"]) > 0
+
+
+def test_preflight_repeats_nothing_that_is_no_headers_name() -> None:
+    told = preflight(b"x-fine, a b, \xff, a:b, " + b"\x0b")
+
+    assert told[b"access-control-allow-headers"].split(b", ")[-1] == b"x-fine"
+
+
+def preflight(asked: bytes) -> dict[bytes, bytes]:
+    sent: list[Any] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = {b"access-control-request-method": b"POST", b"access-control-request-headers": asked}
+    assert is_preflight("OPTIONS", headers)
+    assert not is_preflight("POST", headers)
+    asyncio.run(answer_preflight(headers, send))
+    assert sent[0]["status"] == 204
+    return dict(sent[0]["headers"])
