@@ -48,7 +48,7 @@ def broker(state: Path, *arguments: str, listen: str = "127.0.0.1:0", **environ:
 
     It is forked from a process that has imported the program, which is quick.
     """
-    process = Forked(_serve(listen, arguments), _environ(state, environ), state.parent)
+    process = Forked(_serve(state, listen, arguments, environ), _environ(state, environ), state.parent)
     with _serving(process, environ) as running:
         yield running
 
@@ -67,7 +67,7 @@ def started_broker(
     `program` is what Python runs: the broker, or something that becomes one. `open_files` is the number of descriptors
     that it may have.
     """
-    command = [sys.executable, *program, *_serve(listen, arguments)]
+    command = [sys.executable, *program, *_serve(state, listen, arguments, environ)]
     if open_files:
         command = ["sh", "-c", f'ulimit -n {open_files} && exec "$@"', "sh", *command]
     process = subprocess.Popen(
@@ -77,8 +77,10 @@ def started_broker(
         yield running
 
 
-def _serve(listen: str, arguments: Sequence[str]) -> list[str]:
-    return ["serve", "--fake", "--listen", listen, *arguments]
+def _serve(state: Path, listen: str, arguments: Sequence[str], environ: Mapping[str, str]) -> list[str]:
+    """Return the command; its ledger is the one that the environment names, which `--fake` alone would not take."""
+    url = {**os.environ, **environ}.get("HERO_BROKER_DATABASE_URL") or f"sqlite:///{state}/hero-broker.db"
+    return ["serve", "--fake", "--listen", listen, "--database", url, *arguments]
 
 
 def _environ(state: Path, environ: Mapping[str, str]) -> dict[str, str]:

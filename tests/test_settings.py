@@ -2,12 +2,14 @@
 
 import json
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from decimal import Decimal
 from ipaddress import ip_network
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from hero_broker import settings
@@ -16,7 +18,7 @@ from hero_broker.core.usage import MAX_UNITS, Usage
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.cost import cost_of
 from hero_broker.pricing.price import Price
-from hero_broker.settings import Settings, SettingsError, TcpListen, UnixListen, load
+from hero_broker.settings import Settings, SettingsError, TcpListen, UnixListen, ledger_url, listens_of, load
 from hero_broker.settings.known_providers import KNOWN_PROVIDERS
 from hero_broker.settings.load import MAX_PER_MILLION, MAX_PRICES
 
@@ -319,6 +321,144 @@ def test_every_listed_price_is_within_the_bounds() -> None:
     assert too_high == []
 
 
+NO_SECRETS = [
+    pytest.param("${MARKED_KEY}", "reference", id="shell, braces"),
+    pytest.param("$MARKED_KEY", "reference", id="shell"),
+    pytest.param("%MARKED_KEY%", "reference", id="Windows"),
+    pytest.param("{{MARKED_KEY}}", "reference", id="template"),
+    pytest.param("os.environ/MARKED_KEY", "reference", id="another gateway's"),
+    pytest.param("process.env.MARKED_KEY", "reference", id="JavaScript"),
+    pytest.param("ENV:MARKED_KEY", "reference", id="ours in capitals"),
+    pytest.param('"sk-marked"', "quotation marks", id="double quotes"),
+    pytest.param("'sk-marked'", "quotation marks", id="single quotes"),
+    pytest.param('sk-marked"', "quotation marks", id="half a quote"),
+    pytest.param("YOUR_MARKED_API_KEY", "placeholder", id="your key"),
+    pytest.param("sk-your-marked-key", "placeholder", id="your key with a prefix"),
+    pytest.param("sk-marked...", "placeholder", id="dots"),
+    pytest.param("<marked>", "placeholder", id="angle brackets"),
+    pytest.param("changeme", "placeholder", id="changeme"),
+    pytest.param("sk-xxxxxxxx", "placeholder", id="crosses"),
+    pytest.param("null", "placeholder", id="null"),
+    pytest.param("marked key", "printable ASCII", id="space"),
+    pytest.param("marked\nkey", "printable ASCII", id="line end"),
+    pytest.param("marked\x01", "printable ASCII", id="control character"),
+    pytest.param("marked\u2019", "printable ASCII", id="not ASCII"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), NO_SECRETS)
+def test_secret_that_cannot_be_one_is_a_fault_wherever_it_stands(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "key").write_text(f"{text}\n", encoding="utf-8")
+    references = [msgspec.json.encode(one).decode() for one in (text, "env:KEY", "file:key")]
+    environ = {"KEY": text, "ADMIN_TOKEN": text, "HERO_SECRET": text}
+    faults = faults_of(tmp_path, f"{GROQ}api_keys = [{', '.join(references)}]\n", environ)
+    with pytest.raises(SettingsError) as caught:
+        load(config=None, environ={"GROQ_API_KEY": text, "OPENAI_API_KEYS": f"sk-1,{text}"})
+    by_environment = {fault.key: fault.problem for fault in caught.value.faults}
+
+    keys = [f"providers[0].api_keys[{index}]" for index in range(3)]
+    assert list(faults) == [*keys, "ADMIN_TOKEN", "HERO_SECRET"]
+    assert list(by_environment) == ["OPENAI_API_KEYS", "GROQ_API_KEY"]
+    assert all(said in problem for problem in [*faults.values(), *by_environment.values()])
+    assert all('"env:NAME", "file:PATH" or the key itself' in faults[key] for key in keys)
+    assert "marked" not in str([*faults.values(), *by_environment.values()]).lower()
+
+
+@pytest.mark.parametrize("text", ["sk-proj-a_B-9", "gsk_1x", "EMPTY", "ollama", "a.b.c", "AIzaSy-x_x", "$2b$12$x"])
+def test_key_that_may_be_one_is_taken(tmp_path: Path, text: str) -> None:
+    found = load_text(tmp_path, f'{GROQ}api_keys = ["{text}"]\n', {"ADMIN_TOKEN": text})
+
+    assert (found.providers[0].api_keys, found.admin_tokens) == ((text,), (text,))
+
+
+def test_empty_key_and_empty_reference_are_faults(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("\n")
+    faults = faults_of(tmp_path, f'{GROQ}api_keys = ["", "env:", "env:sk-marked", "file:key", "file:"]\n')
+
+    assert list(faults) == [f"providers[0].api_keys[{index}]" for index in range(5)]
+    assert "marked" not in str(faults)
+
+
+def test_byte_order_marks_are_no_part_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("sk-1\n", encoding="utf-8-sig")
+    path = tmp_path / "settings.toml"
+    path.write_text(f'{GROQ}api_keys = ["file:key"]\n', encoding="utf-8-sig")
+
+    assert load(config=path, environ={}).providers[0].api_keys == ("sk-1",)
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that every user may enter, as those of pytest are not."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        folder.chmod(0o755)
+        yield folder
+
+
+@pytest.mark.parametrize(
+    ("text", "warned"),
+    [
+        pytest.param(f'{GROQ}api_keys = ["sk-1", "sk-2"]\n', ["settings.toml"], id="keys"),
+        pytest.param('[database]\nurl = "postgresql://u:p@h/d"\n', ["settings.toml"], id="password"),
+        pytest.param(f'{GROQ}api_keys = ["file:key", "env:KEY"]\n', ["key"], id="file of a key"),
+        pytest.param(f'{GROQ}api_keys = ["env:KEY"]\n', [], id="no secret"),
+        pytest.param('[database]\nurl = "postgresql://u@h/d"\n', [], id="no password"),
+    ],
+)
+def test_secret_in_a_file_that_everybody_may_read_is_warned_of(public: Path, text: str, warned: list[str]) -> None:
+    (public / "key").write_text("sk-3\n")
+    (public / "key").chmod(0o644)
+    path = write(public, text)
+    path.chmod(0o644)
+    open_to_all = load(config=path, environ={"KEY": "sk-4"}).warnings
+    path.chmod(0o640)
+    (public / "key").chmod(0o640)
+    closed = load(config=path, environ={"KEY": "sk-4"}).warnings
+    path.chmod(0o644)
+    public.chmod(0o750)
+    below_closed = load(config=path, environ={"KEY": "sk-4"}).warnings
+
+    assert [warning.partition(" holds ")[0] for warning in open_to_all] == [str(public / name) for name in warned]
+    assert (closed, below_closed) == ((), ())
+
+
+def test_fake_keeps_a_ledger_of_its_own_unless_the_flag_names_one(tmp_path: Path) -> None:
+    path = write(tmp_path, '[database]\nurl = "postgresql://u@h/d"\n')
+    environ = {"HERO_BROKER_STATE_DIR": str(tmp_path), "HERO_BROKER_DATABASE_URL": "sqlite:///real.db"}
+
+    real = load(config=path, environ=environ)
+    fake = load(config=path, environ=environ, fake=True)
+    chosen = load(config=path, environ=environ, fake=True, database="sqlite:///chosen.db")
+
+    assert (real.state_dir, real.database_url_absolute) == (tmp_path, f"sqlite:///{tmp_path}/real.db")
+    assert (fake.state_dir, fake.database_url_absolute) == (
+        tmp_path / "fake",
+        f"sqlite:///{tmp_path}/fake/hero-broker.db",
+    )
+    assert chosen.database_url_absolute == f"sqlite:///{tmp_path}/fake/chosen.db"
+
+
+def test_where_a_broker_listens_is_read_without_its_keys(tmp_path: Path) -> None:
+    path = write(tmp_path, f'[server]\nlisten = ["127.0.0.1:7"]\nunknown = 1\n{GROQ}api_keys = ["env:NONE"]\n')
+
+    assert listens_of({"HERO_BROKER_CONFIG": str(path)}) == (TcpListen("127.0.0.1", 7),)
+    assert listens_of({}) == (TcpListen("127.0.0.1", 33850), TcpListen("::1", 33850))
+    with pytest.raises(SettingsError, match=r"^server\.listen\[0\]: must be"):
+        listens_of({"HERO_BROKER_CONFIG": str(write(tmp_path, '[server]\nlisten = ["x"]\n'))})
+
+
+def test_ledger_is_found_without_the_settings_file(tmp_path: Path) -> None:
+    Path("hero-broker.toml").write_text("not TOML", encoding="utf-8")
+    environ = {"HERO_BROKER_STATE_DIR": str(tmp_path)}
+
+    assert ledger_url("sqlite:///a.db?timeout=5", environ) == f"sqlite:///{tmp_path}/a.db?timeout=5"
+    assert ledger_url("sqlite:////srv/a.db", environ) == "sqlite:////srv/a.db"
+    assert ledger_url("postgresql://u@h/d", {}) == "postgresql://u@h/d"
+    with pytest.raises(SettingsError, match=r"^--database: must be"):
+        ledger_url("mysql://h/d", environ)
+
+
 def test_model_of_an_unknown_provider_is_a_fault(tmp_path: Path) -> None:
     faults = faults_of(tmp_path, MODEL.replace('provider = "groq"', 'provider = "grok"'))
 
@@ -394,11 +534,12 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
 
 def test_every_key_is_in_the_reference() -> None:
     page = REFERENCE.read_text(encoding="utf-8")
-    classes = [value for name, value in vars(settings).items() if name.endswith("Settings")]
+    classes = [value for name, value in vars(settings).items() if name.endswith("Settings") and value is not Settings]
 
     keys = {one.name for each in classes for one in fields(each)} | {known.variable for known in KNOWN_PROVIDERS}
+    keys -= {"trust_unix"}  # the word "unix" among `trusted_proxies`
 
-    assert len(classes) == 7
+    assert len(classes) == 6
     assert sorted(key for key in keys if f"`{key}`" not in page and f"[{key}]" not in page) == []
 
 

@@ -16,7 +16,8 @@ def start(tmp_path: Path, *arguments: str) -> "subprocess.CompletedProcess[str]"
 
 
 def test_file_that_is_no_database_is_refused_with_3_and_kept(tmp_path: Path) -> None:
-    path = tmp_path / "hero-broker.db"
+    path = tmp_path / "fake" / "hero-broker.db"
+    path.parent.mkdir()
     path.write_bytes(b"this is not a database, and it is somebody's" * 100)
 
     ended = start(tmp_path, "--listen", "127.0.0.1:0")
@@ -28,7 +29,8 @@ def test_file_that_is_no_database_is_refused_with_3_and_kept(tmp_path: Path) -> 
 
 
 def test_database_of_a_newer_program_is_refused_with_3(tmp_path: Path) -> None:
-    path = tmp_path / "hero-broker.db"
+    path = tmp_path / "fake" / "hero-broker.db"
+    path.parent.mkdir()
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE schema_version (version INTEGER PRIMARY KEY)")
     connection.executemany("INSERT INTO schema_version VALUES (?)", [(number,) for number in range(1, 100)])

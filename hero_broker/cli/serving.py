@@ -1,6 +1,7 @@
 """A broker in this process, from its settings to its end."""
 
 import os
+import resource
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ from hero_broker.telemetry import logs
 
 CANNOT_BEGIN = (StateDirInUse, StateDirUnusable, DatabaseUnusable, JournalUnreadable, JournalUnusable, ListenError)
 
+LEAST_FILES = 64  # with fewer even a start fails somewhere, and not everywhere in a way that can be told
+
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The settings file.")]
 FakeOption = Annotated[bool, typer.Option("--fake", help="Add a provider that answers without key or network.")]
 
@@ -28,16 +31,23 @@ FakeOption = Annotated[bool, typer.Option("--fake", help="Add a provider that an
 def read_settings(config: Path | None, **flags: Any) -> Settings:
     """Return the settings; end the command with 2 and all faults where they are wrong."""
     try:
-        return load(config=config, environ=os.environ, **flags)
+        settings = load(config=config, environ=os.environ, **flags)
     except SettingsError as error:
         for fault in error.faults:
             warn(f"{fault.key}: {fault.problem}")
         raise typer.Exit(WRONG_USE) from error
+    for warning in settings.warnings:
+        warn(f"warning: {warning}")
+    return settings
 
 
 def run(settings: Settings, started: Callable[[list[socket.socket]], None]) -> None:
     """Run a broker until it is stopped; end the command with 3 where it cannot start."""
     logs.configure(_secrets(settings))
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if files != resource.RLIM_INFINITY and files < LEAST_FILES:
+        warn(f"hero-broker cannot start: {files} files may be open, and it needs {LEAST_FILES} at least (ulimit -n)")
+        raise typer.Exit(CANNOT_START)
     try:
         run_server(settings, started)
     except CANNOT_BEGIN as error:

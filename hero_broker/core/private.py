@@ -1,6 +1,7 @@
 """Directories and files that no other user of the machine may read."""
 
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,3 +33,13 @@ def make_file(path: Path) -> None:
         FileExistsError
     ):  # opening and closing an SQLite file would drop the locks that this process has on it
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE))
+
+
+def is_open_to_all(path: Path) -> bool:
+    """Return whether every user of the machine may read the file: its own mode and all folders above it allow it."""
+    try:
+        found = path.resolve()
+        above = all(folder.stat().st_mode & stat.S_IXOTH for folder in found.parents)
+        return above and bool(found.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False

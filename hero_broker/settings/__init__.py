@@ -1,7 +1,7 @@
 """What the operator chose: values enter as text and leave checked and typed, for `cli`, `server` and `app`."""
 
 from hero_broker.settings.faults import Fault, SettingsError
-from hero_broker.settings.load import load
+from hero_broker.settings.load import ledger_url, listens_of, load
 from hero_broker.settings.model import (
     BillingSettings,
     Listen,
@@ -28,5 +28,7 @@ __all__ = [
     "TcpListen",
     "UnixListen",
     "UpstreamSettings",
+    "ledger_url",
+    "listens_of",
     "load",
 ]

@@ -11,7 +11,7 @@ MAX_NAME_LENGTH = 200  # characters of a model, provider or upstream model
 MAX_UNIX_PATH_BYTES = 107  # Linux's sun_path without its closing zero
 
 LISTEN_FORM = 'must be "ADDRESS:PORT", "[IPV6]:PORT", "localhost:PORT" or "unix:/ABSOLUTE/PATH"'
-CIDR_FORM = 'must be an address or a CIDR without host bits, such as "10.0.0.0/8" or "400::/7"'
+CIDR_FORM = 'must be an address or a network, such as "10.77.0.0/24" (not "10.77.0.1/24") or "400::/7"'
 ORIGIN_FORM = (
     'must be an origin as browsers send it, "SCHEME://HOST" or "SCHEME://HOST:PORT" in ASCII without a path, '
     'such as "https://chat.example.org"; neither "*" nor "null" is one'
@@ -19,6 +19,7 @@ ORIGIN_FORM = (
 DATABASE_FORM = 'must be "sqlite:///FILE" or "postgresql://USER:PASSWORD@HOST:PORT/NAME"'
 BASE_URL_FORM = 'must be an http:// or https:// URL without user, query or fragment, such as "https://host/v1"'
 NAME_FORM = f"must be 1 to {MAX_NAME_LENGTH} printable characters without a space at either end"
+ADMIN_FORM = "must be the token itself, in printable ASCII without spaces"
 API_KEY_FORM = 'must be "env:NAME", "file:PATH" or the key itself, in printable ASCII without spaces'
 
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")

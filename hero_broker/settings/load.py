@@ -1,17 +1,23 @@
 """The one reader of the environment and of `hero-broker.toml`; `docs/reference/settings.md` lists every key."""
 
 import math
+import re
+import stat
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from decimal import Decimal, InvalidOperation
+from importlib import import_module
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import platformdirs
 
 from hero_broker.core.calls import CallKind
+from hero_broker.core.private import is_open_to_all
 from hero_broker.settings.faults import Fault, SettingsError
 from hero_broker.settings.forms import (
+    ADMIN_FORM,
     API_KEY_FORM,
     BASE_URL_FORM,
     CIDR_FORM,
@@ -33,6 +39,7 @@ from hero_broker.settings.forms import (
 )
 from hero_broker.settings.known_providers import KNOWN_PROVIDERS
 from hero_broker.settings.model import (
+    SQLITE,
     BillingSettings,
     Listen,
     ModelSettings,
@@ -42,7 +49,9 @@ from hero_broker.settings.model import (
     Settings,
     TcpListen,
     UpstreamSettings,
+    absolute_database,
 )
+from hero_broker.settings.secrets import doubt_of
 from hero_broker.settings.table import Table, checked
 
 DEFAULT_FILE = "hero-broker.toml"  # in the working directory, if it is there
@@ -56,6 +65,30 @@ MAX_PRICES = {
     "per_request": 10_000,
 }
 FAKE_PROVIDER = "fake"  # the name of the built-in provider that `--fake` adds
+FAKE_FOLDER = "fake"  # of the state directory, for what `--fake` bills
+STATE_DIR = "HERO_BROKER_STATE_DIR"
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class _Secrets:
+    """Where keys are read from, and what is noted about the files that they stand in."""
+
+    environ: Mapping[str, str]
+    file: Path | None  # the settings file
+    warnings: list[str] = field(default_factory=list)
+
+    def stands_in_file(self, what: str) -> None:
+        """Note that the settings file holds a secret."""
+        if self.file is not None:
+            self.stands_in(self.file, what)
+
+    def stands_in(self, path: Path, what: str) -> None:
+        """Note that a file holds a secret: if everybody may read it, that is a warning."""
+        warning = f"{path} holds {what}, and every user of this machine may read it; give it mode 0600"
+        if warning not in self.warnings and is_open_to_all(path):
+            self.warnings.append(warning)
 
 
 def load(
@@ -70,6 +103,8 @@ def load(
     """Return the settings: flag over environment over file over default.
 
     Without `config` the file is `HERO_BROKER_CONFIG`, else `hero-broker.toml` in the working directory if it is there.
+    With `fake` the ledger is one of its own: the folder `fake` of the state directory, and a file there unless the flag
+    names a database.
 
     Raises:
         SettingsError: anything is wrong; it has all faults.
@@ -77,22 +112,25 @@ def load(
     faults: list[Fault] = []
     path, content = _read_file(config, environ, faults)
     root = Table("", content, faults)
+    secrets = _Secrets(environ, path)
     server = _server(root.table("server"), listen)
     upstream = _upstream(root.table("upstream"))
-    database_url = _database_url(root.table("database"), database, environ)
+    database_url = _database_url(root.table("database"), database, secrets, fake=fake)
     state_dir = _state_dir(environ, faults)
     billing = _billing(root.table("billing"))
     provider_tables = root.tables("providers")
     if provider_tables:
-        providers = _providers(provider_tables, environ, path.parent if path else Path(), upstream, fake=fake)
+        providers = _providers(provider_tables, secrets, upstream, fake=fake)
     else:
         providers = _providers_from_environment(environ, faults)
     known = {provider.name for provider in providers} | ({FAKE_PROVIDER} if fake else set())
     models = _models(root.tables("models"), known)
     root.refuse_unknown_keys()
-    tokens = (environ.get("ADMIN_TOKEN", "").strip(), environ.get("HERO_SECRET", "").strip())
-    admin_tokens = tuple(token for token in tokens if token)
-    if not admin_tokens and not insecure_dev:
+    tokens = [(name, environ.get(name, "").strip()) for name in ("ADMIN_TOKEN", "HERO_SECRET")]
+    admin_tokens = tuple(
+        found for name, token in tokens if token and (found := _secret(token, name, ADMIN_FORM, faults))
+    )
+    if not any(token for _, token in tokens) and not insecure_dev:
         _refuse_open_admin(server.listen, "--listen" if listen else "server.listen", faults)
     if faults:
         raise SettingsError(tuple(faults))
@@ -100,14 +138,44 @@ def load(
         server=server,
         upstream=upstream,
         database_url=database_url,
-        state_dir=state_dir,
+        state_dir=state_dir / FAKE_FOLDER if fake else state_dir,
         billing=billing,
         providers=providers,
         models=models,
         admin_tokens=admin_tokens,
         insecure_dev=insecure_dev,
         fake=fake,
+        warnings=tuple(secrets.warnings),
     )
+
+
+def listens_of(environ: Mapping[str, str]) -> tuple[Listen, ...]:
+    """Return where a broker with the settings of this place listens; nothing else of them is looked at.
+
+    Raises:
+        SettingsError: the file cannot be read, or its `listen` is wrong.
+    """
+    faults: list[Fault] = []
+    _, content = _read_file(None, environ, faults)
+    listens = _listens(Table("", content, faults).table("server"))
+    if faults:
+        raise SettingsError(tuple(faults))
+    return listens
+
+
+def ledger_url(database: str, environ: Mapping[str, str]) -> str:
+    """Return the absolute URL of a ledger, a relative SQLite file placed in the state directory; no file is read.
+
+    Raises:
+        SettingsError: `database` is not a ledger's URL, or there is no state directory.
+    """
+    faults: list[Fault] = []
+    url = _accepted_database(database, "--database", faults) or ""
+    is_relative = url.startswith(SQLITE) and not url.startswith(f"{SQLITE}/")
+    state_dir = _state_dir(environ, faults) if is_relative else Path("/")
+    if faults:
+        raise SettingsError(tuple(faults))
+    return absolute_database(url, state_dir)
 
 
 def _read_file(
@@ -120,11 +188,12 @@ def _read_file(
         key, path = "HERO_BROKER_CONFIG", Path(from_environment)
     else:
         key, path = DEFAULT_FILE, Path(DEFAULT_FILE)
-        if not path.exists():
-            return None, {}
     try:
-        return path, tomllib.loads(path.read_text(encoding="utf-8"), parse_float=_decimal)
+        # Editors on Windows begin a file in UTF-8 with a byte order mark, which is not TOML.
+        return path, tomllib.loads(path.read_text(encoding="utf-8-sig"), parse_float=_decimal)
     except OSError as error:
+        if key == DEFAULT_FILE and isinstance(error, FileNotFoundError):
+            return None, {}
         faults.append(Fault(key, f"must name a readable TOML file; {path}: {error.strerror or 'unreadable'}"))
     except UnicodeDecodeError:
         faults.append(Fault(key, f"must name a TOML file in UTF-8; {path} is not"))
@@ -143,12 +212,7 @@ def _decimal(text: str) -> Decimal:
 def _server(table: Table, flags: Sequence[str]) -> ServerSettings:
     default = ServerSettings()
     most_bytes = 1_000_000_000_000
-    listen = table.texts("listen", default.listen, accept_listen, LISTEN_FORM)
-    if flags:
-        accepted = [checked(flag, accept_listen, "--listen", LISTEN_FORM, table.faults) for flag in flags]
-        listen = tuple(item for item in accepted if item is not None)
-    elif table.has_empty("listen"):
-        table.fault("listen", f"must have at least one entry; each {LISTEN_FORM}")
+    listen = _listens(table, flags)
     if len(set(listen)) < len(listen):
         table.faults.append(Fault("--listen" if flags else table.key_of("listen"), "must not name an address twice"))
     max_calls = table.integer("max_calls", default.max_calls, 1, 1_000_000)
@@ -171,6 +235,16 @@ def _server(table: Table, flags: Sequence[str]) -> ServerSettings:
     )
 
 
+def _listens(table: Table, flags: Sequence[str] = ()) -> tuple[Listen, ...]:
+    listen = table.texts("listen", ServerSettings().listen, accept_listen, LISTEN_FORM)
+    if flags:
+        accepted = [checked(flag, accept_listen, "--listen", LISTEN_FORM, table.faults) for flag in flags]
+        return tuple(item for item in accepted if item is not None)
+    if table.has_empty("listen"):
+        table.fault("listen", f"must have at least one entry; each {LISTEN_FORM}")
+    return listen
+
+
 def _upstream(table: Table, default: UpstreamSettings | None = None) -> UpstreamSettings:
     """Return the timeouts of a table, of `[upstream]` or of a provider; what it lacks is `default`'s."""
     name, default = "whole_answer_timeout_s", default or UpstreamSettings()
@@ -185,27 +259,69 @@ def _upstream(table: Table, default: UpstreamSettings | None = None) -> Upstream
     return UpstreamSettings(**found)
 
 
-def _database_url(table: Table, flag: str | None, environ: Mapping[str, str]) -> str:
+def _database_url(table: Table, flag: str | None, secrets: _Secrets, *, fake: bool) -> str:
     default = "sqlite:///hero-broker.db"
-    url = table.text("url", default, accept_database, DATABASE_FORM)
-    from_environment = environ.get("HERO_BROKER_DATABASE_URL", "").strip()
+    url, key = table.text("url", default, accept_database, DATABASE_FORM), table.key_of("url")
+    if table.has("url") and url and urlsplit(url).password:
+        secrets.stands_in_file("a database's password")
+    from_environment = secrets.environ.get("HERO_BROKER_DATABASE_URL", "").strip()
     if flag is not None:
-        url = checked(flag, accept_database, "--database", DATABASE_FORM, table.faults)
-    elif from_environment:
-        url = checked(from_environment, accept_database, "HERO_BROKER_DATABASE_URL", DATABASE_FORM, table.faults)
-    return url or default
+        return _accepted_database(flag, "--database", table.faults) or default
+    if fake:
+        return default
+    if from_environment:
+        return _accepted_database(from_environment, "HERO_BROKER_DATABASE_URL", table.faults) or default
+    return _with_driver(url or default, key, table.faults)
+
+
+def _accepted_database(url: str, key: str, faults: list[Fault]) -> str | None:
+    accepted = checked(url, accept_database, key, DATABASE_FORM, faults)
+    return None if accepted is None else _with_driver(accepted, key, faults)
+
+
+def _with_driver(url: str, key: str, faults: list[Fault]) -> str:
+    """Return the URL; note a fault where its driver, which is an extra of the package, cannot be loaded."""
+    if not url.startswith(SQLITE):
+        try:
+            import_module("psycopg")
+        except ImportError:
+            faults.append(
+                Fault(key, "needs the driver of PostgreSQL; install it with: pip install 'hero-broker[postgres]'")
+            )
+    return url
 
 
 def _state_dir(environ: Mapping[str, str], faults: list[Fault]) -> Path:
-    from_environment = environ.get("HERO_BROKER_STATE_DIR", "").strip()
-    if not from_environment:
-        return platformdirs.user_state_path("hero-broker", appauthor=False)
-    if "?" in from_environment:  # it would end the path in a database URL
-        faults.append(Fault("HERO_BROKER_STATE_DIR", 'must be a directory whose path has no "?"'))
-    path = Path(from_environment).absolute()
-    if path.exists() and not path.is_dir():
-        faults.append(Fault("HERO_BROKER_STATE_DIR", f"must be a directory; {path} is not"))
+    given = environ.get(STATE_DIR, "").strip()
+    try:
+        path = Path(given).absolute() if given else platformdirs.user_state_path("hero-broker", appauthor=False)
+    except OSError:
+        faults.append(Fault(STATE_DIR, "must be an absolute path, because the working directory is gone"))
+        return Path("/")
+    except RuntimeError:  # neither HOME nor the system's list of users has a home
+        path = Path("~")
+    if not path.is_absolute():
+        faults.append(Fault(STATE_DIR, "must name a directory, because the home directory of this user is not known"))
+    elif "?" in str(path) or not _is_text(str(path)):  # it could not be in a database URL
+        faults.append(Fault(STATE_DIR, 'must be a directory whose path is UTF-8 and has no "?"'))
+    elif given and _is_no_directory(path):
+        faults.append(Fault(STATE_DIR, f"must be a directory; {path} is not"))
     return path
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:  # a byte that is not UTF-8 stands in it as a lone surrogate
+        return False
+    return True
+
+
+def _is_no_directory(path: Path) -> bool:
+    try:
+        return not stat.S_ISDIR(path.stat().st_mode)
+    except OSError:  # not there yet, or not to be looked at: whoever opens it says why
+        return False
 
 
 def _billing(table: Table) -> BillingSettings:
@@ -225,7 +341,7 @@ def _billing(table: Table) -> BillingSettings:
 
 
 def _providers(
-    tables: list[Table], environ: Mapping[str, str], folder: Path, upstream: UpstreamSettings, *, fake: bool
+    tables: list[Table], secrets: _Secrets, upstream: UpstreamSettings, *, fake: bool
 ) -> tuple[ProviderSettings, ...]:
     """Return the file's providers, also the faulty ones, so that models that name them are no second fault."""
     seen = {FAKE_PROVIDER: 'is taken by the built-in provider of "--fake"; choose another'} if fake else {}
@@ -238,7 +354,7 @@ def _providers(
             seen[name] = f"must be unique; {quoted(name)} is already used by {table.key}"
         references = table.texts("api_keys", (), accept_text, API_KEY_FORM)
         keys = (
-            _api_key(reference, table.key_of(f"api_keys[{index}]"), environ, folder, table.faults)
+            _api_key(reference, table.key_of(f"api_keys[{index}]"), secrets, table.faults)
             for index, reference in enumerate(references)
         )
         own = _upstream(table, upstream)
@@ -254,22 +370,39 @@ def _providers(
     return tuple(providers)
 
 
-def _api_key(reference: str, key: str, environ: Mapping[str, str], folder: Path, faults: list[Fault]) -> str | None:
+def _api_key(reference: str, key: str, secrets: _Secrets, faults: list[Fault]) -> str | None:
     """Return the key that `reference` stands for; a relative file is beside the settings' file."""
     source, _, rest = reference.partition(":")
-    secret = reference
+    secret, said = reference, ""
     if source == "env":
-        secret = environ.get(rest, "").strip()
+        secret = secrets.environ.get(rest, "").strip()
+        if not _VARIABLE.fullmatch(rest):  # a key, perhaps: it is not shown
+            faults.append(Fault(key, 'must have the name of an environment variable after "env:"'))
+            return None
+        said = f"names the environment variable {quoted(rest)}, which "
         if not secret:
-            faults.append(Fault(key, f'names the environment variable {quoted(rest)}, which must be set ("env:NAME")'))
+            faults.append(Fault(key, f'{said}must be set ("env:NAME")'))
             return None
     elif source == "file":
+        path, said = (secrets.file.parent if secrets.file else Path()) / rest, f"names {quoted(rest)}, which "
         try:
-            secret = (folder / rest).read_text(encoding="utf-8").strip()
+            secret = path.read_text(encoding="utf-8-sig").strip()
         except (OSError, ValueError):
-            faults.append(Fault(key, f'names {quoted(rest)}, which must be a readable text file ("file:PATH")'))
+            faults.append(Fault(key, f'{said}must be a readable text file ("file:PATH")'))
             return None
-    return checked(secret, accept_secret, key, API_KEY_FORM, faults)
+        secrets.stands_in(path, "a provider's key")
+    elif reference:
+        secrets.stands_in_file("a provider's key")
+    return _secret(secret, key, API_KEY_FORM, faults, said)
+
+
+def _secret(text: str, key: str, form: str, faults: list[Fault], said: str = "") -> str | None:
+    """Return a secret; None, and a fault that does not show it, where it cannot be one. `said` names its place."""
+    doubt = doubt_of(text)
+    if doubt is None:
+        return checked(text, accept_secret, key, f"{said}{form}", faults)
+    faults.append(Fault(key, f"{said}{doubt}; it {form}"))
+    return None
 
 
 def _providers_from_environment(environ: Mapping[str, str], faults: list[Fault]) -> tuple[ProviderSettings, ...]:
@@ -279,7 +412,7 @@ def _providers_from_environment(environ: Mapping[str, str], faults: list[Fault])
         if known.plural is not None:
             found += [(known.plural, key) for key in environ.get(known.plural, "").split(",")]
         form = "must be a key in printable ASCII without spaces; several are separated by commas in a plural variable"
-        keys = [checked(key.strip(), accept_secret, variable, form, faults) for variable, key in found if key.strip()]
+        keys = [_secret(key.strip(), variable, form, faults) for variable, key in found if key.strip()]
         if keys:
             unique = tuple(dict.fromkeys(key for key in keys if key))
             providers.append(ProviderSettings(known.name, known.base_url, unique, known.stream_usage))

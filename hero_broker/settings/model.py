@@ -8,6 +8,8 @@ from pathlib import Path
 from hero_broker.core.addresses import parse_ip
 from hero_broker.core.calls import CallKind
 
+SQLITE = "sqlite:///"  # how the URL of a ledger in a file begins
+
 IpNetwork = IPv4Network | IPv6Network
 
 DEFAULT_ALLOWED_CLIENTS: tuple[IpNetwork, ...] = tuple(
@@ -156,12 +158,17 @@ class Settings:
     admin_tokens: tuple[str, ...] = field(repr=False)  # empty in dev mode
     insecure_dev: bool
     fake: bool  # the app adds a provider named "fake"
+    warnings: tuple[str, ...] = ()  # sentences on what is accepted and unsafe, without secrets
 
     @property
     def database_url_absolute(self) -> str:
         """Return the database's URL, a relative SQLite file placed in the state directory."""
-        prefix = "sqlite:///"
-        if not self.database_url.startswith(prefix):
-            return self.database_url
-        path, mark, query = self.database_url.removeprefix(prefix).partition("?")
-        return f"{prefix}{self.state_dir / path}{mark}{query}"
+        return absolute_database(self.database_url, self.state_dir)
+
+
+def absolute_database(url: str, state_dir: Path) -> str:
+    """Return a database's URL, a relative SQLite file placed in `state_dir`."""
+    if not url.startswith(SQLITE):
+        return url
+    path, mark, query = url.removeprefix(SQLITE).partition("?")
+    return f"{SQLITE}{state_dir / path}{mark}{query}"

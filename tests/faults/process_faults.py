@@ -30,6 +30,7 @@ from tests.waits import wait_until
 HERE = Path(__file__).parent
 LIMITED = ("-P", str(HERE / "limited.py"))
 STEPPING = ("-P", str(HERE / "stepping_clock.py"))
+OWN = "fake"  # the folder of a state directory in which `--fake` keeps its ledger
 COST = 25_970  # nano-USD of a call of `chat()`
 DAY_S = 86_400
 CONNECTIONS = 60
@@ -319,9 +320,9 @@ def open_to_all(folder: Path) -> Refused:
     """Start on a state directory in which every user of the machine may write."""
     state = folder / "state"
     answered = _killed(state, 10)
-    state.chmod(0o777)
+    (state / OWN).chmod(0o777)
     refused = _start(state)
-    state.chmod(0o700)
+    (state / OWN).chmod(0o700)
     return Refused(*refused, books_of(state, answered))
 
 
@@ -347,6 +348,7 @@ def _start(state: Path, program: tuple[str, ...] = ("-m", "hero_broker")) -> tup
 def journal_older_than_database(folder: Path) -> Books:
     """Put back, again and again, a journal whose rows the database has long had."""
     state, kept = folder / "state", folder / "journal"
+    journal = state / OWN / "journal"
     answered: list[str] = []
     for _ in range(3):
         with broker(state) as running:
@@ -355,9 +357,9 @@ def journal_older_than_database(folder: Path) -> Books:
             running.process.kill()
             running.process.wait()
         if not kept.exists():
-            shutil.copytree(state / "journal", kept)
-        shutil.rmtree(state / "journal")
-        shutil.copytree(kept, state / "journal")
+            shutil.copytree(journal, kept)
+        shutil.rmtree(journal)
+        shutil.copytree(kept, journal)
     return books_of(state, answered)
 
 
