@@ -1,6 +1,7 @@
 """The demo's callers: who calls a broker, from which loopback addresses, and with what."""
 
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import httpx
 from hero_broker.client import Client
 from hero_broker.client.answers import UsageByIp
 
+STORED_WITHIN_S, LOOK_EVERY_S = 30.0, 0.02
 # Where a platform has fewer loopback addresses, a trusted proxy's header stands for them (RFC 5737, RFC 3849).
 STAND_INS = {"127.0.0.1": "192.0.2.1", "127.0.0.2": "192.0.2.2", "127.0.0.3": "192.0.2.3", "::1": "2001:db8::1"}
 
@@ -80,9 +82,21 @@ def _call_other_kinds(client: httpx.Client) -> None:
     client.post("/v1/audio/transcriptions", data={"model": "fake-stt"}, files=spoken).raise_for_status()
 
 
-def bill(url: str) -> UsageByIp:
-    """Return what each address spent, once every row is in the store."""
+class RowsWait(Exception):
+    """Rows are not in the store after the time that they are given."""
+
+
+def bill(url: str, within_s: float = STORED_WITHIN_S) -> UsageByIp:
+    """Return what each address spent, once every row is in the store.
+
+    Raises:
+        RowsWait: some are not, `within_s` later.
+        ClientError: the broker does not answer.
+    """
+    ends_at = time.monotonic() + within_s
     with Client(url) as client:
-        while client.system.health().journal_pending:
-            continue
+        while waiting := client.system.health().journal_pending:
+            if time.monotonic() > ends_at:
+                raise RowsWait(f"{waiting} rows are not in the ledger after {within_s:.0f} s; is its database locked?")
+            time.sleep(LOOK_EVERY_S)
         return client.billing.usage_by_ip()

@@ -6,10 +6,10 @@ import subprocess
 from collections.abc import Mapping, Sequence
 
 
-def on_terminal(command: Sequence[str], environ: Mapping[str, str]) -> str:
-    """Return what a command that succeeds writes to a terminal of 100 columns, escape sequences included."""
+def on_terminal(command: Sequence[str], environ: Mapping[str, str], columns: int = 100) -> str:
+    """Return what a command that succeeds writes to a terminal of so many columns, escape sequences included."""
     inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
-    variables = {**inherited, "COLUMNS": "100", "TERM": "xterm-256color", **environ}
+    variables = {**inherited, "COLUMNS": str(columns), "TERM": "xterm-256color", **environ}
     ours, theirs = pty.openpty()
     with subprocess.Popen(command, env=variables, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Annotated, Any, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 import typer
@@ -13,14 +14,20 @@ from hero_broker.cli.exits import CANNOT_START, FAILED, WRONG_USE
 from hero_broker.cli.printing import warn
 from hero_broker.client import DEFAULT_URL, Client, ClientError, Question, RpcError
 from hero_broker.core.errors import AdminError, DatabaseUnusable, InvalidParams
-from hero_broker.settings import SettingsError, load
+from hero_broker.settings import SettingsError, UnixListen, listens_of
+from hero_broker.settings import ledger_url as absolute_url
 
 TIMEOUT_S = 3600.0  # a verification reads every row
 
 Answer = TypeVar("Answer")
 
 UrlOption = Annotated[
-    str, typer.Option("--url", envvar="HERO_BROKER_URL", help="The running broker; unix:PATH for a socket.")
+    str | None,
+    typer.Option(
+        "--url",
+        envvar="HERO_BROKER_URL",
+        help="The running broker; unix:PATH for a socket. By default where the settings file listens.",
+    ),
 ]
 TokenOption = Annotated[
     str | None,
@@ -76,7 +83,7 @@ class _Database:
 
 
 @contextmanager
-def asking(url: str = DEFAULT_URL, token: str | None = None, database: str | None = None) -> Iterator[Asker]:
+def asking(url: str | None = None, token: str | None = None, database: str | None = None) -> Iterator[Asker]:
     """Yield who answers; end the command with a message where nobody does.
 
     Exit codes: 1 for a broker that does not answer or refuses, 2 for a bad parameter, 3 for a ledger that cannot be
@@ -84,11 +91,13 @@ def asking(url: str = DEFAULT_URL, token: str | None = None, database: str | Non
     """
     try:
         if database is None:
-            with Client(url, token.strip() or None if token else None, timeout_s=TIMEOUT_S) as client:
+            with Client(broker_url(url), token.strip() or None if token else None, timeout_s=TIMEOUT_S) as client:
                 yield client
         else:
             # Imported now: most commands ask a broker, and start in half the time without the database's libraries.
-            with import_module("hero_broker.offline").reading(ledger_url(database)) as ledger:
+            found = ledger_url(database)
+            warn(f"reading {shown_url(found)}")
+            with import_module("hero_broker.offline").reading(found) as ledger:
                 yield _Database(ledger)
     except RpcError as error:
         warn(_explained(error, has_token=bool(token and token.strip())))
@@ -101,10 +110,38 @@ def asking(url: str = DEFAULT_URL, token: str | None = None, database: str | Non
         raise typer.Exit(CANNOT_START) from error
 
 
+def broker_url(url: str | None) -> str:
+    """Return where to ask: as given, else where a broker with the settings of this place listens."""
+    if url is not None:
+        return url
+    with _settings():
+        for listen in listens_of(os.environ):
+            if isinstance(listen, UnixListen):
+                return f"unix:{listen.path}"
+            if listen.port:  # a port that the system chose is not known here
+                host = "127.0.0.1" if listen.host in ("0.0.0.0", "::") else listen.host  # noqa: S104
+                return f"http://[{host}]:{listen.port}" if ":" in host else f"http://{host}:{listen.port}"
+    return DEFAULT_URL
+
+
 def ledger_url(database: str) -> str:
     """Return the absolute URL of a ledger, a relative SQLite file placed in the state directory."""
+    with _settings():
+        return absolute_url(database, os.environ)
+
+
+def shown_url(url: str) -> str:
+    """Return the URL of a ledger without its password, and without its options, which may hold one."""
+    bare = url.partition("?")[0]
+    password = urlsplit(bare).password
+    return bare if password is None else bare.replace(f":{password}@", ":***@", 1)
+
+
+@contextmanager
+def _settings() -> Iterator[None]:
+    """End the command with 2 and all faults if the settings are wrong."""
     try:
-        return load(config=None, environ=os.environ, database=database).database_url_absolute
+        yield
     except SettingsError as error:
         for fault in error.faults:
             warn(f"{fault.key}: {fault.problem}")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from hero_broker.cli.asking import ledger_url
+from hero_broker.cli.asking import ledger_url, shown_url
 from hero_broker.cli.exits import CANNOT_START, WRONG_USE
 from hero_broker.cli.printing import say, warn
 from hero_broker.core.errors import DatabaseUnusable, StoreUnavailable
@@ -26,6 +26,8 @@ def copy(
     if urls[0] == urls[1]:
         warn("FROM and TO are the same ledger")
         raise typer.Exit(WRONG_USE)
+    warn(f"reading {shown_url(urls[0])}")
+    warn(f"writing {shown_url(urls[1])}")
     total = None
     try:
         with open_database(urls[0]) as reading, open_database(urls[1]) as writing:

@@ -5,6 +5,8 @@ import signal
 import socket
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -14,7 +16,7 @@ import typer
 
 from hero_broker import demo as demo_calls
 from hero_broker.cli.bills import of_addresses, print_bill
-from hero_broker.cli.exits import FAILED
+from hero_broker.cli.exits import CANNOT_START, FAILED
 from hero_broker.cli.printing import warn
 from hero_broker.cli.serving import address_of, run
 from hero_broker.client import ClientError
@@ -26,8 +28,8 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="End after the bill.")] = False,
 ) -> None:
     """Show a bill: a broker with a fake provider, calls from several addresses, and what each spent."""
-    failures: list[Exception] = []
-    with tempfile.TemporaryDirectory(prefix="hero-broker-demo-") as folder:
+    has_bill = threading.Event()
+    with _own_folder() as folder:
         config = Path(folder) / "hero-broker.toml"
         config.write_text(demo_calls.SETTINGS)
         listen = [f"127.0.0.1:{port}", f"[::1]:{port}"]
@@ -35,17 +37,29 @@ def demo(
         threads: list[threading.Thread] = []
 
         def started(sockets: list[socket.socket]) -> None:
-            threads.append(threading.Thread(target=_calls, args=(sockets, once, failures), name="demo"))
+            threads.append(threading.Thread(target=_calls, args=(sockets, once, has_bill), name="demo"))
             threads[0].start()
 
         run(settings, started)
         for thread in threads:
             thread.join()
-    if failures:
+    if not has_bill.is_set():
         raise typer.Exit(FAILED)
 
 
-def _calls(sockets: list[socket.socket], once: bool, failures: list[Exception]) -> None:
+@contextmanager
+def _own_folder() -> Iterator[str]:
+    """Make a folder for the time of the block; end the command with 3 where nothing can be kept."""
+    try:
+        made = tempfile.TemporaryDirectory(prefix="hero-broker-demo-")
+    except OSError as error:
+        warn(f"hero-broker cannot start: no folder for the demo's ledger can be made: {error.strerror}")
+        raise typer.Exit(CANNOT_START) from error
+    with made as folder:
+        yield folder
+
+
+def _calls(sockets: list[socket.socket], once: bool, has_bill: threading.Event) -> None:
     urls = {opened.family: address_of(opened) for opened in sockets}
     base = urls[socket.AF_INET]
     try:
@@ -53,10 +67,15 @@ def _calls(sockets: list[socket.socket], once: bool, failures: list[Exception]) 
             warn(f"called from {address}")
         print_bill(of_addresses(demo_calls.bill(base)), ZoneInfo("UTC"))
         warn(f"\nTry: curl {base}/billing/usage")
+        has_bill.set()
+    except typer.Exit:
+        pass  # the bill cannot be written, as was said
     except (httpx.HTTPError, ClientError) as error:
         warn(f"a call failed: {error}")
-        failures.append(error)
-    if once or failures:
-        os.kill(os.getpid(), signal.SIGTERM)
-    else:
-        warn("Serving until Ctrl-C.")
+    except demo_calls.RowsWait as error:
+        warn(str(error))
+    finally:  # also where a fault of ours ends this thread: the broker must not serve on as if there were a bill
+        if once or not has_bill.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            warn("Serving until Ctrl-C.")

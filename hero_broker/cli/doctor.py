@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import httpx
 import typer
 
-from hero_broker.cli.asking import Asker, TokenOption, UrlOption, asking
+from hero_broker.cli.asking import Asker, TokenOption, UrlOption, asking, broker_url
 from hero_broker.cli.exits import FAILED
 from hero_broker.cli.printing import say, warn
-from hero_broker.client import DEFAULT_URL, RpcError, answers, questions
+from hero_broker.client import RpcError, answers, questions
 from hero_broker.client.wire import base_url
 
-FAKE_MODEL = "fake-chat"
+FAKE_PROVIDER = "fake"
 CALL_WITHIN_S, STORED_WITHIN_S, LOOK_EVERY_S = 120.0, 10.0, 0.1
 NANO = 1_000_000_000
 
@@ -31,15 +31,19 @@ Finding = tuple[bool, str]
 
 def doctor(
     model: Annotated[
-        str, typer.Option(help="The chat model to call. One call is made and billed, to this machine's address.")
-    ] = FAKE_MODEL,
-    url: UrlOption = DEFAULT_URL,
+        str | None,
+        typer.Option(
+            help="The chat model to call, by default the fake provider's or the first of the settings."
+            " One call is made and billed, to this machine's address."
+        ),
+    ] = None,
+    url: UrlOption = None,
     token: TokenOption = None,
 ) -> None:
     """Prove the billing path: send one call, find its row, check price, sums and reports. Exit code 1 if it fails."""
-    failed = 0
-    with asking(url, token) as asker:
-        for is_fine, said in _examine(asker, url, model):
+    failed, asked = 0, broker_url(url)
+    with asking(asked, token) as asker:
+        for is_fine, said in _examine(asker, asked, model):
             say(f"{'ok  ' if is_fine else 'FAIL'}  {said}")
             failed += not is_fine
     if failed:
@@ -47,19 +51,22 @@ def doctor(
         raise typer.Exit(FAILED)
 
 
-def _examine(asker: Asker, url: str, model: str) -> Iterator[Finding]:
+def _examine(asker: Asker, url: str, wanted: str | None) -> Iterator[Finding]:
     """Yield what was found, step by step; end where the next step would rest on what failed."""
     health = asker.ask(questions.health())
     yield health.status == "ok", f"the broker is {health.status}, its database {health.store}"
     for duty in health.duties:
         if duty.status == "failing":
             yield False, f"its duty {duty.duty} fails: {duty.last_error}"
+    model = wanted or _served_model(asker)
+    if model is None:
+        yield False, "no chat model is configured; name one that is served with --model"
+        return
     context = f"doctor-{secrets.token_hex(8)}"
     told = _call(url, model, context)
     yield from _failing(asker)
     if told.status_code != 200:
-        hint = "; name one with --model" if model == FAKE_MODEL else ""
-        yield False, f"a call to {model} was answered {told.status_code}: {told.text[:300]}{hint}"
+        yield False, f"a call to {model} was answered {told.status_code}: {told.text[:300]}"
         return
     request_id = told.headers.get("x-request-id", "")
     yield True, f"a call to {model} was answered as request {request_id}"
@@ -77,6 +84,14 @@ def _examine(asker: Asker, url: str, model: str) -> Iterator[Finding]:
         verified.ok,
         f"{verified.rows} rows of this hour and the sums of reports have {verified.differences} differences{behind}",
     )
+
+
+def _served_model(asker: Asker) -> str | None:
+    """Return the configured chat model to call: one of the fake provider, which costs nothing, or the first."""
+    served = asker.ask(questions.list_models()).data
+    chats = [one for one in served if one.configured and one.kind == "chat"]
+    chats.sort(key=lambda one: one.provider != FAKE_PROVIDER)
+    return chats[0].model if chats else None
 
 
 def _call(url: str, model: str, context: str) -> httpx.Response:

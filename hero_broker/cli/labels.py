@@ -6,7 +6,7 @@ import typer
 
 from hero_broker.cli.asking import DatabaseOption, TokenOption, UrlOption, asking
 from hero_broker.cli.printing import say, table
-from hero_broker.client import DEFAULT_URL, questions
+from hero_broker.client import questions
 
 EXAMPLES = """Examples:
 
@@ -24,7 +24,7 @@ TargetArgument = Annotated[str, typer.Argument(help='An address, a network such 
 
 
 @labels.command("list")
-def list_all(url: UrlOption = DEFAULT_URL, token: TokenOption = None, database: DatabaseOption = None) -> None:
+def list_all(url: UrlOption = None, token: TokenOption = None, database: DatabaseOption = None) -> None:
     """Print all labels."""
     with asking(url, token, database) as asker:
         found = asker.ask(questions.list_labels()).data
@@ -35,7 +35,7 @@ def list_all(url: UrlOption = DEFAULT_URL, token: TokenOption = None, database: 
 def set_one(
     target: TargetArgument,
     label: Annotated[str, typer.Argument(help="Its name, at most 100 characters.")],
-    url: UrlOption = DEFAULT_URL,
+    url: UrlOption = None,
     token: TokenOption = None,
 ) -> None:
     """Name an address or a network; the smallest network around an address counts."""
@@ -45,7 +45,7 @@ def set_one(
 
 
 @labels.command("remove")
-def remove_one(target: TargetArgument, url: UrlOption = DEFAULT_URL, token: TokenOption = None) -> None:
+def remove_one(target: TargetArgument, url: UrlOption = None, token: TokenOption = None) -> None:
     """Remove a name."""
     with asking(url, token) as asker:
         done = asker.ask(questions.remove_label(target)).data

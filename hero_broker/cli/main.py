@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from hero_broker import __version__
+from hero_broker.cli import streams
 
 EXIT_CODES = "Exit codes: 0 fine, 1 failed, 2 wrong settings or use, 3 cannot start or open a ledger."
 
@@ -33,7 +34,7 @@ COMMANDS = (
         "Show a bill: a broker with a fake provider, calls from several addresses, and what each spent.",
     ),
     Command("usage", "usage", "usage", "Print who spent how much, the largest first."),
-    Command("requests", "requests", "requests", "Print the newest calls, the newest last."),
+    Command("requests", "requests", "requests", "Print the latest calls, in the order in which they were recorded."),
     Command("labels", "labels", "labels", "Name addresses and networks; reports show the names."),
     Command("rpc", "rpc", "rpc", "Call a method of the admin plane and print its result, as JSON."),
     Command(
@@ -103,4 +104,8 @@ for _command in COMMANDS:
 
 def main() -> None:
     """Run the command line."""
-    cli()
+    streams.complete()
+    try:
+        cli()
+    finally:
+        streams.settle()

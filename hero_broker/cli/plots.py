@@ -9,7 +9,7 @@ from rich.bar import Bar
 from rich.table import Table
 from rich.text import Text
 
-from hero_broker.cli.printing import out, say, warn
+from hero_broker.cli.printing import out, say, warn, written
 
 WIDTH, HEIGHT = 60, 15  # characters, without what stands beside the axes
 TICK_WIDTH = 10
@@ -29,7 +29,8 @@ def bars(found: Sequence[tuple[str, Decimal]]) -> None:
     for name, usd in found:
         bar = Bar(float(largest), 0, float(usd), width=WIDTH, color="cyan")
         drawn.add_row(Text(name), bar, Text(f"{usd:f}"))
-    out().print(drawn)
+    with written():
+        out().print(drawn)
 
 
 def lines(series: Mapping[str, Points], bucket: str) -> None:
@@ -49,6 +50,7 @@ def lines(series: Mapping[str, Points], bucket: str) -> None:
     for name, colour in zip(ranked[:MOST_LINES], COLOURS, strict=False):
         points = series[name]
         figure.plot([at for at, _ in points], [float(usd) for _, usd in points], label=name, lc=colour)
-    console.print(Text.from_ansi(figure.show(legend=True)))
+    with written():
+        console.print(Text.from_ansi(figure.show(legend=True)))
     if len(ranked) > MOST_LINES:
         warn(f"These are the {MOST_LINES} that spent most, of {len(ranked)}.")

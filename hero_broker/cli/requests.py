@@ -1,18 +1,20 @@
 """`hero-broker requests`: the calls themselves, as they are billed; `--follow` goes on like `tail -f`."""
 
+import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import msgspec
 import typer
 
 from hero_broker.cli.asking import Asker, DatabaseOption, TokenOption, UrlOption, asking
 from hero_broker.cli.filters import WhereOption, filter_of
-from hero_broker.cli.printing import warn
+from hero_broker.cli.printing import GAP, warn, written
 from hero_broker.cli.times import FORMS, moment, shown, zone_of
-from hero_broker.client import DEFAULT_URL, BrokerUnreachable, answers, questions
+from hero_broker.client import BrokerUnreachable, answers, questions
 from hero_broker.client.clients import every_page
 from hero_broker.client.questions import Question
 
@@ -27,43 +29,53 @@ hero-broker requests --follow --where ip=192.0.2.7
 
 hero-broker requests --since today --json | jq -r .model"""
 
-_HEAD = (
-    f"{'TIME':19}  {'IP':24}  {'KIND':10}  {'MODEL':28}  {'OUTCOME':19}"
-    f"  {'INPUT':>9}  {'OUTPUT':>9}  {'USD':>12}  {'MS':>8}  REQUEST"
-)
+# Each column's name and least width, numbers to the right; what is longer than its column is not cut.
+_COLUMNS = {
+    "TIME": "<19",
+    "IP": "<24",
+    "KIND": "<10",
+    "MODEL": "<28",
+    "OUTCOME": "<19",
+    "INPUT": ">9",
+    "OUTPUT": ">9",
+    "USD": ">12",
+    "MS": ">8",
+    "REQUEST": "<36",
+}
+_DISPENSABLE = ("REQUEST", "MS", "KIND", "OUTPUT", "INPUT", "OUTCOME", "MODEL", "TIME")  # on a narrow terminal, in turn
 
 
 def requests(
     since: Annotated[str | None, typer.Option(help=f"Calls from then on: {FORMS}.")] = None,
     until: Annotated[str | None, typer.Option(help="Calls before then: as --since.")] = None,
     where: WhereOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="How many of the latest calls.")] = 20,
     tz: Annotated[str, typer.Option(help="Time zone of what is shown, and of dates.")] = "UTC",
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with calls as they come, until Ctrl-C.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
-    url: UrlOption = DEFAULT_URL,
+    url: UrlOption = None,
     token: TokenOption = None,
     database: DatabaseOption = None,
 ) -> None:
-    """Print the newest calls, the newest last."""
-    zone, now = zone_of(tz), int(time.time())
+    """Print the latest calls, in the order in which they were recorded."""
+    zone, now, columns = zone_of(tz), int(time.time()), _columns()
     chosen = filter_of(where) or None
     first, last = moment(since, zone, now, "--since"), moment(until, zone, now, "--until")
     question = questions.requests(first, last, chosen, min(limit, PAGE))
     with asking(url, token, database) as asker:
         if not as_json:
-            _write(_HEAD)
+            _write(_line({name: name for name in columns}, columns))
         seen = 0
         for row in _newest(asker, question, limit):
             seen = row.seq
-            _print(row, as_json, lambda at: shown(at, zone))
+            _print(row, as_json, columns, zone)
         if not follow:
             return
         seen = seen or _last_seq(asker)
         for row in _following(asker, questions.requests(first, last, chosen, PAGE), seen):
-            _print(row, as_json, lambda at: shown(at, zone))
+            _print(row, as_json, columns, zone)
 
 
 def _newest(asker: Asker, question: Question[answers.RequestsPage], limit: int) -> list[answers.Request]:
@@ -110,18 +122,40 @@ def _above(asker: Asker, question: Question[answers.RequestsPage], seen: int) ->
     return found
 
 
-def _print(row: answers.Request, as_json: bool, time_of: Callable[[int], str]) -> None:
+def _columns() -> tuple[str, ...]:
+    """Return the columns that fit a terminal's width; all of them where there is no terminal."""
+    names = list(_COLUMNS)
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        for name in _DISPENSABLE:
+            if sum(int(_COLUMNS[one][1:]) + len(GAP) for one in names) - len(GAP) <= width:
+                break
+            names.remove(name)
+    return tuple(names)
+
+
+def _line(cells: Mapping[str, str], columns: Sequence[str]) -> str:
+    return GAP.join(f"{cells[name]:{_COLUMNS[name]}}" for name in columns).rstrip()
+
+
+def _print(row: answers.Request, as_json: bool, columns: Sequence[str], zone: ZoneInfo) -> None:
     if as_json:
         cost = None if row.cost_usd is None else msgspec.Raw(format(row.cost_usd, "f").encode())
         _write(msgspec.json.encode({**msgspec.structs.asdict(row), "cost_usd": cost}).decode())
         return
-    usd = "-" if row.cost_usd is None else format(row.cost_usd, "f")
-    name = row.ip if row.label is None else f"{row.ip} ({row.label})"
-    _write(
-        f"{time_of(row.started_at):19}  {name:24}  {row.kind:10}  {row.model:28}  {row.outcome:19}"
-        f"  {_count(row.input_tokens):>9}  {_count(row.output_tokens):>9}  {usd:>12}  {row.duration_ms:>8}"
-        f"  {row.request_id}"
-    )
+    cells = {
+        "TIME": shown(row.started_at, zone),
+        "IP": row.ip if row.label is None else f"{row.ip} ({row.label})",
+        "KIND": row.kind,
+        "MODEL": row.model,
+        "OUTCOME": row.outcome,
+        "INPUT": _count(row.input_tokens),
+        "OUTPUT": _count(row.output_tokens),
+        "USD": "-" if row.cost_usd is None else format(row.cost_usd, "f"),
+        "MS": str(row.duration_ms),
+        "REQUEST": row.request_id,
+    }
+    _write(_line(cells, columns))
 
 
 def _count(units: int | None) -> str:
@@ -129,5 +163,5 @@ def _count(units: int | None) -> str:
 
 
 def _write(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    with written():
+        sys.stdout.write(f"{line}\n")

@@ -10,7 +10,6 @@ import typer
 from hero_broker.admin_plane.contract import Contract, load_document
 from hero_broker.cli.asking import DatabaseOption, TokenOption, UrlOption, asking
 from hero_broker.cli.printing import write_json
-from hero_broker.client import DEFAULT_URL
 
 EXAMPLES = """Examples:
 
@@ -40,7 +39,7 @@ def rpc(
         list[str] | None,
         typer.Argument(metavar="[NAME=VALUE]...", help="Lists with commas; members of an object as NAME.MEMBER=VALUE."),
     ] = None,
-    url: UrlOption = DEFAULT_URL,
+    url: UrlOption = None,
     token: TokenOption = None,
     database: DatabaseOption = None,
 ) -> None:

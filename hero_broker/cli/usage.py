@@ -11,7 +11,7 @@ from hero_broker.cli.bills import Bill, draw_bill, of_address, of_page, print_bi
 from hero_broker.cli.filters import WhereOption, filter_of
 from hero_broker.cli.printing import write_json
 from hero_broker.cli.times import FORMS, moment, zone_of
-from hero_broker.client import DEFAULT_URL, Filter, Question, questions
+from hero_broker.client import Filter, Question, questions
 from hero_broker.client.clients import every_page
 from hero_broker.client.questions import Bucket, Dimension
 
@@ -46,7 +46,7 @@ def usage(
     as_json: Annotated[bool, typer.Option("--json", help="Print the broker's answer as it came.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, with every sum.")] = False,
     plot: Annotated[bool, typer.Option("--plot", help="Draw it: over time if --by has a bucket.")] = False,
-    url: UrlOption = DEFAULT_URL,
+    url: UrlOption = None,
     token: TokenOption = None,
     database: DatabaseOption = None,
 ) -> None:

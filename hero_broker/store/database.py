@@ -150,7 +150,11 @@ class Database:
         Raises:
             DatabaseUnusable: it is not, or was written by another version of the program.
         """
-        if self._path is not None and not self._path.is_file():
+        try:
+            is_missing = self._path is not None and not self._path.is_file()
+        except OSError as error:
+            raise DatabaseUnusable(f"the ledger at {self._shown} cannot be read: {error.strerror}") from error
+        if is_missing:
             raise DatabaseUnusable(f"there is no ledger at {self._shown}")
         try:
             self._check_schema()

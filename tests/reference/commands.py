@@ -15,10 +15,16 @@ HEAD = """# Commands
 
 Every command has `--help`, with examples.
 Tables have frames and colours on a terminal, and are plain columns elsewhere; `NO_COLOR` is honoured.
+On a terminal that is too narrow for a table a row takes two lines, and `requests` leaves columns out; addresses, names and sums are never cut.
+What is piped is UTF-8, whatever the locale.
 `hero-broker --install-completion` teaches your shell to complete commands, options, methods and groupings.
 
 Commands that ask a broker take `--url` (or `HERO_BROKER_URL`; `unix:PATH` for a Unix socket) and `--token` (or `ADMIN_TOKEN`, or `HERO_SECRET`).
+Without `--url` they ask where the settings beside them listen: the file that `HERO_BROKER_CONFIG` names, or `hero-broker.toml` in the working directory.
 With `--database` reports are read straight from a ledger, whether its broker runs or not; nothing is changed.
+Its URL is printed to standard error, with the full path.
+A command that reads a ledger needs no provider's key, and not the settings file.
+A relative path is in the state directory, `HERO_BROKER_STATE_DIR`; the ledger of `serve --fake` is `sqlite:///fake/hero-broker.db`.
 
 ## Exit codes
 

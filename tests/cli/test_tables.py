@@ -1,0 +1,96 @@
+"""Tables on terminals of any width: an address, a name and a sum are never cut."""
+
+import re
+import sys
+
+import pytest
+
+from hero_broker.core.labels import Label
+from hero_broker.store import labels
+from hero_broker.store.database import open_database
+from tests.metering.rows import row
+from tests.terminal import on_terminal
+
+ADDRESSES = [f"2001:db8:aaaa:bbbb:cccc:dddd:eeee:ff0{number}" for number in (1, 2, 3)]
+MODEL = "a-model-with-a-long-name-70b-versatile"
+LABEL = "the build server in the cellar"
+COST, TOTAL = "123456.789012345", "370370.367037035"  # of 15 digits
+WIDTHS = [40, 80, 120, 250]
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A ledger with a call from each of some long addresses, each at a large cost."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('tables')}/ledger.db"
+    with open_database(url) as database:
+        cost = int(COST.replace(".", ""))
+        database.append([row(ip=ip, ip_key=None, model=MODEL, cost_nano_usd=cost) for ip in ADDRESSES], [])
+        with database.writing() as connection:
+            labels.put(connection, Label(ADDRESSES[0], LABEL, 1))
+    return url
+
+
+def lines_of(ledger: str, columns: int, *arguments: str) -> list[str]:
+    command = [sys.executable, "-m", "hero_broker", *arguments, "--database", ledger]
+    return re.sub(r"\x1b\[[0-9;]*m", "", on_terminal(command, {}, columns)).splitlines()[1:]  # the first names the file
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_bill_shows_addresses_names_and_sums_whole(ledger: str, columns: int) -> None:
+    lines = lines_of(ledger, columns, "usage", "--by", "ip,model,day")
+    written = "\n".join(lines)
+
+    assert all(address in written for address in ADDRESSES)
+    assert written.count(MODEL) == len(ADDRESSES)
+    assert LABEL in written
+    assert (written.count(COST), written.count(TOTAL)) == (len(ADDRESSES), 1)
+    assert "…" not in written
+    assert ("┃" in written) == (columns == 250)
+
+
+def test_numbers_stand_below_each_other_where_a_row_takes_two_lines(ledger: str) -> None:
+    head, heads, *lines = lines_of(ledger, 80, "usage", "--by", "ip,model,day")
+    numbers = [heads, *lines[1::2]]
+
+    assert head == "day  ip  model  label"
+    assert lines[-2:] == ["total", f"         3    120       9  {TOTAL}"]
+    assert len({len(line) for line in numbers}) == 1
+
+
+def test_bill_loses_its_frame_before_it_takes_two_lines(ledger: str) -> None:
+    lines = lines_of(ledger, 100, "usage", "--by", "model,day")
+
+    framed, plain = (lines_of(ledger, columns, "usage", "--by", "model") for columns in (100, 82))
+
+    assert "┃" in "".join(framed)
+    assert "┃" not in "".join(plain)
+    assert plain[0].split() == ["model", "requests", "input", "output", "USD"]
+    assert "…" not in "".join(lines)
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_calls_and_labels_are_shown_whole(ledger: str, columns: int) -> None:
+    calls = "\n".join(lines_of(ledger, columns, "requests"))
+    named = "\n".join(lines_of(ledger, columns, "labels", "list"))
+
+    assert all(address in calls for address in ADDRESSES)
+    assert calls.count(COST) == len(ADDRESSES)
+    assert ADDRESSES[0] in named
+    assert LABEL in named
+
+
+@pytest.mark.parametrize(
+    ("columns", "names"),
+    [
+        (40, ["IP", "USD"]),
+        (80, ["TIME", "IP", "USD"]),
+        (100, ["TIME", "IP", "MODEL", "USD"]),
+        (120, ["TIME", "IP", "MODEL", "OUTCOME", "USD"]),
+        (250, ["TIME", "IP", "KIND", "MODEL", "OUTCOME", "INPUT", "OUTPUT", "USD", "MS", "REQUEST"]),
+    ],
+)
+def test_narrow_terminal_shows_fewer_columns_of_calls(ledger: str, columns: int, names: list[str]) -> None:
+    head = lines_of(ledger, columns, "requests", "--limit", "1")[0]
+
+    assert head.split() == names
+    assert len(head) <= columns
