@@ -4,6 +4,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Self
 
+from hero_broker.core.calls import CallKind
 from hero_broker.pricing.price import Price
 
 DAY_S = 86_400
@@ -42,6 +43,8 @@ class Tariff:
     periods: tuple[Period, ...]  # at least one
     is_override: bool = False  # the operator's own price, which counts more than a cost that the provider reports
     varies: bool = field(init=False, compare=False)  # with the time, or with the length of the context
+    # The kinds of call that were looked at, and whether they have a price; see `pricing.typical`.
+    kinds: dict[CallKind, bool] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         varies = len(self.periods) > 1 or any(period.thresholds for period in self.periods)

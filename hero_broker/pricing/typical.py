@@ -49,6 +49,10 @@ def typical_cost(price: Price, kind: CallKind) -> tuple[str, int] | None:
 
 def is_priced(tariff: Tariff | None, kind: CallKind) -> bool:
     """Return whether calls of a kind have a price, whenever they are made and however long they are."""
-    return tariff is not None and all(
-        typical_cost(price, kind) is not None for period in tariff.periods for price in period.prices
-    )
+    if tariff is None:
+        return False
+    found = tariff.kinds.get(kind)  # looked at once, because each call of a broker that refuses others asks
+    if found is None:
+        prices = (price for period in tariff.periods for price in period.prices)
+        found = tariff.kinds[kind] = all(typical_cost(price, kind) is not None for price in prices)
+    return found
