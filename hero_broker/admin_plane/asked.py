@@ -1,11 +1,10 @@
 """Parameters as questions: what the contract's schemas cannot say is checked here."""
 
 from collections.abc import Mapping
-from ipaddress import ip_network
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from hero_broker.core.addresses import UNKNOWN, canonical_ip
+from hero_broker.core.addresses import UNKNOWN, canonical_ip, parse_network
 from hero_broker.core.errors import InvalidParams
 from hero_broker.core.labels import canonical_target
 from hero_broker.core.questions import Dimension, Filter, Network
@@ -61,7 +60,7 @@ def filter_of(given: Mapping[str, Any] | None) -> Filter:
 
 def _network(text: str) -> Network:
     try:
-        return ip_network(text)
+        return parse_network(text)
     except ValueError as error:
         reason = "prefix: must be a network without host bits, such as 192.0.2.0/24 or 2001:db8::/32"
         raise InvalidParams("filter", reason) from error

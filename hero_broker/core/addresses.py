@@ -1,7 +1,7 @@
 """One caller, one spelling: addresses in canonical form."""
 
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 UNKNOWN = "unknown"  # a caller on a Unix socket
 
@@ -14,10 +14,22 @@ def parse_ip(text: str) -> IpAddress:
     Raises:
         ValueError: `text` is no address.
     """
-    address = ip_address(text.partition("%")[0] if ":" in text else text)
+    before_zone = text.partition("%")[0]
+    address = ip_address(before_zone if ":" in before_zone else text)  # IPv4 has no zones
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
+
+
+def parse_network(text: str) -> IPv4Network | IPv6Network:
+    """Return the network that `text` spells.
+
+    Raises:
+        ValueError: `text` is no network, has host bits, or a zone id, without which it would be another network.
+    """
+    if "%" in text:
+        raise ValueError(f"{text!r} has a zone id")
+    return ip_network(text)
 
 
 @lru_cache(maxsize=4096)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from hero_broker.core.addresses import UNKNOWN, canonical_ip, parse_ip
+from hero_broker.core.addresses import UNKNOWN, canonical_ip, parse_ip, parse_network
 
 Network = IPv4Network | IPv6Network
 
@@ -30,7 +30,7 @@ def canonical_target(text: str) -> str:
     """
     if text == UNKNOWN:
         return text
-    return canonical_ip(text) if "/" not in text else _shown(_unmapped(ip_network(text)))
+    return canonical_ip(text) if "/" not in text else _shown(_unmapped(parse_network(text)))
 
 
 class Names:

@@ -77,7 +77,19 @@ def test_target_has_one_spelling(text: str, target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "nobody", "192.0.2.1/24", "192.0.2.0/33", "192.0.2.1:80", "10.1", "Unknown", "/8"]
+    "text",
+    [
+        "",
+        "nobody",
+        "192.0.2.1/24",
+        "192.0.2.0/33",
+        "192.0.2.1:80",
+        "10.1",
+        "Unknown",
+        "/8",
+        "fe80::%eth0/64",
+        "192.0.2.77%::1",
+    ],
 )
 def test_what_is_no_target_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
