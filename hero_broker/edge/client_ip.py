@@ -1,7 +1,10 @@
 """From a connection's peer and its headers to the source IP, once; nothing later decides this again."""
 
+import logging
+import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network
 
 from hero_broker.core.addresses import UNKNOWN, IpAddress, canonical_ip, parse_ip
@@ -11,29 +14,58 @@ from hero_broker.core.errors import InvalidRequest
 MAX_CONTEXT_CHARACTERS = 128
 FORWARDED_FOR = "x-forwarded-for"
 FORWARDED = "forwarded"
+REAL_IP = "x-real-ip"
+WARN_EVERY_S = 60.0
+MAX_WARNED = 1000  # trusted peers that are remembered as warned of
+PROBES = "/health/"  # a proxy asks these on its own behalf, without a header
 
-# A closed quoted string hides separators. A quote that is never closed does not: whoever sent it would
-# otherwise swallow the hop that a proxy appended after it.
-_ELEMENT = re.compile(r'(?:"[^"]*"|[^,])+|(?<=,)(?=,|$)|^(?=,|$)')
-_PAIR = re.compile(r'(?:"[^"]*"|[^;])+')
-_BRACKETED = re.compile(r"\[([^\[\]]*)\](?::\d{1,5})?", re.ASCII)
-_WITH_PORT = re.compile(r"([^:]+):\d{1,5}", re.ASCII)
+# Headers in which proxies name their client; a warning names those that were sent instead of the trusted one.
+_ADDRESS_HEADERS = frozenset(
+    {FORWARDED_FOR, FORWARDED, REAL_IP, "x-client-ip", "x-cluster-client-ip", "true-client-ip", "cf-connecting-ip"}
+)
+
+# RFC 7239, section 4, read backwards: one element up to the comma before it. In a quoted string a quote that follows an
+# odd number of backslashes is escaped. Values without quotes may contain the colons and brackets that the RFC wants
+# quoted, because some proxies send them so. The quantifiers are possessive: a long header is read in linear time.
+_TOKEN = r"[\w!#$%&'*+\-.^`|~]++"  # noqa: S105  # HTTP's token
+_PLAIN = r'[^\s"\\,;=]++'
+_QUOTED = r'"(?:\\\\)*+(?:[^"\\]\\*+|"\\(?:\\\\)*+)*+"'
+_OPTIONAL_PAIR = rf"(?:(?:{_QUOTED}|{_PLAIN})={_TOKEN})?+"
+_ELEMENT_BACKWARDS = re.compile(
+    rf"([ \t]*+{_OPTIONAL_PAIR}(?:[ \t]*+;[ \t]*+{_OPTIONAL_PAIR})*+[ \t]*+)(,|\Z)", re.ASCII
+)
+_PAIR = re.compile(rf'({_TOKEN})=("(?:[^"\\]|\\.)*+"|{_PLAIN})', re.ASCII)
+_ESCAPED = re.compile(r"\\(.)")
+_BRACKETED = re.compile(r"\[([^\[\]]*)\](?::(?:\d{1,5}|_[\w.-]+))?", re.ASCII)
+_WITH_PORT = re.compile(r"([^:]+):(?:\d{1,5}|_[\w.-]+)", re.ASCII)
+
+log = logging.getLogger(__name__)
 
 
 class SourceIp:
     """Decides who is billed: the peer, or the nearest untrusted hop where the peer is a trusted proxy."""
 
-    def __init__(self, trusted: Sequence[IPv4Network | IPv6Network], trust_unix: bool, header: str) -> None:
+    def __init__(
+        self,
+        trusted: Sequence[IPv4Network | IPv6Network],
+        trust_unix: bool,
+        header: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         name = header.lower()
-        if name not in (FORWARDED_FOR, FORWARDED):
-            raise ValueError(f"trusted header must be {FORWARDED_FOR!r} or {FORWARDED!r}, not {header!r}")
+        if name not in _HOPS_IN:
+            raise ValueError(f"trusted header must be one of {', '.join(_HOPS_IN)}, not {header!r}")
         self._trusted = tuple(trusted)
         self._trust_unix = trust_unix
         self._header = name.encode()
-        self._hops_in = _forwarded_hops if name == FORWARDED else _plain_hops
+        self._hops_in = _HOPS_IN[name]
+        self._clock = clock
+        self._warned: dict[str, float] = {}  # peer -> when
 
-    def of(self, client: tuple[str, int] | None, headers: Iterable[tuple[bytes, bytes]]) -> Caller:
+    def of(self, client: tuple[str, int] | None, headers: Iterable[tuple[bytes, bytes]], path: str = "") -> Caller:
         """Return the caller of a request; `client` is None on a Unix socket, header names are lower-case.
+
+        A trusted peer without a header that names its client is billed itself, and logged once a minute.
 
         Raises:
             InvalidRequest: X-Hero-Context is longer than 128 characters.
@@ -52,14 +84,16 @@ class SourceIp:
         peer = None if client is None else parse_ip(client[0])
         source = peer
         if self._trust_unix if peer is None else self._is_trusted(peer):
-            hops = [hop for line in lines for hop in self._hops_in(line)]
-            source = self._nearest_untrusted(peer, hops)
+            source = self._nearest_untrusted(peer, self._hops_in(lines))
+            if source is peer and not path.startswith(PROBES):
+                self._warn(_text(peer), headers)
         ip, peer_ip = _text(source), _text(peer)
         return Caller(ip=ip, peer_ip=None if peer_ip == ip else peer_ip, context=context)
 
-    def _nearest_untrusted(self, peer: IpAddress | None, hops: Sequence[str]) -> IpAddress | None:
+    def _nearest_untrusted(self, peer: IpAddress | None, hops: Iterable[str]) -> IpAddress | None:
+        """Return the first untrusted address of `hops`, the last proxy's first; `peer` itself if none is readable."""
         nearest = peer
-        for hop in reversed(hops):
+        for hop in hops:
             try:
                 nearest = _hop_address(hop)
             except ValueError:
@@ -67,6 +101,21 @@ class SourceIp:
             if not self._is_trusted(nearest):
                 break
         return nearest
+
+    def _warn(self, peer: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        now = self._clock()
+        if now < self._warned.get(peer, -math.inf) + WARN_EVERY_S:
+            return
+        if len(self._warned) >= MAX_WARNED:
+            self._warned.clear()
+        self._warned[peer] = now
+        sent = {name.decode("latin-1") for name, _ in headers} & _ADDRESS_HEADERS
+        log.warning(
+            "edge: %s is a trusted proxy, but sent no %s that names its client, so it is billed itself; it sent %s",
+            "a Unix socket" if peer == UNKNOWN else peer,
+            self._header.decode(),
+            ", ".join(sorted(sent)) or "no other header with an address",
+        )
 
     def _is_trusted(self, address: IpAddress) -> bool:
         return any(address in network for network in self._trusted)
@@ -86,27 +135,54 @@ def _context(value: bytes) -> str | None:
     return text or None
 
 
-def _plain_hops(line: str) -> Iterator[str]:
-    yield from line.split(",")
+def _plain_hops(lines: Sequence[str]) -> Iterator[str]:
+    """Yield the hops of `X-Forwarded-For` from the right."""
+    for line in reversed(lines):
+        for part in reversed(line.split(",")):
+            hop = part.strip(" \t")
+            yield hop[1:-1] if len(hop) >= 2 and hop[0] == hop[-1] == '"' else hop
 
 
-def _forwarded_hops(line: str) -> Iterator[str]:
-    """Yield the `for` of each element (RFC 7239), "" where it has none."""
-    for element in _ELEMENT.findall(line):
-        pairs = [pair.partition("=") for pair in _PAIR.findall(element)]
-        nodes = [value for name, _, value in pairs if name.strip().lower() == "for"]
-        yield nodes[0] if len(nodes) == 1 else ""
+def _forwarded_hops(lines: Sequence[str]) -> Iterator[str]:
+    """Yield the `for` of each element (RFC 7239) from the right, "" where it has none, up to a malformed element.
+
+    The line is read backwards, because a client may leave a quote open: read from the left, it would be closed by the
+    first quote of what a proxy appends. Backwards, nothing that stands before an element can change it.
+    """
+    backwards = ",".join(lines)[::-1]
+    at = 0
+    while found := _ELEMENT_BACKWARDS.match(backwards, at):
+        nodes = [value for name, value in _PAIR.findall(found[1][::-1]) if name.lower() == "for"]
+        yield _unquoted(nodes[0]) if len(nodes) == 1 else ""
+        if not found[2]:
+            return
+        at = found.end()
+
+
+def _unquoted(value: str) -> str:
+    return _ESCAPED.sub(r"\1", value[1:-1]) if value.startswith('"') else value
+
+
+def _only_hop(lines: Sequence[str]) -> Iterator[str]:
+    """Yield the address of `X-Real-IP`, which no proxy appends to: a second line is somebody else's."""
+    if len(lines) == 1:
+        yield lines[0]
+
+
+_HOPS_IN: dict[str, Callable[[Sequence[str]], Iterator[str]]] = {
+    FORWARDED_FOR: _plain_hops,
+    FORWARDED: _forwarded_hops,
+    REAL_IP: _only_hop,
+}
 
 
 def _hop_address(hop: str) -> IpAddress:
-    """Return a hop's address, without quotes, brackets and port.
+    """Return a hop's address, without brackets and port.
 
     Raises:
         ValueError: the hop is malformed, or hides its address.
     """
-    text = hop.strip()
-    if len(text) >= 2 and text[0] == text[-1] == '"':
-        text = text[1:-1].strip()
+    text = hop.strip(" \t")
     if found := _BRACKETED.fullmatch(text) or _WITH_PORT.fullmatch(text):
         text = found[1]
     return parse_ip(text)

@@ -49,7 +49,7 @@ class Edge:
             if b"origin" in headers or b"sec-fetch-site" in headers:
                 page = self._origins.check(scope["method"], scope["path"], headers)
                 client.headers = (*client.headers, *page)
-            state["caller"] = caller = self._source_ip.of(scope.get("client"), scope["headers"])
+            state["caller"] = caller = self._source_ip.of(scope.get("client"), scope["headers"], scope["path"])
             self._admission.check_address(caller, scope["path"])
             if page and is_preflight(scope["method"], headers):
                 await answer_preflight(headers, client.send)

@@ -223,7 +223,7 @@ def _server(table: Table, flags: Sequence[str]) -> ServerSettings:
         allowed_origins=table.texts("allowed_origins", (), accept_origin, ORIGIN_FORM),
         trusted_proxies=tuple(proxy for proxy in proxies if not isinstance(proxy, str)),
         trust_unix="unix" in proxies,
-        trusted_header=table.choice("trusted_header", default.trusted_header, "forwarded"),
+        trusted_header=table.choice("trusted_header", default.trusted_header, "forwarded", "x-real-ip"),
         max_body_bytes=table.integer("max_body_bytes", default.max_body_bytes, 1, most_bytes),
         max_audio_bytes=table.integer("max_audio_bytes", default.max_audio_bytes, 1, most_bytes),
         max_answer_bytes=table.integer("max_answer_bytes", default.max_answer_bytes, 1, most_bytes),

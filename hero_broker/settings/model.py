@@ -67,7 +67,7 @@ class ServerSettings:
     allowed_origins: tuple[str, ...] = ()  # of web pages that may call, as browsers spell them
     trusted_proxies: tuple[IpNetwork, ...] = ()
     trust_unix: bool = False  # the word "unix" among the file's trusted_proxies
-    trusted_header: str = "x-forwarded-for"  # or "forwarded"
+    trusted_header: str = "x-forwarded-for"  # or "forwarded", "x-real-ip"
     max_body_bytes: int = 20_000_000
     max_audio_bytes: int = 100_000_000
     max_answer_bytes: int = 32_000_000
