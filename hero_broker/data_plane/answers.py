@@ -45,6 +45,8 @@ def head_of(status: int, headers: Mapping[str, str], length: str | None = None) 
     )
     if length is not None:
         passed.append((b"content-length", length.encode()))
+    elif kind.startswith("text/event-stream"):
+        passed.append((b"x-accel-buffering", b"no"))  # nginx would hold events back until a buffer is full
     return Head(status, tuple(passed))
 
 

@@ -72,6 +72,22 @@ def test_retry_after_passes_where_it_is_one(value: str, passes: bool) -> None:
     assert headers.get(b"retry-after") == (value.encode() if passes else None)
 
 
+@pytest.mark.parametrize(
+    ("kind", "length", "is_told"),
+    [
+        ("text/event-stream", None, True),
+        ("text/event-stream; charset=utf-8", None, True),
+        ("text/event-stream", "5", False),
+        ("application/json", None, False),
+        ("audio/mpeg", None, False),
+    ],
+)
+def test_stream_of_events_asks_a_proxy_not_to_hold_it_back(kind: str, length: str | None, is_told: bool) -> None:
+    headers = dict(head_of(200, {"content-type": kind, "x-accel-buffering": "yes"}, length).headers)
+
+    assert headers.get(b"x-accel-buffering") == (b"no" if is_told else None)
+
+
 def test_headers_with_control_characters_do_not_pass() -> None:
     bad = "a\r\nx-injected: 1"
     head = head_of(200, {"content-type": f"text/event-stream{bad}", "openai-version": bad, "content-disposition": "a"})
