@@ -1,6 +1,8 @@
 """Which heads are read, of those that the parser takes: only such as every proxy before the broker reads alike."""
 
-from hero_broker.core.errors import InvalidRequest
+from collections.abc import Sequence
+
+from hero_broker.core.errors import InvalidRequest, UpgradeRefused
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 100
@@ -25,9 +27,9 @@ class Head:
         elif name == b"expect":
             self.expects_continue = value.lower() == b"100-continue"
         else:
-            self._encoding = value.lower()
+            self._encoding = value.lower() if self._encoding is None else b"more than one line"
 
-    def check(self, target: bytes, version: str, *, is_upgrade: bool) -> None:
+    def check(self, target: bytes, version: str) -> None:
         """Return if a request with this head is read.
 
         Raises:
@@ -35,14 +37,35 @@ class Head:
         """
         if version not in VERSIONS:
             raise unreadable("HTTP/1.1 is spoken here.")
-        if is_upgrade:  # the parser would take the body for what follows the request
-            raise unreadable("No other protocol is spoken here: CONNECT and Upgrade are refused.")
         if target[:1] != b"/" or b"#" in target:
             raise unreadable("The target must be a path, with a query or without.")
         if self._hosts > 1 or (version == "1.1" and not self._hosts):
             raise unreadable("There must be one Host.")
         if self._encoding is not None and (version != "1.1" or self._encoding != b"chunked"):
             raise unreadable("The only transfer encoding is chunked, with HTTP/1.1.")
+
+
+def check_upgrade(method: bytes, version: str, headers: Sequence[tuple[bytes, bytes]]) -> None:
+    """Return if a request that offers another protocol is read as if it offered none.
+
+    Raises:
+        InvalidRequest: the method is CONNECT, whose body is no body of a request.
+        UpgradeRefused: a WebSocket is wanted, whose client cannot go on without one. Its connection is closed: a proxy
+            that looks at no status would pass on as a WebSocket what is read here as a request.
+    """
+    if method == b"CONNECT":
+        raise unreadable("CONNECT is refused.")
+    if version == "1.1":  # HTTP/1.0 has no Upgrade
+        wanted = [one.strip().lower() for name, value in headers if name == b"upgrade" for one in value.split(b",")]
+        if any(one.partition(b"/")[0] == b"websocket" for one in wanted):
+            raise UpgradeRefused
+
+
+def without_upgrade(method: bytes, target: bytes, version: str, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Return a head that was read, without what its client offered."""
+    lines = [b"%s %s HTTP/%s" % (method, target, version.encode())]
+    lines += [b"%s: %s" % header for header in headers if header[0] != b"upgrade"]
+    return b"\r\n".join((*lines, b"", b""))
 
 
 def unreadable(reason: str) -> InvalidRequest:

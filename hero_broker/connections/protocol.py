@@ -11,11 +11,19 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 import httptools
-from uvicorn._types import ASGI3Application
+from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from hero_broker.connections.heads import MAX_HEAD_BYTES, MAX_HEADERS, WATCHED, Head, unreadable
+from hero_broker.connections.heads import (
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    WATCHED,
+    Head,
+    check_upgrade,
+    unreadable,
+    without_upgrade,
+)
 from hero_broker.connections.open_connections import NEVER, OpenConnections
 from hero_broker.core.errors import BrokerError, HeadTooLarge
 from hero_broker.core.ids import new_request_id
@@ -38,6 +46,7 @@ class ClientConnection(HttpToolsProtocol):
     _fed = 0  # bytes since the parser last had something whole: a head, a piece of a body, a message
     _in_message = False
     _has_head = False  # of the message
+    _is_offer = False  # the message ends with its head, which is read again without what it offers
     _is_resting = False  # a request was answered, and nothing has come since
     _is_over = False  # nothing more is read
     _held = b""  # what came while requests waited
@@ -120,7 +129,10 @@ class ClientConnection(HttpToolsProtocol):
 
     def cut_off(self) -> None:
         """Close it, although its answer is not whole."""
-        self.transport.close()
+        if self._ends_with_connection():
+            self._reset()
+        else:
+            self.transport.close()
 
     def abort(self) -> None:
         """Close it at once, whatever its client has not taken."""
@@ -151,7 +163,10 @@ class ClientConnection(HttpToolsProtocol):
     def _parse(self, data: bytes) -> None:
         self._fed += len(data)
         try:
-            self.parser.feed_data(data)
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                self._parse_without_upgrade(data, offer)
         except httptools.HttpParserError as error:
             cause = error.__context__
             self._refuse(cause if isinstance(cause, BrokerError) else unreadable(f"{error}."))
@@ -161,6 +176,27 @@ class ClientConnection(HttpToolsProtocol):
         elif self._is_resting and (self._fed or self._in_message):
             self._is_resting = False
             self.deadline = self.loop.time() + self.connections_open.limits.header_timeout_s
+
+    def _parse_without_upgrade(self, data: bytes, offer: httptools.HttpParserUpgrade) -> None:
+        """Parse a head again, and what follows it, as if it offered no other protocol (RFC 9110, section 7.8).
+
+        The parser takes what follows such a head for the other protocol, and stops there. Another parser goes on,
+        because the first drops everything after `Connection: close`.
+        """
+        rest = memoryview(data)
+        while True:
+            rest = rest[offer.args[0] :]
+            self._is_offer = False
+            head = without_upgrade(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+            self.parser.feed_data(head)
+            try:
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as another:
+                offer = another
+            else:
+                return
 
     def on_message_begin(self) -> None:
         """Begin a head."""
@@ -184,7 +220,12 @@ class ClientConnection(HttpToolsProtocol):
         # What is fed at once and whole is short enough; else it is counted.
         if not 0 < self._fed <= MAX_HEAD_BYTES and self._head_bytes() > MAX_HEAD_BYTES:
             raise HeadTooLarge(f"A request's head has at most {MAX_HEAD_BYTES} bytes.")
-        self._head.check(self.url, self.parser.get_http_version(), is_upgrade=self.parser.should_upgrade())
+        version = self.parser.get_http_version()
+        self._head.check(self.url, version)
+        if self.parser.should_upgrade():
+            check_upgrade(self.parser.get_method(), version, self.headers)
+            self._is_offer = True
+            return
         if len(self.pipeline) >= MAX_WAITING:
             raise unreadable(f"At most {MAX_WAITING} requests may wait for the answers to those before them.")
         self.expect_100_continue = self._head.expects_continue
@@ -213,6 +254,8 @@ class ClientConnection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End a request's body."""
+        if self._is_offer:
+            return
         self._fed = 0
         self._in_message = False
         super().on_message_complete()
@@ -252,10 +295,19 @@ class ClientConnection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._active = cycle
+        if not cycle.keep_alive and cycle.scope["http_version"] == "1.0":
+            app = _without_chunks(app, cycle)
         super()._start_asgi_task(cycle, app)
 
     def _is_answering(self) -> bool:
         return self._active is not None and not (self._active.response_complete or self._active.disconnected)
+
+    def _ends_with_connection(self) -> bool:
+        """Return whether an answer is being sent that is whole when the connection ends (HTTP/1.0)."""
+        cycle = self._active
+        if cycle is None or not cycle.response_started or cycle.response_complete:
+            return False
+        return cycle.scope["http_version"] == "1.0"
 
     def _expect_taking(self) -> None:
         self._unsent = self.transport.get_write_buffer_size()
@@ -319,7 +371,9 @@ class ClientConnection(HttpToolsProtocol):
 
     def _end(self) -> None:
         """Close after a last answer."""
-        if self._in_message:
+        if self._ends_with_connection():
+            self._reset()
+        elif self._in_message:
             self._linger()
         else:
             self.transport.close()
@@ -360,6 +414,27 @@ class _LastAnswer(asyncio.Transport):
 def protocol_of(connections: OpenConnections) -> type[ClientConnection]:
     """Return the protocol whose connections are among these."""
     return type("Connection", (ClientConnection,), {"connections_open": connections})
+
+
+def _without_chunks(app: ASGI3Application, cycle: RequestResponseCycle) -> ASGI3Application:
+    """Return an application whose answers without a length end with the connection: HTTP/1.0 knows no chunks."""
+
+    has_length = False
+
+    async def send(message: ASGISendEvent) -> None:
+        nonlocal has_length
+        if message["type"] == "http.response.start":
+            has_length = any(name.lower() == b"content-length" for name, _ in message.get("headers", ()))
+            if not has_length:
+                cycle.chunked_encoding = False
+        elif message["type"] == "http.response.body" and not has_length:
+            cycle.expected_content_length = len(message.get("body", b""))  # as if it were the last piece
+        await cycle.send(message)
+
+    async def answer(scope: Scope, receive: ASGIReceiveCallable, _send: ASGISendCallable) -> None:
+        await app(scope, receive, send)
+
+    return answer
 
 
 def _disconnect(cycle: RequestResponseCycle) -> None:

@@ -22,7 +22,8 @@ Exception
 │   │   ├── NotFound              404 not_found
 │   │   │   ├── ModelNotFound     404 model_not_found
 │   │   │   └── ModelNotPriced    404 model_not_priced
-│   │   └── UnsupportedMedia      415 unsupported_media_type
+│   │   ├── UnsupportedMedia      415 unsupported_media_type
+│   │   └── UpgradeRefused        426 upgrade_refused
 │   ├── LedgerUnavailable         503 ledger_unavailable
 │   ├── OriginRefused             403 origin_not_allowed
 │   ├── Overloaded                503 overloaded
@@ -104,6 +105,18 @@ class MethodNotAllowed(InvalidRequest):
     def __init__(self, method: str, path: str, allow: str) -> None:
         super().__init__(f"{method} is not allowed on {path}; use {allow}.")
         self.allow = allow
+
+
+class UpgradeRefused(InvalidRequest):
+    """The client wants a WebSocket."""
+
+    status = 426
+    code = "upgrade_refused"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "WebSockets are not served here; send the request without Upgrade, with stream: true for events."
+        )
 
 
 class NotFound(InvalidRequest):

@@ -5,7 +5,7 @@ import logging
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hero_broker.core.errors import BrokerError, InternalError, MethodNotAllowed
+from hero_broker.core.errors import BrokerError, InternalError, MethodNotAllowed, UpgradeRefused
 from hero_broker.core.ids import RequestIds
 from hero_broker.core.waiting import within
 from hero_broker.edge.admission import Admission
@@ -97,6 +97,8 @@ def error_parts(error: BrokerError) -> tuple[int, list[tuple[bytes, bytes]], byt
     headers.append((b"x-should-retry", b"true" if error.may_retry else b"false"))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", error.allow.encode()))
+    if isinstance(error, UpgradeRefused):  # RFC 9110, section 15.5.22: 426 names the protocol that is served
+        headers += ((b"upgrade", b"HTTP/1.1"), (b"connection", b"upgrade"))
     if error.retry_after_s is not None:
         headers.append((b"retry-after", str(error.retry_after_s).encode()))
     return error.status, headers, body

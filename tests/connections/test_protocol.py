@@ -10,8 +10,9 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from hero_broker.connections.open_connections import Limits, OpenConnections
-from hero_broker.connections.protocol import DROP_S, LINGER_S, ClientConnection, protocol_of
+from hero_broker.connections.protocol import DROP_S, LINGER_S, MAX_WAITING, ClientConnection, protocol_of
 from tests.raw_clients import request
+from tests.smuggling import H2C, IN_CHUNKS, WEBSOCKET
 
 LIMITS = Limits(most=10, header_timeout_s=1_000, keep_alive_s=100, idle_timeout_s=10_000)
 GET = request("/", method="GET")
@@ -149,3 +150,93 @@ def test_body_that_nobody_reads_cannot_go_on() -> None:
         return found.deadline - now
 
     assert asyncio.run(run()) == 1 < LINGER_S < DROP_S
+
+
+def received(data: list[bytes]) -> list[tuple[str, str, str, bytes, list[str]]]:
+    """Return the requests that an application gets from these pieces: how, for what, with which body and headers."""
+    found: list[tuple[str, str, str, bytes, list[str]]] = []
+
+    async def read(scope: Scope, receive: Receive, send: Send) -> None:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            assert message["type"] == "http.request"
+            body, more = body + message["body"], message["more_body"]
+        names = [name.decode() for name, _ in scope["headers"]]
+        found.append((scope["method"], scope["path"], scope["http_version"], body, names))
+        await refuse(scope, receive, send)
+
+    async def run() -> None:
+        opened = connection(read, Transport())
+        for piece in data:
+            opened.data_received(piece)
+            await settled()
+        await settled(MAX_WAITING)
+        opened.connection_lost(None)
+
+    asyncio.run(run())
+    return found
+
+
+async def settled(requests: int = 1) -> None:
+    """Let the application go as far as it can."""
+    for _ in range(10 * requests):
+        await asyncio.sleep(0)
+
+
+SECOND = b"GET /second HTTP/1.1\r\nhost: a\r\n\r\n"
+OFFERS = {
+    "length": (H2C + b"content-length: %d\r\n" % len(SECOND), SECOND),
+    "chunks": (H2C + IN_CHUNKS, b"%x\r\n%s\r\n0\r\n\r\n" % (len(SECOND), SECOND)),
+    "chunks and an offer in a trailer": (H2C + IN_CHUNKS, b"%x\r\n%s\r\n0\r\n%s\r\n" % (len(SECOND), SECOND, H2C)),
+}
+
+
+@pytest.mark.parametrize(("headers", "body"), OFFERS.values(), ids=OFFERS)
+def test_offer_of_another_protocol_is_not_read_however_the_request_comes(headers: bytes, body: bytes) -> None:
+    first = b"POST /first HTTP/1.1\r\nhost: a\r\n" + headers + b"\r\n" + body
+    sent = first + first + GET
+    names = ["host", "connection", "http2-settings", OFFERS["length"][0] == headers and "content-length"]
+    names[-1] = names[-1] or "transfer-encoding"
+    expected = [("POST", "/first", "1.1", SECOND, names)] * 2 + [("GET", "/", "1.1", b"")]
+
+    for at in range(0, len(sent), 3):
+        found = received([sent[:at], sent[at:]] if at else [bytes([one]) for one in sent])
+
+        assert [*found[:2], found[2][:4]] == expected, at
+
+
+@pytest.mark.parametrize(
+    ("line", "headers"),
+    [
+        pytest.param(b"GET /first HTTP/1.1", H2C, id="no body"),
+        pytest.param(b"GET /first HTTP/1.1", H2C + b"content-length: 0\r\n", id="empty body"),
+        pytest.param(b"GET /first HTTP/1.1", b"connection: upgrade\r\n", id="no Upgrade"),
+        pytest.param(b"GET /first HTTP/1.1", b"upgrade: websocket\r\n", id="Upgrade that Connection does not name"),
+        pytest.param(b"GET /first HTTP/1.1", b"connection: upgrade\r\nupgrade: a\r\nUPGRADE: b/1\r\n", id="two lines"),
+        pytest.param(b"GET /first HTTP/1.1", b"connection: upgrade\r\nupgrade: \r\n", id="empty"),
+        pytest.param(b"GET /first HTTP/1.1", H2C.replace(b"Upgrade,", b"close, Upgrade,"), id="last request"),
+    ],
+)
+def test_request_after_an_offer_begins_where_it_would_without(line: bytes, headers: bytes) -> None:
+    sent = line + b"\r\nhost: a\r\n" + headers + b"\r\n"
+
+    for at in range(0, len(sent), 5):
+        found = received([sent[:at], sent[at:] + SECOND] if at else [bytes([one]) for one in sent + SECOND])
+
+        assert [one[:4] for one in found] == [
+            ("GET", "/first", "1.1", b""),
+            *([] if b"close" in headers else [("GET", "/second", "1.1", b"")]),
+        ], at
+
+
+def test_http_1_0_has_no_upgrade() -> None:
+    sent = b"POST /first HTTP/1.0\r\n" + WEBSOCKET + b"content-length: 2\r\n\r\n{}"
+
+    assert [one[:4] for one in received([sent])] == [("POST", "/first", "1.0", b"{}")]
+
+
+def test_offers_count_among_the_requests_that_may_wait() -> None:
+    sent = b"GET /first HTTP/1.1\r\nhost: a\r\n" + H2C + b"\r\n"
+
+    assert len(received([sent * 300])) == MAX_WAITING + 1

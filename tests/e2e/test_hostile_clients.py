@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.provider import DONE, HEAD, JSON_HEAD, USAGE, Provider, answering, event
 from tests.e2e_support import Broker, broker, started_broker
 from tests.raw_clients import chat_request, connected, read_answer, request, rest_of
-from tests.smuggling import CHAT, CHUNKED, IN_CHUNKS, SHAPES, call
+from tests.smuggling import CHAT, CHUNKED, H2C, IN_CHUNKS, LENGTH, SHAPES, WEBSOCKET, call
 from tests.stores import query
 from tests.waits import wait_until
 
@@ -138,6 +138,109 @@ def test_what_two_readers_could_take_for_different_requests_is_refused_and_not_b
         assert told(rest_of(connection)) == (BAD, "unreadable_request")
 
     assert rows(running, database) == before
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"), [(LENGTH, CHAT), (IN_CHUNKS, CHUNKED)], ids=["with a length", "in chunks"]
+)
+def test_offer_of_another_protocol_is_passed_over_and_the_connection_goes_on(
+    running: Broker, database: str, headers: bytes, body: bytes
+) -> None:
+    before = rows(running, database)
+    with connected(running.url) as connection, connection.makefile("rb") as received:
+        for _ in range(2):
+            connection.sendall(call(H2C + b"expect: 100-continue\r\n" + headers, b""))
+            assert received.readline() + received.readline() == b"HTTP/1.1 100 Continue\r\n\r\n"
+            connection.sendall(body)  # a packet of its own, since the broker has read the head
+            assert read_answer(received)[0] == OK
+        connection.sendall(call(H2C + headers, body) + call(H2C, b"", b"GET /health/live HTTP/1.1"))
+        assert [read_answer(received)[0] for _ in range(2)] == [OK, OK]
+
+    assert rows(running, database) == before + 3
+
+
+def test_request_inside_the_body_of_an_offer_is_no_request(running: Broker, database: str) -> None:
+    before = rows(running, database)
+    hidden = chat_request()
+    with connected(running.url) as connection, connection.makefile("rb") as received:
+        connection.sendall(call(H2C + b"content-length: %d\r\n" % len(hidden), hidden))
+        connection.sendall(request("/health/live", method="GET"))
+
+        assert [read_answer(received)[0] for _ in range(2)] == [BAD, OK]
+
+    assert rows(running, database) == before
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/realtime?model=m", "/v1/chat/completions", "/rpc", "/nowhere"])
+@pytest.mark.parametrize("name", [b"websocket", b"WebSocket", b"h2c, websocket", b"websocket/13"])
+def test_websocket_is_refused_with_426_and_nothing_is_read_behind_it(running: Broker, path: str, name: bytes) -> None:
+    line = f"GET {path} HTTP/1.1".encode()
+    with connected(running.url) as connection:
+        connection.sendall(call(WEBSOCKET.replace(b"websocket", name, 1), chat_request(), line))
+        answer = rest_of(connection)
+
+    assert told(answer) == (426, "upgrade_refused")
+    assert b"\r\nupgrade: HTTP/1.1\r\nconnection: upgrade\r\n" in answer
+    assert b"\r\nx-should-retry: false\r\n" in answer
+
+
+def until_closed(running: Broker, sent: bytes) -> tuple[bytes, bytes]:
+    """Return the head and the body of an answer that ends with its connection."""
+    with connected(running.url) as connection:
+        connection.sendall(sent.replace(b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", 1))
+        answer = b""
+        while piece := connection.recv(65536):  # a reset would fail
+            answer += piece
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"\r\nconnection: close" in head.lower()
+    assert b"transfer-encoding" not in head.lower()
+    return head.lower(), body
+
+
+def test_stream_in_http_1_0_ends_with_its_connection(running: Broker) -> None:
+    asked = json.loads(CHAT) | {"stream": True}
+    for keep_alive in ({}, {"connection": "keep-alive"}):
+        head, body = until_closed(
+            running, request("/v1/chat/completions", json.dumps(asked).encode(), headers=keep_alive)
+        )
+
+        assert b"content-length" not in head
+        assert body.startswith(b"data: {")
+        assert body.endswith(b"}\n\ndata: [DONE]\n\n")
+        assert b"\r\nx-accel-buffering: no" in head
+
+
+@pytest.mark.parametrize("kind", ["text/csv", "application/x-ndjson"])
+def test_export_in_http_1_0_ends_with_its_connection(running: Broker, kind: str) -> None:
+    with connected(running.url) as connection, connection.makefile("rb") as received:
+        connection.sendall(chat_request())
+        assert read_answer(received)[0] == OK
+    running.usage()
+    head, body = until_closed(running, request("/billing/requests", method="GET", headers={"accept": kind}))
+
+    assert b"content-length" not in head
+    assert kind.encode() in head
+    assert body == httpx.get(f"{running.url}/billing/requests", headers={"accept": kind}).content
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        pytest.param(chat_request(), OK, id="call"),
+        pytest.param(request("/health/live", method="GET"), OK, id="health"),
+        pytest.param(request("/rpc", b'[{"jsonrpc":"2.0","id":1,"method":"system.info"}]'), OK, id="batch"),
+        pytest.param(request("/billing/requests", method="HEAD", headers={"accept": "text/csv"}), OK, id="HEAD"),
+        pytest.param(request("/nowhere", method="GET"), 404, id="error"),
+        pytest.param(request("/health/live", method="GET", headers={"connection": "keep-alive"}), OK, id="keep-alive"),
+    ],
+)
+def test_answer_in_http_1_0_is_never_in_chunks(running: Broker, sent: bytes, status: int) -> None:
+    head, body = until_closed(running, sent + request("/health/live", method="GET"))
+
+    assert int(head.split()[1]) == status
+    assert b"HTTP/1." not in body
+    length = head.partition(b"content-length: ")[2].partition(b"\r\n")[0]
+    assert not length or sent.startswith(b"HEAD") or len(body) == int(length)
 
 
 def test_requests_sent_ahead_are_answered_in_order_and_each_is_billed_to_its_own_address(

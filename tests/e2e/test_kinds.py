@@ -1,6 +1,7 @@
 """Every kind of call, from OpenAI's own client to its row: units, price, explanation."""
 
 import json
+import select
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from tests.data_plane.test_upload import sound
 from tests.e2e.conftest import Ledger
 from tests.e2e.provider import JSON_HEAD, Provider, answering
 from tests.e2e_support import Broker, broker
+from tests.raw_clients import connected, request
 from tests.stores import query
 
 
@@ -298,6 +300,28 @@ def test_providers_own_cost_is_billed_where_the_operator_set_no_price(tmp_path: 
 
     assert found == [("m", 1_234_568, "provider", None)]
     assert json.loads(explained, parse_float=Decimal)["data"]["cost_usd"] == Decimal("0.001234568")
+
+
+def test_speech_that_breaks_off_in_http_1_0_is_reset_and_does_not_pass_for_a_whole_one(
+    tmp_path: Path, database_url: str
+) -> None:
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\ntransfer-encoding: chunked\r\n\r\n"
+    sent = request("/v1/audio/speech", b'{"model":"m","input":"hello"}').replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+    with (
+        Provider() as provider,
+        broker(
+            tmp_path / "state",
+            *configured(tmp_path, provider, "tts", "characters_per_million = 15"),
+            HERO_BROKER_DATABASE_URL=database_url,
+        ) as running,
+        answering(provider, head + b"4\r\nabcd\r\n4\r\nefgh\r\n"),
+        connected(running.url) as connection,
+    ):
+        connection.sendall(sent)
+        watcher = select.poll()
+        watcher.register(connection, select.POLLERR)  # an end that is no reset is no error
+
+        assert watcher.poll(20_000)
 
 
 def test_speech_that_breaks_off_reaches_the_client_as_broken(tmp_path: Path, database_url: str) -> None:
