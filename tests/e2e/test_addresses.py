@@ -46,6 +46,30 @@ def test_caller_behind_a_trusted_proxy_is_billed_by_its_canonical_address(tmp_pa
     assert [line["ip"] for line in usage["data"]] == ["400::7"]
 
 
+def test_open_quote_before_the_hop_of_a_proxy_passes_no_check_and_bills_nobody_else(tmp_path: Path) -> None:
+    config = tmp_path / "hero-broker.toml"
+    config.write_text(
+        '[server]\ntrusted_proxies = ["127.0.0.1"]\ntrusted_header = "forwarded"\n'
+        'allowed_clients = ["127.0.0.0/8", "192.0.2.0/24"]\n'
+    )
+    with broker(tmp_path / "state", "--config", str(config)) as running:
+        url = f"{running.url}/v1/chat/completions"
+        statuses = [
+            httpx.post(url, json=chat(), headers={"forwarded": line}).status_code
+            for line in (
+                'for=192.0.2.77;x=", for="203.0.113.9:80"',
+                'for=", for="203.0.113.9:80"',
+                'for=192.0.2.77;x=", for="192.0.2.9:80"',
+            )
+        ]
+        httpx.post(url, json=chat(), headers={"x-forwarded-for": "192.0.2.77"}).raise_for_status()
+        lines = {line["ip"]: line["requests"] for line in running.usage()["data"]}
+
+    assert statuses == [403, 403, 200]
+    assert lines == {"192.0.2.9": 1, "127.0.0.1": 1}
+    assert "127.0.0.1 is a trusted proxy, but sent no forwarded that names its client" in running.log
+
+
 @pytest.mark.usefixtures("store")
 def test_stranger_is_refused_and_not_billed(tmp_path: Path) -> None:
     config = tmp_path / "hero-broker.toml"
