@@ -175,6 +175,13 @@ def test_broker_that_does_not_answer_is_1(place: Place) -> None:
     assert "no broker answers at http://127.0.0.1:1" in ended.stderr
 
 
+def test_wrong_token_is_1_and_is_told_from_a_missing_one(place: Place) -> None:
+    ended = place.run("usage", token="another")
+
+    assert ended.exit_code == 1
+    assert "The admin token is wrong" in ended.stderr
+
+
 def test_missing_token_is_1_and_says_how_to_give_one(place: Place) -> None:
     ended = place.run("usage", token=None)
 
