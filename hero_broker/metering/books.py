@@ -84,6 +84,7 @@ class Books:
     async def verify(self, since: int | None, until: int | None) -> Verification:
         """Add up the rows of the window's hours, in steps, and compare the roll-ups; without a window periods too.
 
+        A block that is longer than an hour is compared as a whole if the window touches it.
         Rows above the watermark are counted, and not compared: they are in no roll-up yet. Those that ended long ago
         are counted as behind.
 
@@ -96,8 +97,9 @@ class Books:
         if extent is not None:
             first = extent[0] if since is None else max(extent[0], since // HOUR * HOUR)
             last = extent[1] if until is None else min(extent[1], -(-until // HOUR) * HOUR)
-            await self._verify_hours(first, last, found)
-            await self._verify_blocks(first, last, found)
+            if first < last:
+                await self._verify_hours(first, last, found)
+                await self._verify_blocks(first, last, found)
         if since is None and until is None:
             await self._verify_periods(found)
         behind = await self._reader.ask(DEADLINE_S, verification.behind, since, until, as_of - BEHIND_S)
@@ -115,9 +117,10 @@ class Books:
     async def _verify_blocks(self, since: int, until: int, found: "_Findings") -> None:
         for table in ROLLUPS:
             for span in table.info["spans"][1:]:
-                at = since if span == ALL_TIME else since // span * span
-                while at < until:
-                    end = await self._reader.ask(DEADLINE_S, verification.blocks_step, table, span, at, until)
+                # Whole blocks, or a block would be compared with a part of the hours that it holds.
+                at, last = (since, until) if span == ALL_TIME else (since // span * span, -(-until // span) * span)
+                while at < last:
+                    end = await self._reader.ask(DEADLINE_S, verification.blocks_step, table, span, at, last)
                     found.add(
                         *await self._reader.ask(DEADLINE_S, verification.blocks, table, span, (at, end), found.room)
                     )

@@ -73,7 +73,10 @@ def hours(connection: Connection, table: Table, window: Window, limit: int) -> t
 def blocks(
     connection: Connection, table: Table, span_s: int, window: Window, limit: int
 ) -> tuple[int, list[Difference]]:
-    """Compare the blocks of a span that begin in the window with the blocks of the next smaller span that they hold."""
+    """Compare the blocks of a span that begin in the window with the blocks of the next smaller span that they hold.
+
+    The window consists of whole blocks of the span.
+    """
     generation, _ = rollups.watermark(connection)
     spans = table.info["spans"]
     smaller = spans[spans.index(span_s) - 1]
@@ -98,7 +101,7 @@ def blocks_step(connection: Connection, table: Table, span_s: int, since: int, u
         c.generation == generation, c.span_s == spans[spans.index(span_s) - 1], c.begins_at >= since
     )
     following = connection.execute(smaller.order_by(c.begins_at).limit(1).offset(STEP_ROWS)).scalar_one_or_none()
-    return until if following is None else max(following // span_s * span_s, since + span_s)
+    return until if following is None else min(until, max(following // span_s * span_s, since + span_s))
 
 
 def _side(table: Table, side: int, begins_at: ColumnElement[int]) -> Select[Any]:
