@@ -36,7 +36,8 @@ Exception
 │   │   ├── ProviderTimeout       504 provider_timeout
 │   │   └── ProviderTls           502 provider_tls
 │   └── TooManyCalls              429 too_many_calls
-└── DatabaseUnusable              The file is no ledger, or one of another version of the program; it is unchanged.
+├── DatabaseUnusable              The file is no ledger, or one of another version of the program; it is unchanged.
+└── RowsRejected                  The store does not take rows because of a value in one of them: another attempt would end alike.
 
 A `DatabaseUnusable` keeps a broker from starting, and a command from reading a ledger; no client gets it.
 """
@@ -260,6 +261,10 @@ class InternalError(BrokerError):
 
 class DatabaseUnusable(Exception):
     """The file is no ledger, or one of another version of the program; it is unchanged."""
+
+
+class RowsRejected(Exception):
+    """The store does not take rows because of a value in one of them: another attempt would end alike."""
 
 
 class AdminError(Exception):

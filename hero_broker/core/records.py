@@ -12,6 +12,7 @@ class RequestLog(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=
     """One call as billed: a row of `request_logs` without its `seq`. No prompt and no reply is in it.
 
     One is made for each call, which as a frozen dataclass of this width would cost ten times as much.
+    The journal stores the fields by their places: a new one comes last, with a default, and none is moved or removed.
     """
 
     request_id: str

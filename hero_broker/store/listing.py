@@ -71,7 +71,7 @@ def rows(
     if selection.within is not None:
         conditions.extend([c.ip_key >= selection.within[0], c.ip_key <= selection.within[1]])
     query = select(c.seq, *(c[name] for name in COLUMNS)).where(*conditions).order_by(c.seq.desc()).limit(limit)
-    found = [(row[0], row_of(row[1:])) for row in connection.execute(query)]
+    found = [(row.seq, row_of(row)) for row in connection.execute(query)]
     return found, Span(left.first_seq, found[-1][0] if len(found) == limit else first)
 
 

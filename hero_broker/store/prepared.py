@@ -13,6 +13,18 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
+_DATA_CLASSES = ("22",)  # PostgreSQL's "data exception"
+_DATA_CODES = (
+    "23502",  # PostgreSQL: not_null_violation
+    "23514",  # PostgreSQL: check_violation
+    "54000",  # PostgreSQL: a text that is longer than what an index takes
+    "SQLITE_CONSTRAINT_NOTNULL",
+    "SQLITE_CONSTRAINT_CHECK",
+    "SQLITE_CONSTRAINT_DATATYPE",
+    "SQLITE_MISMATCH",
+    "SQLITE_TOOBIG",
+)
+
 
 def value_of(name: str, kind: type[TypeEngine[Any]] | TypeEngine[Any]) -> BindParameter[Any]:
     """Return the place of a value that is given when the query runs."""
@@ -49,6 +61,22 @@ def driver_errors(engine: Engine) -> tuple[type[Exception], ...]:
     """Return what statements raise: through Core, and directly."""
     driver: Any = engine.dialect.dbapi
     return (DBAPIError, driver.Error)
+
+
+def is_about_data(error: Exception) -> bool:
+    """Return whether a statement failed because of a value that it was given: it would fail again with the same one.
+
+    A connection, a lock, a disk, a right or a table that is not there is another matter.
+    """
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    code = getattr(cause, "sqlstate", None)
+    if code is None:
+        code = getattr(cause, "sqlite_errorname", None)
+    if code is not None:
+        return code[:2] in _DATA_CLASSES or code in _DATA_CODES
+    # Of a driver that cannot send it, and of Python: an integer beyond 64 bits, text that is no Unicode.
+    is_named = "DataError" in (one.__name__ for one in type(cause).__mro__)
+    return is_named or isinstance(cause, ArithmeticError | ValueError | TypeError)
 
 
 def prepare(dialect_name: str, query: Select[Any]) -> Prepared:

@@ -3,52 +3,76 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
-from msgspec.structs import astuple
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, Row, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DBAPIError
 
 from hero_broker.core.calls import CallKind, Outcome
+from hero_broker.core.errors import RowsRejected
 from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.core.usage import UsageSource
 from hero_broker.store.engine import WRITES
+from hero_broker.store.prepared import is_about_data
 from hero_broker.store.schema import PRICES, REQUEST_LOGS
 
-COLUMNS = RequestLog.__struct_fields__
-_ENUMS = [COLUMNS.index(name) for name in ("kind", "outcome", "usage_source")]
-_STREAM = COLUMNS.index("stream")
+COLUMNS = RequestLog.__struct_fields__  # columns are found by these names, whatever the order in the table
+_ENUMS = ("kind", "outcome", "usage_source")
 
 
 def append(engine: Engine, rows: Sequence[RequestLog], prices: Iterable[PriceRecord]) -> None:
-    """Add rows in one transaction; a `request_id` or `price_id` that is already there is left as it is."""
-    insert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
-    # Plain values in the order of COLUMNS go to the driver as they are: Core's way through dicts takes three times
-    # as long, in a thread that holds up the event loop.
-    values = [_values(row) for row in rows]
-    parameters: Any = values if engine.dialect.positional else [dict(zip(COLUMNS, one, strict=True)) for one in values]
+    """Add rows in one transaction; a `request_id` or `price_id` that is already there is left as it is.
+
+    Raises:
+        RowsRejected: the database does not take a value of a row, or of a price; nothing was added.
+    """
     with engine.execution_options(**WRITES).begin() as connection:
-        new_prices = [asdict(price) for price in prices]
-        if new_prices:
-            connection.execute(insert(PRICES).on_conflict_do_nothing(), new_prices)
-        connection.exec_driver_sql(_insert_statement(engine.dialect), parameters)
+        try:
+            _insert(connection, rows, prices)
+        except Exception as error:  # a driver raises what it likes for a value that it cannot send
+            if is_about_data(error):
+                cause = error.orig if isinstance(error, DBAPIError) else error
+                raise RowsRejected(type(cause).__name__) from error
+            raise
 
 
-def _values(row: RequestLog) -> tuple[Any, ...]:
-    values = list(astuple(row))
-    for at in _ENUMS:
-        values[at] = str.__str__(values[at])
-    values[_STREAM] = int(values[_STREAM])
-    return tuple(values)
+def _insert(connection: Connection, rows: Sequence[RequestLog], prices: Iterable[PriceRecord]) -> None:
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    new_prices = [asdict(price) for price in prices]
+    if new_prices:
+        connection.execute(insert(PRICES).on_conflict_do_nothing(), new_prices)
+    statement, names = _insert_statement(connection.dialect)
+    # Plain values go to the driver as they are: Core's way through dicts takes three times as long, in a thread that
+    # holds up the event loop.
+    values = _plain(rows, names)
+    is_positional = connection.dialect.positional
+    parameters: Any = values if is_positional else [dict(zip(names, one, strict=True)) for one in values]
+    connection.exec_driver_sql(statement, parameters)
+
+
+def _plain(rows: Sequence[RequestLog], names: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Return the fields of rows, in the order of `names`, as drivers take them."""
+    take, enums, stream = attrgetter(*names), [names.index(name) for name in _ENUMS], names.index("stream")
+    found = []
+    for row in rows:
+        values = list(take(row))
+        for at in enums:
+            values[at] = str.__str__(values[at])
+        values[stream] = int(values[stream])
+        found.append(tuple(values))
+    return found
 
 
 @lru_cache(maxsize=2)
-def _insert_statement(dialect: Dialect) -> str:
-    """Return the INSERT for the driver, its parameters in the order of COLUMNS or by their names."""
+def _insert_statement(dialect: Dialect) -> tuple[str, tuple[str, ...]]:
+    """Return the INSERT for the driver, and the columns that it takes, in the order in which it takes them."""
     insert = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
     statement = insert(REQUEST_LOGS).on_conflict_do_nothing(index_elements=["request_id"]).inline()
-    return str(statement.compile(dialect=dialect, column_keys=list(COLUMNS)))
+    compiled: Any = statement.compile(dialect=dialect, column_keys=list(COLUMNS))
+    return str(compiled), tuple(compiled.positiontup or COLUMNS)
 
 
 def find(connection: Connection, request_id: str) -> tuple[int, RequestLog, PriceRecord | None] | None:
@@ -61,12 +85,13 @@ def find(connection: Connection, request_id: str) -> tuple[int, RequestLog, Pric
     record = None
     if price is not None:
         record = PriceRecord(price.price_id, price.rates, price.source or "", price.version or "")
-    return found.seq, row_of(found[1:]), record
+    return found.seq, row_of(found), record
 
 
-def row_of(values: Sequence[Any]) -> RequestLog:
-    """Return the record of a row's values, given in the order of COLUMNS."""
-    found = dict(zip(COLUMNS, values, strict=True))
+def row_of(row: Row[Any]) -> RequestLog:
+    """Return the record of a row, whose columns are found by their names."""
+    values = row._mapping
+    found: dict[str, Any] = {name: values[name] for name in COLUMNS}
     found["kind"] = CallKind(found["kind"])
     found["outcome"] = Outcome(found["outcome"])
     found["usage_source"] = UsageSource(found["usage_source"])

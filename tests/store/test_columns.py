@@ -1,0 +1,124 @@
+"""Each value of a row stands in the column of its name, whatever the order in which anything is declared."""
+
+from pathlib import Path
+
+import msgspec
+
+from hero_broker.core.calls import Caller, CallKind, Outcome
+from hero_broker.core.records import PriceRecord, RequestLog
+from hero_broker.core.usage import UsageSource
+from hero_broker.metering.journal import FRAME, HEADER, Journal, read_segment
+from hero_broker.metering.ledger import Ledger
+from hero_broker.metering.rows import DueRow, Note
+from hero_broker.store import listing, request_logs
+from hero_broker.store.database import open_database
+from tests.stores import query
+
+# A segment of version 2, as the program wrote it when a row had the fields that are named here: one note and one row.
+SEGMENT = Path(__file__).parent.parent / "metering" / "samples" / "version-2.journal"
+KEY = bytes.fromhex("00000000000000000000ffffc0000201")
+STORED: dict[str, object] = {
+    "request_id": "01920000-0000-7000-8000-000000000001",
+    "started_at": 1_700_000_001,
+    "ip": "192.0.2.1",
+    "ip_key": KEY,
+    "peer_ip": "192.0.2.2",
+    "context": "a context",
+    "api_key_id": "a key",
+    "kind": "completion",
+    "model": "a model",
+    "provider": "a provider",
+    "upstream_model": "an upstream model",
+    "stream": 1,
+    "outcome": "provider_error",
+    "http_status": 502,
+    "error_code": "an error",
+    "input_tokens": 101,
+    "output_tokens": 102,
+    "cached_input_tokens": 103,
+    "cache_write_tokens": 104,
+    "reasoning_tokens": 105,
+    "audio_input_tokens": 106,
+    "audio_output_tokens": 107,
+    "characters": 108,
+    "audio_ms": 109,
+    "search_units": 110,
+    "usage_source": "estimated",
+    "cost_nano_usd": 111,
+    "cost_source": "price",
+    "price_id": "2f1dd4ba6a8f6ee5e8ee11f0e0f8f5a1",
+    "attempts": 112,
+    "duration_ms": 113,
+    "first_byte_ms": 114,
+}
+KINDS = {"kind": CallKind.COMPLETION, "outcome": Outcome.PROVIDER_ERROR, "usage_source": UsageSource.ESTIMATED}
+ROW = RequestLog(**{**STORED, **KINDS, "stream": True})  # type: ignore[arg-type]
+DUE = DueRow(row=ROW, rates='{"input_per_million":"1"}', price_source="https://example.org/prices", price_version="9")
+NOTE = Note(
+    request_id="01920000-0000-7000-8000-000000000002",
+    started_at=1_700_000_002,
+    caller=Caller(ip="2001:db8::1", peer_ip="192.0.2.3", context="another context"),
+    kind=CallKind.CHAT,
+    model="model 2",
+    provider="provider 2",
+    upstream_model="upstream 2",
+    stream=True,
+    input_bytes=160,
+    characters=7,
+    rates='{"input_per_million":"0.59"}',
+    price_source="a source",
+    price_version="a version",
+)
+
+
+def test_each_value_stands_in_the_column_of_its_name(tmp_path: Path, database_url: str) -> None:
+    journal = Journal(tmp_path / "journal", max_bytes=100_000_000, max_calls=10)
+    journal.settle(DUE)
+    journal.close()
+    with open_database(database_url) as database:
+        again = Journal(tmp_path / "journal", max_bytes=100_000_000, max_calls=10)
+        with Ledger.running(again, database):
+            pass  # the row goes from the journal into the store
+        again.close()
+        with database.reading() as connection:
+            found = request_logs.find(connection, ROW.request_id)
+            selection = listing.Selection()
+            listed, _ = listing.rows(connection, selection, listing.span(connection, selection), 10)
+
+    stored = {name: query(database_url, f"SELECT {name} FROM request_logs")[0][0] for name in STORED}
+    assert stored == STORED
+    assert found == (1, ROW, PriceRecord(ROW.price_id or "", DUE.rates or "", DUE.price_source, DUE.price_version))
+    assert listed == [(1, ROW)]
+
+
+def test_fields_of_stored_journals_come_first_in_their_order_and_later_ones_have_defaults() -> None:
+    fields = msgspec.structs.fields(RequestLog)
+
+    assert [field.name for field in fields[: len(STORED)]] == list(STORED)
+    assert all(not field.required for field in fields[len(STORED) :])
+
+
+def test_segment_that_was_stored_is_read_field_by_field() -> None:
+    assert list(read_segment(SEGMENT)) == [NOTE, DUE]
+
+
+def test_field_that_comes_last_with_a_default_leaves_stored_segments_readable() -> None:
+    class Longer(RequestLog, frozen=True, kw_only=True, array_like=True, gc=False):
+        requested_model: str | None = None
+
+    class LongerDue(msgspec.Struct, frozen=True, array_like=True):
+        row: Longer
+        rates: str | None
+        price_source: str = ""
+        price_version: str = ""
+        first_error: str | None = None
+
+    data = SEGMENT.read_bytes()
+    (length, _, _) = FRAME.unpack_from(data, HEADER.size)
+    at = HEADER.size + FRAME.size + length
+    (length, _, _) = FRAME.unpack_from(data, at)
+    due = msgspec.msgpack.decode(data[at + FRAME.size : at + FRAME.size + length], type=LongerDue)
+
+    assert {name: getattr(due.row, name) for name in STORED} == {name: getattr(ROW, name) for name in STORED}
+    assert (due.row.requested_model, due.price_version, due.first_error) == (None, "9", None)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(due), type=DueRow) == DUE  # as the program before reads it
