@@ -1,6 +1,9 @@
 """Money as text: exact, from the integer."""
 
 NANO = 1_000_000_000  # nano-USD of one USD
+# The largest cost of one call that is believed. The dearest calls of today cost some thousand USD; above it, a price
+# was entered wrongly. A ledger's sums are integers of 64 bits, which hold 9,000 calls of this cost.
+MAX_COST_USD = 1_000_000
 
 
 def usd_text(nano_usd: int) -> str:

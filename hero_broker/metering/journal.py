@@ -9,7 +9,9 @@ loss after the next flush (at most 50 ms later). Format, version 2:
     type 1    a call began: what its `interrupted` row is made from if nothing more is heard of it
     type 2    a row that is due, and its price
 
-Numbers are little-endian. A frame that does not check ends its segment: it was being written when the process died.
+Fields stand in the payload without their names: new ones come last, with a default, and the version changes when what
+is there gets another meaning. Numbers are little-endian. A frame that does not check ends its segment: it was being
+written when the process died.
 Each new segment starts with the notes of the calls that are still open, so that segments leave oldest first.
 """
 
@@ -27,6 +29,7 @@ import msgspec
 
 from hero_broker.core.duties import Duty
 from hero_broker.core.private import FILE_MODE, make_directory
+from hero_broker.metering.rejected import RejectedRows
 from hero_broker.metering.rows import DueRow, Note, interrupted_row
 
 MAGIC = b"HEROJRNL"
@@ -36,8 +39,10 @@ FRAME = struct.Struct("<IIB")
 BEGAN, DUE = 1, 2
 RECORD_MAX = 4096  # bytes of a frame with its longest names; what an open call has reserved
 GROWTH_MAX = 512  # bytes by which a row may be longer than its note: counts, ids, an error code
+ALLOCATE_BYTES = 1024 * 1024  # that are written at once where no call allocates a file
 SEGMENT_MIN = 8 * 1024 * 1024
 FLUSH_EVERY_S = 0.05
+REJECTED = "rejected.jsonl"  # rows that the store will never take; see `metering.rejected`
 
 
 log = logging.getLogger(__name__)
@@ -74,6 +79,30 @@ def _named(error: OSError) -> str:
     return f"{errno.errorcode.get(error.errno or 0, 'OSError')}: {error.strerror}"
 
 
+def _sync(fd: int) -> None:
+    """Bring a file's content to the disk."""
+    if hasattr(os, "fdatasync"):
+        os.fdatasync(fd)
+    else:  # macOS
+        os.fsync(fd)
+
+
+def _allocate(fd: int, size: int) -> None:
+    """Give an empty file so many zeros and their place on the disk, so that what is written later finds room.
+
+    Raises:
+        OSError: there is no room for them.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(fd, 0, size)
+        return
+    zeros = bytes(ALLOCATE_BYTES)  # macOS: a file that is merely made longer has holes, and no place
+    for at in range(0, size, ALLOCATE_BYTES):
+        part = zeros[: size - at]
+        if os.pwrite(fd, part, at) != len(part):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def _frame(kind: int, payload: bytes) -> bytes:
     return FRAME.pack(len(payload), zlib.crc32(payload, kind), kind) + payload
 
@@ -88,7 +117,7 @@ class Journal:
         """Open or create the journal; `recovered` then holds the rows that the store may lack.
 
         Raises:
-            JournalUnreadable: a segment has an unknown version; nothing is changed.
+            JournalUnreadable: a segment has an unknown version or record; nothing is changed.
             JournalUnusable: no space can be had for it; what was there is left for the next start.
         """
         self._directory = directory
@@ -106,6 +135,7 @@ class Journal:
             make_directory(directory)
             self._old = sorted(directory.glob("*.journal"))
             self.recovered = self._read_all()
+            self.rejected = RejectedRows(directory / REJECTED)
             number = int(self._old[-1].stem) + 1 if self._old else 1
             self._segments = [self._create(number)]
         except OSError as error:
@@ -122,7 +152,10 @@ class Journal:
                     due.setdefault(record.row.request_id, record)
                 else:
                     began.setdefault(record.request_id, record)
-        return [*due.values(), *(interrupted_row(note) for key, note in began.items() if key not in due)]
+        try:
+            return [*due.values(), *(interrupted_row(note) for key, note in began.items() if key not in due)]
+        except ValueError as error:  # a price with rates of another version
+            raise JournalUnreadable("the journal has a call whose price this program cannot read") from error
 
     def forget_recovered(self) -> None:
         """Remove the segments of earlier runs, once the store has their rows."""
@@ -204,7 +237,7 @@ class Journal:
                 fds = [segment.fd for segment in self._segments[-2:]] if dirty else []
             try:
                 for fd in fds:
-                    os.fdatasync(fd)
+                    _sync(fd)
             except OSError:
                 self._dirty = True
                 raise
@@ -257,7 +290,7 @@ class Journal:
         path = self._directory / f"{number:012d}.journal"
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE)
         try:
-            os.posix_fallocate(fd, 0, self._segment_bytes)
+            _allocate(fd, self._segment_bytes)
             os.pwrite(fd, HEADER.pack(MAGIC, VERSION), 0)
         except OSError:
             os.close(fd)
@@ -275,7 +308,7 @@ def read_segment(path: Path) -> Iterator[Note | DueRow]:
     """Yield the records of one segment, up to its end or the first torn frame.
 
     Raises:
-        JournalUnreadable: the header is not one that this program knows.
+        JournalUnreadable: the header, or a record that is whole, is not one that this program knows.
     """
     data = path.read_bytes()
     if not data.strip(b"\0"):
@@ -291,5 +324,9 @@ def read_segment(path: Path) -> Iterator[Note | DueRow]:
         payload = data[position + FRAME.size : position + FRAME.size + length]
         if length == 0 or len(payload) != length or zlib.crc32(payload, kind) != checksum:
             return
-        yield (_NOTES if kind == BEGAN else _ROWS).decode(payload)
+        try:
+            record: Note | DueRow = (_NOTES if kind == BEGAN else _ROWS).decode(payload)
+        except msgspec.DecodeError as error:  # written by another version: this one must not pass over a call
+            raise JournalUnreadable(f"{path.name} has a record that this program does not know") from error
+        yield record
         position += FRAME.size + length

@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from hero_broker.core.duties import Duty
-from hero_broker.core.errors import LedgerUnavailable, StoreUnavailable
+from hero_broker.core.errors import LedgerUnavailable, RowsRejected, StoreUnavailable
 from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.metering.journal import Journal, JournalFull
 from hero_broker.metering.rows import DueRow, Note
@@ -32,7 +32,11 @@ class Store(Protocol):
     """Where rows go; see `store.database`."""
 
     def append(self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord]) -> None:
-        """Add rows, and the prices they refer to, in one transaction; what is there already is left as it is."""
+        """Add rows, and the prices they refer to, in one transaction; what is there already is left as it is.
+
+        Raises:
+            RowsRejected: the store does not take a value of one of them; none was added.
+        """
         ...
 
     def check(self) -> None:
@@ -56,7 +60,8 @@ class _Waiting(msgspec.Struct, frozen=True):
 class Ledger:
     """The way of every row into the store: `begin` before a call is made, `offer` when it has ended.
 
-    Both are plain calls for one thread. A batch stays first in line until the store has committed it.
+    Both are plain calls for one thread. A batch stays first in line until the store has committed it. A row that the
+    store will never take is kept by `journal.rejected` instead, so that it holds up no other.
     """
 
     def __init__(self, journal: Journal, store: Store) -> None:
@@ -187,14 +192,7 @@ class Ledger:
         return [self._due[index] for index in range(min(BATCH_ROWS, len(self._due)))]
 
     def _move(self, batch: list[_Waiting]) -> None:
-        rows = [one.due.row for one in batch]
-        prices: dict[str, PriceRecord] = {}
-        for one in batch:
-            due = one.due
-            if due.row.price_id is not None and due.rates is not None and due.row.price_id not in prices:
-                record = PriceRecord(due.row.price_id, due.rates, due.price_source, due.price_version)
-                prices[due.row.price_id] = record
-        self._store.append(rows, [prices[price_id] for price_id in sorted(prices)])
+        self._store_or_reject([one.due for one in batch])
         counts = Counter(one.segment for one in batch)
         for _ in batch:
             self._due.popleft()
@@ -205,6 +203,28 @@ class Ledger:
         self._journal.forget(counts)
         self._is_full = False
         self._unfolded += len(batch)
+
+    def _store_or_reject(self, batch: Sequence[DueRow]) -> None:
+        """Have the store take a batch; of one with a row that it rejects, take all others, in their order.
+
+        Raises:
+            StoreUnavailable: the store takes nothing now; some of the batch may be there.
+            OSError: a rejected row cannot be kept.
+        """
+        prices: dict[str, PriceRecord] = {}
+        for due in batch:
+            if due.row.price_id is not None and due.rates is not None and due.row.price_id not in prices:
+                record = PriceRecord(due.row.price_id, due.rates, due.price_source, due.price_version)
+                prices[due.row.price_id] = record
+        try:
+            self._store.append([due.row for due in batch], [prices[price_id] for price_id in sorted(prices)])
+        except RowsRejected as error:
+            middle = len(batch) // 2
+            if not middle:
+                self._journal.rejected.keep(batch[0], str(error))
+                return
+            self._store_or_reject(batch[:middle])
+            self._store_or_reject(batch[middle:])
 
     def _is_fold_due(self) -> bool:
         now = time.monotonic()

@@ -11,10 +11,9 @@ from hero_broker.core.calls import Call, CallKind, Outcome
 from hero_broker.core.clock import Clock
 from hero_broker.core.money import NANO
 from hero_broker.core.usage import BYTES_PER_TOKEN, Usage, UsageSource
-from hero_broker.metering.rows import DueRow, Note, due_row, note_of
+from hero_broker.metering.rows import DueRow, Note, believable_cost, due_row, note_of
 from hero_broker.metering.rules import first_estimate
 from hero_broker.metering.usage_wire import Report, read_usage
-from hero_broker.pricing.cost import cost_of
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
 
@@ -200,5 +199,5 @@ class Meter:
             return 0, None if price is None else "price"
         if self._cost_usd is not None and (self._tariff is None or not self._tariff.is_override):
             return round(self._cost_usd * NANO), "provider"
-        cost = None if price is None else cost_of(usage, price, ok=ok)
+        cost = None if price is None else believable_cost(self.call, usage, price, ok=ok)
         return cost, None if cost is None else "price"

@@ -1,11 +1,13 @@
 """A call → what is remembered of it before it is made, and the row that it gets."""
 
+import logging
 from typing import Protocol
 
 import msgspec
 
 from hero_broker.core.addresses import ip_key
 from hero_broker.core.calls import Call, Caller, CallKind, Outcome
+from hero_broker.core.money import MAX_COST_USD, NANO
 from hero_broker.core.records import RequestLog
 from hero_broker.core.usage import Usage, UsageSource
 from hero_broker.metering.rules import first_estimate
@@ -14,9 +16,14 @@ from hero_broker.pricing.price import Price
 
 SOURCE_MAX = 300  # characters of a price's source that a row carries
 
+log = logging.getLogger(__name__)
+
 
 class DueRow(msgspec.Struct, frozen=True, array_like=True):
-    """A row and the price that it was priced with, which may be new to the database."""
+    """A row and the price that it was priced with, which may be new to the database.
+
+    The journal stores the fields by their places, as `RequestLog`'s.
+    """
 
     row: RequestLog
     rates: str | None  # JSON
@@ -25,7 +32,10 @@ class DueRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Note(msgspec.Struct, frozen=True, array_like=True):
-    """A call that begins: what its row is made from if nothing more is heard of it."""
+    """A call that begins: what its row is made from if nothing more is heard of it.
+
+    The journal stores the fields by their places, as `RequestLog`'s.
+    """
 
     request_id: str
     started_at: int  # unix seconds, UTC
@@ -86,7 +96,7 @@ def interrupted_row(note: Note) -> DueRow:
     if note.rates is not None:
         price = Price.from_rates(note.rates, source=note.price_source, version=note.price_version)
     usage = first_estimate(note, price, 0)
-    cost = None if price is None else cost_of(usage, price, ok=False)
+    cost = None if price is None else believable_cost(note, usage, price, ok=False)
     return due_row(
         note,
         stream=note.stream,
@@ -102,6 +112,21 @@ def interrupted_row(note: Note) -> DueRow:
         duration_ms=0,
         first_byte_ms=None,
     )
+
+
+def believable_cost(call: Made, usage: Usage, price: Price, *, ok: bool) -> int | None:
+    """Return `cost_of`; None, as where no price is known, above `MAX_COST_USD`: such a price was entered wrongly."""
+    cost = cost_of(usage, price, ok=ok)
+    if cost is None or cost <= MAX_COST_USD * NANO:
+        return cost
+    log.warning(
+        "meter: by the price of %s at %s a call costs more than %d USD; it is counted as unpriced",
+        call.upstream_model,
+        call.provider,
+        MAX_COST_USD,
+        extra={"request_id": call.request_id},
+    )
+    return None
 
 
 def due_row(

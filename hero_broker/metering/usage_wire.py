@@ -8,10 +8,10 @@ from decimal import Decimal
 import msgspec
 
 from hero_broker.core.calls import CallKind
+from hero_broker.core.money import MAX_COST_USD
 from hero_broker.core.usage import MAX_UNITS, Usage
 from hero_broker.metering.width import is_wide
 
-MAX_COST_USD = 1_000_000  # the largest cost of one call that is believed
 MS = 1000
 MAX_ODD_BYTES = 1024 * 1024  # of JSON that only a lenient reader takes; longer than that none of it is believed
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"

@@ -3,12 +3,24 @@
 import errno
 import os
 import threading
+import zlib
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from hero_broker.core.calls import Outcome
-from hero_broker.metering.journal import HEADER, MAGIC, Journal, JournalFull, JournalUnreadable
+from hero_broker.metering.journal import (
+    DUE,
+    FRAME,
+    HEADER,
+    MAGIC,
+    VERSION,
+    Journal,
+    JournalFull,
+    JournalUnreadable,
+    JournalUnusable,
+)
 from hero_broker.metering.rows import DueRow, interrupted_row
 from tests.metering.rows import note_of, row
 
@@ -165,3 +177,75 @@ def test_journal_is_closed_though_the_last_flush_fails(tmp_path: Path, monkeypat
     journal.close()
 
     assert journal_in(tmp_path).recovered == [due]
+
+
+def test_journal_works_where_the_system_lacks_fdatasync_and_posix_fallocate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "fdatasync")
+    monkeypatch.delattr(os, "posix_fallocate")
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def noted(fd: int) -> None:
+        synced.append(fd)
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    journal = journal_in(tmp_path)
+    (first,) = segments(tmp_path)
+    allocated = first.stat().st_blocks * 512
+    kept = DueRow(row(), None)
+    journal.begin(note_of(kept.row))
+    journal.settle(kept)
+    synced.clear()
+    journal.flush()
+    flushed = len(synced)
+    while len(segments(tmp_path)) == 1:
+        due = DueRow(row(), None)
+        journal.begin(note_of(due.row))
+        journal.forget({journal.settle(due): 1})
+    journal.close()
+
+    assert allocated >= first.stat().st_size == 8 * 1024 * 1024
+    assert flushed
+    assert kept in journal_in(tmp_path).recovered
+
+
+def test_segment_that_finds_no_room_without_posix_fallocate_is_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "posix_fallocate")
+    pwrite = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: pwrite(fd, data[:100], at))  # as on a disk that is full
+
+    with pytest.raises(JournalUnusable, match="No space left"):
+        journal_in(tmp_path)
+
+    assert segments(tmp_path) == []
+
+
+def test_record_that_this_program_does_not_know_stops_the_start_and_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "000000000001.journal"
+    payload = msgspec.msgpack.encode(["a", "b"])
+    frame = FRAME.pack(len(payload), zlib.crc32(payload, DUE), DUE) + payload
+    content = HEADER.pack(MAGIC, VERSION) + frame + bytes(100)
+    path.write_bytes(content)
+
+    with pytest.raises(JournalUnreadable, match="record"):
+        journal_in(tmp_path)
+
+    assert path.read_bytes() == content
+
+
+def test_call_whose_price_this_program_does_not_know_stops_the_start_and_is_kept(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path)
+    journal.begin(note_of(row(), '{"per_dream":"1"}'))
+    journal.close()
+    (path,) = segments(tmp_path)
+    content = path.read_bytes()
+
+    with pytest.raises(JournalUnreadable, match="price"):
+        journal_in(tmp_path)
+
+    assert path.read_bytes() == content

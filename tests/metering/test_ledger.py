@@ -1,15 +1,20 @@
 """Rows offered equal rows stored, whatever fails between."""
 
+import json
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hero_broker.core.errors import StoreUnavailable
 from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.metering import ledger as ledger_module
+from hero_broker.metering.health import Health
 from hero_broker.metering.journal import Journal
 from hero_broker.metering.ledger import Ledger
+from hero_broker.metering.rejected import RejectedRows
 from hero_broker.metering.rows import DueRow
 from hero_broker.store.database import Database, open_database
 from tests.metering.rows import note_of, row
@@ -157,3 +162,97 @@ def test_replayed_row_is_stored_once(database: Database, database_url: str, time
         database.append([due], [])
 
     assert ids_in(database_url) == [due.request_id]
+
+
+UNSTORABLE = 2**63  # nano-USD; an integer of a database has 63 bits
+
+
+def rejected_in(directory: Path) -> list[dict[str, Any]]:
+    path = directory / "rejected.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@pytest.mark.parametrize("bad", [{0}, {7}, {19}, {3, 4, 11}, set(range(20))], ids=str)
+def test_row_that_the_store_rejects_is_kept_and_holds_up_no_other(
+    tmp_path: Path, database: Database, database_url: str, bad: set[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = journal_in(tmp_path / "journal")
+    offered = [DueRow(row(cost_nano_usd=UNSTORABLE if at in bad else at), "{}", "source", "1") for at in range(20)]
+    for due in offered:
+        journal.begin(note_of(due.row))
+        journal.settle(due)
+    journal.close()
+
+    again = journal_in(tmp_path / "journal")  # of one run before, so that all are of one batch
+    with Ledger.running(again, database) as ledger:
+        following = DueRow(row(), None)
+        ledger.offer(following)
+    health = Health(ledger, again, tmp_path, refuses_without_store=True, rollups=lambda: None).report()
+    again.close()
+
+    good = [due.row.request_id for at, due in enumerate(offered) if at not in bad]
+    kept = rejected_in(tmp_path / "journal")
+    assert ids_in(database_url) == [*good, following.row.request_id]
+    assert [one["request_id"] for one in kept] == [offered[at].row.request_id for at in sorted(bad)]
+    assert {one["row"]["cost_nano_usd"] for one in kept} == {UNSTORABLE}
+    assert {(one["row"]["ip"], one["rates"], one["price_source"]) for one in kept} == {("127.0.0.1", "{}", "source")}
+    assert all(one["reason"] in ("OverflowError", "NumericValueOutOfRange") for one in kept)
+    assert [name.name for name in (tmp_path / "journal").iterdir()] == ["rejected.jsonl"]
+    assert (tmp_path / "journal" / "rejected.jsonl").stat().st_mode & 0o777 == 0o600
+    assert (health["status"], health["store"], health["rejected_rows"]) == ("degraded", "ok", len(bad))
+    assert len([one for one in caplog.records if one.levelno == logging.ERROR]) == len(bad)
+
+
+def test_rejected_rows_are_counted_after_a_restart_until_the_file_is_taken_away(
+    tmp_path: Path, database: Database
+) -> None:
+    journal = journal_in(tmp_path)
+    with Ledger.running(journal, database) as ledger:
+        ledger.offer(DueRow(row(cost_nano_usd=UNSTORABLE), None))
+    journal.close()
+
+    counts = []
+    for _ in range(2):
+        again = journal_in(tmp_path)
+        counts.append(again.rejected.count)
+        again.close()
+    (tmp_path / "rejected.jsonl").unlink()
+    last = journal_in(tmp_path)
+    counts.append(last.rejected.count)
+    last.close()
+
+    assert counts == [1, 1, 0]
+
+
+def test_row_that_is_rejected_again_after_a_kill_is_kept_once_and_a_torn_line_is_no_fault(tmp_path: Path) -> None:
+    path = tmp_path / "rejected.jsonl"
+    due, other = DueRow(row(), None), DueRow(row(), None)
+    RejectedRows(path).keep(due, "x")
+    whole = path.read_bytes()
+
+    for length in range(1, len(whole) + 1):
+        path.write_bytes(whole + whole[:length].rstrip(b"\n"))
+        rejected = RejectedRows(path)
+        rejected.keep(due, "x")
+        rejected.keep(other, "x")
+        assert RejectedRows(path).count == rejected.count == 2
+
+    lines = path.read_text().splitlines()
+    assert [json.loads(lines[at])["request_id"] for at in (0, -1)] == [due.row.request_id, other.row.request_id]
+
+
+def test_rejected_row_stays_in_the_journal_while_it_cannot_be_kept(tmp_path: Path, database: Database) -> None:
+    journal = journal_in(tmp_path)
+    (tmp_path / "rejected.jsonl").mkdir()  # so that no file of this name can be written
+    due = DueRow(row(cost_nano_usd=UNSTORABLE), None)
+    with Ledger.running(journal, database, close_within_s=0.5) as ledger:
+        ledger.offer(due)
+    pending, is_degraded = ledger.pending, ledger.is_degraded
+    journal.close()
+    (tmp_path / "rejected.jsonl").rmdir()
+
+    again = journal_in(tmp_path)
+    recovered = again.recovered
+    again.close()
+    assert (pending, is_degraded) == (1, True)
+    assert recovered == [due]

@@ -20,6 +20,8 @@ from hero_broker.metering.tokens import TokenCounter
 from hero_broker.metering.usage_wire import is_answer
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
+from tests.metering.rows import note_of
+from tests.metering.rows import row as row_of_a_call
 
 TEXT = Price(input_per_million=Decimal("0.59"), output_per_million=Decimal("0.79"))
 BY_CHARACTERS = Price(characters_per_million=Decimal(15))
@@ -322,3 +324,25 @@ def test_error_with_status_200_costs_what_was_used(body: object, source: UsageSo
 )
 def test_answer_is_told_from_what_is_none(kind: CallKind, body: bytes, is_one: bool) -> None:
     assert is_answer(kind, body) is is_one
+
+
+@pytest.mark.parametrize(("rate", "cost"), [(10**6, 10**15), (10**6 + 1, None), (10**15, None), (10**40, None)])
+def test_cost_that_no_ledger_can_sum_is_no_price_and_the_usage_is_kept(
+    rate: int, cost: int | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    price = Price(per_request=Decimal(rate))
+    usage = {"prompt_tokens": 40, "completion_tokens": 3}
+
+    row = closed(answered(meter(CallKind.CHAT, price), {"usage": usage}))
+
+    assert (row.input_tokens, row.output_tokens, row.usage_source) == (40, 3, UsageSource.REPORTED)
+    assert (row.cost_nano_usd, row.cost_source) == (cost, None if cost is None else "price")
+    assert [one.message.count("1000000 USD") for one in caplog.records] == ([] if cost else [1])
+
+
+def test_note_with_a_price_too_high_is_an_interrupted_row_without_a_price() -> None:
+    rates = Price(input_per_million=Decimal(10**12)).rates
+
+    due = interrupted_row(note_of(row_of_a_call(), rates))
+
+    assert (due.row.input_tokens, due.row.cost_nano_usd, due.row.price_id, due.rates) == (40, None, None, None)
