@@ -54,7 +54,8 @@ def doctor(
 def _examine(asker: Asker, url: str, wanted: str | None) -> Iterator[Finding]:
     """Yield what was found, step by step; end where the next step would rest on what failed."""
     health = asker.ask(questions.health())
-    yield health.status == "ok", f"the broker is {health.status}, its database {health.store}"
+    rejected = f", which rejected {health.rejected_rows} rows" if health.rejected_rows else ""
+    yield health.status == "ok", f"the broker is {health.status}, its database {health.store}{rejected}"
     for duty in health.duties:
         if duty.status == "failing":
             yield False, f"its duty {duty.duty} fails: {duty.last_error}"

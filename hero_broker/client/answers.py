@@ -89,12 +89,14 @@ class Duty(msgspec.Struct, frozen=True, kw_only=True):
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the ledger."""
 
-    status: str  # ok; degraded: calls are served, but a duty fails or rows wait for long; unavailable: they are refused
+    # ok; degraded: calls are served, but a duty fails, rows wait for long, or some were rejected; unavailable: refused
+    status: str
     store: str  # whether the database took the last rows
     journal_pending: int  # rows that the database does not have yet
     journal_oldest_pending_s: float | None  # seconds for which the first of them has waited, or None
     journal_open_calls: int  # calls in flight
     journal_bytes: int  # bytes that the journal's segments take
+    rejected_rows: int  # rows that the database did not take for a value in them: on no bill, kept in a file
     disk_free_bytes: int  # bytes free where the state directory is
     rollups: Rollups | None  # as the writer last left them; None until it has folded once
     duties: tuple[Duty, ...]  # what the broker does by itself, again and again, and whether it fails

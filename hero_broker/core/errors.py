@@ -37,7 +37,7 @@ Exception
 │   │   └── ProviderTls           502 provider_tls
 │   └── TooManyCalls              429 too_many_calls
 ├── DatabaseUnusable              The file is no ledger, or one of another version of the program; it is unchanged.
-└── RowsRejected                  The store does not take rows because of a value in one of them: another attempt would end alike.
+└── RowsRejected                  The store refuses a value in one of these rows; a retry would fail too.
 
 A `DatabaseUnusable` keeps a broker from starting, and a command from reading a ledger; no client gets it.
 """
@@ -264,7 +264,7 @@ class DatabaseUnusable(Exception):
 
 
 class RowsRejected(Exception):
-    """The store does not take rows because of a value in one of them: another attempt would end alike."""
+    """The store refuses a value in one of these rows; a retry would fail too."""
 
 
 class AdminError(Exception):

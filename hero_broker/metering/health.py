@@ -27,8 +27,9 @@ class Health:
     def report(self) -> dict[str, object]:
         """Return `status` and what it rests on.
 
-        `ok`: rows reach the store, and every duty works. `degraded`: calls are served, but a duty fails, or rows have
-        waited in the journal for long. `unavailable`: new calls are refused, because they could not be billed.
+        `ok`: rows reach the store, and every duty works. `degraded`: calls are served, but a duty fails, rows have waited
+        in the journal for long, or the store has rejected rows, which are on no bill.
+        `unavailable`: new calls are refused, because they could not be billed.
         """
         rollups = self.rollups()
         waited_s = self.ledger.oldest_pending_s
@@ -39,6 +40,7 @@ class Health:
             "journal_oldest_pending_s": None if waited_s is None else round(waited_s, 3),
             "journal_open_calls": self.journal.open_calls,
             "journal_bytes": self.journal.size_bytes,
+            "rejected_rows": self.journal.rejected.count,
             "disk_free_bytes": shutil.disk_usage(self.state_dir).free,
             "rollups": None if rollups is None else asdict(rollups),
             "duties": [duty.report() for duty in self.duties],
@@ -49,4 +51,5 @@ class Health:
             return "unavailable"
         waited_s = self.ledger.oldest_pending_s
         is_stuck = waited_s is not None and waited_s > STUCK_S
-        return "degraded" if is_stuck or any(duty.is_failing for duty in self.duties) else "ok"
+        is_failing = any(duty.is_failing for duty in self.duties)
+        return "degraded" if is_stuck or is_failing or self.journal.rejected.count else "ok"

@@ -37,6 +37,7 @@ HEALTHY: dict[str, object] = {
     "journal_oldest_pending_s": None,
     "journal_open_calls": 0,
     "journal_bytes": 8_388_608,
+    "rejected_rows": 0,
     "disk_free_bytes": 1_000_000_000,
     "rollups": {"generation": 1, "folded_seq": 1, "rebuilt_seq": None},
 }
