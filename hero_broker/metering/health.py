@@ -27,8 +27,8 @@ class Health:
     def report(self) -> dict[str, object]:
         """Return `status` and what it rests on.
 
-        `ok`: rows reach the store, and every duty works. `degraded`: calls are served, but a duty fails, rows have waited
-        in the journal for long, or the store has rejected rows, which are on no bill.
+        `ok`: rows reach the store, and every duty works. `degraded`: calls are served, but a duty fails, rows have
+        waited in the journal for long, or the store has rejected rows, which are on no bill.
         `unavailable`: new calls are refused, because they could not be billed.
         """
         rollups = self.rollups()

@@ -187,7 +187,7 @@ def test_row_that_the_store_rejects_is_kept_and_holds_up_no_other(
     with Ledger.running(again, database) as ledger:
         following = DueRow(row(), None)
         ledger.offer(following)
-    health = Health(ledger, again, tmp_path, refuses_without_store=True, rollups=lambda: None).report()
+    health = Health(ledger, again, tmp_path, True, rollups=lambda: None, duties=()).report()
     again.close()
 
     good = [due.row.request_id for at, due in enumerate(offered) if at not in bad]
