@@ -196,9 +196,9 @@ class FormRewriter:
         self._check_name()
         if file_name is None:
             return
-        if not file_name:
+        shown = file_name.decode("utf-8", "replace").strip()  # as some readers do
+        if not shown:
             raise InvalidRequest(f"'{self._name[:100]}' must have a file name that is not empty.", param=self._name)
-        shown = file_name.decode("utf-8", "replace")
         self._write(self._disposition(f'; filename="{shown.translate(_SPELLED)}"'))
         self._write(b"Content-Type: " + self._media_type() + b"\r\n\r\n")
         if self._name == FILE:

@@ -145,6 +145,7 @@ def typed(kind: bytes) -> bytes:
         pytest.param(disposed(b"name=\"x\"; name*=utf-8''model"), id="extended name"),
         pytest.param(disposed(b'name="x"; filename="a"; filename="b"'), id="two file names"),
         pytest.param(disposed(b'name="x"; filename=""'), id="file without a name"),
+        pytest.param(disposed(b'name="x"; filename=" "'), id="file with a blank name"),
         pytest.param(disposed(b'name="model"; filename=""'), id="model as a file without a name"),
         pytest.param(disposed(b'name="model"; filename="a"'), id="model as a file"),
         pytest.param(disposed(b'name="api_key"; filename="a"'), id="dropped field as a file"),
@@ -194,6 +195,7 @@ def test_part_that_readers_could_take_for_another_is_refused(odd: bytes) -> None
         (b'"C:\\\\speech.wav"', "C:%5Cspeech.wav"),
         (b'"a\\"; name=\\"model"', "a%22%3B name=%22model"),
         (b'"a%22b"', "a%22b"),
+        ('" a b\u00a0 "'.encode(), "a b"),
     ],
 )
 def test_file_name_passes_in_a_form_that_all_read_alike(sent: bytes, passed: str) -> None:
