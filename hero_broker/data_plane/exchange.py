@@ -206,7 +206,7 @@ class Exchange:
             body = await reply.whole(self._limits.max_answer_bytes)
             report = meter.saw_body(body)
             may_be_text = call.kind is CallKind.STT and not kind.startswith("application/json")
-            if not report.is_object and not may_be_text and not await self._is_answer(call, body):
+            if not report.is_object and not may_be_text and not await self._estimates.apart(is_answer, call.kind, body):
                 raise ProviderBadAnswer("The provider's answer is not readable.")
             if report.is_error:  # whatever the status says
                 self._refused(provider, reply, body, ending)
@@ -303,9 +303,6 @@ class Exchange:
         except Exception:  # nothing may keep a row from being written
             log.exception("exchange: no estimate", extra={"request_id": meter.call.request_id})
             return None
-
-    async def _is_answer(self, call: Call, body: bytes) -> bool:
-        return await self._estimates.apart(call.caller.ip, is_answer, call.kind, body)
 
     async def _on_disk(self, call: Call) -> bool:
         try:

@@ -34,10 +34,9 @@ class Estimates:
         async with self._workers.turn(meter.call.caller.ip):
             return await self._usage(meter)
 
-    async def apart(self, address: str, work: Callable[P, Answer], *args: P.args, **kwargs: P.kwargs) -> Answer:
-        """Return what `work` returns, from a thread in which no call waits but those of the same address."""
-        async with self._workers.turn(address):
-            return await self._workers.run(lambda _: work(*args, **kwargs))
+    async def apart(self, work: Callable[P, Answer], *args: P.args, **kwargs: P.kwargs) -> Answer:
+        """Return what `work` returns, from these threads; for what a provider's bytes may make long."""
+        return await self._workers.run(lambda _: work(*args, **kwargs))
 
     def close(self) -> None:
         """End the threads."""
