@@ -12,6 +12,7 @@ from hero_broker.client import answers, questions
 
 PROGRESS_EVERY_S = 0.5
 STALLED_S = 120.0  # a rebuild that has not moved for so long is not waited for any longer
+FAILING_S = 5.0  # without any progress while the broker cannot make them: not once, for a lock that was held
 
 
 def verify(url: UrlOption = None, token: TokenOption = None, database: DatabaseOption = None) -> None:
@@ -58,7 +59,7 @@ def rebuilt(asker: Asker, before: answers.Rollups | None, stalled_s: float = STA
         if now != seen:
             seen, moved_at = now, time.monotonic()
         failing = next((one for one in health.duties if one.duty == "rollups" and one.status == "failing"), None)
-        if failing is not None:
+        if failing is not None and time.monotonic() - moved_at > FAILING_S:
             warn(f"the roll-ups cannot be made: {failing.last_error}")
             raise typer.Exit(FAILED)
         if time.monotonic() - moved_at > stalled_s:

@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -290,7 +291,13 @@ def test_periods_follow_each_other_and_are_idempotent(ledger: Ledger) -> None:
 def test_verify_finds_what_was_done_by_hand_and_rebuild_mends_the_rollups(ledger: Ledger, statement: str) -> None:
     while ledger.database.fold(100):
         continue
-    assert ledger.get("/billing/verify")["data"] == {"ok": True, "rows": 20, "differences": 0, "listed": []}
+    assert ledger.get("/billing/verify")["data"] == {
+        "ok": True,
+        "rows": 20,
+        "differences": 0,
+        "behind": 0,
+        "listed": [],
+    }
 
     ledger.run(statement)
     found = ledger.get("/billing/verify")["data"]
@@ -300,6 +307,22 @@ def test_verify_finds_what_was_done_by_hand_and_rebuild_mends_the_rollups(ledger
 
     assert not found["ok"]
     assert found["differences"] == len(found["listed"]) > 0
+    assert ledger.get("/billing/verify")["data"]["ok"]
+
+
+def test_verify_does_not_call_books_right_whose_rows_are_in_no_sum(ledger: Ledger) -> None:
+    hour = 3600
+    all_of_it = ledger.get("/billing/verify")["data"]
+    first = ledger.get("/billing/verify", until=AT + 1)["data"]
+    last = ledger.get("/billing/verify", since=AT + 19 * 1800 - hour)["data"]
+    ledger.database.append([row(started_at=int(time.time()))], [])
+    while ledger.database.fold(100):
+        continue
+    ledger.database.append([row(started_at=int(time.time()))], [])  # the writer may still come to this one
+
+    assert (all_of_it["ok"], all_of_it["differences"], all_of_it["behind"]) == (False, 0, 13)
+    assert first["behind"] == 0
+    assert (last["ok"], last["behind"]) == (False, 3)
     assert ledger.get("/billing/verify")["data"]["ok"]
 
 

@@ -16,6 +16,7 @@ from hero_broker.admin_plane.contract import load_document
 from hero_broker.admin_plane.methods import Admin
 from hero_broker.admin_plane.rest import routes
 from hero_broker.admin_plane.rpc import MAX_BODY_BYTES, Rpc
+from hero_broker.core.duties import Duty
 from hero_broker.core.errors import StoreUnavailable
 from hero_broker.core.records import (
     CostLine,
@@ -40,6 +41,7 @@ HEALTHY: dict[str, object] = {
     "rejected_rows": 0,
     "disk_free_bytes": 1_000_000_000,
     "rollups": {"generation": 1, "folded_seq": 1, "rebuilt_seq": None},
+    "duties": [Duty("rollups", "sums are made").report()],
 }
 INFO: dict[str, object] = {"name": "hero-broker", "version": "1", "models": 2}
 

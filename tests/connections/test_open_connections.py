@@ -1,9 +1,11 @@
 """Connections are looked at together, and those that nobody would miss make room."""
 
+import asyncio
 import logging
 
 import pytest
 
+from hero_broker.connections import open_connections
 from hero_broker.connections.open_connections import NEVER, Limits, OpenConnections
 
 LIMITS = Limits(most=3, header_timeout_s=10, keep_alive_s=5, idle_timeout_s=60)
@@ -91,3 +93,25 @@ def test_limit_is_told_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
         f"connections: 3 are open, which is the limit; closed without a request: {count}" for count in (7, 600, 600)
     ]
+
+
+def test_look_that_fails_is_seen_and_does_not_end_the_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_connections, "LOOK_EVERY_S", 0.01)
+
+    async def run() -> tuple[str | None, list[str]]:
+        connections = OpenConnections(LIMITS)
+        broken = Fake(connections, 0)
+        del broken.became  # acting raises
+        async with connections.watched(), asyncio.timeout(20):
+            while not connections.watching.is_failing:  # noqa: ASYNC110 - a duty has no event
+                await asyncio.sleep(0)
+            connections.closed(broken)
+            other = Fake(connections, 0)
+            while not other.became or connections.watching.is_failing:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        return connections.watching.last_error, other.became
+
+    why, became = asyncio.run(run())
+
+    assert why == "AttributeError"
+    assert len(became) == 1

@@ -4,6 +4,7 @@ import errno
 import os
 import threading
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -164,6 +165,35 @@ def test_flush_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.Mon
 
     assert flushed.wait(10)
     journal.close()
+    assert (journal.flushing.failures, journal.flushing.is_failing) == (2, False)
+    assert journal.flushing.last_error == "EMFILE: Too many open files"
+
+
+def test_segment_that_cannot_be_removed_is_seen_and_removed_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = journal_in(tmp_path)
+    first = segments(tmp_path)[0]
+    remove = Path.unlink
+
+    def refuse(_path: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    def settle_until(done: Callable[[], bool]) -> None:
+        while not done():
+            due = DueRow(row(), None)
+            journal.begin(note_of(due.row))
+            journal.forget({journal.settle(due): 1})
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    settle_until(lambda: journal.releasing.is_failing)
+    why, was_there = journal.releasing.last_error, first.exists()
+    monkeypatch.setattr(Path, "unlink", remove)
+    settle_until(lambda: not journal.releasing.is_failing)
+    journal.close()
+
+    assert (why, was_there) == ("EROFS: Read-only file system", True)
+    assert segments(tmp_path) == []
 
 
 def test_journal_is_closed_though_the_last_flush_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

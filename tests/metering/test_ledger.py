@@ -147,11 +147,26 @@ def test_rows_are_written_although_the_rollups_cannot_be(
         for due in offered:
             ledger.offer(due)
         wait_until(lambda: not ledger.pending)
+        wait_until(lambda: ledger.folding.is_failing)
         is_degraded = ledger.is_degraded
     journal.close()
 
     assert not is_degraded
+    assert "cannot be folded" in str(ledger.folding.last_error)
     assert ids_in(database_url) == [due.row.request_id for due in offered]
+
+
+def test_rows_that_are_written_are_in_the_sums_when_the_writer_has_ended(
+    tmp_path: Path, database: Database, database_url: str
+) -> None:
+    journal = journal_in(tmp_path / "journal")
+
+    with Ledger.running(journal, database) as ledger:
+        for _ in range(10):
+            ledger.offer(DueRow(row(), None))
+    journal.close()
+
+    assert query(database_url, "SELECT folded_seq FROM rollup_state") == [(10,)]
 
 
 @pytest.mark.parametrize("times", [1, 2])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from hero_broker.store import database as database_module
 from hero_broker.store import engine
 from hero_broker.store.database import open_database
 from tests.metering.rows import row
@@ -37,3 +38,23 @@ def test_reader_that_stays_keeps_no_row_from_being_written(tmp_path: Path, monke
             after = connection.exec_driver_sql("SELECT count(*) FROM request_logs").scalar_one()
 
     assert (before, meanwhile, after) == (1, 1, 2)
+
+
+def test_log_that_a_reader_keeps_from_being_emptied_is_seen_until_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "SQLITE_WAL_BOUND_BYTES", 1)
+    monkeypatch.setattr(engine, "LOCK_TIMEOUT_MS", 10)
+    monkeypatch.setattr(database_module, "SQLITE_WAL_LIMIT_BYTES", 1)
+
+    with open_database(f"sqlite:///{tmp_path}/ledger.db") as database:
+        database.append([row()], [])
+        with database.reading() as connection:
+            connection.exec_driver_sql("SELECT count(*) FROM request_logs").scalar_one()
+            database.append([row()], [])
+            meanwhile = database.wal.is_failing
+        database.append([row()], [])
+
+    assert meanwhile
+    assert "keeps it from being emptied" in str(database.wal.last_error)
+    assert not database.wal.is_failing
