@@ -4,7 +4,7 @@ import math
 import re
 import stat
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal, InvalidOperation
 from importlib import import_module
@@ -35,6 +35,7 @@ from hero_broker.settings.forms import (
     accept_proxy,
     accept_secret,
     accept_text,
+    accept_token,
     quoted,
 )
 from hero_broker.settings.known_providers import KNOWN_PROVIDERS
@@ -128,7 +129,9 @@ def load(
     root.refuse_unknown_keys()
     tokens = [(name, environ.get(name, "").strip()) for name in ("ADMIN_TOKEN", "HERO_SECRET")]
     admin_tokens = tuple(
-        found for name, token in tokens if token and (found := _secret(token, name, ADMIN_FORM, faults))
+        found
+        for name, token in tokens
+        if token and (found := _secret(token, name, ADMIN_FORM, faults, accept=accept_token))
     )
     if not any(token for _, token in tokens) and not insecure_dev:
         _refuse_open_admin(server.listen, "--listen" if listen else "server.listen", faults)
@@ -396,11 +399,18 @@ def _api_key(reference: str, key: str, secrets: _Secrets, faults: list[Fault]) -
     return _secret(secret, key, API_KEY_FORM, faults, said)
 
 
-def _secret(text: str, key: str, form: str, faults: list[Fault], said: str = "") -> str | None:
+def _secret(
+    text: str,
+    key: str,
+    form: str,
+    faults: list[Fault],
+    said: str = "",
+    accept: Callable[[str], str] = accept_secret,
+) -> str | None:
     """Return a secret; None, and a fault that does not show it, where it cannot be one. `said` names its place."""
     doubt = doubt_of(text)
     if doubt is None:
-        return checked(text, accept_secret, key, f"{said}{form}", faults)
+        return checked(text, accept, key, f"{said}{form}", faults)
     faults.append(Fault(key, f"{said}{doubt}; it {form}"))
     return None
 

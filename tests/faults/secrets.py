@@ -63,6 +63,8 @@ class _Provider(BaseHTTPRequestHandler):
         told = {"error": {"message": f"Incorrect API key: {key}", "type": key, "code": key, "param": key}}
         model = next((one for one in ERRORS if one.encode() in body), "")
         self.close_connection = True
+        if model == "err-429":  # speaks of the caller's rate, so that its words pass on
+            told["error"] |= {"message": f"Too many requests of {key}", "code": "rate_limit_exceeded"}
         if model in ("err-401", "err-429", "err-500"):
             self._answer(int(model[-3:]), "application/json", json.dumps(told).encode())
         elif model == "err-html":

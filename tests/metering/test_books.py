@@ -1,7 +1,7 @@
 """Books that are right are said to be right and wrong ones wrong, for any window."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -35,13 +35,9 @@ rows_of_calls = st.builds(
 every = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('ledger')}/ledger.db"
-    else:
-        url = request.getfixturevalue("postgres_server").new_database()
-    with open_database(url) as opened:
+@pytest.fixture(scope="session")
+def database(store_name: str, new_ledger: Callable[[str], str]) -> Iterator[Database]:
+    with open_database(new_ledger(store_name)) as opened:
         yield opened
 
 
