@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from hero_broker.core.duties import Duty
-from hero_broker.core.errors import DatabaseUnusable, StoreUnavailable
+from hero_broker.core.errors import DatabaseUnusable, StoreUnavailable, TooWide
 from hero_broker.core.private import make_directory, make_file
 from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.store import request_logs, rollups
@@ -28,7 +28,8 @@ from hero_broker.store.engine import (
     sqlite_path,
 )
 from hero_broker.store.migrations import WrongVersion, check_version, migrate
-from hero_broker.store.prepared import driver_errors
+from hero_broker.store.prepared import driver_errors, is_overflow
+from hero_broker.store.sums import CANNOT_BE_SUMMED
 
 log = logging.getLogger(__name__)
 
@@ -105,12 +106,17 @@ class Database:
 
         Raises:
             StoreUnavailable: the database does not answer.
-            TooWide: a statement ran longer than `deadline_s`.
+            TooWide: a statement ran longer than `deadline_s`, or came to a sum that the store cannot hold.
         """
         with self._translated():
             self._ensure_schema()
             with self.engine.begin() as connection, limited(connection, deadline_s):
-                yield connection
+                try:
+                    yield connection
+                except self._errors as error:
+                    if is_overflow(error):
+                        raise TooWide(CANNOT_BE_SUMMED) from error
+                    raise
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

@@ -1,12 +1,13 @@
 """Billing periods: ranges of `seq` that follow each other without a gap, so that each row is in exactly one."""
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, insert, select
 
 from hero_broker.core.errors import Conflict, InvalidParams, NotRecorded
+from hero_broker.core.money import usd_text
 from hero_broker.core.records import Period, UsageTotals
 from hero_broker.store import rollups
 from hero_broker.store.schema import ALL_TIME, BILLING_PERIODS, COUNTS, REQUEST_LOGS, USAGE_BY_MODEL
-from hero_broker.store.sums import of_rollup, of_row, summed
+from hero_broker.store.sums import COST, LARGEST, bounded, of_rollup, of_row, parts_of, summed, whole_of
 
 Sums = tuple[int, ...]  # in the order of COUNTS
 
@@ -43,6 +44,7 @@ def mark(connection: Connection, counted: Period, reference: str, to_seq: int, m
 
     Raises:
         Conflict: the reference is another range's, or all of the range is in a period already.
+        InvalidParams: the range costs more than a period can hold.
     """
     same = connection.execute(select(BILLING_PERIODS).where(BILLING_PERIODS.c.reference == reference)).one_or_none()
     if same is not None:
@@ -54,6 +56,8 @@ def mark(connection: Connection, counted: Period, reference: str, to_seq: int, m
         raise Conflict(f"Calls up to and including seq {billed} are billed already")
     if counted.from_seq != billed + 1:
         return None
+    if counted.totals.cost_nano_usd > LARGEST:
+        raise InvalidParams("to_seq", f"must be smaller: a period's cost is at most {usd_text(LARGEST)} USD")
     counts = {name: getattr(counted.totals, name) for name in COUNTS}
     connection.execute(
         insert(BILLING_PERIODS).values(
@@ -98,18 +102,24 @@ def _between(connection: Connection, after_seq: int, to_seq: int) -> Sums:
         return counts_of(connection, after_seq, to_seq)
     # All up to the watermark, plus or minus the rows between it and `to_seq`, minus all that was billed before.
     c = USAGE_BY_MODEL.c
-    all_time = select(*summed(of_rollup(USAGE_BY_MODEL))).where(
+    all_time = select(*bounded(connection.dialect.name, of_rollup(USAGE_BY_MODEL))).where(
         c.generation == standing.generation, c.span_s == ALL_TIME, c.begins_at == 0
     )
     folded = connection.execute(all_time).one()
+    if folded.cost_nano_usd == LARGEST:
+        return counts_of(connection, after_seq, to_seq)
     rest = counts_of(connection, *sorted((standing.folded_seq, to_seq)))
     sign = 1 if to_seq > standing.folded_seq else -1
-    billed = connection.execute(select(*(func.coalesce(func.sum(BILLING_PERIODS.c[name]), 0) for name in COUNTS))).one()
-    return tuple(int(folded[at] or 0) + sign * rest[at] - int(billed[at]) for at in range(len(COUNTS)))
+    # Added up here: the sum of several periods may be more than the store's integers hold.
+    marked = connection.execute(select(*(BILLING_PERIODS.c[name] for name in COUNTS))).all()
+    billed = [sum(column) for column in zip(*marked, strict=True)] or [0] * len(COUNTS)
+    return tuple(int(folded[at] or 0) + sign * rest[at] - billed[at] for at in range(len(COUNTS)))
 
 
 def counts_of(connection: Connection, after_seq: int, to_seq: int) -> Sums:
     """Add up the rows above `after_seq`, up to and including `to_seq`."""
-    seq = REQUEST_LOGS.c.seq
-    found = connection.execute(select(*summed(of_row())).where(seq > after_seq, seq <= to_seq)).one()
-    return tuple(int(value or 0) for value in found[: len(COUNTS)])
+    seq, contributions = REQUEST_LOGS.c.seq, of_row()
+    sums = summed({name: contributions[name] for name in COUNTS if name != COST})
+    query = select(*sums, *parts_of(contributions[COST])).where(seq > after_seq, seq <= to_seq)
+    *counts, high, low = connection.execute(query).one()
+    return (*(int(value or 0) for value in counts), whole_of(high, low))

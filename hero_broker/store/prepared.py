@@ -4,6 +4,7 @@ Core builds a query of this size, and the key under which it caches its compiled
 SQLite takes to answer it.
 """
 
+import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,11 +19,13 @@ _DATA_CODES = (
     "23502",  # PostgreSQL: not_null_violation
     "23514",  # PostgreSQL: check_violation
     "54000",  # PostgreSQL: a text that is longer than what an index takes
-    "SQLITE_CONSTRAINT_NOTNULL",
-    "SQLITE_CONSTRAINT_CHECK",
-    "SQLITE_CONSTRAINT_DATATYPE",
-    "SQLITE_MISMATCH",
-    "SQLITE_TOOBIG",
+)
+_SQLITE_DATA_CODES = (
+    sqlite3.SQLITE_CONSTRAINT_NOTNULL,
+    sqlite3.SQLITE_CONSTRAINT_CHECK,
+    sqlite3.SQLITE_CONSTRAINT | 12 << 8,  # SQLITE_CONSTRAINT_DATATYPE, for which the module has no name
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_TOOBIG,
 )
 
 
@@ -69,14 +72,19 @@ def is_about_data(error: Exception) -> bool:
     A connection, a lock, a disk, a right or a table that is not there is another matter.
     """
     cause = error.orig if isinstance(error, DBAPIError) else error
-    code = getattr(cause, "sqlstate", None)
-    if code is None:
-        code = getattr(cause, "sqlite_errorname", None)
-    if code is not None:
-        return code[:2] in _DATA_CLASSES or code in _DATA_CODES
+    if (state := getattr(cause, "sqlstate", None)) is not None:
+        return state[:2] in _DATA_CLASSES or state in _DATA_CODES
+    if (code := getattr(cause, "sqlite_errorcode", None)) is not None:
+        return code in _SQLITE_DATA_CODES
     # Of a driver that cannot send it, and of Python: an integer beyond 64 bits, text that is no Unicode.
     is_named = "DataError" in (one.__name__ for one in type(cause).__mro__)
     return is_named or isinstance(cause, ArithmeticError | ValueError | TypeError)
+
+
+def is_overflow(error: Exception) -> bool:
+    """Return whether a statement came to an integer that the store cannot hold."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(cause, "sqlstate", None) == "22003" or str(cause) == "integer overflow"  # SQLite has no code for it
 
 
 def prepare(dialect_name: str, query: Select[Any]) -> Prepared:

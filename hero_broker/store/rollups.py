@@ -4,6 +4,7 @@ Reports read the active generation and add the rows above its watermark, so a fo
 folds all rows into a new generation beside the active one, in the same steps, and then puts it in its place.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -24,10 +25,11 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
 from hero_broker.store.engine import FOLDS
-from hero_broker.store.prepared import Prepared, prepare, value_of
+from hero_broker.store.prepared import Prepared, is_about_data, is_overflow, prepare, value_of
 from hero_broker.store.schema import (
     ADDRESSES,
     ALL_TIME,
@@ -40,10 +42,11 @@ from hero_broker.store.schema import (
     SUMS,
     USAGE_BY_MODEL,
 )
-from hero_broker.store.sums import of_rollup, of_row, summed
+from hero_broker.store.sums import COST, bounded, bounded_addition, of_rollup, of_row, summed
 
 ACTIVE, BUILDING, RETIRED = "active", "building", "retired"
 FIRST_GENERATION = 1
+BOUNDED = {"bounds_sums": True}  # execution options of a fold whose sums may be too large for the store
 
 
 def begin(connection: Connection) -> None:
@@ -140,7 +143,17 @@ def fold(engine: Engine, max_rows: int) -> tuple[int, Progress]:
 
     A size of 0 says that the roll-ups hold every row, or that another broker is folding.
     """
-    with engine.execution_options(**FOLDS).begin() as connection:
+    try:
+        return _fold(engine.execution_options(**FOLDS), max_rows)
+    except DBAPIError as error:
+        if not (is_overflow(error) or is_about_data(error)):
+            raise
+    # Statements that bound their sums take longer to build, and are needed where a cost is out of all reason.
+    return _fold(engine.execution_options(**FOLDS, **BOUNDED), max_rows)
+
+
+def _fold(engine: Engine, max_rows: int) -> tuple[int, Progress]:
+    with engine.begin() as connection:
         done = _step(connection, max_rows) if _locked(connection, wait=False) else 0
         return done, progress(connection)
 
@@ -193,7 +206,7 @@ def _collect(connection: Connection, folded: int, to_seq: int) -> None:
     c = REQUEST_LOGS.c
     hour = c.started_at - c.started_at % HOUR
     keys = [hour, c.ip, c.model, c.provider, c.kind]
-    rows = select(*keys, _same(connection, c.ip_key), *summed(of_row()))
+    rows = select(*keys, _same(connection, c.ip_key), *_summed(connection, of_row()))
     rows = rows.where(c.seq > folded, c.seq <= to_seq).group_by(*keys)
     connection.execute(insert(FRESH).from_select([column.name for column in FRESH.c], rows))
 
@@ -218,13 +231,14 @@ def _add(connection: Connection, table: Table, generation: int) -> Any:
     """INSERT INTO rollup SELECT … FROM fresh × spans GROUP BY block ON CONFLICT DO UPDATE SET x = x + …."""
     names = table.info["dimensions"]
     keys = [FRESH.c.hour, *(FRESH.c[name] for name in names)]
-    hours = select(*keys, *summed(of_rollup(FRESH))).group_by(*keys).subquery("hours")
+    hours = select(*keys, *_summed(connection, of_rollup(FRESH))).group_by(*keys).subquery("hours")
     spans = union_all(*(select(literal(span).label("span_s")) for span in table.info["spans"])).subquery("spans")
     span = spans.c.span_s
     begins_at = case((span == ALL_TIME, 0), else_=hours.c.hour - hours.c.hour % func.nullif(span, ALL_TIME))
     dimensions = [hours.c[name] for name in names]
+    sums = _summed(connection, {name: hours.c[name] for name in SUMS})
     blocks = (
-        select(literal(generation), span, begins_at, *dimensions, *summed({name: hours.c[name] for name in SUMS}))
+        select(literal(generation), span, begins_at, *dimensions, *sums)
         .select_from(hours.join(spans, literal(True)))
         .group_by(span, begins_at, *dimensions)
     )
@@ -234,9 +248,20 @@ def _add(connection: Connection, table: Table, generation: int) -> Any:
     )
 
 
+def _summed(connection: Connection, contributions: Mapping[str, ColumnElement[int]]) -> list[ColumnElement[int]]:
+    is_bounded = _is_bounded(connection)
+    return bounded(connection.dialect.name, contributions) if is_bounded else summed(contributions)
+
+
+def _is_bounded(connection: Connection) -> bool:
+    return not BOUNDED.keys().isdisjoint(connection.get_execution_options())
+
+
 def _merged(connection: Connection, table: Table, new: Any) -> dict[str, ColumnElement[int]]:
     is_sqlite = connection.dialect.name == "sqlite"
     merged: dict[str, ColumnElement[int]] = {name: table.c[name] + new[name] for name in SUMS}
+    if _is_bounded(connection):
+        merged[COST] = bounded_addition(table.c[COST], new[COST])
     least, greatest = (func.min, func.max) if is_sqlite else (func.least, func.greatest)
     merged["first_seen"] = least(table.c.first_seen, new.first_seen)
     merged["last_seen"] = greatest(table.c.last_seen, new.last_seen)

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field, replace
 import msgspec
 from sqlalchemy import Connection, Table, select
 
+from hero_broker.core.errors import TooWide
 from hero_broker.core.records import UsageTotals
 from hero_broker.store import rollups
 from hero_broker.store.blocks import Cover, Edge, all_time, cover
-from hero_broker.store.schema import ADDRESSES, ALL_TIME, HOUR, ROLLUPS
+from hero_broker.store.schema import ADDRESSES, ALL_TIME, HOUR, ROLLUPS, SUMS
+from hero_broker.store.sums import CANNOT_BE_SUMMED, COST, LARGEST
 from hero_broker.store.usage_statement import PREFIX, Shape, statement
 
 Window = tuple[int, int]  # unix seconds, half-open
@@ -63,7 +65,11 @@ def extent(connection: Connection) -> Window | None:
 
 
 def groups(connection: Connection, question: Question) -> list[Group]:
-    """Return the sums of each group: by bucket, then largest cost first, then by group. Groups without rows are not."""
+    """Return the sums of each group: by bucket, then largest cost first, then by group. Groups without rows are not.
+
+    Raises:
+        TooWide: a cost is more than the store can sum.
+    """
     standing = rollups.standing(connection)
     whole = _extent(standing)
     if whole is None:
@@ -102,6 +108,9 @@ def groups(connection: Connection, question: Question) -> list[Group]:
         largest = statement(replace(shape, sums=("cost_nano_usd",))).rows(connection, values)
         shape, values["among"] = replace(shape, is_among=True), json.dumps([row[1] for row in largest])
     found = statement(shape).rows(connection, values)
+    cost = width + SUMS.index(COST)
+    if any(row[cost] == LARGEST for row in found):
+        raise TooWide(CANNOT_BE_SUMMED)
     return [Group(row[0], row[1:width], UsageTotals(*row[width:])) for row in found]
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, case, func, lit
 from hero_broker.core.records import Difference, UsageTotals
 from hero_broker.store import rollups
 from hero_broker.store.schema import ALL_TIME, COUNTS, HOUR, REQUEST_LOGS, ROLLUPS, SUMS
-from hero_broker.store.sums import of_rollup, of_row, summed
+from hero_broker.store.sums import bounded, of_rollup, of_row
 
 STEP_ROWS = 50_000
 FOUND, EXPECTED = 0, 1
@@ -116,7 +116,8 @@ def _compare(
     both = union_all(*sides).subquery("both")
     keys = [both.c.begins_at, *(both.c[name] for name in names)]
     found, expected = (
-        summed({name: case((both.c.side == side, both.c[name])) for name in SUMS}) for side in (FOUND, EXPECTED)
+        bounded(connection.dialect.name, {name: case((both.c.side == side, both.c[name])) for name in SUMS})
+        for side in (FOUND, EXPECTED)
     )
     differ = or_(*(one.is_distinct_from(other) for one, other in zip(found, expected, strict=True)))
     columns = [
