@@ -7,17 +7,17 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 
-from hero_broker.admin_plane import shown
+from hero_broker.admin_plane import views
 from hero_broker.admin_plane.methods import Reports
 from hero_broker.core.money import usd_text
-from hero_broker.core.questions import RowsQuestion
+from hero_broker.core.queries import RowsQuestion
 from hero_broker.core.records import LedgerRow, Rows
-from hero_broker.core.spreadsheets import cell
+from hero_broker.util.spreadsheets import cell
 
 ROWS_PER_PIECE = 2_000
 
 CSV, NDJSON = "text/csv", "application/x-ndjson"
-COLUMNS = ("seq", *shown.ROW_FIELDS, "label", "cost_usd")
+COLUMNS = ("seq", *views.ROW_FIELDS, "label", "cost_usd")
 
 Listed = Sequence[LedgerRow]
 
@@ -42,7 +42,7 @@ async def _export(
 
 
 def _ndjson(rows: Listed) -> bytes:
-    return b"".join(msgspec.json.encode(shown.row(row)) + b"\n" for row in rows)
+    return b"".join(msgspec.json.encode(views.row(row)) + b"\n" for row in rows)
 
 
 def _csv(rows: Listed) -> bytes:
@@ -50,6 +50,6 @@ def _csv(rows: Listed) -> bytes:
     writer = csv.writer(text)
     for listed in rows:
         cost = listed.row.cost_nano_usd
-        values = [cell(getattr(listed.row, name)) for name in shown.ROW_FIELDS]
+        values = [cell(getattr(listed.row, name)) for name in views.ROW_FIELDS]
         writer.writerow([listed.seq, *values, cell(listed.label), None if cost is None else usd_text(cost)])
     return text.getvalue().encode()

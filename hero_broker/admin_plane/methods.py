@@ -7,11 +7,12 @@ from typing import Annotated, Any, Protocol
 
 import msgspec
 
-from hero_broker.admin_plane import asked, cursors, shown
+from hero_broker.admin_plane import cursors, params, views
 from hero_broker.admin_plane.contract import Contract, Document
 from hero_broker.core.errors import InvalidParams
+from hero_broker.core.inventory import ServedModel, ServedProvider
 from hero_broker.core.labels import Label
-from hero_broker.core.questions import Bucket, Dimension, RowsQuestion, UsageQuestion
+from hero_broker.core.queries import Bucket, Dimension, RowsQuestion, UsageQuestion
 from hero_broker.core.records import (
     ExplainedRequest,
     Period,
@@ -21,7 +22,6 @@ from hero_broker.core.records import (
     UsageReport,
     Verification,
 )
-from hero_broker.core.served import ServedModel, ServedProvider
 
 MAX_ADDRESSES = 10_000
 ROWS_PER_PAGE = 100
@@ -29,7 +29,7 @@ DEFAULT_PREFIX_BITS = (24, 64)
 
 
 class Reports(Protocol):
-    """What the admin plane asks of the ledger; see `metering.reports`."""
+    """What the admin plane asks of the ledger; see `reports.usage`."""
 
     async def usage_by_ip(
         self, since: int | None, until: int | None, limit: int, after: tuple[int, str] | None
@@ -59,7 +59,7 @@ class Reports(Protocol):
 
 
 class Books(Protocol):
-    """What the admin plane asks of the books; see `metering.books`."""
+    """What the admin plane asks of the books; see `reports.billing_periods`."""
 
     async def unbilled(self) -> tuple[Period, int]:
         """Return what is in no billing period yet, and when that was."""
@@ -83,7 +83,7 @@ class Books(Protocol):
 
 
 class Labels(Protocol):
-    """What the admin plane asks of labels; see `metering.labels`."""
+    """What the admin plane asks of labels; see `reports.labels`."""
 
     async def set(self, target: str, label: str) -> tuple[Label, int]:
         """Name an address or a network; return its label, and when that was."""
@@ -99,7 +99,7 @@ class Labels(Protocol):
 
 
 class Served(Protocol):
-    """What the admin plane asks of models and providers; see `served`."""
+    """What the admin plane asks of models and providers; see `providers.inventory`."""
 
     def models(self) -> list[ServedModel]:
         """Return the models that are served. Takes long where the price list knows many: not for the event loop."""
@@ -136,7 +136,7 @@ async def usage_by_ip(
     cursor: Any = None,
 ) -> dict[str, object]:
     """Return spend per address, largest first, with the window's totals."""
-    asked.check_window(since, until)
+    params.check_window(since, until)
     after = cursors.position_of(cursor, tuple[_Cost, _Text])
     found = await admin.reports.usage_by_ip(since, until, limit or MAX_ADDRESSES, after)
     following = None
@@ -145,8 +145,8 @@ async def usage_by_ip(
         frozen = {"since": since, "until": found.as_of + 1 if until is None else until, "limit": limit}
         following = cursors.write("billing.usage_by_ip", frozen, (last.totals.cost_nano_usd, last.ip))
     return {
-        "data": await to_thread(shown.addresses, found.items),
-        "totals": shown.usage(found.totals),
+        "data": await to_thread(views.addresses, found.items),
+        "totals": views.usage(found.totals),
         "as_of": found.as_of,
         "next_cursor": following,
     }
@@ -154,14 +154,14 @@ async def usage_by_ip(
 
 async def usage_for_ip(admin: Admin, ip: str, since: int | None = None, until: int | None = None) -> dict[str, object]:
     """Return one address's spend by model, largest first."""
-    asked.check_window(since, until)
-    address = asked.address(ip)
+    params.check_window(since, until)
+    address = params.address(ip)
     found = await admin.reports.usage_for_ip(address, since, until)
     data = {
         "ip": address,
         "label": found.label,
-        "totals": shown.usage(found.totals),
-        "models": shown.models(found.models),
+        "totals": views.usage(found.totals),
+        "models": views.models(found.models),
     }
     return {"data": data, "as_of": found.as_of}
 
@@ -181,7 +181,7 @@ async def usage(
     dense: bool | None = None,
 ) -> dict[str, object]:
     """Return usage by any dimensions and buckets of time."""
-    asked.check_window(since, until)
+    params.check_window(since, until)
     if dense and bucket is None:
         raise InvalidParams("dense", "needs a bucket")
     v4, v6 = DEFAULT_PREFIX_BITS
@@ -190,8 +190,8 @@ async def usage(
         since=since,
         until=until,
         bucket=bucket,
-        zone=asked.zone(tz),
-        filter=asked.filter_of(filter),
+        zone=params.zone(tz),
+        filter=params.filter_of(filter),
         prefix_bits=(v4 if prefix_v4 is None else prefix_v4, v6 if prefix_v6 is None else prefix_v6),
         dense=bool(dense),
         limit=limit or MAX_ADDRESSES,
@@ -216,8 +216,8 @@ async def usage(
             "dense": dense,
         }
         following = cursors.write("billing.usage", frozen, (last.start or 0, last.totals.cost_nano_usd, last.key))
-    data = await to_thread(shown.groups, group_by, found.groups)
-    return {"data": data, "totals": shown.usage(found.totals), "as_of": found.as_of, "next_cursor": following}
+    data = await to_thread(views.groups, group_by, found.groups)
+    return {"data": data, "totals": views.usage(found.totals), "as_of": found.as_of, "next_cursor": following}
 
 
 def rows_question(
@@ -231,8 +231,8 @@ def rows_question(
     Raises:
         InvalidParams: the window ends before it begins, or the filter names no address or network.
     """
-    asked.check_window(since, until)
-    return RowsQuestion(since=since, until=until, filter=asked.filter_of(filter), limit=limit or ROWS_PER_PAGE)
+    params.check_window(since, until)
+    return RowsQuestion(since=since, until=until, filter=params.filter_of(filter), limit=limit or ROWS_PER_PAGE)
 
 
 async def requests(
@@ -251,45 +251,45 @@ async def requests(
     if found.left is not None:
         frozen = {"since": since, "until": until, "filter": filter, "limit": limit}
         following = cursors.write("billing.requests", frozen, found.left)
-    data = await to_thread(shown.rows, found.rows)
+    data = await to_thread(views.rows, found.rows)
     return {"data": data, "as_of": found.as_of, "next_cursor": following}
 
 
 async def request(admin: Admin, request_id: str) -> dict[str, object]:
     """Return one row with how its cost was computed."""
     found = await admin.reports.request(request_id.strip().lower())
-    return {"data": shown.explained(found), "as_of": found.as_of}
+    return {"data": views.explained(found), "as_of": found.as_of}
 
 
 async def unbilled(admin: Admin) -> dict[str, object]:
     """Return what is in no billing period yet."""
     found, as_of = await admin.books.unbilled()
-    data = {"from_seq": found.from_seq, "to_seq": found.to_seq, "totals": shown.counts(found.totals)}
+    data = {"from_seq": found.from_seq, "to_seq": found.to_seq, "totals": views.counts(found.totals)}
     return {"data": data, "as_of": as_of}
 
 
 async def mark_billed(admin: Admin, reference: str, to_seq: int) -> dict[str, object]:
     """Close a billing period under the operator's reference."""
-    found, as_of = await admin.books.mark_billed(asked.name("reference", reference), to_seq)
-    return {"data": shown.period(found), "as_of": as_of}
+    found, as_of = await admin.books.mark_billed(params.name("reference", reference), to_seq)
+    return {"data": views.period(found), "as_of": as_of}
 
 
 async def periods(admin: Admin) -> dict[str, object]:
     """Return all billing periods, the oldest first."""
     found, as_of = await admin.books.periods()
-    return {"data": [shown.period(period) for period in found], "as_of": as_of}
+    return {"data": [views.period(period) for period in found], "as_of": as_of}
 
 
 async def verify(admin: Admin, since: int | None = None, until: int | None = None) -> dict[str, object]:
     """Return whether rows, roll-ups and billing periods agree."""
-    asked.check_window(since, until)
+    params.check_window(since, until)
     found = await admin.books.verify(since, until)
     data = {
         "ok": found.differences == 0 and found.behind == 0,
         "rows": found.rows,
         "differences": found.differences,
         "behind": found.behind,
-        "listed": [shown.difference(one) for one in found.listed],
+        "listed": [views.difference(one) for one in found.listed],
     }
     return {"data": data, "as_of": found.as_of}
 
@@ -301,30 +301,30 @@ async def rebuild(admin: Admin) -> dict[str, object]:
 
 async def list_models(admin: Admin) -> dict[str, object]:
     """Return the models that are served, with what they cost now."""
-    return {"data": await to_thread(lambda: [shown.model(model) for model in admin.served.models()])}
+    return {"data": await to_thread(lambda: [views.model(model) for model in admin.served.models()])}
 
 
 async def list_providers(admin: Admin) -> dict[str, object]:
     """Return the providers that are configured, and how they have answered."""
-    return {"data": [shown.provider(provider) for provider in admin.served.providers()]}
+    return {"data": [views.provider(provider) for provider in admin.served.providers()]}
 
 
 async def set_label(admin: Admin, target: str, label: str) -> dict[str, object]:
     """Name an address or a network; a name that it had is replaced."""
-    found, as_of = await admin.labels.set(asked.target(target), asked.name("label", label))
-    return {"data": shown.label(found), "as_of": as_of}
+    found, as_of = await admin.labels.set(params.target(target), params.name("label", label))
+    return {"data": views.label(found), "as_of": as_of}
 
 
 async def list_labels(admin: Admin) -> dict[str, object]:
     """Return all labels."""
     found, as_of = await admin.labels.list()
-    return {"data": [shown.label(label) for label in found], "as_of": as_of}
+    return {"data": [views.label(label) for label in found], "as_of": as_of}
 
 
 async def remove_label(admin: Admin, target: str) -> dict[str, object]:
     """Remove the name of an address or a network."""
-    found, as_of = await admin.labels.remove(asked.target(target))
-    return {"data": shown.label(found), "as_of": as_of}
+    found, as_of = await admin.labels.remove(params.target(target))
+    return {"data": views.label(found), "as_of": as_of}
 
 
 async def health(admin: Admin) -> dict[str, object]:

@@ -1,10 +1,10 @@
 """`hero-broker check-config`: what would be served, before it is."""
 
-from hero_broker import app as wiring
-from hero_broker import preview
+from hero_broker.cli import config_report
 from hero_broker.cli.printing import say, warn
-from hero_broker.cli.serving import ConfigOption, FakeOption, read_settings
+from hero_broker.cli.runner import ConfigOption, FakeOption, read_settings
 from hero_broker.pricing.catalogue import Catalogue
+from hero_broker.server import wiring
 
 
 def check_config(config: ConfigOption = None, fake: FakeOption = False) -> None:
@@ -12,7 +12,7 @@ def check_config(config: ConfigOption = None, fake: FakeOption = False) -> None:
     settings = read_settings(config, fake=fake)
     catalogue = Catalogue()
     served = wiring.routes_of(settings, "" if fake else None, catalogue)
-    for line in preview.lines(settings, served):
+    for line in config_report.lines(settings, served):
         say(line)
-    for warning in preview.warnings(settings, served, catalogue):
+    for warning in config_report.warnings(settings, served, catalogue):
         warn(f"warning: {warning}")

@@ -4,13 +4,13 @@ from typing import Annotated
 
 import typer
 
-from hero_broker.cli.asking import ledger_url, shown_url
-from hero_broker.cli.exits import CANNOT_START, WRONG_USE
+from hero_broker.cli.backend import ledger_url, shown_url
+from hero_broker.cli.exit_codes import CANNOT_START, WRONG_USE
 from hero_broker.cli.printing import say, warn
 from hero_broker.core.errors import DatabaseUnusable, StoreUnavailable
 from hero_broker.core.money import usd_text
-from hero_broker.store.copying import LedgersDiffer, copy_ledger, sums
 from hero_broker.store.database import open_database
+from hero_broker.store.ledger_copy import LedgersDiffer, copy_ledger, sums
 
 EXAMPLES = """Example:
 

@@ -14,11 +14,11 @@ from zoneinfo import ZoneInfo
 import httpx
 import typer
 
-from hero_broker import demo as demo_calls
-from hero_broker.cli.bills import of_addresses, print_bill
-from hero_broker.cli.exits import CANNOT_START, FAILED
+from hero_broker.cli import demo_traffic as demo_calls
+from hero_broker.cli.exit_codes import CANNOT_START, FAILED
 from hero_broker.cli.printing import warn
-from hero_broker.cli.serving import address_of, run
+from hero_broker.cli.report_view import of_addresses, print_bill
+from hero_broker.cli.runner import address_of, run
 from hero_broker.client import ClientError
 from hero_broker.settings import load
 

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from hero_broker.cli.asking import DatabaseOption, TokenOption, UrlOption, asking
+from hero_broker.cli.backend import DatabaseOption, TokenOption, UrlOption, asking
 from hero_broker.cli.printing import say, table
-from hero_broker.client import questions
+from hero_broker.client import methods
 
 EXAMPLES = """Examples:
 
@@ -27,7 +27,7 @@ TargetArgument = Annotated[str, typer.Argument(help='An address, a network such 
 def list_all(url: UrlOption = None, token: TokenOption = None, database: DatabaseOption = None) -> None:
     """Print all labels."""
     with asking(url, token, database) as asker:
-        found = asker.ask(questions.list_labels()).data
+        found = asker.ask(methods.list_labels()).data
     table([("target", False), ("label", False)], [(one.target, one.label) for one in found])
 
 
@@ -40,7 +40,7 @@ def set_one(
 ) -> None:
     """Name an address or a network; the smallest network around an address counts."""
     with asking(url, token) as asker:
-        done = asker.ask(questions.set_label(target, label)).data
+        done = asker.ask(methods.set_label(target, label)).data
     say(f"{done.target} is {done.label}")
 
 
@@ -48,5 +48,5 @@ def set_one(
 def remove_one(target: TargetArgument, url: UrlOption = None, token: TokenOption = None) -> None:
     """Remove a name."""
     with asking(url, token) as asker:
-        done = asker.ask(questions.remove_label(target)).data
+        done = asker.ask(methods.remove_label(target)).data
     say(f"{done.target} is no longer {done.label}")

@@ -43,9 +43,9 @@ COMMANDS = (
         "doctor",
         "Prove the billing path: send one call, find its row, check price, sums and reports.",
     ),
-    Command("verify", "books", "verify", "Prove that rows, roll-ups and billing periods agree."),
+    Command("verify", "verify", "verify", "Prove that rows, roll-ups and billing periods agree."),
     Command(
-        "rebuild", "books", "rebuild", "Have the running broker make its roll-ups anew from all rows, and wait for it."
+        "rebuild", "verify", "rebuild", "Have the running broker make its roll-ups anew from all rows, and wait for it."
     ),
     Command("check-config", "check_config", "check_config", "Print what would be served, with prices."),
     Command("copy-ledger", "copy_ledger", "copy", "Copy a ledger into another store, such as SQLite into PostgreSQL."),

@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hero_broker.cli import streams
-from hero_broker.cli.exits import FAILED
-from hero_broker.core.spreadsheets import cell
+from hero_broker.cli.exit_codes import FAILED
+from hero_broker.util.spreadsheets import cell
 
 UNBOUNDED = 10_000  # columns: nothing is cut or folded where no terminal sets the width
 GAP = "  "  # between columns without a frame

@@ -10,13 +10,13 @@ from zoneinfo import ZoneInfo
 import msgspec
 import typer
 
-from hero_broker.cli.asking import Asker, DatabaseOption, TokenOption, UrlOption, asking
+from hero_broker.cli.backend import Asker, DatabaseOption, TokenOption, UrlOption, asking
 from hero_broker.cli.filters import WhereOption, filter_of
 from hero_broker.cli.printing import GAP, warn, written
 from hero_broker.cli.times import FORMS, moment, shown, zone_of
-from hero_broker.client import BrokerUnreachable, answers, questions
+from hero_broker.client import BrokerUnreachable, methods, models
 from hero_broker.client.clients import every_page
-from hero_broker.client.questions import Question
+from hero_broker.client.methods import Question
 
 POLL_S = 1.0
 PAGE = 1_000  # rows that are asked for at once
@@ -63,7 +63,7 @@ def requests(
     zone, now, columns = zone_of(tz), int(time.time()), _columns()
     chosen = filter_of(where) or None
     first, last = moment(since, zone, now, "--since"), moment(until, zone, now, "--until")
-    question = questions.requests(first, last, chosen, min(limit, PAGE))
+    question = methods.requests(first, last, chosen, min(limit, PAGE))
     with asking(url, token, database) as asker:
         if not as_json:
             _write(_line({name: name for name in columns}, columns))
@@ -74,13 +74,13 @@ def requests(
         if not follow:
             return
         seen = seen or _last_seq(asker)
-        for row in _following(asker, questions.requests(first, last, chosen, PAGE), seen):
+        for row in _following(asker, methods.requests(first, last, chosen, PAGE), seen):
             _print(row, as_json, columns, zone)
 
 
-def _newest(asker: Asker, question: Question[answers.RequestsPage], limit: int) -> list[answers.Request]:
+def _newest(asker: Asker, question: Question[models.RequestsPage], limit: int) -> list[models.Request]:
     """Return the newest rows, oldest first."""
-    found: list[answers.Request] = []
+    found: list[models.Request] = []
     for page in every_page(asker.ask, question):
         found.extend(page.data)
         if len(found) >= limit:
@@ -89,11 +89,11 @@ def _newest(asker: Asker, question: Question[answers.RequestsPage], limit: int) 
 
 
 def _last_seq(asker: Asker) -> int:
-    newest = asker.ask(questions.requests(limit=1)).data
+    newest = asker.ask(methods.requests(limit=1)).data
     return newest[0].seq if newest else 0
 
 
-def _following(asker: Asker, question: Question[answers.RequestsPage], seen: int) -> Iterator[answers.Request]:
+def _following(asker: Asker, question: Question[models.RequestsPage], seen: int) -> Iterator[models.Request]:
     """Yield rows above `seen` in their order, as they come; a broker that is gone is waited for."""
     told = False
     while True:
@@ -111,9 +111,9 @@ def _following(asker: Asker, question: Question[answers.RequestsPage], seen: int
             time.sleep(POLL_S)
 
 
-def _above(asker: Asker, question: Question[answers.RequestsPage], seen: int) -> list[answers.Request]:
+def _above(asker: Asker, question: Question[models.RequestsPage], seen: int) -> list[models.Request]:
     """Return the rows above `seen`, newest first."""
-    found: list[answers.Request] = []
+    found: list[models.Request] = []
     for page in every_page(asker.ask, question):
         new = [row for row in page.data if row.seq > seen]
         found.extend(new)
@@ -138,7 +138,7 @@ def _line(cells: Mapping[str, str], columns: Sequence[str]) -> str:
     return GAP.join(f"{cells[name]:{_COLUMNS[name]}}" for name in columns).rstrip()
 
 
-def _print(row: answers.Request, as_json: bool, columns: Sequence[str], zone: ZoneInfo) -> None:
+def _print(row: models.Request, as_json: bool, columns: Sequence[str], zone: ZoneInfo) -> None:
     if as_json:
         cost = None if row.cost_usd is None else msgspec.Raw(format(row.cost_usd, "f").encode())
         _write(msgspec.json.encode({**msgspec.structs.asdict(row), "cost_usd": cost}).decode())

@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from hero_broker.admin_plane.contract import Contract, load_document
-from hero_broker.cli.asking import DatabaseOption, TokenOption, UrlOption, asking
+from hero_broker.cli.backend import DatabaseOption, TokenOption, UrlOption, asking
 from hero_broker.cli.printing import write_json
 
 EXAMPLES = """Examples:

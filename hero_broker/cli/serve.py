@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 from sqlalchemy import make_url
 
-from hero_broker import app as wiring
-from hero_broker import preview
+from hero_broker.cli import config_report
 from hero_broker.cli.printing import warn
-from hero_broker.cli.serving import ConfigOption, FakeOption, address_of, read_settings, run
+from hero_broker.cli.runner import ConfigOption, FakeOption, address_of, read_settings, run
 from hero_broker.pricing.catalogue import Catalogue
+from hero_broker.server import wiring
 from hero_broker.settings import Settings
 
 EXAMPLES = """Examples:
@@ -41,12 +41,12 @@ def _banner(settings: Settings, sockets: list[socket.socket]) -> None:
         f"listening on  {', '.join(address_of(opened) for opened in sockets)}",
         f"who may call  {', '.join(str(network) for network in settings.server.allowed_clients)}",
         f"providers     {', '.join(provider.name for provider in served.every_provider) or 'none'}",
-        f"models        {preview.models(served)}",
+        f"models        {config_report.models(served)}",
         f"ledger        {make_url(settings.database_url_absolute).render_as_string()}",
     ]
     if not settings.admin_tokens:
         lines.append("admin plane   OPEN (dev mode): set ADMIN_TOKEN to close it")
-    if (nothing := preview.nothing_served(served)) is not None:
+    if (nothing := config_report.nothing_served(served)) is not None:
         lines.append(f"warning       {nothing}")
     with suppress(OSError):  # a terminal that was closed, a pipe that nobody reads: calls are served all the same
         for line in lines:

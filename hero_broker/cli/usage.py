@@ -6,14 +6,14 @@ from typing import Annotated, Any, cast, get_args
 
 import typer
 
-from hero_broker.cli.asking import Asker, DatabaseOption, TokenOption, UrlOption, asking
-from hero_broker.cli.bills import Bill, draw_bill, of_address, of_page, print_bill, print_csv
+from hero_broker.cli.backend import Asker, DatabaseOption, TokenOption, UrlOption, asking
 from hero_broker.cli.filters import WhereOption, filter_of
 from hero_broker.cli.printing import write_json
+from hero_broker.cli.report_view import Bill, draw_bill, of_address, of_page, print_bill, print_csv
 from hero_broker.cli.times import FORMS, moment, zone_of
-from hero_broker.client import Filter, Question, questions
+from hero_broker.client import Filter, Question, methods
 from hero_broker.client.clients import every_page
-from hero_broker.client.questions import Bucket, Dimension
+from hero_broker.client.methods import Bucket, Dimension
 
 DIMENSIONS: tuple[str, ...] = get_args(Dimension)
 BUCKETS: tuple[str, ...] = get_args(Bucket)
@@ -82,15 +82,15 @@ def _question(
     """Return what is asked: the shortest question that answers it."""
     since, until = window
     if by is None and not chosen and ip is not None and limit is None:
-        return questions.usage_for_ip(ip, since, until)
+        return methods.usage_for_ip(ip, since, until)
     if by is None and not chosen and ip is None:
-        return questions.usage_by_ip(since, until, limit)
+        return methods.usage_by_ip(since, until, limit)
     dimensions, bucket = _grouping(by or ("ip" if ip is None else "model"))
     if ip is not None:
         if "ip" in chosen:
             raise typer.BadParameter("an address is given twice", param_hint="--where")
         chosen = {**chosen, "ip": ip}
-    return questions.usage(
+    return methods.usage(
         dimensions,
         since,
         until,

@@ -1,9 +1,11 @@
 """A typed client of a broker's admin plane: `Client` blocks, `AsyncClient` waits, both ask the same questions."""
 
-from hero_broker.client import answers, questions
+from hero_broker.client import methods, models
 from hero_broker.client.clients import DEFAULT_URL, AsyncClient, Client
 from hero_broker.client.errors import BrokerUnreachable, ClientError, RpcError, UnknownAnswer
-from hero_broker.client.questions import Filter, Question
+from hero_broker.client.methods import Filter, Question
+
+answers, questions = models, methods  # the names that they had before 0.2, for a release
 
 __all__ = [
     "DEFAULT_URL",
@@ -16,5 +18,7 @@ __all__ = [
     "RpcError",
     "UnknownAnswer",
     "answers",
+    "methods",
+    "models",
     "questions",
 ]

@@ -8,9 +8,9 @@ from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
 import httpx
 
-from hero_broker.client import questions, wire
+from hero_broker.client import jsonrpc, methods
 from hero_broker.client.errors import RpcError
-from hero_broker.client.questions import Question
+from hero_broker.client.methods import Question
 
 DEFAULT_URL = "http://127.0.0.1:33850"
 TIMEOUT_S = 60.0
@@ -75,49 +75,49 @@ class Method(Generic[P, Answer]):
 class Rpc(Methods[Mode]):
     """`rpc.…`"""
 
-    discover = Method(questions.discover)
+    discover = Method(methods.discover)
 
 
 class Billing(Methods[Mode]):
     """`billing.…`"""
 
-    usage_by_ip = Method(questions.usage_by_ip)
-    usage_for_ip = Method(questions.usage_for_ip)
-    usage = Method(questions.usage)
-    requests = Method(questions.requests)
-    request = Method(questions.request)
-    unbilled = Method(questions.unbilled)
-    mark_billed = Method(questions.mark_billed)
-    periods = Method(questions.periods)
-    verify = Method(questions.verify)
-    rebuild = Method(questions.rebuild)
+    usage_by_ip = Method(methods.usage_by_ip)
+    usage_for_ip = Method(methods.usage_for_ip)
+    usage = Method(methods.usage)
+    requests = Method(methods.requests)
+    request = Method(methods.request)
+    unbilled = Method(methods.unbilled)
+    mark_billed = Method(methods.mark_billed)
+    periods = Method(methods.periods)
+    verify = Method(methods.verify)
+    rebuild = Method(methods.rebuild)
 
 
 class Models(Methods[Mode]):
     """`models.…`"""
 
-    list = Method(questions.list_models)
+    list = Method(methods.list_models)
 
 
 class Providers(Methods[Mode]):
     """`providers.…`"""
 
-    list = Method(questions.list_providers)
+    list = Method(methods.list_providers)
 
 
 class Labels(Methods[Mode]):
     """`labels.…`"""
 
-    set = Method(questions.set_label)
-    list = Method(questions.list_labels)
-    remove = Method(questions.remove_label)
+    set = Method(methods.set_label)
+    list = Method(methods.list_labels)
+    remove = Method(methods.remove_label)
 
 
 class System(Methods[Mode]):
     """`system.…`"""
 
-    health = Method(questions.health)
-    info = Method(questions.info)
+    health = Method(methods.health)
+    info = Method(methods.info)
 
 
 class Client:
@@ -131,11 +131,11 @@ class Client:
 
     def __init__(self, url: str = DEFAULT_URL, token: str | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
         """Take the broker's URL, `unix:PATH` for a Unix socket, and its admin token, if it has one."""
-        base, socket = wire.base_url(url)
+        base, socket = jsonrpc.base_url(url)
         self._url = url
         self._http = httpx.Client(
             base_url=base,
-            headers=wire.headers(token),
+            headers=jsonrpc.headers(token),
             timeout=timeout_s,
             transport=httpx.HTTPTransport(uds=socket) if socket else None,
             trust_env=False,
@@ -161,14 +161,14 @@ class Client:
 
     def ask(self, question: Question[Answer]) -> Answer:
         """Return the answer to one question."""
-        return wire.decode(question, self.raw(question.method, question.params))
+        return jsonrpc.decode(question, self.raw(question.method, question.params))
 
     def ask_all(self, asked: Sequence[Question[Any]]) -> list[Any]:
         """Return the answers to at most 100 questions, asked at once, in their order; errors in their places."""
         if not asked:
             return []
         answer = self._post([(question.method, question.params) for question in asked])
-        results = wire.results_of(answer, len(asked))
+        results = jsonrpc.results_of(answer, len(asked))
         return [_decoded(question, result) for question, result in zip(asked, results, strict=True)]
 
     def pages(self, question: Question[AnyPage]) -> Iterator[AnyPage]:
@@ -177,13 +177,13 @@ class Client:
 
     def raw(self, method: str, params: Mapping[str, Any] | Sequence[Any] = ()) -> bytes:
         """Return the JSON of a method's result, as the broker wrote it; also of methods that are not known here."""
-        return wire.result_of(self._post([(method, params)]))
+        return jsonrpc.result_of(self._post([(method, params)]))
 
     def _post(self, asked: list[tuple[str, Any]]) -> httpx.Response:
         try:
-            return self._http.post(wire.RPC_PATH, content=wire.encode(asked))
+            return self._http.post(jsonrpc.RPC_PATH, content=jsonrpc.encode(asked))
         except httpx.HTTPError as error:
-            raise wire.unreachable(self._url, error) from error
+            raise jsonrpc.unreachable(self._url, error) from error
 
 
 class AsyncClient:
@@ -194,11 +194,11 @@ class AsyncClient:
 
     def __init__(self, url: str = DEFAULT_URL, token: str | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
         """Take the broker's URL, `unix:PATH` for a Unix socket, and its admin token, if it has one."""
-        base, socket = wire.base_url(url)
+        base, socket = jsonrpc.base_url(url)
         self._url = url
         self._http = httpx.AsyncClient(
             base_url=base,
-            headers=wire.headers(token),
+            headers=jsonrpc.headers(token),
             timeout=timeout_s,
             transport=httpx.AsyncHTTPTransport(uds=socket) if socket else None,
             trust_env=False,
@@ -224,14 +224,14 @@ class AsyncClient:
 
     async def ask(self, question: Question[Answer]) -> Answer:
         """Return the answer to one question."""
-        return wire.decode(question, await self.raw(question.method, question.params))
+        return jsonrpc.decode(question, await self.raw(question.method, question.params))
 
     async def ask_all(self, asked: Sequence[Question[Any]]) -> list[Any]:
         """Return the answers to at most 100 questions, asked at once, in their order; errors in their places."""
         if not asked:
             return []
         answer = await self._post([(question.method, question.params) for question in asked])
-        results = wire.results_of(answer, len(asked))
+        results = jsonrpc.results_of(answer, len(asked))
         return [_decoded(question, result) for question, result in zip(asked, results, strict=True)]
 
     async def pages(self, question: Question[AnyPage]) -> AsyncIterator[AnyPage]:
@@ -244,13 +244,13 @@ class AsyncClient:
 
     async def raw(self, method: str, params: Mapping[str, Any] | Sequence[Any] = ()) -> bytes:
         """Return the JSON of a method's result, as the broker wrote it; also of methods that are not known here."""
-        return wire.result_of(await self._post([(method, params)]))
+        return jsonrpc.result_of(await self._post([(method, params)]))
 
     async def _post(self, asked: list[tuple[str, Any]]) -> httpx.Response:
         try:
-            return await self._http.post(wire.RPC_PATH, content=wire.encode(asked))
+            return await self._http.post(jsonrpc.RPC_PATH, content=jsonrpc.encode(asked))
         except httpx.HTTPError as error:
-            raise wire.unreachable(self._url, error) from error
+            raise jsonrpc.unreachable(self._url, error) from error
 
 
 def every_page(ask: Callable[[Question[AnyPage]], AnyPage], question: Question[AnyPage]) -> Iterator[AnyPage]:
@@ -267,4 +267,4 @@ def _next(question: Question[AnyPage], cursor: str) -> Question[AnyPage]:
 
 
 def _decoded(question: Question[Any], result: bytes | RpcError) -> Any:
-    return result if isinstance(result, RpcError) else wire.decode(question, result)
+    return result if isinstance(result, RpcError) else jsonrpc.decode(question, result)

@@ -1,9 +1,9 @@
 """Bodies of chats and completions → Call."""
 
 from hero_broker.core.calls import Call, CallKind
-from hero_broker.data_plane.arrival import Arrival
-from hero_broker.data_plane.bodies import LIST, TEXT, JsonBody, read_json
-from hero_broker.providers.routing import ModelRoute, Routes
+from hero_broker.data_plane.json_body import LIST, TEXT, JsonBody, read_json
+from hero_broker.data_plane.request_context import Arrival
+from hero_broker.providers.routes import ModelRoute, Routes
 
 
 def read_chat(body: bytes, arrival: Arrival, routes: Routes) -> tuple[Call, ModelRoute]:

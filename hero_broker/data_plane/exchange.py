@@ -25,17 +25,17 @@ from hero_broker.core.errors import (
     ProviderError,
 )
 from hero_broker.core.usage import Usage
-from hero_broker.data_plane.answers import OUR_STATUSES, error_answer, error_event, head_of, is_about_our_key, refusal
-from hero_broker.data_plane.passage import FINISHING, Passage
+from hero_broker.data_plane.event_stream import FINISHING, Passage
 from hero_broker.data_plane.relay import ABORT, Head, Item, Relay
-from hero_broker.edge.clients import Client
+from hero_broker.data_plane.responses import OUR_STATUSES, error_answer, error_event, head_of, is_about_our_key, refusal
+from hero_broker.edge.response_channel import Client
+from hero_broker.ledger.ledger import Ledger
 from hero_broker.metering.estimates import Estimates
-from hero_broker.metering.ledger import Ledger
 from hero_broker.metering.meter import Meter
 from hero_broker.metering.usage_wire import is_answer
 from hero_broker.pricing.typical import is_priced
-from hero_broker.providers.routing import ModelRoute
-from hero_broker.providers.standings import Standings
+from hero_broker.providers.health import Standings
+from hero_broker.providers.routes import ModelRoute
 from hero_broker.providers.upstream import Provider, Upstream, UpstreamReply
 
 EVENTS = "text/event-stream"

@@ -5,7 +5,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hero_broker.core.errors import ModelNotFound
-from hero_broker.providers.routing import Routes
+from hero_broker.providers.routes import Routes
 from hero_broker.providers.upstream import Provider
 
 

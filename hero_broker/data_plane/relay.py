@@ -9,8 +9,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from hero_broker.core.waiting import within
-from hero_broker.edge.clients import Client
+from hero_broker.edge.response_channel import Client
+from hero_broker.util.timeouts import within
 
 
 class Head(msgspec.Struct, frozen=True):

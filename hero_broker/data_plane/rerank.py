@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from hero_broker.core.calls import Call, CallKind
-from hero_broker.data_plane.arrival import Arrival
-from hero_broker.data_plane.bodies import LIST, OBJECT, TEXT, read_json
-from hero_broker.providers.routing import ModelRoute, Routes
+from hero_broker.data_plane.json_body import LIST, OBJECT, TEXT, read_json
+from hero_broker.data_plane.request_context import Arrival
+from hero_broker.providers.routes import ModelRoute, Routes
 
 COHERE_ENDS = ("/v2", "/compatibility/v1")
 

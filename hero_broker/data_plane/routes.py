@@ -10,17 +10,17 @@ from starlette.types import Receive, Scope, Send
 from hero_broker.core.calls import Call
 from hero_broker.core.clock import Clock
 from hero_broker.core.errors import BodyTooLarge, ClientLeft, InvalidRequest, MethodNotAllowed, UnsupportedMedia
-from hero_broker.core.waiting import within
-from hero_broker.data_plane.arrival import Arrival, passed_headers
 from hero_broker.data_plane.chat import read_chat, read_completion
 from hero_broker.data_plane.embedding import read_embedding
 from hero_broker.data_plane.exchange import Exchange
+from hero_broker.data_plane.request_context import Arrival, passed_headers
 from hero_broker.data_plane.rerank import reader_of
 from hero_broker.data_plane.stt import SttRequest
 from hero_broker.data_plane.tts import read_tts
 from hero_broker.edge.admission import Admission, Slot
-from hero_broker.edge.clients import Client
-from hero_broker.providers.routing import ModelRoute, Routes
+from hero_broker.edge.response_channel import Client
+from hero_broker.providers.routes import ModelRoute, Routes
+from hero_broker.util.timeouts import within
 
 Reader = Callable[[bytes, Arrival, Routes], tuple[Call, ModelRoute]]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from hero_broker.core.errors import BrokerError
-from hero_broker.core.private import make_directory
+from hero_broker.util.private_files import make_directory
 
 HOLD_BYTES = 1024 * 1024  # what may be held in memory
 BLOCK_BYTES = 256 * 1024  # what is written and read at once

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from hero_broker.core.calls import Call, CallKind
 from hero_broker.core.errors import InvalidRequest
-from hero_broker.data_plane.arrival import Arrival
 from hero_broker.data_plane.multipart import FormRewriter, boundary_of
+from hero_broker.data_plane.request_context import Arrival
 from hero_broker.data_plane.upload import Upload
-from hero_broker.providers.routing import ModelRoute, Routes
+from hero_broker.providers.routes import ModelRoute, Routes
 
 STREAM_WORDS = {"true": True, "1": True, "false": False, "0": False, "": False}
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from starlette.types import Send
 
 from hero_broker.core.errors import OriginRefused
-from hero_broker.edge.clients import Headers
 from hero_broker.edge.paths import place_of
+from hero_broker.edge.response_channel import Headers
 
 CALLS = ("/v1/", "/v2/")
 OWN_USAGE = "/v1/usage"  # tells what the visitor's address has spent, which is no page's business

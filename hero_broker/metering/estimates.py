@@ -5,9 +5,9 @@ from typing import ParamSpec, Protocol, TypeVar
 
 from hero_broker.core.calls import CallKind
 from hero_broker.core.usage import MAX_UNITS, Usage
+from hero_broker.metering.fallback import ranked, speech_heard, speech_made
 from hero_broker.metering.meter import Meter
-from hero_broker.metering.request_text import delivered_events, delivered_text, request_reading
-from hero_broker.metering.rules import ranked, speech_heard, speech_made
+from hero_broker.metering.texts import delivered_events, delivered_text, request_reading
 from hero_broker.metering.workers import Workers
 
 Answer = TypeVar("Answer")

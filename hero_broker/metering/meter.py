@@ -11,8 +11,8 @@ from hero_broker.core.calls import Call, CallKind, Outcome
 from hero_broker.core.clock import Clock
 from hero_broker.core.money import NANO
 from hero_broker.core.usage import BYTES_PER_TOKEN, Usage, UsageSource
-from hero_broker.metering.rows import DueRow, Note, believable_cost, due_row, note_of
-from hero_broker.metering.rules import first_estimate
+from hero_broker.metering.billing_row import DueRow, Note, believable_cost, due_row, note_of
+from hero_broker.metering.fallback import first_estimate
 from hero_broker.metering.usage_wire import Report, read_usage
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff

@@ -1,4 +1,4 @@
-"""Texts → a count of tokens, by a real tokenizer and off the event loop; `metering.request_text` finds the texts.
+"""Texts → a count of tokens, by a real tokenizer and off the event loop; `metering.texts` finds the texts.
 
 The vocabularies come inside an installed package, so that nothing is fetched at run time. Why it is this package is in
 docs/explanation/estimates.md, with the figures.

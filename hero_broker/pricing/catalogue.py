@@ -1,7 +1,7 @@
 """(provider, name) → what the public lists say: genai-prices first, then our supplement.
 
 An operator's own price is not here: it belongs to the model of the settings that it was written for, and stands in
-that model's route (`providers.routing`).
+that model's route (`providers.routes`).
 """
 
 from collections.abc import Iterable
@@ -37,7 +37,7 @@ class Catalogue:
     def _lists(self) -> tuple[PriceList, ...]:
         # Loaded when first asked: 250 ms and 25 MB that a broker with prices of its own for all its models can do
         # without. Whoever cannot wait for it in the event loop asks for some provider's `models` before.
-        from hero_broker.pricing.listed import GenaiPrices
+        from hero_broker.pricing.genai_prices import GenaiPrices
 
         return (GenaiPrices(), Supplement.load())
 

@@ -31,7 +31,7 @@ from hero_broker.core.errors import (
     ProviderTimeout,
     ProviderTls,
 )
-from hero_broker.core.waiting import within
+from hero_broker.util.timeouts import within
 
 LOOK_EVERY_S = 1.0
 AT_ONCE_BYTES = 64 * 1024  # are handed on in the turn of the event loop in which they come

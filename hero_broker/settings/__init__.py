@@ -1,6 +1,6 @@
 """What the operator chose: values enter as text and leave checked and typed, for `cli`, `server` and `app`."""
 
-from hero_broker.settings.faults import Fault, SettingsError
+from hero_broker.settings.errors import Fault, SettingsError
 from hero_broker.settings.load import ledger_url, listens_of, load
 from hero_broker.settings.model import (
     BillingSettings,

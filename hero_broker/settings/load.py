@@ -14,9 +14,24 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from hero_broker.core.calls import CallKind
-from hero_broker.core.private import is_open_to_all
-from hero_broker.settings.faults import Fault, SettingsError
-from hero_broker.settings.forms import (
+from hero_broker.settings.errors import Fault, SettingsError
+from hero_broker.settings.known_providers import KNOWN_PROVIDERS
+from hero_broker.settings.model import (
+    SQLITE,
+    BillingSettings,
+    Listen,
+    ModelSettings,
+    PriceSettings,
+    ProviderSettings,
+    ServerSettings,
+    Settings,
+    TcpListen,
+    UpstreamSettings,
+    absolute_database,
+)
+from hero_broker.settings.secrets import doubt_of
+from hero_broker.settings.toml_table import Table, checked
+from hero_broker.settings.validators import (
     ADMIN_FORM,
     API_KEY_FORM,
     BASE_URL_FORM,
@@ -38,22 +53,7 @@ from hero_broker.settings.forms import (
     accept_token,
     quoted,
 )
-from hero_broker.settings.known_providers import KNOWN_PROVIDERS
-from hero_broker.settings.model import (
-    SQLITE,
-    BillingSettings,
-    Listen,
-    ModelSettings,
-    PriceSettings,
-    ProviderSettings,
-    ServerSettings,
-    Settings,
-    TcpListen,
-    UpstreamSettings,
-    absolute_database,
-)
-from hero_broker.settings.secrets import doubt_of
-from hero_broker.settings.table import Table, checked
+from hero_broker.util.private_files import is_open_to_all
 
 DEFAULT_FILE = "hero-broker.toml"  # in the working directory, if it is there
 # What a price may be at most. No unit that is counted (a token, a character, a millisecond of audio, a search) costs

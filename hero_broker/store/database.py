@@ -14,11 +14,9 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from hero_broker.core.duties import Duty
 from hero_broker.core.errors import DatabaseUnusable, StoreUnavailable, TooWide
-from hero_broker.core.private import make_directory, make_file
 from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.store import request_logs, rollups
 from hero_broker.store.causes import cause_of
-from hero_broker.store.deadline import limited
 from hero_broker.store.engine import (
     SQLITE_WAL_LIMIT_BYTES,
     WRITES,
@@ -29,7 +27,9 @@ from hero_broker.store.engine import (
 )
 from hero_broker.store.migrations import WrongVersion, check_version, migrate
 from hero_broker.store.prepared import driver_errors, is_overflow
+from hero_broker.store.statement_timeout import limited
 from hero_broker.store.sums import CANNOT_BE_SUMMED
+from hero_broker.util.private_files import make_directory, make_file
 
 log = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ from sqlalchemy import Connection, Table, select
 from hero_broker.core.errors import TooWide
 from hero_broker.core.records import UsageTotals
 from hero_broker.store import rollups
-from hero_broker.store.blocks import Cover, Edge, all_time, cover
 from hero_broker.store.schema import ADDRESSES, ALL_TIME, HOUR, ROLLUPS, SUMS
 from hero_broker.store.sums import CANNOT_BE_SUMMED, COST, LARGEST
 from hero_broker.store.usage_statement import PREFIX, Shape, statement
+from hero_broker.store.window_cover import Cover, Edge, all_time, cover
 
 Window = tuple[int, int]  # unix seconds, half-open
 NO_LIMIT = 2**62

@@ -32,11 +32,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.selectable import CTE
 
-from hero_broker.store.blocks import Block, Edge
 from hero_broker.store.prefixes import prefix_of
 from hero_broker.store.prepared import Prepared, prepare, value_of
 from hero_broker.store.schema import ADDRESSES, BIG, REQUEST_LOGS, SUMS
 from hero_broker.store.sums import of_rollup, of_row, summed
+from hero_broker.store.window_cover import Block, Edge
 
 PREFIX = "prefix"  # a dimension that is no column
 _NULLABLE = frozenset(column.name for column in REQUEST_LOGS.c if column.nullable)

@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 
 from hero_broker.core.calls import CallKind
+from hero_broker.core.inventory import ProviderHealth, ServedModel, ServedProvider, ShownPrice
 from hero_broker.core.labels import Label
-from hero_broker.core.questions import RowsQuestion, UsageQuestion
+from hero_broker.core.queries import RowsQuestion, UsageQuestion
 from hero_broker.core.records import ExplainedRequest, Period, Rows, UsageByIp, UsageForIp, UsageReport, Verification
-from hero_broker.core.served import ProviderHealth, ServedModel, ServedProvider, ShownPrice
 
 
 class NoReports:

@@ -23,16 +23,16 @@ from hero_broker.admin_plane.rpc import Rpc
 from hero_broker.core.addresses import ip_key
 from hero_broker.core.calls import CallKind, Outcome
 from hero_broker.core.clock import Clock, SystemClock
-from hero_broker.core.questions import RowsQuestion
+from hero_broker.core.queries import RowsQuestion
 from hero_broker.core.records import Rows
-from hero_broker.metering.books import Books
-from hero_broker.metering.labels import Labels
-from hero_broker.metering.reports import Reports
+from hero_broker.reports.billing_periods import Books
+from hero_broker.reports.labels import Labels
+from hero_broker.reports.usage import Reports
 from hero_broker.store.database import Database, open_database
 from tests.admin_plane.fakes import ServedFake
 from tests.admin_plane.test_methods import cursor_of
 from tests.admin_plane.test_rpc import HEALTHY, INFO, LEDGERS, with_request_id
-from tests.metering.rows import row
+from tests.ledger.rows import row
 
 AT = 1_700_000_000
 WINDOW = {"since": AT, "until": AT + 30_000}

@@ -10,11 +10,11 @@ import pytest
 
 from hero_broker.core.addresses import ip_key
 from hero_broker.core.clock import SystemClock
-from hero_broker.metering.labels import Labels
+from hero_broker.reports.labels import Labels
 from hero_broker.store import labels as stored
 from hero_broker.store.database import open_database
 from tests.admin_plane.test_billing import Ledger
-from tests.metering.rows import row
+from tests.ledger.rows import row
 
 ADDRESSES = ("192.0.2.1", "192.0.2.9", "2001:db8::1", "unknown")
 EXPECTED = {"192.0.2.1": "printer", "192.0.2.9": "office", "2001:db8::1": None, "unknown": "sockets"}

@@ -29,7 +29,7 @@ from hero_broker.core.records import (
     UsageTotals,
 )
 from tests.admin_plane.fakes import NoBooks, NoLabels, NoReports, ServedFake
-from tests.metering.rows import row
+from tests.ledger.rows import row
 
 HEALTHY: dict[str, object] = {
     "status": "ok",

@@ -14,7 +14,8 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from hero_broker.connections import Limits, OpenConnections, protocol_of
+from hero_broker.server.http1.protocol import protocol_of
+from hero_broker.server.http1.tracker import Limits, OpenConnections
 from tests.raw_clients import chat_request
 
 ROUNDS, REQUESTS = 9, 5_000

@@ -15,15 +15,15 @@ from collections import deque
 from contextlib import ExitStack
 from pathlib import Path
 
-from hero_broker.metering.journal import Journal
-from hero_broker.metering.ledger import Ledger
-from hero_broker.metering.rows import DueRow
+from hero_broker.ledger.journal import Journal
+from hero_broker.ledger.ledger import Ledger
+from hero_broker.metering.billing_row import DueRow
 from hero_broker.store.database import open_database
 from tests.benchmarks.processes import started
 from tests.benchmarks.scenarios import scenarios, settings
 from tests.benchmarks.turns import Bill, Candidate, check, cpu_us, turn
 from tests.e2e_support import started_broker
-from tests.metering.rows import FOUNDING, note_of, row
+from tests.ledger.rows import FOUNDING, note_of, row
 from tests.stores import postgres, query
 from tests.waits import wait_until
 

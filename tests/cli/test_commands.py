@@ -165,4 +165,4 @@ def test_help_imports_no_command() -> None:
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
 
     assert "doctor" in ended.stdout
-    assert not {"httpx", "sqlalchemy", "starlette", "hero_broker.app"} & set(ended.stdout.split())
+    assert not {"httpx", "sqlalchemy", "starlette", "hero_broker.server.wiring"} & set(ended.stdout.split())

@@ -9,9 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hero_broker.cli.books import rebuilt
+from hero_broker.cli.demo_traffic import RowsWait, bill
+from hero_broker.cli.verify import rebuilt
 from hero_broker.client import Client
-from hero_broker.demo import RowsWait, bill
 from tests.e2e_support import Broker, broker, chat
 from tests.stores import locked
 

@@ -8,7 +8,7 @@ import pytest
 from hero_broker.core.labels import Label
 from hero_broker.store import labels
 from hero_broker.store.database import open_database
-from tests.metering.rows import row
+from tests.ledger.rows import row
 from tests.terminal import on_terminal
 
 ADDRESSES = [f"2001:db8:aaaa:bbbb:cccc:dddd:eeee:ff0{number}" for number in (1, 2, 3)]

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from hero_broker.client import AsyncClient, BrokerUnreachable, Client, RpcError, UnknownAnswer, answers, questions
-from hero_broker.client.questions import Question
+from hero_broker.client import AsyncClient, BrokerUnreachable, Client, RpcError, UnknownAnswer, methods, models
+from hero_broker.client.methods import Question
 from tests.client.stub import answering
 from tests.e2e_support import Broker, broker, chat
 from tests.waits import wait_until
@@ -57,7 +57,7 @@ def ask(request: pytest.FixtureRequest, running: Broker) -> Asker:
 
 
 def test_money_is_exact(ask: Asker) -> None:
-    found = ask(questions.usage_by_ip())
+    found = ask(methods.usage_by_ip())
 
     assert [(line.ip, line.total_cost_usd) for line in found.data] == [
         ("127.0.0.3", Decimal("0.00005194")),
@@ -69,13 +69,13 @@ def test_money_is_exact(ask: Asker) -> None:
 
 
 def test_report_row_and_label_are_typed(ask: Asker) -> None:
-    label = ask(questions.set_label("127.0.0.0/8", "this machine"))
-    report = ask(questions.usage(["model"], bucket="day", tz="Europe/Berlin", filter={"ip": "127.0.0.3"}))
-    newest = ask(questions.requests(limit=1)).data[0]
-    explained = ask(questions.request(newest.request_id))
-    removed = ask(questions.remove_label("127.0.0.0/8"))
+    label = ask(methods.set_label("127.0.0.0/8", "this machine"))
+    report = ask(methods.usage(["model"], bucket="day", tz="Europe/Berlin", filter={"ip": "127.0.0.3"}))
+    newest = ask(methods.requests(limit=1)).data[0]
+    explained = ask(methods.request(newest.request_id))
+    removed = ask(methods.remove_label("127.0.0.0/8"))
 
-    assert isinstance(label, answers.LabelAnswer)
+    assert isinstance(label, models.LabelAnswer)
     assert report.data[0].group == {"model": "fake-chat"}
     assert report.totals.requests == 2
     assert (newest.ip, newest.label) == ("127.0.0.3", "this machine")
@@ -85,7 +85,7 @@ def test_report_row_and_label_are_typed(ask: Asker) -> None:
 
 def test_bad_parameter_is_named(ask: Asker) -> None:
     with pytest.raises(RpcError, match=r"Invalid params: limit must be an integer from 1 to 10000") as caught:
-        ask(questions.usage_by_ip(limit=0))
+        ask(methods.usage_by_ip(limit=0))
 
     assert (caught.value.code, caught.value.param) == (-32602, "limit")
 
@@ -106,7 +106,7 @@ def test_each_method_is_answered_by_its_own_name(running: Broker) -> None:
 
 
 def test_each_method_can_be_awaited(running: Broker) -> None:
-    async def run() -> tuple[answers.Info, answers.UsageForIp]:
+    async def run() -> tuple[models.Info, models.UsageForIp]:
         async with AsyncClient(running.url, TOKEN) as client:
             return await client.system.info(), await client.billing.usage_for_ip("127.0.0.3")
 
@@ -119,12 +119,12 @@ def test_each_method_can_be_awaited(running: Broker) -> None:
 def test_pages_hold_every_line_once(running: Broker) -> None:
     async def waiting() -> list[str]:
         async with AsyncClient(running.url, TOKEN) as client:
-            pages = client.pages(questions.usage(["ip"], limit=1))
+            pages = client.pages(methods.usage(["ip"], limit=1))
             return [str(line.group["ip"]) async for page in pages for line in page.data]
 
     with Client(running.url, TOKEN) as client:
-        lines = [line.ip for page in client.pages(questions.usage_by_ip(limit=1)) for line in page.data]
-        rows = [row.seq for page in client.pages(questions.requests(limit=2)) for row in page.data]
+        lines = [line.ip for page in client.pages(methods.usage_by_ip(limit=1)) for line in page.data]
+        rows = [row.seq for page in client.pages(methods.requests(limit=2)) for row in page.data]
 
     assert lines == asyncio.run(waiting()) == ["127.0.0.3", "127.0.0.1", "127.0.0.2"]
     assert rows == [4, 3, 2, 1]
@@ -132,9 +132,9 @@ def test_pages_hold_every_line_once(running: Broker) -> None:
 
 def test_batch_is_answered_in_order_with_errors_in_their_places(running: Broker) -> None:
     asked: list[Question[Any]] = [
-        questions.info(),
-        questions.usage_by_ip(since=2, until=1),
-        questions.usage_for_ip("127.0.0.2"),
+        methods.info(),
+        methods.usage_by_ip(since=2, until=1),
+        methods.usage_for_ip("127.0.0.2"),
     ]
 
     async def waiting() -> list[Any]:
@@ -145,7 +145,7 @@ def test_batch_is_answered_in_order_with_errors_in_their_places(running: Broker)
         info, error, used = client.ask_all(asked)
         assert client.ask_all([]) == []
         with pytest.raises(RpcError, match="Invalid Request"):
-            client.ask_all([questions.info()] * 101)
+            client.ask_all([methods.info()] * 101)
 
     assert info.name == "hero-broker"
     assert (error.code, error.param) == (-32602, "since")
@@ -202,7 +202,7 @@ def test_strange_answers_are_told_apart(body: bytes, error: type[Exception], sai
 @pytest.mark.parametrize("body", [b'[{"id":1,"result":1}]', b'{"id":0,"result":1}', b"[1]", b"{"])
 def test_answer_to_another_batch_is_no_answer(body: bytes) -> None:
     with answering(body) as url, Client(url) as client, pytest.raises(BrokerUnreachable, match="no JSON-RPC"):
-        client.ask_all([questions.info(), questions.info()])
+        client.ask_all([methods.info(), methods.info()])
 
 
 def test_members_that_are_not_known_are_ignored() -> None:
@@ -210,7 +210,7 @@ def test_members_that_are_not_known_are_ignored() -> None:
     body = json.dumps({"jsonrpc": "2.0", "id": 0, "result": result, "also": 1}).encode()
 
     with answering(body) as url, Client(url) as client:
-        assert client.system.info() == answers.Info(name="hero-broker", version="9", models=1)
+        assert client.system.info() == models.Info(name="hero-broker", version="9", models=1)
 
 
 def test_result_can_be_had_as_it_came(running: Broker) -> None:

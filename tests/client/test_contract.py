@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from hero_broker.admin_plane.contract import load_document
-from hero_broker.client import AsyncClient, Client, answers, clients, questions
+from hero_broker.client import AsyncClient, Client, clients, methods, models
 
 DOCUMENT = load_document()
 METHODS = {method["name"]: method for method in DOCUMENT["methods"]}
@@ -70,7 +70,7 @@ def test_documented_answers_are_understood(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in DOCUMENT["components"]["schemas"] if name != "Filter"])
 def test_answers_have_the_fields_and_types_of_their_schema(name: str) -> None:
     schema = DOCUMENT["components"]["schemas"][name]
-    struct = getattr(answers, name)
+    struct = getattr(models, name)
     hints = get_type_hints(struct)
 
     assert issubclass(struct, msgspec.Struct)
@@ -86,7 +86,7 @@ def test_answers_have_the_fields_and_types_of_their_schema(name: str) -> None:
 def test_filter_has_the_members_of_its_schema() -> None:
     documented = DOCUMENT["components"]["schemas"]["Filter"]["properties"]
 
-    assert get_type_hints(questions.Filter).keys() == documented.keys()
+    assert get_type_hints(methods.Filter).keys() == documented.keys()
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_choices_are_the_documented_ones(name: str, param: str) -> None:
     schema = next(one["schema"] for one in METHODS["billing.usage"]["params"] if one["name"] == param)
     listed = schema["items"]["enum"] if "items" in schema else schema["oneOf"][0]["enum"]
 
-    assert list(get_args(getattr(questions, name))) == listed
+    assert list(get_args(getattr(methods, name))) == listed
 
 
 def types_of(schema: dict[str, Any]) -> Iterator[object]:
@@ -105,7 +105,7 @@ def types_of(schema: dict[str, Any]) -> Iterator[object]:
         for one in schema["oneOf"]:
             yield from types_of(one)
     elif "$ref" in schema:
-        yield getattr(answers, schema["$ref"].rpartition("/")[2])
+        yield getattr(models, schema["$ref"].rpartition("/")[2])
     elif schema["type"] == "array":
         yield (tuple, *types_of(schema["items"]))
     else:

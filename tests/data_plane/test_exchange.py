@@ -14,14 +14,14 @@ from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import BrokerError, ClientLeft, ProviderBadAnswer, ProviderReset, ProviderTimeout
 from hero_broker.core.records import RequestLog
 from hero_broker.data_plane.exchange import Exchange, Limits, Rules
-from hero_broker.edge.clients import Client, Headers
+from hero_broker.edge.response_channel import Client, Headers
+from hero_broker.ledger.ledger import Ledger
+from hero_broker.metering.billing_row import DueRow, Note
 from hero_broker.metering.estimates import Estimates
-from hero_broker.metering.ledger import Ledger
-from hero_broker.metering.rows import DueRow, Note
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
-from hero_broker.providers.routing import ModelRoute
-from hero_broker.providers.standings import Standings
+from hero_broker.providers.health import Standings
+from hero_broker.providers.routes import ModelRoute
 from hero_broker.providers.upstream import Provider, Sending, Upstream, UpstreamReply
 
 WITHIN_S = 20

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hero_broker.data_plane.relay import ABORT, Head, Item, Relay
-from hero_broker.edge.clients import Client, Headers
+from hero_broker.edge.response_channel import Client, Headers
 
 HEAD = Head(200, ((b"content-type", b"application/json"),))
 ID = (b"x-request-id", b"1")

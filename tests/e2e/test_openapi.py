@@ -9,9 +9,9 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
-from hero_broker import openapi
 from hero_broker.admin_plane.contract import load_document
 from hero_broker.admin_plane.rest import TWINS
+from hero_broker.server import openapi
 from tests.data_plane.test_upload import sound
 from tests.e2e_support import Broker, broker
 from tests.waits import wait_until

@@ -15,7 +15,7 @@ from hero_broker.admin_plane.contract import Document, load_document
 from hero_broker.store.database import open_database
 from tests.e2e_support import broker
 from tests.ecosystem.place import INSTALLED
-from tests.metering.rows import row
+from tests.ledger.rows import row
 
 TOOL = Path(os.environ[INSTALLED]) / "openrpc_tools" / "node_modules" / ".bin" / "open-rpc-test-coverage"
 

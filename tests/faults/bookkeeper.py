@@ -14,9 +14,9 @@ from contextlib import suppress
 from hero_broker.core.addresses import ip_key
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import Conflict, StoreUnavailable
-from hero_broker.metering.books import Books
+from hero_broker.reports.billing_periods import Books
 from hero_broker.store.database import Database, open_database
-from tests.metering.rows import row
+from tests.ledger.rows import row
 
 ADDRESSES = [f"192.0.2.{number}" for number in range(20)] + ["2001:db8::1", "unknown"]
 chance = random.Random()  # noqa: S311 - it chooses moments, not secrets

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from hero_broker.core.clock import SystemClock
-from hero_broker.metering.books import Books
+from hero_broker.reports.billing_periods import Books
 from hero_broker.store.database import open_database
 from tests.stores import postgres, query
 

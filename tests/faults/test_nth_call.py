@@ -9,12 +9,12 @@ import psycopg.errors
 import pytest
 from sqlalchemy import Engine, event
 
-from hero_broker.metering import ledger as ledger_module
-from hero_broker.metering.journal import Journal
-from hero_broker.metering.ledger import Ledger
-from hero_broker.metering.rows import DueRow
+from hero_broker.ledger import ledger as ledger_module
+from hero_broker.ledger.journal import Journal
+from hero_broker.ledger.ledger import Ledger
+from hero_broker.metering.billing_row import DueRow
 from hero_broker.store.database import open_database
-from tests.metering.rows import note_of, row
+from tests.ledger.rows import note_of, row
 from tests.stores import query
 from tests.waits import wait_until
 

@@ -13,8 +13,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from hero_broker.core.addresses import UNKNOWN, canonical_ip, ip_key, parse_ip
 from hero_broker.core.labels import canonical_target
-from hero_broker.edge.client_ip import FORWARDED, FORWARDED_FOR, REAL_IP, SourceIp
-from hero_broker.settings.forms import accept_network
+from hero_broker.edge.source_ip import FORWARDED, FORWARDED_FOR, REAL_IP, SourceIp
+from hero_broker.settings.validators import accept_network
 from tests.fuzz.address_readers import (
     Malformed,
     address_bytes,

@@ -24,16 +24,16 @@ from starlette.routing import Match, Route
 from starlette.types import Message, Receive, Scope, Send
 
 from hero_broker.data_plane.routes import CALL_PATHS
-from hero_broker.dispatch import Routing
 from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.edge.admission import Admission
-from hero_broker.edge.client_ip import SourceIp
+from hero_broker.edge.middleware import Edge
 from hero_broker.edge.origins import Origins
-from hero_broker.edge.requests import Edge
+from hero_broker.edge.source_ip import SourceIp
+from hero_broker.server.router import Routing
 from hero_broker.settings.model import ServerSettings
 from tests.e2e_support import broker
 from tests.raw_clients import connected
-from tests.test_dispatch import routes_of_the_program
+from tests.server.test_router import routes_of_the_program
 
 TOKEN = "a-token-of-the-fuzzer"
 LONGEST = 60_000  # bytes of a target; a head has at most 65,536

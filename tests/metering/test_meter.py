@@ -13,15 +13,15 @@ from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import BrokerError, ClientLeft
 from hero_broker.core.records import RequestLog
 from hero_broker.core.usage import Usage, UsageSource
+from hero_broker.metering.billing_row import interrupted_row
 from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.meter import KEPT_BYTES, ZERO_USAGE, Meter
-from hero_broker.metering.rows import interrupted_row
 from hero_broker.metering.tokens import TokenCounter
 from hero_broker.metering.usage_wire import is_answer
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
-from tests.metering.rows import note_of
-from tests.metering.rows import row as row_of_a_call
+from tests.ledger.rows import note_of
+from tests.ledger.rows import row as row_of_a_call
 
 TEXT = Price(input_per_million=Decimal("0.59"), output_per_million=Decimal("0.79"))
 BY_CHARACTERS = Price(characters_per_million=Decimal(15))

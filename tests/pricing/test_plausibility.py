@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from genai_prices.data_snapshot import get_snapshot
 
-from hero_broker.pricing.listed import tariff_of
+from hero_broker.pricing.genai_prices import tariff_of
 from hero_broker.pricing.plausibility import doubts
 from hero_broker.pricing.price import Price
 

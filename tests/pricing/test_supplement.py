@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hero_broker.pricing.listed import GenaiPrices
+from hero_broker.pricing.genai_prices import GenaiPrices
 from hero_broker.pricing.plausibility import doubts
 from hero_broker.pricing.price import RATES
 from hero_broker.pricing.supplement import Supplement

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hero_broker import openapi
 from hero_broker.admin_plane.contract import load_document
+from hero_broker.server import openapi
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "rest.md"
 HEAD = """\

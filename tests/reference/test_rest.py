@@ -1,7 +1,7 @@
 """The reference of REST routes is what the OpenAPI document says."""
 
-from hero_broker import openapi
 from hero_broker.admin_plane.contract import load_document
+from hero_broker.server import openapi
 from tests.reference.rest import PAGE, page
 
 

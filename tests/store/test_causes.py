@@ -12,7 +12,7 @@ import pytest
 from hero_broker.core.errors import StoreUnavailable
 from hero_broker.store.database import Database, open_database
 from hero_broker.store.engine import make_engine
-from tests.metering.rows import row
+from tests.ledger.rows import row
 from tests.stores import POSTGRESQL, PostgresServer, locked, postgres
 
 HIDDEN = "quite-secret"

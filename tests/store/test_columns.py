@@ -7,15 +7,15 @@ import msgspec
 from hero_broker.core.calls import Caller, CallKind, Outcome
 from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.core.usage import UsageSource
-from hero_broker.metering.journal import FRAME, HEADER, Journal, read_segment
-from hero_broker.metering.ledger import Ledger
-from hero_broker.metering.rows import DueRow, Note
-from hero_broker.store import listing, request_logs
+from hero_broker.ledger.journal import FRAME, HEADER, Journal, read_segment
+from hero_broker.ledger.ledger import Ledger
+from hero_broker.metering.billing_row import DueRow, Note
+from hero_broker.store import request_logs, row_pages
 from hero_broker.store.database import open_database
 from tests.stores import query
 
 # A segment of version 2, as the program wrote it when a row had the fields that are named here: one note and one row.
-SEGMENT = Path(__file__).parent.parent / "metering" / "samples" / "version-2.journal"
+SEGMENT = Path(__file__).parent.parent / "ledger" / "samples" / "version-2.journal"
 KEY = bytes.fromhex("00000000000000000000ffffc0000201")
 STORED: dict[str, object] = {
     "request_id": "01920000-0000-7000-8000-000000000001",
@@ -82,8 +82,8 @@ def test_each_value_stands_in_the_column_of_its_name(tmp_path: Path, database_ur
         again.close()
         with database.reading() as connection:
             found = request_logs.find(connection, ROW.request_id)
-            selection = listing.Selection()
-            listed, _ = listing.rows(connection, selection, listing.span(connection, selection), 10)
+            selection = row_pages.Selection()
+            listed, _ = row_pages.rows(connection, selection, row_pages.span(connection, selection), 10)
 
     stored = {name: query(database_url, f"SELECT {name} FROM request_logs")[0][0] for name in STORED}
     assert stored == STORED

@@ -7,7 +7,7 @@ import pytest
 from hero_broker.store import database as database_module
 from hero_broker.store import engine
 from hero_broker.store.database import open_database
-from tests.metering.rows import row
+from tests.ledger.rows import row
 
 
 def test_write_ahead_log_is_emptied_once_it_has_grown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

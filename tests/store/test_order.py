@@ -6,7 +6,7 @@ from sqlalchemy import text
 
 from hero_broker.store.database import open_database
 from hero_broker.store.engine import make_engine
-from tests.metering.rows import row
+from tests.ledger.rows import row
 
 WRITERS, BATCHES, ROWS = 4, 25, 3
 

@@ -9,12 +9,12 @@ from sqlalchemy import text
 
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import InvalidParams, TooWide
-from hero_broker.core.questions import Dimension, UsageQuestion
-from hero_broker.metering.books import Books
-from hero_broker.metering.labels import Labels
-from hero_broker.metering.reports import Reports
+from hero_broker.core.queries import Dimension, UsageQuestion
+from hero_broker.reports.billing_periods import Books
+from hero_broker.reports.labels import Labels
+from hero_broker.reports.usage import Reports
 from hero_broker.store.database import Database, open_database
-from tests.metering.rows import row
+from tests.ledger.rows import row
 
 LARGEST = 2**63 - 1
 HOUR, DAY = 3_600, 86_400

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from hero_broker.store.database import open_database
 from hero_broker.store.engine import WRITES, make_engine
 from hero_broker.store.prepared import is_about_data
-from tests.metering.rows import row
+from tests.ledger.rows import row
 from tests.stores import PostgresServer
 
 INSERT = "INSERT INTO prices (price_id, rates) VALUES (:a, :b)"

@@ -12,7 +12,7 @@ import pytest
 from hero_broker.core.errors import DatabaseUnusable, StoreUnavailable
 from hero_broker.store.database import Database, open_database, open_for_reading
 from hero_broker.store.engine import make_engine
-from tests.metering.rows import row
+from tests.ledger.rows import row
 from tests.stores import PGBOUNCER, PostgresServer, query
 
 OLD = b"14"

@@ -11,7 +11,7 @@ from hero_broker.pricing.cost import cost_of, cost_parts
 from hero_broker.pricing.price import Price
 from hero_broker.store.database import open_database
 from hero_broker.store.usage import Question, groups
-from tests.metering.rows import row
+from tests.ledger.rows import row
 from tests.pricing.test_cost import PRICES, USAGES
 
 CALLS = st.lists(

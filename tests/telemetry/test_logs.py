@@ -38,7 +38,7 @@ def told(stream: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-@pytest.mark.parametrize("name", ["hero_broker.edge.requests", "uvicorn.error", "asyncio"])
+@pytest.mark.parametrize("name", ["hero_broker.edge.middleware", "uvicorn.error", "asyncio"])
 def test_line_of_any_logger_is_one_object_with_its_request(stream: io.StringIO, name: str) -> None:
     logging.getLogger(name).warning("it %s", "failed", extra={"request_id": "0190"})
 

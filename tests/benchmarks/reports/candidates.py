@@ -14,10 +14,10 @@ from typing import Any, Protocol
 import psycopg
 
 from hero_broker.core.clock import SystemClock
-from hero_broker.core.questions import Dimension, UsageQuestion
+from hero_broker.core.queries import Dimension, UsageQuestion
 from hero_broker.core.records import UsageTotals
-from hero_broker.metering.labels import Labels
-from hero_broker.metering.reports import Reports
+from hero_broker.reports.labels import Labels
+from hero_broker.reports.usage import Reports
 from hero_broker.store.database import Database, open_database
 from tests.benchmarks.reports.files import coming, url, warm
 from tests.benchmarks.reports.questions import COST, DAY, By, ByIp, ForIp, Line, Question, sql

@@ -7,18 +7,18 @@ import time
 from pathlib import Path
 
 from hero_broker.core.clock import SystemClock
-from hero_broker.metering.journal import Journal
-from hero_broker.metering.labels import Labels
-from hero_broker.metering.ledger import Ledger
-from hero_broker.metering.reports import Reports
-from hero_broker.metering.rows import DueRow
+from hero_broker.ledger.journal import Journal
+from hero_broker.ledger.ledger import Ledger
+from hero_broker.metering.billing_row import DueRow
+from hero_broker.reports.labels import Labels
+from hero_broker.reports.usage import Reports
 from hero_broker.store.database import Database, open_database
 from tests.benchmarks.goals import Figure
 from tests.benchmarks.reports.bench import Bench
 from tests.benchmarks.reports.files import copied, url
 from tests.benchmarks.reports.questions import PAGE
 from tests.benchmarks.reports.windows import ALL_TIME, windows
-from tests.metering.rows import note_of
+from tests.ledger.rows import note_of
 from tests.stores import query
 
 MIB = 1 << 20

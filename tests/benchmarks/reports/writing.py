@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
 from hero_broker.core.records import PriceRecord, RequestLog
-from hero_broker.metering.ledger import FOLD_EVERY_S, FOLD_ROWS, FOLD_ROWS_LEAST, FOLD_STEP_S
+from hero_broker.ledger.ledger import FOLD_EVERY_S, FOLD_ROWS, FOLD_ROWS_LEAST, FOLD_STEP_S
 from hero_broker.store.database import Database, open_database
 from tests.benchmarks.goals import Figure
 from tests.benchmarks.reports.bench import Bench

@@ -13,7 +13,7 @@ from pathlib import Path
 from hero_broker.store.database import open_database
 from tests.faults.client_faults import crowds, leaving, sending, taking
 from tests.faults.client_faults.scenes import MIB, Books, Scene, compare, scene
-from tests.metering.rows import row
+from tests.ledger.rows import row
 
 ROWS = 30_000  # of the ledger that is exported
 SERVER = "body_timeout_s = 10\ntrusted_proxies = []\n"

@@ -1,0 +1,92 @@
+"""Parameters as questions: what the contract's schemas cannot say is checked here."""
+
+from collections.abc import Mapping
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from hero_broker.core.addresses import UNKNOWN, canonical_ip, parse_network
+from hero_broker.core.errors import InvalidParams
+from hero_broker.core.labels import canonical_target
+from hero_broker.core.queries import Dimension, Filter, Network
+
+
+def check_window(since: int | None, until: int | None) -> None:
+    """Refuse a window that ends before it begins.
+
+    Raises:
+        InvalidParams: it does.
+    """
+    if since is not None and until is not None and since > until:
+        raise InvalidParams("since", "must not be later than until")
+
+
+def address(text: str, param: str = "ip", prefix: str = "") -> str:
+    """Return an address in the spelling under which it is billed.
+
+    Raises:
+        InvalidParams: it is none.
+    """
+    try:
+        return text if text == UNKNOWN else canonical_ip(text)
+    except ValueError as error:
+        raise InvalidParams(param, f'{prefix}must be an IPv4 or IPv6 address, or "unknown"') from error
+
+
+def zone(name: str | None) -> ZoneInfo:
+    """Return an IANA time zone; UTC for None.
+
+    Raises:
+        InvalidParams: there is none of this name.
+    """
+    try:
+        return ZoneInfo("UTC" if name is None else name)
+    except (KeyError, ValueError, OSError) as error:  # a directory's name is an OSError
+        raise InvalidParams("tz", "must be an IANA time zone, such as Europe/Berlin") from error
+
+
+def filter_of(given: Mapping[str, Any] | None) -> Filter:
+    """Return which calls count.
+
+    Raises:
+        InvalidParams: the address or the prefix is none.
+    """
+    values = {name: value for name, value in (given or {}).items() if value is not None}
+    prefix, period = values.pop("prefix", None), values.pop("period", None)
+    if "ip" in values:
+        values["ip"] = address(values["ip"], "filter", "ip: ")
+    named = {Dimension(name): value for name, value in values.items()}
+    return Filter(values=named, prefix=None if prefix is None else _network(prefix), period=period)
+
+
+def _network(text: str) -> Network:
+    try:
+        return parse_network(text)
+    except ValueError as error:
+        reason = "prefix: must be a network without host bits, such as 192.0.2.0/24 or 2001:db8::/32"
+        raise InvalidParams("filter", reason) from error
+
+
+def name(param: str, text: str) -> str:
+    """Return a name that the operator gives: a billing period's, or a label.
+
+    Raises:
+        InvalidParams: it begins or ends with a space, or cannot be printed.
+    """
+    if text != text.strip() or not text.isprintable():
+        raise InvalidParams(param, "must be printable, without spaces at its ends")
+    return text
+
+
+def target(text: str) -> str:
+    """Return what a label is for, in its one spelling.
+
+    Raises:
+        InvalidParams: it is no address and no network.
+    """
+    try:
+        return canonical_target(text)
+    except ValueError as error:
+        raise InvalidParams(
+            "target",
+            'must be an address, a network without host bits such as 192.0.2.0/24 or 2001:db8::/32, or "unknown"',
+        ) from error

@@ -1,0 +1,217 @@
+"""Records as the contract shows them: JSON objects, money as exact numbers and as digits."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import msgspec
+
+from hero_broker.core.inventory import ServedModel, ServedProvider
+from hero_broker.core.labels import Label
+from hero_broker.core.money import usd_text
+from hero_broker.core.records import (
+    Difference,
+    ExplainedRequest,
+    IpUsage,
+    LedgerRow,
+    ModelUsage,
+    Period,
+    RequestLog,
+    UsageGroup,
+    UsageTotals,
+)
+
+_HIDDEN = ("ip_key",)  # the same address as `ip`, in bytes
+ROW_FIELDS = tuple(name for name in RequestLog.__struct_fields__ if name not in _HIDDEN)
+
+
+def usd(nano_usd: int) -> msgspec.Raw:
+    """Return money as a JSON number in plain decimal notation."""
+    return msgspec.Raw(usd_text(nano_usd).encode())
+
+
+class Usage(msgspec.Struct, frozen=True, gc=False):
+    """The members of UsageTotals. A report has thousands, so these are no dicts."""
+
+    requests: int
+    failed_requests: int
+    estimated_requests: int
+    unpriced_requests: int
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+    total_cost_usd: msgspec.Raw
+    total_cost_nano_usd: str
+    first_seen: int | None
+    last_seen: int | None
+
+
+IpUsageShown = msgspec.defstruct(
+    "IpUsageShown", [("ip", str), ("label", str | None), *Usage.__annotations__.items()], frozen=True, gc=False
+)
+ModelUsageShown = msgspec.defstruct(
+    "ModelUsageShown", [("model", str), *Usage.__annotations__.items()], frozen=True, gc=False
+)
+UsageGroupShown = msgspec.defstruct(
+    "UsageGroupShown",
+    [
+        ("group", dict[str, str | None]),
+        ("bucket_start", int | None),
+        ("bucket_end", int | None),
+        ("label", str | None),
+        *Usage.__annotations__.items(),
+    ],
+    frozen=True,
+    gc=False,
+)
+
+
+def _members(totals: UsageTotals) -> tuple[object, ...]:
+    """Return the values of Usage."""
+    return (
+        totals.requests,
+        totals.failed_requests,
+        totals.estimated_requests,
+        totals.unpriced_requests,
+        totals.input_tokens,
+        totals.output_tokens,
+        totals.input_tokens + totals.output_tokens,
+        usd(totals.cost_nano_usd),
+        str(totals.cost_nano_usd),
+        totals.first_seen,
+        totals.last_seen,
+    )
+
+
+def usage(totals: UsageTotals) -> msgspec.Struct:
+    """Return sums."""
+    return Usage(*_members(totals))  # type: ignore[arg-type]
+
+
+def addresses(items: Sequence[IpUsage]) -> list[msgspec.Struct]:
+    """Return what each address used."""
+    return [IpUsageShown(item.ip, item.label, *_members(item.totals)) for item in items]
+
+
+def models(items: Sequence[ModelUsage]) -> list[msgspec.Struct]:
+    """Return what was used of each model."""
+    return [ModelUsageShown(item.model, *_members(item.totals)) for item in items]
+
+
+def groups(names: Sequence[str], items: Sequence[UsageGroup]) -> list[msgspec.Struct]:
+    """Return what each group used in each bucket."""
+    return [
+        UsageGroupShown(
+            dict(zip(names, item.group, strict=True)), item.start, item.end, item.label, *_members(item.totals)
+        )
+        for item in items
+    ]
+
+
+def counts(totals: UsageTotals) -> dict[str, object]:
+    """Return what is counted and paid, without when."""
+    shown = msgspec.structs.asdict(usage(totals))
+    return {name: value for name, value in shown.items() if name not in ("first_seen", "last_seen")}
+
+
+def rows(found: Sequence[LedgerRow]) -> list[dict[str, object]]:
+    """Return rows."""
+    return [row(one) for one in found]
+
+
+def row(found: LedgerRow) -> dict[str, object]:
+    """Return a row: its columns, the address's key left out, its label and the cost as USD added."""
+    shown: dict[str, object] = {"seq": found.seq}
+    shown.update((name, getattr(found.row, name)) for name in ROW_FIELDS)
+    shown["label"] = found.label
+    cost = found.row.cost_nano_usd
+    shown["cost_usd"] = None if cost is None else usd(cost)
+    shown["cost_nano_usd"] = None if cost is None else str(cost)
+    return shown
+
+
+def explained(found: ExplainedRequest) -> dict[str, object]:
+    """Return a row with how its cost was computed."""
+    price = found.price
+    cost = {
+        "source": found.row.cost_source,
+        "price_source": None if price is None else price.source or None,
+        "price_version": None if price is None else price.version or None,
+        "lines": [
+            {
+                "unit": line.unit,
+                "units": line.units,
+                "rate": line.rate,
+                "usd": line.usd,
+                "per": line.per,
+                "amount_usd": line.amount_usd,
+            }
+            for line in found.lines
+        ],
+        "exact_usd": found.exact_usd,
+        "rounding": "to 1e-9 USD, once, half to even",
+    }
+    return {**row(LedgerRow(found.seq, found.row, found.label)), "cost": cost}
+
+
+def model(found: ServedModel) -> dict[str, object]:
+    """Return a model that is served."""
+    return {
+        "model": found.model,
+        "aliases": found.aliases,
+        "kind": found.kind,
+        "provider": found.provider,
+        "upstream_model": found.upstream_model,
+        "configured": found.is_configured,
+        "price": None if found.price is None else asdict(found.price),
+    }
+
+
+def provider(found: ServedProvider) -> dict[str, object]:
+    """Return a provider that is configured."""
+    health = found.health
+    used = "unused" if health.answered + health.failed == 0 else "failing" if health.is_failing else "ok"
+    return {
+        "provider": found.provider,
+        "base_url": found.base_url,
+        "api_keys": found.api_keys,
+        "stream_usage": found.stream_usage,
+        "models": found.models,
+        "listed_models": found.listed_models,
+        "health": {
+            "status": used,
+            "answered": health.answered,
+            "failed": health.failed,
+            "last_answered_at": health.last_answered_at,
+            "last_failed_at": health.last_failed_at,
+            "last_error_code": health.last_error_code,
+        },
+    }
+
+
+def label(found: Label) -> dict[str, object]:
+    """Return a label."""
+    return {"target": found.target, "label": found.label, "set_at": found.set_at}
+
+
+def period(found: Period) -> dict[str, object]:
+    """Return a billing period."""
+    return {
+        "number": found.number,
+        "reference": found.reference,
+        "from_seq": found.from_seq,
+        "to_seq": found.to_seq,
+        "marked_at": found.marked_at,
+        "totals": counts(found.totals),
+    }
+
+
+def difference(found: Difference) -> dict[str, object]:
+    """Return a place where the books do not agree."""
+    return {
+        "table": found.table,
+        "span_s": found.span_s,
+        "begins_at": found.begins_at,
+        "key": found.key,
+        "expected": usage(found.expected),
+        "found": usage(found.found),
+    }

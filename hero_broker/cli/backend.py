@@ -1,0 +1,158 @@
+"""Whom commands ask: a running broker, or a ledger's database; and what is said when that fails."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Annotated, Any, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+import typer
+
+from hero_broker.cli.exit_codes import CANNOT_START, FAILED, WRONG_USE
+from hero_broker.cli.printing import warn
+from hero_broker.client import DEFAULT_URL, Client, ClientError, Question, RpcError
+from hero_broker.core.errors import AdminError, DatabaseUnusable, InvalidParams
+from hero_broker.settings import SettingsError, UnixListen, listens_of
+from hero_broker.settings import ledger_url as absolute_url
+
+TIMEOUT_S = 3600.0  # a verification reads every row
+
+Answer = TypeVar("Answer")
+
+UrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        envvar="HERO_BROKER_URL",
+        help="The running broker; unix:PATH for a socket. By default where the settings file listens.",
+    ),
+]
+TokenOption = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        envvar=["ADMIN_TOKEN", "HERO_SECRET"],
+        show_envvar=True,
+        help="The broker's admin token.",
+    ),
+]
+DatabaseOption = Annotated[
+    str | None,
+    typer.Option("--database", help="Read this ledger instead, without a broker; relative to the state directory."),
+]
+
+
+class Asker(Protocol):
+    """Who answers questions."""
+
+    def ask(self, question: Question[Answer]) -> Answer:
+        """Return a question's answer, typed."""
+        ...
+
+    def raw(self, method: str, params: Mapping[str, Any]) -> bytes:
+        """Return a method's result, as JSON."""
+        ...
+
+
+class _Ledger(Protocol):
+    """What a ledger answers without its broker; see `cli.local_ledger`."""
+
+    def raw(self, method: str, params: Mapping[str, Any]) -> bytes:
+        """Return a method's result, as JSON."""
+        ...
+
+
+class _Database:
+    """A ledger that is read without its broker."""
+
+    def __init__(self, ledger: _Ledger) -> None:
+        self._ledger = ledger
+
+    def ask(self, question: Question[Answer]) -> Answer:
+        return msgspec.json.decode(self.raw(question.method, question.params), type=question.answer)
+
+    def raw(self, method: str, params: Mapping[str, Any]) -> bytes:
+        try:
+            return self._ledger.raw(method, params)
+        except InvalidParams as error:
+            raise RpcError(error.rpc_code, error.message, param=error.param, reason=error.reason) from error
+        except AdminError as error:
+            raise RpcError(error.rpc_code, error.message) from error
+
+
+@contextmanager
+def asking(url: str | None = None, token: str | None = None, database: str | None = None) -> Iterator[Asker]:
+    """Yield who answers; end the command with a message where nobody does.
+
+    Exit codes: 1 for a broker that does not answer or refuses, 2 for a bad parameter, 3 for a ledger that cannot be
+    opened.
+    """
+    try:
+        if database is None:
+            with Client(broker_url(url), token.strip() or None if token else None, timeout_s=TIMEOUT_S) as client:
+                yield client
+        else:
+            # Imported now: most commands ask a broker, and start in half the time without the database's libraries.
+            found = ledger_url(database)
+            warn(f"reading {shown_url(found)}")
+            with import_module("hero_broker.cli.local_ledger").reading(found) as ledger:
+                yield _Database(ledger)
+    except RpcError as error:
+        warn(_explained(error, has_token=bool(token and token.strip())))
+        raise typer.Exit(WRONG_USE if error.code == InvalidParams.rpc_code else FAILED) from error
+    except ClientError as error:
+        warn(f"{error}")
+        raise typer.Exit(FAILED) from error
+    except DatabaseUnusable as error:
+        warn(f"{error}")
+        raise typer.Exit(CANNOT_START) from error
+
+
+def broker_url(url: str | None) -> str:
+    """Return where to ask: as given, else where a broker with the settings of this place listens."""
+    if url is not None:
+        return url
+    with _settings():
+        for listen in listens_of(os.environ):
+            if isinstance(listen, UnixListen):
+                return f"unix:{listen.path}"
+            if listen.port:  # a port that the system chose is not known here
+                host = "127.0.0.1" if listen.host in ("0.0.0.0", "::") else listen.host  # noqa: S104
+                return f"http://[{host}]:{listen.port}" if ":" in host else f"http://{host}:{listen.port}"
+    return DEFAULT_URL
+
+
+def ledger_url(database: str) -> str:
+    """Return the absolute URL of a ledger, a relative SQLite file placed in the state directory."""
+    with _settings():
+        return absolute_url(database, os.environ)
+
+
+def shown_url(url: str) -> str:
+    """Return the URL of a ledger without its password, and without its options, which may hold one."""
+    bare = url.partition("?")[0]
+    password = urlsplit(bare).password
+    return bare if password is None else bare.replace(f":{password}@", ":***@", 1)
+
+
+@contextmanager
+def _settings() -> Iterator[None]:
+    """End the command with 2 and all faults if the settings are wrong."""
+    try:
+        yield
+    except SettingsError as error:
+        for fault in error.faults:
+            warn(f"{fault.key}: {fault.problem}")
+        raise typer.Exit(WRONG_USE) from error
+
+
+def _explained(error: RpcError, *, has_token: bool) -> str:
+    if error.code == -32001:
+        if has_token:
+            return "The admin token is wrong: compare --token or ADMIN_TOKEN with the broker's."
+        return "The broker wants its admin token: give --token, or set ADMIN_TOKEN."
+    if error.code == -32601:
+        return "The broker has no such method; `hero-broker rpc rpc.discover` describes those that it has."
+    return str(error)

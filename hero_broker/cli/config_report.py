@@ -1,0 +1,88 @@
+"""What a broker would serve and what typical calls would cost, as lines to read."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from hero_broker.core.calls import CallKind
+from hero_broker.core.money import usd_text
+from hero_broker.pricing.catalogue import Catalogue
+from hero_broker.pricing.plausibility import doubts
+from hero_broker.pricing.typical import is_priced, typical_cost
+from hero_broker.providers.routes import ModelRoute, Routes
+from hero_broker.server.wiring import price_of
+from hero_broker.settings import ModelSettings, Settings
+from hero_broker.settings.known_providers import KNOWN_PROVIDERS
+
+SHOWN_MODELS = 12
+
+
+def lines(settings: Settings, served: Routes) -> Iterator[str]:
+    """Yield what would be served, without secrets."""
+    for listen in settings.server.listen:
+        yield f"listen    {listen}"
+    for provider in served.every_provider:
+        where = f"at {provider.base_url}, {len(provider.api_keys)} key(s)" if provider.base_url else "built in"
+        yield f"provider  {provider.name} {where}"
+    for route in served.named:
+        yield f"model     {route.model} ({route.kind}) at {route.provider.name}: {_told(route)}"
+    for provider_name, count in Counter(provider.name for _, provider in served.listed()).items():
+        yield f"models    {count} at {provider_name} that the price list knows; GET /v1/models names them"
+
+
+def models(served: Routes) -> str:
+    """Return the models' names in a line."""
+    named = [route.model for route in served.named]
+    listed = sum(1 for _ in served.listed())
+    shown = list(islice(named, SHOWN_MODELS))
+    more = len(named) - len(shown)
+    told = ", ".join(shown) + (f" and {more} more" if more else "")
+    if not listed:
+        return told or "none"
+    return f"{told}; {listed} of the price list" if told else f"{listed} of the price list"
+
+
+def nothing_served(served: Routes) -> str | None:
+    """Return what to do where no model is served; None where there is one."""
+    if served.named or next(served.listed(), None) is not None:
+        return None
+    if served.every_provider:
+        return "no model is served: the price list knows none of the providers; name models in [[models]]"
+    variables = ", ".join(provider.variable for provider in KNOWN_PROVIDERS)
+    return f"no provider is configured, so no model is served: set one of {variables}, or write [[providers]]"
+
+
+def warnings(settings: Settings, served: Routes, catalogue: Catalogue) -> Iterator[str]:
+    """Yield what looks wrong: nothing to serve, names with two meanings, models without a price, doubtful prices."""
+    if (nothing := nothing_served(served)) is not None:
+        yield nothing
+    yield from _double_names(settings.models)
+    refused = "are refused" if settings.billing.unpriced == "refuse" else "are counted as unpriced"
+    for model, route in zip(settings.models, served.named, strict=False):  # the fake provider's own come last
+        if route.tariff is None:
+            yield f"models.{model.name}: no price is known; its calls {refused}"
+        elif not is_priced(route.tariff, model.kind):
+            yield f"models.{model.name}: its price has no rate for calls of the kind {model.kind}; they {refused}"
+        if model.price is not None:
+            listed = catalogue.tariff(model.provider, model.upstream_model)
+            for doubt in doubts(price_of(model.price), None if listed is None else listed.price(int(time.time()), 0)):
+                yield f"models.{model.name}.price: {doubt}"
+
+
+def _double_names(models: Sequence[ModelSettings]) -> Iterator[str]:
+    """Yield which `provider/model` is hidden by another model's own name."""
+    places = {f"{model.provider}/{model.name}": f"models[{index}]" for index, model in enumerate(models)}
+    for index, model in enumerate(models):
+        for name in (model.name, *model.aliases):
+            other = places.get(name)
+            if other not in (None, f"models[{index}]"):
+                yield f"models[{index}]: {name} is this model, and not provider/model of {other}"
+
+
+def _told(route: ModelRoute) -> str:
+    if route.tariff is None:
+        return "no price known"
+    price = route.tariff.price(int(time.time()), 0)
+    typical = typical_cost(price, route.kind or CallKind.CHAT)
+    return f"rates {price.rates}" if typical is None else f"{typical[0]} cost {usd_text(typical[1])} USD"

@@ -1,0 +1,72 @@
+"""A broker in this process, from its settings to its end."""
+
+import os
+import resource
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import make_url
+
+from hero_broker.cli.exit_codes import CANNOT_START, WRONG_USE
+from hero_broker.cli.printing import warn
+from hero_broker.core.errors import DatabaseUnusable
+from hero_broker.ledger.journal import JournalUnreadable, JournalUnusable
+from hero_broker.ledger.state_dir import StateDirInUse, StateDirUnusable
+from hero_broker.server.listeners import ListenError
+from hero_broker.server.run import serve as run_server
+from hero_broker.settings import Settings, SettingsError, load
+from hero_broker.telemetry import logs
+
+CANNOT_BEGIN = (StateDirInUse, StateDirUnusable, DatabaseUnusable, JournalUnreadable, JournalUnusable, ListenError)
+
+LEAST_FILES = 64  # with fewer even a start fails somewhere, and not everywhere in a way that can be told
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="The settings file.")]
+FakeOption = Annotated[bool, typer.Option("--fake", help="Add a provider that answers without key or network.")]
+
+
+def read_settings(config: Path | None, **flags: Any) -> Settings:
+    """Return the settings; end the command with 2 and all faults where they are wrong."""
+    try:
+        settings = load(config=config, environ=os.environ, **flags)
+    except SettingsError as error:
+        for fault in error.faults:
+            warn(f"{fault.key}: {fault.problem}")
+        raise typer.Exit(WRONG_USE) from error
+    for warning in settings.warnings:
+        warn(f"warning: {warning}")
+    return settings
+
+
+def run(settings: Settings, started: Callable[[list[socket.socket]], None]) -> None:
+    """Run a broker until it is stopped; end the command with 3 where it cannot start."""
+    logs.configure(_secrets(settings))
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if files != resource.RLIM_INFINITY and files < LEAST_FILES:
+        warn(f"hero-broker cannot start: {files} files may be open, and it needs {LEAST_FILES} at least (ulimit -n)")
+        raise typer.Exit(CANNOT_START)
+    try:
+        run_server(settings, started)
+    except CANNOT_BEGIN as error:
+        warn(f"hero-broker cannot start: {error}")
+        raise typer.Exit(CANNOT_START) from error
+
+
+def _secrets(settings: Settings) -> Iterator[str]:
+    """Yield what no log line may show, whoever writes it."""
+    yield from settings.admin_tokens
+    for provider in settings.providers:
+        yield from provider.api_keys
+    if password := make_url(settings.database_url_absolute).password:
+        yield str(password)
+
+
+def address_of(opened: socket.socket) -> str:
+    """Return where a listener is reached, as `--url` takes it."""
+    name = opened.getsockname()
+    if isinstance(name, str):
+        return f"unix:{name}"
+    return f"http://[{name[0]}]:{name[1]}" if ":" in name[0] else f"http://{name[0]}:{name[1]}"

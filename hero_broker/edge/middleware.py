@@ -1,0 +1,111 @@
+"""Every request's first and last stop: its id, its source IP, and the answer to what went wrong."""
+
+import logging
+
+import msgspec
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hero_broker.core.errors import BrokerError, InternalError, MethodNotAllowed, UpgradeRefused
+from hero_broker.core.ids import RequestIds
+from hero_broker.edge.admission import Admission
+from hero_broker.edge.origins import Origins, answer_preflight, is_preflight
+from hero_broker.edge.response_channel import Client, Headers
+from hero_broker.edge.source_ip import SourceIp
+from hero_broker.util.timeouts import within
+
+# A client that stops in the middle of its body would keep its place among the calls for all of `body_timeout_s`.
+BODY_PAUSE_S = 15.0
+
+log = logging.getLogger(__name__)
+
+
+class Edge:
+    """Plain ASGI middleware: sets `state.request_id`, `.headers`, `.client` and `.caller`.
+
+    It answers errors in OpenAI's shape.
+
+    It is served by `server.http1.protocol`, which sets `state.connection`.
+    """
+
+    def __init__(self, app: ASGIApp, source_ip: SourceIp, admission: Admission, origins: Origins) -> None:
+        self._app = app
+        self._source_ip = source_ip
+        self._admission = admission
+        self._origins = origins
+        self._ids = RequestIds()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, with `x-request-id` on its answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = self._ids.next()
+        state = scope["state"]
+        state["request_id"] = request_id
+        state["headers"] = headers = dict(scope["headers"])
+        state["client"] = client = Client(state["connection"], send, request_id)
+        page: Headers = ()
+        try:
+            if b"origin" in headers or b"sec-fetch-site" in headers:
+                page = self._origins.check(scope["method"], scope["path"], headers)
+                client.headers = (*client.headers, *page)
+            state["caller"] = caller = self._source_ip.of(scope.get("client"), scope["headers"], scope["path"])
+            self._admission.check_address(caller, scope["path"])
+            if page and is_preflight(scope["method"], headers):
+                await answer_preflight(headers, client.send)
+            else:
+                await self._app(scope, _in_time(receive), client.send)
+        except BrokerError as error:
+            if client.has_begun:
+                raise
+            await answer_error(error, client.send)
+        except Exception:  # the ASGI boundary: the client learns nothing internal
+            log.exception("edge: a request failed", extra={"request_id": request_id})
+            if client.has_begun:
+                raise
+            await answer_error(InternalError("The broker failed."), client.send)
+        finally:
+            # It has `send`, which has the scope: such a circle in each request is a pause of the collector each second.
+            del state["client"]
+
+
+def _in_time(receive: Receive) -> Receive:
+    """Return `receive`, which raises TimeoutError where a body pauses for longer than `BODY_PAUSE_S`."""
+    is_whole = False
+
+    async def receive_in_time() -> Message:
+        nonlocal is_whole
+        if is_whole:  # what is waited for now is that the client leaves
+            return await receive()
+        message = await within(BODY_PAUSE_S, _next(receive))
+        is_whole = not message.get("more_body", False)
+        return message
+
+    return receive_in_time
+
+
+async def _next(receive: Receive) -> Message:
+    return await receive()
+
+
+def error_parts(error: BrokerError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Return status, headers and body of an error in OpenAI's shape."""
+    body = msgspec.json.encode(
+        {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
+    )
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers.append((b"x-should-retry", b"true" if error.may_retry else b"false"))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", error.allow.encode()))
+    if isinstance(error, UpgradeRefused):  # RFC 9110, section 15.5.22: 426 names the protocol that is served
+        headers += ((b"upgrade", b"HTTP/1.1"), (b"connection", b"upgrade"))
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", str(error.retry_after_s).encode()))
+    return error.status, headers, body
+
+
+async def answer_error(error: BrokerError, send: Send) -> None:
+    """Send an error in OpenAI's shape."""
+    status, headers, body = error_parts(error)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

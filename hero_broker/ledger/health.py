@@ -1,0 +1,55 @@
+"""How the ledger is: what an operator, a load balancer and a monitor want to know."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hero_broker.core.duties import Duty
+from hero_broker.ledger.journal import Journal
+from hero_broker.ledger.ledger import Ledger
+from hero_broker.store.rollups import Progress
+
+STUCK_S = 10.0  # for which no row waits while the database answers at all
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The state of one broker's ledger."""
+
+    ledger: Ledger
+    journal: Journal
+    state_dir: Path
+    refuses_without_store: bool
+    rollups: Callable[[], Progress | None]
+    duties: Sequence[Duty]  # all that there are
+
+    def report(self) -> dict[str, object]:
+        """Return `status` and what it rests on.
+
+        `ok`: rows reach the store, and every duty works. `degraded`: calls are served, but a duty fails, rows have
+        waited in the journal for long, or the store has rejected rows, which are on no bill.
+        `unavailable`: new calls are refused, because they could not be billed.
+        """
+        rollups = self.rollups()
+        waited_s = self.ledger.oldest_pending_s
+        return {
+            "status": self._status(),
+            "store": "refusing" if self.ledger.is_degraded else "ok",
+            "journal_pending": self.ledger.pending,
+            "journal_oldest_pending_s": None if waited_s is None else round(waited_s, 3),
+            "journal_open_calls": self.journal.open_calls,
+            "journal_bytes": self.journal.size_bytes,
+            "rejected_rows": self.journal.rejected.count,
+            "disk_free_bytes": shutil.disk_usage(self.state_dir).free,
+            "rollups": None if rollups is None else asdict(rollups),
+            "duties": [duty.report() for duty in self.duties],
+        }
+
+    def _status(self) -> str:
+        if self.ledger.is_full or (self.ledger.is_degraded and self.refuses_without_store):
+            return "unavailable"
+        waited_s = self.ledger.oldest_pending_s
+        is_stuck = waited_s is not None and waited_s > STUCK_S
+        is_failing = any(duty.is_failing for duty in self.duties)
+        return "degraded" if is_stuck or is_failing or self.journal.rejected.count else "ok"

@@ -1,0 +1,332 @@
+"""Append-only files that remember calls before the database does: calls that began, rows that are due.
+
+Rows enter here and leave in `store.request_logs`. What is written here survives a killed process at once, and a power
+loss after the next flush (at most 50 ms later). Format, version 2:
+
+    segment   16 bytes of header, then frames, then zeros up to the preallocated size
+    header    b"HEROJRNL", version (u16), 6 bytes of zeros
+    frame     length of the payload (u32), CRC-32 of type and payload (u32), type (u8), payload (MessagePack)
+    type 1    a call began: what its `interrupted` row is made from if nothing more is heard of it
+    type 2    a row that is due, and its price
+
+Fields stand in the payload without their names: new ones come last, with a default, and the version changes when what
+is there gets another meaning. Numbers are little-endian. A frame that does not check ends its segment: it was being
+written when the process died.
+Each new segment starts with the notes of the calls that are still open, so that segments leave oldest first.
+"""
+
+import errno
+import logging
+import os
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from hero_broker.core.duties import Duty
+from hero_broker.ledger.rejected_rows import RejectedRows
+from hero_broker.metering.billing_row import DueRow, Note, interrupted_row
+from hero_broker.util.private_files import FILE_MODE, make_directory
+
+MAGIC = b"HEROJRNL"
+VERSION = 2
+HEADER = struct.Struct("<8sH6x")
+FRAME = struct.Struct("<IIB")
+BEGAN, DUE = 1, 2
+RECORD_MAX = 4096  # bytes of a frame with its longest names; what an open call has reserved
+GROWTH_MAX = 512  # bytes by which a row may be longer than its note: counts, ids, an error code
+ALLOCATE_BYTES = 1024 * 1024  # that are written at once where no call allocates a file
+SEGMENT_MIN = 8 * 1024 * 1024
+FLUSH_EVERY_S = 0.05
+REJECTED = "rejected.jsonl"  # rows that the store will never take; see `ledger.rejected_rows`
+
+
+log = logging.getLogger(__name__)
+
+
+class JournalFull(Exception):
+    """No space can be reserved for one more call."""
+
+
+class JournalUnusable(Exception):
+    """Nothing can be written: the disk is full or read-only, or the directory is not ours."""
+
+
+class JournalUnreadable(Exception):
+    """A segment is of a version that this program does not know, or is no segment at all."""
+
+
+@dataclass(slots=True)
+class _Segment:
+    number: int
+    path: Path
+    fd: int
+    size: int
+    position: int
+    waiting: int = 0  # rows in it that the store does not have yet
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_NOTES = msgspec.msgpack.Decoder(Note)
+_ROWS = msgspec.msgpack.Decoder(DueRow)
+
+
+def _named(error: OSError) -> str:
+    return f"{errno.errorcode.get(error.errno or 0, 'OSError')}: {error.strerror}"
+
+
+def _sync(fd: int) -> None:
+    """Bring a file's content to the disk."""
+    if hasattr(os, "fdatasync"):
+        os.fdatasync(fd)
+    else:  # macOS
+        os.fsync(fd)
+
+
+def _allocate(fd: int, size: int) -> None:
+    """Give an empty file so many zeros and their place on the disk, so that what is written later finds room.
+
+    Raises:
+        OSError: there is no room for them.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(fd, 0, size)
+        return
+    zeros = bytes(ALLOCATE_BYTES)  # macOS: a file that is merely made longer has holes, and no place
+    for at in range(0, size, ALLOCATE_BYTES):
+        part = zeros[: size - at]
+        if os.pwrite(fd, part, at) != len(part):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _frame(kind: int, payload: bytes) -> bytes:
+    return FRAME.pack(len(payload), zlib.crc32(payload, kind), kind) + payload
+
+
+class Journal:
+    """The journal of one state directory. `begin` and `settle` are plain calls that do not wait for the disk.
+
+    Safe for one thread that begins and settles and another that forgets.
+    """
+
+    def __init__(self, directory: Path, *, max_bytes: int, max_calls: int) -> None:
+        """Open or create the journal; `recovered` then holds the rows that the store may lack.
+
+        Raises:
+            JournalUnreadable: a segment has an unknown version or record; nothing is changed.
+            JournalUnusable: no space can be had for it; what was there is left for the next start.
+        """
+        self._directory = directory
+        self._max_bytes = max_bytes
+        self._segment_bytes = max(SEGMENT_MIN, 4 * max_calls * RECORD_MAX)
+        self._lock = threading.Lock()
+        self._began: dict[str, bytes] = {}  # frames of the calls that are open
+        self._dirty = False
+        self._flushing = threading.Lock()  # held while a flush runs, so that who comes second waits for it
+        self._closing = threading.Event()
+        self.flushing = Duty("journal_flush", "the journal is brought to the disk")
+        self.releasing = Duty("journal_release", "segments of the journal are removed once the database has their rows")
+        self._emptied: list[Path] = []  # segments that are to be removed
+        try:
+            make_directory(directory)
+            self._old = sorted(directory.glob("*.journal"))
+            self.recovered = self._read_all()
+            self.rejected = RejectedRows(directory / REJECTED)
+            number = int(self._old[-1].stem) + 1 if self._old else 1
+            self._segments = [self._create(number)]
+        except OSError as error:
+            raise JournalUnusable(f"the journal in {directory} cannot be written: {error.strerror}") from error
+        self._flusher = threading.Thread(target=self._flush_often, name="journal-flusher", daemon=True)
+        self._flusher.start()
+
+    def _read_all(self) -> list[DueRow]:
+        began: dict[str, Note] = {}
+        due: dict[str, DueRow] = {}
+        for path in self._old:
+            for record in read_segment(path):
+                if isinstance(record, DueRow):
+                    due.setdefault(record.row.request_id, record)
+                else:
+                    began.setdefault(record.request_id, record)
+        try:
+            return [*due.values(), *(interrupted_row(note) for key, note in began.items() if key not in due)]
+        except ValueError as error:  # a price with rates of another version
+            raise JournalUnreadable("the journal has a call whose price this program cannot read") from error
+
+    def forget_recovered(self) -> None:
+        """Remove the segments of earlier runs, once the store has their rows."""
+        self._remove(self._old)
+        self._old = []
+
+    def begin(self, note: Note) -> None:
+        """Note that a call begins, and reserve the space of its row.
+
+        Raises:
+            JournalFull: there is no space; the call must not be made.
+        """
+        frame = _frame(BEGAN, _ENCODER.encode(note))
+        if len(frame) > RECORD_MAX - GROWTH_MAX:
+            raise JournalFull("the note of this call is longer than a record may be")
+        with self._lock:
+            segment = self._segments[-1]
+            if segment.position + len(frame) + (len(self._began) + 1) * RECORD_MAX > segment.size:
+                segment = self._rotate()
+            self._write(segment, frame)
+            self._began[note.request_id] = frame
+
+    def settle(self, due: DueRow) -> int:
+        """Write a row that is due into the space that its call reserved; return its segment's number."""
+        frame = _frame(DUE, _ENCODER.encode(due))
+        with self._lock:
+            segment = self._segments[-1]
+            self._write(segment, frame)
+            segment.waiting += 1
+            self._began.pop(due.row.request_id, None)
+            return segment.number
+
+    def forget(self, counts: dict[int, int]) -> None:
+        """Take note that the store has committed so many rows of each segment; remove what is no longer needed."""
+        with self._lock:
+            for segment in self._segments:
+                segment.waiting -= counts.get(segment.number, 0)
+            gone = []
+            while len(self._segments) > 1 and self._segments[0].waiting == 0:
+                gone.append(self._segments.pop(0))
+        for segment in gone:
+            with self._flushing:  # a flush may be at this very file
+                os.close(segment.fd)
+        if gone or self._emptied:
+            self._remove([segment.path for segment in gone])
+
+    def _remove(self, paths: list[Path]) -> None:
+        """Remove files, and those that could not be removed before; their rows are stored, so that none may stop it."""
+        left = []
+        for path in (*self._emptied, *paths):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                left.append(path)
+                self.releasing.failed(_named(error))
+        self._emptied = left
+        if not left:
+            self.releasing.succeeded()
+
+    @property
+    def open_calls(self) -> int:
+        """Calls that began and have no row yet."""
+        return len(self._began)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that its segments take on the disk, those of earlier runs left out."""
+        return sum(segment.size for segment in self._segments)
+
+    def flush(self) -> None:
+        """Bring everything that was written to the disk. Blocks; not for the event loop.
+
+        Raises:
+            OSError: the disk does not take it; the next flush tries again.
+        """
+        with self._flushing:  # a segment is closed only while this is held
+            with self._lock:
+                dirty, self._dirty = self._dirty, False
+                fds = [segment.fd for segment in self._segments[-2:]] if dirty else []
+            try:
+                for fd in fds:
+                    _sync(fd)
+            except OSError:
+                self._dirty = True
+                raise
+
+    def close(self) -> None:
+        """Flush and close. Segments with rows that the store lacks stay for the next start."""
+        self._closing.set()
+        self._flusher.join()
+        try:
+            self.flush()
+        except OSError as error:
+            log.error("journal: cannot flush at its end: %s", error.strerror)
+        with self._lock:
+            for segment in self._segments:
+                os.close(segment.fd)
+                if segment.waiting == 0 and not self._began:
+                    segment.path.unlink(missing_ok=True)
+            self._segments = []
+
+    def _flush_often(self) -> None:
+        while not self._closing.wait(FLUSH_EVERY_S):
+            try:
+                self.flush()
+            except OSError as error:  # nothing may end this thread: what it flushes next is as due as this
+                self.flushing.failed(_named(error))
+            else:
+                self.flushing.succeeded()
+
+    def _write(self, segment: _Segment, frame: bytes) -> None:
+        written = os.pwrite(segment.fd, frame, segment.position)
+        if written != len(frame):  # preallocated, so that only a failing disk comes here
+            raise OSError(f"journal: wrote {written} of {len(frame)} bytes")
+        segment.position += len(frame)
+        self._dirty = True
+
+    def _rotate(self) -> _Segment:
+        in_use = sum(segment.size for segment in self._segments)
+        if in_use + self._segment_bytes > max(self._max_bytes, self._segment_bytes):
+            raise JournalFull("the journal has reached journal_max_bytes")
+        try:
+            segment = self._create(self._segments[-1].number + 1)
+        except OSError as error:
+            raise JournalFull(f"the journal cannot grow: {error.strerror}") from error
+        for frame in self._began.values():
+            self._write(segment, frame)
+        self._segments.append(segment)
+        return segment
+
+    def _create(self, number: int) -> _Segment:
+        path = self._directory / f"{number:012d}.journal"
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE)
+        try:
+            _allocate(fd, self._segment_bytes)
+            os.pwrite(fd, HEADER.pack(MAGIC, VERSION), 0)
+        except OSError:
+            os.close(fd)
+            path.unlink(missing_ok=True)
+            raise
+        directory = os.open(self._directory, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+        return _Segment(number, path, fd, self._segment_bytes, HEADER.size)
+
+
+def read_segment(path: Path) -> Iterator[Note | DueRow]:
+    """Yield the records of one segment, up to its end or the first torn frame.
+
+    Raises:
+        JournalUnreadable: the header, or a record that is whole, is not one that this program knows.
+    """
+    data = path.read_bytes()
+    if not data.strip(b"\0"):
+        return  # the process died between creating the file and writing its header
+    if len(data) < HEADER.size or not data.startswith(MAGIC):
+        raise JournalUnreadable(f"{path.name} is not a journal segment")
+    (_, version) = HEADER.unpack_from(data)
+    if version != VERSION:
+        raise JournalUnreadable(f"{path.name} has version {version}; this program knows version {VERSION}")
+    position = HEADER.size
+    while position + FRAME.size <= len(data):
+        length, checksum, kind = FRAME.unpack_from(data, position)
+        payload = data[position + FRAME.size : position + FRAME.size + length]
+        if length == 0 or len(payload) != length or zlib.crc32(payload, kind) != checksum:
+            return
+        try:
+            record: Note | DueRow = (_NOTES if kind == BEGAN else _ROWS).decode(payload)
+        except msgspec.DecodeError as error:  # written by another version: this one must not pass over a call
+            raise JournalUnreadable(f"{path.name} has a record that this program does not know") from error
+        yield record
+        position += FRAME.size + length

@@ -1,0 +1,259 @@
+"""Takes rows without waiting and moves them from the journal to the store in batches; loses none."""
+
+import logging
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+import msgspec
+
+from hero_broker.core.duties import Duty
+from hero_broker.core.errors import LedgerUnavailable, RowsRejected, StoreUnavailable
+from hero_broker.core.records import PriceRecord, RequestLog
+from hero_broker.ledger.journal import Journal, JournalFull
+from hero_broker.metering.billing_row import DueRow, Note
+
+BATCH_ROWS = 500
+GATHER_S = 0.05  # a transaction costs as much for one row as for a hundred, so a few are waited for
+BACK_OFF_FIRST_S, BACK_OFF_MAX_S = 0.1, 5.0
+
+CHECK_EVERY_S = 1.0  # how soon the writer notices that the store is gone or no store any more
+# Roll-ups are brought up to date in steps. The more rows a step has, the less each costs, but rows that arrive
+# meanwhile wait for it, and SQLite's write-ahead log grows: a step that took longer than this is made smaller.
+FOLD_ROWS, FOLD_ROWS_LEAST, FOLD_STEP_S = 20_000, 100, 0.5
+FOLD_LATEST_S = 10.0  # put off while as many rows wait as a batch has
+FOLD_EVERY_S = 2.0  # the longer it is put off, the more rows the reports add up one by one
+
+
+class Store(Protocol):
+    """Where rows go; see `store.database`."""
+
+    def append(self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord]) -> None:
+        """Add rows, and the prices they refer to, in one transaction; what is there already is left as it is.
+
+        Raises:
+            RowsRejected: the store does not take a value of one of them; none was added.
+        """
+        ...
+
+    def check(self) -> None:
+        """Raise if the store could not take rows now."""
+        ...
+
+    def fold(self, max_rows: int) -> int:
+        """Take one step to bring the roll-ups up to date; return its size, 0 when they are."""
+        ...
+
+
+log = logging.getLogger(__name__)
+
+
+class _Waiting(msgspec.Struct, frozen=True):
+    segment: int  # of the journal; 0 for rows of earlier runs
+    due: DueRow
+    since: float  # monotonic seconds
+
+
+class Ledger:
+    """The way of every row into the store: `begin` before a call is made, `offer` when it has ended.
+
+    Both are plain calls for one thread. A batch stays first in line until the store has committed it. A row that the
+    store will never take is kept by `journal.rejected` instead, so that it holds up no other.
+    """
+
+    def __init__(self, journal: Journal, store: Store) -> None:
+        self._journal = journal
+        self._store = store
+        now = time.monotonic()
+        self._due: deque[_Waiting] = deque(_Waiting(0, due, now) for due in journal.recovered)
+        self._recovered_left = len(self._due)
+        self._arrived = threading.Event()  # a row, or the end
+        self._closing = threading.Event()
+        self.storing = Duty("store", "rows are moved from the journal to the database")
+        self.folding = Duty("rollups", "the sums of reports are brought up to date")
+        self._is_full = False
+        self._unfolded = 0  # rows written since the last fold, at least
+        self._fold_at = now
+        self._fold_rows = FOLD_ROWS
+        self._writer = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
+        if not self._due:
+            journal.forget_recovered()
+
+    @classmethod
+    @contextmanager
+    def running(cls, journal: Journal, store: Store, *, close_within_s: float = 3.5) -> "Iterator[Ledger]":
+        """Run the writer for the time of the block, then write what is due, for at most `close_within_s`.
+
+        Rows that the store did not take stay in the journal for the next start.
+        """
+        ledger = cls(journal, store)
+        ledger._writer.start()
+        try:
+            yield ledger
+        finally:
+            ledger._closing.set()
+            ledger._arrived.set()
+            ledger._writer.join(close_within_s)
+
+    def sync(self) -> None:
+        """Bring every row offered so far to the disk. Blocks; not for the event loop."""
+        self._journal.flush()
+
+    def begin(self, note: Note) -> None:
+        """Note in the journal that a call begins, with all that its row takes if nothing more is heard of it.
+
+        Raises:
+            LedgerUnavailable: there is no room for its row; the call must not be made.
+        """
+        try:
+            self._journal.begin(note)
+        except JournalFull as error:
+            self._is_full = True
+            raise LedgerUnavailable("The ledger has no room for another call; try again later.") from error
+        except OSError as error:
+            log.error("journal: cannot note a call: %s", error.strerror, extra={"request_id": note.request_id})
+            raise LedgerUnavailable("The ledger cannot be written; try again later.") from error
+        self._is_full = False
+
+    def offer(self, due: DueRow) -> bool:
+        """Journal the row of a call that has ended; False if the journal could not be written.
+
+        Then the row is still offered to the store, but the answer's tail must not leave.
+        """
+        try:
+            segment = self._journal.settle(due)
+        except OSError as error:
+            log.error("journal: cannot write a row: %s", error.strerror, extra={"request_id": due.row.request_id})
+            segment = 0
+        self._due.append(_Waiting(segment, due, time.monotonic()))
+        if not self._arrived.is_set():
+            self._arrived.set()
+        return segment != 0
+
+    @property
+    def pending(self) -> int:
+        """Rows that the store does not have yet."""
+        return len(self._due)
+
+    @property
+    def oldest_pending_s(self) -> float | None:
+        """Seconds for which the row that is first in line has waited; None where none waits."""
+        try:
+            return time.monotonic() - self._due[0].since
+        except IndexError:
+            return None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the journal had no room for a call, and the store has taken nothing since."""
+        return self._is_full
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether the store refused the last batch."""
+        return self.storing.is_failing
+
+    def _run(self) -> None:
+        back_off = BACK_OFF_FIRST_S
+        check_at = time.monotonic() + CHECK_EVERY_S
+        while True:
+            batch = self._next_batch()
+            if not batch and self._closing.is_set():
+                if self._unfolded:  # who reads the ledger without its broker finds whole sums
+                    self._fold()
+                return
+            try:
+                if time.monotonic() >= check_at:
+                    self._store.check()
+                    check_at = time.monotonic() + CHECK_EVERY_S
+                if batch:
+                    self._move(batch)
+                if self._is_fold_due():
+                    self._fold()
+            except Exception as error:  # the store's own errors and the driver's: none may end the writer
+                self._note_refusal(error)
+                if self._closing.wait(back_off):
+                    return  # what is left stays in the journal
+                back_off = min(back_off * 2, BACK_OFF_MAX_S)
+            else:
+                back_off = BACK_OFF_FIRST_S
+                self.storing.succeeded()
+
+    def _next_batch(self) -> list[_Waiting]:
+        """Return the rows that are first in line; none when closing, or after a while without any."""
+        self._arrived.clear()  # before it is looked at what has arrived, so that nothing is slept through
+        if not self._due and not self._closing.is_set():
+            self._arrived.wait(min(CHECK_EVERY_S, max(0.0, self._fold_at - time.monotonic())))
+        if 0 < len(self._due) < BATCH_ROWS:
+            self._closing.wait(GATHER_S)
+        return [self._due[index] for index in range(min(BATCH_ROWS, len(self._due)))]
+
+    def _move(self, batch: list[_Waiting]) -> None:
+        self._store_or_reject([one.due for one in batch])
+        counts = Counter(one.segment for one in batch)
+        for _ in batch:
+            self._due.popleft()
+        if self._recovered_left:
+            self._recovered_left = max(0, self._recovered_left - len(batch))
+            if not self._recovered_left:
+                self._journal.forget_recovered()
+        self._journal.forget(counts)
+        self._is_full = False
+        self._unfolded += len(batch)
+
+    def _store_or_reject(self, batch: Sequence[DueRow]) -> None:
+        """Have the store take a batch; of one with a row that it rejects, take all others, in their order.
+
+        Raises:
+            StoreUnavailable: the store takes nothing now; some of the batch may be there.
+            OSError: a rejected row cannot be kept.
+        """
+        prices: dict[str, PriceRecord] = {}
+        for due in batch:
+            if due.row.price_id is not None and due.rates is not None and due.row.price_id not in prices:
+                record = PriceRecord(due.row.price_id, due.rates, due.price_source, due.price_version)
+                prices[due.row.price_id] = record
+        try:
+            self._store.append([due.row for due in batch], [prices[price_id] for price_id in sorted(prices)])
+        except RowsRejected as error:
+            middle = len(batch) // 2
+            if not middle:
+                self._journal.rejected.keep(batch[0], str(error))
+                return
+            self._store_or_reject(batch[:middle])
+            self._store_or_reject(batch[middle:])
+
+    def _is_fold_due(self) -> bool:
+        now = time.monotonic()
+        if len(self._due) >= BATCH_ROWS:  # rows go first, but not for ever
+            return now >= self._fold_at + FOLD_LATEST_S
+        return self._unfolded >= self._fold_rows or now >= self._fold_at
+
+    def _fold(self) -> None:
+        """Take one step to bring the roll-ups up to date, and come back for the next at once if there is one."""
+        self._unfolded = 0
+        began = time.monotonic()
+        self._fold_at = began + FOLD_EVERY_S
+        try:
+            is_behind = self._store.fold(self._fold_rows) >= self._fold_rows
+        except Exception as error:  # rows go on being written: reports add them up one by one
+            self.folding.failed(_sentence(error))
+            return
+        self.folding.succeeded()
+        took_s = time.monotonic() - began
+        if took_s > FOLD_STEP_S:
+            self._fold_rows = max(FOLD_ROWS_LEAST, int(self._fold_rows * FOLD_STEP_S / took_s))
+        elif is_behind:
+            self._fold_rows = min(FOLD_ROWS, self._fold_rows * 2)
+        if is_behind:
+            self._fold_at = time.monotonic()
+
+    def _note_refusal(self, error: Exception) -> None:
+        self.storing.failed(_sentence(error))
+
+
+def _sentence(error: Exception) -> str:
+    return str(error) if isinstance(error, StoreUnavailable) else type(error).__name__  # others quote rows

@@ -1,0 +1,187 @@
+"""A call → what is remembered of it before it is made, and the row that it gets."""
+
+import logging
+from typing import Protocol
+
+import msgspec
+
+from hero_broker.core.addresses import ip_key
+from hero_broker.core.calls import Call, Caller, CallKind, Outcome
+from hero_broker.core.money import MAX_COST_USD, NANO
+from hero_broker.core.records import RequestLog
+from hero_broker.core.usage import Usage, UsageSource
+from hero_broker.metering.fallback import first_estimate
+from hero_broker.pricing.cost import cost_of
+from hero_broker.pricing.price import Price
+
+SOURCE_MAX = 300  # characters of a price's source that a row carries
+
+log = logging.getLogger(__name__)
+
+
+class DueRow(msgspec.Struct, frozen=True, array_like=True):
+    """A row and the price that it was priced with, which may be new to the database.
+
+    The journal stores the fields by their places, as `RequestLog`'s.
+    """
+
+    row: RequestLog
+    rates: str | None  # JSON
+    price_source: str = ""
+    price_version: str = ""
+
+
+class Note(msgspec.Struct, frozen=True, array_like=True):
+    """A call that begins: what its row is made from if nothing more is heard of it.
+
+    The journal stores the fields by their places, as `RequestLog`'s.
+    """
+
+    request_id: str
+    started_at: int  # unix seconds, UTC
+    caller: Caller
+    kind: CallKind
+    model: str
+    provider: str
+    upstream_model: str
+    stream: bool
+    input_bytes: int
+    characters: int | None
+    rates: str | None  # JSON, of the price at the length that its input seems to have; None where none is known
+    price_source: str
+    price_version: str
+
+
+class Made(Protocol):
+    """What a row says of its call, a `Call` or its `Note`."""
+
+    @property
+    def request_id(self) -> str: ...
+    @property
+    def started_at(self) -> int: ...
+    @property
+    def caller(self) -> Caller: ...
+    @property
+    def kind(self) -> CallKind: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def provider(self) -> str: ...
+    @property
+    def upstream_model(self) -> str: ...
+
+
+def note_of(call: Call, price: Price | None) -> Note:
+    """Return what is to be remembered of a call that begins."""
+    return Note(
+        call.request_id,
+        call.started_at,
+        call.caller,
+        call.kind,
+        call.model,
+        call.provider,
+        call.upstream_model,
+        call.stream,
+        call.input_bytes,
+        call.characters,
+        None if price is None else price.rates,
+        "" if price is None else price.source[:SOURCE_MAX],
+        "" if price is None else price.version,
+    )
+
+
+def interrupted_row(note: Note) -> DueRow:
+    """Return the row of a call of which nothing more was heard: interrupted, output 0."""
+    price = None
+    if note.rates is not None:
+        price = Price.from_rates(note.rates, source=note.price_source, version=note.price_version)
+    usage = first_estimate(note, price, 0)
+    cost = None if price is None else believable_cost(note, usage, price, ok=False)
+    return due_row(
+        note,
+        stream=note.stream,
+        outcome=Outcome.INTERRUPTED,
+        http_status=None,
+        error_code="interrupted",
+        usage=usage,
+        usage_source=UsageSource.ESTIMATED,
+        cost=cost,
+        cost_source=None if cost is None else "price",
+        price=price,
+        attempts=1,
+        duration_ms=0,
+        first_byte_ms=None,
+    )
+
+
+def believable_cost(call: Made, usage: Usage, price: Price, *, ok: bool) -> int | None:
+    """Return `cost_of`; None, as where no price is known, above `MAX_COST_USD`: such a price was entered wrongly."""
+    cost = cost_of(usage, price, ok=ok)
+    if cost is None or cost <= MAX_COST_USD * NANO:
+        return cost
+    log.warning(
+        "meter: by the price of %s at %s a call costs more than %d USD; it is counted as unpriced",
+        call.upstream_model,
+        call.provider,
+        MAX_COST_USD,
+        extra={"request_id": call.request_id},
+    )
+    return None
+
+
+def due_row(
+    call: Made,
+    *,
+    stream: bool,
+    outcome: Outcome,
+    http_status: int | None,
+    error_code: str | None,
+    usage: Usage,
+    usage_source: UsageSource,
+    cost: int | None,
+    cost_source: str | None,
+    price: Price | None,
+    attempts: int,
+    duration_ms: int,
+    first_byte_ms: int | None,
+) -> DueRow:
+    """Return a call's row, with the price where the cost comes from it."""
+    caller = call.caller
+    price = price if cost_source == "price" else None
+    row = RequestLog(
+        request_id=call.request_id,
+        started_at=call.started_at,
+        ip=caller.ip,
+        ip_key=ip_key(caller.ip),
+        peer_ip=caller.peer_ip,
+        context=caller.context,
+        api_key_id=None,
+        kind=call.kind,
+        model=call.model,
+        provider=call.provider,
+        upstream_model=call.upstream_model,
+        stream=stream,
+        outcome=outcome,
+        http_status=http_status,
+        error_code=error_code,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cached_input_tokens=usage.cached_input_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        audio_input_tokens=usage.audio_input_tokens,
+        audio_output_tokens=usage.audio_output_tokens,
+        characters=usage.characters,
+        audio_ms=usage.audio_ms,
+        search_units=usage.search_units,
+        usage_source=usage_source,
+        cost_nano_usd=cost,
+        cost_source=cost_source,
+        price_id=None if price is None else price.price_id,
+        attempts=attempts,
+        duration_ms=duration_ms,
+        first_byte_ms=first_byte_ms,
+    )
+    if price is None:
+        return DueRow(row, None)
+    return DueRow(row, price.rates, price.source[:SOURCE_MAX], price.version)

@@ -1,0 +1,1 @@
+"""The read path: what was billed, by whom, when, and whether the books agree."""

@@ -1,0 +1,1 @@
+"""The host: settings become a running process, with its listeners and its orderly end."""

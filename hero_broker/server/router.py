@@ -1,0 +1,86 @@
+"""Which path is answered by whom: plain ASGI for the hot routes, Starlette for the rest."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from hero_broker.admin_plane import rest
+from hero_broker.admin_plane.methods import Admin
+from hero_broker.admin_plane.rpc import Rpc
+from hero_broker.core.errors import BrokerError, InternalError, MethodNotAllowed, NotFound
+from hero_broker.data_plane import models
+from hero_broker.data_plane.routes import CALL_PATHS
+from hero_broker.edge.middleware import error_parts
+from hero_broker.providers.routes import Routes
+from hero_broker.server import openapi
+
+
+def _wrong_method(request: Request, error: Exception) -> MethodNotAllowed:
+    """Return what Starlette's one error of its own, for a path that is there, means to a client."""
+    allowed = (getattr(error, "headers", None) or {}).get("Allow", "")
+    return MethodNotAllowed(request.method, request.scope["path"], ", ".join(sorted(allowed.split(", "))))
+
+
+def _answered(error: BrokerError) -> Response:
+    status, headers, body = error_parts(error)
+    answer = Response(body, status)
+    answer.raw_headers[:] = headers
+    return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """Plain ASGI for the hot routes, which are asked by POST alone; Starlette for the rest."""
+
+    hot: Mapping[str, ASGIApp]
+    others: Starlette
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request by its path."""
+        await self.hot.get(scope["path"], self.others)(scope, receive, send)
+
+
+def routing(calls: ASGIApp, served: Routes, admin: Admin, body_timeout_s: float) -> Routing:
+    """Return what answers each path; `calls` answers those of the data plane."""
+
+    async def live(_request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def ready(_request: Request) -> Response:
+        health = admin.health()
+        return JSONResponse(dict(health), 503 if health["status"] == "unavailable" else 200)
+
+    described = msgspec.json.encode(openapi.document(admin.document))
+
+    async def description(_request: Request) -> Response:
+        return Response(described, media_type="application/json")
+
+    async def not_found(scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise NotFound(f"There is no {scope['path']} here.")
+
+    async def told(request: Request, error: Exception) -> Response:
+        return _answered(error if isinstance(error, BrokerError) else _wrong_method(request, error))
+
+    async def failed(_request: Request, _error: Exception) -> Response:
+        return _answered(InternalError("The broker failed."))  # the edge logs why
+
+    rest_of_it = Starlette(
+        routes=[
+            Route("/health/live", live),
+            Route("/health/ready", ready),
+            Route(openapi.PATH, description),
+            *models.routes(served),
+            *rest.routes(admin, body_timeout_s),
+        ],
+        exception_handlers={BrokerError: told, HTTPException: told, Exception: failed},
+    )
+    rest_of_it.router.default = not_found
+    rest_of_it.router.redirect_slashes = False
+    return Routing({**dict.fromkeys(CALL_PATHS, calls), "/rpc": Rpc(admin, body_timeout_s)}, rest_of_it)

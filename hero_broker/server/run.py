@@ -1,0 +1,138 @@
+"""uvicorn's options, and a broker's life from its listeners to an orderly end on a signal."""
+
+import asyncio
+import contextlib
+import gc
+import math
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import uvicorn
+import uvloop
+from starlette.types import ASGIApp
+
+from hero_broker.ledger.state_dir import owned
+from hero_broker.providers.fake import fake_provider
+from hero_broker.server import shutdown, wiring
+from hero_broker.server.http1.fd_limits import most_connections, raise_open_files
+from hero_broker.server.http1.protocol import protocol_of
+from hero_broker.server.http1.tracker import Limits, OpenConnections
+from hero_broker.server.listeners import BACKLOG, open_listener, open_listeners
+from hero_broker.settings import Settings, TcpListen, UnixListen
+
+# Longer than clients keep a connection that they do not use (httpx 5 s, aiohttp 15 s), or theirs would meet its end.
+KEEP_ALIVE_S = 75.0
+CONNECTIONS_END_S = 0.5  # for connections to end, once all calls have
+# How long a thread that makes a report may keep the interpreter from the calls; Python's own default is 5 ms.
+SWITCH_INTERVAL_S = 0.001
+
+
+class _QuietServer(uvicorn.Server):
+    """A uvicorn that leaves signals to the broker."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _Server(_QuietServer):
+    """One that tells when it serves."""
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_started()
+
+    def stop(self) -> None:
+        """Accept no more connections, and end when those that are there have."""
+        self.should_exit = True
+
+
+def _config(application: ASGIApp, connections: OpenConnections, grace_s: float) -> uvicorn.Config:
+    return uvicorn.Config(
+        application,
+        http=protocol_of(connections),
+        proxy_headers=False,
+        server_header=False,
+        access_log=False,
+        log_config=None,
+        backlog=BACKLOG,
+        lifespan="off",
+        timeout_graceful_shutdown=math.ceil(grace_s) + 5,  # a bound alone: the broker itself ends what is left
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    server = settings.server
+    return Limits(
+        most=most_connections(raise_open_files(), server.max_calls, settings.billing.drain_max_calls),
+        header_timeout_s=server.header_timeout_s,
+        keep_alive_s=KEEP_ALIVE_S,
+        idle_timeout_s=settings.upstream.idle_timeout_s,
+    )
+
+
+def serve(settings: Settings, started: Callable[[list[socket.socket]], None]) -> None:
+    """Run the broker until a signal ends it; `started` is told the listening sockets once calls are served.
+
+    Raises:
+        StateDirInUse, StateDirUnusable, ListenError, DatabaseUnusable, JournalUnreadable, JournalUnusable: it cannot
+            start.
+    """
+    with owned(settings.state_dir), contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(opened) for opened in open_listeners(settings.server.listen)]
+        gc.freeze()  # what is imported stays; looking through it for garbage again and again takes 5 % of the time
+        gc.set_threshold(20_000, 50, 50)
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings, sockets, started))
+        for listen in settings.server.listen:
+            if isinstance(listen, UnixListen):
+                listen.path.unlink(missing_ok=True)
+
+
+async def _serve(
+    settings: Settings, sockets: list[socket.socket], started: Callable[[list[socket.socket]], None]
+) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        stop = stack.enter_context(shutdown.caught())
+        fake_url = await stack.enter_async_context(_fake()) if settings.fake else None
+        broker = await stack.enter_async_context(wiring.running(settings, fake_url=fake_url))
+        connections = OpenConnections(_limits(settings))
+        broker.duties.append(connections.watching)
+        await stack.enter_async_context(connections.watched())
+        config = _config(broker.application, connections, settings.server.grace_s)
+        server = _Server(config, lambda: started(sockets))
+        stop.when_asked(server.stop)
+        serving = asyncio.create_task(server.serve(sockets), name="server")
+        grace = asyncio.create_task(stop.grace(settings.server.grace_s), name="grace")
+        await asyncio.wait({serving, grace}, return_when=asyncio.FIRST_COMPLETED)
+        # Clients that are there have been served, or the grace is over; calls without a client go on for its rest.
+        ending = asyncio.create_task(broker.exchange.close(settings.server.grace_s), name="calls without a client")
+        await asyncio.wait({ending, grace}, return_when=asyncio.FIRST_COMPLETED)
+        await broker.exchange.close(0)
+        # Who was cut off has been told so by now. Connections that still do not end are left to the loop's end.
+        await asyncio.wait({serving}, timeout=CONNECTIONS_END_S)
+        for task in (serving, grace, ending):
+            if not task.done():
+                task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+
+
+@contextlib.asynccontextmanager
+async def _fake() -> AsyncIterator[str]:
+    """Serve the fake provider on a loopback socket of its own, and yield its base URL."""
+    opened = open_listener(TcpListen("127.0.0.1", 0))
+    server = _QuietServer(uvicorn.Config(fake_provider(), log_config=None, access_log=False, lifespan="off"))
+    serving = asyncio.create_task(server.serve([opened]), name="fake provider")
+    try:
+        yield f"http://127.0.0.1:{opened.getsockname()[1]}/v1"
+    finally:
+        server.should_exit = True
+        await serving

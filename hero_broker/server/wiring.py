@@ -1,0 +1,223 @@
+"""The only place where objects are made and joined, opened in reading order and closed in reverse."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, fields
+from decimal import Decimal
+
+from starlette.types import ASGIApp
+
+from hero_broker import __version__
+from hero_broker.admin_plane.contract import Contract, load_document
+from hero_broker.admin_plane.methods import METHODS, Admin
+from hero_broker.core.calls import CallKind
+from hero_broker.core.clock import SystemClock
+from hero_broker.core.duties import Duty
+from hero_broker.data_plane.exchange import Exchange, Limits, Rules
+from hero_broker.data_plane.routes import DataPlane
+from hero_broker.edge.admin_auth import AdminGate
+from hero_broker.edge.admission import Admission
+from hero_broker.edge.middleware import Edge
+from hero_broker.edge.origins import Origins
+from hero_broker.edge.source_ip import SourceIp
+from hero_broker.ledger.health import Health
+from hero_broker.ledger.journal import Journal
+from hero_broker.ledger.ledger import Ledger
+from hero_broker.metering.estimates import Estimates
+from hero_broker.metering.tokens import TokenCounter
+from hero_broker.pricing.catalogue import Catalogue
+from hero_broker.pricing.price import Price
+from hero_broker.pricing.tariff import Tariff
+from hero_broker.providers import fake
+from hero_broker.providers.health import Standings
+from hero_broker.providers.inventory import Served
+from hero_broker.providers.routes import ModelRoute, Routes
+from hero_broker.providers.upstream import Provider, Timeouts, open_upstream
+from hero_broker.reports.billing_periods import Books
+from hero_broker.reports.labels import Labels
+from hero_broker.reports.usage import Reports
+from hero_broker.server.router import routing
+from hero_broker.settings import ModelSettings, PriceSettings, Settings, UpstreamSettings
+from hero_broker.store.database import open_database
+
+FAKE = "fake"
+_TEXT = Price(input_per_million=Decimal("0.59"), output_per_million=Decimal("0.79"), source="fake provider")
+# The fake provider's models and what they cost.
+FAKE_MODELS: Mapping[CallKind, tuple[str, Price]] = {
+    CallKind.CHAT: (fake.CHAT_MODEL, _TEXT),
+    CallKind.COMPLETION: (fake.COMPLETION_MODEL, _TEXT),
+    CallKind.EMBEDDING: (fake.EMBEDDING_MODEL, _TEXT),
+    CallKind.TTS: (fake.TTS_MODEL, Price(characters_per_million=Decimal(15), source="fake provider")),
+    CallKind.STT: (fake.STT_MODEL, Price(audio_per_minute=Decimal("0.006"), source="fake provider")),
+    CallKind.RERANK: (fake.RERANK_MODEL, Price(per_thousand_searches=Decimal(2), source="fake provider")),
+}
+
+
+def routes_of(settings: Settings, fake_url: str | None, catalogue: Catalogue) -> Routes:
+    """Return the models that are served; with `fake_url` those of the fake provider too."""
+    providers = {
+        provider.name: Provider(
+            provider.name,
+            provider.base_url,
+            provider.api_keys,
+            provider.stream_usage,
+            None if provider.timeouts is None else _timeouts(provider.timeouts),
+        )
+        for provider in settings.providers
+    }
+    listed = list(providers.values())
+    fake_routes = []
+    if fake_url is not None:
+        providers[FAKE] = Provider(FAKE, fake_url, (), stream_usage=True)
+        fake_routes = [
+            ModelRoute(model, kind, providers[FAKE], model, (), Tariff.fixed(price, is_override=True))
+            for kind, (model, price) in FAKE_MODELS.items()
+        ]
+    configured = [
+        ModelRoute(
+            model.name,
+            model.kind,
+            providers[model.provider],
+            model.upstream_model,
+            model.aliases,
+            tariff_of(model, catalogue, fake=fake_url is not None),
+        )
+        for model in settings.models
+    ]
+    return Routes([*configured, *fake_routes], listed, catalogue)
+
+
+def tariff_of(model: ModelSettings, catalogue: Catalogue, *, fake: bool) -> Tariff | None:
+    """Return what a model of the settings costs: its own price first, then the fake provider's, then the list's.
+
+    None where no price is known. Without `fake`, a provider of that name is somebody else.
+    """
+    if model.price is not None:
+        return Tariff.fixed(price_of(model.price), is_override=True)
+    if fake and model.provider == FAKE:
+        name, price = FAKE_MODELS[model.kind]
+        return Tariff.fixed(price, is_override=True) if name == model.upstream_model else None
+    return catalogue.tariff(model.provider, model.upstream_model)
+
+
+def price_of(settings: PriceSettings) -> Price:
+    """Return a price that the operator set."""
+    rates = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    return Price(**rates, source="settings", version="settings")
+
+
+@asynccontextmanager
+async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIterator["Broker"]:
+    """Open the ledger and the ways to the providers, and yield the broker; close them in reverse.
+
+    The state directory must be held by the caller (`ledger.state_dir`). After the block no call is in flight and
+    every row is in the store or in the journal.
+
+    Raises:
+        DatabaseUnusable, JournalUnreadable, JournalUnusable: the ledger cannot be opened; nothing was changed.
+    """
+    clock = SystemClock()
+    server, billing = settings.server, settings.billing
+    with ExitStack() as stack:
+        database = stack.enter_context(open_database(settings.database_url_absolute))
+        journal_dir = settings.state_dir / "journal"
+        journal = Journal(journal_dir, max_bytes=billing.journal_max_bytes, max_calls=server.max_calls)
+        stack.callback(journal.close)
+        ledger = stack.enter_context(Ledger.running(journal, database))
+        own = [_timeouts(provider.timeouts) for provider in settings.providers if provider.timeouts is not None]
+        max_calls = server.max_calls + billing.drain_max_calls
+        async with open_upstream(_timeouts(settings.upstream), max_calls, own) as upstream:
+            catalogue = Catalogue()
+            counter = TokenCounter()
+            stack.callback(counter.close)
+            estimates, standings = Estimates(counter), Standings(clock)
+            stack.callback(estimates.close)
+            exchange = Exchange(upstream, ledger, estimates, standings, clock, _limits(settings), _rules(settings))
+            for provider in settings.providers:
+                catalogue.models(provider.name)  # loads the price list now, not while a call waits
+            routes = routes_of(settings, fake_url, catalogue)
+            admission = Admission(server.allowed_clients, server.max_calls, server.max_calls_per_address)
+            calls = DataPlane(
+                exchange,
+                routes,
+                admission,
+                clock,
+                server.max_body_bytes,
+                server.max_audio_bytes,
+                server.body_timeout_s,
+                settings.state_dir / "uploads",
+            )
+            labels = Labels(database, clock)
+            reports, books = Reports(database, labels, clock), Books(database, clock)
+            for reading in (labels, reports, books):
+                stack.callback(reading.close)
+            duties = [
+                ledger.storing,
+                ledger.folding,
+                database.wal,
+                journal.flushing,
+                journal.releasing,
+                counter.counting,
+                upstream.watching,
+            ]
+            admin = Admin(
+                reports=reports,
+                books=books,
+                labels=labels,
+                served=Served(routes, standings, clock),
+                health=Health(
+                    ledger,
+                    journal,
+                    settings.state_dir,
+                    billing.on_database_error == "refuse",
+                    rollups=lambda: database.rollups,
+                    duties=duties,
+                ).report,
+                info=lambda: {"name": "hero-broker", "version": __version__, "models": len(routes.named)},
+                document=load_document(),
+            )
+            Contract(admin.document).check(METHODS)
+            gate = AdminGate(routing(calls, routes, admin, server.body_timeout_s), settings.admin_tokens)
+            source_ip = SourceIp(server.trusted_proxies, server.trust_unix, server.trusted_header)
+            edge = Edge(gate, source_ip, admission, Origins(server.allowed_origins))
+            yield Broker(edge, exchange, duties)
+            await exchange.close(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """A broker that is open: what uvicorn serves, and the calls in flight."""
+
+    application: ASGIApp
+    exchange: Exchange
+    duties: list[Duty]  # that `system.health` shows; who serves adds his own
+
+
+def _limits(settings: Settings) -> Limits:
+    billing = settings.billing
+    return Limits(
+        max_answer_bytes=settings.server.max_answer_bytes,
+        idle_s=settings.upstream.idle_timeout_s,
+        drain=billing.on_disconnect == "drain",
+        drain_max_s=billing.drain_max_s,
+        drain_max_tokens=billing.drain_max_tokens,
+        drain_max_calls=billing.drain_max_calls,
+    )
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(
+        fsync=settings.billing.durability == "fsync",
+        refuse_without_database=settings.billing.on_database_error == "refuse",
+        refuse_unpriced=settings.billing.unpriced == "refuse",
+    )
+
+
+def _timeouts(upstream: UpstreamSettings) -> Timeouts:
+    return Timeouts(
+        connect_s=upstream.connect_timeout_s,
+        first_byte_s=upstream.first_byte_timeout_s,
+        idle_s=upstream.idle_timeout_s,
+        total_s=upstream.total_timeout_s,
+        whole_s=upstream.whole_answer_timeout_s,
+    )

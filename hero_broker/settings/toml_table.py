@@ -1,0 +1,154 @@
+"""One table of the settings file: keys are taken once, what is refused is noted and read on."""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import TypeVar
+
+from hero_broker.settings.errors import Fault
+from hero_broker.settings.validators import accept_one_of, quoted
+
+T = TypeVar("T")
+
+MAX_PRICE_PLACES = 12  # decimal places, so that sums of parts stay exact
+
+
+class Table:
+    """A table of the file; each key is taken once, and what nobody took is unknown.
+
+    A value that is refused is noted as a fault and replaced by the default, so that reading goes on.
+    """
+
+    def __init__(self, key: str, content: Mapping[str, object], faults: list[Fault]) -> None:
+        self.key = key
+        self.faults = faults
+        self._content = content
+        self._known: list[str] = []
+        self._children: list[Table] = []
+
+    def key_of(self, name: str) -> str:
+        return f"{self.key}.{name}" if self.key else name
+
+    def fault(self, name: str, problem: str) -> None:
+        self.faults.append(Fault(self.key_of(name), problem))
+
+    def has(self, name: str) -> bool:
+        return name in self._content
+
+    def has_empty(self, name: str) -> bool:
+        return self._content.get(name) == []
+
+    def table(self, name: str) -> "Table":
+        value = self._take(name)
+        if value is not None and not isinstance(value, dict):
+            self.fault(name, f"must be a table, [{self.key_of(name)}]")
+        return self._child(name, value if isinstance(value, dict) else {})
+
+    def tables(self, name: str) -> "list[Table]":
+        value = self._take(name)
+        if value is None:
+            return []
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            self.fault(name, f"must be an array of tables, [[{name}]]")
+            return []
+        return [self._child(f"{name}[{index}]", item) for index, item in enumerate(value)]
+
+    def text(self, name: str, default: str | None, check: Callable[[str], T], form: str) -> T | None:
+        """Return the checked text; None (and a fault) where it is refused or missing."""
+        value = self._take(name)
+        if value is None:
+            if default is None:
+                self.fault(name, f"is missing; it {form}")
+                return None
+            value = default
+        return checked(value, check, self.key_of(name), form, self.faults)
+
+    def texts(self, name: str, default: tuple[T, ...], check: Callable[[str], T], form: str) -> tuple[T, ...]:
+        value = self._take(name)
+        if value is None:
+            return default
+        if not isinstance(value, list):
+            self.fault(name, f"must be an array of strings; each {form}")
+            return default
+        accepted = (
+            checked(item, check, self.key_of(f"{name}[{index}]"), form, self.faults) for index, item in enumerate(value)
+        )
+        return tuple(item for item in accepted if item is not None)
+
+    def choice(self, name: str, default: str, *others: str) -> str:
+        form = f"must be {' or '.join(quoted(word) for word in (default, *others))}"
+        return self.text(name, default, lambda text: accept_one_of(text, (default, *others)), form) or default
+
+    def boolean(self, name: str, default: bool) -> bool:
+        value = self._take(name)
+        if value is None or isinstance(value, bool):
+            return default if value is None else value
+        self.fault(name, "must be true or false")
+        return default
+
+    def integer(self, name: str, default: int, least: int, most: int) -> int:
+        value = self._take(name)
+        if value is None:
+            return default
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+            return value
+        self.fault(name, f"must be an integer from {least} to {most}")
+        return default
+
+    def seconds(self, name: str, default: float, least: str, most: int) -> float:
+        value = self._number(name)
+        if value is None:
+            return default
+        if value.is_finite() and Decimal(least) <= value <= most:
+            return float(value)
+        self.fault(name, f"must be a number of seconds from {least} to {most}")
+        return default
+
+    def price(self, name: str, most: int) -> Decimal | None:
+        value = self._number(name)
+        if value is None:
+            return None
+        if value.is_finite() and 0 <= value <= most:
+            exponent = value.as_tuple().exponent
+            if isinstance(exponent, int) and exponent >= -MAX_PRICE_PLACES:
+                return value.copy_abs()  # -0.0 is zero
+        self.fault(name, f"must be a number from 0 to {most} with at most {MAX_PRICE_PLACES} decimal places")
+        return None
+
+    def refuse_unknown_keys(self) -> None:
+        for name in self._content:
+            if name not in self._known:
+                close = get_close_matches(name, self._known, n=1)
+                hint = f"did you mean {quoted(close[0])}?" if close else f"known keys: {', '.join(self._known)}"
+                self.fault(name if name.isprintable() else repr(name), f"is not a known key; {hint}")
+        for child in self._children:
+            child.refuse_unknown_keys()
+
+    def _take(self, name: str) -> object:
+        self._known.append(name)
+        return self._content.get(name)
+
+    def _number(self, name: str) -> Decimal | None:
+        """Return the number as a decimal, NaN for anything else; None where the key is missing."""
+        value = self._take(name)
+        if value is None or isinstance(value, Decimal):
+            return value
+        if isinstance(value, int) and not isinstance(value, bool):
+            return Decimal(value)
+        return Decimal("NaN")
+
+    def _child(self, name: str, content: Mapping[str, object]) -> "Table":
+        child = Table(self.key_of(name), content, self.faults)
+        self._children.append(child)
+        return child
+
+
+def checked(value: object, check: Callable[[str], T], key: str, form: str, faults: list[Fault]) -> T | None:
+    """Return what `check` makes of the text; None and a fault, without the value, where it is refused."""
+    if isinstance(value, str):
+        try:
+            return check(value)
+        except ValueError:
+            pass
+    faults.append(Fault(key, form))
+    return None

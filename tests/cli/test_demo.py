@@ -1,0 +1,46 @@
+"""The demo ends in a bill for four addresses, whatever loopback addresses the platform has."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hero_broker.cli.demo_traffic import callers
+
+
+def demo(tmp_path: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "hero_broker", "demo", "--port", "0", "--once", *arguments]
+    environ = {**os.environ, "ADMIN_TOKEN": "of no concern to the demo"}
+    return subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_demo_prints_a_bill_that_is_right_to_the_nano_dollar(tmp_path: Path) -> None:
+    (tmp_path / "hero-broker.toml").write_text("[server]\nmax_calls = 'of no concern to the demo'\n")
+
+    ended = demo(tmp_path)
+
+    head, *lines = [line.split() for line in ended.stdout.splitlines()]
+    bill = {cells[0]: cells[1:] for cells in lines}
+    assert ended.returncode == 0, ended.stderr
+    assert head == ["ip", "requests", "input", "output", "USD"]
+    assert len(bill) == 5
+    for number, cells in enumerate(reversed([cells for ip, cells in bill.items() if ip != "total"]), start=1):
+        nano = number * 25_970 + 1_770 + 4_140 + 2_000_000 + 34 * 15_000 + 200_000
+        assert cells == [str(number + 5), str(40 * number + 6), str(3 * number + 3), f"{nano / 1e9:.8f}"]
+
+
+@pytest.mark.parametrize(
+    ("lacking", "billed"),
+    [
+        pytest.param([], ["127.0.0.1", "127.0.0.2", "127.0.0.3", "::1"], id="all"),
+        pytest.param(["127.0.0.2", "127.0.0.3"], ["127.0.0.1", "192.0.2.2", "192.0.2.3", "::1"], id="one IPv4"),
+        pytest.param(["::1"], ["127.0.0.1", "127.0.0.2", "127.0.0.3", "2001:db8::1"], id="no IPv6"),
+    ],
+)
+def test_addresses_that_the_platform_lacks_are_stood_in_for(lacking: list[str], billed: list[str]) -> None:
+    who = callers(lambda address: address not in lacking)
+
+    assert [caller.billed for caller in who] == billed
+    assert all((caller.local_address is None) == (caller.stands_for is not None) for caller in who)

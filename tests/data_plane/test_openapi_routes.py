@@ -1,0 +1,159 @@
+"""The description of a body says what its reader checks: neither more nor less."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hero_broker.core.calls import Call, Caller
+from hero_broker.core.errors import InvalidRequest
+from hero_broker.data_plane.models import routes as model_routes
+from hero_broker.data_plane.openapi_routes import CALLS, FORM, JSON, MODELS, Body, Described
+from hero_broker.data_plane.request_context import Arrival
+from hero_broker.data_plane.routes import CALL_PATHS, READERS, UPLOADS
+from hero_broker.data_plane.stt import SttRequest
+from hero_broker.pricing.catalogue import Catalogue
+from hero_broker.providers.routes import ModelRoute, Routes
+from hero_broker.providers.upstream import Provider
+from tests.data_plane.test_multipart import form, part
+from tests.data_plane.test_upload import Client
+
+PROVIDER = Provider("p", "http://127.0.0.1:1/v1", (), stream_usage=True)
+ROUTES = Routes([ModelRoute("m", None, PROVIDER, "m")], [], Catalogue())  # of no kind: it serves all
+ARRIVAL = Arrival("id", Caller(ip="192.0.2.1", peer_ip=None), 0)
+SAMPLES: Mapping[str, Any] = {
+    "string": "m",
+    "array": ["a"],
+    "object": {"a": 1},
+    "boolean": True,
+    "null": None,
+    "integer": 5,
+}
+JSON_CALLS = [call for call in CALLS if call.body is not None and call.body.media_type == JSON]
+FORM_CALLS = [call for call in CALLS if call.body is not None and call.body.media_type == FORM]
+
+
+def body_of(call: Described) -> Body:
+    assert call.body is not None
+    return call.body
+
+
+def forms_of(schema: Mapping[str, Any]) -> list[str]:
+    return [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+
+
+def least(call: Described) -> dict[str, Any]:
+    """Return a body of the required members alone, each in its first form."""
+    body = body_of(call)
+    return {name: SAMPLES[forms_of(body.members[name])[0]] for name in body.required}
+
+
+def read(call: Described, members: Mapping[str, Any]) -> Call:
+    return READERS[call.path](json.dumps(members).encode(), ARRIVAL, ROUTES)[0]
+
+
+EACH_MEMBER = [
+    pytest.param(call, name, id=f"{call.path} {name}") for call in JSON_CALLS for name in body_of(call).members
+]
+
+
+def test_every_call_is_described_once() -> None:
+    assert sorted(call.path for call in CALLS) == sorted(CALL_PATHS)
+    assert {call.path for call in JSON_CALLS} == READERS.keys()
+    assert {call.path for call in FORM_CALLS} == UPLOADS.keys()
+    assert [route.path.replace(":path}", "}") for route in model_routes(ROUTES)] == [route.path for route in MODELS]
+
+
+@pytest.mark.parametrize("call", JSON_CALLS, ids=lambda call: call.path)
+def test_required_members_are_enough_and_further_ones_go_through(call: Described) -> None:
+    made = read(call, {**least(call), "further": [1]})
+
+    assert isinstance(made.body, bytes)
+    assert json.loads(made.body) == {**least(call), "further": [1]}
+
+
+@pytest.mark.parametrize(("call", "name"), EACH_MEMBER)
+def test_member_may_be_missing_unless_it_is_required(call: Described, name: str) -> None:
+    members = least(call)
+    members.pop(name, None)
+
+    if name in body_of(call).required:
+        with pytest.raises(InvalidRequest) as refused:
+            read(call, members)
+        assert refused.value.param == name
+    else:
+        read(call, members)
+
+
+@pytest.mark.parametrize("form_of_it", SAMPLES)
+@pytest.mark.parametrize(("call", "name"), EACH_MEMBER)
+def test_member_may_have_the_described_forms_and_no_other(call: Described, name: str, form_of_it: str) -> None:
+    members = {**least(call), name: SAMPLES[form_of_it]}
+
+    if form_of_it in forms_of(body_of(call).members[name]):
+        read(call, members)
+    else:
+        with pytest.raises(InvalidRequest) as refused:
+            read(call, members)
+        assert refused.value.param == name
+
+
+@pytest.mark.parametrize(("call", "name"), EACH_MEMBER)
+def test_text_may_be_empty_unless_a_length_is_described(call: Described, name: str) -> None:
+    schema = body_of(call).members[name]
+    members = {**least(call), name: ""}
+
+    if "string" in forms_of(schema) and "minLength" not in schema:
+        read(call, members)
+    else:
+        with pytest.raises(InvalidRequest) as refused:
+            read(call, members)
+        assert refused.value.param == name
+
+
+def upload(directory: Path, call: Described, fields: Mapping[str, bytes]) -> Call:
+    parts = [part(name, text, file_name="a.wav" if name == "file" else None) for name, text in fields.items()]
+
+    async def run() -> Call:
+        request = SttRequest(b"multipart/form-data; boundary=b", ROUTES, directory, 1 << 20)
+        client = Client()
+        client.sends(form(*parts), more=False)
+        await request.upload.receive(client.receive, 20)
+        try:
+            await request.upload.ready()
+            return request.call(UPLOADS[call.path], 0, ARRIVAL)[0]
+        finally:
+            await request.upload.close()
+
+    return asyncio.run(run())
+
+
+LEAST = {"model": b"m", "file": b"RIFF"}
+
+
+@pytest.mark.parametrize("call", FORM_CALLS, ids=lambda call: call.path)
+def test_form_needs_what_is_described_and_may_have_more(tmp_path: Path, call: Described) -> None:
+    upload(tmp_path, call, LEAST)
+    upload(tmp_path, call, {**LEAST, "further": b"1"})
+
+    assert set(body_of(call).required) == LEAST.keys()
+    for name in LEAST:
+        for fields in ({other: text for other, text in LEAST.items() if other != name}, {**LEAST, name: b""}):
+            with pytest.raises(InvalidRequest) as refused:
+                upload(tmp_path, call, fields)
+            assert refused.value.param == name
+            assert body_of(call).members[name]["minLength"] == 1
+
+
+@pytest.mark.parametrize("call", FORM_CALLS, ids=lambda call: call.path)
+def test_field_of_few_words_takes_those_and_no_other(tmp_path: Path, call: Described) -> None:
+    words = body_of(call).members["stream"]["enum"]
+
+    for word in (*words, "TRUE"):
+        assert upload(tmp_path, call, {**LEAST, "stream": word.encode()}).stream == (word.lower() in ("true", "1"))
+    with pytest.raises(InvalidRequest) as refused:
+        upload(tmp_path, call, {**LEAST, "stream": b"perhaps"})
+    assert refused.value.param == "stream"

@@ -1,0 +1,281 @@
+"""The journal remembers what was written, whatever happens to the process."""
+
+import errno
+import os
+import threading
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from hero_broker.core.calls import Outcome
+from hero_broker.ledger.journal import (
+    DUE,
+    FRAME,
+    HEADER,
+    MAGIC,
+    VERSION,
+    Journal,
+    JournalFull,
+    JournalUnreadable,
+    JournalUnusable,
+)
+from hero_broker.metering.billing_row import DueRow, interrupted_row
+from tests.ledger.rows import note_of, row
+
+
+def journal_in(directory: Path, *, max_bytes: int = 1_000_000_000) -> Journal:
+    return Journal(directory, max_bytes=max_bytes, max_calls=10)
+
+
+def segments(directory: Path) -> list[Path]:
+    return sorted(directory.glob("*.journal"))
+
+
+def test_row_that_was_settled_is_recovered_and_its_note_is_not(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path)
+    due = DueRow(row(), "{}")
+    journal.begin(note_of(due.row, "{}"))
+    journal.settle(due)
+    journal.close()
+
+    assert journal_in(tmp_path).recovered == [due]
+
+
+def test_call_in_flight_is_recovered_as_its_note_says(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path)
+    note = note_of(row(), '{"input_per_million":"0.59"}')
+    journal.begin(note)
+    journal.close()
+
+    (recovered,) = journal_in(tmp_path).recovered
+    assert recovered == interrupted_row(note)
+    assert (recovered.row.request_id, recovered.row.outcome) == (note.request_id, Outcome.INTERRUPTED)
+    assert (recovered.row.input_tokens, recovered.row.cost_nano_usd) == (40, 23_600)
+
+
+def test_row_that_the_store_has_is_not_recovered(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path)
+    due = DueRow(row(), None)
+    journal.begin(note_of(due.row))
+    journal.forget({journal.settle(due): 1})
+    journal.close()
+
+    assert segments(tmp_path) == []
+    assert journal_in(tmp_path).recovered == []
+
+
+def test_torn_end_is_cut_off_and_all_before_it_is_kept(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path)
+    kept, torn = DueRow(row(), None), DueRow(row(), None)
+    journal.settle(kept)
+    journal.settle(torn)
+    journal.close()
+    (path,) = segments(tmp_path)
+    content = path.read_bytes()
+    end = len(content.rstrip(b"\0"))
+
+    for lost in range(1, 60):
+        path.write_bytes(content[: end - lost])
+        reopened = journal_in(tmp_path)
+        assert reopened.recovered == [kept]
+        reopened.close()
+
+
+def test_unknown_version_is_refused_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "000000000001.journal"
+    content = HEADER.pack(MAGIC, 99)
+    path.write_bytes(content)
+
+    with pytest.raises(JournalUnreadable, match="version 99"):
+        journal_in(tmp_path)
+
+    assert path.read_bytes() == content
+
+
+def test_open_calls_survive_the_rotation_of_segments(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path)
+    open_note = note_of(row())
+    journal.begin(open_note)
+    first = segments(tmp_path)[0]
+    while first.exists():
+        due = DueRow(row(), None)
+        journal.begin(note_of(due.row))
+        journal.forget({journal.settle(due): 1})
+    journal.close()
+
+    assert interrupted_row(open_note) in journal_in(tmp_path).recovered
+
+
+def test_full_journal_refuses_new_calls_and_still_settles_admitted_ones(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path, max_bytes=1)
+    admitted: list[DueRow] = []
+
+    def begin_for_ever() -> None:
+        while True:
+            due = DueRow(row(model="m" * 200), None)
+            journal.begin(note_of(due.row))
+            admitted.append(due)
+
+    with pytest.raises(JournalFull):
+        begin_for_ever()
+    for due in admitted:
+        journal.settle(due)
+    journal.close()
+
+    assert len(admitted) > 100
+    assert len(journal_in(tmp_path).recovered) == len(admitted)
+
+
+def test_files_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
+    directory = tmp_path / "journal"
+    journal = journal_in(directory)
+
+    assert directory.stat().st_mode & 0o777 == 0o700
+    assert segments(directory)[0].stat().st_mode & 0o777 == 0o600
+    journal.close()
+
+
+def test_killed_process_loses_nothing_that_was_settled(tmp_path: Path) -> None:
+    due = DueRow(row(), None)
+    child = os.fork()
+    if child == 0:
+        journal = journal_in(tmp_path)
+        journal.settle(due)
+        os.kill(os.getpid(), 9)
+    os.waitpid(child, 0)
+
+    assert journal_in(tmp_path).recovered == [due]
+
+
+def test_flush_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = [OSError(errno.EMFILE, "Too many open files"), OSError(errno.EIO, "Input/output error")]
+    flushed = threading.Event()
+
+    def fdatasync(_fd: int) -> None:
+        if failures:
+            raise failures.pop()
+        flushed.set()
+
+    journal = journal_in(tmp_path)
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    journal.settle(DueRow(row(), None))
+
+    assert flushed.wait(10)
+    journal.close()
+    assert (journal.flushing.failures, journal.flushing.is_failing) == (2, False)
+    assert journal.flushing.last_error == "EMFILE: Too many open files"
+
+
+def test_segment_that_cannot_be_removed_is_seen_and_removed_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = journal_in(tmp_path)
+    first = segments(tmp_path)[0]
+    remove = Path.unlink
+
+    def refuse(_path: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    def settle_until(done: Callable[[], bool]) -> None:
+        while not done():
+            due = DueRow(row(), None)
+            journal.begin(note_of(due.row))
+            journal.forget({journal.settle(due): 1})
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    settle_until(lambda: journal.releasing.is_failing)
+    why, was_there = journal.releasing.last_error, first.exists()
+    monkeypatch.setattr(Path, "unlink", remove)
+    settle_until(lambda: not journal.releasing.is_failing)
+    journal.close()
+
+    assert (why, was_there) == ("EROFS: Read-only file system", True)
+    assert segments(tmp_path) == []
+
+
+def test_journal_is_closed_though_the_last_flush_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fdatasync(_fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    journal = journal_in(tmp_path)
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    due = DueRow(row(), None)
+    journal.settle(due)
+    journal.close()
+
+    assert journal_in(tmp_path).recovered == [due]
+
+
+def test_journal_works_where_the_system_lacks_fdatasync_and_posix_fallocate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "fdatasync")
+    monkeypatch.delattr(os, "posix_fallocate")
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def noted(fd: int) -> None:
+        synced.append(fd)
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    journal = journal_in(tmp_path)
+    (first,) = segments(tmp_path)
+    allocated = first.stat().st_blocks * 512
+    kept = DueRow(row(), None)
+    journal.begin(note_of(kept.row))
+    journal.settle(kept)
+    synced.clear()
+    journal.flush()
+    flushed = len(synced)
+    while len(segments(tmp_path)) == 1:
+        due = DueRow(row(), None)
+        journal.begin(note_of(due.row))
+        journal.forget({journal.settle(due): 1})
+    journal.close()
+
+    assert allocated >= first.stat().st_size == 8 * 1024 * 1024
+    assert flushed
+    assert kept in journal_in(tmp_path).recovered
+
+
+def test_segment_that_finds_no_room_without_posix_fallocate_is_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "posix_fallocate")
+    pwrite = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: pwrite(fd, data[:100], at))  # as on a disk that is full
+
+    with pytest.raises(JournalUnusable, match="No space left"):
+        journal_in(tmp_path)
+
+    assert segments(tmp_path) == []
+
+
+def test_record_that_this_program_does_not_know_stops_the_start_and_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "000000000001.journal"
+    payload = msgspec.msgpack.encode(["a", "b"])
+    frame = FRAME.pack(len(payload), zlib.crc32(payload, DUE), DUE) + payload
+    content = HEADER.pack(MAGIC, VERSION) + frame + bytes(100)
+    path.write_bytes(content)
+
+    with pytest.raises(JournalUnreadable, match="record"):
+        journal_in(tmp_path)
+
+    assert path.read_bytes() == content
+
+
+def test_call_whose_price_this_program_does_not_know_stops_the_start_and_is_kept(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path)
+    journal.begin(note_of(row(), '{"per_dream":"1"}'))
+    journal.close()
+    (path,) = segments(tmp_path)
+    content = path.read_bytes()
+
+    with pytest.raises(JournalUnreadable, match="price"):
+        journal_in(tmp_path)
+
+    assert path.read_bytes() == content

@@ -1,0 +1,165 @@
+"""Any models that share providers and upstream models: each costs its own price, wherever a price is shown or taken."""
+
+import tempfile
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from hero_broker.cli import config_report
+from hero_broker.core.calls import Caller, CallKind, Outcome
+from hero_broker.core.clock import SystemClock
+from hero_broker.core.money import usd_text
+from hero_broker.core.records import PriceRecord
+from hero_broker.data_plane.request_context import Arrival
+from hero_broker.metering.billing_row import DueRow, interrupted_row
+from hero_broker.metering.meter import Meter
+from hero_broker.pricing.catalogue import Catalogue
+from hero_broker.providers.health import Standings
+from hero_broker.providers.inventory import Served
+from hero_broker.providers.routes import ModelRoute, Routes
+from hero_broker.reports.explain import explain
+from hero_broker.server.wiring import FAKE, FAKE_MODELS, routes_of
+from hero_broker.settings import Settings, load
+
+PROVIDERS = ("p", "q", FAKE)
+KINDS = (CallKind.CHAT, CallKind.COMPLETION, CallKind.EMBEDDING)
+ANSWER = msgspec.json.encode({"choices": [{}], "usage": {"prompt_tokens": 1000, "completion_tokens": 1000}})
+CALLER = Caller("192.0.2.1", None)
+CATALOGUE = Catalogue()
+
+
+class Model(NamedTuple):
+    """One entry of `[[models]]`."""
+
+    provider: str
+    upstream_model: str
+    kind: CallKind
+    has_price: bool
+
+
+MODELS = st.lists(
+    st.builds(
+        Model,
+        st.sampled_from(PROVIDERS),
+        st.sampled_from(["a", "b", *(model for model, _ in FAKE_MODELS.values())]),
+        st.sampled_from(KINDS),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+def settings_of(models: list[Model]) -> Settings:
+    text = "".join(f'[[providers]]\nname = "{name}"\nbase_url = "http://127.0.0.1:1/v1"\n' for name in ("p", "q"))
+    for index, model in enumerate(models):
+        text += (
+            f'[[models]]\nname = "m{index}"\naliases = ["alias{index}"]\nkind = "{model.kind}"\n'
+            f'provider = "{model.provider}"\nupstream_model = "{model.upstream_model}"\n'
+        )
+        if model.has_price:
+            text += f"[models.price]\ninput_per_million = {index + 1}\noutput_per_million = {100 * (index + 1)}\n"
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "hero-broker.toml"
+        config.write_text(text)
+        return load(config=config, environ={}, fake=True)
+
+
+def rates_of(index: int, model: Model) -> dict[str, str] | None:
+    """Return what the model costs by the settings, else by the fake provider; None where it has no price."""
+    if model.has_price:
+        return {"input_per_million": str(index + 1), "output_per_million": str(100 * (index + 1))}
+    name, price = FAKE_MODELS[model.kind]
+    is_fake = (model.provider, model.upstream_model) == (FAKE, name)
+    return msgspec.json.decode(price.rates, type=dict[str, str]) if is_fake else None
+
+
+def nano_usd(rates: dict[str, str], input_tokens: int, output_tokens: int) -> int:
+    """Return the cost of so many tokens: a millionth of a rate in USD is a thousand nano-USD."""
+    rate_in, rate_out = Decimal(rates["input_per_million"]), Decimal(rates["output_per_million"])
+    return int((rate_in * input_tokens + rate_out * output_tokens) * 1000)
+
+
+def meter_of(route: ModelRoute, kind: CallKind) -> Meter:
+    call, _ = Arrival("id", CALLER, 1_795_500_000).call(kind, route, "http://127.0.0.1:1", b"{}", input_bytes=400)
+    return Meter(call, route.tariff, SystemClock())
+
+
+def bill(due: DueRow) -> tuple[int | None, int | None, dict[str, str], str | None]:
+    """Return a row's cost and, as it is explained, its cost, the rates of its lines and its exact sum."""
+    row, price = due.row, None
+    if due.rates is not None and row.price_id is not None:
+        price = PriceRecord(row.price_id, due.rates, due.price_source, due.price_version)
+    lines, exact_usd = explain(row, price)
+    explained = None if exact_usd is None else int(Decimal(exact_usd) * 10**9)
+    return row.cost_nano_usd, explained, {line.rate: line.usd for line in lines}, exact_usd
+
+
+@hypothesis_settings(deadline=None)  # the first loads the price list
+@given(MODELS)
+def test_every_call_costs_the_price_of_the_model_that_it_names(models: list[Model]) -> None:
+    routes = routes_of(settings_of(models), "http://127.0.0.1:1/v1", CATALOGUE)
+
+    for index, model in enumerate(models):
+        rates = rates_of(index, model)
+        for name in (f"m{index}", f"alias{index}", f"{model.provider}/m{index}"):
+            watching = meter_of(routes.find(name, model.kind), model.kind)
+            interrupted = interrupted_row(watching.note())  # as after a kill
+            watching.saw_answer()
+            watching.saw_body(ANSWER)
+            answered = watching.close(Outcome.OK, 200, None)
+
+            assert (answered.row.model, answered.row.provider) == (f"m{index}", model.provider)
+            if rates is None:
+                assert bill(answered)[:2] == bill(interrupted)[:2] == (None, None)
+            else:
+                cost = nano_usd(rates, 1000, answered.row.output_tokens or 0)
+                shown = rates if answered.row.output_tokens else {"input_per_million": rates["input_per_million"]}
+                assert bill(answered) == (cost, cost, shown, usd_text(cost))
+                assert bill(interrupted)[:2] == (nano_usd(rates, 100, 0), nano_usd(rates, 100, 0))
+
+
+def test_provider_that_is_only_called_fake_has_no_price_of_the_built_in_one(tmp_path: Path) -> None:
+    config = tmp_path / "hero-broker.toml"
+    config.write_text(
+        f'[[providers]]\nname = "{FAKE}"\nbase_url = "http://127.0.0.1:1/v1"\n'
+        f'[[models]]\nname = "{FAKE_MODELS[CallKind.CHAT][0]}"\nprovider = "{FAKE}"\n'
+    )
+
+    routes = routes_of(load(config=config, environ={}), None, CATALOGUE)
+
+    assert [route.tariff for route in routes.named] == [None]
+
+
+@hypothesis_settings(deadline=None)  # the first loads the price list
+@given(MODELS)
+def test_every_model_is_shown_with_its_own_price(models: list[Model]) -> None:
+    settings = settings_of(models)
+    routes = routes_of(settings, "http://127.0.0.1:1/v1", CATALOGUE)
+
+    shown = {one.model: one for one in Served(routes, Standings(SystemClock()), SystemClock()).models()}
+    checked = checked_of(settings, routes)
+    warned = list(config_report.warnings(settings, routes, CATALOGUE))
+
+    for index, model in enumerate(models):
+        name, rates = f"m{index}", rates_of(index, model)
+        price = shown[name].price
+        assert (None if price is None else price.rates) == rates
+        assert (f"models.{name}: no price is known; its calls are counted as unpriced" in warned) is (rates is None)
+        if rates is None:
+            assert checked[name] == "no price known"
+        else:
+            output_tokens = 0 if model.kind is CallKind.EMBEDDING else 1000
+            assert checked[name].endswith(f" cost {usd_text(nano_usd(rates, 1000, output_tokens))} USD")
+
+
+def checked_of(settings: Settings, routes: Routes) -> dict[str, str]:
+    """Return what `check-config` says of each model that has a name of its own."""
+    lines = (line.split(maxsplit=1) for line in config_report.lines(settings, routes))
+    told = (rest.split(": ", 1) for word, rest in lines if word == "model")
+    return {head.split()[0]: cost for head, cost in told}

@@ -1,0 +1,238 @@
+"""Which provider a name goes to: the one that it names, else the one that is surest to serve it."""
+
+from collections.abc import Sequence
+from itertools import permutations
+
+import pytest
+from genai_prices.data_snapshot import get_snapshot
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hero_broker.core.calls import CallKind
+from hero_broker.core.errors import ModelNotFound
+from hero_broker.pricing.catalogue import Catalogue
+from hero_broker.pricing.tariff import Tariff
+from hero_broker.providers.routes import ModelRoute, Routes
+from hero_broker.providers.upstream import Provider
+from hero_broker.settings.known_providers import KNOWN_PROVIDERS
+
+CATALOGUE = Catalogue()
+KNOWN = [provider.name for provider in KNOWN_PROVIDERS]
+EVERY = list(dict.fromkeys([*KNOWN, *(provider.id for provider in get_snapshot().providers)]))
+
+
+def provider_of(name: str) -> Provider:
+    return Provider(name, "http://127.0.0.1:1/v1", (), stream_usage=True)
+
+
+def served(*names: str, models: Sequence[ModelRoute] = ()) -> Routes:
+    return Routes(models, [provider_of(name) for name in names], CATALOGUE)
+
+
+def found(routes: Routes, name: str) -> tuple[str, str, str] | None:
+    """Return the provider, its name for the model, and the name in the bill."""
+    route = routes.get(name)
+    return None if route is None else (route.provider.name, route.upstream_model, route.model)
+
+
+def test_name_that_one_provider_lists_exactly_goes_there_whoever_else_has_a_pattern_for_it() -> None:
+    wrong = []
+    for first, second in permutations(EVERY, 2):
+        routes = served(first, second)
+        for model in set(CATALOGUE.models(second)) - set(CATALOGUE.models(first)):
+            is_bare = model.partition("/")[0] not in (first, second)
+            if is_bare and found(routes, model) != (second, model, model):
+                wrong.append((first, second, model))
+
+    assert wrong == []
+
+
+def test_provider_and_model_is_that_provider_for_every_name_of_the_list() -> None:
+    wrong = [
+        (first, second, model)
+        for first, second in permutations(EVERY, 2)
+        for routes in [served(first, second)]
+        for model in CATALOGUE.models(second)
+        if (found(routes, f"{second}/{model}") or ())[:2] != (second, model)
+    ]
+
+    assert wrong == []
+
+
+@pytest.mark.parametrize("providers", [KNOWN, KNOWN[::-1], EVERY], ids=["known", "reversed", "every"])
+def test_every_model_of_every_provider_is_listed_once_under_a_name_that_reaches_it(providers: list[str]) -> None:
+    routes = served(*providers)
+
+    listed = [(name, provider.name) for name, provider in routes.listed()]
+
+    reached = [found(routes, name) or ("", "", "") for name, _ in listed]
+    assert [(billed, provider) for provider, _, billed in reached] == listed
+    expected = [(provider, model) for provider in providers for model in CATALOGUE.models(provider)]
+    assert [(provider, model) for provider, model, _ in reached] == expected
+    assert len(set(listed)) == len(listed)
+
+
+WORDS = st.sampled_from(
+    [*EVERY, *sorted({word for one in EVERY for name in CATALOGUE.models(one) for word in name.split("/")})]
+)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from(EVERY), min_size=1, max_size=6, unique=True),
+    st.lists(WORDS | st.text("abc-/.:0123456789", max_size=8), min_size=1, max_size=4).map("/".join),
+    st.booleans(),
+)
+def test_any_name_is_its_owners_or_nobodys_and_is_billed_under_a_name_that_reaches_it(
+    providers: list[str], name: str, has_model: bool
+) -> None:
+    model = ModelRoute(name, CallKind.CHAT, provider_of(providers[0]), "its own")
+    routes = served(*providers, models=[model] if has_model else [])
+
+    route = routes.get(name)
+
+    owner, slash, rest = name.partition("/")
+    if has_model:
+        assert route is model
+    elif route is not None:
+        assert route.provider.name in providers
+        assert route.upstream_model in (name, rest)
+        assert route.tariff is not None
+        if slash and rest and owner in providers:
+            assert route.provider.name == owner
+        assert found(routes, route.model) == found(routes, name)
+
+
+@pytest.mark.parametrize(
+    ("providers", "name", "expected"),
+    [
+        pytest.param(
+            ["google", "openrouter"],
+            "openrouter/anthropic/claude-opus-4.5",
+            ("openrouter", "anthropic/claude-opus-4.5", "anthropic/claude-opus-4.5"),
+            id="another's pattern occurs in the name",
+        ),
+        pytest.param(
+            ["google", "openrouter"],
+            "openrouter/anthropic/claude-sonnet-4",
+            ("openrouter", "anthropic/claude-sonnet-4", "anthropic/claude-sonnet-4"),
+            id="another has the rest as an alias",
+        ),
+        pytest.param(
+            ["google", "openrouter"],
+            "anthropic/claude-sonnet-4",
+            ("openrouter", "anthropic/claude-sonnet-4", "anthropic/claude-sonnet-4"),
+            id="another's alias",
+        ),
+        pytest.param(
+            ["together", "openrouter"],
+            "moonshotai/kimi-k3",
+            ("openrouter", "moonshotai/kimi-k3", "moonshotai/kimi-k3"),
+            id="another's name in another case",
+        ),
+        pytest.param(["openrouter", "openai"], "openai/gpt-4o", ("openai", "gpt-4o", "gpt-4o"), id="reseller is first"),
+        pytest.param(
+            ["openai", "openrouter"],
+            "openrouter/openai/gpt-4o",
+            ("openrouter", "openai/gpt-4o", "openrouter/openai/gpt-4o"),
+            id="the shorter name is another model's",
+        ),
+        pytest.param(["moonshotai", "groq"], "moonshotai/kimi-k2-instruct", None, id="provider does not serve it"),
+        pytest.param(["openai"], "openai/anthropic/claude-sonnet-4", None, id="provider alone does not serve it"),
+        pytest.param(
+            ["perplexity"],
+            "perplexity/glm-5.3",
+            ("perplexity", "perplexity/glm-5.3", "perplexity/glm-5.3"),
+            id="name begins with its provider's",
+        ),
+        pytest.param(["perplexity"], "perplexity/sonar", ("perplexity", "sonar", "sonar"), id="both names are listed"),
+        pytest.param(
+            ["perplexity"],
+            "perplexity/perplexity/sonar",
+            ("perplexity", "perplexity/sonar", "perplexity/perplexity/sonar"),
+            id="the longer of both",
+        ),
+        pytest.param(
+            ["google", "openai"],
+            "gpt-4o-2024-08-06",
+            ("openai", "gpt-4o-2024-08-06", "gpt-4o-2024-08-06"),
+            id="dated name",
+        ),
+        pytest.param(
+            ["anthropic", "google"],
+            "claude-haiku-4-5-20251001",
+            ("anthropic", "claude-haiku-4-5-20251001", "claude-haiku-4-5-20251001"),
+            id="equally sure: the first",
+        ),
+        pytest.param(["google"], "vendor/claude-haiku-4-5", None, id="pattern inside a name is no proof"),
+        pytest.param(
+            ["google"],
+            "google/vendor/claude-haiku-4-5",
+            ("google", "vendor/claude-haiku-4-5", "google/vendor/claude-haiku-4-5"),
+            id="but a price where the provider is named",
+        ),
+        pytest.param(
+            ["azure", "openai"],
+            "gpt-4.1",
+            ("openai", "gpt-4.1", "gpt-4.1"),
+            id="another provider's models are no proof",
+        ),
+        pytest.param(["azure"], "gpt-4.1", ("azure", "gpt-4.1", "gpt-4.1"), id="unless nobody is surer"),
+        pytest.param(["openai"], "openai/", None, id="no model"),
+        pytest.param(["openai"], "/gpt-4o", None, id="no provider"),
+        pytest.param(["openai"], "x" * 201, None, id="too long"),
+    ],
+)
+def test_name_goes_to_the_provider_that_it_names_or_that_is_surest(
+    providers: list[str], name: str, expected: tuple[str, str, str] | None
+) -> None:
+    assert found(served(*providers), name) == expected
+
+
+def test_caller_learns_under_which_name_another_provider_serves_a_model() -> None:
+    with pytest.raises(ModelNotFound, match="groq serves it as 'groq/moonshotai/kimi-k2-instruct'"):
+        served("moonshotai", "groq").find("moonshotai/kimi-k2-instruct", CallKind.CHAT)
+
+
+def test_provider_that_only_models_of_the_settings_name_is_not_another_either() -> None:
+    model = ModelRoute("fake-chat", CallKind.CHAT, provider_of("fake"), "fake-chat")
+    routes = served("openrouter", models=[model])
+
+    assert routes.get("fake/fake-chat") is model
+    assert routes.get("fake/openai/gpt-4o") is None
+    assert [provider.name for provider in routes.every_provider] == ["openrouter", "fake"]
+
+
+@pytest.mark.parametrize("turn", [1, -1], ids=["first", "last"])
+@pytest.mark.parametrize("alias", [False, True], ids=["name", "alias"])
+def test_exact_name_wins_over_provider_and_model_of_another_entry(turn: int, alias: bool) -> None:
+    stub, other = provider_of("stub"), provider_of("other")
+    short = ModelRoute("m", CallKind.CHAT, stub, "a")
+    exact = ModelRoute("x" if alias else "stub/m", CallKind.CHAT, other, "b", ("stub/m",) if alias else ())
+
+    routes = Routes([short, exact][::turn], [stub, other], CATALOGUE)
+
+    assert routes.get("stub/m") is exact
+    assert routes.get("m") is short
+
+
+def test_name_of_the_settings_hides_the_lists_model_of_that_name() -> None:
+    model = ModelRoute("gpt-4o", CallKind.CHAT, provider_of("openrouter"), "openai/gpt-4o")
+    routes = served("openai", "openrouter", models=[model])
+
+    assert routes.get("gpt-4o") is model
+    assert found(routes, "openai/gpt-4o") == ("openai", "gpt-4o", "openai/gpt-4o")
+    assert ("openai/gpt-4o", "openai") in [(name, provider.name) for name, provider in routes.listed()]
+
+
+def test_upstream_name_of_a_model_is_served_only_where_the_list_knows_it() -> None:
+    price = Tariff(())
+    model = ModelRoute("mine", CallKind.CHAT, provider_of("groq"), "unheard-of", (), price)
+    listed = ModelRoute("fast", CallKind.CHAT, provider_of("groq"), "llama-3.3-70b-versatile", (), price)
+    routes = served("groq", models=[model, listed])
+
+    assert routes.get("unheard-of") is None
+    assert routes.get("groq/unheard-of") is None
+    by_list = routes.get("llama-3.3-70b-versatile")
+    assert by_list is not None
+    assert by_list.tariff is CATALOGUE.tariff("groq", "llama-3.3-70b-versatile")

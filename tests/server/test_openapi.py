@@ -1,0 +1,127 @@
+"""The OpenAPI document is valid, and says of the routes and the contract what they are."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator, validate
+from starlette.routing import Route
+
+from hero_broker import __version__
+from hero_broker.admin_plane import openapi_routes as admin_plane
+from hero_broker.admin_plane.contract import load_document
+from hero_broker.admin_plane.rest import TWINS, Twin
+from hero_broker.core.errors import AdminError
+from hero_broker.data_plane import openapi_routes as data_plane
+from hero_broker.server import openapi
+from tests.server.test_router import routes_of_the_program
+
+CONTRACT = load_document()
+METHODS = {method["name"]: method for method in CONTRACT["methods"]}
+DOCUMENT: dict[str, Any] = json.loads(msgspec.json.encode(openapi.document(CONTRACT)))
+
+
+def operation_of(twin: Twin) -> dict[str, Any]:
+    found: dict[str, Any] = DOCUMENT["paths"][twin.template][twin.verb.lower()]
+    return found
+
+
+def test_document_is_openapi_3_1() -> None:
+    validate(DOCUMENT, cls=OpenAPIV31SpecValidator)
+
+    assert DOCUMENT["openapi"] == "3.1.0"
+    assert DOCUMENT["info"]["version"] == __version__
+
+
+def test_document_has_each_served_route_and_verb_and_no_other() -> None:
+    program = routes_of_the_program()
+    served = {(path, "POST") for path in program.hot}
+    for route in program.others.routes:
+        assert isinstance(route, Route)
+        assert route.methods is not None
+        assert ("HEAD" in route.methods) == ("GET" in route.methods)
+        served |= {(route.path.replace(":path}", "}"), verb) for verb in route.methods - {"HEAD"}}
+
+    described = {(path, verb.upper()) for path, verbs in DOCUMENT["paths"].items() for verb in verbs}
+
+    assert described == served
+    assert "HEAD is answered where GET is" in DOCUMENT["info"]["description"]
+
+
+def test_planes_name_their_schemas_apart() -> None:
+    names = [*CONTRACT["components"]["schemas"], *admin_plane.SCHEMAS, *data_plane.SCHEMAS, "Error"]
+
+    assert sorted(names) == sorted(DOCUMENT["components"]["schemas"])
+
+
+def without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = schema.get("oneOf", [schema])[0]
+    return found
+
+
+@pytest.mark.parametrize("twin", TWINS, ids=lambda twin: f"{twin.verb} {twin.path}")
+def test_operation_takes_the_methods_parameters(twin: Twin) -> None:
+    operation = operation_of(twin)
+    wanted: dict[str, tuple[bool, Any]] = {}
+    for param in METHODS[twin.method]["params"]:
+        if param["name"] == "filter":
+            members = CONTRACT["components"]["schemas"]["Filter"]["properties"]
+            wanted |= {name: (False, without_null(schema)) for name, schema in members.items()}
+        else:
+            wanted[param["name"]] = (param.get("required", False), without_null(param["schema"]))
+
+    found = {param["name"]: (param["required"], param["schema"]) for param in operation.get("parameters", ())}
+    if "requestBody" in operation:
+        body = operation["requestBody"]["content"]["application/json"]["schema"]
+        found |= {name: (name in body["required"], shown(schema)) for name, schema in body["properties"].items()}
+        assert body["additionalProperties"] is False
+
+    assert found == wanted
+    for param in operation.get("parameters", ()):
+        assert (param["in"] == "path") == (f"{{{param['name']}}}" in twin.template)
+        assert (param.get("explode") is False) == (param["schema"]["type"] == "array")
+
+
+def shown(schema: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in schema.items() if name != "description"}
+
+
+@pytest.mark.parametrize("twin", TWINS, ids=lambda twin: f"{twin.verb} {twin.path}")
+def test_operation_answers_the_methods_result_and_errors(twin: Twin) -> None:
+    method, operation = METHODS[twin.method], operation_of(twin)
+    statuses = {error.rpc_code: error.status for error in AdminError.__subclasses__()} | {-32603: 500}
+    documented = {statuses[error["code"]] for error in method["errors"]}
+    always = {200, 400, 401, 403, 500}
+    with_body = {408, 413, 415} if twin.verb in ("POST", "PUT") else set()
+    with_path = {404} if "{" in twin.template else set()
+
+    assert operation["responses"]["200"]["content"]["application/json"]["schema"] == method["result"]["schema"]
+    assert {int(status) for status in operation["responses"]} == documented | always | with_body | with_path
+    assert operation["security"] == [{"bearer": []}]
+
+
+def test_label_is_named_in_the_query_and_told_in_the_body() -> None:
+    operation = DOCUMENT["paths"]["/admin/labels"]["put"]
+
+    assert [(param["name"], param["in"]) for param in operation["parameters"]] == [("target", "query")]
+    assert list(operation["requestBody"]["content"]["application/json"]["schema"]["properties"]) == ["label"]
+
+
+def test_export_is_described_beside_the_page() -> None:
+    answers = DOCUMENT["paths"]["/billing/requests"]["get"]["responses"]["200"]["content"]
+
+    assert list(answers) == ["application/json", "text/csv", "application/x-ndjson"]
+
+
+def test_every_answer_has_a_request_id_and_those_to_wait_for_a_time() -> None:
+    responses = [
+        (status, response)
+        for operations in DOCUMENT["paths"].values()
+        for operation in operations.values()
+        for status, response in operation["responses"].items()
+    ]
+
+    assert all("x-request-id" in response["headers"] for _, response in responses)
+    assert all(("retry-after" in response["headers"]) == (status in ("429", "503")) for status, response in responses)
+    assert all(("www-authenticate" in response["headers"]) == (status == "401") for status, response in responses)

@@ -1,0 +1,127 @@
+"""What answers each path."""
+
+import asyncio
+import logging
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from hero_broker.admin_plane.contract import load_document
+from hero_broker.admin_plane.methods import Admin
+from hero_broker.data_plane.routes import CALL_PATHS
+from hero_broker.edge.admin_auth import AdminGate
+from hero_broker.edge.admission import Admission
+from hero_broker.edge.middleware import Edge
+from hero_broker.edge.origins import Origins
+from hero_broker.edge.source_ip import SourceIp
+from hero_broker.pricing.catalogue import Catalogue
+from hero_broker.providers.routes import Routes
+from hero_broker.server.router import Routing, routing
+from hero_broker.settings.model import ServerSettings
+from tests.admin_plane.fakes import NoBooks, NoLabels, NoReports, ServedFake
+
+
+async def no_call(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    raise AssertionError("a call was made")
+
+
+def no_health() -> dict[str, object]:
+    raise RuntimeError("something internal")
+
+
+def routes_of_the_program() -> Routing:
+    """Return the routing of a broker that has nothing behind it."""
+    admin = Admin(NoReports(), NoBooks(), NoLabels(), ServedFake(), no_health, dict, load_document())
+    return routing(no_call, Routes([], [], Catalogue()), admin, 60)
+
+
+@pytest.mark.parametrize("path", ["/health/ready", "/admin/health"])
+def test_fault_of_the_brokers_own_is_told_in_openais_shape_and_logged(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    edge = Edge(
+        routes_of_the_program(),
+        SourceIp((), False, "x-forwarded-for"),
+        Admission(ServerSettings().allowed_clients, 1, 1),
+        Origins(()),
+    )
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        await edge({**scope, "state": {"connection": None}}, receive, send)
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(served, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.get(path)
+
+    with caplog.at_level(logging.ERROR):
+        answer = asyncio.run(ask())
+
+    assert answer.status_code == 500
+    assert answer.json()["error"]["code"] == "internal_error"
+    assert "internal" not in answer.text.replace("internal_error", "")
+    assert [record.__dict__.get("request_id") for record in caplog.records] == [answer.headers["x-request-id"]]
+    assert "something internal" in caplog.text
+
+
+HEALTH = ("/health/live", "/health/ready")
+READ = ("/v1/models", "/v1/models/{name:path}")
+UNASKED_METHODS = ("GET", "HEAD", "POST")  # that a browser sends for any page without a preflight, if the body is plain
+PAGES = (
+    {"origin": "https://evil.example", "sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
+    {"origin": "null"},
+    {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
+    {"sec-fetch-site": "same-site"},
+)
+
+
+def unasked_routes() -> list[tuple[str, str]]:
+    """Return each method and path of the route table that a browser reaches without a preflight."""
+    table = routes_of_the_program()
+    found = [("POST", path) for path in table.hot]
+    for route in table.others.routes:
+        assert isinstance(route, Route)
+        found += [(method, route.path) for method in sorted(route.methods or ()) if method in UNASKED_METHODS]
+    return found
+
+
+def test_page_of_the_security_model_names_every_route_that_a_page_reaches() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "explanation" / "security.md").read_text()
+    section = text.partition("\n## A page in a browser\n")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`(/[^`]*)`", section.partition("| Routes | Answer |")[2]))
+
+    for _, path in unasked_routes():
+        assert path in named or f"/{path.split('/')[1]}/…" in named, path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+@pytest.mark.parametrize("tokens", [("token",), ()], ids=["with a token", "in dev mode"])
+@pytest.mark.parametrize(("method", "path"), unasked_routes())
+def test_route_that_a_page_reaches_without_a_preflight(
+    method: str, path: str, tokens: tuple[str, ...], page: dict[str, str]
+) -> None:
+    gate = AdminGate(routes_of_the_program(), tokens)
+    admission = Admission(ServerSettings().allowed_clients, 1, 1)
+    edge = Edge(gate, SourceIp((), False, "x-forwarded-for"), admission, Origins(("https://chat.example.org",)))
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        await edge({**scope, "state": {"connection": None}}, receive, send)
+
+    async def ask(content_type: str) -> httpx.Response:
+        transport = httpx.ASGITransport(served, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.request(method, path, headers={"content-type": content_type, **page})
+
+    for content_type in ("multipart/form-data; boundary=b", "text/plain", "application/x-www-form-urlencoded"):
+        answer = asyncio.run(ask(content_type))
+        if path in HEALTH:
+            assert answer.status_code in (200, 500)  # no call, and nothing that the page can read
+        elif path in CALL_PATHS or path in READ:
+            assert (answer.status_code, method == "HEAD" or "origin_not_allowed" in answer.text) == (403, True)
+        else:
+            assert answer.status_code == (401 if tokens else 403)
+        assert not any(name.startswith("access-control") for name in answer.headers)

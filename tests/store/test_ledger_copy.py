@@ -1,0 +1,132 @@
+"""A ledger copied into another store is the same ledger, however often the copy was ended."""
+
+import asyncio
+import itertools
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hero_broker.core.clock import SystemClock
+from hero_broker.core.labels import Label
+from hero_broker.core.records import PriceRecord
+from hero_broker.reports.billing_periods import Books
+from hero_broker.store import labels, ledger_copy
+from hero_broker.store.database import open_database
+from hero_broker.store.ledger_copy import LedgersDiffer, copy_ledger
+from hero_broker.store.request_logs import COLUMNS
+from tests.ledger.rows import row
+from tests.stores import PostgresServer, query
+
+EVERYTHING = f"SELECT seq, {', '.join(COLUMNS)} FROM request_logs ORDER BY seq"
+PRICES = [PriceRecord("p", "{}", "settings", "1")]
+
+
+def fill(url: str, count: int) -> None:
+    """Add rows, prices included."""
+    with open_database(url) as database:
+        database.append([row(cost_nano_usd=number, context="Käse") for number in range(count)], PRICES)
+
+
+def copy(source: str, target: str, batches: int | None = None) -> None:
+    """Copy, ending after so many batches."""
+    with open_database(source) as reading, open_database(target) as writing:
+        for _ in itertools.islice(copy_ledger(reading.engine, writing.engine), batches):
+            continue
+
+
+def test_copy_that_was_ended_goes_on_and_new_rows_follow(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_copy, "BATCH_ROWS", 7)
+    source = f"sqlite:///{tmp_path}/source.db"
+    fill(source, 50)
+
+    copy(source, database_url, batches=3)
+    partly = len(query(database_url, EVERYTHING))
+    copy(source, database_url)
+    fill(source, 5)
+    copy(source, database_url)
+    fill(database_url, 1)  # the broker's own next row comes after the copied ones
+
+    copied = query(database_url, EVERYTHING)
+    assert partly == 21
+    assert copied[:-1] == query(source, EVERYTHING)
+    assert copied[-1][0] > copied[-2][0]
+    assert query(database_url, "SELECT * FROM prices") == [("p", "{}", "settings", "1")]
+
+
+def test_billing_periods_are_copied_too(tmp_path: Path, database_url: str) -> None:
+    source = f"sqlite:///{tmp_path}/source.db"
+    fill(source, 10)
+    with open_database(source) as database:
+        books = Books(database, SystemClock())
+        asyncio.run(books.mark_billed("a", 4))
+        copy(source, database_url)
+        asyncio.run(books.mark_billed("b", 10))
+    copy(source, database_url)
+
+    periods = "SELECT * FROM billing_periods ORDER BY number"
+    assert query(database_url, periods) == query(source, periods)
+    assert len(query(database_url, periods)) == 2
+
+
+def test_labels_of_the_source_take_the_place_of_the_targets(tmp_path: Path, database_url: str) -> None:
+    source = f"sqlite:///{tmp_path}/source.db"
+    for url, target in ((source, "192.0.2.1"), (source, "192.0.2.0/24"), (database_url, "192.0.2.9")):
+        with open_database(url) as database, database.writing() as connection:
+            labels.put(connection, Label(target, "name", 1_700_000_000))
+    with open_database(source) as database, database.writing() as connection:
+        labels.remove(connection, "192.0.2.1")
+
+    copy(source, database_url)
+
+    with open_database(database_url) as database, database.reading() as connection:
+        assert labels.labels(connection) == [Label("192.0.2.0/24", "name", 1_700_000_000)]
+        assert labels.revision(connection) == 3
+
+
+def test_target_with_billing_periods_of_its_own_is_refused(tmp_path: Path, database_url: str) -> None:
+    source = f"sqlite:///{tmp_path}/source.db"
+    fill(source, 10)
+    copy(source, database_url)
+    with open_database(database_url) as database:
+        asyncio.run(Books(database, SystemClock()).mark_billed("other", 4))
+
+    with pytest.raises(LedgersDiffer, match="periods"):
+        copy(source, database_url)
+
+
+def test_target_with_rows_of_its_own_is_refused(tmp_path: Path, database_url: str) -> None:
+    source = f"sqlite:///{tmp_path}/source.db"
+    fill(source, 5)
+    fill(database_url, 3)
+    with open_database(database_url) as database:
+        database.append([row(cost_nano_usd=999)], [])
+
+    with pytest.raises(LedgersDiffer, match="not the beginning"):
+        copy(source, database_url)
+
+    assert len(query(database_url, EVERYTHING)) == 4
+
+
+def test_command_killed_in_the_middle_and_run_again_ends_in_equal_sums(
+    tmp_path: Path, postgres_server: PostgresServer
+) -> None:
+    source, target = f"sqlite:///{tmp_path}/source.db", postgres_server.new_database()
+    fill(source, 30_000)
+    command = [sys.executable, "-m", "hero_broker", "copy-ledger", source, target]
+    environ = {**os.environ, "HERO_BROKER_STATE_DIR": str(tmp_path)}
+
+    with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        *_, first = [process.stderr.readline() for _ in range(3)]  # after the names of both ledgers
+        process.send_signal(signal.SIGKILL)
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=True)
+
+    assert "rows copied" in first
+    assert "30000 rows, 0.449985 USD: the same in both ledgers" in ended.stdout
+    assert query(target, EVERYTHING) == query(source, EVERYTHING)
