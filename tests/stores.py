@@ -78,6 +78,7 @@ _BOUNCER = """
 [pgbouncer]
 pool_mode = transaction
 default_pool_size = 6
+server_idle_timeout = 1
 server_round_robin = 1
 server_login_retry = 1
 query_wait_timeout = 3
