@@ -89,22 +89,22 @@ class Contract:
                     raise InvalidParams(name, "is required")
                 continue
             if not _is_small(params[name], MAX_DEPTH):
-                raise InvalidParams(name, _form(resolved(validator.schema, validator.schema)))
+                raise InvalidParams(name, _describe_form(resolved(validator.schema, validator.schema)))
             error = best_match(validator.iter_errors(params[name]))
             if error is not None:
                 inside = "".join(f"{part}: " for part in error.absolute_path if isinstance(part, str))
-                raise InvalidParams(name, inside + _form(_schema_of(validator, error.absolute_path)))
+                raise InvalidParams(name, inside + _describe_form(_find_schema(validator, error.absolute_path)))
             for inside, text in _texts(params[name]):
                 if _UNSTORABLE.search(text):
                     raise InvalidParams(name, inside + "must be Unicode text without a null character")
-        return {name: _integral(value) for name, value in params.items() if value is not None}
+        return {name: _whole_numbers(value) for name, value in params.items() if value is not None}
 
-    def kind_of(self, method: str, param: str) -> str:
+    def param_type(self, method: str, param: str) -> str:
         """Return the JSON type of a parameter; empty for one that the method does not have."""
         found = self._params[method].get(param)
         return "" if found is None else str(resolved(found[1].schema, found[1].schema)["type"])
 
-    def members_of(self, method: str, param: str) -> tuple[str, ...]:
+    def object_members(self, method: str, param: str) -> tuple[str, ...]:
         """Return the members of a parameter that is an object; none for others."""
         found = self._params[method].get(param)
         return () if found is None else tuple(resolved(found[1].schema, found[1].schema).get("properties", ()))
@@ -137,7 +137,7 @@ def resolved(whole: Any, schema: Any) -> Mapping[str, Any]:
     return wanted
 
 
-def _schema_of(validator: Draft7Validator, path: Iterable[str | int]) -> Mapping[str, Any]:
+def _find_schema(validator: Draft7Validator, path: Iterable[str | int]) -> Mapping[str, Any]:
     """Return the schema of the place at which a value is wrong."""
     wanted = resolved(validator.schema, validator.schema)
     for part in path:
@@ -148,11 +148,11 @@ def _schema_of(validator: Draft7Validator, path: Iterable[str | int]) -> Mapping
     return wanted
 
 
-def _integral(value: Any) -> Any:
+def _whole_numbers(value: Any) -> Any:
     return int(value) if isinstance(value, float) else value
 
 
-def _form(wanted: Mapping[str, Any]) -> str:
+def _describe_form(wanted: Mapping[str, Any]) -> str:
     if "enum" in wanted:
         return f"must be one of {', '.join(wanted['enum'])}"
     match wanted["type"]:

@@ -21,7 +21,7 @@ class _Cursor(msgspec.Struct, frozen=True):
 _DECODER = msgspec.json.Decoder(_Cursor)
 
 
-def write(method: str, params: dict[str, Any], position: Any) -> str:
+def encode_cursor(method: str, params: dict[str, Any], position: Any) -> str:
     """Return the text that `resume` reads; params that are None are left out."""
     given = {name: value for name, value in params.items() if value is not None}
     return base64.urlsafe_b64encode(msgspec.json.encode(_Cursor(method, given, position))).decode()
@@ -46,7 +46,7 @@ def resume(contract: Contract, method: str, arguments: dict[str, Any]) -> dict[s
     return {**frozen, "cursor": cursor.position}
 
 
-def position_of(cursor: Any, kind: type[Position]) -> Position | None:
+def parse_position(cursor: Any, kind: type[Position]) -> Position | None:
     """Return the position that a method put into its cursor.
 
     Raises:

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import msgspec
 
 from hero_broker.admin_plane import views
-from hero_broker.admin_plane.methods import Reports
+from hero_broker.admin_plane.methods import ReportsInterface
 from hero_broker.core.money import usd_text
-from hero_broker.core.queries import RowsQuestion
+from hero_broker.core.queries import RowsQuery
 from hero_broker.core.records import LedgerRow, Rows
 from hero_broker.util.spreadsheets import cell
 
@@ -19,10 +19,10 @@ ROWS_PER_PIECE = 2_000
 CSV, NDJSON = "text/csv", "application/x-ndjson"
 COLUMNS = ("seq", *views.ROW_FIELDS, "label", "cost_usd")
 
-Listed = Sequence[LedgerRow]
+ExportFormat = Sequence[LedgerRow]
 
 
-def export_of(reports: Reports, question: RowsQuestion, media_type: str) -> AsyncIterator[bytes]:
+def build_export(reports: ReportsInterface, question: RowsQuery, media_type: str) -> AsyncIterator[bytes]:
     """Yield all rows, or `question.limit` of them, in the media type."""
     if media_type == CSV:
         return _export(reports, question, _csv, ",".join(COLUMNS).encode() + b"\r\n")
@@ -30,7 +30,7 @@ def export_of(reports: Reports, question: RowsQuestion, media_type: str) -> Asyn
 
 
 async def _export(
-    reports: Reports, question: RowsQuestion, encode: Callable[[Listed], bytes], head: bytes
+    reports: ReportsInterface, question: RowsQuery, encode: Callable[[ExportFormat], bytes], head: bytes
 ) -> AsyncIterator[bytes]:
     pages: AsyncIterator[Rows] = reports.every_row(question)
     async for page in pages:
@@ -41,11 +41,11 @@ async def _export(
             yield piece
 
 
-def _ndjson(rows: Listed) -> bytes:
+def _ndjson(rows: ExportFormat) -> bytes:
     return b"".join(msgspec.json.encode(views.row(row)) + b"\n" for row in rows)
 
 
-def _csv(rows: Listed) -> bytes:
+def _csv(rows: ExportFormat) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text)
     for listed in rows:

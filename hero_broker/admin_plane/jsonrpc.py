@@ -10,7 +10,7 @@ from jsonrpcserver import Error, Result, Success, async_dispatch_to_serializable
 
 from hero_broker.admin_plane import strict_json
 from hero_broker.admin_plane.contract import Contract
-from hero_broker.admin_plane.methods import METHODS, Admin, answer
+from hero_broker.admin_plane.methods import METHODS, Admin, dispatch
 from hero_broker.core.errors import AdminError, InvalidParams
 
 MAX_BATCH = 100
@@ -18,7 +18,7 @@ MAX_BATCH = 100
 log = logging.getLogger(__name__)
 
 
-class Refused(Exception):
+class InvalidBatch(Exception):
     """What was sent is neither a request nor a batch; `answer` says so, in JSON."""
 
     def __init__(self, answer: bytes) -> None:
@@ -26,7 +26,7 @@ class Refused(Exception):
         self.answer = answer
 
 
-class Asked(NamedTuple):
+class ParsedBatch(NamedTuple):
     """The members of a batch, or one request; none of them is checked yet."""
 
     members: list[Any]
@@ -49,7 +49,7 @@ PARSE_ERROR = _error(-32700, "Parse error")
 INVALID_REQUEST = _error(-32600, "Invalid Request")
 
 
-def read(body: bytes) -> Asked:
+def parse_batch(body: bytes) -> ParsedBatch:
     """Return what a body asks for.
 
     Raises:
@@ -58,27 +58,27 @@ def read(body: bytes) -> Asked:
     try:
         asked = strict_json.decode(body)
     except ValueError as error:
-        raise Refused(PARSE_ERROR) from error
+        raise InvalidBatch(PARSE_ERROR) from error
     if not isinstance(asked, list):
-        return Asked([asked], is_batch=False)
+        return ParsedBatch([asked], is_batch=False)
     if not 1 <= len(asked) <= MAX_BATCH:
-        raise Refused(INVALID_REQUEST)
-    return Asked(asked, is_batch=True)
+        raise InvalidBatch(INVALID_REQUEST)
+    return ParsedBatch(asked, is_batch=True)
 
 
-def is_answered(member: Any) -> bool:
+def expects_response(member: Any) -> bool:
     """Return whether a member has an answer: all but well-formed notifications have one."""
     return not _is_request(member) or "id" in member
 
 
-class Members:
+class RpcDispatcher:
     """Answers members by the contract's methods."""
 
     def __init__(self, admin: Admin) -> None:
         self._admin = admin
         self._contract = Contract(admin.document)
 
-    async def answer(self, member: Any, request_id: str) -> bytes | None:
+    async def dispatch(self, member: Any, request_id: str) -> bytes | None:
         """Return the answer in JSON, also to what is no request; None to a notification, which was carried out."""
         if not _is_request(member):
             return INVALID_REQUEST
@@ -93,13 +93,13 @@ class Members:
 
         envelope = {key: member[key] for key in ("jsonrpc", "method", "id") if key in member}
         told = await async_dispatch_to_serializable(
-            "", {member["method"]: method}, deserializer=partial(_given, envelope), validator=_accept
+            "", {member["method"]: method}, deserializer=partial(_parse_params, envelope), validator=_accept
         )
         return msgspec.json.encode({**told, "id": msgspec.Raw(encoded_id)}) if isinstance(told, dict) else None
 
     async def _call(self, name: str, params: list[Any] | dict[str, Any], request_id: str) -> Result:
         try:
-            told = await answer(self._admin, self._contract, name, params)
+            told = await dispatch(self._admin, self._contract, name, params)
             return Success(msgspec.Raw(told))
         except InvalidParams as error:
             return Error(error.rpc_code, error.message, {"param": error.param, "reason": error.reason})
@@ -110,7 +110,7 @@ class Members:
             return Error(-32603, "Internal error", {"request_id": request_id})
 
 
-def _given(envelope: dict[str, Any], _text: str) -> dict[str, Any]:
+def _parse_params(envelope: dict[str, Any], _text: str) -> dict[str, Any]:
     return envelope
 
 

@@ -10,9 +10,9 @@ import msgspec
 from hero_broker.admin_plane import cursors, params, views
 from hero_broker.admin_plane.contract import Contract, Document
 from hero_broker.core.errors import InvalidParams
-from hero_broker.core.inventory import ServedModel, ServedProvider
+from hero_broker.core.inventory import InventoryModel, InventoryProvider
 from hero_broker.core.labels import Label
-from hero_broker.core.queries import Bucket, Dimension, RowsQuestion, UsageQuestion
+from hero_broker.core.queries import Bucket, Dimension, RowsQuery, UsageQuery
 from hero_broker.core.records import (
     ExplainedRequest,
     Period,
@@ -28,7 +28,7 @@ ROWS_PER_PAGE = 100
 DEFAULT_PREFIX_BITS = (24, 64)
 
 
-class Reports(Protocol):
+class ReportsInterface(Protocol):
     """What the admin plane asks of the ledger; see `reports.usage`."""
 
     async def usage_by_ip(
@@ -41,15 +41,15 @@ class Reports(Protocol):
         """Return one address's spend by model."""
         ...
 
-    async def usage(self, question: UsageQuestion) -> UsageReport:
+    async def usage(self, question: UsageQuery) -> UsageReport:
         """Return usage by group and bucket."""
         ...
 
-    async def rows(self, question: RowsQuestion) -> Rows:
+    async def rows(self, question: RowsQuery) -> Rows:
         """Return a page of the ledger."""
         ...
 
-    def every_row(self, question: RowsQuestion) -> AsyncIterator[Rows]:
+    def every_row(self, question: RowsQuery) -> AsyncIterator[Rows]:
         """Yield the ledger page by page."""
         ...
 
@@ -58,7 +58,7 @@ class Reports(Protocol):
         ...
 
 
-class Books(Protocol):
+class BooksInterface(Protocol):
     """What the admin plane asks of the books; see `reports.billing_periods`."""
 
     async def unbilled(self) -> tuple[Period, int]:
@@ -82,7 +82,7 @@ class Books(Protocol):
         ...
 
 
-class Labels(Protocol):
+class LabelsInterface(Protocol):
     """What the admin plane asks of labels; see `reports.labels`."""
 
     async def set(self, target: str, label: str) -> tuple[Label, int]:
@@ -98,14 +98,14 @@ class Labels(Protocol):
         ...
 
 
-class Served(Protocol):
+class InventoryInterface(Protocol):
     """What the admin plane asks of models and providers; see `providers.inventory`."""
 
-    def models(self) -> list[ServedModel]:
+    def models(self) -> list[InventoryModel]:
         """Return the models that are served. Takes long where the price list knows many: not for the event loop."""
         ...
 
-    def providers(self) -> list[ServedProvider]:
+    def providers(self) -> list[InventoryProvider]:
         """Return the providers that are configured."""
         ...
 
@@ -114,10 +114,10 @@ class Served(Protocol):
 class Admin:
     """What the methods need."""
 
-    reports: Reports
-    books: Books
-    labels: Labels
-    served: Served
+    reports: ReportsInterface
+    books: BooksInterface
+    labels: LabelsInterface
+    served: InventoryInterface
     health: Callable[[], Mapping[str, object]]
     info: Callable[[], Mapping[str, object]]
     document: Document
@@ -137,13 +137,13 @@ async def usage_by_ip(
 ) -> dict[str, object]:
     """Return spend per address, largest first, with the window's totals."""
     params.check_window(since, until)
-    after = cursors.position_of(cursor, tuple[_Cost, _Text])
+    after = cursors.parse_position(cursor, tuple[_Cost, _Text])
     found = await admin.reports.usage_by_ip(since, until, limit or MAX_ADDRESSES, after)
     following = None
     if found.more:
         last = found.items[-1]
         frozen = {"since": since, "until": found.as_of + 1 if until is None else until, "limit": limit}
-        following = cursors.write("billing.usage_by_ip", frozen, (last.totals.cost_nano_usd, last.ip))
+        following = cursors.encode_cursor("billing.usage_by_ip", frozen, (last.totals.cost_nano_usd, last.ip))
     return {
         "data": await to_thread(views.addresses, found.items),
         "totals": views.usage(found.totals),
@@ -155,7 +155,7 @@ async def usage_by_ip(
 async def usage_for_ip(admin: Admin, ip: str, since: int | None = None, until: int | None = None) -> dict[str, object]:
     """Return one address's spend by model, largest first."""
     params.check_window(since, until)
-    address = params.address(ip)
+    address = params.parse_address(ip)
     found = await admin.reports.usage_for_ip(address, since, until)
     data = {
         "ip": address,
@@ -185,17 +185,17 @@ async def usage(
     if dense and bucket is None:
         raise InvalidParams("dense", "needs a bucket")
     v4, v6 = DEFAULT_PREFIX_BITS
-    question = UsageQuestion(
+    question = UsageQuery(
         group_by=tuple(Dimension(name) for name in group_by),
         since=since,
         until=until,
         bucket=bucket,
-        zone=params.zone(tz),
-        filter=params.filter_of(filter),
+        zone=params.parse_zone(tz),
+        filter=params.parse_filter(filter),
         prefix_bits=(v4 if prefix_v4 is None else prefix_v4, v6 if prefix_v6 is None else prefix_v6),
         dense=bool(dense),
         limit=limit or MAX_ADDRESSES,
-        after=cursors.position_of(cursor, tuple[_Seq, _Cost, tuple[_Text | None, ...]]),
+        after=cursors.parse_position(cursor, tuple[_Seq, _Cost, tuple[_Text | None, ...]]),
     )
     if question.after is not None and len(question.after[2]) != len(group_by):
         raise InvalidParams("cursor", "must be the next_cursor of an answer")
@@ -215,24 +215,26 @@ async def usage(
             "prefix_v6": prefix_v6,
             "dense": dense,
         }
-        following = cursors.write("billing.usage", frozen, (last.start or 0, last.totals.cost_nano_usd, last.key))
+        following = cursors.encode_cursor(
+            "billing.usage", frozen, (last.start or 0, last.totals.cost_nano_usd, last.key)
+        )
     data = await to_thread(views.groups, group_by, found.groups)
     return {"data": data, "totals": views.usage(found.totals), "as_of": found.as_of, "next_cursor": following}
 
 
-def rows_question(
+def rows_query(
     since: int | None = None,
     until: int | None = None,
     filter: dict[str, Any] | None = None,  # noqa: A002 - the contract's word
     limit: int | None = None,
-) -> RowsQuestion:
+) -> RowsQuery:
     """Return which rows are asked for.
 
     Raises:
         InvalidParams: the window ends before it begins, or the filter names no address or network.
     """
     params.check_window(since, until)
-    return RowsQuestion(since=since, until=until, filter=params.filter_of(filter), limit=limit or ROWS_PER_PAGE)
+    return RowsQuery(since=since, until=until, filter=params.parse_filter(filter), limit=limit or ROWS_PER_PAGE)
 
 
 async def requests(
@@ -244,13 +246,13 @@ async def requests(
     cursor: Any = None,
 ) -> dict[str, object]:
     """Return rows of the ledger, newest first, as they stood when the first page was asked for."""
-    question = rows_question(since, until, filter, limit)
-    left = cursors.position_of(cursor, tuple[_Seq, _Seq])
+    question = rows_query(since, until, filter, limit)
+    left = cursors.parse_position(cursor, tuple[_Seq, _Seq])
     found = await admin.reports.rows(replace(question, left=left))
     following = None
     if found.left is not None:
         frozen = {"since": since, "until": until, "filter": filter, "limit": limit}
-        following = cursors.write("billing.requests", frozen, found.left)
+        following = cursors.encode_cursor("billing.requests", frozen, found.left)
     data = await to_thread(views.rows, found.rows)
     return {"data": data, "as_of": found.as_of, "next_cursor": following}
 
@@ -258,7 +260,7 @@ async def requests(
 async def request(admin: Admin, request_id: str) -> dict[str, object]:
     """Return one row with how its cost was computed."""
     found = await admin.reports.request(request_id.strip().lower())
-    return {"data": views.explained(found), "as_of": found.as_of}
+    return {"data": views.explanation(found), "as_of": found.as_of}
 
 
 async def unbilled(admin: Admin) -> dict[str, object]:
@@ -270,7 +272,7 @@ async def unbilled(admin: Admin) -> dict[str, object]:
 
 async def mark_billed(admin: Admin, reference: str, to_seq: int) -> dict[str, object]:
     """Close a billing period under the operator's reference."""
-    found, as_of = await admin.books.mark_billed(params.name("reference", reference), to_seq)
+    found, as_of = await admin.books.mark_billed(params.parse_name("reference", reference), to_seq)
     return {"data": views.period(found), "as_of": as_of}
 
 
@@ -311,7 +313,7 @@ async def list_providers(admin: Admin) -> dict[str, object]:
 
 async def set_label(admin: Admin, target: str, label: str) -> dict[str, object]:
     """Name an address or a network; a name that it had is replaced."""
-    found, as_of = await admin.labels.set(params.target(target), params.name("label", label))
+    found, as_of = await admin.labels.set(params.parse_target(target), params.parse_name("label", label))
     return {"data": views.label(found), "as_of": as_of}
 
 
@@ -323,7 +325,7 @@ async def list_labels(admin: Admin) -> dict[str, object]:
 
 async def remove_label(admin: Admin, target: str) -> dict[str, object]:
     """Remove the name of an address or a network."""
-    found, as_of = await admin.labels.remove(params.target(target))
+    found, as_of = await admin.labels.remove(params.parse_target(target))
     return {"data": views.label(found), "as_of": as_of}
 
 
@@ -366,7 +368,7 @@ METHODS: Mapping[str, Method] = {
 }
 
 
-async def answer(admin: Admin, contract: Contract, method: str, params: list[Any] | dict[str, Any]) -> bytes:
+async def dispatch(admin: Admin, contract: Contract, method: str, params: list[Any] | dict[str, Any]) -> bytes:
     """Check parameters by the contract and answer, in JSON.
 
     What may be long is made in a thread: an answer of thousands of lines would hold up every call meanwhile.

@@ -1,4 +1,4 @@
-"""The admin plane's routes as OpenAPI: made from `rest.TWINS` and `openrpc.json`, the sources of the routes themselves.
+"""The admin plane's routes as OpenAPI, made from the sources of the routes: `rest.REST_ROUTES` and `openrpc.json`.
 
 The contract's schemas are of JSON Schema draft 7; what they use of it means the same in OpenAPI 3.1's 2020-12, and
 references to `#/components/schemas` lead to the same place in both documents.
@@ -10,7 +10,7 @@ from typing import Any
 from hero_broker.admin_plane import exports
 from hero_broker.admin_plane.contract import Document, resolved
 from hero_broker.admin_plane.jsonrpc import MAX_BATCH
-from hero_broker.admin_plane.rest import MAX_BODY_BYTES, TWINS, WITH_BODY, Twin
+from hero_broker.admin_plane.rest import MAX_BODY_BYTES, REST_ROUTES, WITH_BODY, RestRoute
 from hero_broker.admin_plane.rpc import MEDIA_TYPES
 from hero_broker.core.errors import AdminError, BodyTooLate, BodyTooLong, UnsupportedContent
 
@@ -29,12 +29,12 @@ Operation = dict[str, Any]
 def operations(document: Document) -> Iterator[tuple[str, str, Operation]]:
     """Yield each route's path, verb in lower case, and operation; answers with content have no headers yet."""
     methods = {method["name"]: method for method in document["methods"]}
-    for twin in TWINS:
+    for twin in REST_ROUTES:
         yield twin.template, twin.verb.lower(), _operation(twin, methods[twin.method], document)
     yield "/rpc", "post", _rpc()
 
 
-def _operation(twin: Twin, method: Mapping[str, Any], document: Document) -> Operation:
+def _operation(twin: RestRoute, method: Mapping[str, Any], document: Document) -> Operation:
     operation: Operation = {
         "operationId": method["name"],
         "summary": method["summary"],
@@ -57,7 +57,7 @@ def _operation(twin: Twin, method: Mapping[str, Any], document: Document) -> Ope
     if parameters:
         operation["parameters"] = parameters
     if in_body:
-        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": _object_of(in_body)}}}
+        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": _object_schema(in_body)}}}
         operation["description"] += f" {_EITHER}"
     answers: dict[str, Any] = {JSON: {"schema": method["result"]["schema"]}}
     if twin.method == "billing.requests":
@@ -69,7 +69,7 @@ def _operation(twin: Twin, method: Mapping[str, Any], document: Document) -> Ope
     return operation
 
 
-def _errors(twin: Twin, method: Mapping[str, Any]) -> dict[int, list[str]]:
+def _errors(twin: RestRoute, method: Mapping[str, Any]) -> dict[int, list[str]]:
     """Return what can go wrong by status: what the contract says, and what HTTP and the gate add."""
     found: dict[int, list[str]] = {}
     for error in method["errors"]:
@@ -106,7 +106,7 @@ def _members(document: Document, schema: Mapping[str, Any]) -> Iterator[dict[str
         yield {**_parameter("query", {**member, "name": name}), "schema": resolved(document, member)}
 
 
-def _object_of(params: list[Mapping[str, Any]]) -> dict[str, Any]:
+def _object_schema(params: list[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": {

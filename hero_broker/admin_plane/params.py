@@ -20,7 +20,7 @@ def check_window(since: int | None, until: int | None) -> None:
         raise InvalidParams("since", "must not be later than until")
 
 
-def address(text: str, param: str = "ip", prefix: str = "") -> str:
+def parse_address(text: str, param: str = "ip", prefix: str = "") -> str:
     """Return an address in the spelling under which it is billed.
 
     Raises:
@@ -32,7 +32,7 @@ def address(text: str, param: str = "ip", prefix: str = "") -> str:
         raise InvalidParams(param, f'{prefix}must be an IPv4 or IPv6 address, or "unknown"') from error
 
 
-def zone(name: str | None) -> ZoneInfo:
+def parse_zone(name: str | None) -> ZoneInfo:
     """Return an IANA time zone; UTC for None.
 
     Raises:
@@ -44,7 +44,7 @@ def zone(name: str | None) -> ZoneInfo:
         raise InvalidParams("tz", "must be an IANA time zone, such as Europe/Berlin") from error
 
 
-def filter_of(given: Mapping[str, Any] | None) -> Filter:
+def parse_filter(given: Mapping[str, Any] | None) -> Filter:
     """Return which calls count.
 
     Raises:
@@ -53,12 +53,12 @@ def filter_of(given: Mapping[str, Any] | None) -> Filter:
     values = {name: value for name, value in (given or {}).items() if value is not None}
     prefix, period = values.pop("prefix", None), values.pop("period", None)
     if "ip" in values:
-        values["ip"] = address(values["ip"], "filter", "ip: ")
+        values["ip"] = parse_address(values["ip"], "filter", "ip: ")
     named = {Dimension(name): value for name, value in values.items()}
-    return Filter(values=named, prefix=None if prefix is None else _network(prefix), period=period)
+    return Filter(values=named, prefix=None if prefix is None else _parse_network(prefix), period=period)
 
 
-def _network(text: str) -> Network:
+def _parse_network(text: str) -> Network:
     try:
         return parse_network(text)
     except ValueError as error:
@@ -66,7 +66,7 @@ def _network(text: str) -> Network:
         raise InvalidParams("filter", reason) from error
 
 
-def name(param: str, text: str) -> str:
+def parse_name(param: str, text: str) -> str:
     """Return a name that the operator gives: a billing period's, or a label.
 
     Raises:
@@ -77,7 +77,7 @@ def name(param: str, text: str) -> str:
     return text
 
 
-def target(text: str) -> str:
+def parse_target(text: str) -> str:
     """Return what a label is for, in its one spelling.
 
     Raises:

@@ -11,11 +11,11 @@ from starlette.routing import Route
 
 from hero_broker.admin_plane import exports, strict_json
 from hero_broker.admin_plane.contract import Contract
-from hero_broker.admin_plane.methods import Admin, answer, rows_question
+from hero_broker.admin_plane.methods import Admin, dispatch, rows_query
 from hero_broker.core.errors import AdminError, BodyTooLate, BodyTooLong, ClientLeft, InvalidParams, UnsupportedContent
 
 
-class Twin(NamedTuple):
+class RestRoute(NamedTuple):
     """A method's URL."""
 
     path: str
@@ -29,25 +29,25 @@ class Twin(NamedTuple):
         return self.path.replace(":path}", "}")
 
 
-TWINS = (
-    Twin("/billing/usage", "billing.usage_by_ip"),
-    Twin("/billing/usage/{ip:path}", "billing.usage_for_ip"),
-    Twin("/billing/report", "billing.usage"),
-    Twin("/billing/requests", "billing.requests"),
-    Twin("/billing/requests/{request_id}", "billing.request"),
-    Twin("/billing/unbilled", "billing.unbilled"),
-    Twin("/billing/periods", "billing.periods"),
-    Twin("/billing/periods", "billing.mark_billed", "POST"),
-    Twin("/billing/verify", "billing.verify"),
-    Twin("/billing/rebuild", "billing.rebuild", "POST"),
-    Twin("/admin/models", "models.list"),
-    Twin("/admin/providers", "providers.list"),
-    Twin("/admin/labels", "labels.list"),
-    Twin("/admin/labels", "labels.set", "PUT", ("target",)),
-    Twin("/admin/labels", "labels.remove", "DELETE"),
-    Twin("/admin/health", "system.health"),
-    Twin("/admin/info", "system.info"),
-    Twin("/openrpc.json", "rpc.discover"),
+REST_ROUTES = (
+    RestRoute("/billing/usage", "billing.usage_by_ip"),
+    RestRoute("/billing/usage/{ip:path}", "billing.usage_for_ip"),
+    RestRoute("/billing/report", "billing.usage"),
+    RestRoute("/billing/requests", "billing.requests"),
+    RestRoute("/billing/requests/{request_id}", "billing.request"),
+    RestRoute("/billing/unbilled", "billing.unbilled"),
+    RestRoute("/billing/periods", "billing.periods"),
+    RestRoute("/billing/periods", "billing.mark_billed", "POST"),
+    RestRoute("/billing/verify", "billing.verify"),
+    RestRoute("/billing/rebuild", "billing.rebuild", "POST"),
+    RestRoute("/admin/models", "models.list"),
+    RestRoute("/admin/providers", "providers.list"),
+    RestRoute("/admin/labels", "labels.list"),
+    RestRoute("/admin/labels", "labels.set", "PUT", ("target",)),
+    RestRoute("/admin/labels", "labels.remove", "DELETE"),
+    RestRoute("/admin/health", "system.health"),
+    RestRoute("/admin/info", "system.info"),
+    RestRoute("/openrpc.json", "rpc.discover"),
 )
 MAX_BODY_BYTES = 64 * 1024
 NO_OBJECT = "must be a JSON object in UTF-8, each member once"
@@ -55,10 +55,10 @@ WITH_BODY = ("POST", "PUT")
 
 
 def routes(admin: Admin, body_timeout_s: float = 60) -> list[Route]:
-    """Return a route for each path of `TWINS`."""
+    """Return a route for each path of `REST_ROUTES`."""
     contract = Contract(admin.document)
-    paths = dict.fromkeys(twin.path for twin in TWINS)
-    verbs = {path: {twin.verb: twin.method for twin in TWINS if twin.path == path} for path in paths}
+    paths = dict.fromkeys(twin.path for twin in REST_ROUTES)
+    verbs = {path: {twin.verb: twin.method for twin in REST_ROUTES if twin.path == path} for path in paths}
     return [
         Route(path, _endpoint(admin, contract, verbs[path], body_timeout_s), methods=list(verbs[path]))
         for path in paths
@@ -79,7 +79,7 @@ def _endpoint(
                 export = await _export(admin, contract, params, request)
                 if export is not None:
                     return export
-            return _json(await answer(admin, contract, method, params))
+            return _json(await dispatch(admin, contract, method, params))
         except InvalidParams as error:
             return _error(error, f"{error.param}: {error.reason}", error.param)
         except AdminError as error:
@@ -90,7 +90,7 @@ def _endpoint(
 
 def _add_query(contract: Contract, method: str, params: dict[str, Any], query: Iterable[tuple[str, str]]) -> None:
     """Add what a query string asks for: lists with commas, the members of a filter beside the other parameters."""
-    members = contract.members_of(method, "filter")
+    members = contract.object_members(method, "filter")
     chosen: dict[str, str] = {}
     for name, text in query:
         if name in params or name in chosen:
@@ -98,7 +98,7 @@ def _add_query(contract: Contract, method: str, params: dict[str, Any], query: I
         if name in members:
             chosen[name] = text
         else:
-            params[name] = _value(contract.kind_of(method, name), text)
+            params[name] = _value(contract.param_type(method, name), text)
     if chosen:
         params["filter"] = chosen
 
@@ -164,8 +164,8 @@ async def _export(admin: Admin, contract: Contract, params: dict[str, Any], requ
     for name in ("limit", "cursor"):
         if name in arguments:
             raise InvalidParams(name, "is for pages; this answer is all rows")
-    question = rows_question(**arguments, limit=exports.ROWS_PER_PIECE)
-    pieces = exports.export_of(admin.reports, question, media_type)
+    question = rows_query(**arguments, limit=exports.ROWS_PER_PIECE)
+    pieces = exports.build_export(admin.reports, question, media_type)
     first = await anext(pieces, b"")  # before the answer begins, so that a refusal is one
     if request.method == "HEAD":
         return Response(media_type=media_type)

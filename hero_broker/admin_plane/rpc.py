@@ -20,12 +20,12 @@ _TOO_LATE = jsonrpc.unread("The body did not arrive in time.")
 _TOO_LONG = jsonrpc.unread(f"The body must be at most {MAX_BODY_BYTES} bytes long.")
 
 
-class Rpc:
+class RpcEndpoint:
     """The ASGI endpoint of the admin plane's JSON-RPC."""
 
     def __init__(self, admin: Admin, body_timeout_s: float = 60) -> None:
         """Join what answers with how long a client may take to send its question."""
-        self._members = jsonrpc.Members(admin)
+        self._members = jsonrpc.RpcDispatcher(admin)
         self._body_timeout_s = body_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,16 +53,16 @@ class Rpc:
             await _send(send, 413, _TOO_LONG)
             return
         try:
-            asked = jsonrpc.read(body)
-        except jsonrpc.Refused as refused:
+            asked = jsonrpc.parse_batch(body)
+        except jsonrpc.InvalidBatch as refused:
             await _send(send, 200, refused.answer)
             return
         request_id = scope["state"]["request_id"]
         if not asked.is_batch:
-            told = await self._members.answer(asked.members[0], request_id)
+            told = await self._members.dispatch(asked.members[0], request_id)
             await _send(send, 204 if told is None else 200, told)
             return
-        left = asyncio.create_task(_left(receive))
+        left = asyncio.create_task(_wait_for_disconnect(receive))
         try:
             with suppress(OSError):  # of sending: the client has left
                 await self._batch(asked.members, request_id, left, send)
@@ -75,7 +75,9 @@ class Rpc:
         Not several at once: each may take a minute of the few threads that read the ledger, which others ask too, and
         an answer that waits for its turn to be sent is one more to be held. A member that was begun is ended.
         """
-        count = sum(map(jsonrpc.is_answered, members))  # known before the first of them is answered, and so the status
+        count = sum(
+            map(jsonrpc.expects_response, members)
+        )  # known before the first of them is answered, and so the status
         if count:
             head = [(b"content-type", b"application/json")]
             await send({"type": "http.response.start", "status": 200, "headers": head})
@@ -83,11 +85,11 @@ class Rpc:
         for member in members:
             if left.done():
                 return
-            if jsonrpc.is_answered(member):
+            if jsonrpc.expects_response(member):
                 # Sending waits until the client has taken most of what was sent: of the member before, too.
                 await send({"type": "http.response.body", "body": before, "more_body": True})
                 before = b","
-            told = await self._members.answer(member, request_id)
+            told = await self._members.dispatch(member, request_id)
             if told is not None:
                 await send({"type": "http.response.body", "body": told, "more_body": True})
         if count:
@@ -112,7 +114,7 @@ async def _body(receive: Receive) -> bytes:
             return bytes(body)
 
 
-async def _left(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     """Return when the client has left."""
     while (await receive())["type"] != "http.disconnect":
         continue

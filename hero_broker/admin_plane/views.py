@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import msgspec
 
-from hero_broker.core.inventory import ServedModel, ServedProvider
+from hero_broker.core.inventory import InventoryModel, InventoryProvider
 from hero_broker.core.labels import Label
 from hero_broker.core.money import usd_text
 from hero_broker.core.records import (
@@ -29,7 +29,7 @@ def usd(nano_usd: int) -> msgspec.Raw:
     return msgspec.Raw(usd_text(nano_usd).encode())
 
 
-class Usage(msgspec.Struct, frozen=True, gc=False):
+class UsageView(msgspec.Struct, frozen=True, gc=False):
     """The members of UsageTotals. A report has thousands, so these are no dicts."""
 
     requests: int
@@ -45,20 +45,20 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     last_seen: int | None
 
 
-IpUsageShown = msgspec.defstruct(
-    "IpUsageShown", [("ip", str), ("label", str | None), *Usage.__annotations__.items()], frozen=True, gc=False
+IpUsageView = msgspec.defstruct(
+    "IpUsageShown", [("ip", str), ("label", str | None), *UsageView.__annotations__.items()], frozen=True, gc=False
 )
-ModelUsageShown = msgspec.defstruct(
-    "ModelUsageShown", [("model", str), *Usage.__annotations__.items()], frozen=True, gc=False
+ModelUsageView = msgspec.defstruct(
+    "ModelUsageShown", [("model", str), *UsageView.__annotations__.items()], frozen=True, gc=False
 )
-UsageGroupShown = msgspec.defstruct(
+UsageGroupView = msgspec.defstruct(
     "UsageGroupShown",
     [
         ("group", dict[str, str | None]),
         ("bucket_start", int | None),
         ("bucket_end", int | None),
         ("label", str | None),
-        *Usage.__annotations__.items(),
+        *UsageView.__annotations__.items(),
     ],
     frozen=True,
     gc=False,
@@ -84,23 +84,23 @@ def _members(totals: UsageTotals) -> tuple[object, ...]:
 
 def usage(totals: UsageTotals) -> msgspec.Struct:
     """Return sums."""
-    return Usage(*_members(totals))  # type: ignore[arg-type]
+    return UsageView(*_members(totals))  # type: ignore[arg-type]
 
 
 def addresses(items: Sequence[IpUsage]) -> list[msgspec.Struct]:
     """Return what each address used."""
-    return [IpUsageShown(item.ip, item.label, *_members(item.totals)) for item in items]
+    return [IpUsageView(item.ip, item.label, *_members(item.totals)) for item in items]
 
 
 def models(items: Sequence[ModelUsage]) -> list[msgspec.Struct]:
     """Return what was used of each model."""
-    return [ModelUsageShown(item.model, *_members(item.totals)) for item in items]
+    return [ModelUsageView(item.model, *_members(item.totals)) for item in items]
 
 
 def groups(names: Sequence[str], items: Sequence[UsageGroup]) -> list[msgspec.Struct]:
     """Return what each group used in each bucket."""
     return [
-        UsageGroupShown(
+        UsageGroupView(
             dict(zip(names, item.group, strict=True)), item.start, item.end, item.label, *_members(item.totals)
         )
         for item in items
@@ -129,7 +129,7 @@ def row(found: LedgerRow) -> dict[str, object]:
     return shown
 
 
-def explained(found: ExplainedRequest) -> dict[str, object]:
+def explanation(found: ExplainedRequest) -> dict[str, object]:
     """Return a row with how its cost was computed."""
     price = found.price
     cost = {
@@ -153,7 +153,7 @@ def explained(found: ExplainedRequest) -> dict[str, object]:
     return {**row(LedgerRow(found.seq, found.row, found.label)), "cost": cost}
 
 
-def model(found: ServedModel) -> dict[str, object]:
+def model(found: InventoryModel) -> dict[str, object]:
     """Return a model that is served."""
     return {
         "model": found.model,
@@ -166,7 +166,7 @@ def model(found: ServedModel) -> dict[str, object]:
     }
 
 
-def provider(found: ServedProvider) -> dict[str, object]:
+def provider(found: InventoryProvider) -> dict[str, object]:
     """Return a provider that is configured."""
     health = found.health
     used = "unused" if health.answered + health.failed == 0 else "failing" if health.is_failing else "ok"

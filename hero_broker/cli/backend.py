@@ -12,7 +12,7 @@ import typer
 
 from hero_broker.cli.exit_codes import CANNOT_START, FAILED, WRONG_USE
 from hero_broker.cli.printing import warn
-from hero_broker.client import DEFAULT_URL, Client, ClientError, Question, RpcError
+from hero_broker.client import DEFAULT_URL, Client, ClientError, Query, RpcError
 from hero_broker.core.errors import AdminError, DatabaseUnusable, InvalidParams
 from hero_broker.settings import SettingsError, UnixListen, listens_of
 from hero_broker.settings import ledger_url as absolute_url
@@ -44,38 +44,38 @@ DatabaseOption = Annotated[
 ]
 
 
-class Asker(Protocol):
+class Backend(Protocol):
     """Who answers questions."""
 
-    def ask(self, question: Question[Answer]) -> Answer:
+    def call(self, question: Query[Answer]) -> Answer:
         """Return a question's answer, typed."""
         ...
 
-    def raw(self, method: str, params: Mapping[str, Any]) -> bytes:
+    def call_raw(self, method: str, params: Mapping[str, Any]) -> bytes:
         """Return a method's result, as JSON."""
         ...
 
 
-class _Ledger(Protocol):
+class _RawLedger(Protocol):
     """What a ledger answers without its broker; see `cli.local_ledger`."""
 
-    def raw(self, method: str, params: Mapping[str, Any]) -> bytes:
+    def call_raw(self, method: str, params: Mapping[str, Any]) -> bytes:
         """Return a method's result, as JSON."""
         ...
 
 
-class _Database:
+class _LedgerBackend:
     """A ledger that is read without its broker."""
 
-    def __init__(self, ledger: _Ledger) -> None:
+    def __init__(self, ledger: _RawLedger) -> None:
         self._ledger = ledger
 
-    def ask(self, question: Question[Answer]) -> Answer:
-        return msgspec.json.decode(self.raw(question.method, question.params), type=question.answer)
+    def call(self, question: Query[Answer]) -> Answer:
+        return msgspec.json.decode(self.call_raw(question.method, question.params), type=question.answer)
 
-    def raw(self, method: str, params: Mapping[str, Any]) -> bytes:
+    def call_raw(self, method: str, params: Mapping[str, Any]) -> bytes:
         try:
-            return self._ledger.raw(method, params)
+            return self._ledger.call_raw(method, params)
         except InvalidParams as error:
             raise RpcError(error.rpc_code, error.message, param=error.param, reason=error.reason) from error
         except AdminError as error:
@@ -83,7 +83,7 @@ class _Database:
 
 
 @contextmanager
-def asking(url: str | None = None, token: str | None = None, database: str | None = None) -> Iterator[Asker]:
+def open_backend(url: str | None = None, token: str | None = None, database: str | None = None) -> Iterator[Backend]:
     """Yield who answers; end the command with a message where nobody does.
 
     Exit codes: 1 for a broker that does not answer or refuses, 2 for a bad parameter, 3 for a ledger that cannot be
@@ -98,9 +98,9 @@ def asking(url: str | None = None, token: str | None = None, database: str | Non
             found = ledger_url(database)
             warn(f"reading {shown_url(found)}")
             with import_module("hero_broker.cli.local_ledger").reading(found) as ledger:
-                yield _Database(ledger)
+                yield _LedgerBackend(ledger)
     except RpcError as error:
-        warn(_explained(error, has_token=bool(token and token.strip())))
+        warn(_explain(error, has_token=bool(token and token.strip())))
         raise typer.Exit(WRONG_USE if error.code == InvalidParams.rpc_code else FAILED) from error
     except ClientError as error:
         warn(f"{error}")
@@ -148,7 +148,7 @@ def _settings() -> Iterator[None]:
         raise typer.Exit(WRONG_USE) from error
 
 
-def _explained(error: RpcError, *, has_token: bool) -> str:
+def _explain(error: RpcError, *, has_token: bool) -> str:
     if error.code == -32001:
         if has_token:
             return "The admin token is wrong: compare --token or ADMIN_TOKEN with the broker's."

@@ -11,8 +11,8 @@ def check_config(config: ConfigOption = None, fake: FakeOption = False) -> None:
     """Print what would be served, with prices. Secrets are not shown."""
     settings = read_settings(config, fake=fake)
     catalogue = Catalogue()
-    served = wiring.routes_of(settings, "" if fake else None, catalogue)
-    for line in config_report.lines(settings, served):
+    served = wiring.build_routes(settings, "" if fake else None, catalogue)
+    for line in config_report.report_lines(settings, served):
         say(line)
     for warning in config_report.warnings(settings, served, catalogue):
         warn(f"warning: {warning}")

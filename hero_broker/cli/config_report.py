@@ -8,17 +8,17 @@ from itertools import islice
 from hero_broker.core.calls import CallKind
 from hero_broker.core.money import usd_text
 from hero_broker.pricing.catalogue import Catalogue
-from hero_broker.pricing.plausibility import doubts
+from hero_broker.pricing.plausibility import price_warnings
 from hero_broker.pricing.typical import is_priced, typical_cost
 from hero_broker.providers.routes import ModelRoute, Routes
-from hero_broker.server.wiring import price_of
+from hero_broker.server.wiring import build_price
 from hero_broker.settings import ModelSettings, Settings
 from hero_broker.settings.known_providers import KNOWN_PROVIDERS
 
 SHOWN_MODELS = 12
 
 
-def lines(settings: Settings, served: Routes) -> Iterator[str]:
+def report_lines(settings: Settings, served: Routes) -> Iterator[str]:
     """Yield what would be served, without secrets."""
     for listen in settings.server.listen:
         yield f"listen    {listen}"
@@ -26,12 +26,12 @@ def lines(settings: Settings, served: Routes) -> Iterator[str]:
         where = f"at {provider.base_url}, {len(provider.api_keys)} key(s)" if provider.base_url else "built in"
         yield f"provider  {provider.name} {where}"
     for route in served.named:
-        yield f"model     {route.model} ({route.kind}) at {route.provider.name}: {_told(route)}"
+        yield f"model     {route.model} ({route.kind}) at {route.provider.name}: {_warning_lines(route)}"
     for provider_name, count in Counter(provider.name for _, provider in served.listed()).items():
         yield f"models    {count} at {provider_name} that the price list knows; GET /v1/models names them"
 
 
-def models(served: Routes) -> str:
+def model_lines(served: Routes) -> str:
     """Return the models' names in a line."""
     named = [route.model for route in served.named]
     listed = sum(1 for _ in served.listed())
@@ -66,7 +66,9 @@ def warnings(settings: Settings, served: Routes, catalogue: Catalogue) -> Iterat
             yield f"models.{model.name}: its price has no rate for calls of the kind {model.kind}; they {refused}"
         if model.price is not None:
             listed = catalogue.tariff(model.provider, model.upstream_model)
-            for doubt in doubts(price_of(model.price), None if listed is None else listed.price(int(time.time()), 0)):
+            for doubt in price_warnings(
+                build_price(model.price), None if listed is None else listed.price(int(time.time()), 0)
+            ):
                 yield f"models.{model.name}.price: {doubt}"
 
 
@@ -80,7 +82,7 @@ def _double_names(models: Sequence[ModelSettings]) -> Iterator[str]:
                 yield f"models[{index}]: {name} is this model, and not provider/model of {other}"
 
 
-def _told(route: ModelRoute) -> str:
+def _warning_lines(route: ModelRoute) -> str:
     if route.tariff is None:
         return "no price known"
     price = route.tariff.price(int(time.time()), 0)

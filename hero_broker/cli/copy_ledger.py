@@ -10,7 +10,7 @@ from hero_broker.cli.printing import say, warn
 from hero_broker.core.errors import DatabaseUnusable, StoreUnavailable
 from hero_broker.core.money import usd_text
 from hero_broker.store.database import open_database
-from hero_broker.store.ledger_copy import LedgersDiffer, copy_ledger, sums
+from hero_broker.store.ledger_copy import LedgersDiffer, copy_ledger, ledger_sums
 
 EXAMPLES = """Example:
 
@@ -34,7 +34,7 @@ def copy(
             for total in copy_ledger(reading.engine, writing.engine):
                 warn(f"{total.rows} rows copied")
             with writing.reading() as connection:
-                total = sums(connection)
+                total = ledger_sums(connection)
     except (DatabaseUnusable, StoreUnavailable, LedgersDiffer) as error:
         warn(f"copy-ledger stopped: {error}")
         raise typer.Exit(CANNOT_START) from error

@@ -17,8 +17,8 @@ import typer
 from hero_broker.cli import demo_traffic as demo_calls
 from hero_broker.cli.exit_codes import CANNOT_START, FAILED
 from hero_broker.cli.printing import warn
-from hero_broker.cli.report_view import of_addresses, print_bill
-from hero_broker.cli.runner import address_of, run
+from hero_broker.cli.report_view import addresses_view, print_bill
+from hero_broker.cli.runner import bound_address, run
 from hero_broker.client import ClientError
 from hero_broker.settings import load
 
@@ -60,12 +60,12 @@ def _own_folder() -> Iterator[str]:
 
 
 def _calls(sockets: list[socket.socket], once: bool, has_bill: threading.Event) -> None:
-    urls = {opened.family: address_of(opened) for opened in sockets}
+    urls = {opened.family: bound_address(opened) for opened in sockets}
     base = urls[socket.AF_INET]
     try:
         for address in demo_calls.call_all(urls, demo_calls.callers(demo_calls.can_bind)):
             warn(f"called from {address}")
-        print_bill(of_addresses(demo_calls.bill(base)), ZoneInfo("UTC"))
+        print_bill(addresses_view(demo_calls.bill(base)), ZoneInfo("UTC"))
         warn(f"\nTry: curl {base}/billing/usage")
         has_bill.set()
     except typer.Exit:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import httpx
 import typer
 
-from hero_broker.cli.backend import Asker, TokenOption, UrlOption, asking, broker_url
+from hero_broker.cli.backend import Backend, TokenOption, UrlOption, broker_url, open_backend
 from hero_broker.cli.exit_codes import FAILED
 from hero_broker.cli.printing import say, warn
 from hero_broker.client import RpcError, methods, models
@@ -26,7 +26,7 @@ hero-broker doctor
 
 hero-broker doctor --model gpt-4o-mini"""
 
-Finding = tuple[bool, str]
+CheckResult = tuple[bool, str]
 
 
 def doctor(
@@ -42,7 +42,7 @@ def doctor(
 ) -> None:
     """Prove the billing path: send one call, find its row, check price, sums and reports. Exit code 1 if it fails."""
     failed, asked = 0, broker_url(url)
-    with asking(asked, token) as asker:
+    with open_backend(asked, token) as asker:
         for is_fine, said in _examine(asker, asked, model):
             say(f"{'ok  ' if is_fine else 'FAIL'}  {said}")
             failed += not is_fine
@@ -51,9 +51,9 @@ def doctor(
         raise typer.Exit(FAILED)
 
 
-def _examine(asker: Asker, url: str, wanted: str | None) -> Iterator[Finding]:
+def _examine(asker: Backend, url: str, wanted: str | None) -> Iterator[CheckResult]:
     """Yield what was found, step by step; end where the next step would rest on what failed."""
-    health = asker.ask(methods.health())
+    health = asker.call(methods.health())
     rejected = f", which rejected {health.rejected_rows} rows" if health.rejected_rows else ""
     yield health.status == "ok", f"the broker is {health.status}, its database {health.store}{rejected}"
     for duty in health.duties:
@@ -79,7 +79,7 @@ def _examine(asker: Asker, url: str, wanted: str | None) -> Iterator[Finding]:
     yield _check_usage(found, told.json().get("usage"))
     yield _check_cost(found)
     yield _check_report(asker, found, context)
-    verified = asker.ask(methods.verify(found.started_at, found.started_at + 1)).data
+    verified = asker.call(methods.verify(found.started_at, found.started_at + 1)).data
     behind = f"; {verified.behind} rows are in no sum" if verified.behind else ""
     yield (
         verified.ok,
@@ -87,9 +87,9 @@ def _examine(asker: Asker, url: str, wanted: str | None) -> Iterator[Finding]:
     )
 
 
-def _served_model(asker: Asker) -> str | None:
+def _served_model(asker: Backend) -> str | None:
     """Return the configured chat model to call: one of the fake provider, which costs nothing, or the first."""
-    served = asker.ask(methods.list_models()).data
+    served = asker.call(methods.list_models()).data
     chats = [one for one in served if one.configured and one.kind == "chat"]
     chats.sort(key=lambda one: one.provider != FAKE_PROVIDER)
     return chats[0].model if chats else None
@@ -103,19 +103,19 @@ def _call(url: str, model: str, context: str) -> httpx.Response:
         return client.post("/v1/chat/completions", json=body, headers={"x-hero-context": context})
 
 
-def _failing(asker: Asker) -> Iterator[Finding]:
+def _failing(asker: Backend) -> Iterator[CheckResult]:
     """Yield each provider whose last call failed, and why."""
-    for one in asker.ask(methods.list_providers()).data:
+    for one in asker.call(methods.list_providers()).data:
         if one.health.status == "failing":
             times = "call" if one.health.failed == 1 else "calls"
             yield False, f"the provider {one.provider} fails: {one.health.last_error_code}, {one.health.failed} {times}"
 
 
-def _row(asker: Asker, request_id: str) -> models.ExplainedRequest | None:
+def _row(asker: Backend, request_id: str) -> models.ExplainedRequest | None:
     ends_at = time.monotonic() + STORED_WITHIN_S
     while True:
         try:
-            return asker.ask(methods.request(request_id)).data
+            return asker.call(methods.request(request_id)).data
         except RpcError as error:
             if error.code != -32004:
                 raise
@@ -124,7 +124,7 @@ def _row(asker: Asker, request_id: str) -> models.ExplainedRequest | None:
         time.sleep(LOOK_EVERY_S)
 
 
-def _check_usage(row: models.ExplainedRequest, usage: Any) -> Finding:
+def _check_usage(row: models.ExplainedRequest, usage: Any) -> CheckResult:
     seen = f"{row.input_tokens} tokens in and {row.output_tokens} out, {row.usage_source}"
     if not isinstance(usage, dict):
         return row.usage_source == "estimated", f"{seen}; the answer told no usage"
@@ -132,7 +132,7 @@ def _check_usage(row: models.ExplainedRequest, usage: Any) -> Finding:
     return (row.input_tokens, row.output_tokens) == told, f"{seen}; the answer told {told[0]} and {told[1]}"
 
 
-def _check_cost(row: models.ExplainedRequest) -> Finding:
+def _check_cost(row: models.ExplainedRequest) -> CheckResult:
     if row.cost_nano_usd is None or row.cost_usd is None:
         return False, "no price is known for the model: it is counted as unpriced"
     parts = sum((Fraction(line.amount_usd) for line in row.cost.lines), Fraction(0))
@@ -144,10 +144,10 @@ def _check_cost(row: models.ExplainedRequest) -> Finding:
     ), f"it cost {told}; its parts sum to {row.cost.exact_usd}"
 
 
-def _check_report(asker: Asker, row: models.ExplainedRequest, context: str) -> Finding:
+def _check_report(asker: Backend, row: models.ExplainedRequest, context: str) -> CheckResult:
     window = row.started_at, row.started_at + 1
-    totals = asker.ask(methods.usage([], *window, filter={"context": context})).totals
-    mine = asker.ask(methods.usage_for_ip(row.ip, *window)).data.totals
+    totals = asker.call(methods.usage([], *window, filter={"context": context})).totals
+    mine = asker.call(methods.usage_for_ip(row.ip, *window)).data.totals
     cost = row.cost_usd or Decimal(0)
     fine = (totals.requests, totals.total_cost_usd) == (1, cost) and mine.total_cost_usd >= cost
     return fine, f"reports show it: {totals.requests} request, {totals.total_cost_usd:f} USD"

@@ -5,9 +5,9 @@ from typing import Annotated, cast, get_type_hints
 
 import typer
 
-from hero_broker.client import Filter
+from hero_broker.client import QueryFilter
 
-NAMES = tuple(get_type_hints(Filter))
+NAMES = tuple(get_type_hints(QueryFilter))
 
 WhereOption = Annotated[
     list[str] | None,
@@ -20,7 +20,7 @@ WhereOption = Annotated[
 ]
 
 
-def filter_of(where: Sequence[str] | None) -> Filter:
+def parse_filters(where: Sequence[str] | None) -> QueryFilter:
     """Return which calls count.
 
     Raises:
@@ -34,4 +34,4 @@ def filter_of(where: Sequence[str] | None) -> Filter:
                 f"{one!r} must be NAME=VALUE, each once, NAME among {', '.join(NAMES)}", param_hint="--where"
             )
         found[name] = value
-    return cast("Filter", found)  # whose names were looked at
+    return cast("QueryFilter", found)  # whose names were looked at

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from hero_broker.cli.backend import DatabaseOption, TokenOption, UrlOption, asking
+from hero_broker.cli.backend import DatabaseOption, TokenOption, UrlOption, open_backend
 from hero_broker.cli.printing import say, table
 from hero_broker.client import methods
 
@@ -26,8 +26,8 @@ TargetArgument = Annotated[str, typer.Argument(help='An address, a network such 
 @labels.command("list")
 def list_all(url: UrlOption = None, token: TokenOption = None, database: DatabaseOption = None) -> None:
     """Print all labels."""
-    with asking(url, token, database) as asker:
-        found = asker.ask(methods.list_labels()).data
+    with open_backend(url, token, database) as asker:
+        found = asker.call(methods.list_labels()).data
     table([("target", False), ("label", False)], [(one.target, one.label) for one in found])
 
 
@@ -39,14 +39,14 @@ def set_one(
     token: TokenOption = None,
 ) -> None:
     """Name an address or a network; the smallest network around an address counts."""
-    with asking(url, token) as asker:
-        done = asker.ask(methods.set_label(target, label)).data
+    with open_backend(url, token) as asker:
+        done = asker.call(methods.set_label(target, label)).data
     say(f"{done.target} is {done.label}")
 
 
 @labels.command("remove")
 def remove_one(target: TargetArgument, url: UrlOption = None, token: TokenOption = None) -> None:
     """Remove a name."""
-    with asking(url, token) as asker:
-        done = asker.ask(methods.remove_label(target)).data
+    with open_backend(url, token) as asker:
+        done = asker.call(methods.remove_label(target)).data
     say(f"{done.target} is no longer {done.label}")

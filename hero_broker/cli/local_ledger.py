@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from hero_broker.admin_plane.contract import Contract, load_document
-from hero_broker.admin_plane.methods import Admin, answer
+from hero_broker.admin_plane.methods import Admin, dispatch
 from hero_broker.core.clock import SystemClock
-from hero_broker.core.inventory import ServedModel, ServedProvider
+from hero_broker.core.inventory import InventoryModel, InventoryProvider
 from hero_broker.reports.billing_periods import Books
-from hero_broker.reports.labels import Labels
+from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.usage import Reports
 from hero_broker.store.database import open_for_reading
 
@@ -29,24 +29,24 @@ METHODS = (
 )
 
 
-class _NothingServed:
+class _EmptyInventory:
     """What a ledger without its broker serves; `METHODS` has no question for it."""
 
-    def models(self) -> list[ServedModel]:
+    def models(self) -> list[InventoryModel]:
         return []
 
-    def providers(self) -> list[ServedProvider]:
+    def providers(self) -> list[InventoryProvider]:
         return []
 
 
-class Offline:
+class LocalLedger:
     """Answers the contract's questions about what was billed."""
 
     def __init__(self, admin: Admin) -> None:
         self._admin = admin
         self._contract = Contract(admin.document)
 
-    def raw(self, method: str, params: Mapping[str, Any]) -> bytes:
+    def call_raw(self, method: str, params: Mapping[str, Any]) -> bytes:
         """Return the JSON of a method's result.
 
         Raises:
@@ -55,11 +55,11 @@ class Offline:
         """
         if method not in METHODS:
             raise ValueError(f"{method} is answered by a running broker only")
-        return asyncio.run(answer(self._admin, self._contract, method, dict(params)))
+        return asyncio.run(dispatch(self._admin, self._contract, method, dict(params)))
 
 
 @contextmanager
-def reading(url: str) -> Iterator[Offline]:
+def open_ledger(url: str) -> Iterator[LocalLedger]:
     """Open the ledger at `url` for the time of the block; its broker may be running.
 
     Rows that the broker has not moved from its journal yet are not in it.
@@ -69,10 +69,10 @@ def reading(url: str) -> Iterator[Offline]:
     """
     clock = SystemClock()
     with open_for_reading(url) as database:
-        labels = Labels(database, clock)
+        labels = LabelBook(database, clock)
         reports, books = Reports(database, labels, clock), Books(database, clock)
         try:
-            yield Offline(Admin(reports, books, labels, _NothingServed(), dict, dict, load_document()))
+            yield LocalLedger(Admin(reports, books, labels, _EmptyInventory(), dict, dict, load_document()))
         finally:
             for one in (reports, books, labels):
                 one.close()

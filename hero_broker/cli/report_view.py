@@ -8,15 +8,15 @@ from zoneinfo import ZoneInfo
 
 from hero_broker.cli import plots
 from hero_broker.cli.printing import table, warn, write_csv
-from hero_broker.cli.times import shown
-from hero_broker.client import Question, models
+from hero_broker.cli.times import format_time
+from hero_broker.client import Query, models
 from hero_broker.client.methods import Bucket
 
 SUMS = tuple(models.UsageTotals.__struct_fields__)
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class BillLine:
     """One line of a bill."""
 
     names: tuple[str | None, ...]  # of the dimensions
@@ -27,48 +27,48 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Bill:
+class BillView:
     """What is shown."""
 
     dimensions: tuple[str, ...]
     bucket: Bucket | None
-    lines: tuple[Line, ...]
+    lines: tuple[BillLine, ...]
     totals: models.UsageTotals  # of all lines, also of those that are not here
     more: bool  # whether there are such
 
 
-def of_page(question: Question[Any], page: models.UsageByIp | models.UsageReport) -> Bill:
+def page_view(question: Query[Any], page: models.UsageByIp | models.UsageReport) -> BillView:
     """Return a page of a report as what is shown."""
     if isinstance(page, models.UsageByIp):
-        return of_addresses(page)
+        return addresses_view(page)
     names = tuple(question.params["group_by"])
     lines = tuple(
-        Line(tuple(one.group[name] for name in names), one.label, one.bucket_start, one.bucket_end, one)
+        BillLine(tuple(one.group[name] for name in names), one.label, one.bucket_start, one.bucket_end, one)
         for one in page.data
     )
-    return Bill(names, question.params.get("bucket"), lines, page.totals, page.next_cursor is not None)
+    return BillView(names, question.params.get("bucket"), lines, page.totals, page.next_cursor is not None)
 
 
-def of_addresses(page: models.UsageByIp) -> Bill:
+def addresses_view(page: models.UsageByIp) -> BillView:
     """Return what addresses spent as what is shown."""
-    lines = tuple(Line((one.ip,), one.label, None, None, one) for one in page.data)
-    return Bill(("ip",), None, lines, page.totals, page.next_cursor is not None)
+    lines = tuple(BillLine((one.ip,), one.label, None, None, one) for one in page.data)
+    return BillView(("ip",), None, lines, page.totals, page.next_cursor is not None)
 
 
-def of_address(found: models.UsageForIp) -> Bill:
+def address_view(found: models.UsageForIp) -> BillView:
     """Return what one address spent as what is shown."""
-    lines = tuple(Line((one.model,), None, None, None, one) for one in found.data.models)
-    return Bill(("model",), None, lines, found.data.totals, False)
+    lines = tuple(BillLine((one.model,), None, None, None, one) for one in found.data.models)
+    return BillView(("model",), None, lines, found.data.totals, False)
 
 
-def print_bill(bill: Bill, zone: ZoneInfo) -> None:
+def print_bill(bill: BillView, zone: ZoneInfo) -> None:
     """Print a table."""
     has_labels = any(line.label for line in bill.lines)
     heads = [*([bill.bucket] if bill.bucket else []), *bill.dimensions, *(["label"] if has_labels else [])]
     columns = [*((name, False) for name in heads), *((name, True) for name in ("requests", "input", "output", "USD"))]
     rows = []
     for line in bill.lines:
-        start = [shown(line.start, zone, bill.bucket)] if line.start is not None else []
+        start = [format_time(line.start, zone, bill.bucket)] if line.start is not None else []
         names = [name if name is not None else "-" for name in line.names]
         rows.append([*start, *names, *([line.label or ""] if has_labels else []), *_numbers(line.totals)])
     footer = ["total", *[""] * (len(heads) - 1)] if heads else []
@@ -91,7 +91,7 @@ def _numbers(totals: models.UsageTotals) -> list[str]:
     ]
 
 
-def print_csv(bill: Bill) -> None:
+def print_csv(bill: BillView) -> None:
     """Print CSV, with every sum."""
     buckets = ["bucket_start", "bucket_end"] if bill.bucket else []
     write_csv(
@@ -112,7 +112,7 @@ def _plain(value: object) -> object:
     return format(value, "f") if isinstance(value, Decimal) else value
 
 
-def draw_bill(bill: Bill, zone: ZoneInfo) -> None:
+def draw_bill(bill: BillView, zone: ZoneInfo) -> None:
     """Draw lines over time where there are buckets, else bars."""
     if bill.bucket is None:
         plots.bars([(_title(line), line.totals.total_cost_usd) for line in bill.lines])
@@ -124,6 +124,6 @@ def draw_bill(bill: Bill, zone: ZoneInfo) -> None:
     plots.lines(series, str(bill.bucket))
 
 
-def _title(line: Line) -> str:
+def _title(line: BillLine) -> str:
     names = " ".join("-" if name is None else name for name in line.names) or "all"
     return f"{names} ({line.label})" if line.label else names

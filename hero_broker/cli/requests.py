@@ -10,13 +10,13 @@ from zoneinfo import ZoneInfo
 import msgspec
 import typer
 
-from hero_broker.cli.backend import Asker, DatabaseOption, TokenOption, UrlOption, asking
-from hero_broker.cli.filters import WhereOption, filter_of
+from hero_broker.cli.backend import Backend, DatabaseOption, TokenOption, UrlOption, open_backend
+from hero_broker.cli.filters import WhereOption, parse_filters
 from hero_broker.cli.printing import GAP, warn, written
-from hero_broker.cli.times import FORMS, moment, shown, zone_of
+from hero_broker.cli.times import FORMS, format_time, parse_time, parse_zone
 from hero_broker.client import BrokerUnreachable, methods, models
 from hero_broker.client.clients import every_page
-from hero_broker.client.methods import Question
+from hero_broker.client.methods import Query
 
 POLL_S = 1.0
 PAGE = 1_000  # rows that are asked for at once
@@ -60,11 +60,11 @@ def requests(
     database: DatabaseOption = None,
 ) -> None:
     """Print the latest calls, in the order in which they were recorded."""
-    zone, now, columns = zone_of(tz), int(time.time()), _columns()
-    chosen = filter_of(where) or None
-    first, last = moment(since, zone, now, "--since"), moment(until, zone, now, "--until")
+    zone, now, columns = parse_zone(tz), int(time.time()), _columns()
+    chosen = parse_filters(where) or None
+    first, last = parse_time(since, zone, now, "--since"), parse_time(until, zone, now, "--until")
     question = methods.requests(first, last, chosen, min(limit, PAGE))
-    with asking(url, token, database) as asker:
+    with open_backend(url, token, database) as asker:
         if not as_json:
             _write(_line({name: name for name in columns}, columns))
         seen = 0
@@ -78,22 +78,22 @@ def requests(
             _print(row, as_json, columns, zone)
 
 
-def _newest(asker: Asker, question: Question[models.RequestsPage], limit: int) -> list[models.Request]:
+def _newest(asker: Backend, question: Query[models.RequestsPage], limit: int) -> list[models.Request]:
     """Return the newest rows, oldest first."""
     found: list[models.Request] = []
-    for page in every_page(asker.ask, question):
+    for page in every_page(asker.call, question):
         found.extend(page.data)
         if len(found) >= limit:
             break
     return found[:limit][::-1]
 
 
-def _last_seq(asker: Asker) -> int:
-    newest = asker.ask(methods.requests(limit=1)).data
+def _last_seq(asker: Backend) -> int:
+    newest = asker.call(methods.requests(limit=1)).data
     return newest[0].seq if newest else 0
 
 
-def _following(asker: Asker, question: Question[models.RequestsPage], seen: int) -> Iterator[models.Request]:
+def _following(asker: Backend, question: Query[models.RequestsPage], seen: int) -> Iterator[models.Request]:
     """Yield rows above `seen` in their order, as they come; a broker that is gone is waited for."""
     told = False
     while True:
@@ -111,10 +111,10 @@ def _following(asker: Asker, question: Question[models.RequestsPage], seen: int)
             time.sleep(POLL_S)
 
 
-def _above(asker: Asker, question: Question[models.RequestsPage], seen: int) -> list[models.Request]:
+def _above(asker: Backend, question: Query[models.RequestsPage], seen: int) -> list[models.Request]:
     """Return the rows above `seen`, newest first."""
     found: list[models.Request] = []
-    for page in every_page(asker.ask, question):
+    for page in every_page(asker.call, question):
         new = [row for row in page.data if row.seq > seen]
         found.extend(new)
         if len(new) < len(page.data) or not page.data:
@@ -144,7 +144,7 @@ def _print(row: models.Request, as_json: bool, columns: Sequence[str], zone: Zon
         _write(msgspec.json.encode({**msgspec.structs.asdict(row), "cost_usd": cost}).decode())
         return
     cells = {
-        "TIME": shown(row.started_at, zone),
+        "TIME": format_time(row.started_at, zone),
         "IP": row.ip if row.label is None else f"{row.ip} ({row.label})",
         "KIND": row.kind,
         "MODEL": row.model,

@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from hero_broker.admin_plane.contract import Contract, load_document
-from hero_broker.cli.backend import DatabaseOption, TokenOption, UrlOption, asking
+from hero_broker.cli.backend import DatabaseOption, TokenOption, UrlOption, open_backend
 from hero_broker.cli.printing import write_json
 
 EXAMPLES = """Examples:
@@ -44,15 +44,15 @@ def rpc(
     database: DatabaseOption = None,
 ) -> None:
     """Call a method of the admin plane and print its result, as JSON."""
-    given = params_of(method, params or ())
-    with asking(url, token, database) as asker:
+    given = parse_params(method, params or ())
+    with open_backend(url, token, database) as asker:
         try:
-            write_json(asker.raw(method, given))
+            write_json(asker.call_raw(method, given))
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="METHOD") from error
 
 
-def params_of(method: str, texts: Sequence[str]) -> dict[str, Any]:
+def parse_params(method: str, texts: Sequence[str]) -> dict[str, Any]:
     """Return parameters by name, as the types that the contract says; the broker checks them.
 
     Raises:
@@ -72,7 +72,7 @@ def params_of(method: str, texts: Sequence[str]) -> dict[str, Any]:
 
 def _kind(method: str, name: str) -> str:
     contract = _contract()
-    return contract.kind_of(method, name) if method in contract.methods else ""
+    return contract.param_type(method, name) if method in contract.methods else ""
 
 
 def _value(kind: str, text: str) -> Any:

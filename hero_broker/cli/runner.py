@@ -64,7 +64,7 @@ def _secrets(settings: Settings) -> Iterator[str]:
         yield str(password)
 
 
-def address_of(opened: socket.socket) -> str:
+def bound_address(opened: socket.socket) -> str:
     """Return where a listener is reached, as `--url` takes it."""
     name = opened.getsockname()
     if isinstance(name, str):

@@ -9,7 +9,7 @@ from sqlalchemy import make_url
 
 from hero_broker.cli import config_report
 from hero_broker.cli.printing import warn
-from hero_broker.cli.runner import ConfigOption, FakeOption, address_of, read_settings, run
+from hero_broker.cli.runner import ConfigOption, FakeOption, bound_address, read_settings, run
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.server import wiring
 from hero_broker.settings import Settings
@@ -36,12 +36,12 @@ def serve(
 
 
 def _banner(settings: Settings, sockets: list[socket.socket]) -> None:
-    served = wiring.routes_of(settings, "" if settings.fake else None, Catalogue())
+    served = wiring.build_routes(settings, "" if settings.fake else None, Catalogue())
     lines = [
-        f"listening on  {', '.join(address_of(opened) for opened in sockets)}",
+        f"listening on  {', '.join(bound_address(opened) for opened in sockets)}",
         f"who may call  {', '.join(str(network) for network in settings.server.allowed_clients)}",
         f"providers     {', '.join(provider.name for provider in served.every_provider) or 'none'}",
-        f"models        {config_report.models(served)}",
+        f"models        {config_report.model_lines(served)}",
         f"ledger        {make_url(settings.database_url_absolute).render_as_string()}",
     ]
     if not settings.admin_tokens:

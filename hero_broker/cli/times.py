@@ -13,7 +13,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
 _UNIX = re.compile(r"[0-9]{9,16}")
 
 
-def zone_of(name: str) -> ZoneInfo:
+def parse_zone(name: str) -> ZoneInfo:
     """Return an IANA time zone.
 
     Raises:
@@ -25,7 +25,7 @@ def zone_of(name: str) -> ZoneInfo:
         raise typer.BadParameter("must be an IANA time zone, such as Europe/Berlin", param_hint="--tz") from error
 
 
-def moment(text: str | None, zone: ZoneInfo, now: int, option: str) -> int | None:
+def parse_time(text: str | None, zone: ZoneInfo, now: int, option: str) -> int | None:
     """Return unix seconds; dates are the zone's, and so are today, yesterday and the month that `now` is in.
 
     Raises:
@@ -52,7 +52,7 @@ def moment(text: str | None, zone: ZoneInfo, now: int, option: str) -> int | Non
         raise typer.BadParameter(f"must be {FORMS}", param_hint=option) from error
 
 
-def shown(at: int, zone: ZoneInfo, bucket: str | None = None) -> str:
+def format_time(at: int, zone: ZoneInfo, bucket: str | None = None) -> str:
     """Return a time in a zone: to the second, or as the hour, day or month that begins with it."""
     form = {"hour": "%Y-%m-%d %H:%M", "day": "%Y-%m-%d", "month": "%Y-%m", None: "%Y-%m-%d %H:%M:%S"}[bucket]
     return datetime.fromtimestamp(at, zone).strftime(form)

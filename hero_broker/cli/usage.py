@@ -6,12 +6,12 @@ from typing import Annotated, Any, cast, get_args
 
 import typer
 
-from hero_broker.cli.backend import Asker, DatabaseOption, TokenOption, UrlOption, asking
-from hero_broker.cli.filters import WhereOption, filter_of
+from hero_broker.cli.backend import Backend, DatabaseOption, TokenOption, UrlOption, open_backend
+from hero_broker.cli.filters import WhereOption, parse_filters
 from hero_broker.cli.printing import write_json
-from hero_broker.cli.report_view import Bill, draw_bill, of_address, of_page, print_bill, print_csv
-from hero_broker.cli.times import FORMS, moment, zone_of
-from hero_broker.client import Filter, Question, methods
+from hero_broker.cli.report_view import BillView, address_view, draw_bill, page_view, print_bill, print_csv
+from hero_broker.cli.times import FORMS, parse_time, parse_zone
+from hero_broker.client import Query, QueryFilter, methods
 from hero_broker.client.clients import every_page
 from hero_broker.client.methods import Bucket, Dimension
 
@@ -53,12 +53,12 @@ def usage(
     """Print who spent how much, the largest first."""
     if as_json + as_csv + plot > 1:
         raise typer.BadParameter("--json, --csv and --plot exclude each other")
-    zone, now = zone_of(tz), int(time.time())
-    window = moment(since, zone, now, "--since"), moment(until, zone, now, "--until")
-    question = _question(ip, window, by, tz, filter_of(where), limit, dense=plot)
-    with asking(url, token, database) as asker:
+    zone, now = parse_zone(tz), int(time.time())
+    window = parse_time(since, zone, now, "--since"), parse_time(until, zone, now, "--until")
+    question = _question(ip, window, by, tz, parse_filters(where), limit, dense=plot)
+    with open_backend(url, token, database) as asker:
         if as_json:
-            write_json(asker.raw(question.method, question.params))
+            write_json(asker.call_raw(question.method, question.params))
             return
         bill = _bill(asker, question, whole=limit is None)
     if as_csv:
@@ -74,11 +74,11 @@ def _question(
     window: tuple[int | None, int | None],
     by: str | None,
     tz: str,
-    chosen: Filter,
+    chosen: QueryFilter,
     limit: int | None,
     *,
     dense: bool,
-) -> Question[Any]:
+) -> Query[Any]:
     """Return what is asked: the shortest question that answers it."""
     since, until = window
     if by is None and not chosen and ip is not None and limit is None:
@@ -113,12 +113,12 @@ def _grouping(by: str) -> tuple[list[Dimension], Bucket | None]:
     return cast("list[Dimension]", dimensions), cast("Bucket", buckets[0]) if buckets else None
 
 
-def _bill(asker: Asker, question: Question[Any], *, whole: bool) -> Bill:
+def _bill(asker: Backend, question: Query[Any], *, whole: bool) -> BillView:
     if question.method == "billing.usage_for_ip":
-        return of_address(asker.ask(question))
-    pages = every_page(asker.ask, question)
-    bill = of_page(question, next(pages))
+        return address_view(asker.call(question))
+    pages = every_page(asker.call, question)
+    bill = page_view(question, next(pages))
     if not whole or not bill.more:
         return bill
-    lines = [*bill.lines, *(line for page in pages for line in of_page(question, page).lines)]
+    lines = [*bill.lines, *(line for page in pages for line in page_view(question, page).lines)]
     return replace(bill, lines=tuple(lines), more=False)

@@ -5,7 +5,7 @@ import time
 import typer
 from rich.console import Console
 
-from hero_broker.cli.backend import Asker, DatabaseOption, TokenOption, UrlOption, asking
+from hero_broker.cli.backend import Backend, DatabaseOption, TokenOption, UrlOption, open_backend
 from hero_broker.cli.exit_codes import FAILED
 from hero_broker.cli.printing import say, warn
 from hero_broker.client import methods, models
@@ -17,8 +17,8 @@ FAILING_S = 5.0  # without any progress while the broker cannot make them: not o
 
 def verify(url: UrlOption = None, token: TokenOption = None, database: DatabaseOption = None) -> None:
     """Prove that rows, roll-ups and billing periods agree. Exit code 1 where they do not."""
-    with asking(url, token, database) as asker:
-        found = asker.ask(methods.verify()).data
+    with open_backend(url, token, database) as asker:
+        found = asker.call(methods.verify()).data
     for one in found.listed:
         say(
             f"{one.table} {one.key} span_s={one.span_s} begins_at={one.begins_at}:"
@@ -33,9 +33,9 @@ def verify(url: UrlOption = None, token: TokenOption = None, database: DatabaseO
 
 def rebuild(url: UrlOption = None, token: TokenOption = None) -> None:
     """Have the running broker make its roll-ups anew from all rows, and wait for it. Reports stay exact meanwhile."""
-    with asking(url, token) as asker:
-        before = asker.ask(methods.health()).rollups
-        asker.ask(methods.rebuild())
+    with open_backend(url, token) as asker:
+        before = asker.call(methods.health()).rollups
+        asker.call(methods.rebuild())
         done = rebuilt(asker, before)
     if done is None:
         warn(f"the rebuild has not moved for {STALLED_S:.0f} s; is the database locked? It goes on once it can")
@@ -43,7 +43,7 @@ def rebuild(url: UrlOption = None, token: TokenOption = None) -> None:
     say(f"roll-ups made anew from {done.folded_seq} rows")
 
 
-def rebuilt(asker: Asker, before: models.Rollups | None, stalled_s: float = STALLED_S) -> models.Rollups | None:
+def rebuilt(asker: Backend, before: models.Rollups | None, stalled_s: float = STALLED_S) -> models.Rollups | None:
     """Return the roll-ups once a rebuild has replaced those `before`; None if it does not move for `stalled_s`.
 
     The command ends with a message if the broker says that it cannot make them.
@@ -51,7 +51,7 @@ def rebuilt(asker: Asker, before: models.Rollups | None, stalled_s: float = STAL
     progress = Console(stderr=True, highlight=False)
     seen, moved_at = before, time.monotonic()
     while True:
-        health = asker.ask(methods.health())
+        health = asker.call(methods.health())
         now = health.rollups
         if now is not None and before is not None and now.generation > before.generation:
             return now

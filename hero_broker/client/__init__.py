@@ -2,10 +2,12 @@
 
 from hero_broker.client import methods, models
 from hero_broker.client.clients import DEFAULT_URL, AsyncClient, Client
-from hero_broker.client.errors import BrokerUnreachable, ClientError, RpcError, UnknownAnswer
-from hero_broker.client.methods import Filter, Question
+from hero_broker.client.errors import BrokerUnreachable, ClientError, RpcError, UnexpectedResponse
+from hero_broker.client.methods import Query, QueryFilter
 
-answers, questions = models, methods  # the names that they had before 0.2, for a release
+# The names that these had before 0.2, for a release.
+answers, questions = models, methods
+Filter, Question, UnknownAnswer = QueryFilter, Query, UnexpectedResponse
 
 __all__ = [
     "DEFAULT_URL",
@@ -14,8 +16,11 @@ __all__ = [
     "Client",
     "ClientError",
     "Filter",
+    "Query",
+    "QueryFilter",
     "Question",
     "RpcError",
+    "UnexpectedResponse",
     "UnknownAnswer",
     "answers",
     "methods",

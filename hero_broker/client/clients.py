@@ -10,7 +10,7 @@ import httpx
 
 from hero_broker.client import jsonrpc, methods
 from hero_broker.client.errors import RpcError
-from hero_broker.client.methods import Question
+from hero_broker.client.methods import Query
 
 DEFAULT_URL = "http://127.0.0.1:33850"
 TIMEOUT_S = 60.0
@@ -19,15 +19,15 @@ P = ParamSpec("P")
 Answer = TypeVar("Answer")
 
 
-class Blocking:
+class Sync:
     """Marks the methods of a client that blocks."""
 
 
-class Waiting:
+class Async:
     """Marks the methods of a client that waits."""
 
 
-Mode = TypeVar("Mode", Blocking, Waiting)
+Mode = TypeVar("Mode", Sync, Async)
 
 
 class Page(Protocol):
@@ -42,43 +42,43 @@ class Page(Protocol):
 AnyPage = TypeVar("AnyPage", bound=Page)
 
 
-class Methods(Generic[Mode]):
+class MethodGroup(Generic[Mode]):
     """Methods of the contract that share the first part of their names."""
 
-    def __init__(self, ask: Callable[[Question[Any]], Any]) -> None:
-        self.ask = ask
+    def __init__(self, ask: Callable[[Query[Any]], Any]) -> None:
+        self.call = ask
 
 
 class Method(Generic[P, Answer]):
     """A method of both clients: declared once, it returns its answer from one and an awaitable from the other."""
 
-    def __init__(self, question: Callable[P, Question[Answer]]) -> None:
+    def __init__(self, question: Callable[P, Query[Answer]]) -> None:
         self.question = question
 
     @overload
     def __get__(self, at: None, owner: type) -> Self: ...
     @overload
-    def __get__(self, at: Methods[Blocking], owner: type) -> Callable[P, Answer]: ...
+    def __get__(self, at: MethodGroup[Sync], owner: type) -> Callable[P, Answer]: ...
     @overload
-    def __get__(self, at: Methods[Waiting], owner: type) -> Callable[P, Awaitable[Answer]]: ...
-    def __get__(self, at: Methods[Any] | None, owner: type) -> Any:
+    def __get__(self, at: MethodGroup[Async], owner: type) -> Callable[P, Awaitable[Answer]]: ...
+    def __get__(self, at: MethodGroup[Any] | None, owner: type) -> Any:
         if at is None:
             return self
 
         @wraps(self.question)
         def ask(*args: P.args, **kwargs: P.kwargs) -> Any:
-            return at.ask(self.question(*args, **kwargs))
+            return at.call(self.question(*args, **kwargs))
 
         return ask
 
 
-class Rpc(Methods[Mode]):
+class RpcMethods(MethodGroup[Mode]):
     """`rpc.…`"""
 
     discover = Method(methods.discover)
 
 
-class Billing(Methods[Mode]):
+class BillingMethods(MethodGroup[Mode]):
     """`billing.…`"""
 
     usage_by_ip = Method(methods.usage_by_ip)
@@ -93,19 +93,19 @@ class Billing(Methods[Mode]):
     rebuild = Method(methods.rebuild)
 
 
-class Models(Methods[Mode]):
+class ModelsMethods(MethodGroup[Mode]):
     """`models.…`"""
 
     list = Method(methods.list_models)
 
 
-class Providers(Methods[Mode]):
+class ProvidersMethods(MethodGroup[Mode]):
     """`providers.…`"""
 
     list = Method(methods.list_providers)
 
 
-class Labels(Methods[Mode]):
+class LabelsMethods(MethodGroup[Mode]):
     """`labels.…`"""
 
     set = Method(methods.set_label)
@@ -113,7 +113,7 @@ class Labels(Methods[Mode]):
     remove = Method(methods.remove_label)
 
 
-class System(Methods[Mode]):
+class SystemMethods(MethodGroup[Mode]):
     """`system.…`"""
 
     health = Method(methods.health)
@@ -126,7 +126,7 @@ class Client:
     Raises on every question:
         RpcError: the broker refused it, or failed.
         BrokerUnreachable: nothing answers there, or what answers is no broker.
-        UnknownAnswer: the answer's shape is not known.
+        UnexpectedResponse: the answer's shape is not known.
     """
 
     def __init__(self, url: str = DEFAULT_URL, token: str | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
@@ -140,12 +140,12 @@ class Client:
             transport=httpx.HTTPTransport(uds=socket) if socket else None,
             trust_env=False,
         )
-        self.rpc = Rpc[Blocking](self.ask)
-        self.billing = Billing[Blocking](self.ask)
-        self.models = Models[Blocking](self.ask)
-        self.providers = Providers[Blocking](self.ask)
-        self.labels = Labels[Blocking](self.ask)
-        self.system = System[Blocking](self.ask)
+        self.rpc = RpcMethods[Sync](self.call)
+        self.billing = BillingMethods[Sync](self.call)
+        self.models = ModelsMethods[Sync](self.call)
+        self.providers = ProvidersMethods[Sync](self.call)
+        self.labels = LabelsMethods[Sync](self.call)
+        self.system = SystemMethods[Sync](self.call)
 
     def __enter__(self) -> Self:
         return self
@@ -159,31 +159,33 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    def ask(self, question: Question[Answer]) -> Answer:
+    def call(self, question: Query[Answer]) -> Answer:
         """Return the answer to one question."""
-        return jsonrpc.decode(question, self.raw(question.method, question.params))
+        return jsonrpc.decode(question, self.call_raw(question.method, question.params))
 
-    def ask_all(self, asked: Sequence[Question[Any]]) -> list[Any]:
+    def batch(self, asked: Sequence[Query[Any]]) -> list[Any]:
         """Return the answers to at most 100 questions, asked at once, in their order; errors in their places."""
         if not asked:
             return []
         answer = self._post([(question.method, question.params) for question in asked])
-        results = jsonrpc.results_of(answer, len(asked))
+        results = jsonrpc.parse_results(answer, len(asked))
         return [_decoded(question, result) for question, result in zip(asked, results, strict=True)]
 
-    def pages(self, question: Question[AnyPage]) -> Iterator[AnyPage]:
+    def pages(self, question: Query[AnyPage]) -> Iterator[AnyPage]:
         """Yield an answer and all that follow it."""
-        return every_page(self.ask, question)
+        return every_page(self.call, question)
 
-    def raw(self, method: str, params: Mapping[str, Any] | Sequence[Any] = ()) -> bytes:
+    def call_raw(self, method: str, params: Mapping[str, Any] | Sequence[Any] = ()) -> bytes:
         """Return the JSON of a method's result, as the broker wrote it; also of methods that are not known here."""
-        return jsonrpc.result_of(self._post([(method, params)]))
+        return jsonrpc.parse_result(self._post([(method, params)]))
+
+    ask, ask_all, raw = call, batch, call_raw  # the names that they had before 0.2, for a release
 
     def _post(self, asked: list[tuple[str, Any]]) -> httpx.Response:
         try:
             return self._http.post(jsonrpc.RPC_PATH, content=jsonrpc.encode(asked))
         except httpx.HTTPError as error:
-            raise jsonrpc.unreachable(self._url, error) from error
+            raise jsonrpc.broker_unreachable(self._url, error) from error
 
 
 class AsyncClient:
@@ -203,12 +205,12 @@ class AsyncClient:
             transport=httpx.AsyncHTTPTransport(uds=socket) if socket else None,
             trust_env=False,
         )
-        self.rpc = Rpc[Waiting](self.ask)
-        self.billing = Billing[Waiting](self.ask)
-        self.models = Models[Waiting](self.ask)
-        self.providers = Providers[Waiting](self.ask)
-        self.labels = Labels[Waiting](self.ask)
-        self.system = System[Waiting](self.ask)
+        self.rpc = RpcMethods[Async](self.call)
+        self.billing = BillingMethods[Async](self.call)
+        self.models = ModelsMethods[Async](self.call)
+        self.providers = ProvidersMethods[Async](self.call)
+        self.labels = LabelsMethods[Async](self.call)
+        self.system = SystemMethods[Async](self.call)
 
     async def __aenter__(self) -> Self:
         return self
@@ -222,38 +224,40 @@ class AsyncClient:
         """Close the connections."""
         await self._http.aclose()
 
-    async def ask(self, question: Question[Answer]) -> Answer:
+    async def call(self, question: Query[Answer]) -> Answer:
         """Return the answer to one question."""
-        return jsonrpc.decode(question, await self.raw(question.method, question.params))
+        return jsonrpc.decode(question, await self.call_raw(question.method, question.params))
 
-    async def ask_all(self, asked: Sequence[Question[Any]]) -> list[Any]:
+    async def batch(self, asked: Sequence[Query[Any]]) -> list[Any]:
         """Return the answers to at most 100 questions, asked at once, in their order; errors in their places."""
         if not asked:
             return []
         answer = await self._post([(question.method, question.params) for question in asked])
-        results = jsonrpc.results_of(answer, len(asked))
+        results = jsonrpc.parse_results(answer, len(asked))
         return [_decoded(question, result) for question, result in zip(asked, results, strict=True)]
 
-    async def pages(self, question: Question[AnyPage]) -> AsyncIterator[AnyPage]:
+    async def pages(self, question: Query[AnyPage]) -> AsyncIterator[AnyPage]:
         """Yield an answer and all that follow it."""
-        page = await self.ask(question)
+        page = await self.call(question)
         yield page
         while page.next_cursor is not None:
-            page = await self.ask(_next(question, page.next_cursor))
+            page = await self.call(_next(question, page.next_cursor))
             yield page
 
-    async def raw(self, method: str, params: Mapping[str, Any] | Sequence[Any] = ()) -> bytes:
+    async def call_raw(self, method: str, params: Mapping[str, Any] | Sequence[Any] = ()) -> bytes:
         """Return the JSON of a method's result, as the broker wrote it; also of methods that are not known here."""
-        return jsonrpc.result_of(await self._post([(method, params)]))
+        return jsonrpc.parse_result(await self._post([(method, params)]))
+
+    ask, ask_all, raw = call, batch, call_raw  # the names that they had before 0.2, for a release
 
     async def _post(self, asked: list[tuple[str, Any]]) -> httpx.Response:
         try:
             return await self._http.post(jsonrpc.RPC_PATH, content=jsonrpc.encode(asked))
         except httpx.HTTPError as error:
-            raise jsonrpc.unreachable(self._url, error) from error
+            raise jsonrpc.broker_unreachable(self._url, error) from error
 
 
-def every_page(ask: Callable[[Question[AnyPage]], AnyPage], question: Question[AnyPage]) -> Iterator[AnyPage]:
+def every_page(ask: Callable[[Query[AnyPage]], AnyPage], question: Query[AnyPage]) -> Iterator[AnyPage]:
     """Yield an answer and all that follow it, from whoever answers questions."""
     page = ask(question)
     yield page
@@ -262,9 +266,9 @@ def every_page(ask: Callable[[Question[AnyPage]], AnyPage], question: Question[A
         yield page
 
 
-def _next(question: Question[AnyPage], cursor: str) -> Question[AnyPage]:
+def _next(question: Query[AnyPage], cursor: str) -> Query[AnyPage]:
     return replace(question, params={**question.params, "cursor": cursor})
 
 
-def _decoded(question: Question[Any], result: bytes | RpcError) -> Any:
+def _decoded(question: Query[Any], result: bytes | RpcError) -> Any:
     return result if isinstance(result, RpcError) else jsonrpc.decode(question, result)

@@ -2,7 +2,7 @@
 
 ClientError
 ├── BrokerUnreachable  nothing answers there, or nothing that lets this machine ask
-├── UnknownAnswer      an answer that is not the contract's: a broker of another major version
+├── UnexpectedResponse      an answer that is not the contract's: a broker of another major version
 └── RpcError           the broker says no; carries its code
 """
 
@@ -15,7 +15,7 @@ class BrokerUnreachable(ClientError):
     """Nothing answers at the URL, or something that is no broker or does not let this machine ask."""
 
 
-class UnknownAnswer(ClientError):
+class UnexpectedResponse(ClientError):
     """The broker answered in a shape that this client does not know."""
 
 

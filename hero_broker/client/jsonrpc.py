@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
-from hero_broker.client.errors import BrokerUnreachable, RpcError, UnknownAnswer
-from hero_broker.client.methods import Question
+from hero_broker.client.errors import BrokerUnreachable, RpcError, UnexpectedResponse
+from hero_broker.client.methods import Query
 
 Answer = TypeVar("Answer")
 
@@ -29,14 +29,14 @@ class Response(msgspec.Struct):
     id: int | str | None = None
 
 
-class _Message(msgspec.Struct):
+class _RpcMessage(msgspec.Struct):
     message: str
 
 
 class _Refusal(msgspec.Struct):
     """What is said before a question is read: that the address or the host may not ask."""
 
-    error: _Message
+    error: _RpcMessage
 
 
 _REFUSAL = msgspec.json.Decoder(_Refusal)
@@ -69,7 +69,7 @@ def encode(questions: Sequence[tuple[str, Any]]) -> bytes:
     return msgspec.json.encode(asked[0] if len(asked) == 1 else asked)
 
 
-def result_of(answer: httpx.Response) -> bytes:
+def parse_result(answer: httpx.Response) -> bytes:
     """Return the result of one question, as the broker wrote it.
 
     Raises:
@@ -82,7 +82,7 @@ def result_of(answer: httpx.Response) -> bytes:
         raise _no_broker(answer) from error
 
 
-def results_of(answer: httpx.Response, count: int) -> list[bytes | RpcError]:
+def parse_results(answer: httpx.Response, count: int) -> list[bytes | RpcError]:
     """Return the results of a batch in the order of its questions; an error in the place of a result.
 
     Raises:
@@ -103,19 +103,21 @@ def results_of(answer: httpx.Response, count: int) -> list[bytes | RpcError]:
     return [_error(one.error) if one.error is not None else _result(one) for _, one in sorted(by_id.items())]
 
 
-def decode(question: Question[Answer], result: bytes) -> Answer:
+def decode(question: Query[Answer], result: bytes) -> Answer:
     """Return a result as the question's type.
 
     Raises:
-        UnknownAnswer: it has another shape.
+        UnexpectedResponse: it has another shape.
     """
     try:
         return msgspec.json.decode(result, type=question.answer)
     except msgspec.DecodeError as error:
-        raise UnknownAnswer(f"{question.method} was answered in a shape that is not known here: {error}") from error
+        raise UnexpectedResponse(
+            f"{question.method} was answered in a shape that is not known here: {error}"
+        ) from error
 
 
-def unreachable(url: str, error: httpx.HTTPError) -> BrokerUnreachable:
+def broker_unreachable(url: str, error: httpx.HTTPError) -> BrokerUnreachable:
     """Return what is said of a broker that does not answer."""
     return BrokerUnreachable(f"no broker answers at {url}: {error or type(error).__name__}")
 

@@ -15,7 +15,7 @@ Dimension = Literal["ip", "prefix", "model", "provider", "kind", "context", "api
 Bucket = Literal["hour", "day", "month"]
 
 
-class Filter(TypedDict, total=False):
+class QueryFilter(TypedDict, total=False):
     """Which calls count; all of its members must hold."""
 
     ip: str | None
@@ -30,7 +30,7 @@ class Filter(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Question(Generic[Answer]):
+class Query(Generic[Answer]):
     """One method with its parameters, and the type of its answer."""
 
     method: str
@@ -38,25 +38,25 @@ class Question(Generic[Answer]):
     params: Mapping[str, Any]
 
 
-def _question(method: str, answer: type[Answer], **params: object) -> Question[Answer]:
-    return Question(method, answer, {name: value for name, value in params.items() if value is not None})
+def _query(method: str, answer: type[Answer], **params: object) -> Query[Answer]:
+    return Query(method, answer, {name: value for name, value in params.items() if value is not None})
 
 
-def discover() -> Question[dict[str, Any]]:
+def discover() -> Query[dict[str, Any]]:
     """Ask for the contract itself."""
-    return _question("rpc.discover", dict[str, Any])
+    return _query("rpc.discover", dict[str, Any])
 
 
 def usage_by_ip(
     since: int | None = None, until: int | None = None, limit: int | None = None, cursor: str | None = None
-) -> Question[models.UsageByIp]:
+) -> Query[models.UsageByIp]:
     """Ask for spend per address, largest first."""
-    return _question("billing.usage_by_ip", models.UsageByIp, since=since, until=until, limit=limit, cursor=cursor)
+    return _query("billing.usage_by_ip", models.UsageByIp, since=since, until=until, limit=limit, cursor=cursor)
 
 
-def usage_for_ip(ip: str, since: int | None = None, until: int | None = None) -> Question[models.UsageForIp]:
+def usage_for_ip(ip: str, since: int | None = None, until: int | None = None) -> Query[models.UsageForIp]:
     """Ask for one address's spend by model, largest first."""
-    return _question("billing.usage_for_ip", models.UsageForIp, ip=ip, since=since, until=until)
+    return _query("billing.usage_for_ip", models.UsageForIp, ip=ip, since=since, until=until)
 
 
 def usage(
@@ -65,15 +65,15 @@ def usage(
     until: int | None = None,
     bucket: Bucket | None = None,
     tz: str | None = None,
-    filter: Filter | None = None,  # noqa: A002 - the contract's word
+    filter: QueryFilter | None = None,  # noqa: A002 - the contract's word
     limit: int | None = None,
     cursor: str | None = None,
     prefix_v4: int | None = None,
     prefix_v6: int | None = None,
     dense: bool | None = None,
-) -> Question[models.UsageReport]:
+) -> Query[models.UsageReport]:
     """Ask for usage by any dimensions, and by hour, day or month of a time zone."""
-    return _question(
+    return _query(
         "billing.usage",
         models.UsageReport,
         group_by=list(group_by),
@@ -93,76 +93,76 @@ def usage(
 def requests(
     since: int | None = None,
     until: int | None = None,
-    filter: Filter | None = None,  # noqa: A002 - the contract's word
+    filter: QueryFilter | None = None,  # noqa: A002 - the contract's word
     limit: int | None = None,
     cursor: str | None = None,
-) -> Question[models.RequestsPage]:
+) -> Query[models.RequestsPage]:
     """Ask for the calls themselves, newest first."""
-    return _question(
+    return _query(
         "billing.requests", models.RequestsPage, since=since, until=until, filter=filter, limit=limit, cursor=cursor
     )
 
 
-def request(request_id: str) -> Question[models.RequestAnswer]:
+def request(request_id: str) -> Query[models.RequestAnswer]:
     """Ask for one call, with how its cost came about."""
-    return _question("billing.request", models.RequestAnswer, request_id=request_id)
+    return _query("billing.request", models.RequestAnswer, request_id=request_id)
 
 
-def unbilled() -> Question[models.UnbilledAnswer]:
+def unbilled() -> Query[models.UnbilledAnswer]:
     """Ask for what is in no billing period yet."""
-    return _question("billing.unbilled", models.UnbilledAnswer)
+    return _query("billing.unbilled", models.UnbilledAnswer)
 
 
-def mark_billed(reference: str, to_seq: int) -> Question[models.PeriodAnswer]:
+def mark_billed(reference: str, to_seq: int) -> Query[models.PeriodAnswer]:
     """Ask to close a billing period; asking again changes nothing."""
-    return _question("billing.mark_billed", models.PeriodAnswer, reference=reference, to_seq=to_seq)
+    return _query("billing.mark_billed", models.PeriodAnswer, reference=reference, to_seq=to_seq)
 
 
-def periods() -> Question[models.PeriodsAnswer]:
+def periods() -> Query[models.PeriodsAnswer]:
     """Ask for all billing periods, the oldest first."""
-    return _question("billing.periods", models.PeriodsAnswer)
+    return _query("billing.periods", models.PeriodsAnswer)
 
 
-def verify(since: int | None = None, until: int | None = None) -> Question[models.VerifyAnswer]:
+def verify(since: int | None = None, until: int | None = None) -> Query[models.VerifyAnswer]:
     """Ask whether rows, sums and periods agree. Reads every call of the window."""
-    return _question("billing.verify", models.VerifyAnswer, since=since, until=until)
+    return _query("billing.verify", models.VerifyAnswer, since=since, until=until)
 
 
-def rebuild() -> Question[models.RebuildAnswer]:
+def rebuild() -> Query[models.RebuildAnswer]:
     """Ask to have the sums of reports made anew."""
-    return _question("billing.rebuild", models.RebuildAnswer)
+    return _query("billing.rebuild", models.RebuildAnswer)
 
 
-def list_models() -> Question[models.ModelsAnswer]:
+def list_models() -> Query[models.ModelsAnswer]:
     """Ask for the models that are served, with prices."""
-    return _question("models.list", models.ModelsAnswer)
+    return _query("models.list", models.ModelsAnswer)
 
 
-def list_providers() -> Question[models.ProvidersAnswer]:
+def list_providers() -> Query[models.ProvidersAnswer]:
     """Ask for the providers, with their health."""
-    return _question("providers.list", models.ProvidersAnswer)
+    return _query("providers.list", models.ProvidersAnswer)
 
 
-def set_label(target: str, label: str) -> Question[models.LabelAnswer]:
+def set_label(target: str, label: str) -> Query[models.LabelAnswer]:
     """Ask to name an address, a network, or "unknown"."""
-    return _question("labels.set", models.LabelAnswer, target=target, label=label)
+    return _query("labels.set", models.LabelAnswer, target=target, label=label)
 
 
-def list_labels() -> Question[models.LabelsAnswer]:
+def list_labels() -> Query[models.LabelsAnswer]:
     """Ask for all labels."""
-    return _question("labels.list", models.LabelsAnswer)
+    return _query("labels.list", models.LabelsAnswer)
 
 
-def remove_label(target: str) -> Question[models.LabelAnswer]:
+def remove_label(target: str) -> Query[models.LabelAnswer]:
     """Ask to remove a label."""
-    return _question("labels.remove", models.LabelAnswer, target=target)
+    return _query("labels.remove", models.LabelAnswer, target=target)
 
 
-def health() -> Question[models.Health]:
+def health() -> Query[models.Health]:
     """Ask for the state of the ledger."""
-    return _question("system.health", models.Health)
+    return _query("system.health", models.Health)
 
 
-def info() -> Question[models.Info]:
+def info() -> Query[models.Info]:
     """Ask what runs there."""
-    return _question("system.info", models.Info)
+    return _query("system.info", models.Info)

@@ -6,7 +6,7 @@ from hero_broker.core.calls import CallKind
 
 
 @dataclass(frozen=True, slots=True)
-class ShownPrice:
+class InventoryPrice:
     """What a model costs now, in the first tier of its context lengths."""
 
     rates: dict[str, str]  # the settings' names of rates and exact decimals, USD; seconds for `audio_minimum_s`
@@ -16,7 +16,7 @@ class ShownPrice:
 
 
 @dataclass(frozen=True, slots=True)
-class ServedModel:
+class InventoryModel:
     """A model that may be asked for."""
 
     model: str
@@ -25,11 +25,11 @@ class ServedModel:
     provider: str
     upstream_model: str
     is_configured: bool  # by the settings; False for a model of the price list
-    price: ShownPrice | None  # None where no price is known
+    price: InventoryPrice | None  # None where no price is known
 
 
 @dataclass(frozen=True, slots=True)
-class ProviderHealth:
+class InventoryHealth:
     """How a provider has answered this broker since it started."""
 
     answered: int = 0  # with success, or with a refusal that was the client's fault
@@ -41,7 +41,7 @@ class ProviderHealth:
 
 
 @dataclass(frozen=True, slots=True)
-class ServedProvider:
+class InventoryProvider:
     """A provider that is configured."""
 
     provider: str
@@ -50,4 +50,4 @@ class ServedProvider:
     stream_usage: bool  # whether it is asked for the usage of streams
     models: int  # that the settings name
     listed_models: int  # and that only the price list knows
-    health: ProviderHealth
+    health: InventoryHealth

@@ -30,10 +30,10 @@ def canonical_target(text: str) -> str:
     """
     if text == UNKNOWN:
         return text
-    return canonical_ip(text) if "/" not in text else _shown(_unmapped(parse_network(text)))
+    return canonical_ip(text) if "/" not in text else _format_network(_unmapped(parse_network(text)))
 
 
-class Names:
+class LabelIndex:
     """Labels, ready to be looked up."""
 
     def __init__(self, labels: Iterable[tuple[str, str]]) -> None:
@@ -46,7 +46,7 @@ class Names:
             version: sorted({bits for of, bits, _ in found if of == version}, reverse=True) for version in (4, 6)
         }
 
-    def of(self, ip: str) -> str | None:
+    def lookup(self, ip: str) -> str | None:
         """Return the label of an address in its canonical spelling, or of "unknown"; None where it has none."""
         exact = self._exact.get(ip)
         if exact is not None or ip == UNKNOWN or not self._networks:
@@ -54,7 +54,7 @@ class Names:
         address = parse_ip(ip)
         return self._longest(address.version, address.max_prefixlen, int(address), address.max_prefixlen)
 
-    def of_network(self, network: Network | None) -> str | None:
+    def lookup_network(self, network: Network | None) -> str | None:
         """Return the label of the smallest network that holds all of `network`; None stands for "unknown"."""
         if network is None:
             return self._exact.get(UNKNOWN)
@@ -81,7 +81,7 @@ def _key(network: Network) -> tuple[int, int, int]:
     return network.version, network.prefixlen, int(network.network_address) >> network.max_prefixlen - network.prefixlen
 
 
-def _shown(network: Network) -> str:
+def _format_network(network: Network) -> str:
     return str(network if network.prefixlen < network.max_prefixlen else network.network_address)
 
 

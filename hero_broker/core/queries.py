@@ -33,7 +33,7 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UsageQuestion:
+class UsageQuery:
     """Usage of a window, by dimensions and buckets of time. The window is half-open: since <= started_at < until."""
 
     group_by: tuple[Dimension, ...] = ()
@@ -50,7 +50,7 @@ class UsageQuestion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RowsQuestion:
+class RowsQuery:
     """Rows of the ledger, newest first, as they stood when the first page was asked for."""
 
     since: int | None = None

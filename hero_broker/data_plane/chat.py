@@ -2,11 +2,11 @@
 
 from hero_broker.core.calls import Call, CallKind
 from hero_broker.data_plane.json_body import LIST, TEXT, JsonBody, read_json
-from hero_broker.data_plane.request_context import Arrival
+from hero_broker.data_plane.request_context import RequestContext
 from hero_broker.providers.routes import ModelRoute, Routes
 
 
-def read_chat(body: bytes, arrival: Arrival, routes: Routes) -> tuple[Call, ModelRoute]:
+def read_chat(body: bytes, arrival: RequestContext, routes: Routes) -> tuple[Call, ModelRoute]:
     """Read `POST /v1/chat/completions`."""
     request = read_json(body)
     route = routes.find(request.model, CallKind.CHAT)
@@ -14,7 +14,7 @@ def read_chat(body: bytes, arrival: Arrival, routes: Routes) -> tuple[Call, Mode
     return _call(CallKind.CHAT, "/chat/completions", request, arrival, route, size)
 
 
-def read_completion(body: bytes, arrival: Arrival, routes: Routes) -> tuple[Call, ModelRoute]:
+def read_completion(body: bytes, arrival: RequestContext, routes: Routes) -> tuple[Call, ModelRoute]:
     """Read `POST /v1/completions`."""
     request = read_json(body)
     route = routes.find(request.model, CallKind.COMPLETION)
@@ -23,14 +23,14 @@ def read_completion(body: bytes, arrival: Arrival, routes: Routes) -> tuple[Call
 
 
 def _call(
-    kind: CallKind, path: str, request: JsonBody, arrival: Arrival, route: ModelRoute, input_bytes: int
+    kind: CallKind, path: str, request: JsonBody, arrival: RequestContext, route: ModelRoute, input_bytes: int
 ) -> tuple[Call, ModelRoute]:
-    stream = request.flag("stream")
-    options = request.mapping("stream_options")
+    stream = request.boolean("stream")
+    options = request.json_object("stream_options")
     changes: dict[str, object] = {"model": route.upstream_model}
     if stream and route.provider.stream_usage:
         changes["stream_options"] = {**options, "include_usage": True}
-    return arrival.call(
+    return arrival.build_call(
         kind,
         route,
         route.provider.base_url + path,

@@ -18,7 +18,7 @@ AFTER_LAST_BYTES = 64 * 1024  # about so much is taken of what comes behind it
 FINISHING = (CallKind.CHAT, CallKind.COMPLETION)  # whose streams say why they end
 
 
-class Passage:
+class EventStream:
     """One stream, shown to its meter."""
 
     def __init__(self, call: Call, keys: Sequence[str], meter: Meter) -> None:
@@ -50,7 +50,7 @@ class Passage:
             self._after_last += len(chunk)
         elif self._splitter.is_between and (length := plain_length(chunk)):
             plain, chunk = chunk[:length], chunk[length:]
-            self._meter.saw_plain_events(plain)
+            self._meter.on_plain_events(plain)
             if not plain.startswith(b":"):
                 self._latest = plain
             if not chunk:
@@ -79,7 +79,7 @@ class Passage:
 
     def _take(self, event: bytes, data: bytes) -> bytes:
         """Note an event; return what of it passes on now."""
-        is_usage_event = self._meter.saw_event(data)
+        is_usage_event = self._meter.on_event(data)
         if data:
             self._latest = data
         if b'"error"' in data and read_usage(self._call.kind, data).is_error:

@@ -25,21 +25,28 @@ from hero_broker.core.errors import (
     ProviderError,
 )
 from hero_broker.core.usage import Usage
-from hero_broker.data_plane.event_stream import FINISHING, Passage
-from hero_broker.data_plane.relay import ABORT, Head, Item, Relay
-from hero_broker.data_plane.responses import OUR_STATUSES, error_answer, error_event, head_of, is_about_our_key, refusal
-from hero_broker.edge.response_channel import Client
+from hero_broker.data_plane.event_stream import FINISHING, EventStream
+from hero_broker.data_plane.relay import ABORT, Item, Relay, ResponseHead
+from hero_broker.data_plane.responses import (
+    OUR_STATUSES,
+    error_event,
+    error_response,
+    is_about_our_key,
+    provider_error_response,
+    response_head,
+)
+from hero_broker.edge.response_channel import ResponseChannel
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.meter import Meter
 from hero_broker.metering.usage_wire import is_answer
 from hero_broker.pricing.typical import is_priced
-from hero_broker.providers.health import Standings
+from hero_broker.providers.health import HealthTracker
 from hero_broker.providers.routes import ModelRoute
-from hero_broker.providers.upstream import Provider, Upstream, UpstreamReply
+from hero_broker.providers.upstream import Provider, Upstream, UpstreamResponse
 
 EVENTS = "text/event-stream"
-UNTOLD = ("", "text/plain", "application/octet-stream")  # what some servers say of a stream
+UNDECLARED_TYPES = ("", "text/plain", "application/octet-stream")  # what some servers say of a stream
 AFTER_LAST_S = 1.0  # how long a provider is read on behind the last event, for a usage that comes late, or its end
 MAX_ERROR_BYTES = 64 * 1024  # of a provider's error are read
 ESTIMATE_WITHIN_S = 3.0
@@ -49,7 +56,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ExchangeLimits:
     """What an exchange may take."""
 
     max_answer_bytes: int
@@ -61,7 +68,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class AdmissionPolicy:
     """What must hold before a call is made, and before its tail leaves."""
 
     fsync: bool  # the tail waits until its row is on the disk
@@ -69,7 +76,7 @@ class Rules:
     refuse_unpriced: bool
 
 
-class _Ending(msgspec.Struct):
+class _CallOutcome(msgspec.Struct):
     """How a call ended, as far as is known; the worst is assumed until then."""
 
     outcome: Outcome = Outcome.INTERNAL_ERROR
@@ -86,10 +93,10 @@ class Exchange:
         upstream: Upstream,
         ledger: Ledger,
         estimates: Estimates,
-        standings: Standings,
+        standings: HealthTracker,
         clock: Clock,
-        limits: Limits,
-        rules: Rules,
+        limits: ExchangeLimits,
+        rules: AdmissionPolicy,
     ) -> None:
         self._upstream = upstream
         self._ledger = ledger
@@ -98,15 +105,15 @@ class Exchange:
         self._clock = clock
         self._limits = limits
         self._rules = rules
-        self._making: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[None]] = set()
         self._draining = 0
 
-    def make(
-        self, call: Call, route: ModelRoute, client: Client, when_left: Callable[[], None]
+    def start(
+        self, call: Call, route: ModelRoute, client: ResponseChannel, on_disconnect: Callable[[], None]
     ) -> Coroutine[None, None, None]:
         """Note in the journal that the call begins, and return its exchange, to be awaited.
 
-        `when_left` is called once, if the client leaves before its answer is over; the exchange may then go on.
+        `on_disconnect` is called once, if the client leaves before its answer is over; the exchange may then go on.
 
         Raises:
             LedgerUnavailable: the call could not be billed; nothing was sent.
@@ -117,34 +124,34 @@ class Exchange:
         if self._ledger.is_degraded and self._rules.refuse_without_database:
             raise LedgerUnavailable("The ledger's database does not answer; try again later.")
         meter = Meter(call, route.tariff, self._clock)
-        self._ledger.begin(meter.note())
-        return self._make(call, route.provider, meter, client, when_left)
+        self._ledger.begin(meter.call_started())
+        return self._run(call, route.provider, meter, client, on_disconnect)
 
     @property
     def in_flight(self) -> int:
         """Calls that have no row yet."""
-        return len(self._making)
+        return len(self._running)
 
     async def close(self, grace_s: float) -> None:
         """Let what is in flight end within `grace_s`; cut and bill the rest."""
-        if self._making:
-            await asyncio.wait(self._making, timeout=max(grace_s, 0.0))
+        if self._running:
+            await asyncio.wait(self._running, timeout=max(grace_s, 0.0))
         for _ in range(2):  # the second time an estimate is given up, or a client that takes nothing
-            for task in self._making:
+            for task in self._running:
                 task.cancel()
-            if self._making:
-                await asyncio.wait(self._making, timeout=CUT_OFF_S)
-        await asyncio.gather(*self._making, return_exceptions=True)
+            if self._running:
+                await asyncio.wait(self._running, timeout=CUT_OFF_S)
+        await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def _make(
-        self, call: Call, provider: Provider, meter: Meter, client: Client, when_left: Callable[[], None]
+    async def _run(
+        self, call: Call, provider: Provider, meter: Meter, client: ResponseChannel, on_disconnect: Callable[[], None]
     ) -> None:
         task = cast("asyncio.Task[None]", asyncio.current_task())
-        self._making.add(task)
-        ending = _Ending()
-        drain = _Drain(self._end_drain, meter, task, when_left)
+        self._running.add(task)
+        ending = _CallOutcome()
+        drain = _Drain(self._end_drain, meter, task, on_disconnect)
         relay = Relay(client, self._limits.idle_s, drain.begin)
-        reply: UpstreamReply | None = None
+        reply: UpstreamResponse | None = None
         try:
             if relay.is_gone:  # nobody was asked, and nobody is to be
                 ending.outcome, ending.code = Outcome.CLIENT_DISCONNECTED, "client_disconnected"
@@ -153,19 +160,19 @@ class Exchange:
                     provider, call.url, call.headers, call.body, meter, is_stream=call.stream
                 )
                 ending.status = reply.status
-                await self._relay(call, provider, reply, meter, relay, ending)
+                await self._relay_response(call, provider, reply, meter, relay, ending)
         except ProviderError as error:
             meter.answered |= error.may_charge
-            self._provider_failed(call, error, relay, ending)
+            self._note_provider_failure(call, error, relay, ending)
         except asyncio.CancelledError:
             if drain.has_ended():
                 ending.outcome, ending.code = Outcome.CLIENT_DISCONNECTED, "client_disconnected"
             else:
                 ending.outcome, ending.code = Outcome.INTERRUPTED, "interrupted"
-                _fail(InternalError("The broker is stopping.", code="interrupted"), relay, ending)
+                _respond_failed(InternalError("The broker is stopping.", code="interrupted"), relay, ending)
         except Exception:  # a fault of ours; the call is billed all the same
             log.exception("exchange: a call failed", extra={"request_id": call.request_id})
-            _fail(InternalError("The broker failed."), relay, ending)
+            _respond_failed(InternalError("The broker failed."), relay, ending)
         finally:
             drain.stop()
             if reply is not None:
@@ -176,71 +183,73 @@ class Exchange:
             billed = self._ledger.offer(meter.close(ending.outcome, ending.status, ending.code, estimate))
         try:
             if billed and self._rules.fsync:
-                billed = await self._on_disk(call)
+                billed = await self._flush_row(call)
             if not billed:
-                _fail(InternalError("The call could not be billed."), relay, ending)
+                _respond_failed(InternalError("The call could not be billed."), relay, ending)
             await relay.finish(ending.tail)
         except asyncio.CancelledError:  # the broker ends, and this client takes nothing; its call is billed
             log.info("exchange: a client is cut off", extra={"request_id": call.request_id})
         finally:
-            self._making.discard(task)
+            self._running.discard(task)
             if not isinstance(call.body, bytes):
                 await call.body.close()
 
-    async def _relay(
-        self, call: Call, provider: Provider, reply: UpstreamReply, meter: Meter, relay: Relay, ending: _Ending
+    async def _relay_response(
+        self, call: Call, provider: Provider, reply: UpstreamResponse, meter: Meter, relay: Relay, ending: _CallOutcome
     ) -> None:
         """Pass an answer on, but for its tail; note how it ended."""
         kind = reply.headers.get("content-type", "").lower()
         if not 200 <= reply.status < 300 or reply.status == 204:
-            self._refused(provider, reply, await _beginning(reply), ending)
+            self._refused(provider, reply, await _read_error_body(reply), ending)
             return
-        meter.saw_answer()
+        meter.on_response()
         reply.check_coding()
-        passage: Passage | None = None
-        if kind.startswith(EVENTS) or (call.stream and kind.partition(";")[0] in UNTOLD and call.kind in FINISHING):
+        passage: EventStream | None = None
+        if kind.startswith(EVENTS) or (
+            call.stream and kind.partition(";")[0] in UNDECLARED_TYPES and call.kind in FINISHING
+        ):
             passage = await self._stream(call, provider, reply, meter, relay, ending)
         elif call.kind is CallKind.TTS and not kind.startswith("application/json"):
             await self._binary(reply, relay, ending)
         else:
-            body = await reply.whole(self._limits.max_answer_bytes)
-            report = meter.saw_body(body)
+            body = await reply.read_all(self._limits.max_answer_bytes)
+            report = meter.on_body(body)
             may_be_text = call.kind is CallKind.STT and not kind.startswith("application/json")
             if not report.is_object and not may_be_text and not await self._estimates.apart(is_answer, call.kind, body):
                 raise ProviderBadAnswer("The provider's answer is not readable.")
             if report.is_error:  # whatever the status says
                 self._refused(provider, reply, body, ending)
                 return
-            ending.tail = [head_of(reply.status, reply.headers, str(len(body))), body]
+            ending.tail = [response_head(reply.status, reply.headers, str(len(body))), body]
         if passage is not None and passage.is_error:
             self._failed(provider, reply, ending, is_our_key=passage.is_our_key)
         else:
             ending.outcome, ending.code = Outcome.OK, None
-            self._standings.answered(provider.name, reply.status, reply.key_number)
+            self._standings.record_success(provider.name, reply.status, reply.key_number)
 
     async def _stream(
-        self, call: Call, provider: Provider, reply: UpstreamReply, meter: Meter, relay: Relay, ending: _Ending
-    ) -> Passage:
+        self, call: Call, provider: Provider, reply: UpstreamResponse, meter: Meter, relay: Relay, ending: _CallOutcome
+    ) -> EventStream:
         """Pass a stream on, but for its last event; return what is known of it."""
-        passage = Passage(call, provider.api_keys, meter)
+        passage = EventStream(call, provider.api_keys, meter)
         ending.tail = passage.tail
         meter.streamed = True
         told = reply.headers.get("content-type", "").lower().startswith(EVENTS)
-        await relay.put(head_of(reply.status, reply.headers if told else {"content-type": EVENTS}))
+        await relay.send(response_head(reply.status, reply.headers if told else {"content-type": EVENTS}))
         held = b""
 
         def pass_on(piece: bytes) -> bool:
             nonlocal held
             held = passage.feed(piece)
-            if held and relay.put_at_once(held):
+            if held and relay.send_now(held):
                 held = b""
             return not held and not passage.tail
 
         try:
             async with asyncio.timeout(None) as patience:
-                while await reply.hand_on(pass_on):
+                while await reply.stream_to(pass_on):
                     if held:
-                        await relay.put(held)
+                        await relay.send(held)
                     if passage.tail:
                         if passage.is_enough:
                             break
@@ -252,25 +261,25 @@ class Exchange:
         passage.end()
         return passage
 
-    async def _binary(self, reply: UpstreamReply, relay: Relay, ending: _Ending) -> None:
+    async def _binary(self, reply: UpstreamResponse, relay: Relay, ending: _CallOutcome) -> None:
         """Pass audio on as it arrives, its last chunk kept back."""
         is_encoded = "content-encoding" in reply.headers  # then its length is not the one that is passed on
         length = None if is_encoded else reply.headers.get("content-length")
-        await relay.put(head_of(reply.status, reply.headers, length))
+        await relay.send(response_head(reply.status, reply.headers, length))
         last = b""
         while piece := await reply.read():
             if last:
-                await relay.put(last)
+                await relay.send(last)
             last = piece
         ending.tail = [last]
 
-    def _refused(self, provider: Provider, reply: UpstreamReply, body: bytes, ending: _Ending) -> None:
+    def _refused(self, provider: Provider, reply: UpstreamResponse, body: bytes, ending: _CallOutcome) -> None:
         """Tell the client of a provider's error, in a way that is safe; note whose fault it was."""
-        ending.tail = refusal(reply.status, reply.headers, body, provider.api_keys)
-        ending.status = next(item.status for item in ending.tail if isinstance(item, Head))
+        ending.tail = provider_error_response(reply.status, reply.headers, body, provider.api_keys)
+        ending.status = next(item.status for item in ending.tail if isinstance(item, ResponseHead))
         self._failed(provider, reply, ending, is_our_key=is_about_our_key(reply.status, body))
 
-    def _failed(self, provider: Provider, reply: UpstreamReply, ending: _Ending, *, is_our_key: bool) -> None:
+    def _failed(self, provider: Provider, reply: UpstreamResponse, ending: _CallOutcome, *, is_our_key: bool) -> None:
         """Note that an answer is an error: its status says so, or its body."""
         status = reply.status
         ending.outcome, ending.code = Outcome.PROVIDER_ERROR, f"provider_{status}"
@@ -279,19 +288,19 @@ class Exchange:
                 ending.code = ProviderCredentials.code
             self._standings.key_refused(provider.name, ending.code, reply.key_number)
         elif status < 300:
-            self._standings.failed(provider.name, ending.code)
+            self._standings.record_failure(provider.name, ending.code)
         else:
-            self._standings.answered(provider.name, status, reply.key_number)
+            self._standings.record_success(provider.name, status, reply.key_number)
 
-    def _provider_failed(self, call: Call, error: ProviderError, relay: Relay, ending: _Ending) -> None:
+    def _note_provider_failure(self, call: Call, error: ProviderError, relay: Relay, ending: _CallOutcome) -> None:
         """Note that no answer came, or not all of it: by the provider's fault, or because the upload broke off."""
         failed = None if isinstance(call.body, bytes) else call.body.failure
         if failed is None:
             ending.outcome, ending.code = Outcome.PROVIDER_ERROR, error.code
-            self._standings.failed(call.provider, error.code, error.detail)
+            self._standings.record_failure(call.provider, error.code, error.detail)
         else:
             ending.outcome, ending.code = Outcome.CLIENT_DISCONNECTED, failed.code or failed.type
-        _fail(failed or error, relay, ending)
+        _respond_failed(failed or error, relay, ending)
 
     async def _estimate(self, meter: Meter) -> Usage | None:
         """Return an estimate; None where it takes too long or is cut off."""
@@ -304,7 +313,7 @@ class Exchange:
             log.exception("exchange: no estimate", extra={"request_id": meter.call.request_id})
             return None
 
-    async def _on_disk(self, call: Call) -> bool:
+    async def _flush_row(self, call: Call) -> bool:
         try:
             await asyncio.to_thread(self._ledger.sync)
         except OSError as error:
@@ -318,7 +327,7 @@ class Exchange:
             self._draining += 1
             try:
                 async with asyncio.timeout(limits.drain_max_s):
-                    await meter.reached(limits.drain_max_tokens)
+                    await meter.wait_for_tokens(limits.drain_max_tokens)
             except TimeoutError:
                 log.info("exchange: a drain reached drain_max_s", extra={"request_id": meter.call.request_id})
             finally:
@@ -329,25 +338,25 @@ class Exchange:
 class _Drain:
     """What bounds the time for which a provider is read on for a client that has left."""
 
-    __slots__ = ("_end", "_meter", "_task", "_watch", "_when_left")
+    __slots__ = ("_end", "_meter", "_on_disconnect", "_task", "_watch")
 
     def __init__(
         self,
         end: Callable[[Meter, "asyncio.Task[None]"], Coroutine[None, None, None]],
         meter: Meter,
         task: "asyncio.Task[None]",
-        when_left: Callable[[], None],
+        on_disconnect: Callable[[], None],
     ) -> None:
-        """Prepare to let `end` cancel the call's task, once the client has left, which `when_left` is told first."""
+        """Prepare to let `end` cancel the call's task once the client has left; `on_disconnect` is called first."""
         self._end = end
         self._meter = meter
         self._task = task
-        self._when_left = when_left
+        self._on_disconnect = on_disconnect
         self._watch: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
         """Start to count, because the client has left."""
-        self._when_left()
+        self._on_disconnect()
         self._watch = asyncio.create_task(self._end(self._meter, self._task))
 
     def has_ended(self) -> bool:
@@ -361,7 +370,7 @@ class _Drain:
             self._watch.cancel()
 
 
-async def _beginning(reply: UpstreamReply) -> bytes:
+async def _read_error_body(reply: UpstreamResponse) -> bytes:
     """Return what can be had of an error's body; its status says enough where it is long, or breaks off."""
     body = bytearray()
     with contextlib.suppress(ProviderError):
@@ -370,10 +379,10 @@ async def _beginning(reply: UpstreamReply) -> bytes:
     return bytes(body)
 
 
-def _fail(error: BrokerError, relay: Relay, ending: _Ending) -> None:
+def _respond_failed(error: BrokerError, relay: Relay, ending: _CallOutcome) -> None:
     """Tell the client that its answer is none, in the way that what it has seen so far allows."""
     if not relay.has_begun:
-        ending.status, ending.tail = error.status, error_answer(error)
+        ending.status, ending.tail = error.status, error_response(error)
     elif relay.is_events:
         ending.tail = [error_event(error)]
     else:

@@ -41,7 +41,7 @@ class JsonBody(msgspec.Struct, frozen=True):
             raise InvalidRequest(f"'{name}' must be {accepted}.", param=name)
         return raw
 
-    def text(self, name: str) -> str:
+    def string(self, name: str) -> str:
         """Return a member that is a text and not empty.
 
         Raises:
@@ -55,7 +55,7 @@ class JsonBody(msgspec.Struct, frozen=True):
             raise InvalidRequest(f"'{name}' must be a text that is not empty.", param=name)
         return value
 
-    def flag(self, name: str) -> bool:
+    def boolean(self, name: str) -> bool:
         """Return a member that is true, false, null or missing.
 
         Raises:
@@ -67,7 +67,7 @@ class JsonBody(msgspec.Struct, frozen=True):
             raise InvalidRequest(f"'{name}' must be true or false.", param=name)
         return value == b"true"
 
-    def mapping(self, name: str) -> dict[str, object]:
+    def json_object(self, name: str) -> dict[str, object]:
         """Return a member that is an object, null or missing.
 
         Raises:

@@ -57,7 +57,7 @@ def parameters(header: bytes) -> tuple[bytes, dict[bytes, bytes]]:
     return value.strip(b" \t").lower(), found
 
 
-def boundary_of(content_type: bytes) -> bytes:
+def parse_boundary(content_type: bytes) -> bytes:
     """Return the boundary that a `content-type` header names.
 
     Raises:

@@ -60,7 +60,7 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class RouteSpec:
     """One route."""
 
     path: str
@@ -112,52 +112,52 @@ _UPLOAD = Body(
     },
     ("model", "file"),
 )
-_WRITTEN = _answer(JSON, EVENTS, "text/*")
+_TRANSCRIPT = _answer(JSON, EVENTS, "text/*")
 
 CALLS = (
-    Described(
+    RouteSpec(
         "/v1/chat/completions",
         "createChatCompletion",
         "Chat",
         _answer(JSON, EVENTS),
         _json({"messages": {"type": "array"}, **STREAM, **STREAM_OPTIONS}, "messages"),
     ),
-    Described(
+    RouteSpec(
         "/v1/completions",
         "createCompletion",
         "Complete a text",
         _answer(JSON, EVENTS),
         _json({"prompt": {"type": ["string", "array"]}, **STREAM, **STREAM_OPTIONS}, "prompt"),
     ),
-    Described(
+    RouteSpec(
         "/v1/embeddings",
         "createEmbedding",
         "Embed texts",
         _answer(JSON),
         _json({"input": {"type": ["string", "array"]}}, "input"),
     ),
-    Described(
+    RouteSpec(
         "/v1/audio/speech",
         "createSpeech",
         "Speak a text",
         _answer("audio/*", EVENTS, "application/octet-stream"),
         _json({"input": {**TEXT, "description": "Billed by its Unicode code points."}}, "input"),
     ),
-    Described("/v1/audio/transcriptions", "createTranscription", "Write speech down", _WRITTEN, _UPLOAD),
-    Described("/v1/audio/translations", "createTranslation", "Write speech down in English", _WRITTEN, _UPLOAD),
-    Described("/v1/rerank", "rerankV1", "Rank documents, in Cohere's first shape and Jina's", _answer(JSON), _RERANK),
-    Described("/v2/rerank", "rerankV2", "Rank documents, in Cohere's second shape", _answer(JSON), _RERANK),
+    RouteSpec("/v1/audio/transcriptions", "createTranscription", "Write speech down", _TRANSCRIPT, _UPLOAD),
+    RouteSpec("/v1/audio/translations", "createTranslation", "Write speech down in English", _TRANSCRIPT, _UPLOAD),
+    RouteSpec("/v1/rerank", "rerankV1", "Rank documents, in Cohere's first shape and Jina's", _answer(JSON), _RERANK),
+    RouteSpec("/v2/rerank", "rerankV2", "Rank documents, in Cohere's second shape", _answer(JSON), _RERANK),
 )
 
 MODELS = (
-    Described(
+    RouteSpec(
         "/v1/models",
         "listModels",
         "List the models that may be asked for",
         {JSON: {"$ref": "#/components/schemas/ServedModels"}},
         statuses=READ_STATUSES,
     ),
-    Described(
+    RouteSpec(
         "/v1/models/{name}",
         "retrieveModel",
         "Find a model",

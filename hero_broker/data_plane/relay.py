@@ -9,11 +9,11 @@ from typing import Final, Literal
 
 import msgspec
 
-from hero_broker.edge.response_channel import Client
-from hero_broker.util.timeouts import within
+from hero_broker.edge.response_channel import ResponseChannel
+from hero_broker.util.timeouts import wait_at_most
 
 
-class Head(msgspec.Struct, frozen=True):
+class ResponseHead(msgspec.Struct, frozen=True):
     """The start of an answer."""
 
     status: int
@@ -25,38 +25,38 @@ class _Mark(Enum):
 
 
 ABORT: Final = _Mark.ABORT  # the answer is cut off here: its client must not take it for a whole one
-Item = Head | bytes | Literal[_Mark.ABORT]
+Item = ResponseHead | bytes | Literal[_Mark.ABORT]
 
 
 class Relay:
     """One answer on its way to its client."""
 
-    def __init__(self, client: Client, within_s: float, when_left: Callable[[], None]) -> None:
+    def __init__(self, client: ResponseChannel, within_s: float, on_disconnect: Callable[[], None]) -> None:
         """Prepare to send; a client that takes nothing for `within_s` counts as one that has left.
 
-        `when_left` is called once, when the client leaves before its answer is over.
+        `on_disconnect` is called once, when the client leaves before its answer is over.
         """
         self._client = client
         self._within_s = within_s
-        self._when_left = when_left
+        self._on_disconnect = on_disconnect
         self._is_over = False
         self.is_gone = False  # the client has left
         self.has_begun = False  # the head is on its way
         self.is_events = False  # and says that events follow
-        client.connection.when_left(self._leave)
+        client.connection.on_disconnect(self._leave)
 
-    def put_at_once(self, piece: bytes) -> bool:
+    def send_now(self, piece: bytes) -> bool:
         """Send a piece of a stream if nothing holds it up, as is most often so; return whether that is done."""
-        return self.is_gone or self._client.connection.push(piece)
+        return self.is_gone or self._client.connection.send_chunk(piece)
 
-    async def put(self, item: Head | bytes) -> None:
+    async def send(self, item: ResponseHead | bytes) -> None:
         """Send what comes next. Returns at once when the client has left."""
         if not self.is_gone:
             try:
-                await within(self._within_s, self._send_now(item, is_last=False))
+                await wait_at_most(self._within_s, self._send_item(item, is_last=False))
             except (TimeoutError, OSError):
                 self._leave()
-                self._client.connection.cut_off()
+                self._client.connection.abort_response()
 
     async def finish(self, tail: Sequence[Item]) -> None:
         """Send what is left and end the answer; it is cut off where that fails, or where `tail` says so."""
@@ -65,40 +65,40 @@ class Relay:
             if self.is_gone or ABORT in tail:
                 return
             if not self._finish_at_once(tail):
-                await within(self._within_s, self._end(tail))
+                await wait_at_most(self._within_s, self._end(tail))
             is_whole = True
         except (TimeoutError, OSError):
             self._leave()
         finally:
             self._is_over = True
             if not is_whole:
-                self._client.connection.cut_off()
+                self._client.connection.abort_response()
 
     def _finish_at_once(self, tail: Sequence[Item]) -> bool:
         """Send `tail` if it is a whole answer that nothing holds up, as most are; return whether it was sent."""
         if self.has_begun or len(tail) != 2:
             return False
         head, body = tail
-        if not isinstance(head, Head) or not isinstance(body, bytes):
+        if not isinstance(head, ResponseHead) or not isinstance(body, bytes):
             return False
-        self.has_begun = self._client.answer(head.status, head.headers, body)
+        self.has_begun = self._client.send_response(head.status, head.headers, body)
         return self.has_begun
 
     def _leave(self) -> None:
         if self._is_over or self.is_gone:
             return
         self.is_gone = True
-        self._when_left()
+        self._on_disconnect()
 
     async def _end(self, tail: Sequence[Item]) -> None:
         for item in tail:
-            if isinstance(item, Head):
-                await self._send_now(item, is_last=False)
+            if isinstance(item, ResponseHead):
+                await self._send_item(item, is_last=False)
         if self.has_begun:
-            await self._send_now(b"".join([item for item in tail if isinstance(item, bytes)]), is_last=True)
+            await self._send_item(b"".join([item for item in tail if isinstance(item, bytes)]), is_last=True)
 
-    async def _send_now(self, item: Head | bytes, *, is_last: bool) -> None:
-        if isinstance(item, Head):
+    async def _send_item(self, item: ResponseHead | bytes, *, is_last: bool) -> None:
+        if isinstance(item, ResponseHead):
             self.has_begun = True
             self.is_events = any(value.startswith(b"text/event-stream") for _, value in item.headers)
             headers = list(item.headers)

@@ -8,11 +8,11 @@ from hero_broker.core.calls import Call, Caller, CallKind, UploadBody
 from hero_broker.providers.routes import ModelRoute
 
 # Of a client's headers, those that go on to a provider; none decides where a request goes or who pays there.
-PASSED_HEADERS = frozenset({b"http-referer", b"idempotency-key", b"openai-beta", b"x-title"})
-MAX_HEADER = 1024  # bytes of the value of one of them; a longer one is not passed on
+REQUEST_HEADERS = frozenset({b"http-referer", b"idempotency-key", b"openai-beta", b"x-title"})
+MAX_REQUEST_HEADER_BYTES = 1024  # bytes of the value of one of them; a longer one is not passed on
 
 
-class Arrival(msgspec.Struct, frozen=True):
+class RequestContext(msgspec.Struct, frozen=True):
     """A request that has come, without its body."""
 
     request_id: str
@@ -20,7 +20,7 @@ class Arrival(msgspec.Struct, frozen=True):
     started_at: int  # unix seconds, UTC
     headers: tuple[tuple[str, str], ...] = ()  # those that may go on
 
-    def call(
+    def build_call(
         self,
         kind: CallKind,
         route: ModelRoute,
@@ -57,5 +57,5 @@ def passed_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, s
     return tuple(
         (name.decode("latin-1"), value.decode("latin-1"))
         for name, value in headers
-        if name in PASSED_HEADERS and len(value) <= MAX_HEADER
+        if name in REQUEST_HEADERS and len(value) <= MAX_REQUEST_HEADER_BYTES
     )

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from hero_broker.core.errors import BrokerError, ProviderCredentials, ProviderError
-from hero_broker.data_plane.relay import Head, Item
+from hero_broker.data_plane.relay import Item, ResponseHead
 
-PASSED_HEADERS = ("content-disposition", "openai-processing-ms", "openai-version")
-MAX_HEADER = 1024  # characters of the value of one of them; a longer one is not passed on
+RESPONSE_HEADERS = ("content-disposition", "openai-processing-ms", "openai-version")
+MAX_RESPONSE_HEADER_BYTES = 1024  # characters of the value of one of them; a longer one is not passed on
 PASSED_STATUSES = frozenset({400, 404, 409, 413, 415, 422, 429, 502, 503, 504})
 OUR_STATUSES = frozenset({401, 402, 403})  # speak of the key or the account, which are the operator's
 MAX_MESSAGE = 1000  # characters of a provider's message
@@ -32,7 +32,7 @@ _OF_THE_REQUEST = re.compile(r"moderat|flagged|polic(?:y|ies)|safety|content|cou
 _NAMES_A_KEY = re.compile(r"\bkey\b|api[ _-]?key|credential|token|auth", re.IGNORECASE)
 
 
-def head_of(status: int, headers: Mapping[str, str], length: str | None = None) -> Head:
+def response_head(status: int, headers: Mapping[str, str], length: str | None = None) -> ResponseHead:
     """Return the start of an answer that passes on; a header with control characters does not."""
     kind = headers.get("content-type", "application/json")
     if not kind.isprintable():
@@ -40,17 +40,17 @@ def head_of(status: int, headers: Mapping[str, str], length: str | None = None) 
     passed = [(b"content-type", kind.encode("latin-1", "replace"))]
     passed.extend(
         (name.encode(), value.encode("latin-1", "replace"))
-        for name in PASSED_HEADERS
-        if name in headers and len(value := headers[name]) <= MAX_HEADER and value.isprintable()
+        for name in RESPONSE_HEADERS
+        if name in headers and len(value := headers[name]) <= MAX_RESPONSE_HEADER_BYTES and value.isprintable()
     )
     if length is not None:
         passed.append((b"content-length", length.encode()))
     elif kind.startswith("text/event-stream"):
         passed.append((b"x-accel-buffering", b"no"))  # nginx would hold events back until a buffer is full
-    return Head(status, tuple(passed))
+    return ResponseHead(status, tuple(passed))
 
 
-def error_answer(
+def error_response(
     error: BrokerError,
     status: int | None = None,
     *more: tuple[bytes, bytes],
@@ -66,7 +66,7 @@ def error_answer(
         (b"x-should-retry", retry),
         *more,
     )
-    return [Head(error.status if status is None else status, headers), body]
+    return [ResponseHead(error.status if status is None else status, headers), body]
 
 
 def error_event(error: BrokerError) -> bytes:
@@ -74,15 +74,15 @@ def error_event(error: BrokerError) -> bytes:
     return b"data: " + _error_body(error) + b"\n\n"
 
 
-def refusal(status: int, headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> list[Item]:
+def provider_error_response(status: int, headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> list[Item]:
     """Return what a client is told of a provider's error: its status where it is harmless, its words without keys.
 
     What a provider says of the broker's key or account is not passed on: it is meant for whoever has that key, and
     the client would take it for its own.
     """
     if is_about_our_key(status, body):
-        return error_answer(_our_key_refused(status))
-    told = _error_in(body)
+        return error_response(_our_key_refused(status))
+    told = _parse_error(body)
 
     def words(name: str, longest: int) -> str | None:
         value = told.get(name)
@@ -103,12 +103,12 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, secrets: Seque
     if status in (429, 503) and _RETRY_AFTER.fullmatch(retry_after):
         more.append((b"retry-after", retry_after.encode()))
     passed = status if status in PASSED_STATUSES else 502
-    return error_answer(error, passed, *more, may_retry=status >= 429, kind=words("type", MAX_NAME))
+    return error_response(error, passed, *more, may_retry=status >= 429, kind=words("type", MAX_NAME))
 
 
 def is_about_our_key(status: int, body: bytes) -> bool:
     """Return whether an error, an answer or the data of an event, speaks of the key or account that the broker used."""
-    told = _error_in(body)
+    told = _parse_error(body)
     text = " ".join(value for value in told.values() if isinstance(value, str))
     if status == 403:
         return _OF_THE_REQUEST.search(text) is None or _NAMES_A_KEY.search(text) is not None
@@ -119,10 +119,10 @@ def is_about_our_key(status: int, body: bytes) -> bool:
 
 def error_passed_on(event: bytes, data: bytes, secrets: Sequence[str]) -> bytes:
     """Return an event whose `data` says `error`, as a client gets it; see `refusal`."""
-    return error_event(_our_key_refused(200)) if is_about_our_key(200, data) else without_keys(event, secrets)
+    return error_event(_our_key_refused(200)) if is_about_our_key(200, data) else redact_keys(event, secrets)
 
 
-def without_keys(event: bytes, secrets: Sequence[str]) -> bytes:
+def redact_keys(event: bytes, secrets: Sequence[str]) -> bytes:
     """Return an event, or an answer, in which a provider's keys do not stand."""
     for secret in secrets:
         event = event.replace(secret.encode(), b"***")
@@ -137,7 +137,7 @@ def _our_key_refused(status: int) -> ProviderCredentials:
     )
 
 
-def _error_in(body: bytes) -> dict[str, object]:
+def _parse_error(body: bytes) -> dict[str, object]:
     """Return the members of an error in OpenAI's shape, or in the flatter ones of others."""
     try:
         told: object = msgspec.json.decode(body)

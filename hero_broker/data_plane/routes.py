@@ -13,24 +13,24 @@ from hero_broker.core.errors import BodyTooLarge, ClientLeft, InvalidRequest, Me
 from hero_broker.data_plane.chat import read_chat, read_completion
 from hero_broker.data_plane.embedding import read_embedding
 from hero_broker.data_plane.exchange import Exchange
-from hero_broker.data_plane.request_context import Arrival, passed_headers
-from hero_broker.data_plane.rerank import reader_of
+from hero_broker.data_plane.request_context import RequestContext, passed_headers
+from hero_broker.data_plane.rerank import build_reader
 from hero_broker.data_plane.stt import SttRequest
 from hero_broker.data_plane.tts import read_tts
 from hero_broker.edge.admission import Admission, Slot
-from hero_broker.edge.response_channel import Client
+from hero_broker.edge.response_channel import ResponseChannel
 from hero_broker.providers.routes import ModelRoute, Routes
-from hero_broker.util.timeouts import within
+from hero_broker.util.timeouts import wait_at_most
 
-Reader = Callable[[bytes, Arrival, Routes], tuple[Call, ModelRoute]]
+Reader = Callable[[bytes, RequestContext, Routes], tuple[Call, ModelRoute]]
 
 READERS: Mapping[str, Reader] = {
     "/v1/chat/completions": read_chat,
     "/v1/completions": read_completion,
     "/v1/embeddings": read_embedding,
     "/v1/audio/speech": read_tts,
-    "/v1/rerank": reader_of("v1"),
-    "/v2/rerank": reader_of("v2"),
+    "/v1/rerank": build_reader("v1"),
+    "/v2/rerank": build_reader("v2"),
 }
 UPLOADS: Mapping[str, str] = {  # and the route below a provider's base URL
     "/v1/audio/transcriptions": "/audio/transcriptions",
@@ -69,30 +69,30 @@ class DataPlane:
         if scope["method"] != "POST":
             raise MethodNotAllowed(scope["method"], path, "POST")
         state = scope["state"]
-        client: Client = state["client"]
+        client: ResponseChannel = state["client"]
         with self._admission.slot(state["caller"].ip) as slot:
             now = self._clock.now()
-            arrival = Arrival(state["request_id"], state["caller"], now, passed_headers(scope["headers"]))
+            arrival = RequestContext(state["request_id"], state["caller"], now, passed_headers(scope["headers"]))
             headers = dict(scope["headers"])
             if path in UPLOADS:
                 await self._answer_upload(UPLOADS[path], headers, arrival, receive, client, slot)
             else:
                 _check_head(headers, b"application/json", self._max_body_bytes)
-                body = client.connection.whole_body()
+                body = client.connection.take_body()
                 if body is None:
                     body = await self._read(receive)
                 elif len(body) > self._max_body_bytes:
                     raise _too_long(self._max_body_bytes)
                 call, route = READERS[path](body, arrival, self._routes)
-                await self._exchange.make(call, route, client, slot.give_back)
+                await self._exchange.start(call, route, client, slot.release)
 
     async def _answer_upload(
         self,
         path: str,
         headers: Mapping[bytes, bytes],
-        arrival: Arrival,
+        arrival: RequestContext,
         receive: Receive,
-        client: Client,
+        client: ResponseChannel,
         slot: Slot,
     ) -> None:
         declared = _check_head(headers, b"multipart/form-data", self._max_audio_bytes)
@@ -105,14 +105,14 @@ class DataPlane:
             unless_started.callback(reading.cancel)
             await request.upload.ready()
             call, route = request.call(path, declared, arrival)
-            exchange = self._exchange.make(call, route, client, slot.give_back)
+            exchange = self._exchange.start(call, route, client, slot.release)
             unless_started.pop_all()  # the call closes its upload itself
         await exchange
         await reading
 
     async def _read(self, receive: Receive) -> bytes:
         try:
-            return await within(self._timeout_s, self._read_all(receive))
+            return await wait_at_most(self._timeout_s, self._read_all(receive))
         except TimeoutError as error:
             raise InvalidRequest("The body did not arrive in time.", code="body_timeout") from error
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from hero_broker.core.calls import Call, CallKind
 from hero_broker.core.errors import InvalidRequest
-from hero_broker.data_plane.multipart import FormRewriter, boundary_of
-from hero_broker.data_plane.request_context import Arrival
+from hero_broker.data_plane.multipart import FormRewriter, parse_boundary
+from hero_broker.data_plane.request_context import RequestContext
 from hero_broker.data_plane.upload import Upload
 from hero_broker.providers.routes import ModelRoute, Routes
 
@@ -24,13 +24,13 @@ class SttRequest:
         """
         self._route: ModelRoute | None = None
         self._find: Callable[[str], ModelRoute] = lambda model: routes.find(model, CallKind.STT)
-        self.upload = Upload(FormRewriter(boundary_of(content_type), self._found), directory, max_bytes)
+        self.upload = Upload(FormRewriter(parse_boundary(content_type), self._found), directory, max_bytes)
 
     def _found(self, model: str) -> str:
         self._route = self._find(model)
         return self._route.upstream_model
 
-    def call(self, path: str, declared_bytes: int, arrival: Arrival) -> tuple[Call, ModelRoute]:
+    def call(self, path: str, declared_bytes: int, arrival: RequestContext) -> tuple[Call, ModelRoute]:
         """Return the call, once the upload is ready; `path` is below the provider's base URL.
 
         Raises:
@@ -44,4 +44,4 @@ class SttRequest:
             raise InvalidRequest("'stream' must be true or false.", param="stream")
         size = self.upload.length or declared_bytes
         url = route.provider.base_url + path
-        return arrival.call(CallKind.STT, route, url, self.upload, input_bytes=size, stream=stream)
+        return arrival.build_call(CallKind.STT, route, url, self.upload, input_bytes=size, stream=stream)

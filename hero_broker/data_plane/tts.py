@@ -2,16 +2,16 @@
 
 from hero_broker.core.calls import Call, CallKind
 from hero_broker.data_plane.json_body import read_json
-from hero_broker.data_plane.request_context import Arrival
+from hero_broker.data_plane.request_context import RequestContext
 from hero_broker.providers.routes import ModelRoute, Routes
 
 
-def read_tts(body: bytes, arrival: Arrival, routes: Routes) -> tuple[Call, ModelRoute]:
+def read_tts(body: bytes, arrival: RequestContext, routes: Routes) -> tuple[Call, ModelRoute]:
     """Read `POST /v1/audio/speech`. Characters are Unicode code points of `input`."""
     request = read_json(body)
     route = routes.find(request.model, CallKind.TTS)
-    text = request.text("input")
-    return arrival.call(
+    text = request.string("input")
+    return arrival.build_call(
         CallKind.TTS,
         route,
         route.provider.base_url + "/audio/speech",

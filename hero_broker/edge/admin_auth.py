@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hero_broker.edge.origins import is_from_another_page
 from hero_broker.edge.paths import place_of
 
-REMEMBERED = 256  # bytes of a host: longer ones would let callers fill the memory
+MAX_CACHED_LENGTH = 256  # bytes of a host: longer ones would let callers fill the memory
 
 NO_TOKEN = b"An admin token is needed: Authorization: Bearer TOKEN."
 WRONG_TOKEN = b"The admin token is wrong."
@@ -37,7 +37,7 @@ class AdminGate:
             return
         path, guarded, _ = place_of(scope["path"])
         headers: Mapping[bytes, bytes] = scope["state"]["headers"]
-        if self._tokens and guarded and not self._knows(token := _bearer(headers.get(b"authorization", b""))):
+        if self._tokens and guarded and not self._is_valid_token(token := _bearer(headers.get(b"authorization", b""))):
             reason = WRONG_TOKEN if token else NO_TOKEN
             body = _RPC_BODY % reason if path == "/rpc" else _REST_BODY % (reason, b"unauthorized")
             await _refuse(send, 401, body, (b"www-authenticate", b"Bearer"))
@@ -50,7 +50,7 @@ class AdminGate:
         else:
             await self._app(scope, receive, send)
 
-    def _knows(self, token: bytes) -> bool:
+    def _is_valid_token(self, token: bytes) -> bool:
         known = [hmac.compare_digest(token, expected) for expected in self._tokens]
         return any(known)
 
@@ -62,11 +62,11 @@ def _bearer(authorization: bytes) -> bytes:
 
 
 def _is_loopback(host: bytes) -> bool:
-    return len(host) <= REMEMBERED and _names_loopback(host)
+    return len(host) <= MAX_CACHED_LENGTH and _is_loopback_name(host)
 
 
 @lru_cache(maxsize=1024)
-def _names_loopback(host: bytes) -> bool:
+def _is_loopback_name(host: bytes) -> bool:
     name = host.decode("latin-1")
     name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
     if name.lower() == "localhost":

@@ -98,9 +98,9 @@ class Slot:
         return self
 
     def __exit__(self, *_failure: object) -> None:
-        self.give_back()
+        self.release()
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Hold it no longer."""
         if not self._is_held:
             return

@@ -9,9 +9,9 @@ from hero_broker.core.errors import BrokerError, InternalError, MethodNotAllowed
 from hero_broker.core.ids import RequestIds
 from hero_broker.edge.admission import Admission
 from hero_broker.edge.origins import Origins, answer_preflight, is_preflight
-from hero_broker.edge.response_channel import Client, Headers
+from hero_broker.edge.response_channel import Headers, ResponseChannel
 from hero_broker.edge.source_ip import SourceIp
-from hero_broker.util.timeouts import within
+from hero_broker.util.timeouts import wait_at_most
 
 # A client that stops in the middle of its body would keep its place among the calls for all of `body_timeout_s`.
 BODY_PAUSE_S = 15.0
@@ -19,7 +19,7 @@ BODY_PAUSE_S = 15.0
 log = logging.getLogger(__name__)
 
 
-class Edge:
+class EdgeMiddleware:
     """Plain ASGI middleware: sets `state.request_id`, `.headers`, `.client` and `.caller`.
 
     It answers errors in OpenAI's shape.
@@ -43,33 +43,33 @@ class Edge:
         state = scope["state"]
         state["request_id"] = request_id
         state["headers"] = headers = dict(scope["headers"])
-        state["client"] = client = Client(state["connection"], send, request_id)
+        state["client"] = client = ResponseChannel(state["connection"], send, request_id)
         page: Headers = ()
         try:
             if b"origin" in headers or b"sec-fetch-site" in headers:
                 page = self._origins.check(scope["method"], scope["path"], headers)
                 client.headers = (*client.headers, *page)
-            state["caller"] = caller = self._source_ip.of(scope.get("client"), scope["headers"], scope["path"])
+            state["caller"] = caller = self._source_ip.resolve(scope.get("client"), scope["headers"], scope["path"])
             self._admission.check_address(caller, scope["path"])
             if page and is_preflight(scope["method"], headers):
                 await answer_preflight(headers, client.send)
             else:
-                await self._app(scope, _in_time(receive), client.send)
+                await self._app(scope, _bound_body_pauses(receive), client.send)
         except BrokerError as error:
             if client.has_begun:
                 raise
-            await answer_error(error, client.send)
+            await send_error(error, client.send)
         except Exception:  # the ASGI boundary: the client learns nothing internal
             log.exception("edge: a request failed", extra={"request_id": request_id})
             if client.has_begun:
                 raise
-            await answer_error(InternalError("The broker failed."), client.send)
+            await send_error(InternalError("The broker failed."), client.send)
         finally:
             # It has `send`, which has the scope: such a circle in each request is a pause of the collector each second.
             del state["client"]
 
 
-def _in_time(receive: Receive) -> Receive:
+def _bound_body_pauses(receive: Receive) -> Receive:
     """Return `receive`, which raises TimeoutError where a body pauses for longer than `BODY_PAUSE_S`."""
     is_whole = False
 
@@ -77,7 +77,7 @@ def _in_time(receive: Receive) -> Receive:
         nonlocal is_whole
         if is_whole:  # what is waited for now is that the client leaves
             return await receive()
-        message = await within(BODY_PAUSE_S, _next(receive))
+        message = await wait_at_most(BODY_PAUSE_S, _next(receive))
         is_whole = not message.get("more_body", False)
         return message
 
@@ -88,7 +88,7 @@ async def _next(receive: Receive) -> Message:
     return await receive()
 
 
-def error_parts(error: BrokerError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+def encode_error(error: BrokerError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     """Return status, headers and body of an error in OpenAI's shape."""
     body = msgspec.json.encode(
         {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
@@ -104,8 +104,8 @@ def error_parts(error: BrokerError) -> tuple[int, list[tuple[bytes, bytes]], byt
     return error.status, headers, body
 
 
-async def answer_error(error: BrokerError, send: Send) -> None:
+async def send_error(error: BrokerError, send: Send) -> None:
     """Send an error in OpenAI's shape."""
-    status, headers, body = error_parts(error)
+    status, headers, body = encode_error(error)
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

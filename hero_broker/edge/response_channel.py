@@ -8,42 +8,42 @@ from starlette.types import Message, Send
 Headers = Sequence[tuple[bytes, bytes]]
 
 
-class Connection(Protocol):
+class ConnectionControl(Protocol):
     """What a server's connection can do beyond ASGI; `server.http1.protocol` has it, as `state.connection`."""
 
-    def when_left(self, call: Callable[[], None]) -> None:
+    def on_disconnect(self, call: Callable[[], None]) -> None:
         """Let `call` be called once, if the client leaves before its answer is over; now, if it has left."""
         ...
 
-    def whole_body(self) -> bytes | None:
+    def take_body(self) -> bytes | None:
         """Return the request's body, once, if all of it has come; None where it must be received."""
         ...
 
-    def answer(self, status: int, headers: Headers, body: bytes) -> bool:
+    def send_response(self, status: int, headers: Headers, body: bytes) -> bool:
         """Send a whole answer at once; False, and nothing is sent, where that would have to wait.
 
         `headers` have the length of `body`, and no control character.
         """
         ...
 
-    def push(self, piece: bytes) -> bool:
+    def send_chunk(self, piece: bytes) -> bool:
         """Send more of an answer that has begun, at once; False, and nothing is sent, where that would have to wait.
 
         `piece` is not empty.
         """
         ...
 
-    def cut_off(self) -> None:
+    def abort_response(self) -> None:
         """Close the connection, so that an answer that is not whole is not taken for one."""
         ...
 
 
-class Client:
+class ResponseChannel:
     """Whoever waits for the answer to a request."""
 
     __slots__ = ("_send", "connection", "has_begun", "headers")
 
-    def __init__(self, connection: Connection, send: Send, request_id: str) -> None:
+    def __init__(self, connection: ConnectionControl, send: Send, request_id: str) -> None:
         self.connection = connection
         self._send = send
         self.headers: Headers = ((b"x-request-id", request_id.encode()),)  # of every answer
@@ -56,7 +56,7 @@ class Client:
             message["headers"] = [*message.get("headers", ()), *self.headers]
         await self._send(message)
 
-    def answer(self, status: int, headers: Headers, body: bytes) -> bool:
+    def send_response(self, status: int, headers: Headers, body: bytes) -> bool:
         """Send a whole answer at once, as `Connection.answer` does."""
-        self.has_begun = self.connection.answer(status, [*headers, *self.headers], body)
+        self.has_begun = self.connection.send_response(status, [*headers, *self.headers], body)
         return self.has_begun

@@ -62,7 +62,7 @@ class SourceIp:
         self._clock = clock
         self._warned: dict[str, float] = {}  # peer -> when
 
-    def of(self, client: tuple[str, int] | None, headers: Iterable[tuple[bytes, bytes]], path: str = "") -> Caller:
+    def resolve(self, client: tuple[str, int] | None, headers: Iterable[tuple[bytes, bytes]], path: str = "") -> Caller:
         """Return the caller of a request; `client` is None on a Unix socket, header names are lower-case.
 
         A trusted peer without a header that names its client is billed itself, and logged once a minute.
@@ -77,7 +77,7 @@ class SourceIp:
             if name == self._header:
                 lines.append(value.decode("latin-1"))
             elif name == b"x-hero-context" and context is None:
-                context = _context(value)
+                context = _parse_context(value)
 
         if client is not None and not self._trusted:
             return Caller(ip=canonical_ip(client[0]), peer_ip=None, context=context)
@@ -86,8 +86,8 @@ class SourceIp:
         if self._trust_unix if peer is None else self._is_trusted(peer):
             source = self._nearest_untrusted(peer, self._hops_in(lines))
             if source is peer and not path.startswith(PROBES):
-                self._warn(_text(peer), headers)
-        ip, peer_ip = _text(source), _text(peer)
+                self._warn(_ip_text(peer), headers)
+        ip, peer_ip = _ip_text(source), _ip_text(peer)
         return Caller(ip=ip, peer_ip=None if peer_ip == ip else peer_ip, context=context)
 
     def _nearest_untrusted(self, peer: IpAddress | None, hops: Iterable[str]) -> IpAddress | None:
@@ -121,11 +121,11 @@ class SourceIp:
         return any(address in network for network in self._trusted)
 
 
-def _text(address: IpAddress | None) -> str:
+def _ip_text(address: IpAddress | None) -> str:
     return UNKNOWN if address is None else str(address)
 
 
-def _context(value: bytes) -> str | None:
+def _parse_context(value: bytes) -> str | None:
     decoded = value.decode("utf-8", "replace").strip()
     text = "".join(one if one.isprintable() else "\ufffd" for one in decoded)  # PostgreSQL takes no NUL
     if len(text) > MAX_CONTEXT_CHARACTERS:

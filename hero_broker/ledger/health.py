@@ -14,7 +14,7 @@ STUCK_S = 10.0  # for which no row waits while the database answers at all
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class LedgerHealth:
     """The state of one broker's ledger."""
 
     ledger: Ledger

@@ -29,7 +29,7 @@ import msgspec
 
 from hero_broker.core.duties import Duty
 from hero_broker.ledger.rejected_rows import RejectedRows
-from hero_broker.metering.billing_row import DueRow, Note, interrupted_row
+from hero_broker.metering.billing_row import CallStarted, PendingRow, interrupted_row
 from hero_broker.util.private_files import FILE_MODE, make_directory
 
 MAGIC = b"HEROJRNL"
@@ -61,7 +61,7 @@ class JournalUnreadable(Exception):
 
 
 @dataclass(slots=True)
-class _Segment:
+class _JournalSegment:
     number: int
     path: Path
     fd: int
@@ -71,8 +71,8 @@ class _Segment:
 
 
 _ENCODER = msgspec.msgpack.Encoder()
-_NOTES = msgspec.msgpack.Decoder(Note)
-_ROWS = msgspec.msgpack.Decoder(DueRow)
+_NOTES = msgspec.msgpack.Decoder(CallStarted)
+_ROWS = msgspec.msgpack.Decoder(PendingRow)
 
 
 def _named(error: OSError) -> str:
@@ -143,12 +143,12 @@ class Journal:
         self._flusher = threading.Thread(target=self._flush_often, name="journal-flusher", daemon=True)
         self._flusher.start()
 
-    def _read_all(self) -> list[DueRow]:
-        began: dict[str, Note] = {}
-        due: dict[str, DueRow] = {}
+    def _read_all(self) -> list[PendingRow]:
+        began: dict[str, CallStarted] = {}
+        due: dict[str, PendingRow] = {}
         for path in self._old:
             for record in read_segment(path):
-                if isinstance(record, DueRow):
+                if isinstance(record, PendingRow):
                     due.setdefault(record.row.request_id, record)
                 else:
                     began.setdefault(record.request_id, record)
@@ -162,7 +162,7 @@ class Journal:
         self._remove(self._old)
         self._old = []
 
-    def begin(self, note: Note) -> None:
+    def begin(self, note: CallStarted) -> None:
         """Note that a call begins, and reserve the space of its row.
 
         Raises:
@@ -178,7 +178,7 @@ class Journal:
             self._write(segment, frame)
             self._began[note.request_id] = frame
 
-    def settle(self, due: DueRow) -> int:
+    def settle(self, due: PendingRow) -> int:
         """Write a row that is due into the space that its call reserved; return its segment's number."""
         frame = _frame(DUE, _ENCODER.encode(due))
         with self._lock:
@@ -266,14 +266,14 @@ class Journal:
             else:
                 self.flushing.succeeded()
 
-    def _write(self, segment: _Segment, frame: bytes) -> None:
+    def _write(self, segment: _JournalSegment, frame: bytes) -> None:
         written = os.pwrite(segment.fd, frame, segment.position)
         if written != len(frame):  # preallocated, so that only a failing disk comes here
             raise OSError(f"journal: wrote {written} of {len(frame)} bytes")
         segment.position += len(frame)
         self._dirty = True
 
-    def _rotate(self) -> _Segment:
+    def _rotate(self) -> _JournalSegment:
         in_use = sum(segment.size for segment in self._segments)
         if in_use + self._segment_bytes > max(self._max_bytes, self._segment_bytes):
             raise JournalFull("the journal has reached journal_max_bytes")
@@ -286,7 +286,7 @@ class Journal:
         self._segments.append(segment)
         return segment
 
-    def _create(self, number: int) -> _Segment:
+    def _create(self, number: int) -> _JournalSegment:
         path = self._directory / f"{number:012d}.journal"
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE)
         try:
@@ -301,10 +301,10 @@ class Journal:
             os.fsync(directory)
         finally:
             os.close(directory)
-        return _Segment(number, path, fd, self._segment_bytes, HEADER.size)
+        return _JournalSegment(number, path, fd, self._segment_bytes, HEADER.size)
 
 
-def read_segment(path: Path) -> Iterator[Note | DueRow]:
+def read_segment(path: Path) -> Iterator[CallStarted | PendingRow]:
     """Yield the records of one segment, up to its end or the first torn frame.
 
     Raises:
@@ -325,7 +325,7 @@ def read_segment(path: Path) -> Iterator[Note | DueRow]:
         if length == 0 or len(payload) != length or zlib.crc32(payload, kind) != checksum:
             return
         try:
-            record: Note | DueRow = (_NOTES if kind == BEGAN else _ROWS).decode(payload)
+            record: CallStarted | PendingRow = (_NOTES if kind == BEGAN else _ROWS).decode(payload)
         except msgspec.DecodeError as error:  # written by another version: this one must not pass over a call
             raise JournalUnreadable(f"{path.name} has a record that this program does not know") from error
         yield record

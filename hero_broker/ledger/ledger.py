@@ -14,7 +14,7 @@ from hero_broker.core.duties import Duty
 from hero_broker.core.errors import LedgerUnavailable, RowsRejected, StoreUnavailable
 from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.ledger.journal import Journal, JournalFull
-from hero_broker.metering.billing_row import DueRow, Note
+from hero_broker.metering.billing_row import CallStarted, PendingRow
 
 BATCH_ROWS = 500
 GATHER_S = 0.05  # a transaction costs as much for one row as for a hundred, so a few are waited for
@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 
 class _Waiting(msgspec.Struct, frozen=True):
     segment: int  # of the journal; 0 for rows of earlier runs
-    due: DueRow
+    due: PendingRow
     since: float  # monotonic seconds
 
 
@@ -102,7 +102,7 @@ class Ledger:
         """Bring every row offered so far to the disk. Blocks; not for the event loop."""
         self._journal.flush()
 
-    def begin(self, note: Note) -> None:
+    def begin(self, note: CallStarted) -> None:
         """Note in the journal that a call begins, with all that its row takes if nothing more is heard of it.
 
         Raises:
@@ -118,7 +118,7 @@ class Ledger:
             raise LedgerUnavailable("The ledger cannot be written; try again later.") from error
         self._is_full = False
 
-    def offer(self, due: DueRow) -> bool:
+    def offer(self, due: PendingRow) -> bool:
         """Journal the row of a call that has ended; False if the journal could not be written.
 
         Then the row is still offered to the store, but the answer's tail must not leave.
@@ -204,7 +204,7 @@ class Ledger:
         self._is_full = False
         self._unfolded += len(batch)
 
-    def _store_or_reject(self, batch: Sequence[DueRow]) -> None:
+    def _store_or_reject(self, batch: Sequence[PendingRow]) -> None:
         """Have the store take a batch; of one with a row that it rejects, take all others, in their order.
 
         Raises:

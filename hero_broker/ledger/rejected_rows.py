@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from hero_broker.metering.billing_row import DueRow
+from hero_broker.metering.billing_row import PendingRow
 from hero_broker.util.private_files import make_file
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class RejectedRows:
         """How many rows are in the file, as it was read or written last."""
         return len(self._ids)
 
-    def keep(self, due: DueRow, reason: str) -> None:
+    def keep(self, due: PendingRow, reason: str) -> None:
         """Write a row to the file, and wait until it is on the disk.
 
         Raises:
@@ -67,7 +67,7 @@ def _id_of(line: str) -> str | None:
     return str(found["request_id"]) if isinstance(found, dict) and "request_id" in found else None
 
 
-def _told(due: DueRow, reason: str) -> dict[str, object]:
+def _told(due: PendingRow, reason: str) -> dict[str, object]:
     row: dict[str, object] = {name: getattr(due.row, name) for name in due.row.__struct_fields__}
     row["ip_key"] = None if due.row.ip_key is None else due.row.ip_key.hex()
     return {

@@ -22,7 +22,7 @@ class StateDirUnusable(Exception):
 
 
 @contextmanager
-def owned(directory: Path) -> Iterator[Path]:
+def own_state_dir(directory: Path) -> Iterator[Path]:
     """Hold `directory`, made 0700 if it is not there, until the block ends or the process dies.
 
     Raises:
@@ -31,7 +31,7 @@ def owned(directory: Path) -> Iterator[Path]:
     """
     try:
         make_directory(directory)
-        _refuse_others(directory)
+        _check_permissions(directory)
         fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
     except OSError as error:
         raise StateDirUnusable(f"the state directory {directory} cannot be used: {error.strerror}") from error
@@ -45,7 +45,7 @@ def owned(directory: Path) -> Iterator[Path]:
         os.close(fd)
 
 
-def _refuse_others(directory: Path) -> None:
+def _check_permissions(directory: Path) -> None:
     """Refuse a directory in which everybody may replace the ledger; warn of one in which somebody else may."""
     found = directory.stat()
     mode = stat.S_IMODE(found.st_mode)

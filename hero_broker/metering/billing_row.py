@@ -10,7 +10,7 @@ from hero_broker.core.calls import Call, Caller, CallKind, Outcome
 from hero_broker.core.money import MAX_COST_USD, NANO
 from hero_broker.core.records import RequestLog
 from hero_broker.core.usage import Usage, UsageSource
-from hero_broker.metering.fallback import first_estimate
+from hero_broker.metering.fallback import rough_usage
 from hero_broker.pricing.cost import cost_of
 from hero_broker.pricing.price import Price
 
@@ -19,7 +19,7 @@ SOURCE_MAX = 300  # characters of a price's source that a row carries
 log = logging.getLogger(__name__)
 
 
-class DueRow(msgspec.Struct, frozen=True, array_like=True):
+class PendingRow(msgspec.Struct, frozen=True, array_like=True):
     """A row and the price that it was priced with, which may be new to the database.
 
     The journal stores the fields by their places, as `RequestLog`'s.
@@ -31,7 +31,7 @@ class DueRow(msgspec.Struct, frozen=True, array_like=True):
     price_version: str = ""
 
 
-class Note(msgspec.Struct, frozen=True, array_like=True):
+class CallStarted(msgspec.Struct, frozen=True, array_like=True):
     """A call that begins: what its row is made from if nothing more is heard of it.
 
     The journal stores the fields by their places, as `RequestLog`'s.
@@ -52,7 +52,7 @@ class Note(msgspec.Struct, frozen=True, array_like=True):
     price_version: str
 
 
-class Made(Protocol):
+class CallIdentity(Protocol):
     """What a row says of its call, a `Call` or its `Note`."""
 
     @property
@@ -71,9 +71,9 @@ class Made(Protocol):
     def upstream_model(self) -> str: ...
 
 
-def note_of(call: Call, price: Price | None) -> Note:
+def build_note(call: Call, price: Price | None) -> CallStarted:
     """Return what is to be remembered of a call that begins."""
-    return Note(
+    return CallStarted(
         call.request_id,
         call.started_at,
         call.caller,
@@ -90,12 +90,12 @@ def note_of(call: Call, price: Price | None) -> Note:
     )
 
 
-def interrupted_row(note: Note) -> DueRow:
+def interrupted_row(note: CallStarted) -> PendingRow:
     """Return the row of a call of which nothing more was heard: interrupted, output 0."""
     price = None
     if note.rates is not None:
         price = Price.from_rates(note.rates, source=note.price_source, version=note.price_version)
-    usage = first_estimate(note, price, 0)
+    usage = rough_usage(note, price, 0)
     cost = None if price is None else believable_cost(note, usage, price, ok=False)
     return due_row(
         note,
@@ -114,7 +114,7 @@ def interrupted_row(note: Note) -> DueRow:
     )
 
 
-def believable_cost(call: Made, usage: Usage, price: Price, *, ok: bool) -> int | None:
+def believable_cost(call: CallIdentity, usage: Usage, price: Price, *, ok: bool) -> int | None:
     """Return `cost_of`; None, as where no price is known, above `MAX_COST_USD`: such a price was entered wrongly."""
     cost = cost_of(usage, price, ok=ok)
     if cost is None or cost <= MAX_COST_USD * NANO:
@@ -130,7 +130,7 @@ def believable_cost(call: Made, usage: Usage, price: Price, *, ok: bool) -> int 
 
 
 def due_row(
-    call: Made,
+    call: CallIdentity,
     *,
     stream: bool,
     outcome: Outcome,
@@ -144,7 +144,7 @@ def due_row(
     attempts: int,
     duration_ms: int,
     first_byte_ms: int | None,
-) -> DueRow:
+) -> PendingRow:
     """Return a call's row, with the price where the cost comes from it."""
     caller = call.caller
     price = price if cost_source == "price" else None
@@ -183,5 +183,5 @@ def due_row(
         first_byte_ms=first_byte_ms,
     )
     if price is None:
-        return DueRow(row, None)
-    return DueRow(row, price.rates, price.source[:SOURCE_MAX], price.version)
+        return PendingRow(row, None)
+    return PendingRow(row, price.rates, price.source[:SOURCE_MAX], price.version)

@@ -5,7 +5,7 @@ from typing import ParamSpec, Protocol, TypeVar
 
 from hero_broker.core.calls import CallKind
 from hero_broker.core.usage import MAX_UNITS, Usage
-from hero_broker.metering.fallback import ranked, speech_heard, speech_made
+from hero_broker.metering.fallback import rerank_usage, stt_usage, tts_usage
 from hero_broker.metering.meter import Meter
 from hero_broker.metering.texts import delivered_events, delivered_text, request_reading
 from hero_broker.metering.workers import Workers
@@ -46,12 +46,12 @@ class Estimates:
         call, price = meter.call, meter.price()
         if call.kind is CallKind.STT and not isinstance(call.body, bytes):
             output = 0 if price is None or price.audio_per_minute is not None else await self._output(meter)
-            return speech_heard(await self._workers.run(call.body.audio_ms), price, output)
+            return stt_usage(await self._workers.run(call.body.audio_ms), price, output)
         into = await self._input(meter)
         if call.kind is CallKind.TTS:
-            return speech_made(call, price, into)
+            return tts_usage(call, price, into)
         if call.kind is CallKind.RERANK:
-            return ranked(price, into)
+            return rerank_usage(price, into)
         if call.kind is CallKind.EMBEDDING:
             return Usage(input_tokens=into, output_tokens=0)
         return Usage(input_tokens=into, output_tokens=await self._output(meter))

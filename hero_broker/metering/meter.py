@@ -11,13 +11,13 @@ from hero_broker.core.calls import Call, CallKind, Outcome
 from hero_broker.core.clock import Clock
 from hero_broker.core.money import NANO
 from hero_broker.core.usage import BYTES_PER_TOKEN, Usage, UsageSource
-from hero_broker.metering.billing_row import DueRow, Note, believable_cost, due_row, note_of
-from hero_broker.metering.fallback import first_estimate
+from hero_broker.metering.billing_row import CallStarted, PendingRow, believable_cost, build_note, due_row
+from hero_broker.metering.fallback import rough_usage
 from hero_broker.metering.usage_wire import Report, read_usage
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
 
-KEPT_BYTES = 256 * 1024  # of a stream's events, for an estimate; what comes after is taken to be alike
+MAX_KEPT_BYTES = 256 * 1024  # of a stream's events, for an estimate; what comes after is taken to be alike
 ZERO_USAGE = "zero_usage"  # the error code of an answer for which the provider reports no token at all
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,8 @@ class Delivered:
     """What a provider was seen to deliver."""
 
     body: bytes = b""  # a whole answer
-    events: bytes = b""  # lines of a stream's events, with their field's name or without; about `KEPT_BYTES` at most
+    # Lines of a stream's events, with or without the name of their field; at most about `MAX_KEPT_BYTES`.
+    events: bytes = b""
     event_bytes: int = 0  # of all events, those too that were not kept
 
 
@@ -55,24 +56,24 @@ class Meter:
         self._watched_deltas = 0
         self._watched: asyncio.Event | None = None
 
-    def note(self) -> Note:
+    def call_started(self) -> CallStarted:
         """Return what the journal is to remember of the call before it is made."""
         price = self.price()
         if price is not None and self._varies:
-            price = self.price(first_estimate(self.call, price, 0).input_tokens or 0)
-        return note_of(self.call, price)
+            price = self.price(rough_usage(self.call, price, 0).input_tokens or 0)
+        return build_note(self.call, price)
 
     def price(self, input_tokens: int = 0) -> Price | None:
         """Return the price of this call, were its input so long."""
         return None if self._tariff is None else self._tariff.price(self.call.started_at, input_tokens)
 
-    def saw_answer(self) -> None:
+    def on_response(self) -> None:
         """Note that the provider has begun to answer with success."""
         self.answered = True
         if self._first_byte_ms is None:
             self._first_byte_ms = self._elapsed_ms()
 
-    def saw_event(self, data: bytes) -> bool:
+    def on_event(self, data: bytes) -> bool:
         """Read one event of a stream; return whether it is the one that has usage and empty `choices`."""
         if b'"usage"' in data and data.count(b'"usage"') > data.count(b'"usage":null'):
             report = read_usage(self.call.kind, data)
@@ -91,20 +92,20 @@ class Meter:
             self._count(1)
         return False
 
-    def saw_plain_events(self, events: bytes) -> None:
+    def on_plain_events(self, events: bytes) -> None:
         """Take note of whole events, as they came, none of which reports usage."""
         self._keep(events)
         if b'"content"' in events or b'"text"' in events:
             self._count(events.count(b"\n\n"))
 
-    async def reached(self, deltas: int) -> None:
+    async def wait_for_tokens(self, deltas: int) -> None:
         """Return when so many pieces of text have been seen."""
         self._watched_deltas = deltas
         if self.deltas < deltas:
             self._watched = asyncio.Event()
             await self._watched.wait()
 
-    def saw_body(self, body: bytes) -> Report:
+    def on_body(self, body: bytes) -> Report:
         """Read a whole answer, and return what it says; one that is an error and nothing else is not charged."""
         self._body = body
         report = read_usage(self.call.kind, body)
@@ -124,7 +125,7 @@ class Meter:
 
     def close(
         self, outcome: Outcome, http_status: int | None, error_code: str | None, estimate: Usage | None = None
-    ) -> DueRow:
+    ) -> PendingRow:
         """Return the call's row, priced; `estimate` stands in where the provider reported nothing.
 
         A call of which nothing was sent costs nothing, however it ended; so does one that the provider refused.
@@ -145,7 +146,7 @@ class Meter:
             return self._row(outcome, http_status, error_code, usage, UsageSource.REPORTED)
         if self.answered and (counted := self._counted()) is not None:
             return self._row(outcome, http_status, error_code, counted, UsageSource.REPORTED)
-        rough = first_estimate(self.call, self.price(), self.deltas or len(self._body) // BYTES_PER_TOKEN)
+        rough = rough_usage(self.call, self.price(), self.deltas or len(self._body) // BYTES_PER_TOKEN)
         return self._row(outcome, http_status, error_code, estimate or rough, UsageSource.ESTIMATED)
 
     def _counted(self) -> Usage | None:
@@ -159,7 +160,7 @@ class Meter:
 
     def _keep(self, events: bytes) -> None:
         self._event_bytes += len(events)
-        if len(self._events) < KEPT_BYTES:
+        if len(self._events) < MAX_KEPT_BYTES:
             self._events += events
 
     def _count(self, deltas: int) -> None:
@@ -172,7 +173,7 @@ class Meter:
 
     def _row(
         self, outcome: Outcome, http_status: int | None, error_code: str | None, usage: Usage, source: UsageSource
-    ) -> DueRow:
+    ) -> PendingRow:
         price = self.price(usage.input_tokens or 0)
         cost, cost_source = self._cost(usage, source, price, ok=outcome is Outcome.OK)
         return due_row(

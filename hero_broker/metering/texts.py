@@ -66,13 +66,13 @@ def request_reading(kind: CallKind, body: bytes) -> Reading:
 
 def delivered_text(kind: CallKind, body: bytes) -> tuple[str, ...]:
     """Return what the model wrote, from a whole answer. Transcripts may be plain text; embeddings have none."""
-    if kind not in _WRITING:
+    if kind not in _REPLY_READERS:
         return ()
     wide = is_wide(body)
     answer = None if wide else _load(body)
     if wide or (kind is CallKind.STT and not isinstance(answer, dict)):
-        return _kept([body.decode("utf-8", "replace")])
-    written = _Written()
+        return _kept_text([body.decode("utf-8", "replace")])
+    written = _ReplyTexts()
     written.add_answer(_mapping(answer), "message")
     return written.texts()
 
@@ -82,9 +82,9 @@ def delivered_events(kind: CallKind, events: bytes) -> tuple[str, ...]:
 
     Deltas of one text are joined, because a tokenizer would count more tokens in their pieces.
     """
-    if kind not in _WRITING:
+    if kind not in _REPLY_READERS:
         return ()
-    written = _Written()
+    written = _ReplyTexts()
     for line in events.split(b"\n"):
         data = line.removeprefix(b"data:").strip()
         if data.startswith(b"{"):
@@ -92,14 +92,14 @@ def delivered_events(kind: CallKind, events: bytes) -> tuple[str, ...]:
     return written.texts()
 
 
-class _Written:
+class _ReplyTexts:
     """What a model wrote, gathered by choice and place."""
 
     def __init__(self) -> None:
         self._parts: dict[tuple[object, ...], list[str]] = {}
 
     def texts(self) -> tuple[str, ...]:
-        return _kept("".join(parts) for parts in self._parts.values())
+        return _kept_text("".join(parts) for parts in self._parts.values())
 
     def add_answer(self, answer: Mapping[str, object], message: str) -> None:
         """Add an answer or an event; `message` names the member of a choice that has the message."""
@@ -119,7 +119,7 @@ class _Written:
         self._add(message.get("reasoning_content") or message.get("reasoning"), index, "reasoning")
         self._add(message.get("refusal"), index, "refusal")
         self._add(_mapping(message.get("audio")).get("transcript"), index, "audio")
-        for place, text in _called(message):
+        for place, text in _tool_call_texts(message):
             self._add(text, index, *place)
 
     def _add(self, text: object, *place: object) -> None:
@@ -134,7 +134,11 @@ def _read_chat(members: Mapping[str, msgspec.Raw]) -> Reading:
         message = _mapping(item)
         fixed += MESSAGE_TOKENS
         texts += _part_texts(message.get("content"))
-        for text in (message.get("name"), message.get("reasoning_content"), *(text for _, text in _called(message))):
+        for text in (
+            message.get("name"),
+            message.get("reasoning_content"),
+            *(text for _, text in _tool_call_texts(message)),
+        ):
             if isinstance(text, str):
                 texts.append(text)
         if isinstance(message.get("name"), str):
@@ -143,7 +147,7 @@ def _read_chat(members: Mapping[str, msgspec.Raw]) -> Reading:
             fixed += _image_tokens(part) + _file_tokens(part)
             audio += _audio_tokens(part)
     texts += (_compact(members[name]) for name in ("tools", "functions", "response_format") if name in members)
-    return Reading(_kept(texts), fixed, audio)
+    return Reading(_kept_text(texts), fixed, audio)
 
 
 def _read_embedding(members: Mapping[str, msgspec.Raw]) -> Reading:
@@ -152,17 +156,17 @@ def _read_embedding(members: Mapping[str, msgspec.Raw]) -> Reading:
 
 def _read_completion(members: Mapping[str, msgspec.Raw]) -> Reading:
     reading = _texts_or_ids(_member(members, "prompt"))
-    return Reading((*reading.texts, *_kept([_member(members, "suffix")])), reading.fixed_tokens)
+    return Reading((*reading.texts, *_kept_text([_member(members, "suffix")])), reading.fixed_tokens)
 
 
 def _read_rerank(members: Mapping[str, msgspec.Raw]) -> Reading:
     query = _document(_member(members, "query"))
     documents = [_document(item) for item in _sequence(_member(members, "documents"))]
-    return Reading(_kept([*[query] * max(1, len(documents)), *documents]))
+    return Reading(_kept_text([*[query] * max(1, len(documents)), *documents]))
 
 
 def _read_speech(members: Mapping[str, msgspec.Raw]) -> Reading:
-    return Reading(_kept(_member(members, name) for name in ("input", "instructions")))
+    return Reading(_kept_text(_member(members, name) for name in ("input", "instructions")))
 
 
 _READERS: Mapping[CallKind, Callable[[Mapping[str, msgspec.Raw]], Reading]] = {
@@ -172,7 +176,7 @@ _READERS: Mapping[CallKind, Callable[[Mapping[str, msgspec.Raw]], Reading]] = {
     CallKind.RERANK: _read_rerank,
     CallKind.TTS: _read_speech,
 }
-_WRITING = (CallKind.CHAT, CallKind.COMPLETION, CallKind.STT)
+_REPLY_READERS = (CallKind.CHAT, CallKind.COMPLETION, CallKind.STT)
 
 
 def _texts_or_ids(value: object) -> Reading:
@@ -186,7 +190,7 @@ def _texts_or_ids(value: object) -> Reading:
             ids += sum(type(token) is int for token in item)
         else:
             texts.append(item if isinstance(item, str) else _mapping(item).get("text"))
-    return Reading(_kept(texts), ids)
+    return Reading(_kept_text(texts), ids)
 
 
 def _document(value: object) -> str:
@@ -211,7 +215,7 @@ def _part_texts(content: object) -> list[str]:
     return [text for part in parts if isinstance(text := part.get("text") or part.get("refusal"), str)]
 
 
-def _called(message: Mapping[str, object]) -> list[tuple[tuple[object, ...], object]]:
+def _tool_call_texts(message: Mapping[str, object]) -> list[tuple[tuple[object, ...], object]]:
     """Return place and text of each name and argument of the functions that a message calls."""
     functions = {-1: _mapping(message.get("function_call"))}  # the older form, of one call
     for at, item in enumerate(_sequence(message.get("tool_calls"))):
@@ -346,5 +350,5 @@ def _sequence(value: object) -> Sequence[object]:
     return value if isinstance(value, list) else ()
 
 
-def _kept(values: Iterable[object]) -> tuple[str, ...]:
+def _kept_text(values: Iterable[object]) -> tuple[str, ...]:
     return tuple(value for value in values if isinstance(value, str) and value)

@@ -61,7 +61,7 @@ def load_encoding(name: str) -> Encoding:
     return _Splintr(importlib.import_module("splintr").Tokenizer.from_pretrained(name))
 
 
-def encoding_of(model: str) -> str:
+def select_encoding(model: str) -> str:
     """Return the encoding by which a model's tokens are counted.
 
     It is the model's own for OpenAI's, and `o200k_base` as an approximation for all others.
@@ -158,7 +158,7 @@ class TokenCounter:
         if self._is_closed:
             return job.result()
         self._open.add(ended)
-        self._worker.submit(self._begin, job, encoding_of(model))
+        self._worker.submit(self._begin, job, select_encoding(model))
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._timeout_s):

@@ -31,7 +31,7 @@ class Report(msgspec.Struct, frozen=True):
 NOTHING = Report()
 
 
-class _Reply(msgspec.Struct):
+class _WireReply(msgspec.Struct):
     usage: object = None
     choices: msgspec.Raw = msgspec.Raw(b"null")
     duration: object = None
@@ -39,7 +39,7 @@ class _Reply(msgspec.Struct):
     error: object = None
 
 
-_DECODER = msgspec.json.Decoder(_Reply, float_hook=Decimal)
+_DECODER = msgspec.json.Decoder(_WireReply, float_hook=Decimal)
 
 
 class _UnbelievableError(ValueError):
@@ -51,18 +51,18 @@ def read_usage(kind: CallKind, body: bytes) -> Report:
     try:
         reply = _DECODER.decode(body)
     except (msgspec.DecodeError, ArithmeticError, RecursionError):
-        odd = _odd_reply(body)
+        odd = _parse_odd_reply(body)
         if odd is None:
             return NOTHING
         reply = odd
     reported = reply.usage if isinstance(reply.usage, dict) else {}
     try:
         if kind is CallKind.STT:
-            usage = _speech_heard(reported, reply.duration)
+            usage = _stt_report(reported, reply.duration)
         elif kind is CallKind.TTS:
-            usage = _speech_made(reported)
+            usage = _tts_report(reported)
         elif kind is CallKind.RERANK:
-            usage = _ranked(reported, reply.meta)
+            usage = _rerank_report(reported, reply.meta)
         else:
             usage = _text(reported)
     except _UnbelievableError:
@@ -93,7 +93,7 @@ def is_answer(kind: CallKind, body: bytes) -> bool:
     return isinstance(told, dict) or (kind is CallKind.RERANK and isinstance(told, list))
 
 
-def _odd_reply(body: bytes) -> _Reply | None:
+def _parse_odd_reply(body: bytes) -> _WireReply | None:
     """Read what strict JSON is not: with a byte order mark, NaN or lone surrogates; None where it is none at all."""
     if len(body) > MAX_ODD_BYTES:
         return None
@@ -105,7 +105,7 @@ def _odd_reply(body: bytes) -> _Reply | None:
         return None
     choices = told.get("choices")
     raw = b"null" if choices is None else b"[1]" if choices else b"[]"
-    return _Reply(told.get("usage"), msgspec.Raw(raw), told.get("duration"), told.get("meta"), told.get("error"))
+    return _WireReply(told.get("usage"), msgspec.Raw(raw), told.get("duration"), told.get("meta"), told.get("error"))
 
 
 def _text(reported: Mapping[str, object]) -> Usage | None:
@@ -124,7 +124,7 @@ def _text(reported: Mapping[str, object]) -> Usage | None:
     )
 
 
-def _speech_made(reported: Mapping[str, object]) -> Usage | None:
+def _tts_report(reported: Mapping[str, object]) -> Usage | None:
     """Read the usage of `speech.audio.done`: all output is audio."""
     if "input_tokens" not in reported:
         return None
@@ -136,7 +136,7 @@ def _speech_made(reported: Mapping[str, object]) -> Usage | None:
     )
 
 
-def _speech_heard(reported: Mapping[str, object], duration: object) -> Usage | None:
+def _stt_report(reported: Mapping[str, object], duration: object) -> Usage | None:
     """Read tokens, or the seconds that are billed, or else the duration that `verbose_json` names."""
     if "input_tokens" in reported:
         details = _details(reported, "input_token_details")
@@ -149,7 +149,7 @@ def _speech_heard(reported: Mapping[str, object], duration: object) -> Usage | N
     return None if seconds is None else Usage(audio_ms=_milliseconds(seconds))
 
 
-def _ranked(reported: Mapping[str, object], meta: object) -> Usage | None:
+def _rerank_report(reported: Mapping[str, object], meta: object) -> Usage | None:
     """Read Cohere's search units or the tokens of others."""
     billed = _details(meta, "billed_units") if isinstance(meta, dict) else {}
     if "search_units" in billed:

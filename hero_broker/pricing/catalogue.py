@@ -14,7 +14,7 @@ from hero_broker.pricing.supplement import Supplement
 from hero_broker.pricing.tariff import Tariff
 
 
-class PriceList(Protocol):
+class PriceSource(Protocol):
     """Somebody's public prices."""
 
     def find(self, provider: str, model: str) -> Listing | None:
@@ -34,7 +34,7 @@ class Catalogue:
         self._names = lru_cache(maxsize=256)(lambda provider: frozenset(self._models(provider)))
 
     @cached_property
-    def _lists(self) -> tuple[PriceList, ...]:
+    def _lists(self) -> tuple[PriceSource, ...]:
         # Loaded when first asked: 250 ms and 25 MB that a broker with prices of its own for all its models can do
         # without. Whoever cannot wait for it in the event loop asks for some provider's `models` before.
         from hero_broker.pricing.genai_prices import GenaiPrices

@@ -27,14 +27,14 @@ from genai_prices.types import (
 
 from hero_broker.pricing.listing import Certainty, Listing
 from hero_broker.pricing.price import Price
-from hero_broker.pricing.tariff import DAY_S, Period, Tariff
+from hero_broker.pricing.tariff import DAY_S, PricePeriod, Tariff
 
 THOUSAND = 1000
 MINUTES_PER_HOUR = 60
 # Groq bills at least ten seconds of audio: https://groq.com/pricing
 AUDIO_MINIMUM_S = {"groq": Decimal(10)}
 # Names under which people know a provider, where the list has another.
-LISTED_AS = {"xai": "x-ai", "gemini": "google", "togetherai": "together", "moonshot": "moonshotai"}
+ALIASES = {"xai": "x-ai", "gemini": "google", "togetherai": "together", "moonshot": "moonshotai"}
 # The list takes a date without dashes for the same date with them.
 _COMPACT_DATE = re.compile(r"-(\d{4})(\d{2})(\d{2})(?=[-:]|$)")
 
@@ -55,7 +55,7 @@ class GenaiPrices:
             return None
         name = model.lower()
         found = listed.find_model(name, all_providers=self._providers)
-        tariff = None if found is None else tariff_of(listed, found, self._version)
+        tariff = None if found is None else build_tariff(listed, found, self._version)
         if found is None or tariff is None:
             return None
         certainty = certainty_of(found.match, name)
@@ -69,7 +69,7 @@ class GenaiPrices:
         if listed is None:
             return
         for model in listed.models:
-            if model.deprecated or tariff_of(listed, model, self._version) is None:
+            if model.deprecated or build_tariff(listed, model, self._version) is None:
                 continue
             # Some ids are headings of the list; what the provider calls the model then stands in the matcher.
             names = [model.id] if model.is_match(model.id) else _exact_names(model.match)
@@ -77,10 +77,10 @@ class GenaiPrices:
             yield from (name for name in names if not name.endswith("-"))
 
     def _find_provider(self, name: str) -> Provider | None:
-        return data_snapshot.find_provider_by_id(self._providers, LISTED_AS.get(name, name))
+        return data_snapshot.find_provider_by_id(self._providers, ALIASES.get(name, name))
 
 
-def tariff_of(provider: Provider, model: ModelInfo, version: str) -> Tariff | None:
+def build_tariff(provider: Provider, model: ModelInfo, version: str) -> Tariff | None:
     """Translate what the list says of a model; None where it prices no unit that is metered here."""
     conditional = [ConditionalPrice(prices=model.prices)] if isinstance(model.prices, ModelPrice) else model.prices
     source = provider.pricing_urls[0] if provider.pricing_urls else "genai-prices"
@@ -120,7 +120,7 @@ def _exact_names(match: MatchLogic) -> Iterator[str]:
             yield from _exact_names(clause)
 
 
-def _period(conditional: ConditionalPrice, source: str, version: str, audio_minimum_s: Decimal | None) -> Period:
+def _period(conditional: ConditionalPrice, source: str, version: str, audio_minimum_s: Decimal | None) -> PricePeriod:
     listed = conditional.prices
     thresholds = sorted(
         {tier.start for rate in vars(listed).values() if isinstance(rate, TieredPrices) for tier in rate.tiers}
@@ -131,7 +131,7 @@ def _period(conditional: ConditionalPrice, source: str, version: str, audio_mini
         for input_tokens in (0, *(start + 1 for start in thresholds))
     )
     since, daily = _condition(conditional.constraint)
-    return Period(prices, tuple(thresholds), since, daily)
+    return PricePeriod(prices, tuple(thresholds), since, daily)
 
 
 def _condition(

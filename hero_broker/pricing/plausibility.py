@@ -65,7 +65,7 @@ _USUAL = {
 _LONGEST_MINIMUM_S = 600
 
 
-def doubts(price: Price, listed: Price | None) -> list[str]:
+def price_warnings(price: Price, listed: Price | None) -> list[str]:
     """Return what is doubtful about a price that was entered, one sentence a rate, with the likely mistake.
 
     A rate is compared with what a public list asks for the same model (`listed`), or with what any model costs where

@@ -9,10 +9,10 @@ from typing import Any, Self
 
 from hero_broker.pricing.listing import Certainty, Listing
 from hero_broker.pricing.price import RATES, Price
-from hero_broker.pricing.tariff import Period, Tariff
+from hero_broker.pricing.tariff import PricePeriod, Tariff
 
 # Names under which people know a provider, where the supplement has another.
-LISTED_AS = {"alibaba": "dashscope", "qwen": "dashscope", "jina_ai": "jina", "voyage": "voyageai"}
+ALIASES = {"alibaba": "dashscope", "qwen": "dashscope", "jina_ai": "jina", "voyage": "voyageai"}
 
 
 class Supplement:
@@ -49,12 +49,12 @@ class Supplement:
 
     def find(self, provider: str, model: str) -> Listing | None:
         """Return what a provider's model costs; None where there is no entry."""
-        tariff = self._tariffs.get((LISTED_AS.get(provider, provider), model.lower()))
+        tariff = self._tariffs.get((ALIASES.get(provider, provider), model.lower()))
         return None if tariff is None else Listing(tariff, Certainty.ALIAS)
 
     def models(self, provider: str) -> Iterable[str]:
         """Return the names of a provider's models that have an entry."""
-        listed_as = LISTED_AS.get(provider, provider)
+        listed_as = ALIASES.get(provider, provider)
         return [model for owner, model in self._names if owner == listed_as]
 
 
@@ -83,7 +83,7 @@ class _Entry:
             thresholds.append(start)
             bands.append({**rates, **self._rates(band)})
         prices = tuple(Price(**band, source=source, version=f"supplement {checked}") for band in bands)
-        self.tariff = Tariff((Period(prices, tuple(thresholds)),))
+        self.tariff = Tariff((PricePeriod(prices, tuple(thresholds)),))
 
     def _text(self, table: dict[str, Any], name: str) -> str:
         value = table.pop(name, "")

@@ -11,7 +11,7 @@ DAY_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
+class PricePeriod:
     """The prices that hold under a condition; without one, always."""
 
     prices: tuple[Price, ...]  # by input tokens, one more than `thresholds`
@@ -40,7 +40,7 @@ class Tariff:
     Of the periods that hold, the last one counts; where none does, the first.
     """
 
-    periods: tuple[Period, ...]  # at least one
+    periods: tuple[PricePeriod, ...]  # at least one
     is_override: bool = False  # the operator's own price, which counts more than a cost that the provider reports
     varies: bool = field(init=False, compare=False)  # with the time, or with the length of the context
     # The kinds of call that were looked at, and whether they have a price; see `pricing.typical`.
@@ -53,7 +53,7 @@ class Tariff:
     @classmethod
     def fixed(cls, price: Price, *, is_override: bool = False) -> Self:
         """Return the tariff of a model that always costs the same per unit."""
-        return cls((Period((price,)),), is_override)
+        return cls((PricePeriod((price,)),), is_override)
 
     def price(self, started_at: int, input_tokens: int) -> Price:
         """Return the price of a call that began at `started_at` (unix seconds, UTC).

@@ -3,7 +3,7 @@
 import logging
 
 from hero_broker.core.clock import Clock
-from hero_broker.core.inventory import ProviderHealth
+from hero_broker.core.inventory import InventoryHealth
 
 # Statuses below 500 that are the fault of the provider or of its account with it, not of the client's request.
 FAULTS = frozenset({401, 402, 403, 429})
@@ -44,7 +44,7 @@ class _Trouble:
         return True
 
 
-class _Standing:
+class _ProviderRecord:
     """One provider's; changed by the event loop alone."""
 
     __slots__ = (
@@ -69,19 +69,19 @@ class _Standing:
         self.keys: dict[int, _Trouble] = {}  # those that were refused, by number
 
 
-class Standings:
+class HealthTracker:
     """Counts answers and failures, for `providers.list`."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._of: dict[str, _Standing] = {}
+        self._of: dict[str, _ProviderRecord] = {}
 
-    def answered(self, provider: str, status: int, key_number: int = 0) -> None:
+    def record_success(self, provider: str, status: int, key_number: int = 0) -> None:
         """Count an answer that came whole; by its status it may be a failure."""
         if status >= 500 or status in FAULTS:
-            self.failed(provider, f"provider_{status}")
+            self.record_failure(provider, f"provider_{status}")
             return
-        standing = self._standing(provider)
+        standing = self._record(provider)
         standing.answered += 1
         standing.last_answered_at = self._clock.now()
         standing.is_failing = False
@@ -90,7 +90,7 @@ class Standings:
         if standing.keys and (key := standing.keys.get(key_number)) is not None:
             self._ends(f"{provider} (key {key_number})", key)
 
-    def failed(self, provider: str, code: str | None, detail: str | None = None) -> None:
+    def record_failure(self, provider: str, code: str | None, detail: str | None = None) -> None:
         """Count a call that the provider failed to answer; `detail` is for the log."""
         standing = self._count(provider, code)
         if standing.trouble.fails(code or "", self._clock.monotonic()):
@@ -103,8 +103,8 @@ class Standings:
             which = f"number {key_number} of its api_keys" if key_number else "a call without a key"
             log.error("provider: %s refuses %s, or its account: %s", provider, which, code)
 
-    def _count(self, provider: str, code: str | None) -> _Standing:
-        standing = self._standing(provider)
+    def _count(self, provider: str, code: str | None) -> _ProviderRecord:
+        standing = self._record(provider)
         standing.failed += 1
         standing.last_failed_at = self._clock.now()
         standing.last_error_code = code
@@ -119,18 +119,18 @@ class Standings:
                 "provider: %s answers again, after %.0f s and %d failed calls: %s", name, seconds, trouble.failed, code
             )
 
-    def _standing(self, provider: str) -> _Standing:
+    def _record(self, provider: str) -> _ProviderRecord:
         found = self._of.get(provider)
         if found is None:
-            found = self._of[provider] = _Standing()
+            found = self._of[provider] = _ProviderRecord()
         return found
 
-    def health(self, provider: str) -> ProviderHealth:
+    def health(self, provider: str) -> InventoryHealth:
         """Return how a provider has answered so far."""
         found = self._of.get(provider)
         if found is None:
-            return ProviderHealth()
-        return ProviderHealth(
+            return InventoryHealth()
+        return InventoryHealth(
             found.answered,
             found.failed,
             found.last_answered_at,

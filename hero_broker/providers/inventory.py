@@ -4,32 +4,32 @@ import json
 from collections import Counter
 
 from hero_broker.core.clock import Clock
-from hero_broker.core.inventory import ServedModel, ServedProvider, ShownPrice
+from hero_broker.core.inventory import InventoryModel, InventoryPrice, InventoryProvider
 from hero_broker.pricing.tariff import Tariff
-from hero_broker.providers.health import Standings
+from hero_broker.providers.health import HealthTracker
 from hero_broker.providers.routes import ModelRoute, Routes
 
 
-class Served:
+class Inventory:
     """Models with their prices, providers with their health."""
 
-    def __init__(self, routes: Routes, standings: Standings, clock: Clock) -> None:
+    def __init__(self, routes: Routes, standings: HealthTracker, clock: Clock) -> None:
         self._routes = routes
         self._standings = standings
         self._clock = clock
 
-    def models(self) -> list[ServedModel]:
+    def models(self) -> list[InventoryModel]:
         """Return the settings' models, then those that only the price list knows."""
         configured = [self._model(route, is_configured=True) for route in self._routes.named]
         listed = (self._routes.get(name) for name, _ in self._routes.listed())
         return configured + [self._model(route, is_configured=False) for route in listed if route is not None]
 
-    def providers(self) -> list[ServedProvider]:
+    def providers(self) -> list[InventoryProvider]:
         """Return the providers in the order of the settings, the fake one last."""
         named = Counter(route.provider.name for route in self._routes.named)
         listed = Counter(provider.name for _, provider in self._routes.listed())
         return [
-            ServedProvider(
+            InventoryProvider(
                 provider=provider.name,
                 base_url=provider.base_url,
                 api_keys=len(provider.api_keys),
@@ -41,8 +41,8 @@ class Served:
             for provider in self._routes.every_provider
         ]
 
-    def _model(self, route: ModelRoute, *, is_configured: bool) -> ServedModel:
-        return ServedModel(
+    def _model(self, route: ModelRoute, *, is_configured: bool) -> InventoryModel:
+        return InventoryModel(
             model=route.model,
             aliases=route.aliases,
             kind=route.kind,
@@ -52,6 +52,6 @@ class Served:
             price=None if route.tariff is None else self._price(route.tariff),
         )
 
-    def _price(self, tariff: Tariff) -> ShownPrice:
+    def _price(self, tariff: Tariff) -> InventoryPrice:
         now = tariff.price(self._clock.now(), 0)
-        return ShownPrice(json.loads(now.rates), now.source or None, now.version or None, tariff.varies)
+        return InventoryPrice(json.loads(now.rates), now.source or None, now.version or None, tariff.varies)

@@ -26,7 +26,7 @@ class ModelRoute:
     tariff: Tariff | None = None  # of this model alone, however many share its upstream model; None = no price known
 
 
-class PriceList(Protocol):
+class PricedModels(Protocol):
     """What is known of a provider's models; see `pricing.catalogue`."""
 
     def find(self, provider: str, model: str) -> Listing | None:
@@ -46,7 +46,7 @@ class Routes:
     surest to serve it (`Certainty`), to the first one where several are.
     """
 
-    def __init__(self, routes: Iterable[ModelRoute], providers: Iterable[Provider], listed: PriceList) -> None:
+    def __init__(self, routes: Iterable[ModelRoute], providers: Iterable[Provider], listed: PricedModels) -> None:
         """Take the settings' routes, and the providers whose other models the price list knows."""
         self.named = tuple(routes)
         names: dict[str, ModelRoute] = {}

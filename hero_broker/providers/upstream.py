@@ -31,11 +31,11 @@ from hero_broker.core.errors import (
     ProviderTimeout,
     ProviderTls,
 )
-from hero_broker.util.timeouts import within
+from hero_broker.util.timeouts import wait_at_most
 
-LOOK_EVERY_S = 1.0
-AT_ONCE_BYTES = 64 * 1024  # are handed on in the turn of the event loop in which they come
-SWITCHING = 101  # the one status below 200 that is an answer
+SWEEP_EVERY_S = 1.0
+INLINE_BYTES = 64 * 1024  # are handed on in the turn of the event loop in which they come
+SWITCHING_PROTOCOLS = 101  # the one status below 200 that is an answer
 STATUS_BYTES = 16  # of an answer are kept, so that its status is known even if its head is never whole
 CHECK_IDLE_S = 0.02  # a connection that was kept for longer is looked at before it is used again
 PLAIN = ("", "identity")  # content codings that are none
@@ -85,7 +85,7 @@ class Content(Protocol):
     def at_eof(self) -> bool: ...
 
 
-class UpstreamReply:
+class UpstreamResponse:
     """A provider's answer: status, headers and the body as it arrives, unpacked where it comes in gzip or deflate."""
 
     key_number = 0  # which of the provider's keys was used, from 1; 0 without one
@@ -127,7 +127,7 @@ class UpstreamReply:
                 if piece := await content.readany():
                     return piece
         except (TimeoutError, aiohttp.ClientError) as error:
-            raise _failure("broke off", error) from error
+            raise _provider_error("broke off", error) from error
         return b""
 
     def check_coding(self) -> None:
@@ -140,7 +140,7 @@ class UpstreamReply:
             detail = f"content-encoding {self.coding[:40]!r}"
             raise ProviderBadAnswer("The provider's answer comes in a coding that was not offered.", detail=detail)
 
-    async def whole(self, max_bytes: int) -> bytes:
+    async def read_all(self, max_bytes: int) -> bytes:
         """Return the body.
 
         Raises:
@@ -155,7 +155,7 @@ class UpstreamReply:
             pieces.append(piece)
         return b"".join(pieces)
 
-    async def hand_on(self, take: Callable[[bytes], bool]) -> bool:
+    async def stream_to(self, take: Callable[[bytes], bool]) -> bool:
         """Hand each piece of the body to `take` in the turn of the event loop in which it comes, until it says False.
 
         A large piece waits for the next turn. Return whether more may come. To wake a task for each event of a stream
@@ -164,17 +164,17 @@ class UpstreamReply:
         Raises:
             ProviderError: the provider broke off, or was silent for too long.
         """
-        handing = _Handing(self._content, take)
-        handing.go_on()
+        handing = _PushReader(self._content, take)
+        handing.pump()
         connection = self._connection
         if connection is not None and not handing.is_over.done():
-            connection.when_heard = handing.go_on
+            connection.when_heard = handing.pump
         try:
             return await handing.is_over
         except (TimeoutError, aiohttp.ClientError) as error:
-            raise _failure("broke off", error) from error
+            raise _provider_error("broke off", error) from error
         finally:
-            if connection is not None and connection.when_heard == handing.go_on:  # else it serves another call
+            if connection is not None and connection.when_heard == handing.pump:  # else it serves another call
                 connection.when_heard = None
 
     def close(self) -> None:
@@ -197,7 +197,7 @@ class _Unpacked:
         self._has_more = False  # the last piece was as long as it may be
 
     def read_nowait(self) -> bytes:
-        """Return what has come, at most `AT_ONCE_BYTES` unpacked.
+        """Return what has come, at most `INLINE_BYTES` unpacked.
 
         Raises:
             ProviderBadAnswer: it is not what its head says, or has ended too early.
@@ -235,16 +235,16 @@ class _Unpacked:
                 return b""
             self._unpacker = zlib.decompressobj(_GZIP)
         try:
-            piece = self._unpacker.decompress(packed, AT_ONCE_BYTES)
+            piece = self._unpacker.decompress(packed, INLINE_BYTES)
         except zlib.error as error:
             message = "The provider's answer is not in the coding that its head names."
             raise ProviderBadAnswer(message, detail=self._coding) from error
         self._packed = self._unpacker.unconsumed_tail or self._unpacker.unused_data
-        self._has_more = len(piece) == AT_ONCE_BYTES and not self._unpacker.eof
+        self._has_more = len(piece) == INLINE_BYTES and not self._unpacker.eof
         return piece
 
 
-class _Handing:
+class _PushReader:
     """Pieces of a body on their way to `take`."""
 
     __slots__ = ("_content", "_is_busy", "_take", "is_over")
@@ -256,7 +256,7 @@ class _Handing:
         # Whether more may come, once that is known.
         self.is_over: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
-    def go_on(self) -> None:
+    def pump(self) -> None:
         """Hand on what has come."""
         if self._is_busy or self.is_over.done():  # reading lets the connection hear more, within this very call
             return
@@ -313,7 +313,7 @@ class _Connection(ResponseHandler):
         super().data_received(data)
         if self.when_heard is None:
             return
-        if len(data) <= AT_ONCE_BYTES:
+        if len(data) <= INLINE_BYTES:
             self.when_heard()
         else:  # of a flood the loop reads megabytes before any other connection's turn, unless they are left unread
             self._loop.call_soon(self.when_heard)
@@ -349,7 +349,7 @@ class _Connection(ResponseHandler):
         return self.transport is not None and self.transport.get_write_buffer_size() > 0
 
 
-class _Open:
+class _Deadline:
     """An exchange that is not over, and how long its provider may be silent.
 
     An answer that is not streamed may be silent for as long behind its head as before it: some send the head at once.
@@ -375,7 +375,7 @@ class _Open:
         ends_at: float,
         silent_s: float,
         idle_s: float,
-        among: "set[_Open]",
+        among: "set[_Deadline]",
     ) -> None:
         self._connection = connection
         self.protocol = protocol
@@ -388,14 +388,14 @@ class _Open:
         self._all = among
         among.add(self)
 
-    def begins(self, *, is_stream: bool) -> None:
+    def got_headers(self, *, is_stream: bool) -> None:
         """Take note that the head of the answer has come."""
         self._has_begun = True
         if is_stream:
             self._silent_s = self._idle_s
         self._heard_bytes = -1  # the next look finds that something was heard
 
-    def look(self, now: float) -> None:
+    def check(self, now: float) -> None:
         """End the exchange if its time is over."""
         protocol = self.protocol
         heard_bytes = protocol.heard_bytes
@@ -428,7 +428,7 @@ class _Held(Protocol):
     def close(self) -> None: ...
 
 
-class _Target:
+class _RequestTemplate:
     """A provider's route with one of its keys: what every request to it has in common."""
 
     def __init__(self, url: str, key: str | None) -> None:
@@ -467,10 +467,10 @@ class Upstream:
         self._look_every_s = look_every_s
         self._connecting: dict[str, aiohttp.ClientTimeout] = {}  # by the provider's name
         self._turn = itertools.count()
-        self._open: set[_Open] = set()
+        self._open: set[_Deadline] = set()
         self.watching = Duty("upstream", "providers that are silent for too long are given up")
         self._now = asyncio.get_running_loop().time
-        self._target = lru_cache(maxsize=1024)(_Target)
+        self._template = lru_cache(maxsize=1024)(_RequestTemplate)
 
     async def post(
         self,
@@ -481,7 +481,7 @@ class Upstream:
         sending: Sending,
         *,
         is_stream: bool,
-    ) -> UpstreamReply:
+    ) -> UpstreamResponse:
         """Send `body`, which is JSON or a form, and return the reply, to be closed, once its head is there.
 
         The time to the first byte counts from when the whole body was sent. `passed` are the client's headers.
@@ -499,7 +499,7 @@ class Upstream:
         try:
             if isinstance(body, bytes):
                 connecting = self._connecting.get(provider.name) or self._connects(provider.name, timeouts)
-                target, ends_at = self._target(url, key), self._now() + timeouts.total_s
+                target, ends_at = self._template(url, key), self._now() + timeouts.total_s
                 send = partial(
                     self._send, connecting, target, passed, body, sending, timeouts, ends_at, is_stream=is_stream
                 )
@@ -526,7 +526,7 @@ class Upstream:
     async def _send(
         self,
         connecting: aiohttp.ClientTimeout,
-        target: _Target,
+        target: _RequestTemplate,
         passed: Sequence[tuple[str, str]],
         body: bytes,
         sending: Sending,
@@ -535,12 +535,12 @@ class Upstream:
         connector: aiohttp.TCPConnector,
         *,
         is_stream: bool,
-    ) -> UpstreamReply:
+    ) -> UpstreamResponse:
         now = self._now()
-        connection = await within(ends_at - now, connector.connect(target.request, [], connecting))
+        connection = await wait_at_most(ends_at - now, connector.connect(target.request, [], connecting))
         protocol = cast(_Connection, connection.protocol)
         silent_s = timeouts.first_byte_s if is_stream else timeouts.whole_s
-        opened = _Open(connection, protocol, self._now(), ends_at, silent_s, timeouts.idle_s, self._open)
+        opened = _Deadline(connection, protocol, self._now(), ends_at, silent_s, timeouts.idle_s, self._open)
         had_served, protocol.has_served = protocol.has_served, True
         try:
             protocol.began = b""
@@ -550,15 +550,15 @@ class Upstream:
             cast(asyncio.Transport, protocol.transport).write(head + body)
             sending.is_sent = True
             message, content = await protocol.read()
-            while 100 <= message.code < 200 and message.code != SWITCHING:
+            while 100 <= message.code < 200 and message.code != SWITCHING_PROTOCOLS:
                 message, content = await protocol.read()
         except BaseException as error:
             opened.end(is_whole=False)
             if had_served and isinstance(error, _ENDS) and not protocol.began:
                 raise _KeptConnectionEndedError from error
             raise
-        opened.begins(is_stream=is_stream)
-        return UpstreamReply(message.code, message.headers, content, protocol, opened.end)
+        opened.got_headers(is_stream=is_stream)
+        return UpstreamResponse(message.code, message.headers, content, protocol, opened.end)
 
     async def _upload(
         self,
@@ -570,7 +570,7 @@ class Upstream:
         timeouts: Timeouts,
         *,
         is_stream: bool,
-    ) -> UpstreamReply:
+    ) -> UpstreamResponse:
         headers = {**dict(passed), "accept-encoding": "identity", "content-type": body.content_type}
         if key is not None:
             headers["authorization"] = f"Bearer {key}"
@@ -587,18 +587,18 @@ class Upstream:
         held = None if response.connection is None else response.connection.protocol
         if held is None:  # all of it has come
             end = lambda is_whole: response.release() if is_whole else response.close()  # noqa: E731
-            return UpstreamReply(response.status, response.headers, response.content, None, end)
+            return UpstreamResponse(response.status, response.headers, response.content, None, end)
         connection = cast(_Connection, held)
         connection.has_served = True
         connection.read_timeout = None
         connection.start_timeout()
-        opened = _Open(response, connection, self._now(), ends_at, silent_s, timeouts.idle_s, self._open)
-        opened.begins(is_stream=is_stream)
+        opened = _Deadline(response, connection, self._now(), ends_at, silent_s, timeouts.idle_s, self._open)
+        opened.got_headers(is_stream=is_stream)
         response.content.on_eof(opened.forget)  # the session gives the connection to others at once
-        return UpstreamReply(response.status, response.headers, response.content, connection, opened.end)
+        return UpstreamResponse(response.status, response.headers, response.content, connection, opened.end)
 
     @asynccontextmanager
-    async def watched(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncIterator[None]:
         """Look at all open exchanges again and again for the time of the block."""
         watching = asyncio.create_task(self._watch(), name="upstream")
         try:
@@ -614,7 +614,7 @@ class Upstream:
             with self.watching.attempt():
                 now = self._now()
                 for opened in list(self._open):
-                    opened.look(now)
+                    opened.check(now)
 
 
 @lru_cache(maxsize=1024)
@@ -644,8 +644,8 @@ async def open_upstream(timeouts: Timeouts, max_calls: int, others: Sequence[Tim
             trust_env=False,
         ) as session,
     ):
-        upstream = Upstream(session, connector, anew, timeouts, min(LOOK_EVERY_S, least_s / 10))
-        async with upstream.watched():
+        upstream = Upstream(session, connector, anew, timeouts, min(SWEEP_EVERY_S, least_s / 10))
+        async with upstream.running():
             yield upstream
 
 
@@ -655,18 +655,18 @@ async def _noted(chunks: AsyncIterator[bytes], sending: Sending) -> AsyncIterato
         yield chunk
 
 
-def _failure(what: str, error: Exception) -> ProviderError:
+def _provider_error(what: str, error: Exception) -> ProviderError:
     if isinstance(error, TimeoutError):
         return ProviderTimeout("The provider did not answer in time.")
     return ProviderError(f"The provider {what}.")
 
 
-def _refusal(error: Exception) -> UpstreamReply | None:
+def _refusal(error: Exception) -> UpstreamResponse | None:
     """Return an answer whose head never came whole, or cannot be read, but whose status says that it is a refusal."""
     found = _STATUS.match(_began(error))
     if found is None:
         return None
-    return UpstreamReply(int(found.group(1)), {}, EMPTY_PAYLOAD, None, lambda _is_whole: None)
+    return UpstreamResponse(int(found.group(1)), {}, EMPTY_PAYLOAD, None, lambda _is_whole: None)
 
 
 def _unanswered(error: Exception, sending: Sending) -> ProviderError:

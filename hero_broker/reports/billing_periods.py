@@ -3,7 +3,7 @@
 from hero_broker.core.clock import Clock
 from hero_broker.core.errors import Conflict
 from hero_broker.core.records import Difference, Period, UsageTotals, Verification
-from hero_broker.reports.query_pool import Reader
+from hero_broker.reports.query_pool import QueryPool
 from hero_broker.store import billing_periods, verification
 from hero_broker.store.database import Database
 from hero_broker.store.schema import ALL_TIME, COUNTS, HOUR, ROLLUPS
@@ -20,7 +20,7 @@ class Books:
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
-        self._reader = Reader(database, THREADS)
+        self._reader = QueryPool(database, THREADS)
         self._clock = clock
 
     def close(self) -> None:
@@ -34,7 +34,7 @@ class Books:
             StoreUnavailable: the database does not answer.
         """
         as_of = self._clock.now()
-        return await self._reader.ask(DEADLINE_S, billing_periods.unbilled), as_of
+        return await self._reader.query(DEADLINE_S, billing_periods.unbilled), as_of
 
     async def periods(self) -> tuple[list[Period], int]:
         """Return all billing periods, the oldest first, and when that was (unix seconds).
@@ -43,7 +43,7 @@ class Books:
             StoreUnavailable: the database does not answer.
         """
         as_of = self._clock.now()
-        return await self._reader.ask(DEADLINE_S, billing_periods.periods), as_of
+        return await self._reader.query(DEADLINE_S, billing_periods.periods), as_of
 
     async def mark_billed(self, reference: str, to_seq: int) -> tuple[Period, int]:
         """Close the range from the last period's end to `to_seq` under a reference; return it, and when (unix seconds).
@@ -92,8 +92,8 @@ class Books:
             StoreUnavailable: the database does not answer.
         """
         as_of = self._clock.now()
-        found = _Findings()
-        extent = await self._reader.ask(DEADLINE_S, verification.extent)
+        found = _Differences()
+        extent = await self._reader.query(DEADLINE_S, verification.extent)
         if extent is not None:
             first = extent[0] if since is None else max(extent[0], since // HOUR * HOUR)
             last = extent[1] if until is None else min(extent[1], -(-until // HOUR) * HOUR)
@@ -102,36 +102,36 @@ class Books:
                 await self._verify_blocks(first, last, found)
         if since is None and until is None:
             await self._verify_periods(found)
-        behind = await self._reader.ask(DEADLINE_S, verification.behind, since, until, as_of - BEHIND_S)
+        behind = await self._reader.query(DEADLINE_S, verification.behind, since, until, as_of - BEHIND_S)
         return Verification(found.rows, found.count, behind, tuple(found.listed), as_of)
 
-    async def _verify_hours(self, since: int, until: int, found: "_Findings") -> None:
+    async def _verify_hours(self, since: int, until: int, found: "_Differences") -> None:
         at = since
         while at < until:
-            end, rows = await self._reader.ask(DEADLINE_S, verification.step, at, until)
+            end, rows = await self._reader.query(DEADLINE_S, verification.step, at, until)
             found.rows += rows
             for table in ROLLUPS:
-                found.add(*await self._reader.ask(DEADLINE_S, verification.hours, table, (at, end), found.room))
+                found.add(*await self._reader.query(DEADLINE_S, verification.hours, table, (at, end), found.room))
             at = end
 
-    async def _verify_blocks(self, since: int, until: int, found: "_Findings") -> None:
+    async def _verify_blocks(self, since: int, until: int, found: "_Differences") -> None:
         for table in ROLLUPS:
             for span in table.info["spans"][1:]:
                 # Whole blocks, or a block would be compared with a part of the hours that it holds.
                 at, last = (since, until) if span == ALL_TIME else (since // span * span, -(-until // span) * span)
                 while at < last:
-                    end = await self._reader.ask(DEADLINE_S, verification.blocks_step, table, span, at, last)
+                    end = await self._reader.query(DEADLINE_S, verification.blocks_step, table, span, at, last)
                     found.add(
-                        *await self._reader.ask(DEADLINE_S, verification.blocks, table, span, (at, end), found.room)
+                        *await self._reader.query(DEADLINE_S, verification.blocks, table, span, (at, end), found.room)
                     )
                     at = end
 
-    async def _verify_periods(self, found: "_Findings") -> None:
-        for period in await self._reader.ask(DEADLINE_S, billing_periods.periods):
+    async def _verify_periods(self, found: "_Differences") -> None:
+        for period in await self._reader.query(DEADLINE_S, billing_periods.periods):
             counts = [0] * len(COUNTS)
             for after in range(period.from_seq - 1, period.to_seq, verification.STEP_ROWS):
                 to_seq = min(after + verification.STEP_ROWS, period.to_seq)
-                more = await self._reader.ask(DEADLINE_S, billing_periods.counts_of, after, to_seq)
+                more = await self._reader.query(DEADLINE_S, billing_periods.group_counts, after, to_seq)
                 counts = [one + other for one, other in zip(counts, more, strict=True)]
             expected = UsageTotals(*counts)
             if expected != period.totals:
@@ -140,7 +140,7 @@ class Books:
                 found.add(1, [difference][: found.room])
 
 
-class _Findings:
+class _Differences:
     """What a verification has come to so far."""
 
     def __init__(self) -> None:

@@ -3,8 +3,8 @@
 from sqlalchemy import Connection
 
 from hero_broker.core.clock import Clock
-from hero_broker.core.labels import Label, Names, order
-from hero_broker.reports.query_pool import Reader
+from hero_broker.core.labels import Label, LabelIndex, order
+from hero_broker.reports.query_pool import QueryPool
 from hero_broker.store import labels
 from hero_broker.store.database import Database
 
@@ -12,25 +12,25 @@ THREADS = 1
 DEADLINE_S = 10.0
 
 
-class Labels:
+class LabelBook:
     """Sets, lists and removes labels, and keeps them ready for reports."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
-        self._reader = Reader(database, THREADS)
+        self._reader = QueryPool(database, THREADS)
         self._clock = clock
-        self._kept = (0, Names(()))  # with the revision that they are of
+        self._kept = (0, LabelIndex(()))  # with the revision that they are of
 
     def close(self) -> None:
         """End what is being asked."""
         self._reader.close()
 
-    def names(self, connection: Connection) -> Names:
+    def names(self, connection: Connection) -> LabelIndex:
         """Return the labels as a transaction sees them, read anew only if they were changed. For any thread."""
         revision = labels.revision(connection)
         kept, names = self._kept
         if kept != revision:
-            names = Names((label.target, label.label) for label in labels.labels(connection))
+            names = LabelIndex((label.target, label.label) for label in labels.labels(connection))
             self._kept = (revision, names)
         return names
 
@@ -60,7 +60,7 @@ class Labels:
             StoreUnavailable: the database does not answer.
         """
         as_of = self._clock.now()
-        found = await self._reader.ask(DEADLINE_S, labels.labels)
+        found = await self._reader.query(DEADLINE_S, labels.labels)
         return sorted(found, key=lambda label: order(label.target)), as_of
 
     def _set(self, label: Label) -> Label:

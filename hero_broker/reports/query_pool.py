@@ -20,7 +20,7 @@ Answer = TypeVar("Answer")
 P = ParamSpec("P")
 
 
-class Reader:
+class QueryPool:
     """A few threads that read; each question has a transaction of its own."""
 
     def __init__(self, database: Database, threads: int) -> None:
@@ -30,7 +30,7 @@ class Reader:
         self._open: set[Connection] = set()
         self._closed = False
 
-    async def ask(
+    async def query(
         self,
         deadline_s: float | None,
         question: Callable[Concatenate[Connection, P], Answer],

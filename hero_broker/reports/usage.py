@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 from hero_broker.core.addresses import UNKNOWN, key_range
 from hero_broker.core.clock import Clock
 from hero_broker.core.errors import NotRecorded, TooWide
-from hero_broker.core.labels import Names
-from hero_broker.core.queries import Dimension, Filter, RowsQuestion, UsageQuestion
+from hero_broker.core.labels import LabelIndex
+from hero_broker.core.queries import Dimension, Filter, RowsQuery, UsageQuery
 from hero_broker.core.records import (
     ExplainedRequest,
     IpUsage,
@@ -26,13 +26,13 @@ from hero_broker.core.records import (
 )
 from hero_broker.reports.calendar import LATEST, buckets
 from hero_broker.reports.explain import explain
-from hero_broker.reports.labels import Labels
-from hero_broker.reports.query_pool import Reader
+from hero_broker.reports.labels import LabelBook
+from hero_broker.reports.query_pool import QueryPool
 from hero_broker.store import billing_periods, prefixes, request_logs, row_pages, usage
 from hero_broker.store.database import Database
 from hero_broker.store.row_pages import Selection, Span
-from hero_broker.store.statement_timeout import limited
-from hero_broker.store.usage import Question, Window
+from hero_broker.store.statement_timeout import time_limit
+from hero_broker.store.usage import TimeWindow, UsagePlan
 
 THREADS = 2  # questions at once; others wait
 DEADLINE_S = 60.0
@@ -49,8 +49,8 @@ NO_USAGE = UsageTotals()
 class Reports:
     """Questions about what was billed. Windows are half-open: since <= started_at < until."""
 
-    def __init__(self, database: Database, labels: Labels, clock: Clock) -> None:
-        self._reader = Reader(database, THREADS)
+    def __init__(self, database: Database, labels: LabelBook, clock: Clock) -> None:
+        self._reader = QueryPool(database, THREADS)
         self._labels = labels
         self._clock = clock
 
@@ -68,7 +68,7 @@ class Reports:
             TooWide: it took longer than `DEADLINE_S`.
         """
         as_of = self._clock.now()
-        window = Question(since=since, until=until)
+        window = UsagePlan(since=since, until=until)
         seen = None if after is None else (0, after[0], (after[1],))
         by_ip = replace(window, group_by=("ip",), limit=limit + 1, after=seen)
 
@@ -78,7 +78,7 @@ class Reports:
             items = tuple(_ip_usage(group, names) for group in found[:limit])
             return UsageByIp(items, _totals(connection, window), as_of, len(found) > limit)
 
-        return await self._reader.ask(DEADLINE_S, ask)
+        return await self._reader.query(DEADLINE_S, ask)
 
     async def usage_for_ip(self, ip: str, since: int | None, until: int | None) -> UsageForIp:
         """Return one address's spend by model, largest first. `ip` is canonical, or "unknown".
@@ -88,17 +88,17 @@ class Reports:
             TooWide: it took longer than `DEADLINE_S`.
         """
         as_of = self._clock.now()
-        by_model = Question(group_by=("model",), filters={"ip": ip}, since=since, until=until)
+        by_model = UsagePlan(group_by=("model",), filters={"ip": ip}, since=since, until=until)
 
         def ask(connection: Connection) -> UsageForIp:
             found = usage.groups(connection, by_model)
             models = tuple(ModelUsage(str(group.key[0]), group.totals) for group in found)
-            label = self._labels.names(connection).of(ip)
+            label = self._labels.names(connection).lookup(ip)
             return UsageForIp(models, _sum([group.totals for group in found]), as_of, label)
 
-        return await self._reader.ask(DEADLINE_S, ask)
+        return await self._reader.query(DEADLINE_S, ask)
 
-    async def usage(self, asked: UsageQuestion) -> UsageReport:
+    async def usage(self, asked: UsageQuery) -> UsageReport:
         """Return usage by group and bucket: by bucket, then largest spend first, then by group.
 
         Raises:
@@ -108,7 +108,7 @@ class Reports:
                 or it took longer than `DEADLINE_S`, or `ROWS_DEADLINE_S` where rows are read.
         """
         as_of = self._clock.now()
-        return await self._reader.ask(None, _usage, asked, self._labels, as_of)
+        return await self._reader.query(None, _usage, asked, self._labels, as_of)
 
     async def request(self, request_id: str) -> ExplainedRequest:
         """Return one row with how its cost was computed.
@@ -125,12 +125,12 @@ class Reports:
                 raise NotRecorded("No such request")
             seq, row, price = found
             lines, exact_usd = explain(row, price)
-            label = self._labels.names(connection).of(row.ip)
+            label = self._labels.names(connection).lookup(row.ip)
             return ExplainedRequest(seq, row, price, lines, exact_usd, as_of, label)
 
-        return await self._reader.ask(DEADLINE_S, ask)
+        return await self._reader.query(DEADLINE_S, ask)
 
-    async def rows(self, asked: RowsQuestion) -> Rows:
+    async def rows(self, asked: RowsQuery) -> Rows:
         """Return a page of rows, newest first; where few match it may hold fewer than the limit, with more left.
 
         Raises:
@@ -140,23 +140,23 @@ class Reports:
         """
         as_of = self._clock.now()
         ends_at = self._clock.monotonic() + ROWS_WITHIN_S
-        selection, left = await self._reader.ask(DEADLINE_S, _selection, asked)
+        selection, left = await self._reader.query(DEADLINE_S, _selection, asked)
         found: list[LedgerRow] = []
 
         def more(connection: Connection) -> Span:
             rows, rest = row_pages.rows(connection, selection, left, asked.limit - len(found))
             names = self._labels.names(connection)
-            found.extend(LedgerRow(seq, row, names.of(row.ip)) for seq, row in rows)
+            found.extend(LedgerRow(seq, row, names.lookup(row.ip)) for seq, row in rows)
             return rest
 
         while left.first_seq < left.before_seq and len(found) < asked.limit:
-            left = await self._reader.ask(DEADLINE_S, more)
+            left = await self._reader.query(DEADLINE_S, more)
             if self._clock.monotonic() > ends_at:
                 break
         is_end = left.first_seq >= left.before_seq
         return Rows(tuple(found), None if is_end else (left.first_seq, left.before_seq), as_of)
 
-    async def every_row(self, asked: RowsQuestion) -> AsyncIterator[Rows]:
+    async def every_row(self, asked: RowsQuery) -> AsyncIterator[Rows]:
         """Yield all rows, newest first, in pages that are read one by one, each in a short transaction.
 
         Raises:
@@ -169,7 +169,7 @@ class Reports:
             yield page
 
 
-def _selection(connection: Connection, asked: RowsQuestion) -> tuple[Selection, Span]:
+def _selection(connection: Connection, asked: RowsQuery) -> tuple[Selection, Span]:
     selection = Selection(
         filters=_columns(asked.filter),
         within=None if asked.filter.prefix is None else key_range(asked.filter.prefix),
@@ -191,7 +191,7 @@ def _seqs(connection: Connection, asked: Filter) -> tuple[int, int] | None:
     return period.from_seq, period.to_seq
 
 
-def _totals(connection: Connection, question: Question) -> UsageTotals:
+def _totals(connection: Connection, question: UsagePlan) -> UsageTotals:
     found = usage.groups(connection, replace(question, group_by=(), buckets=None, limit=usage.NO_LIMIT, after=None))
     return found[0].totals if found else NO_USAGE
 
@@ -212,13 +212,13 @@ def _sum(parts: Sequence[UsageTotals]) -> UsageTotals:
     )
 
 
-def _ip_usage(group: usage.Group, names: Names) -> IpUsage:
+def _ip_usage(group: usage.Group, names: LabelIndex) -> IpUsage:
     ip = str(group.key[0])
-    return IpUsage(ip, group.totals, names.of(ip))
+    return IpUsage(ip, group.totals, names.lookup(ip))
 
 
-def _usage(connection: Connection, asked: UsageQuestion, labels: Labels, as_of: int) -> UsageReport:
-    question = Question(
+def _usage(connection: Connection, asked: UsageQuery, labels: LabelBook, as_of: int) -> UsageReport:
+    question = UsagePlan(
         group_by=tuple(asked.group_by),
         filters=_columns(asked.filter),
         within=None if asked.filter.prefix is None else key_range(asked.filter.prefix),
@@ -232,7 +232,7 @@ def _usage(connection: Connection, asked: UsageQuestion, labels: Labels, as_of: 
     reads_rows = usage.rollup_for(question) is None
     if reads_rows and question.seqs is None:
         _check_width(asked, as_of)
-    with limited(connection, ROWS_DEADLINE_S if reads_rows else DEADLINE_S):
+    with time_limit(connection, ROWS_DEADLINE_S if reads_rows else DEADLINE_S):
         totals = _totals(connection, question)
         found = _dense(connection, question, asked) if asked.dense and windows else _page(connection, question, asked)
     names = labels.names(connection)
@@ -240,7 +240,7 @@ def _usage(connection: Connection, asked: UsageQuestion, labels: Labels, as_of: 
     return UsageReport(groups, totals, as_of, len(found) > asked.limit)
 
 
-def _windows(connection: Connection, asked: UsageQuestion) -> list[Window]:
+def _windows(connection: Connection, asked: UsageQuery) -> list[TimeWindow]:
     """Return the buckets of the window, the first and the last cut to it; unless dense, as far as there are rows."""
     extent = usage.extent(connection)
     first, last = asked.since, asked.until
@@ -256,7 +256,7 @@ def _windows(connection: Connection, asked: UsageQuestion) -> list[Window]:
     return [(max(start, since), min(end, until)) for start, end in found]
 
 
-def _check_width(asked: UsageQuestion, as_of: int) -> None:
+def _check_width(asked: UsageQuery, as_of: int) -> None:
     until = as_of + 1 if asked.until is None else asked.until
     if asked.since is None or until - asked.since > MAX_ROWS_WINDOW_S:
         raise TooWide(
@@ -264,7 +264,7 @@ def _check_width(asked: UsageQuestion, as_of: int) -> None:
         )
 
 
-def _page(connection: Connection, question: Question, asked: UsageQuestion) -> list[usage.Group]:
+def _page(connection: Connection, question: UsagePlan, asked: UsageQuery) -> list[usage.Group]:
     """Return the groups after the one seen last, one more than the limit."""
     if question.buckets is None:
         return usage.groups(connection, replace(question, limit=asked.limit + 1, after=asked.after))
@@ -285,7 +285,7 @@ def _page(connection: Connection, question: Question, asked: UsageQuestion) -> l
     return found
 
 
-def _dense(connection: Connection, question: Question, asked: UsageQuestion) -> list[usage.Group]:
+def _dense(connection: Connection, question: UsagePlan, asked: UsageQuery) -> list[usage.Group]:
     """Return a group for each bucket, whether it has calls in it or not; those after the one seen last."""
     windows = question.buckets or ()
     most = MAX_DENSE_CELLS // len(windows)
@@ -305,12 +305,14 @@ def _dense(connection: Connection, question: Question, asked: UsageQuestion) -> 
     return [found[at] for place, at in ordered if place > seen]
 
 
-def _place(group: usage.Group, windows: Sequence[Window]) -> tuple[int, int, list[tuple[bool, str]]]:
+def _place(group: usage.Group, windows: Sequence[TimeWindow]) -> tuple[int, int, list[tuple[bool, str]]]:
     key = [(value is not None, value or "") for value in group.key]
     return windows[group.bucket][0], -group.totals.cost_nano_usd, key
 
 
-def _group(asked: UsageQuestion, windows: Sequence[Window] | None, group: usage.Group, names: Names) -> UsageGroup:
+def _group(
+    asked: UsageQuery, windows: Sequence[TimeWindow] | None, group: usage.Group, names: LabelIndex
+) -> UsageGroup:
     shown: list[str | None] = []
     label: str | None = None
     by_ip = Dimension.IP in asked.group_by
@@ -318,9 +320,9 @@ def _group(asked: UsageQuestion, windows: Sequence[Window] | None, group: usage.
         if name is Dimension.PREFIX:
             network = prefixes.network(value or "", asked.prefix_bits)
             shown.append(UNKNOWN if network is None else str(network))
-            label = label if by_ip else names.of_network(network)
+            label = label if by_ip else names.lookup_network(network)
         else:
             shown.append(value)
-            label = names.of(value or UNKNOWN) if name is Dimension.IP else label
+            label = names.lookup(value or UNKNOWN) if name is Dimension.IP else label
     start, end = (None, None) if windows is None else windows[group.bucket]
     return UsageGroup(tuple(shown), group.key, start, end, group.totals, label)

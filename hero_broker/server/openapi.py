@@ -96,7 +96,7 @@ def document(contract: Document) -> dict[str, Any]:
     }
 
 
-def _operation(route: data_plane.Described) -> dict[str, Any]:
+def _operation(route: data_plane.RouteSpec) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,

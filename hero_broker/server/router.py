@@ -13,30 +13,30 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hero_broker.admin_plane import rest
 from hero_broker.admin_plane.methods import Admin
-from hero_broker.admin_plane.rpc import Rpc
+from hero_broker.admin_plane.rpc import RpcEndpoint
 from hero_broker.core.errors import BrokerError, InternalError, MethodNotAllowed, NotFound
 from hero_broker.data_plane import models
 from hero_broker.data_plane.routes import CALL_PATHS
-from hero_broker.edge.middleware import error_parts
+from hero_broker.edge.middleware import encode_error
 from hero_broker.providers.routes import Routes
 from hero_broker.server import openapi
 
 
-def _wrong_method(request: Request, error: Exception) -> MethodNotAllowed:
+def _method_not_allowed(request: Request, error: Exception) -> MethodNotAllowed:
     """Return what Starlette's one error of its own, for a path that is there, means to a client."""
     allowed = (getattr(error, "headers", None) or {}).get("Allow", "")
     return MethodNotAllowed(request.method, request.scope["path"], ", ".join(sorted(allowed.split(", "))))
 
 
-def _answered(error: BrokerError) -> Response:
-    status, headers, body = error_parts(error)
+def _error_response(error: BrokerError) -> Response:
+    status, headers, body = encode_error(error)
     answer = Response(body, status)
     answer.raw_headers[:] = headers
     return answer
 
 
 @dataclass(frozen=True, slots=True)
-class Routing:
+class Router:
     """Plain ASGI for the hot routes, which are asked by POST alone; Starlette for the rest."""
 
     hot: Mapping[str, ASGIApp]
@@ -47,7 +47,7 @@ class Routing:
         await self.hot.get(scope["path"], self.others)(scope, receive, send)
 
 
-def routing(calls: ASGIApp, served: Routes, admin: Admin, body_timeout_s: float) -> Routing:
+def build_router(calls: ASGIApp, served: Routes, admin: Admin, body_timeout_s: float) -> Router:
     """Return what answers each path; `calls` answers those of the data plane."""
 
     async def live(_request: Request) -> Response:
@@ -66,10 +66,10 @@ def routing(calls: ASGIApp, served: Routes, admin: Admin, body_timeout_s: float)
         raise NotFound(f"There is no {scope['path']} here.")
 
     async def told(request: Request, error: Exception) -> Response:
-        return _answered(error if isinstance(error, BrokerError) else _wrong_method(request, error))
+        return _error_response(error if isinstance(error, BrokerError) else _method_not_allowed(request, error))
 
     async def failed(_request: Request, _error: Exception) -> Response:
-        return _answered(InternalError("The broker failed."))  # the edge logs why
+        return _error_response(InternalError("The broker failed."))  # the edge logs why
 
     rest_of_it = Starlette(
         routes=[
@@ -83,4 +83,4 @@ def routing(calls: ASGIApp, served: Routes, admin: Admin, body_timeout_s: float)
     )
     rest_of_it.router.default = not_found
     rest_of_it.router.redirect_slashes = False
-    return Routing({**dict.fromkeys(CALL_PATHS, calls), "/rpc": Rpc(admin, body_timeout_s)}, rest_of_it)
+    return Router({**dict.fromkeys(CALL_PATHS, calls), "/rpc": RpcEndpoint(admin, body_timeout_s)}, rest_of_it)

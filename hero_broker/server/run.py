@@ -12,12 +12,12 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from hero_broker.ledger.state_dir import owned
+from hero_broker.ledger.state_dir import own_state_dir
 from hero_broker.providers.fake import fake_provider
 from hero_broker.server import shutdown, wiring
-from hero_broker.server.http1.fd_limits import most_connections, raise_open_files
-from hero_broker.server.http1.protocol import protocol_of
-from hero_broker.server.http1.tracker import Limits, OpenConnections
+from hero_broker.server.http1.fd_limits import max_connections, raise_nofile_limit
+from hero_broker.server.http1.protocol import make_protocol
+from hero_broker.server.http1.tracker import ConnectionLimits, ConnectionTracker
 from hero_broker.server.listeners import BACKLOG, open_listener, open_listeners
 from hero_broker.settings import Settings, TcpListen, UnixListen
 
@@ -53,10 +53,10 @@ class _Server(_QuietServer):
         self.should_exit = True
 
 
-def _config(application: ASGIApp, connections: OpenConnections, grace_s: float) -> uvicorn.Config:
+def _config(application: ASGIApp, connections: ConnectionTracker, grace_s: float) -> uvicorn.Config:
     return uvicorn.Config(
         application,
-        http=protocol_of(connections),
+        http=make_protocol(connections),
         proxy_headers=False,
         server_header=False,
         access_log=False,
@@ -67,10 +67,10 @@ def _config(application: ASGIApp, connections: OpenConnections, grace_s: float) 
     )
 
 
-def _limits(settings: Settings) -> Limits:
+def _limits(settings: Settings) -> ConnectionLimits:
     server = settings.server
-    return Limits(
-        most=most_connections(raise_open_files(), server.max_calls, settings.billing.drain_max_calls),
+    return ConnectionLimits(
+        most=max_connections(raise_nofile_limit(), server.max_calls, settings.billing.drain_max_calls),
         header_timeout_s=server.header_timeout_s,
         keep_alive_s=KEEP_ALIVE_S,
         idle_timeout_s=settings.upstream.idle_timeout_s,
@@ -84,7 +84,7 @@ def serve(settings: Settings, started: Callable[[list[socket.socket]], None]) ->
         StateDirInUse, StateDirUnusable, ListenError, DatabaseUnusable, JournalUnreadable, JournalUnusable: it cannot
             start.
     """
-    with owned(settings.state_dir), contextlib.ExitStack() as stack:
+    with own_state_dir(settings.state_dir), contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(opened) for opened in open_listeners(settings.server.listen)]
         gc.freeze()  # what is imported stays; looking through it for garbage again and again takes 5 % of the time
         gc.set_threshold(20_000, 50, 50)
@@ -100,15 +100,15 @@ async def _serve(
     settings: Settings, sockets: list[socket.socket], started: Callable[[list[socket.socket]], None]
 ) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        stop = stack.enter_context(shutdown.caught())
+        stop = stack.enter_context(shutdown.handle_signals())
         fake_url = await stack.enter_async_context(_fake()) if settings.fake else None
         broker = await stack.enter_async_context(wiring.running(settings, fake_url=fake_url))
-        connections = OpenConnections(_limits(settings))
+        connections = ConnectionTracker(_limits(settings))
         broker.duties.append(connections.watching)
-        await stack.enter_async_context(connections.watched())
+        await stack.enter_async_context(connections.running())
         config = _config(broker.application, connections, settings.server.grace_s)
         server = _Server(config, lambda: started(sockets))
-        stop.when_asked(server.stop)
+        stop.on_request(server.stop)
         serving = asyncio.create_task(server.serve(sockets), name="server")
         grace = asyncio.create_task(stop.grace(settings.server.grace_s), name="grace")
         await asyncio.wait({serving, grace}, return_when=asyncio.FIRST_COMPLETED)

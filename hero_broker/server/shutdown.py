@@ -15,57 +15,57 @@ from contextlib import contextmanager
 log = logging.getLogger(__name__)
 
 
-class Stop:
+class Shutdown:
     """Whether, and how soon, the broker is to end."""
 
     def __init__(self, on_terminal: bool) -> None:
         self._on_terminal = on_terminal
-        self._asked = asyncio.Event()
-        self._in_a_hurry = asyncio.Event()
-        self._when_asked: Callable[[], None] | None = None
+        self._requested = asyncio.Event()
+        self._forced = asyncio.Event()
+        self._on_request: Callable[[], None] | None = None
 
-    def when_asked(self, call: Callable[[], None]) -> None:
+    def on_request(self, call: Callable[[], None]) -> None:
         """Let `call` be called at the first signal; now, if it has come."""
-        self._when_asked = call
-        if self._asked.is_set():
+        self._on_request = call
+        if self._requested.is_set():
             call()
 
     async def grace(self, grace_s: float) -> None:
         """Return `grace_s` after the first signal, or at the second one."""
-        await self._asked.wait()
+        await self._requested.wait()
         try:
             async with asyncio.timeout(grace_s):
-                await self._in_a_hurry.wait()
+                await self._forced.wait()
         except TimeoutError:
             return
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """Take note of one more signal."""
-        if self._asked.is_set():
+        if self._requested.is_set():
             log.info("stopping: the grace is skipped")
-            self._in_a_hurry.set()
+            self._forced.set()
             return
         log.info("stopping: calls in flight have their grace")
-        self._asked.set()
-        if self._when_asked is not None:
-            self._when_asked()
+        self._requested.set()
+        if self._on_request is not None:
+            self._on_request()
 
-    def hang_up(self) -> None:
+    def on_sighup(self) -> None:
         """Take note that a terminal was closed, or that somebody would have a log reopened."""
         if self._on_terminal:
-            self.ask()
+            self.request()
         else:
             log.info("SIGHUP is ignored: there is nothing to reopen or to read anew")
 
 
 @contextmanager
-def caught() -> Iterator[Stop]:
+def handle_signals() -> Iterator[Shutdown]:
     """Catch the signals for the time of the block, which is all of a broker's life; what comes later is ignored."""
     loop = asyncio.get_running_loop()
-    stop = Stop(on_terminal=sys.stderr.isatty())
-    acts = {signal.SIGTERM: stop.ask, signal.SIGINT: stop.ask}
+    stop = Shutdown(on_terminal=sys.stderr.isatty())
+    acts = {signal.SIGTERM: stop.request, signal.SIGINT: stop.request}
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup
-        acts[signal.SIGHUP] = stop.hang_up
+        acts[signal.SIGHUP] = stop.on_sighup
     for number, act in acts.items():
         loop.add_signal_handler(number, act)
     try:

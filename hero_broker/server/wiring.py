@@ -13,14 +13,14 @@ from hero_broker.admin_plane.methods import METHODS, Admin
 from hero_broker.core.calls import CallKind
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.duties import Duty
-from hero_broker.data_plane.exchange import Exchange, Limits, Rules
+from hero_broker.data_plane.exchange import AdmissionPolicy, Exchange, ExchangeLimits
 from hero_broker.data_plane.routes import DataPlane
 from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.edge.admission import Admission
-from hero_broker.edge.middleware import Edge
+from hero_broker.edge.middleware import EdgeMiddleware
 from hero_broker.edge.origins import Origins
 from hero_broker.edge.source_ip import SourceIp
-from hero_broker.ledger.health import Health
+from hero_broker.ledger.health import LedgerHealth
 from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.metering.estimates import Estimates
@@ -29,14 +29,14 @@ from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
 from hero_broker.providers import fake
-from hero_broker.providers.health import Standings
-from hero_broker.providers.inventory import Served
+from hero_broker.providers.health import HealthTracker
+from hero_broker.providers.inventory import Inventory
 from hero_broker.providers.routes import ModelRoute, Routes
 from hero_broker.providers.upstream import Provider, Timeouts, open_upstream
 from hero_broker.reports.billing_periods import Books
-from hero_broker.reports.labels import Labels
+from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.usage import Reports
-from hero_broker.server.router import routing
+from hero_broker.server.router import build_router
 from hero_broker.settings import ModelSettings, PriceSettings, Settings, UpstreamSettings
 from hero_broker.store.database import open_database
 
@@ -53,7 +53,7 @@ FAKE_MODELS: Mapping[CallKind, tuple[str, Price]] = {
 }
 
 
-def routes_of(settings: Settings, fake_url: str | None, catalogue: Catalogue) -> Routes:
+def build_routes(settings: Settings, fake_url: str | None, catalogue: Catalogue) -> Routes:
     """Return the models that are served; with `fake_url` those of the fake provider too."""
     providers = {
         provider.name: Provider(
@@ -93,14 +93,14 @@ def tariff_of(model: ModelSettings, catalogue: Catalogue, *, fake: bool) -> Tari
     None where no price is known. Without `fake`, a provider of that name is somebody else.
     """
     if model.price is not None:
-        return Tariff.fixed(price_of(model.price), is_override=True)
+        return Tariff.fixed(build_price(model.price), is_override=True)
     if fake and model.provider == FAKE:
         name, price = FAKE_MODELS[model.kind]
         return Tariff.fixed(price, is_override=True) if name == model.upstream_model else None
     return catalogue.tariff(model.provider, model.upstream_model)
 
 
-def price_of(settings: PriceSettings) -> Price:
+def build_price(settings: PriceSettings) -> Price:
     """Return a price that the operator set."""
     rates = {field.name: getattr(settings, field.name) for field in fields(settings)}
     return Price(**rates, source="settings", version="settings")
@@ -130,12 +130,12 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             catalogue = Catalogue()
             counter = TokenCounter()
             stack.callback(counter.close)
-            estimates, standings = Estimates(counter), Standings(clock)
+            estimates, standings = Estimates(counter), HealthTracker(clock)
             stack.callback(estimates.close)
             exchange = Exchange(upstream, ledger, estimates, standings, clock, _limits(settings), _rules(settings))
             for provider in settings.providers:
                 catalogue.models(provider.name)  # loads the price list now, not while a call waits
-            routes = routes_of(settings, fake_url, catalogue)
+            routes = build_routes(settings, fake_url, catalogue)
             admission = Admission(server.allowed_clients, server.max_calls, server.max_calls_per_address)
             calls = DataPlane(
                 exchange,
@@ -147,7 +147,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 server.body_timeout_s,
                 settings.state_dir / "uploads",
             )
-            labels = Labels(database, clock)
+            labels = LabelBook(database, clock)
             reports, books = Reports(database, labels, clock), Books(database, clock)
             for reading in (labels, reports, books):
                 stack.callback(reading.close)
@@ -164,8 +164,8 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 reports=reports,
                 books=books,
                 labels=labels,
-                served=Served(routes, standings, clock),
-                health=Health(
+                served=Inventory(routes, standings, clock),
+                health=LedgerHealth(
                     ledger,
                     journal,
                     settings.state_dir,
@@ -177,9 +177,9 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 document=load_document(),
             )
             Contract(admin.document).check(METHODS)
-            gate = AdminGate(routing(calls, routes, admin, server.body_timeout_s), settings.admin_tokens)
+            gate = AdminGate(build_router(calls, routes, admin, server.body_timeout_s), settings.admin_tokens)
             source_ip = SourceIp(server.trusted_proxies, server.trust_unix, server.trusted_header)
-            edge = Edge(gate, source_ip, admission, Origins(server.allowed_origins))
+            edge = EdgeMiddleware(gate, source_ip, admission, Origins(server.allowed_origins))
             yield Broker(edge, exchange, duties)
             await exchange.close(0)
 
@@ -193,9 +193,9 @@ class Broker:
     duties: list[Duty]  # that `system.health` shows; who serves adds his own
 
 
-def _limits(settings: Settings) -> Limits:
+def _limits(settings: Settings) -> ExchangeLimits:
     billing = settings.billing
-    return Limits(
+    return ExchangeLimits(
         max_answer_bytes=settings.server.max_answer_bytes,
         idle_s=settings.upstream.idle_timeout_s,
         drain=billing.on_disconnect == "drain",
@@ -205,8 +205,8 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def _rules(settings: Settings) -> Rules:
-    return Rules(
+def _rules(settings: Settings) -> AdmissionPolicy:
+    return AdmissionPolicy(
         fsync=settings.billing.durability == "fsync",
         refuse_without_database=settings.billing.on_database_error == "refuse",
         refuse_unpriced=settings.billing.unpriced == "refuse",

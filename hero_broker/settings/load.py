@@ -30,7 +30,7 @@ from hero_broker.settings.model import (
     absolute_database,
 )
 from hero_broker.settings.secrets import doubt_of
-from hero_broker.settings.toml_table import Table, checked
+from hero_broker.settings.toml_table import TomlTable, check_table
 from hero_broker.settings.validators import (
     ADMIN_FORM,
     API_KEY_FORM,
@@ -49,7 +49,7 @@ from hero_broker.settings.validators import (
     accept_provider_name,
     accept_proxy,
     accept_secret,
-    accept_text,
+    accept_string,
     accept_token,
     quoted,
 )
@@ -112,7 +112,7 @@ def load(
     """
     faults: list[Fault] = []
     path, content = _read_file(config, environ, faults)
-    root = Table("", content, faults)
+    root = TomlTable("", content, faults)
     secrets = _Secrets(environ, path)
     server = _server(root.table("server"), listen)
     upstream = _upstream(root.table("upstream"))
@@ -160,7 +160,7 @@ def listens_of(environ: Mapping[str, str]) -> tuple[Listen, ...]:
     """
     faults: list[Fault] = []
     _, content = _read_file(None, environ, faults)
-    listens = _listens(Table("", content, faults).table("server"))
+    listens = _listens(TomlTable("", content, faults).table("server"))
     if faults:
         raise SettingsError(tuple(faults))
     return listens
@@ -212,18 +212,18 @@ def _decimal(text: str) -> Decimal:
         return Decimal("NaN")
 
 
-def _server(table: Table, flags: Sequence[str]) -> ServerSettings:
+def _server(table: TomlTable, flags: Sequence[str]) -> ServerSettings:
     default = ServerSettings()
     most_bytes = 1_000_000_000_000
     listen = _listens(table, flags)
     if len(set(listen)) < len(listen):
-        table.faults.append(Fault("--listen" if flags else table.key_of("listen"), "must not name an address twice"))
+        table.faults.append(Fault("--listen" if flags else table.full_key("listen"), "must not name an address twice"))
     max_calls = table.integer("max_calls", default.max_calls, 1, 1_000_000)
-    proxies = table.texts("trusted_proxies", (), accept_proxy, f'{CIDR_FORM}, or the word "unix"')
+    proxies = table.strings("trusted_proxies", (), accept_proxy, f'{CIDR_FORM}, or the word "unix"')
     return ServerSettings(
         listen=listen,
-        allowed_clients=table.texts("allowed_clients", default.allowed_clients, accept_network, CIDR_FORM),
-        allowed_origins=table.texts("allowed_origins", (), accept_origin, ORIGIN_FORM),
+        allowed_clients=table.strings("allowed_clients", default.allowed_clients, accept_network, CIDR_FORM),
+        allowed_origins=table.strings("allowed_origins", (), accept_origin, ORIGIN_FORM),
         trusted_proxies=tuple(proxy for proxy in proxies if not isinstance(proxy, str)),
         trust_unix="unix" in proxies,
         trusted_header=table.choice("trusted_header", default.trusted_header, "forwarded", "x-real-ip"),
@@ -238,17 +238,17 @@ def _server(table: Table, flags: Sequence[str]) -> ServerSettings:
     )
 
 
-def _listens(table: Table, flags: Sequence[str] = ()) -> tuple[Listen, ...]:
-    listen = table.texts("listen", ServerSettings().listen, accept_listen, LISTEN_FORM)
+def _listens(table: TomlTable, flags: Sequence[str] = ()) -> tuple[Listen, ...]:
+    listen = table.strings("listen", ServerSettings().listen, accept_listen, LISTEN_FORM)
     if flags:
-        accepted = [checked(flag, accept_listen, "--listen", LISTEN_FORM, table.faults) for flag in flags]
+        accepted = [check_table(flag, accept_listen, "--listen", LISTEN_FORM, table.faults) for flag in flags]
         return tuple(item for item in accepted if item is not None)
     if table.has_empty("listen"):
         table.fault("listen", f"must have at least one entry; each {LISTEN_FORM}")
     return listen
 
 
-def _upstream(table: Table, default: UpstreamSettings | None = None) -> UpstreamSettings:
+def _upstream(table: TomlTable, default: UpstreamSettings | None = None) -> UpstreamSettings:
     """Return the timeouts of a table, of `[upstream]` or of a provider; what it lacks is `default`'s."""
     name, default = "whole_answer_timeout_s", default or UpstreamSettings()
     found = {
@@ -262,9 +262,9 @@ def _upstream(table: Table, default: UpstreamSettings | None = None) -> Upstream
     return UpstreamSettings(**found)
 
 
-def _database_url(table: Table, flag: str | None, secrets: _Secrets, *, fake: bool) -> str:
+def _database_url(table: TomlTable, flag: str | None, secrets: _Secrets, *, fake: bool) -> str:
     default = "sqlite:///hero-broker.db"
-    url, key = table.text("url", default, accept_database, DATABASE_FORM), table.key_of("url")
+    url, key = table.string("url", default, accept_database, DATABASE_FORM), table.full_key("url")
     if table.has("url") and url and urlsplit(url).password:
         secrets.stands_in_file("a database's password")
     from_environment = secrets.environ.get("HERO_BROKER_DATABASE_URL", "").strip()
@@ -278,7 +278,7 @@ def _database_url(table: Table, flag: str | None, secrets: _Secrets, *, fake: bo
 
 
 def _accepted_database(url: str, key: str, faults: list[Fault]) -> str | None:
-    accepted = checked(url, accept_database, key, DATABASE_FORM, faults)
+    accepted = check_table(url, accept_database, key, DATABASE_FORM, faults)
     return None if accepted is None else _with_driver(accepted, key, faults)
 
 
@@ -327,7 +327,7 @@ def _is_no_directory(path: Path) -> bool:
         return False
 
 
-def _billing(table: Table) -> BillingSettings:
+def _billing(table: TomlTable) -> BillingSettings:
     default = BillingSettings()
     return BillingSettings(
         durability=table.choice("durability", default.durability, "fsync"),
@@ -344,27 +344,27 @@ def _billing(table: Table) -> BillingSettings:
 
 
 def _providers(
-    tables: list[Table], secrets: _Secrets, upstream: UpstreamSettings, *, fake: bool
+    tables: list[TomlTable], secrets: _Secrets, upstream: UpstreamSettings, *, fake: bool
 ) -> tuple[ProviderSettings, ...]:
     """Return the file's providers, also the faulty ones, so that models that name them are no second fault."""
     seen = {FAKE_PROVIDER: 'is taken by the built-in provider of "--fake"; choose another'} if fake else {}
     providers = []
     for table in tables:
-        name = table.text("name", None, accept_provider_name, f'{NAME_FORM}, and without "/"') or ""
+        name = table.string("name", None, accept_provider_name, f'{NAME_FORM}, and without "/"') or ""
         if name in seen:
             table.fault("name", seen[name])
         elif name:
             seen[name] = f"must be unique; {quoted(name)} is already used by {table.key}"
-        references = table.texts("api_keys", (), accept_text, API_KEY_FORM)
+        references = table.strings("api_keys", (), accept_string, API_KEY_FORM)
         keys = (
-            _api_key(reference, table.key_of(f"api_keys[{index}]"), secrets, table.faults)
+            _api_key(reference, table.full_key(f"api_keys[{index}]"), secrets, table.faults)
             for index, reference in enumerate(references)
         )
         own = _upstream(table, upstream)
         providers.append(
             ProviderSettings(
                 name=name,
-                base_url=table.text("base_url", None, accept_base_url, BASE_URL_FORM) or "",
+                base_url=table.string("base_url", None, accept_base_url, BASE_URL_FORM) or "",
                 api_keys=tuple(dict.fromkeys(key for key in keys if key)),
                 stream_usage=table.boolean("stream_usage", True),
                 timeouts=None if own == upstream else own,
@@ -410,7 +410,7 @@ def _secret(
     """Return a secret; None, and a fault that does not show it, where it cannot be one. `said` names its place."""
     doubt = doubt_of(text)
     if doubt is None:
-        return checked(text, accept, key, f"{said}{form}", faults)
+        return check_table(text, accept, key, f"{said}{form}", faults)
     faults.append(Fault(key, f"{said}{doubt}; it {form}"))
     return None
 
@@ -429,19 +429,19 @@ def _providers_from_environment(environ: Mapping[str, str], faults: list[Fault])
     return tuple(providers)
 
 
-def _models(tables: list[Table], providers: set[str]) -> tuple[ModelSettings, ...]:
+def _models(tables: list[TomlTable], providers: set[str]) -> tuple[ModelSettings, ...]:
     taken: dict[str, str] = {}
     models = []
     kinds = ", ".join(quoted(kind) for kind in CallKind)
     for table in tables:
-        name = table.text("name", None, accept_name, NAME_FORM) or ""
-        aliases = table.texts("aliases", (), accept_name, NAME_FORM)
+        name = table.string("name", None, accept_name, NAME_FORM) or ""
+        aliases = table.strings("aliases", (), accept_name, NAME_FORM)
         for key, word in [("name", name), *(("aliases", alias) for alias in aliases)]:
             if word in taken:
                 table.fault(key, f"must be unique among names and aliases; {quoted(word)} is used by {taken[word]}")
             elif word:
-                taken[word] = table.key_of(key)
-        provider = table.text("provider", None, accept_name, f"must be the name of a provider; it {NAME_FORM}") or ""
+                taken[word] = table.full_key(key)
+        provider = table.string("provider", None, accept_name, f"must be the name of a provider; it {NAME_FORM}") or ""
         if provider and provider not in providers:
             known = ", ".join(quoted(one) for one in sorted(providers) if one) or "none is configured"
             table.fault("provider", f"must be the name of a provider, not {quoted(provider)}; known: {known}")
@@ -449,16 +449,16 @@ def _models(tables: list[Table], providers: set[str]) -> tuple[ModelSettings, ..
             ModelSettings(
                 name=name,
                 aliases=aliases,
-                kind=table.text("kind", "chat", CallKind, f"must be one of {kinds}") or CallKind.CHAT,
+                kind=table.string("kind", "chat", CallKind, f"must be one of {kinds}") or CallKind.CHAT,
                 provider=provider,
-                upstream_model=table.text("upstream_model", name or "-", accept_name, NAME_FORM) or "",
+                upstream_model=table.string("upstream_model", name or "-", accept_name, NAME_FORM) or "",
                 price=_price(table.table("price"), is_given=table.has("price")),
             )
         )
     return tuple(models)
 
 
-def _price(table: Table, *, is_given: bool) -> PriceSettings | None:
+def _price(table: TomlTable, *, is_given: bool) -> PriceSettings | None:
     if not is_given:
         return None
     prices = {

@@ -13,7 +13,7 @@ T = TypeVar("T")
 MAX_PRICE_PLACES = 12  # decimal places, so that sums of parts stay exact
 
 
-class Table:
+class TomlTable:
     """A table of the file; each key is taken once, and what nobody took is unknown.
 
     A value that is refused is noted as a fault and replaced by the default, so that reading goes on.
@@ -24,13 +24,13 @@ class Table:
         self.faults = faults
         self._content = content
         self._known: list[str] = []
-        self._children: list[Table] = []
+        self._children: list[TomlTable] = []
 
-    def key_of(self, name: str) -> str:
+    def full_key(self, name: str) -> str:
         return f"{self.key}.{name}" if self.key else name
 
     def fault(self, name: str, problem: str) -> None:
-        self.faults.append(Fault(self.key_of(name), problem))
+        self.faults.append(Fault(self.full_key(name), problem))
 
     def has(self, name: str) -> bool:
         return name in self._content
@@ -38,13 +38,13 @@ class Table:
     def has_empty(self, name: str) -> bool:
         return self._content.get(name) == []
 
-    def table(self, name: str) -> "Table":
+    def table(self, name: str) -> "TomlTable":
         value = self._take(name)
         if value is not None and not isinstance(value, dict):
-            self.fault(name, f"must be a table, [{self.key_of(name)}]")
+            self.fault(name, f"must be a table, [{self.full_key(name)}]")
         return self._child(name, value if isinstance(value, dict) else {})
 
-    def tables(self, name: str) -> "list[Table]":
+    def tables(self, name: str) -> "list[TomlTable]":
         value = self._take(name)
         if value is None:
             return []
@@ -53,7 +53,7 @@ class Table:
             return []
         return [self._child(f"{name}[{index}]", item) for index, item in enumerate(value)]
 
-    def text(self, name: str, default: str | None, check: Callable[[str], T], form: str) -> T | None:
+    def string(self, name: str, default: str | None, check: Callable[[str], T], form: str) -> T | None:
         """Return the checked text; None (and a fault) where it is refused or missing."""
         value = self._take(name)
         if value is None:
@@ -61,9 +61,9 @@ class Table:
                 self.fault(name, f"is missing; it {form}")
                 return None
             value = default
-        return checked(value, check, self.key_of(name), form, self.faults)
+        return check_table(value, check, self.full_key(name), form, self.faults)
 
-    def texts(self, name: str, default: tuple[T, ...], check: Callable[[str], T], form: str) -> tuple[T, ...]:
+    def strings(self, name: str, default: tuple[T, ...], check: Callable[[str], T], form: str) -> tuple[T, ...]:
         value = self._take(name)
         if value is None:
             return default
@@ -71,13 +71,14 @@ class Table:
             self.fault(name, f"must be an array of strings; each {form}")
             return default
         accepted = (
-            checked(item, check, self.key_of(f"{name}[{index}]"), form, self.faults) for index, item in enumerate(value)
+            check_table(item, check, self.full_key(f"{name}[{index}]"), form, self.faults)
+            for index, item in enumerate(value)
         )
         return tuple(item for item in accepted if item is not None)
 
     def choice(self, name: str, default: str, *others: str) -> str:
         form = f"must be {' or '.join(quoted(word) for word in (default, *others))}"
-        return self.text(name, default, lambda text: accept_one_of(text, (default, *others)), form) or default
+        return self.string(name, default, lambda text: accept_one_of(text, (default, *others)), form) or default
 
     def boolean(self, name: str, default: bool) -> bool:
         value = self._take(name)
@@ -137,13 +138,13 @@ class Table:
             return Decimal(value)
         return Decimal("NaN")
 
-    def _child(self, name: str, content: Mapping[str, object]) -> "Table":
-        child = Table(self.key_of(name), content, self.faults)
+    def _child(self, name: str, content: Mapping[str, object]) -> "TomlTable":
+        child = TomlTable(self.full_key(name), content, self.faults)
         self._children.append(child)
         return child
 
 
-def checked(value: object, check: Callable[[str], T], key: str, form: str, faults: list[Fault]) -> T | None:
+def check_table(value: object, check: Callable[[str], T], key: str, form: str, faults: list[Fault]) -> T | None:
     """Return what `check` makes of the text; None and a fault, without the value, where it is refused."""
     if isinstance(value, str):
         try:

@@ -26,7 +26,7 @@ _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def accept_text(text: str) -> str:
+def accept_string(text: str) -> str:
     return text
 
 

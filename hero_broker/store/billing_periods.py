@@ -7,9 +7,9 @@ from hero_broker.core.money import usd_text
 from hero_broker.core.records import Period, UsageTotals
 from hero_broker.store import rollups
 from hero_broker.store.schema import ALL_TIME, BILLING_PERIODS, COUNTS, REQUEST_LOGS, USAGE_BY_MODEL
-from hero_broker.store.sums import COST, LARGEST, bounded, of_rollup, of_row, parts_of, summed, whole_of
+from hero_broker.store.sums import COST, LARGEST, bounded, parts_of, rollup_sums, row_sums, summed, whole_of
 
-Sums = tuple[int, ...]  # in the order of COUNTS
+PeriodSums = tuple[int, ...]  # in the order of COUNTS
 
 
 def periods(connection: Connection) -> list[Period]:
@@ -32,7 +32,7 @@ def find(connection: Connection, reference: str) -> Period:
 def unbilled(connection: Connection, to_seq: int | None = None) -> Period:
     """Return what is in no period yet, up to and including `to_seq`."""
     number, billed = _last(connection)
-    last = rollups.standing(connection).last_seq if to_seq is None else to_seq
+    last = rollups.rollup_state(connection).last_seq if to_seq is None else to_seq
     counts = [int(value) for value in _between(connection, billed, last)] if last > billed else [0] * len(COUNTS)
     return Period(number + 1, None, billed + 1, max(last, billed), None, UsageTotals(*counts))
 
@@ -78,7 +78,7 @@ def check_to_seq(connection: Connection, to_seq: int) -> None:
     Raises:
         InvalidParams: it has not.
     """
-    last = rollups.standing(connection).last_seq
+    last = rollups.rollup_state(connection).last_seq
     if to_seq > last:
         raise InvalidParams("to_seq", f"must be at most {last}, the last of the ledger")
 
@@ -95,20 +95,20 @@ def _last(connection: Connection) -> tuple[int, int]:
     return (0, 0) if found is None else (found.number, found.to_seq)
 
 
-def _between(connection: Connection, after_seq: int, to_seq: int) -> Sums:
+def _between(connection: Connection, after_seq: int, to_seq: int) -> PeriodSums:
     """Sum the rows above `after_seq`, up to and including `to_seq`, by adding up as few of them as possible."""
-    standing = rollups.standing(connection)
+    standing = rollups.rollup_state(connection)
     if to_seq - after_seq <= abs(standing.folded_seq - to_seq):
-        return counts_of(connection, after_seq, to_seq)
+        return group_counts(connection, after_seq, to_seq)
     # All up to the watermark, plus or minus the rows between it and `to_seq`, minus all that was billed before.
     c = USAGE_BY_MODEL.c
-    all_time = select(*bounded(connection.dialect.name, of_rollup(USAGE_BY_MODEL))).where(
+    all_time = select(*bounded(connection.dialect.name, rollup_sums(USAGE_BY_MODEL))).where(
         c.generation == standing.generation, c.span_s == ALL_TIME, c.begins_at == 0
     )
     folded = connection.execute(all_time).one()
     if folded.cost_nano_usd == LARGEST:
-        return counts_of(connection, after_seq, to_seq)
-    rest = counts_of(connection, *sorted((standing.folded_seq, to_seq)))
+        return group_counts(connection, after_seq, to_seq)
+    rest = group_counts(connection, *sorted((standing.folded_seq, to_seq)))
     sign = 1 if to_seq > standing.folded_seq else -1
     # Added up here: the sum of several periods may be more than the store's integers hold.
     marked = connection.execute(select(*(BILLING_PERIODS.c[name] for name in COUNTS))).all()
@@ -116,9 +116,9 @@ def _between(connection: Connection, after_seq: int, to_seq: int) -> Sums:
     return tuple(int(folded[at] or 0) + sign * rest[at] - billed[at] for at in range(len(COUNTS)))
 
 
-def counts_of(connection: Connection, after_seq: int, to_seq: int) -> Sums:
+def group_counts(connection: Connection, after_seq: int, to_seq: int) -> PeriodSums:
     """Add up the rows above `after_seq`, up to and including `to_seq`."""
-    seq, contributions = REQUEST_LOGS.c.seq, of_row()
+    seq, contributions = REQUEST_LOGS.c.seq, row_sums()
     sums = summed({name: contributions[name] for name in COUNTS if name != COST})
     query = select(*sums, *parts_of(contributions[COST])).where(seq > after_seq, seq <= to_seq)
     *counts, high, low = connection.execute(query).one()

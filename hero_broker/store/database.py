@@ -27,7 +27,7 @@ from hero_broker.store.engine import (
 )
 from hero_broker.store.migrations import WrongVersion, check_version, migrate
 from hero_broker.store.prepared import driver_errors, is_overflow
-from hero_broker.store.statement_timeout import limited
+from hero_broker.store.statement_timeout import time_limit
 from hero_broker.store.sums import CANNOT_BE_SUMMED
 from hero_broker.util.private_files import make_directory, make_file
 
@@ -97,7 +97,7 @@ class Database:
             with self.engine.connect() as connection:
                 connection.exec_driver_sql("SELECT 1")
             if self._path is not None:
-                _read_anew(self._path)
+                _reopen(self._path)
         self._check_file()
 
     @contextmanager
@@ -110,7 +110,7 @@ class Database:
         """
         with self._translated():
             self._ensure_schema()
-            with self.engine.begin() as connection, limited(connection, deadline_s):
+            with self.engine.begin() as connection, time_limit(connection, deadline_s):
                 try:
                     yield connection
                 except self._errors as error:
@@ -142,13 +142,15 @@ class Database:
                 make_directory(self._path.parent)
                 make_file(self._path)  # SQLite gives its -wal and -shm the rights of this file
             except OSError as error:
-                raise DatabaseUnusable(f"the database at {self._shown} cannot be written: {error.strerror}") from error
+                raise DatabaseUnusable(
+                    f"the database at {self._redacted_url} cannot be written: {error.strerror}"
+                ) from error
             if (mode := stat.S_IMODE(self._path.stat().st_mode)) & 0o077:
                 log.warning("the database file %s has mode %04o: others may read it", self._path, mode)
         try:
             self._check_schema()
         except StoreUnavailable as error:  # a PostgreSQL that may come
-            log.warning("%s: %s; rows wait in the journal until it does", self._shown, error)
+            log.warning("%s: %s; rows wait in the journal until it does", self._redacted_url, error)
 
     def open_for_reading(self) -> None:
         """Look whether the ledger is there.
@@ -159,13 +161,13 @@ class Database:
         try:
             is_missing = self._path is not None and not self._path.is_file()
         except OSError as error:
-            raise DatabaseUnusable(f"the ledger at {self._shown} cannot be read: {error.strerror}") from error
+            raise DatabaseUnusable(f"the ledger at {self._redacted_url} cannot be read: {error.strerror}") from error
         if is_missing:
-            raise DatabaseUnusable(f"there is no ledger at {self._shown}")
+            raise DatabaseUnusable(f"there is no ledger at {self._redacted_url}")
         try:
             self._check_schema()
         except StoreUnavailable as error:
-            raise DatabaseUnusable(f"{self._shown}: {error}") from error
+            raise DatabaseUnusable(f"{self._redacted_url}: {error}") from error
 
     def _bound_wal(self) -> None:
         if self._path is None:
@@ -177,7 +179,7 @@ class Database:
             self.wal.succeeded()
 
     @property
-    def _shown(self) -> str:
+    def _redacted_url(self) -> str:
         return self.engine.url.render_as_string()  # without its password
 
     def _check_schema(self) -> None:
@@ -187,10 +189,10 @@ class Database:
             raise DatabaseUnusable(str(error)) from error
         except OperationalError as error:
             if self._path is not None:
-                raise DatabaseUnusable(f"the database at {self._shown} cannot be used: {error.orig}") from error
+                raise DatabaseUnusable(f"the database at {self._redacted_url} cannot be used: {error.orig}") from error
             raise StoreUnavailable(f"the database does not answer: {cause_of(error)}") from error
         except DBAPIError as error:
-            raise DatabaseUnusable(f"the database at {self._shown} cannot be used: {error.orig}") from error
+            raise DatabaseUnusable(f"the database at {self._redacted_url} cannot be used: {error.orig}") from error
 
     def _ensure_schema(self) -> None:
         with self._lock:
@@ -259,7 +261,7 @@ def _identity(path: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _read_anew(path: Path) -> None:
+def _reopen(path: Path) -> None:
     """Read the file through a connection of its own: an open one does not notice that its header was overwritten."""
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()

@@ -20,7 +20,7 @@ class LedgersDiffer(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
+class LedgerSums:
     """What a ledger holds up to a `seq`."""
 
     rows: int
@@ -30,7 +30,7 @@ class Sums:
     last_seq: int  # 0 where it is empty
 
 
-def sums(connection: Connection, up_to_seq: int | None = None) -> Sums:
+def ledger_sums(connection: Connection, up_to_seq: int | None = None) -> LedgerSums:
     """Return the sums of all rows, or of those up to and including `up_to_seq`."""
     c = REQUEST_LOGS.c
     query = select(
@@ -42,10 +42,10 @@ def sums(connection: Connection, up_to_seq: int | None = None) -> Sums:
     )
     if up_to_seq is not None:
         query = query.where(c.seq <= up_to_seq)
-    return Sums(*(int(value) for value in connection.execute(query).one()))
+    return LedgerSums(*(int(value) for value in connection.execute(query).one()))
 
 
-def copy_ledger(source: Engine, target: Engine) -> Iterator[Sums]:
+def copy_ledger(source: Engine, target: Engine) -> Iterator[LedgerSums]:
     """Copy the rows that `target` lacks, `seq` included; yield the target's sums as each batch is committed.
 
     Billing periods are copied too, and the source's labels take the place of the target's.
@@ -57,8 +57,8 @@ def copy_ledger(source: Engine, target: Engine) -> Iterator[Sums]:
         LedgersDiffer: what the target has already is not the beginning of the source, or the sums differ afterwards.
     """
     with source.connect() as reading, target.connect() as check:
-        done = sums(check)
-        if sums(reading, done.last_seq) != done:
+        done = ledger_sums(check)
+        if ledger_sums(reading, done.last_seq) != done:
             raise LedgersDiffer("the target has rows that are not the beginning of the source; copy into an empty one")
         prices = [row._asdict() for row in reading.execute(select(PRICES))]
         known = {row.price_id for row in check.execute(select(PRICES.c.price_id))}
@@ -78,9 +78,9 @@ def copy_ledger(source: Engine, target: Engine) -> Iterator[Sums]:
             _advance_sequence(writing)
         last = batch[-1]["seq"]
         with target.connect() as check:
-            yield sums(check)
+            yield ledger_sums(check)
     with source.connect() as reading, target.connect() as check:
-        if sums(reading, last) != sums(check):
+        if ledger_sums(reading, last) != ledger_sums(check):
             raise LedgersDiffer("the sums of the two ledgers differ")
         # Read after the rows: a period that was marked meanwhile may end above what was copied.
         whole = [period for period in _periods(reading) if period["to_seq"] <= last]

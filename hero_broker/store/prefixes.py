@@ -13,7 +13,7 @@ _MAPPED = "0" * 20 + "F" * 4  # how the hexadecimal key of an IPv4 address begin
 _DIGITS = "0123456789ABCDEF"
 
 
-def prefix_of(dialect: str, ip_key: ColumnElement[Any], lengths: tuple[int, int]) -> ColumnElement[str]:
+def prefix_column(dialect: str, ip_key: ColumnElement[Any], lengths: tuple[int, int]) -> ColumnElement[str]:
     """Return the prefix of a key, of `lengths` bits for IPv4 and IPv6."""
     is_sqlite = dialect == "sqlite"
     digits = func.hex(ip_key) if is_sqlite else func.upper(func.encode(ip_key, "hex"))

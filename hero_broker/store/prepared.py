@@ -29,13 +29,13 @@ _SQLITE_DATA_CODES = (
 )
 
 
-def value_of(name: str, kind: type[TypeEngine[Any]] | TypeEngine[Any]) -> BindParameter[Any]:
+def parameter(name: str, kind: type[TypeEngine[Any]] | TypeEngine[Any]) -> BindParameter[Any]:
     """Return the place of a value that is given when the query runs."""
     return bindparam(name, type_=kind, required=False)
 
 
 class Prepared:
-    """A compiled query; its values are bound by the names of its `value_of`s."""
+    """A compiled query; its values are bound by the names of its `parameter`s."""
 
     def __init__(self, text: str, names: Sequence[str] | None, constants: Mapping[str, Any]) -> None:
         self._text = text

@@ -85,10 +85,10 @@ def find(connection: Connection, request_id: str) -> tuple[int, RequestLog, Pric
     record = None
     if price is not None:
         record = PriceRecord(price.price_id, price.rates, price.source or "", price.version or "")
-    return found.seq, row_of(found), record
+    return found.seq, build_row(found), record
 
 
-def row_of(row: Row[Any]) -> RequestLog:
+def build_row(row: Row[Any]) -> RequestLog:
     """Return the record of a row, whose columns are found by their names."""
     values = row._mapping
     found: dict[str, Any] = {name: values[name] for name in COLUMNS}

@@ -29,7 +29,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
 from hero_broker.store.engine import FOLDS
-from hero_broker.store.prepared import Prepared, is_about_data, is_overflow, prepare, value_of
+from hero_broker.store.prepared import Prepared, is_about_data, is_overflow, parameter, prepare
 from hero_broker.store.schema import (
     ADDRESSES,
     ALL_TIME,
@@ -42,7 +42,7 @@ from hero_broker.store.schema import (
     SUMS,
     USAGE_BY_MODEL,
 )
-from hero_broker.store.sums import COST, bounded, bounded_addition, of_rollup, of_row, summed
+from hero_broker.store.sums import COST, bounded, bounded_addition, rollup_sums, row_sums, summed
 
 ACTIVE, BUILDING, RETIRED = "active", "building", "retired"
 FIRST_GENERATION = 1
@@ -72,7 +72,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RollupState:
     """What the active roll-ups hold, and what rows there are beside."""
 
     generation: int
@@ -99,10 +99,10 @@ def _recent(dialect: str) -> Prepared:
     c = REQUEST_LOGS.c
     # The watermark chooses few rows: the index on time is not to be used instead.
     bounds = select(func.min(c.started_at + 0), func.max(c.started_at + 0))
-    return prepare(dialect, bounds.where(c.seq > value_of("folded", BIG)))
+    return prepare(dialect, bounds.where(c.seq > parameter("folded", BIG)))
 
 
-def standing(connection: Connection) -> Standing:
+def rollup_state(connection: Connection) -> RollupState:
     """Return where the active roll-ups stand."""
     dialect = connection.dialect.name
     generation, folded_seq, last_seq, *seen = _folded(dialect).rows(connection, {})[0]
@@ -110,7 +110,7 @@ def standing(connection: Connection) -> Standing:
         seen.extend(_recent(dialect).rows(connection, {"folded": folded_seq})[0])
     first: list[int] = [value for value in seen[::2] if value is not None]
     last: list[int] = [value for value in seen[1::2] if value is not None]
-    return Standing(generation, folded_seq, last_seq, min(first, default=None), max(last, default=None))
+    return RollupState(generation, folded_seq, last_seq, min(first, default=None), max(last, default=None))
 
 
 def rebuilding(connection: Connection) -> tuple[int, int] | None:
@@ -206,7 +206,7 @@ def _collect(connection: Connection, folded: int, to_seq: int) -> None:
     c = REQUEST_LOGS.c
     hour = c.started_at - c.started_at % HOUR
     keys = [hour, c.ip, c.model, c.provider, c.kind]
-    rows = select(*keys, _same(connection, c.ip_key), *_summed(connection, of_row()))
+    rows = select(*keys, _same(connection, c.ip_key), *_summed(connection, row_sums()))
     rows = rows.where(c.seq > folded, c.seq <= to_seq).group_by(*keys)
     connection.execute(insert(FRESH).from_select([column.name for column in FRESH.c], rows))
 
@@ -231,7 +231,7 @@ def _add(connection: Connection, table: Table, generation: int) -> Any:
     """INSERT INTO rollup SELECT … FROM fresh × spans GROUP BY block ON CONFLICT DO UPDATE SET x = x + …."""
     names = table.info["dimensions"]
     keys = [FRESH.c.hour, *(FRESH.c[name] for name in names)]
-    hours = select(*keys, *_summed(connection, of_rollup(FRESH))).group_by(*keys).subquery("hours")
+    hours = select(*keys, *_summed(connection, rollup_sums(FRESH))).group_by(*keys).subquery("hours")
     spans = union_all(*(select(literal(span).label("span_s")) for span in table.info["spans"])).subquery("spans")
     span = spans.c.span_s
     begins_at = case((span == ALL_TIME, 0), else_=hours.c.hour - hours.c.hour % func.nullif(span, ALL_TIME))

@@ -11,11 +11,11 @@ from sqlalchemy import ColumnElement, Connection, func, select
 
 from hero_broker.core.records import RequestLog
 from hero_broker.store import rollups
-from hero_broker.store.request_logs import COLUMNS, row_of
+from hero_broker.store.request_logs import COLUMNS, build_row
 from hero_broker.store.schema import ALL_TIME, REQUEST_LOGS, USAGE_BY_IP
 
-STEP = 20_000  # positions that are looked at in one statement
-FEW = 20_000  # calls of one address that are sorted rather than looked for among all
+STEP_ROWS = 20_000  # positions that are looked at in one statement
+FEW_ROWS = 20_000  # calls of one address that are sorted rather than looked for among all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class Span:
 
 def span(connection: Connection, selection: Selection) -> Span:
     """Return where the selected rows lie, or a little more, as the ledger stands now."""
-    standing = rollups.standing(connection)
+    standing = rollups.rollup_state(connection)
     first, last = selection.seqs or (1, standing.last_seq)
     c = REQUEST_LOGS.c
     inside = _window(selection)
@@ -58,20 +58,20 @@ def rows(
 ) -> tuple[list[tuple[int, RequestLog]], Span]:
     """Return at most `limit` rows with their `seq`, newest first, and what is left after them.
 
-    It may be fewer, or none, with more left: not more than `STEP` positions are looked at.
+    It may be fewer, or none, with more left: not more than `STEP_ROWS` positions are looked at.
     """
     c = REQUEST_LOGS.c
     seq: ColumnElement[int] = c.seq
-    first = max(left.first_seq, left.before_seq - STEP)
+    first = max(left.first_seq, left.before_seq - STEP_ROWS)
     ip = selection.filters.get("ip")
-    if ip is not None and _calls_of(connection, ip) <= FEW:
+    if ip is not None and _count_calls(connection, ip) <= FEW_ROWS:
         seq, first = c.seq + 0, left.first_seq  # by the index on `ip`, not in the order of `seq`
     conditions = [seq >= first, seq < left.before_seq, *_window(selection)]
     conditions.extend(c[name] == value for name, value in selection.filters.items())
     if selection.within is not None:
         conditions.extend([c.ip_key >= selection.within[0], c.ip_key <= selection.within[1]])
     query = select(c.seq, *(c[name] for name in COLUMNS)).where(*conditions).order_by(c.seq.desc()).limit(limit)
-    found = [(row.seq, row_of(row)) for row in connection.execute(query)]
+    found = [(row.seq, build_row(row)) for row in connection.execute(query)]
     return found, Span(left.first_seq, found[-1][0] if len(found) == limit else first)
 
 
@@ -85,7 +85,7 @@ def _window(selection: Selection) -> list[ColumnElement[bool]]:
     return bounds
 
 
-def _calls_of(connection: Connection, ip: str) -> int:
+def _count_calls(connection: Connection, ip: str) -> int:
     """Return how many calls of an address are in the roll-ups; those above the watermark are few."""
     c = USAGE_BY_IP.c
     generation, _ = rollups.watermark(connection)

@@ -16,7 +16,7 @@ _CANCELLED = "57014"  # PostgreSQL's code of a statement that reached its timeou
 
 
 @contextmanager
-def limited(connection: Connection, deadline_s: float | None) -> Iterator[None]:
+def time_limit(connection: Connection, deadline_s: float | None) -> Iterator[None]:
     """Bound the time of all statements in the block (SQLite) or of each (PostgreSQL); None: no bound.
 
     Raises:

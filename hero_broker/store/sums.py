@@ -24,7 +24,7 @@ _LOW_BITS = 31  # a sum in two parts has room for 2^31 rows
 _MERGED: dict[str, Any] = {"first_seen": func.min, "last_seen": func.max}  # all others are added
 
 
-def of_row() -> dict[str, ColumnElement[int]]:
+def row_sums() -> dict[str, ColumnElement[int]]:
     """Return what one row of `request_logs` contributes to each of `SUMS`, under their names."""
     c = REQUEST_LOGS.c
     found: dict[str, ColumnElement[int]] = {
@@ -41,7 +41,7 @@ def of_row() -> dict[str, ColumnElement[int]]:
     return {name: found[name].label(name) for name in SUMS}
 
 
-def of_rollup(table: Table) -> dict[str, ColumnElement[int]]:
+def rollup_sums(table: Table) -> dict[str, ColumnElement[int]]:
     """Return what one row of a roll-up contributes to each of `SUMS`, under their names."""
     return {name: table.c[name] for name in SUMS}
 

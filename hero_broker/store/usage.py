@@ -18,15 +18,15 @@ from hero_broker.store import rollups
 from hero_broker.store.schema import ADDRESSES, ALL_TIME, HOUR, ROLLUPS, SUMS
 from hero_broker.store.sums import CANNOT_BE_SUMMED, COST, LARGEST
 from hero_broker.store.usage_statement import PREFIX, Shape, statement
-from hero_broker.store.window_cover import Cover, Edge, all_time, cover
+from hero_broker.store.window_cover import Cover, WindowEdge, all_time, cover_window
 
-Window = tuple[int, int]  # unix seconds, half-open
+TimeWindow = tuple[int, int]  # unix seconds, half-open
 NO_LIMIT = 2**62
-MANY = 3
+MANY_ADDRESSES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class UsagePlan:
     """What to sum. Nothing is checked here."""
 
     group_by: tuple[str, ...] = ()  # columns of `request_logs`, or "prefix"
@@ -35,7 +35,7 @@ class Question:
     seqs: tuple[int, int] | None = None  # the first and last `seq` that count; None: all
     since: int | None = None
     until: int | None = None
-    buckets: Sequence[Window] | None = None  # neighbouring windows, ascending; None: one for all
+    buckets: Sequence[TimeWindow] | None = None  # neighbouring windows, ascending; None: one for all
     prefix_bits: tuple[int, int] = (32, 128)  # of IPv4 and of IPv6 addresses, for "prefix"
     limit: int = NO_LIMIT
     after: tuple[int, int, tuple[str | None, ...]] | None = None  # bucket, cost and group of the one seen last
@@ -49,7 +49,7 @@ class Group(msgspec.Struct, frozen=True, gc=False):
     totals: UsageTotals
 
 
-def rollup_for(question: Question) -> Table | None:
+def rollup_for(question: UsagePlan) -> Table | None:
     """Return the smallest roll-up that answers a question; None where rows must."""
     asked = {"ip" if name == PREFIX else name for name in (*question.group_by, *question.filters)}
     if question.within is not None:
@@ -59,24 +59,24 @@ def rollup_for(question: Question) -> Table | None:
     return next((table for table in ROLLUPS if asked <= set(table.info["dimensions"])), None)
 
 
-def extent(connection: Connection) -> Window | None:
+def extent(connection: Connection) -> TimeWindow | None:
     """Return the window that holds all rows, as narrow as it is; None where there are none."""
-    return _extent(rollups.standing(connection))
+    return _extent(rollups.rollup_state(connection))
 
 
-def groups(connection: Connection, question: Question) -> list[Group]:
+def groups(connection: Connection, question: UsagePlan) -> list[Group]:
     """Return the sums of each group: by bucket, then largest cost first, then by group. Groups without rows are not.
 
     Raises:
         TooWide: a cost is more than the store can sum.
     """
-    standing = rollups.standing(connection)
+    standing = rollups.rollup_state(connection)
     whole = _extent(standing)
     if whole is None:
         return []
     window = _clipped(whole, question.since, question.until)
     windows = [_clipped(window, *bucket) for bucket in question.buckets] if question.buckets is not None else [window]
-    rows = [Edge(since, until, number) for number, (since, until) in enumerate(windows) if since < until]
+    rows = [WindowEdge(since, until, number) for number, (since, until) in enumerate(windows) if since < until]
     if not rows:
         return []
     table = rollup_for(question)
@@ -84,7 +84,7 @@ def groups(connection: Connection, question: Question) -> list[Group]:
     if table is not None:
         spans = table.info["spans"]
         is_all = window == whole and question.buckets is None and ALL_TIME in spans
-        covered = all_time() if is_all else cover(_widened(windows, whole, max(spans)), spans)
+        covered = all_time() if is_all else cover_window(_widened(windows, whole, max(spans)), spans)
         recent = standing.last_seq > standing.folded_seq
     parts = (bool(covered.blocks), bool(covered.edges), recent)
     after = None if question.after is None else tuple(value is None for value in question.after[2])
@@ -114,15 +114,15 @@ def groups(connection: Connection, question: Question) -> list[Group]:
     return [Group(row[0], row[1:width], UsageTotals(*row[width:])) for row in found]
 
 
-def _are_few_of_many(connection: Connection, question: Question) -> bool:
+def _are_few_of_many(connection: Connection, question: UsagePlan) -> bool:
     """Whether a question asks for some of the addresses, and there are several times as many."""
     if question.group_by != ("ip",) or question.buckets is not None or question.limit == NO_LIMIT:
         return False
-    others = select(ADDRESSES.c.ip).limit(1).offset(MANY * question.limit)
+    others = select(ADDRESSES.c.ip).limit(1).offset(MANY_ADDRESSES * question.limit)
     return connection.execute(others).one_or_none() is not None
 
 
-def _widened(windows: Sequence[Window], whole: Window, span_s: int) -> list[Window]:
+def _widened(windows: Sequence[TimeWindow], whole: TimeWindow, span_s: int) -> list[TimeWindow]:
     """Let the first and the last window reach to whole blocks where there are no rows beyond them."""
     wide = list(windows)
     if wide[0][0] <= whole[0]:
@@ -132,13 +132,13 @@ def _widened(windows: Sequence[Window], whole: Window, span_s: int) -> list[Wind
     return wide
 
 
-def _extent(standing: rollups.Standing) -> Window | None:
+def _extent(standing: rollups.RollupState) -> TimeWindow | None:
     if standing.first_seen is None or standing.last_seen is None:
         return None
     return standing.first_seen, standing.last_seen + 1
 
 
-def _clipped(whole: Window, since: int | None, until: int | None) -> Window:
+def _clipped(whole: TimeWindow, since: int | None, until: int | None) -> TimeWindow:
     return (
         whole[0] if since is None else max(since, whole[0]),
         whole[1] if until is None else min(until, whole[1]),
@@ -146,7 +146,7 @@ def _clipped(whole: Window, since: int | None, until: int | None) -> Window:
 
 
 def _values(
-    question: Question, standing: rollups.Standing, covered: Cover, rows: Sequence[Edge]
+    question: UsagePlan, standing: rollups.RollupState, covered: Cover, rows: Sequence[WindowEdge]
 ) -> dict[str, str | int | bytes | None]:
     values: dict[str, str | int | bytes | None] = {
         "generation": standing.generation,

@@ -32,11 +32,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.selectable import CTE
 
-from hero_broker.store.prefixes import prefix_of
-from hero_broker.store.prepared import Prepared, prepare, value_of
+from hero_broker.store.prefixes import prefix_column
+from hero_broker.store.prepared import Prepared, parameter, prepare
 from hero_broker.store.schema import ADDRESSES, BIG, REQUEST_LOGS, SUMS
-from hero_broker.store.sums import of_rollup, of_row, summed
-from hero_broker.store.window_cover import Block, Edge
+from hero_broker.store.sums import rollup_sums, row_sums, summed
+from hero_broker.store.window_cover import Block, WindowEdge
 
 PREFIX = "prefix"  # a dimension that is no column
 _NULLABLE = frozenset(column.name for column in REQUEST_LOGS.c if column.nullable)
@@ -63,21 +63,21 @@ class Shape:
 
 @lru_cache(maxsize=512)
 def statement(shape: Shape) -> Prepared:
-    """Return the statement of a shape; its values are named by the `value_of`s here."""
+    """Return the statement of a shape; its values are named by the `parameter`s here."""
     c = REQUEST_LOGS.c
     parts = []
     if shape.table is None:
         # A range of `seq` is read in its order, a window in the order of time.
-        by_seq = [c.seq >= value_of("first_seq", BIG), c.seq <= value_of("last_seq", BIG)]
+        by_seq = [c.seq >= parameter("first_seq", BIG), c.seq <= parameter("last_seq", BIG)]
         started_at, condition = (c.started_at + 0, and_(*by_seq)) if shape.has_seqs else (c.started_at, true())
         return prepare(shape.dialect, _grouped(shape, [_rows(shape, "edges", started_at, condition)]))
     if shape.parts[0]:
         parts.append(_blocks(shape, shape.table))
     if shape.parts[1]:
-        parts.append(_rows(shape, "edges", c.started_at, c.seq <= value_of("folded", BIG)))
+        parts.append(_rows(shape, "edges", c.started_at, c.seq <= parameter("folded", BIG)))
     if shape.parts[2]:
         # The watermark chooses few rows: no index on time is to be used instead.
-        parts.append(_rows(shape, "recent", c.started_at + 0, c.seq > value_of("folded", BIG)))
+        parts.append(_rows(shape, "recent", c.started_at + 0, c.seq > parameter("folded", BIG)))
     return prepare(shape.dialect, _grouped(shape, parts))
 
 
@@ -88,8 +88,8 @@ def _blocks(shape: Shape, table: Table) -> Select[Any]:
     source = blocks.join(table, and_(c.span_s == blocks.c.span_s, c.begins_at == blocks.c.begins_at))
     if PREFIX in shape.group_by:
         source = source.join(ADDRESSES, ADDRESSES.c.ip == c.ip)
-    part = select(blocks.c.bucket, *_dimensions(shape, table, ADDRESSES.c.ip_key), *_asked(shape, of_rollup(table)))
-    part = part.select_from(source).where(c.generation == value_of("generation", BIG), *_filters(shape, table))
+    part = select(blocks.c.bucket, *_dimensions(shape, table, ADDRESSES.c.ip_key), *_asked(shape, rollup_sums(table)))
+    part = part.select_from(source).where(c.generation == parameter("generation", BIG), *_filters(shape, table))
     if shape.is_within:
         part = part.where(c.ip.in_(select(ADDRESSES.c.ip).where(_within(ADDRESSES.c.ip_key))))
     return part.where(c.ip.in_(_among(shape))) if shape.is_among else part
@@ -97,9 +97,11 @@ def _blocks(shape: Shape, table: Table) -> Select[Any]:
 
 def _rows(shape: Shape, name: str, started_at: ColumnElement[int], condition: ColumnElement[bool]) -> Select[Any]:
     """SELECT bucket, dimensions, contributions FROM windows JOIN request_logs ON started_at."""
-    windows = _listed(shape, name, Edge._fields)
+    windows = _listed(shape, name, WindowEdge._fields)
     source = windows.join(REQUEST_LOGS, and_(started_at >= windows.c.since, started_at < windows.c.until))
-    part = select(windows.c.bucket, *_dimensions(shape, REQUEST_LOGS, REQUEST_LOGS.c.ip_key), *_asked(shape, of_row()))
+    part = select(
+        windows.c.bucket, *_dimensions(shape, REQUEST_LOGS, REQUEST_LOGS.c.ip_key), *_asked(shape, row_sums())
+    )
     part = part.select_from(source).where(condition, *_filters(shape, REQUEST_LOGS))
     if shape.is_within:
         part = part.where(_within(REQUEST_LOGS.c.ip_key))
@@ -108,7 +110,7 @@ def _rows(shape: Shape, name: str, started_at: ColumnElement[int], condition: Co
 
 def _listed(shape: Shape, name: str, fields: Sequence[str]) -> CTE:
     """Return a list of integers' tuples as a table; it travels as one JSON text: the statement stays the same."""
-    text = value_of(name, Text)
+    text = parameter(name, Text)
     values: list[ColumnElement[Any]]
     if shape.dialect == "sqlite":
         each = func.json_each(text).table_valued("value", name=f"each_{name}")
@@ -127,7 +129,7 @@ def _asked(shape: Shape, contributions: Mapping[str, ColumnElement[int]]) -> lis
 
 def _among(shape: Shape) -> Select[Any]:
     """Return the addresses of the list, which travels as one JSON text too."""
-    text = value_of("among", Text)
+    text = parameter("among", Text)
     if shape.dialect == "sqlite":
         return select(func.json_each(text).table_valued("value", name="each_among").c.value)
     return select(func.jsonb_array_elements_text(cast(text, postgresql.JSONB)).column_valued("each_among"))
@@ -136,18 +138,18 @@ def _among(shape: Shape) -> Select[Any]:
 def _dimensions(shape: Shape, table: Table, ip_key: ColumnElement[Any]) -> list[ColumnElement[str]]:
     found: list[ColumnElement[str]] = []
     for at, name in enumerate(shape.group_by):
-        column = prefix_of(shape.dialect, ip_key, shape.prefix_bits) if name == PREFIX else table.c[name]
+        column = prefix_column(shape.dialect, ip_key, shape.prefix_bits) if name == PREFIX else table.c[name]
         # Texts are ordered by their bytes, as SQLite does.
         found.append((column if shape.dialect == "sqlite" else collate(column, "C")).label(f"dimension_{at}"))
     return found
 
 
 def _filters(shape: Shape, table: Table) -> list[ColumnElement[bool]]:
-    return [table.c[name] == value_of(f"is_{name}", Text) for name in shape.filters]
+    return [table.c[name] == parameter(f"is_{name}", Text) for name in shape.filters]
 
 
 def _within(ip_key: ColumnElement[Any]) -> ColumnElement[bool]:
-    first, last = (value_of(name, LargeBinary) for name in ("first_key", "last_key"))
+    first, last = (parameter(name, LargeBinary) for name in ("first_key", "last_key"))
     return and_(ip_key >= first, ip_key <= last)
 
 
@@ -177,7 +179,7 @@ def _grouped(shape: Shape, parts: Sequence[Select[Any]]) -> Select[Any]:
     if shape.after is not None:
         later = _later(shape.after, buckets, cost, dimensions)
         query = query.having(later) if is_grouped else query.where(later)
-    return query.order_by(*keys).limit(value_of("limit", BIG))
+    return query.order_by(*keys).limit(parameter("limit", BIG))
 
 
 def _later(
@@ -187,13 +189,13 @@ def _later(
     dimensions: Sequence[ColumnElement[str]],
 ) -> ColumnElement[bool]:
     """Return the condition on groups that come after another in the order of the answer."""
-    seen_bucket, seen_cost = (value_of(f"after_{name}", BIG) for name in ("bucket", "cost"))
+    seen_bucket, seen_cost = (parameter(f"after_{name}", BIG) for name in ("bucket", "cost"))
     steps: list[tuple[ColumnElement[bool], ColumnElement[bool]]] = [
         *((bucket > seen_bucket, bucket == seen_bucket) for bucket in buckets),
         (cost < seen_cost, cost == seen_cost),
     ]
     for at, (dimension, is_null) in enumerate(zip(dimensions, nulls, strict=True)):
-        value = value_of(f"after_{at}", Text)
+        value = parameter(f"after_{at}", Text)
         is_later, is_equal = dimension > value, dimension == value
         steps.append((dimension.is_not(None), dimension.is_(None)) if is_null else (is_later, is_equal))
     alternatives: list[ColumnElement[bool]] = []

@@ -12,17 +12,17 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, case, func, lit
 from hero_broker.core.records import Difference, UsageTotals
 from hero_broker.store import rollups
 from hero_broker.store.schema import ALL_TIME, COUNTS, HOUR, REQUEST_LOGS, ROLLUPS, SUMS
-from hero_broker.store.sums import bounded, of_rollup, of_row
+from hero_broker.store.sums import bounded, rollup_sums, row_sums
 
 STEP_ROWS = 50_000
 FOUND, EXPECTED = 0, 1
 
-Window = tuple[int, int]  # unix seconds, half-open, whole hours
+SeqWindow = tuple[int, int]  # unix seconds, half-open, whole hours
 
 
-def extent(connection: Connection) -> Window | None:
+def extent(connection: Connection) -> SeqWindow | None:
     """Return the hours that rows or roll-ups have something in; None where there is nothing."""
-    standing = rollups.standing(connection)
+    standing = rollups.rollup_state(connection)
     bounds = [] if standing.first_seen is None else [standing.first_seen, standing.last_seen]
     started_at = REQUEST_LOGS.c.started_at
     bounds.extend(connection.execute(select(func.min(started_at), func.max(started_at))).one())
@@ -56,7 +56,7 @@ def behind(connection: Connection, since: int | None, until: int | None, ended_a
     return int(connection.execute(counted).scalar_one())
 
 
-def hours(connection: Connection, table: Table, window: Window, limit: int) -> tuple[int, list[Difference]]:
+def hours(connection: Connection, table: Table, window: SeqWindow, limit: int) -> tuple[int, list[Difference]]:
     """Compare a roll-up's hours with the rows; return how many differ, and the first `limit` of them."""
     generation, folded = rollups.watermark(connection)
     c, started_at = table.c, REQUEST_LOGS.c.started_at
@@ -65,13 +65,13 @@ def hours(connection: Connection, table: Table, window: Window, limit: int) -> t
     found = _side(table, FOUND, c.begins_at).where(
         c.generation == generation, c.span_s == HOUR, c.begins_at >= window[0], c.begins_at < window[1]
     )
-    expected: Select[Any] = select(literal(EXPECTED).label("side"), hour, *keys, *of_row().values())
+    expected: Select[Any] = select(literal(EXPECTED).label("side"), hour, *keys, *row_sums().values())
     expected = expected.where(started_at >= window[0], started_at < window[1], REQUEST_LOGS.c.seq <= folded)
     return _compare(connection, table, HOUR, [found, expected], limit)
 
 
 def blocks(
-    connection: Connection, table: Table, span_s: int, window: Window, limit: int
+    connection: Connection, table: Table, span_s: int, window: SeqWindow, limit: int
 ) -> tuple[int, list[Difference]]:
     """Compare the blocks of a span that begin in the window with the blocks of the next smaller span that they hold.
 
@@ -106,7 +106,7 @@ def blocks_step(connection: Connection, table: Table, span_s: int, since: int, u
 
 def _side(table: Table, side: int, begins_at: ColumnElement[int]) -> Select[Any]:
     keys = [table.c[name] for name in table.info["dimensions"]]
-    return select(literal(side).label("side"), begins_at.label("begins_at"), *keys, *of_rollup(table).values())
+    return select(literal(side).label("side"), begins_at.label("begins_at"), *keys, *rollup_sums(table).values())
 
 
 def _compare(

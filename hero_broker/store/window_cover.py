@@ -14,7 +14,7 @@ class Block(NamedTuple):
     bucket: int  # the number of the window that it is a part of
 
 
-class Edge(NamedTuple):
+class WindowEdge(NamedTuple):
     """A part of an hour, half-open: since <= started_at < until."""
 
     since: int
@@ -26,7 +26,7 @@ class Cover(NamedTuple):
     """Blocks and edges that together are the windows, none of them overlapping another."""
 
     blocks: list[Block]
-    edges: list[Edge]
+    edges: list[WindowEdge]
 
 
 def all_time() -> Cover:
@@ -34,18 +34,18 @@ def all_time() -> Cover:
     return Cover([Block(ALL_TIME, 0, 0)], [])
 
 
-def cover(windows: Iterable[tuple[int, int]], spans: Sequence[int]) -> Cover:
+def cover_window(windows: Iterable[tuple[int, int]], spans: Sequence[int]) -> Cover:
     """Cut half-open windows into as few blocks as `spans` allow; spans are ascending multiples of each other."""
     bounded = [span for span in spans if span != ALL_TIME]
     blocks: list[Block] = []
-    edges: list[Edge] = []
+    edges: list[WindowEdge] = []
     for bucket, (since, until) in enumerate(windows):
         first, last = -(-since // HOUR) * HOUR, until // HOUR * HOUR
         if first >= last:
             if since < until:
-                edges.append(Edge(since, until, bucket))
+                edges.append(WindowEdge(since, until, bucket))
             continue
-        edges.extend(Edge(*edge, bucket) for edge in ((since, first), (last, until)) if edge[0] < edge[1])
+        edges.extend(WindowEdge(*edge, bucket) for edge in ((since, first), (last, until)) if edge[0] < edge[1])
         blocks.extend(Block(*block, bucket) for block in _fill(first, last, bounded))
     return Cover(blocks, edges)
 

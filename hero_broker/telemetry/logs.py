@@ -25,8 +25,8 @@ LINES_PER_PLACE, PLACE_WINDOW_S = 20, 60.0
 def configure(secrets: Iterable[str] = (), stream: TextIO | None = None) -> None:
     """Write the log lines of this process to `stream` (default: standard error), with `secrets` masked."""
     handler = _QuietHandler(sys.stderr if stream is None else stream)
-    handler.setFormatter(JsonLines(secrets))
-    handler.addFilter(AtMost())
+    handler.setFormatter(JsonFormatter(secrets))
+    handler.addFilter(RateLimitFilter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
@@ -35,7 +35,7 @@ def configure(secrets: Iterable[str] = (), stream: TextIO | None = None) -> None
     threading.excepthook = _thread_failed
 
 
-class JsonLines(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """One line of JSON a record: `time`, `level`, `logger`, `event`; `request_id`, `error`, `at`, `left_out` if any.
 
     Everything beyond printable ASCII is escaped, so that what a caller sends cannot end a line or colour a terminal.
@@ -67,7 +67,7 @@ class JsonLines(logging.Formatter):
         return text[:MAX_CHARACTERS]
 
 
-class AtMost(logging.Filter):
+class RateLimitFilter(logging.Filter):
     """Lets 20 records a minute pass from each line of code; the first one after that says how many did not."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 
-async def within(seconds: float, coroutine: Coroutine[Any, Any, Result]) -> Result:
+async def wait_at_most(seconds: float, coroutine: Coroutine[Any, Any, Result]) -> Result:
     """Return what a coroutine returns, which may wait for `seconds` in all.
 
     It is begun at once, and a timer is set only if it has to wait: most bodies are there, and most clients take what
@@ -22,10 +22,10 @@ async def within(seconds: float, coroutine: Coroutine[Any, Any, Result]) -> Resu
         result: Result = ended.value
         return result
     async with asyncio.timeout(seconds):
-        return await _Begun(coroutine, waited_for)
+        return await _StartedCoroutine(coroutine, waited_for)
 
 
-class _Begun(Generator[Any, Any, Result]):
+class _StartedCoroutine(Generator[Any, Any, Result]):
     """A coroutine that was begun, to be awaited: first what it waits for already, then whatever it goes on to."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Result], waited_for: Any) -> None:

@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 
 from hero_broker.core.calls import CallKind
-from hero_broker.core.inventory import ProviderHealth, ServedModel, ServedProvider, ShownPrice
+from hero_broker.core.inventory import InventoryHealth, InventoryModel, InventoryPrice, InventoryProvider
 from hero_broker.core.labels import Label
-from hero_broker.core.queries import RowsQuestion, UsageQuestion
+from hero_broker.core.queries import RowsQuery, UsageQuery
 from hero_broker.core.records import ExplainedRequest, Period, Rows, UsageByIp, UsageForIp, UsageReport, Verification
 
 
@@ -20,13 +20,13 @@ class NoReports:
     async def usage_for_ip(self, ip: str, since: int | None, until: int | None) -> UsageForIp:
         raise AssertionError((ip, since, until))
 
-    async def usage(self, question: UsageQuestion) -> UsageReport:
+    async def usage(self, question: UsageQuery) -> UsageReport:
         raise AssertionError(question)
 
-    async def rows(self, question: RowsQuestion) -> Rows:
+    async def rows(self, question: RowsQuery) -> Rows:
         raise AssertionError(question)
 
-    def every_row(self, question: RowsQuestion) -> AsyncIterator[Rows]:
+    def every_row(self, question: RowsQuery) -> AsyncIterator[Rows]:
         raise AssertionError(question)
 
     async def request(self, request_id: str) -> ExplainedRequest:
@@ -68,10 +68,12 @@ class NoLabels:
 class ServedFake:
     """A broker with one model, at one provider."""
 
-    def models(self) -> list[ServedModel]:
-        price = ShownPrice({"input_per_million": "0.59", "output_per_million": "0.79"}, "settings", "settings", False)
-        return [ServedModel("llama", ("l",), CallKind.CHAT, "groq", "llama-3.3-70b-versatile", True, price)]
+    def models(self) -> list[InventoryModel]:
+        price = InventoryPrice(
+            {"input_per_million": "0.59", "output_per_million": "0.79"}, "settings", "settings", False
+        )
+        return [InventoryModel("llama", ("l",), CallKind.CHAT, "groq", "llama-3.3-70b-versatile", True, price)]
 
-    def providers(self) -> list[ServedProvider]:
-        health = ProviderHealth(answered=3, last_answered_at=1_700_000_000)
-        return [ServedProvider("groq", "https://api.groq.com/openai/v1", 1, True, 1, 0, health)]
+    def providers(self) -> list[InventoryProvider]:
+        health = InventoryHealth(answered=3, last_answered_at=1_700_000_000)
+        return [InventoryProvider("groq", "https://api.groq.com/openai/v1", 1, True, 1, 0, health)]

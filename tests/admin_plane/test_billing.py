@@ -18,15 +18,15 @@ from starlette.routing import Route
 from hero_broker.admin_plane import exports
 from hero_broker.admin_plane.contract import load_document
 from hero_broker.admin_plane.methods import Admin
-from hero_broker.admin_plane.rest import TWINS, routes
-from hero_broker.admin_plane.rpc import Rpc
+from hero_broker.admin_plane.rest import REST_ROUTES, routes
+from hero_broker.admin_plane.rpc import RpcEndpoint
 from hero_broker.core.addresses import ip_key
 from hero_broker.core.calls import CallKind, Outcome
 from hero_broker.core.clock import Clock, SystemClock
-from hero_broker.core.queries import RowsQuestion
+from hero_broker.core.queries import RowsQuery
 from hero_broker.core.records import Rows
 from hero_broker.reports.billing_periods import Books
-from hero_broker.reports.labels import Labels
+from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.usage import Reports
 from hero_broker.store.database import Database, open_database
 from tests.admin_plane.fakes import ServedFake
@@ -59,10 +59,10 @@ class Ledger:
     def __init__(self, database: Database, clock: Clock | None = None) -> None:
         self.database = database
         clock = clock or SystemClock()
-        labels = Labels(database, clock)
+        labels = LabelBook(database, clock)
         reports, books = Reports(database, labels, clock), Books(database, clock)
         admin = Admin(reports, books, labels, ServedFake(), lambda: HEALTHY, lambda: INFO, DOCUMENT)
-        self._app = with_request_id(Starlette(routes=[Route("/rpc", Rpc(admin)), *routes(admin)]))
+        self._app = with_request_id(Starlette(routes=[Route("/rpc", RpcEndpoint(admin)), *routes(admin)]))
 
     def send(self, method: str, url: str, **options: Any) -> httpx.Response:
         async def run() -> httpx.Response:
@@ -158,7 +158,7 @@ def test_rest_and_rpc_give_the_same_answer_in_the_documented_form(
 def test_every_billing_method_has_a_url() -> None:
     methods = {method["name"] for method in DOCUMENT["methods"]}
 
-    assert methods == {twin.method for twin in TWINS}
+    assert methods == {twin.method for twin in REST_ROUTES}
 
 
 def test_prefixes_are_networks(ledger: Ledger) -> None:
@@ -497,7 +497,7 @@ def test_body_that_is_no_json_object_closes_no_period(
 def test_head_of_an_export_reads_one_page(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     every_row, pages = Reports.every_row, []
 
-    async def counted(reports: Reports, question: RowsQuestion) -> AsyncIterator[Rows]:
+    async def counted(reports: Reports, question: RowsQuery) -> AsyncIterator[Rows]:
         async for page in every_row(reports, question):
             pages.append(page)
             yield page

@@ -9,7 +9,7 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hero_broker.admin_plane.methods import Admin
-from hero_broker.admin_plane.rpc import Rpc
+from hero_broker.admin_plane.rpc import RpcEndpoint
 from hero_broker.core.errors import StoreUnavailable, TooWide
 from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.store.database import open_database
@@ -77,13 +77,15 @@ def refusal(tmp_path: Path, method: str, code: int) -> Any:
     """Return the answer to what should have this error."""
     needed = NEEDED.get(method, {})
     if code == -32602:
-        return ask(with_request_id(Rpc(failing(RuntimeError()))), method, {**needed, "page": 2})
+        return ask(with_request_id(RpcEndpoint(failing(RuntimeError()))), method, {**needed, "page": 2})
     if code == -32603:
-        return ask(with_request_id(Rpc(failing(RuntimeError("secret")))), method, needed)
+        return ask(with_request_id(RpcEndpoint(failing(RuntimeError("secret")))), method, needed)
     if code == -32001:
-        return ask(with_headers(AdminGate(with_request_id(Rpc(failing(RuntimeError()))), ("token",))), method, needed)
+        return ask(
+            with_headers(AdminGate(with_request_id(RpcEndpoint(failing(RuntimeError()))), ("token",))), method, needed
+        )
     if code == -32003 and (method, code) not in ASKED:  # past the deadline, which takes a minute
-        return ask(with_request_id(Rpc(failing(TooWide("It took too long.")))), method, needed)
+        return ask(with_request_id(RpcEndpoint(failing(TooWide("It took too long.")))), method, needed)
     path = tmp_path / "ledger.db"
     with open_database(f"sqlite:///{path}") as database:
         database.append(ROWS, [])
@@ -109,6 +111,6 @@ def test_store_that_does_not_answer_is_an_error_only_where_it_is_documented(meth
     answering = Admin(
         admin.reports, admin.books, admin.labels, ServedFake(), lambda: HEALTHY, lambda: INFO, document=DOCUMENT
     )
-    answer = ask(with_request_id(Rpc(answering)), method, NEEDED.get(method, {}))
+    answer = ask(with_request_id(RpcEndpoint(answering)), method, NEEDED.get(method, {}))
 
     assert ("error" in answer) is ((method, -32002) in DOCUMENTED)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
-from hero_broker.admin_plane.rest import TWINS
+from hero_broker.admin_plane.rest import REST_ROUTES
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import AdminError
 from hero_broker.store.database import open_database
@@ -28,7 +28,7 @@ RESULTS = {
     for name, method in METHODS.items()
 }
 
-PATHS = {twin.method: twin.path for twin in TWINS if twin.verb == "GET"}
+PATHS = {twin.method: twin.path for twin in REST_ROUTES if twin.verb == "GET"}
 IN_PATH = {"billing.usage_for_ip": ["ip"], "billing.request": ["request_id"]}
 # Of a code's errors, that which a question can have.
 REFUSALS = {error.rpc_code: (error.status, error.code) for error in AdminError.__subclasses__()}

@@ -10,7 +10,7 @@ import pytest
 
 from hero_broker.core.addresses import ip_key
 from hero_broker.core.clock import SystemClock
-from hero_broker.reports.labels import Labels
+from hero_broker.reports.labels import LabelBook
 from hero_broker.store import labels as stored
 from hero_broker.store.database import open_database
 from tests.admin_plane.test_billing import Ledger
@@ -131,13 +131,13 @@ def test_change_by_another_broker_is_seen_in_the_next_report(ledger: Ledger) -> 
 
 
 def test_labels_are_read_anew_only_after_a_change(ledger: Ledger) -> None:
-    labels = Labels(ledger.database, SystemClock())
+    labels = LabelBook(ledger.database, SystemClock())
     with ledger.database.reading() as connection:
         first = labels.names(connection)
         assert labels.names(connection) is first
     ledger.call("labels.set", target="192.0.2.2", label="b")
     with ledger.database.reading() as connection:
-        assert labels.names(connection).of("192.0.2.2") == "b"
+        assert labels.names(connection).lookup("192.0.2.2") == "b"
     labels.close()
 
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from hero_broker.admin_plane.contract import Contract, load_document
-from hero_broker.admin_plane.methods import Admin, answer, usage_for_ip
+from hero_broker.admin_plane.methods import Admin, dispatch, usage_for_ip
 from hero_broker.core.errors import InvalidParams
 from hero_broker.core.money import usd_text
 from hero_broker.core.records import IpUsage, UsageByIp, UsageForIp, UsageTotals
@@ -46,7 +46,7 @@ def admin(spend: Spend) -> Admin:
 
 
 def ask(spend: Spend, **params: Any) -> Any:
-    told = asyncio.run(answer(admin(spend), CONTRACT, "billing.usage_by_ip", params))
+    told = asyncio.run(dispatch(admin(spend), CONTRACT, "billing.usage_by_ip", params))
     return msgspec.json.decode(told)
 
 

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hero_broker.admin_plane.contract import load_document
 from hero_broker.admin_plane.methods import Admin
 from hero_broker.admin_plane.rest import routes
-from hero_broker.admin_plane.rpc import MAX_BODY_BYTES, Rpc
+from hero_broker.admin_plane.rpc import MAX_BODY_BYTES, RpcEndpoint
 from hero_broker.core.duties import Duty
 from hero_broker.core.errors import StoreUnavailable
 from hero_broker.core.records import (
@@ -113,7 +113,7 @@ def send(
 ) -> httpx.Response:
     async def run() -> httpx.Response:
         admin = admin_of(reports or OneCall(), health)
-        app = Starlette(routes=[Route("/rpc", Rpc(admin)), *routes(admin)])
+        app = Starlette(routes=[Route("/rpc", RpcEndpoint(admin)), *routes(admin)])
         transport = httpx.ASGITransport(with_request_id(app), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, url, **options)
@@ -284,7 +284,7 @@ class Client:
             "path": "/rpc",
             "headers": [(b"content-type", b"application/json")],
         }
-        app = with_request_id(Rpc(admin_of(reports)))
+        app = with_request_id(RpcEndpoint(admin_of(reports)))
 
         async def run() -> None:
             await app(scope, self.receive, self.send)

@@ -14,8 +14,8 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from hero_broker.server.http1.protocol import protocol_of
-from hero_broker.server.http1.tracker import Limits, OpenConnections
+from hero_broker.server.http1.protocol import make_protocol
+from hero_broker.server.http1.tracker import ConnectionLimits, ConnectionTracker
 from tests.raw_clients import chat_request
 
 ROUNDS, REQUESTS = 9, 5_000
@@ -76,7 +76,9 @@ async def microseconds(protocol: type[HttpToolsProtocol]) -> float:
 
 async def main() -> None:
     """Print the figures of both, which take turns."""
-    ours = protocol_of(OpenConnections(Limits(most=10, header_timeout_s=10, keep_alive_s=5, idle_timeout_s=60)))
+    ours = make_protocol(
+        ConnectionTracker(ConnectionLimits(most=10, header_timeout_s=10, keep_alive_s=5, idle_timeout_s=60))
+    )
     turns = [(await microseconds(HttpToolsProtocol), await microseconds(ours)) for _ in range(ROUNDS)]
     without, within = (median(one) for one in zip(*turns, strict=True))
     print(f"{without:.1f} µs a request without the rules, {within:.1f} with them")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.ledger import Ledger
-from hero_broker.metering.billing_row import DueRow
+from hero_broker.metering.billing_row import PendingRow
 from hero_broker.store.database import open_database
 from tests.benchmarks.processes import started
 from tests.benchmarks.scenarios import scenarios, settings
@@ -36,12 +36,12 @@ RATES = '{"input_per_million":"0.59","output_per_million":"0.79"}'
 def carry(url: str, folder: Path, calls: int, at_once: int) -> tuple[float, float]:
     """Return (rows per second, CPU microseconds a call) for `calls` calls, `at_once` of them open at any time."""
     rows = [row() for _ in range(calls)]
-    calls_made = [(note_of(made, RATES), DueRow(made, RATES)) for made in rows]
+    calls_made = [(note_of(made, RATES), PendingRow(made, RATES)) for made in rows]
     with open_database(url) as database:
         before = query(url, BOOKS)[0]
         with tempfile.TemporaryDirectory(dir=folder) as journal_dir:
             journal = Journal(Path(journal_dir), max_bytes=2_000_000_000, max_calls=1000)
-            open_calls: deque[DueRow] = deque()
+            open_calls: deque[PendingRow] = deque()
             with Ledger.running(journal, database) as ledger:
                 began, cpu_began = time.perf_counter(), time.thread_time()
                 for note, due in calls_made:

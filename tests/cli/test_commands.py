@@ -10,7 +10,7 @@ import pytest
 
 from hero_broker.admin_plane.contract import load_document
 from hero_broker.cli.main import COMMANDS, Command, loaded
-from hero_broker.cli.rpc import params_of
+from hero_broker.cli.rpc import parse_params
 from tests.cli.conftest import Place
 from tests.e2e.provider import Provider
 from tests.e2e_support import broker
@@ -52,7 +52,7 @@ def test_any_method_is_called_with_typed_parameters(place: Place) -> None:
     ],
 )
 def test_parameters_have_the_types_of_the_contract(texts: list[str], params: dict[str, object]) -> None:
-    assert params_of("billing.usage_for_ip", texts) == params
+    assert parse_params("billing.usage_for_ip", texts) == params
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from hero_broker.cli import config_report
 from hero_broker.pricing.catalogue import Catalogue
-from hero_broker.server.wiring import routes_of
+from hero_broker.server.wiring import build_routes
 from hero_broker.settings import load
 from hero_broker.settings.known_providers import KNOWN_PROVIDERS
 
@@ -20,8 +20,8 @@ def previewed(tmp_path: Path, text: str, *, fake: bool = False, **environ: str) 
     config = tmp_path / "hero-broker.toml"
     config.write_text(text)
     settings = load(config=config, environ=environ, fake=fake)
-    routes = routes_of(settings, "" if fake else None, CATALOGUE)
-    return list(config_report.lines(settings, routes)), list(config_report.warnings(settings, routes, CATALOGUE))
+    routes = build_routes(settings, "" if fake else None, CATALOGUE)
+    return list(config_report.report_lines(settings, routes)), list(config_report.warnings(settings, routes, CATALOGUE))
 
 
 def test_no_provider_is_warned_of_with_the_variables_that_configure_one(tmp_path: Path) -> None:

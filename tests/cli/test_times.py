@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import typer
 
-from hero_broker.cli.times import moment, shown, zone_of
+from hero_broker.cli.times import format_time, parse_time, parse_zone
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = int(datetime(2026, 10, 26, 12, 30, 15, tzinfo=BERLIN).timestamp())  # the clocks went back the day before
@@ -32,29 +32,29 @@ NOW = int(datetime(2026, 10, 26, 12, 30, 15, tzinfo=BERLIN).timestamp())  # the 
     ],
 )
 def test_moment_is_what_it_says_in_the_zone(text: str, expected: float) -> None:
-    assert moment(text, BERLIN, NOW, "--since") == expected
+    assert parse_time(text, BERLIN, NOW, "--since") == expected
 
 
 def test_no_moment_is_none() -> None:
-    assert moment(None, BERLIN, NOW, "--since") is None
+    assert parse_time(None, BERLIN, NOW, "--since") is None
 
 
 @pytest.mark.parametrize("text", ["", "soon", "7", "7y", "-7d", "2026-13-01", "26-01-01", "1700000000.5", "٧d"])
 def test_what_is_no_moment_is_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="must be 7d"):
-        moment(text, BERLIN, NOW, "--since")
+        parse_time(text, BERLIN, NOW, "--since")
 
 
 @pytest.mark.parametrize("name", ["Mars/Olympus", "", "Europe", "../etc/passwd"])
 def test_what_is_no_zone_is_refused(name: str) -> None:
     with pytest.raises(typer.BadParameter, match="IANA"):
-        zone_of(name)
+        parse_zone(name)
 
 
 def test_times_are_shown_as_the_bucket_that_begins_with_them() -> None:
     at = int(datetime(2026, 10, 1, tzinfo=BERLIN).timestamp())
 
-    assert [shown(at, BERLIN, bucket) for bucket in ("hour", "day", "month", None)] == [
+    assert [format_time(at, BERLIN, bucket) for bucket in ("hour", "day", "month", None)] == [
         "2026-10-01 00:00",
         "2026-10-01",
         "2026-10",

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from hero_broker.client import AsyncClient, BrokerUnreachable, Client, RpcError, UnknownAnswer, methods, models
-from hero_broker.client.methods import Question
+from hero_broker.client import AsyncClient, BrokerUnreachable, Client, RpcError, UnexpectedResponse, methods, models
+from hero_broker.client.methods import Query
 from tests.client.stub import answering
 from tests.e2e_support import Broker, broker, chat
 from tests.waits import wait_until
@@ -35,21 +35,21 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
         yield one
 
 
-Asker = Callable[[Question[Any]], Any]
+Asker = Callable[[Query[Any]], Any]
 
 
 @pytest.fixture(params=["blocking", "waiting"])
 def ask(request: pytest.FixtureRequest, running: Broker) -> Asker:
     """Each client in turn, asked by the same questions."""
 
-    def blocking(question: Question[Any]) -> Any:
+    def blocking(question: Query[Any]) -> Any:
         with Client(running.url, TOKEN) as client:
-            return client.ask(question)
+            return client.call(question)
 
-    def waiting(question: Question[Any]) -> Any:
+    def waiting(question: Query[Any]) -> Any:
         async def run() -> Any:
             async with AsyncClient(running.url, TOKEN) as client:
-                return await client.ask(question)
+                return await client.call(question)
 
         return asyncio.run(run())
 
@@ -131,7 +131,7 @@ def test_pages_hold_every_line_once(running: Broker) -> None:
 
 
 def test_batch_is_answered_in_order_with_errors_in_their_places(running: Broker) -> None:
-    asked: list[Question[Any]] = [
+    asked: list[Query[Any]] = [
         methods.info(),
         methods.usage_by_ip(since=2, until=1),
         methods.usage_for_ip("127.0.0.2"),
@@ -139,13 +139,13 @@ def test_batch_is_answered_in_order_with_errors_in_their_places(running: Broker)
 
     async def waiting() -> list[Any]:
         async with AsyncClient(running.url, TOKEN) as client:
-            return [*await client.ask_all(asked), *await client.ask_all([]), *await client.ask_all(asked[:1])]
+            return [*await client.batch(asked), *await client.batch([]), *await client.batch(asked[:1])]
 
     with Client(running.url, TOKEN) as client:
-        info, error, used = client.ask_all(asked)
-        assert client.ask_all([]) == []
+        info, error, used = client.batch(asked)
+        assert client.batch([]) == []
         with pytest.raises(RpcError, match="Invalid Request"):
-            client.ask_all([methods.info()] * 101)
+            client.batch([methods.info()] * 101)
 
     assert info.name == "hero-broker"
     assert (error.code, error.param) == (-32602, "since")
@@ -189,7 +189,7 @@ def test_what_does_not_answer_is_said_with_its_url() -> None:
         (b"[]", BrokerUnreachable, "no JSON-RPC"),
         (b'{"jsonrpc":"2.0","id":0}', BrokerUnreachable, "no JSON-RPC"),
         (b'{"error":{"message":"The address may not call.","code":"x"}}', BrokerUnreachable, "may not call"),
-        (b'{"jsonrpc":"2.0","id":0,"result":{"name":1}}', UnknownAnswer, r"system\.info"),
+        (b'{"jsonrpc":"2.0","id":0,"result":{"name":1}}', UnexpectedResponse, r"system\.info"),
         (b'{"jsonrpc":"2.0","id":0,"error":{"code":-32603,"message":"Internal error","data":{"request_id":"r1"}}}',
          RpcError, r"Internal error \(request r1\)"),
     ],
@@ -202,7 +202,7 @@ def test_strange_answers_are_told_apart(body: bytes, error: type[Exception], sai
 @pytest.mark.parametrize("body", [b'[{"id":1,"result":1}]', b'{"id":0,"result":1}', b"[1]", b"{"])
 def test_answer_to_another_batch_is_no_answer(body: bytes) -> None:
     with answering(body) as url, Client(url) as client, pytest.raises(BrokerUnreachable, match="no JSON-RPC"):
-        client.ask_all([methods.info(), methods.info()])
+        client.batch([methods.info(), methods.info()])
 
 
 def test_members_that_are_not_known_are_ignored() -> None:
@@ -216,10 +216,10 @@ def test_members_that_are_not_known_are_ignored() -> None:
 def test_result_can_be_had_as_it_came(running: Broker) -> None:
     async def waiting() -> bytes:
         async with AsyncClient(running.url, TOKEN) as client:
-            return await client.raw("system.info", [])
+            return await client.call_raw("system.info", [])
 
     with Client(running.url, TOKEN) as client:
-        by_ip = client.raw("billing.usage_by_ip", {"limit": 1})
-        assert client.raw("system.info") == asyncio.run(waiting())
+        by_ip = client.call_raw("billing.usage_by_ip", {"limit": 1})
+        assert client.call_raw("system.info") == asyncio.run(waiting())
 
     assert b'"total_cost_usd":0.00005194,' in by_ip

@@ -14,8 +14,8 @@ from hero_broker.client import AsyncClient, Client, clients, methods, models
 
 DOCUMENT = load_document()
 METHODS = {method["name"]: method for method in DOCUMENT["methods"]}
-NAMESPACES = {"rpc": clients.Rpc, "billing": clients.Billing, "models": clients.Models}
-NAMESPACES |= {"providers": clients.Providers, "labels": clients.Labels, "system": clients.System}
+NAMESPACES = {"rpc": clients.RpcMethods, "billing": clients.BillingMethods, "models": clients.ModelsMethods}
+NAMESPACES |= {"providers": clients.ProvidersMethods, "labels": clients.LabelsMethods, "system": clients.SystemMethods}
 
 
 def methods_of_the_client() -> dict[str, Any]:
@@ -40,7 +40,7 @@ def test_client_has_the_documented_methods_and_parameters() -> None:
 def test_both_clients_have_every_namespace(client: type[Client] | type[AsyncClient]) -> None:
     made = client()
 
-    assert {name for name, member in vars(made).items() if isinstance(member, clients.Methods)} == NAMESPACES.keys()
+    assert {name for name, member in vars(made).items() if isinstance(member, clients.MethodGroup)} == NAMESPACES.keys()
     for name in METHODS:
         prefix, _, method = name.partition(".")
         assert callable(getattr(getattr(made, prefix), method))
@@ -86,7 +86,7 @@ def test_answers_have_the_fields_and_types_of_their_schema(name: str) -> None:
 def test_filter_has_the_members_of_its_schema() -> None:
     documented = DOCUMENT["components"]["schemas"]["Filter"]["properties"]
 
-    assert get_type_hints(methods.Filter).keys() == documented.keys()
+    assert get_type_hints(methods.QueryFilter).keys() == documented.keys()
 
 
 @pytest.mark.parametrize(

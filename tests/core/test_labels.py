@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hero_broker.core.labels import Names, canonical_target, order
+from hero_broker.core.labels import LabelIndex, canonical_target, order
 
 # Few bits differ, so that networks hold each other and addresses lie in them.
 ADDRESSES = st.one_of(
@@ -31,7 +31,7 @@ def test_label_is_that_of_the_smallest_network_around_an_address(
     smallest = max(around, key=lambda network: network.prefixlen, default=None)
     expected = None if smallest is None else labels[canonical_target(str(smallest))]
 
-    assert Names(labels.items()).of(str(address)) == expected
+    assert LabelIndex(labels.items()).lookup(str(address)) == expected
 
 
 @given(st.dictionaries(targets(), st.text(min_size=1)), targets())
@@ -41,7 +41,7 @@ def test_label_of_a_network_is_that_of_the_smallest_around_all_of_it(labels: dic
     smallest = max(around, key=lambda network: network.prefixlen, default=None)
     expected = None if smallest is None else labels[canonical_target(str(smallest))]
 
-    assert Names(labels.items()).of_network(asked) == expected
+    assert LabelIndex(labels.items()).lookup_network(asked) == expected
 
 
 def _holds(outer: object, inner: object) -> bool:
@@ -49,12 +49,12 @@ def _holds(outer: object, inner: object) -> bool:
 
 
 def test_unknown_has_a_label_of_its_own() -> None:
-    names = Names([("unknown", "sockets"), ("0.0.0.0/0", "v4"), ("::/0", "v6")])
+    names = LabelIndex([("unknown", "sockets"), ("0.0.0.0/0", "v4"), ("::/0", "v6")])
 
-    assert (names.of("unknown"), names.of_network(None)) == ("sockets", "sockets")
-    assert (names.of("192.0.2.1"), names.of("2001:db8::1")) == ("v4", "v6")
-    assert Names([("::/0", "v6")]).of("unknown") is None
-    assert Names(()).of("192.0.2.1") is None
+    assert (names.lookup("unknown"), names.lookup_network(None)) == ("sockets", "sockets")
+    assert (names.lookup("192.0.2.1"), names.lookup("2001:db8::1")) == ("v4", "v6")
+    assert LabelIndex([("::/0", "v6")]).lookup("unknown") is None
+    assert LabelIndex(()).lookup("192.0.2.1") is None
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from hero_broker.core.calls import Call, Caller, CallKind
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import ProviderError
-from hero_broker.data_plane.event_stream import AFTER_LAST_BYTES, Passage
+from hero_broker.data_plane.event_stream import AFTER_LAST_BYTES, EventStream
 from hero_broker.metering.meter import Meter
 
 DELTA = b'data: {"choices":[{"delta":{"content":"a"},"finish_reason":null}]}\n\n'
@@ -17,12 +17,12 @@ PING = b": ping\n\n"
 SPOKEN = b'data: {"type":"speech.audio.delta","audio":"AA"}\n\n'
 
 
-def passage(*, kind: CallKind = CallKind.CHAT, wants_usage: bool = False) -> Passage:
+def passage(*, kind: CallKind = CallKind.CHAT, wants_usage: bool = False) -> EventStream:
     call = Call("id", kind, "m", "p", "m", "http://p", b"{}", Caller("192.0.2.1", None), 0, True, wants_usage)
-    return Passage(call, ("sk-secret",), Meter(call, None, SystemClock()))
+    return EventStream(call, ("sk-secret",), Meter(call, None, SystemClock()))
 
 
-def passed(watched: Passage, stream: bytes, size: int) -> tuple[bytes, bytes]:
+def passed(watched: EventStream, stream: bytes, size: int) -> tuple[bytes, bytes]:
     """Return what passed at once, and what waited."""
     at_once = b"".join(watched.feed(stream[at : at + size]) for at in range(0, len(stream), size))
     return at_once, b"".join(item for item in watched.tail if isinstance(item, bytes))

@@ -13,26 +13,26 @@ from hero_broker.core.calls import Call, Caller, CallKind
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import BrokerError, ClientLeft, ProviderBadAnswer, ProviderReset, ProviderTimeout
 from hero_broker.core.records import RequestLog
-from hero_broker.data_plane.exchange import Exchange, Limits, Rules
-from hero_broker.edge.response_channel import Client, Headers
+from hero_broker.data_plane.exchange import AdmissionPolicy, Exchange, ExchangeLimits
+from hero_broker.edge.response_channel import Headers, ResponseChannel
 from hero_broker.ledger.ledger import Ledger
-from hero_broker.metering.billing_row import DueRow, Note
+from hero_broker.metering.billing_row import CallStarted, PendingRow
 from hero_broker.metering.estimates import Estimates
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
-from hero_broker.providers.health import Standings
+from hero_broker.providers.health import HealthTracker
 from hero_broker.providers.routes import ModelRoute
-from hero_broker.providers.upstream import Provider, Sending, Upstream, UpstreamReply
+from hero_broker.providers.upstream import Provider, Sending, Upstream, UpstreamResponse
 
 WITHIN_S = 20
 TARIFF = Tariff.fixed(
     Price(input_per_million=Decimal("0.59"), output_per_million=Decimal("0.79"), audio_per_minute=Decimal("0.006")),
     is_override=True,
 )
-LIMITS = Limits(
+LIMITS = ExchangeLimits(
     max_answer_bytes=1000, idle_s=10, drain=True, drain_max_s=0.05, drain_max_tokens=1000, drain_max_calls=10
 )
-RULES = Rules(fsync=False, refuse_without_database=False, refuse_unpriced=False)
+RULES = AdmissionPolicy(fsync=False, refuse_without_database=False, refuse_unpriced=False)
 
 
 class Form:
@@ -61,21 +61,21 @@ class Connection:
         self._has_left = has_left
         self.leave: Callable[[], None] = lambda: None
 
-    def when_left(self, call: Callable[[], None]) -> None:
+    def on_disconnect(self, call: Callable[[], None]) -> None:
         self.leave = call
         if self._has_left:
             call()
 
-    def whole_body(self) -> bytes | None:
+    def take_body(self) -> bytes | None:
         return None
 
-    def answer(self, _status: int, _headers: Headers, _body: bytes) -> bool:
+    def send_response(self, _status: int, _headers: Headers, _body: bytes) -> bool:
         return True
 
-    def push(self, _piece: bytes) -> bool:
+    def send_chunk(self, _piece: bytes) -> bool:
         return True
 
-    def cut_off(self) -> None:
+    def abort_response(self) -> None:
         return
 
 
@@ -85,13 +85,13 @@ class Books:
     is_degraded = False
 
     def __init__(self) -> None:
-        self.notes: list[Note] = []
+        self.notes: list[CallStarted] = []
         self.rows: list[RequestLog] = []
 
-    def begin(self, note: Note) -> None:
+    def begin(self, note: CallStarted) -> None:
         self.notes.append(note)
 
-    def offer(self, due: DueRow) -> bool:
+    def offer(self, due: PendingRow) -> bool:
         self.rows.append(due.row)
         return True
 
@@ -120,7 +120,7 @@ class ScriptedUpstream:
         sending: Sending,
         *,
         is_stream: bool,
-    ) -> UpstreamReply:
+    ) -> UpstreamResponse:
         sending.is_sent = self._sends
         self.has_come.set()
         if self._failure is None:
@@ -137,7 +137,7 @@ class End:
     leaves: bool = False  # the client
     has_left: bool = False  # before the call begins
     stops: bool = False  # the broker
-    limits: Limits = LIMITS
+    limits: ExchangeLimits = LIMITS
     failure: Exception | None = None
     form_failure: BrokerError | None = None
 
@@ -169,7 +169,7 @@ async def settled(end: End, call: Call, *, sends: bool) -> tuple[RequestLog, Scr
         cast(Upstream, upstream),
         cast(Ledger, books),
         Estimates(Counter()),
-        Standings(clock),
+        HealthTracker(clock),
         clock,
         end.limits,
         RULES,
@@ -181,7 +181,9 @@ async def settled(end: End, call: Call, *, sends: bool) -> tuple[RequestLog, Scr
 
     provider = Provider("p", "http://p/v1", (), stream_usage=True)
     route = ModelRoute(call.model, call.kind, provider, call.upstream_model, tariff=TARIFF)
-    making = asyncio.ensure_future(exchange.make(call, route, Client(connection, send, call.request_id), lambda: None))
+    making = asyncio.ensure_future(
+        exchange.start(call, route, ResponseChannel(connection, send, call.request_id), lambda: None)
+    )
     if not end.has_left:
         await upstream.has_come.wait()
     if end.leaves:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hero_broker.core.errors import InvalidRequest, ModelNotFound
-from hero_broker.data_plane.multipart import MAX_PARTS, FormRewriter, boundary_of
+from hero_broker.data_plane.multipart import MAX_PARTS, FormRewriter, parse_boundary
 
 AUDIO = bytes(range(256)) * 3 + b"\r\n--other\r\n"
 
@@ -114,7 +114,7 @@ def test_refused_model_ends_the_reading_at_once() -> None:
 @pytest.mark.parametrize("header", [b"multipart/form-data", b"multipart/form-data; boundary=", b""])
 def test_boundary_must_be_named(header: bytes) -> None:
     with pytest.raises(InvalidRequest, match="boundary"):
-        boundary_of(header)
+        parse_boundary(header)
 
 
 def headed(*lines: bytes, value: bytes = b"x") -> bytes:
@@ -256,4 +256,4 @@ def test_boundary_within_a_file_ends_the_reading_before_it_costs_much(near: byte
 )
 def test_content_type_that_is_long_or_not_readable_is_refused(header: bytes) -> None:
     with pytest.raises(InvalidRequest):
-        boundary_of(header)
+        parse_boundary(header)

@@ -11,8 +11,8 @@ import pytest
 from hero_broker.core.calls import Call, Caller
 from hero_broker.core.errors import InvalidRequest
 from hero_broker.data_plane.models import routes as model_routes
-from hero_broker.data_plane.openapi_routes import CALLS, FORM, JSON, MODELS, Body, Described
-from hero_broker.data_plane.request_context import Arrival
+from hero_broker.data_plane.openapi_routes import CALLS, FORM, JSON, MODELS, Body, RouteSpec
+from hero_broker.data_plane.request_context import RequestContext
 from hero_broker.data_plane.routes import CALL_PATHS, READERS, UPLOADS
 from hero_broker.data_plane.stt import SttRequest
 from hero_broker.pricing.catalogue import Catalogue
@@ -23,7 +23,7 @@ from tests.data_plane.test_upload import Client
 
 PROVIDER = Provider("p", "http://127.0.0.1:1/v1", (), stream_usage=True)
 ROUTES = Routes([ModelRoute("m", None, PROVIDER, "m")], [], Catalogue())  # of no kind: it serves all
-ARRIVAL = Arrival("id", Caller(ip="192.0.2.1", peer_ip=None), 0)
+ARRIVAL = RequestContext("id", Caller(ip="192.0.2.1", peer_ip=None), 0)
 SAMPLES: Mapping[str, Any] = {
     "string": "m",
     "array": ["a"],
@@ -36,7 +36,7 @@ JSON_CALLS = [call for call in CALLS if call.body is not None and call.body.medi
 FORM_CALLS = [call for call in CALLS if call.body is not None and call.body.media_type == FORM]
 
 
-def body_of(call: Described) -> Body:
+def body_of(call: RouteSpec) -> Body:
     assert call.body is not None
     return call.body
 
@@ -45,13 +45,13 @@ def forms_of(schema: Mapping[str, Any]) -> list[str]:
     return [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
 
 
-def least(call: Described) -> dict[str, Any]:
+def least(call: RouteSpec) -> dict[str, Any]:
     """Return a body of the required members alone, each in its first form."""
     body = body_of(call)
     return {name: SAMPLES[forms_of(body.members[name])[0]] for name in body.required}
 
 
-def read(call: Described, members: Mapping[str, Any]) -> Call:
+def read(call: RouteSpec, members: Mapping[str, Any]) -> Call:
     return READERS[call.path](json.dumps(members).encode(), ARRIVAL, ROUTES)[0]
 
 
@@ -68,7 +68,7 @@ def test_every_call_is_described_once() -> None:
 
 
 @pytest.mark.parametrize("call", JSON_CALLS, ids=lambda call: call.path)
-def test_required_members_are_enough_and_further_ones_go_through(call: Described) -> None:
+def test_required_members_are_enough_and_further_ones_go_through(call: RouteSpec) -> None:
     made = read(call, {**least(call), "further": [1]})
 
     assert isinstance(made.body, bytes)
@@ -76,7 +76,7 @@ def test_required_members_are_enough_and_further_ones_go_through(call: Described
 
 
 @pytest.mark.parametrize(("call", "name"), EACH_MEMBER)
-def test_member_may_be_missing_unless_it_is_required(call: Described, name: str) -> None:
+def test_member_may_be_missing_unless_it_is_required(call: RouteSpec, name: str) -> None:
     members = least(call)
     members.pop(name, None)
 
@@ -90,7 +90,7 @@ def test_member_may_be_missing_unless_it_is_required(call: Described, name: str)
 
 @pytest.mark.parametrize("form_of_it", SAMPLES)
 @pytest.mark.parametrize(("call", "name"), EACH_MEMBER)
-def test_member_may_have_the_described_forms_and_no_other(call: Described, name: str, form_of_it: str) -> None:
+def test_member_may_have_the_described_forms_and_no_other(call: RouteSpec, name: str, form_of_it: str) -> None:
     members = {**least(call), name: SAMPLES[form_of_it]}
 
     if form_of_it in forms_of(body_of(call).members[name]):
@@ -102,7 +102,7 @@ def test_member_may_have_the_described_forms_and_no_other(call: Described, name:
 
 
 @pytest.mark.parametrize(("call", "name"), EACH_MEMBER)
-def test_text_may_be_empty_unless_a_length_is_described(call: Described, name: str) -> None:
+def test_text_may_be_empty_unless_a_length_is_described(call: RouteSpec, name: str) -> None:
     schema = body_of(call).members[name]
     members = {**least(call), name: ""}
 
@@ -114,7 +114,7 @@ def test_text_may_be_empty_unless_a_length_is_described(call: Described, name: s
         assert refused.value.param == name
 
 
-def upload(directory: Path, call: Described, fields: Mapping[str, bytes]) -> Call:
+def upload(directory: Path, call: RouteSpec, fields: Mapping[str, bytes]) -> Call:
     parts = [part(name, text, file_name="a.wav" if name == "file" else None) for name, text in fields.items()]
 
     async def run() -> Call:
@@ -135,7 +135,7 @@ LEAST = {"model": b"m", "file": b"RIFF"}
 
 
 @pytest.mark.parametrize("call", FORM_CALLS, ids=lambda call: call.path)
-def test_form_needs_what_is_described_and_may_have_more(tmp_path: Path, call: Described) -> None:
+def test_form_needs_what_is_described_and_may_have_more(tmp_path: Path, call: RouteSpec) -> None:
     upload(tmp_path, call, LEAST)
     upload(tmp_path, call, {**LEAST, "further": b"1"})
 
@@ -149,7 +149,7 @@ def test_form_needs_what_is_described_and_may_have_more(tmp_path: Path, call: De
 
 
 @pytest.mark.parametrize("call", FORM_CALLS, ids=lambda call: call.path)
-def test_field_of_few_words_takes_those_and_no_other(tmp_path: Path, call: Described) -> None:
+def test_field_of_few_words_takes_those_and_no_other(tmp_path: Path, call: RouteSpec) -> None:
     words = body_of(call).members["stream"]["enum"]
 
     for word in (*words, "TRUE"):

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from hero_broker.data_plane.relay import ABORT, Head, Item, Relay
-from hero_broker.edge.response_channel import Client, Headers
+from hero_broker.data_plane.relay import ABORT, Item, Relay, ResponseHead
+from hero_broker.edge.response_channel import Headers, ResponseChannel
 
-HEAD = Head(200, ((b"content-type", b"application/json"),))
+HEAD = ResponseHead(200, ((b"content-type", b"application/json"),))
 ID = (b"x-request-id", b"1")
 Message = MutableMapping[str, Any]
 
@@ -30,30 +30,30 @@ class Connection:
         self.left: list[str] = []
 
     def relay(self, within_s: float = 5) -> Relay:
-        return Relay(Client(self, self._send, "1"), within_s, lambda: self.left.append("left"))
+        return Relay(ResponseChannel(self, self._send, "1"), within_s, lambda: self.left.append("left"))
 
     async def _send(self, message: Message) -> None:
         if self._take is not None:
             await self._take(message)
         self.taken.append(message)
 
-    def when_left(self, call: Callable[[], None]) -> None:
+    def on_disconnect(self, call: Callable[[], None]) -> None:
         self.leave = call
         if self._has_left:
             call()
 
-    def whole_body(self) -> bytes | None:
+    def take_body(self) -> bytes | None:
         return None
 
-    def answer(self, status: int, headers: Headers, body: bytes) -> bool:
+    def send_response(self, status: int, headers: Headers, body: bytes) -> bool:
         if not self._is_slow:
             self.whole.append((status, headers, body))
         return not self._is_slow
 
-    def push(self, _piece: bytes) -> bool:
+    def send_chunk(self, _piece: bytes) -> bool:
         return False
 
-    def cut_off(self) -> None:
+    def abort_response(self) -> None:
         self.is_cut_off = True
 
 
@@ -114,8 +114,8 @@ def test_client_that_takes_nothing_is_gone_and_cut_off(
         if is_last:
             await relay.finish(tail)
         else:
-            await relay.put(HEAD)
-            await relay.put(b"one")
+            await relay.send(HEAD)
+            await relay.send(b"one")
         return relay.is_gone, connection
 
     is_gone, connection = asyncio.run(run())
@@ -126,10 +126,10 @@ def test_client_that_leaves_is_told_once_and_sent_nothing_more() -> None:
     async def run() -> tuple[bool, Connection]:
         connection = Connection()
         relay = connection.relay()
-        await relay.put(HEAD)
+        await relay.send(HEAD)
         connection.leave()
         connection.leave()
-        await relay.put(b"one")
+        await relay.send(b"one")
         await relay.finish([b"two"])
         return relay.is_gone, connection
 
@@ -158,7 +158,7 @@ def test_answer_that_is_aborted_is_cut_off() -> None:
     async def run() -> Connection:
         connection = Connection()
         relay = connection.relay()
-        await relay.put(HEAD)
+        await relay.send(HEAD)
         await relay.finish([ABORT])
         return connection
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from hero_broker.data_plane.relay import Head
-from hero_broker.data_plane.responses import head_of, refusal
+from hero_broker.data_plane.relay import ResponseHead
+from hero_broker.data_plane.responses import provider_error_response, response_head
 
 OPENAI = {
     "message": "too long",
@@ -16,10 +16,10 @@ OPENAI = {
 }
 
 
-def told(body: object, status: int = 400, headers: dict[str, str] | None = None) -> tuple[Head, dict[str, Any]]:
+def told(body: object, status: int = 400, headers: dict[str, str] | None = None) -> tuple[ResponseHead, dict[str, Any]]:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    head, answer = refusal(status, headers or {}, data, ["sk-secret"])
-    assert isinstance(head, Head)
+    head, answer = provider_error_response(status, headers or {}, data, ["sk-secret"])
+    assert isinstance(head, ResponseHead)
     assert isinstance(answer, bytes)
     return head, json.loads(answer)["error"]
 
@@ -83,14 +83,16 @@ def test_retry_after_passes_where_it_is_one(value: str, passes: bool) -> None:
     ],
 )
 def test_stream_of_events_asks_a_proxy_not_to_hold_it_back(kind: str, length: str | None, is_told: bool) -> None:
-    headers = dict(head_of(200, {"content-type": kind, "x-accel-buffering": "yes"}, length).headers)
+    headers = dict(response_head(200, {"content-type": kind, "x-accel-buffering": "yes"}, length).headers)
 
     assert headers.get(b"x-accel-buffering") == (b"no" if is_told else None)
 
 
 def test_headers_with_control_characters_do_not_pass() -> None:
     bad = "a\r\nx-injected: 1"
-    head = head_of(200, {"content-type": f"text/event-stream{bad}", "openai-version": bad, "content-disposition": "a"})
+    head = response_head(
+        200, {"content-type": f"text/event-stream{bad}", "openai-version": bad, "content-disposition": "a"}
+    )
 
     assert head.headers == ((b"content-type", b"application/json"), (b"content-disposition", b"a"))
 

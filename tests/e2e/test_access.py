@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hero_broker.data_plane.request_context import MAX_HEADER
+from hero_broker.data_plane.request_context import MAX_REQUEST_HEADER_BYTES
 from tests.e2e.provider import Provider, answering
 from tests.e2e_support import Broker, broker, chat, started_broker
 
@@ -163,8 +163,8 @@ def test_headers_pass_by_a_list_in_both_directions(tmp_path: Path) -> None:
                         "x-forwarded-for": "192.0.2.1",
                         "host": "localhost",
                         "x-hero-context": "a",
-                        "x-title": "t" * (MAX_HEADER + 1),
-                        "openai-beta": "b" * MAX_HEADER,
+                        "x-title": "t" * (MAX_REQUEST_HEADER_BYTES + 1),
+                        "openai-beta": "b" * MAX_REQUEST_HEADER_BYTES,
                         "te": "trailers",
                     },
                 )

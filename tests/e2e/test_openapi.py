@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from hero_broker.admin_plane.contract import load_document
-from hero_broker.admin_plane.rest import TWINS
+from hero_broker.admin_plane.rest import REST_ROUTES
 from hero_broker.server import openapi
 from tests.data_plane.test_upload import sound
 from tests.e2e_support import Broker, broker
@@ -95,7 +95,7 @@ def test_examples_of_the_contract_are_answered_in_the_documented_schema(client: 
     statuses: dict[str, list[int]] = {}
     methods = {method["name"]: method for method in CONTRACT["methods"]}
 
-    for twin in TWINS:
+    for twin in REST_ROUTES:
         for example in methods[twin.method]["examples"]:
             params = {param["name"]: param["value"] for param in example["params"]}
             answer = ask(client, document, twin.template, twin.verb.lower(), params)

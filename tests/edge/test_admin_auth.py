@@ -93,10 +93,10 @@ def test_long_path_is_guarded_and_not_remembered(path: str) -> None:
 
 
 def test_long_host_is_no_loopback_and_not_remembered() -> None:
-    before = admin_auth._names_loopback.cache_info().currsize
+    before = admin_auth._is_loopback_name.cache_info().currsize
 
     assert status("/v1/models", [(b"host", b"localhost:" + b"1" * 1000)], tokens=()) == 403
-    assert admin_auth._names_loopback.cache_info().currsize == before
+    assert admin_auth._is_loopback_name.cache_info().currsize == before
 
 
 def test_refusal_has_the_shape_of_its_path() -> None:

@@ -9,7 +9,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from hero_broker.edge import middleware
-from hero_broker.edge.middleware import Edge
+from hero_broker.edge.middleware import EdgeMiddleware
 from hero_broker.edge.origins import Origins
 
 PIECE: Message = {"type": "http.request", "body": b"{", "more_body": True}
@@ -40,7 +40,7 @@ def asked(reads: Callable[[Receive], Coroutine[Any, Any, None]], receive: Receiv
     async def send(message: Message) -> None:
         sent.append(message)
 
-    edge = Edge(app, Anybody(), Anybody(), Origins(()))  # type: ignore[arg-type]  # of whom nothing else is asked
+    edge = EdgeMiddleware(app, Anybody(), Anybody(), Origins(()))  # type: ignore[arg-type]  # of whom nothing else is asked
     scope: Scope = {"type": "http", "client": None, "path": "/", "headers": [], "state": {"connection": None}}
     asyncio.run(edge(scope, receive, send))
     return sent
@@ -103,7 +103,7 @@ def test_request_that_is_over_is_not_left_to_the_garbage_collector() -> None:
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
-    edge = Edge(app, Anybody(), Anybody(), Origins(()))  # type: ignore[arg-type]  # of whom nothing else is asked
+    edge = EdgeMiddleware(app, Anybody(), Anybody(), Origins(()))  # type: ignore[arg-type]  # of whom nothing else is asked
 
     async def serve() -> int:
         gc.collect()

@@ -31,7 +31,7 @@ def source_ip(header: str = "x-forwarded-for", *, trust_unix: bool = False) -> S
     ],
 )
 def test_untrusted_peer_is_billed_whatever_it_claims(peer: str, ip: str) -> None:
-    caller = source_ip().of((peer, 1), forwarded_for("198.51.100.1"))
+    caller = source_ip().resolve((peer, 1), forwarded_for("198.51.100.1"))
 
     assert caller == Caller(ip, None)
 
@@ -54,18 +54,18 @@ def test_untrusted_peer_is_billed_whatever_it_claims(peer: str, ip: str) -> None
     ],
 )
 def test_trusted_proxy_is_believed(lines: list[str], ip: str) -> None:
-    caller = source_ip().of(PROXY, forwarded_for(*lines))
+    caller = source_ip().resolve(PROXY, forwarded_for(*lines))
 
     assert caller == Caller(ip, "10.0.0.1")
 
 
 @pytest.mark.parametrize("line", ["", "nonsense", "203.0.113.7,", "[::1", "1.2.3.4:x", "10.0.0.1"])
 def test_proxy_itself_is_billed_when_it_names_nobody_else(line: str) -> None:
-    assert source_ip().of(PROXY, forwarded_for(line)) == Caller("10.0.0.1", None)
+    assert source_ip().resolve(PROXY, forwarded_for(line)) == Caller("10.0.0.1", None)
 
 
 def test_mapped_peer_is_compared_with_ipv4_networks() -> None:
-    caller = source_ip().of(("::ffff:10.0.0.1", 1), forwarded_for("203.0.113.7"))
+    caller = source_ip().resolve(("::ffff:10.0.0.1", 1), forwarded_for("203.0.113.7"))
 
     assert caller == Caller("203.0.113.7", "10.0.0.1")
 
@@ -94,7 +94,7 @@ def test_mapped_peer_is_compared_with_ipv4_networks() -> None:
     ],
 )
 def test_forwarded_is_read_as_rfc_7239(line: str, ip: str) -> None:
-    caller = source_ip("Forwarded").of(PROXY, [(b"forwarded", line.encode())])
+    caller = source_ip("Forwarded").resolve(PROXY, [(b"forwarded", line.encode())])
 
     assert caller == Caller(ip, "10.0.0.1")
 
@@ -132,7 +132,7 @@ def test_element_that_a_proxy_appends_decides_whatever_stands_before_it(
 ) -> None:
     lines = [forged, appended] if own_line else [f"{forged}, {appended}"]
 
-    caller = source_ip("forwarded").of(PROXY, [(b"forwarded", line.encode()) for line in lines])
+    caller = source_ip("forwarded").resolve(PROXY, [(b"forwarded", line.encode()) for line in lines])
 
     assert caller == Caller("203.0.113.9", "10.0.0.1")
 
@@ -151,7 +151,7 @@ def test_element_that_a_proxy_appends_decides_whatever_stands_before_it(
     ],
 )
 def test_x_real_ip_is_one_line_with_one_address(lines: list[str], ip: str) -> None:
-    caller = source_ip("X-Real-IP").of(PROXY, [(b"x-real-ip", line.encode()) for line in lines])
+    caller = source_ip("X-Real-IP").resolve(PROXY, [(b"x-real-ip", line.encode()) for line in lines])
 
     assert caller == Caller(ip, None if ip == "10.0.0.1" else "10.0.0.1")
 
@@ -173,7 +173,7 @@ def test_trusted_peer_without_the_trusted_header_is_warned_of_once_a_minute(capl
 
     with caplog.at_level(logging.WARNING):
         for now, peer, headers, path in asked:  # noqa: B007  # the clock reads it
-            reader.of(peer, headers, path)
+            reader.resolve(peer, headers, path)
 
     told = [record.getMessage() for record in caplog.records]
     assert [line.partition(" is a trusted proxy")[0] for line in told] == [
@@ -189,7 +189,7 @@ def test_peers_that_were_warned_of_do_not_fill_the_memory() -> None:
     reader = SourceIp(PROXIES, False, "forwarded", lambda: 0.0)
 
     for number in range(3 * MAX_WARNED):
-        reader.of((f"10.0.{number // 256}.{number % 256}", 1), [])
+        reader.resolve((f"10.0.{number // 256}.{number % 256}", 1), [])
 
     assert 0 < len(reader._warned) <= MAX_WARNED
 
@@ -197,7 +197,7 @@ def test_peers_that_were_warned_of_do_not_fill_the_memory() -> None:
 def test_only_the_configured_header_is_believed() -> None:
     headers = forwarded_for("198.51.100.1")
 
-    assert source_ip("forwarded").of(PROXY, headers) == Caller("10.0.0.1", None)
+    assert source_ip("forwarded").resolve(PROXY, headers) == Caller("10.0.0.1", None)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_only_the_configured_header_is_believed() -> None:
     ],
 )
 def test_unix_socket_is_unknown_unless_trusted(trust_unix: bool, lines: list[str], expected: Caller) -> None:
-    assert source_ip(trust_unix=trust_unix).of(None, forwarded_for(*lines)) == expected
+    assert source_ip(trust_unix=trust_unix).resolve(None, forwarded_for(*lines)) == expected
 
 
 @pytest.mark.parametrize(
@@ -223,12 +223,12 @@ def test_unix_socket_is_unknown_unless_trusted(trust_unix: bool, lines: list[str
     ],
 )
 def test_context_is_the_callers_own_claim(value: bytes, context: str | None) -> None:
-    assert source_ip().of(PROXY, [(b"x-hero-context", value)]).context == context
+    assert source_ip().resolve(PROXY, [(b"x-hero-context", value)]).context == context
 
 
 def test_longer_context_is_refused() -> None:
     with pytest.raises(InvalidRequest) as refused:
-        source_ip().of(PROXY, [(b"x-hero-context", b"a" * 129)])
+        source_ip().resolve(PROXY, [(b"x-hero-context", b"a" * 129)])
 
     assert refused.value.param == "X-Hero-Context"
 

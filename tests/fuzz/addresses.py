@@ -197,7 +197,7 @@ class Fuzzer:
 
     def _billed(self, header: str, lines: Sequence[str]) -> bytes | None:
         name = header.encode()
-        caller = self._source_ips[header].of(PEER, [(name, line.encode("latin-1")) for line in lines])
+        caller = self._source_ips[header].resolve(PEER, [(name, line.encode("latin-1")) for line in lines])
         _same(lines, canonical_ip(caller.ip), caller.ip)
         return address_bytes(caller.ip)
 

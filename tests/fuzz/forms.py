@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from hero_broker.core.errors import InvalidRequest
 from hero_broker.data_plane.json_body import DROPPED_KEYS, read_json
-from hero_broker.data_plane.multipart import FormRewriter, boundary_of
+from hero_broker.data_plane.multipart import FormRewriter, parse_boundary
 from tests.fuzz.form_readers import FORM_READERS, JSON_READERS, json_pairs
 
 UPSTREAM = "upstream/model"
@@ -157,7 +157,7 @@ def check_form(chance: random.Random) -> bool:
         out = b"".join(rewriter.feed(body[at : at + size]) for at in range(0, len(body), size)) + rewriter.finish()
     except InvalidRequest:
         return False
-    boundary = boundary_of(rewriter.content_type.encode())
+    boundary = parse_boundary(rewriter.content_type.encode())
     seen = {reader.__name__: reader(boundary, out) for reader in FORM_READERS}
     first = seen[FORM_READERS[0].__name__]
     for name, fields in seen.items():

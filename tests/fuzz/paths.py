@@ -26,10 +26,10 @@ from starlette.types import Message, Receive, Scope, Send
 from hero_broker.data_plane.routes import CALL_PATHS
 from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.edge.admission import Admission
-from hero_broker.edge.middleware import Edge
+from hero_broker.edge.middleware import EdgeMiddleware
 from hero_broker.edge.origins import Origins
 from hero_broker.edge.source_ip import SourceIp
-from hero_broker.server.router import Routing
+from hero_broker.server.router import Router
 from hero_broker.settings.model import ServerSettings
 from tests.e2e_support import broker
 from tests.raw_clients import connected
@@ -54,7 +54,7 @@ PIECES = (
 )
 
 
-def table_of(routing: Routing) -> list[str]:
+def table_of(routing: Router) -> list[str]:
     """Return every path of the route table."""
     return [*routing.hot, *(route.path for route in routing.others.routes if isinstance(route, Route))]
 
@@ -162,7 +162,7 @@ class Application:
     def __init__(self, tokens: tuple[str, ...]) -> None:
         admission = Admission(ServerSettings().allowed_clients, 1, 1)
         source_ip = SourceIp((), False, "x-forwarded-for")
-        self._edge = Edge(
+        self._edge = EdgeMiddleware(
             AdminGate(self._reached, tokens), source_ip, admission, Origins(("https://chat.example.org",))
         )
         self._has_passed = False

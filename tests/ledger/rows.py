@@ -6,7 +6,7 @@ from hero_broker.core.calls import Caller, CallKind, Outcome
 from hero_broker.core.ids import new_request_id
 from hero_broker.core.records import RequestLog
 from hero_broker.core.usage import UsageSource
-from hero_broker.metering.billing_row import Note
+from hero_broker.metering.billing_row import CallStarted
 
 FOUNDING = RequestLog(
     request_id="",
@@ -49,9 +49,9 @@ def row(**changes: object) -> RequestLog:
     return replace(FOUNDING, **{"request_id": new_request_id(), **changes})
 
 
-def note_of(made: RequestLog, rates: str | None = None) -> Note:
+def note_of(made: RequestLog, rates: str | None = None) -> CallStarted:
     """Return the note of the call that a row is of."""
-    return Note(
+    return CallStarted(
         made.request_id,
         made.started_at,
         Caller(made.ip, made.peer_ip, made.context),

@@ -22,7 +22,7 @@ from hero_broker.ledger.journal import (
     JournalUnreadable,
     JournalUnusable,
 )
-from hero_broker.metering.billing_row import DueRow, interrupted_row
+from hero_broker.metering.billing_row import PendingRow, interrupted_row
 from tests.ledger.rows import note_of, row
 
 
@@ -36,7 +36,7 @@ def segments(directory: Path) -> list[Path]:
 
 def test_row_that_was_settled_is_recovered_and_its_note_is_not(tmp_path: Path) -> None:
     journal = journal_in(tmp_path)
-    due = DueRow(row(), "{}")
+    due = PendingRow(row(), "{}")
     journal.begin(note_of(due.row, "{}"))
     journal.settle(due)
     journal.close()
@@ -58,7 +58,7 @@ def test_call_in_flight_is_recovered_as_its_note_says(tmp_path: Path) -> None:
 
 def test_row_that_the_store_has_is_not_recovered(tmp_path: Path) -> None:
     journal = journal_in(tmp_path)
-    due = DueRow(row(), None)
+    due = PendingRow(row(), None)
     journal.begin(note_of(due.row))
     journal.forget({journal.settle(due): 1})
     journal.close()
@@ -69,7 +69,7 @@ def test_row_that_the_store_has_is_not_recovered(tmp_path: Path) -> None:
 
 def test_torn_end_is_cut_off_and_all_before_it_is_kept(tmp_path: Path) -> None:
     journal = journal_in(tmp_path)
-    kept, torn = DueRow(row(), None), DueRow(row(), None)
+    kept, torn = PendingRow(row(), None), PendingRow(row(), None)
     journal.settle(kept)
     journal.settle(torn)
     journal.close()
@@ -101,7 +101,7 @@ def test_open_calls_survive_the_rotation_of_segments(tmp_path: Path) -> None:
     journal.begin(open_note)
     first = segments(tmp_path)[0]
     while first.exists():
-        due = DueRow(row(), None)
+        due = PendingRow(row(), None)
         journal.begin(note_of(due.row))
         journal.forget({journal.settle(due): 1})
     journal.close()
@@ -111,11 +111,11 @@ def test_open_calls_survive_the_rotation_of_segments(tmp_path: Path) -> None:
 
 def test_full_journal_refuses_new_calls_and_still_settles_admitted_ones(tmp_path: Path) -> None:
     journal = journal_in(tmp_path, max_bytes=1)
-    admitted: list[DueRow] = []
+    admitted: list[PendingRow] = []
 
     def begin_for_ever() -> None:
         while True:
-            due = DueRow(row(model="m" * 200), None)
+            due = PendingRow(row(model="m" * 200), None)
             journal.begin(note_of(due.row))
             admitted.append(due)
 
@@ -139,7 +139,7 @@ def test_files_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
 
 
 def test_killed_process_loses_nothing_that_was_settled(tmp_path: Path) -> None:
-    due = DueRow(row(), None)
+    due = PendingRow(row(), None)
     child = os.fork()
     if child == 0:
         journal = journal_in(tmp_path)
@@ -161,7 +161,7 @@ def test_flush_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.Mon
 
     journal = journal_in(tmp_path)
     monkeypatch.setattr(os, "fdatasync", fdatasync)
-    journal.settle(DueRow(row(), None))
+    journal.settle(PendingRow(row(), None))
 
     assert flushed.wait(10)
     journal.close()
@@ -181,7 +181,7 @@ def test_segment_that_cannot_be_removed_is_seen_and_removed_later(
 
     def settle_until(done: Callable[[], bool]) -> None:
         while not done():
-            due = DueRow(row(), None)
+            due = PendingRow(row(), None)
             journal.begin(note_of(due.row))
             journal.forget({journal.settle(due): 1})
 
@@ -202,7 +202,7 @@ def test_journal_is_closed_though_the_last_flush_fails(tmp_path: Path, monkeypat
 
     journal = journal_in(tmp_path)
     monkeypatch.setattr(os, "fdatasync", fdatasync)
-    due = DueRow(row(), None)
+    due = PendingRow(row(), None)
     journal.settle(due)
     journal.close()
 
@@ -225,14 +225,14 @@ def test_journal_works_where_the_system_lacks_fdatasync_and_posix_fallocate(
     journal = journal_in(tmp_path)
     (first,) = segments(tmp_path)
     allocated = first.stat().st_blocks * 512
-    kept = DueRow(row(), None)
+    kept = PendingRow(row(), None)
     journal.begin(note_of(kept.row))
     journal.settle(kept)
     synced.clear()
     journal.flush()
     flushed = len(synced)
     while len(segments(tmp_path)) == 1:
-        due = DueRow(row(), None)
+        due = PendingRow(row(), None)
         journal.begin(note_of(due.row))
         journal.forget({journal.settle(due): 1})
     journal.close()

@@ -11,11 +11,11 @@ import pytest
 from hero_broker.core.errors import StoreUnavailable
 from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.ledger import ledger as ledger_module
-from hero_broker.ledger.health import Health
+from hero_broker.ledger.health import LedgerHealth
 from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.ledger.rejected_rows import RejectedRows
-from hero_broker.metering.billing_row import DueRow
+from hero_broker.metering.billing_row import PendingRow
 from hero_broker.store.database import Database, open_database
 from tests.ledger.rows import note_of, row
 from tests.stores import query
@@ -65,7 +65,7 @@ def test_rows_reach_the_store_in_order_and_leave_the_journal(
     tmp_path: Path, database: Database, database_url: str
 ) -> None:
     journal = journal_in(tmp_path / "journal")
-    offered = [DueRow(row(), '{"input":"1"}', "https://example.org/prices", "1") for _ in range(1200)]
+    offered = [PendingRow(row(), '{"input":"1"}', "https://example.org/prices", "1") for _ in range(1200)]
 
     with Ledger.running(journal, database) as ledger:
         for due in offered:
@@ -84,7 +84,7 @@ def test_batch_that_the_store_refused_is_offered_again_and_none_is_doubled(
 ) -> None:
     journal = journal_in(tmp_path / "journal")
     store = Unreliable(database, plan)
-    offered = [DueRow(row(), None) for _ in range(5)]
+    offered = [PendingRow(row(), None) for _ in range(5)]
 
     with Ledger.running(journal, store) as ledger:
         for due in offered:
@@ -99,7 +99,7 @@ def test_batch_that_the_store_refused_is_offered_again_and_none_is_doubled(
 def test_rows_that_the_store_did_not_take_are_there_after_the_next_start(
     tmp_path: Path, database: Database, database_url: str
 ) -> None:
-    due = DueRow(row(), None)
+    due = PendingRow(row(), None)
     journal = journal_in(tmp_path / "journal")
     with Ledger.running(journal, Unreliable(database, "b" * 1000)) as ledger:
         ledger.offer(due)
@@ -122,7 +122,7 @@ def test_writer_folds_what_it_has_written(
 
     with Ledger.running(journal, database) as ledger:
         for _ in range(10):
-            ledger.offer(DueRow(row(), None))
+            ledger.offer(PendingRow(row(), None))
         wait_until(lambda: query(database_url, "SELECT folded_seq FROM rollup_state") == [(10,)])
     journal.close()
 
@@ -141,7 +141,7 @@ def test_rows_are_written_although_the_rollups_cannot_be(
 ) -> None:
     monkeypatch.setattr(ledger_module, "FOLD_EVERY_S", 0.0)
     journal = journal_in(tmp_path / "journal")
-    offered = [DueRow(row(), None) for _ in range(1200)]
+    offered = [PendingRow(row(), None) for _ in range(1200)]
 
     with Ledger.running(journal, Unfoldable(database, "")) as ledger:
         for due in offered:
@@ -163,7 +163,7 @@ def test_rows_that_are_written_are_in_the_sums_when_the_writer_has_ended(
 
     with Ledger.running(journal, database) as ledger:
         for _ in range(10):
-            ledger.offer(DueRow(row(), None))
+            ledger.offer(PendingRow(row(), None))
     journal.close()
 
     assert query(database_url, "SELECT folded_seq FROM rollup_state") == [(10,)]
@@ -192,7 +192,7 @@ def test_row_that_the_store_rejects_is_kept_and_holds_up_no_other(
     tmp_path: Path, database: Database, database_url: str, bad: set[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     journal = journal_in(tmp_path / "journal")
-    offered = [DueRow(row(cost_nano_usd=UNSTORABLE if at in bad else at), "{}", "source", "1") for at in range(20)]
+    offered = [PendingRow(row(cost_nano_usd=UNSTORABLE if at in bad else at), "{}", "source", "1") for at in range(20)]
     for due in offered:
         journal.begin(note_of(due.row))
         journal.settle(due)
@@ -200,9 +200,9 @@ def test_row_that_the_store_rejects_is_kept_and_holds_up_no_other(
 
     again = journal_in(tmp_path / "journal")  # of one run before, so that all are of one batch
     with Ledger.running(again, database) as ledger:
-        following = DueRow(row(), None)
+        following = PendingRow(row(), None)
         ledger.offer(following)
-    health = Health(ledger, again, tmp_path, True, rollups=lambda: None, duties=()).report()
+    health = LedgerHealth(ledger, again, tmp_path, True, rollups=lambda: None, duties=()).report()
     again.close()
 
     good = [due.row.request_id for at, due in enumerate(offered) if at not in bad]
@@ -223,7 +223,7 @@ def test_rejected_rows_are_counted_after_a_restart_until_the_file_is_taken_away(
 ) -> None:
     journal = journal_in(tmp_path)
     with Ledger.running(journal, database) as ledger:
-        ledger.offer(DueRow(row(cost_nano_usd=UNSTORABLE), None))
+        ledger.offer(PendingRow(row(cost_nano_usd=UNSTORABLE), None))
     journal.close()
 
     counts = []
@@ -241,7 +241,7 @@ def test_rejected_rows_are_counted_after_a_restart_until_the_file_is_taken_away(
 
 def test_row_that_is_rejected_again_after_a_kill_is_kept_once_and_a_torn_line_is_no_fault(tmp_path: Path) -> None:
     path = tmp_path / "rejected.jsonl"
-    due, other = DueRow(row(), None), DueRow(row(), None)
+    due, other = PendingRow(row(), None), PendingRow(row(), None)
     RejectedRows(path).keep(due, "x")
     whole = path.read_bytes()
 
@@ -259,7 +259,7 @@ def test_row_that_is_rejected_again_after_a_kill_is_kept_once_and_a_torn_line_is
 def test_rejected_row_stays_in_the_journal_while_it_cannot_be_kept(tmp_path: Path, database: Database) -> None:
     journal = journal_in(tmp_path)
     (tmp_path / "rejected.jsonl").mkdir()  # so that no file of this name can be written
-    due = DueRow(row(cost_nano_usd=UNSTORABLE), None)
+    due = PendingRow(row(cost_nano_usd=UNSTORABLE), None)
     with Ledger.running(journal, database, close_within_s=0.5) as ledger:
         ledger.offer(due)
     pending, is_degraded = ledger.pending, ledger.is_degraded

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hero_broker.ledger.state_dir import StateDirInUse, StateDirUnusable, owned
+from hero_broker.ledger.state_dir import StateDirInUse, StateDirUnusable, own_state_dir
 from hero_broker.util.private_files import make_directory, make_file
 
 
@@ -27,7 +27,7 @@ def mode_of(path: Path) -> int:
 def test_what_is_made_is_its_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
     state = tmp_path / "a" / "b" / "state"
 
-    with owned(state):
+    with own_state_dir(state):
         made = [state.parent.parent, state.parent, state]
         modes = {mode_of(path) for path in made}
         lock = mode_of(state / "lock")
@@ -48,7 +48,7 @@ def test_file_is_made_for_its_owner_alone_and_what_is_there_is_left(tmp_path: Pa
 
 
 def test_second_owner_is_refused(tmp_path: Path) -> None:
-    with owned(tmp_path), pytest.raises(StateDirInUse), owned(tmp_path):
+    with own_state_dir(tmp_path), pytest.raises(StateDirInUse), own_state_dir(tmp_path):
         pass
 
 
@@ -56,7 +56,7 @@ def test_second_owner_is_refused(tmp_path: Path) -> None:
 def test_directory_in_which_everybody_may_write_is_refused(tmp_path: Path, mode: int) -> None:
     tmp_path.chmod(mode)
 
-    with pytest.raises(StateDirUnusable, match=f"mode {mode:04o}"), owned(tmp_path):
+    with pytest.raises(StateDirUnusable, match=f"mode {mode:04o}"), own_state_dir(tmp_path):
         pass
 
     assert list(tmp_path.iterdir()) == []
@@ -68,7 +68,7 @@ def test_directory_in_which_its_group_may_write_is_warned_of(
 ) -> None:
     tmp_path.chmod(mode)
 
-    with caplog.at_level(logging.WARNING), owned(tmp_path):
+    with caplog.at_level(logging.WARNING), own_state_dir(tmp_path):
         assert len(caplog.records) == warnings
 
 
@@ -76,7 +76,7 @@ def test_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     target = tmp_path / "somebody's"
     (tmp_path / "lock").symlink_to(target)
 
-    with pytest.raises(StateDirUnusable), owned(tmp_path):
+    with pytest.raises(StateDirUnusable), own_state_dir(tmp_path):
         pass
 
     assert not target.exists()
@@ -85,5 +85,5 @@ def test_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
 def test_path_that_is_no_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(StateDirUnusable, match="cannot be used"), owned(tmp_path / "file" / "state"):
+    with pytest.raises(StateDirUnusable, match="cannot be used"), own_state_dir(tmp_path / "file" / "state"):
         pass

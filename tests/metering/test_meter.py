@@ -15,7 +15,7 @@ from hero_broker.core.records import RequestLog
 from hero_broker.core.usage import Usage, UsageSource
 from hero_broker.metering.billing_row import interrupted_row
 from hero_broker.metering.estimates import Estimates
-from hero_broker.metering.meter import KEPT_BYTES, ZERO_USAGE, Meter
+from hero_broker.metering.meter import MAX_KEPT_BYTES, ZERO_USAGE, Meter
 from hero_broker.metering.tokens import TokenCounter
 from hero_broker.metering.usage_wire import is_answer
 from hero_broker.pricing.price import Price
@@ -67,8 +67,8 @@ def meter(kind: CallKind, price: Price | None, *, is_override: bool = False, **o
 
 
 def answered(watching: Meter, body: object) -> Meter:
-    watching.saw_answer()
-    watching.saw_body(body if isinstance(body, bytes) else msgspec.json.encode(body))
+    watching.on_response()
+    watching.on_body(body if isinstance(body, bytes) else msgspec.json.encode(body))
     return watching
 
 
@@ -143,7 +143,7 @@ def test_each_kind_reports_in_its_own_units(
 
 def test_characters_are_no_estimate_where_they_are_billed() -> None:
     watching = meter(CallKind.TTS, BY_CHARACTERS, characters=5)
-    watching.saw_answer()
+    watching.on_response()
 
     assert not watching.needs_estimate
     row = closed(watching)
@@ -154,11 +154,11 @@ def test_speech_priced_by_tokens_is_estimated_unless_reported() -> None:
     price = Price(input_per_million=Decimal("0.6"), output_per_million=Decimal(12))
     body = b'{"input":"hello there"}'
     silent = meter(CallKind.TTS, price, characters=11, body=body)
-    silent.saw_answer()
+    silent.on_response()
     row = estimated(silent)
     telling = meter(CallKind.TTS, price, characters=11, body=body)
-    telling.saw_answer()
-    telling.saw_event(b'{"type":"speech.audio.done","usage":{"input_tokens":2,"output_tokens":20}}')
+    telling.on_response()
+    telling.on_event(b'{"type":"speech.audio.done","usage":{"input_tokens":2,"output_tokens":20}}')
 
     assert (row.input_tokens, row.audio_output_tokens, row.usage_source) == (2, 16, UsageSource.ESTIMATED)
     assert row.cost_nano_usd == 2 * 600 + 16 * 12_000
@@ -186,31 +186,31 @@ def test_rerank_without_a_report_is_one_search() -> None:
 
 def test_stream_without_usage_is_counted_from_its_text() -> None:
     watching = meter(CallKind.CHAT, TEXT, stream=True, body=b'{"messages":[{"role":"user","content":"hello"}]}')
-    watching.saw_answer()
+    watching.on_response()
     for word in ("one", " two", " three"):
-        watching.saw_event(b'{"choices":[{"delta":{"content":"%s"}}]}' % word.encode())
+        watching.on_event(b'{"choices":[{"delta":{"content":"%s"}}]}' % word.encode())
 
     assert estimated(watching).output_tokens == 3
 
 
 def test_stream_that_is_too_long_to_keep_is_scaled_up() -> None:
     watching = meter(CallKind.CHAT, TEXT, stream=True)
-    watching.saw_answer()
+    watching.on_response()
     event = b'{"choices":[{"delta":{"content":" word"}}]}'
-    count = 3 * KEPT_BYTES // len(event)
+    count = 3 * MAX_KEPT_BYTES // len(event)
     for _ in range(count):
-        watching.saw_event(event)
+        watching.on_event(event)
 
     assert estimated(watching).output_tokens == pytest.approx(count, rel=0.01)
-    assert len(watching.delivered().events) < KEPT_BYTES + 2 * len(event)
+    assert len(watching.delivered().events) < MAX_KEPT_BYTES + 2 * len(event)
 
 
 def test_last_usage_of_a_stream_counts_and_null_is_none() -> None:
     watching = meter(CallKind.CHAT, TEXT, stream=True)
-    watching.saw_answer()
-    watching.saw_event(b'{"choices":[{"delta":{"content":"a"}}],"usage":null}')
-    watching.saw_event(b'{"choices":[{"delta":{}}],"usage":{"prompt_tokens":1,"completion_tokens":1}}')
-    is_usage_event = watching.saw_event(b'{"choices":[],"usage":{"prompt_tokens":40,"completion_tokens":3}}')
+    watching.on_response()
+    watching.on_event(b'{"choices":[{"delta":{"content":"a"}}],"usage":null}')
+    watching.on_event(b'{"choices":[{"delta":{}}],"usage":{"prompt_tokens":1,"completion_tokens":1}}')
+    is_usage_event = watching.on_event(b'{"choices":[],"usage":{"prompt_tokens":40,"completion_tokens":3}}')
 
     assert is_usage_event
     assert closed(watching).cost_nano_usd == 25_970
@@ -268,7 +268,7 @@ def test_upload_that_broke_off_costs_nothing() -> None:
 def test_note_of_a_call_prices_what_is_known_before_it_is_made(
     kind: CallKind, price: Price, of_call: dict[str, Any], cost: int
 ) -> None:
-    row = interrupted_row(meter(kind, price, **of_call).note()).row
+    row = interrupted_row(meter(kind, price, **of_call).call_started()).row
 
     assert (row.outcome, row.usage_source) == (Outcome.INTERRUPTED, UsageSource.ESTIMATED)
     assert row.cost_nano_usd == cost
@@ -285,9 +285,9 @@ def test_note_of_a_call_prices_what_is_known_before_it_is_made(
 def test_usage_counts_beside_what_strict_readers_refuse(usage: bytes) -> None:
     row = closed(answered(meter(CallKind.CHAT, TEXT), b'{"choices":[],"usage":' + usage + b"}"))
     streamed = meter(CallKind.CHAT, TEXT)
-    streamed.saw_answer()
+    streamed.on_response()
 
-    assert streamed.saw_event(b'{"choices":[],"usage":' + usage + b"}")
+    assert streamed.on_event(b'{"choices":[],"usage":' + usage + b"}")
     assert (row.input_tokens, row.output_tokens, row.usage_source) == (4, 2, UsageSource.REPORTED)
     assert closed(streamed).input_tokens == 4
 

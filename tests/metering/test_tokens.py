@@ -17,9 +17,9 @@ from hero_broker.metering.tokens import (
     PIECE_CHARACTERS,
     Encoding,
     TokenCounter,
-    encoding_of,
     load_encoding,
     pieces,
+    select_encoding,
 )
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -122,7 +122,7 @@ def test_count_of_a_long_text_is_near_the_true_one(encoding: str, sample: str, t
     ],
 )
 def test_encoding_is_the_models_own_or_the_newest(model: str, encoding: str) -> None:
-    assert encoding_of(model) == encoding
+    assert select_encoding(model) == encoding
 
 
 @pytest.mark.parametrize("name", MIB)

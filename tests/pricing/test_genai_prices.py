@@ -27,7 +27,7 @@ from genai_prices.types import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hero_broker.pricing.genai_prices import GenaiPrices, certainty_of, tariff_of
+from hero_broker.pricing.genai_prices import GenaiPrices, build_tariff, certainty_of
 from hero_broker.pricing.listing import Certainty
 
 LIST = GenaiPrices()
@@ -68,7 +68,7 @@ def test_any_conditions_and_tiers_give_the_same_rates(
     model = ModelInfo(id="m", match=ClauseEquals("m"), prices=conditionals)
     listed = model.get_prices(started_at).calc_price(Usage(input_tokens=input_tokens, output_tokens=1_000_000))
 
-    tariff = tariff_of(PROVIDER, model, "1")
+    tariff = build_tariff(PROVIDER, model, "1")
 
     assert tariff is not None
     price = tariff.price(int(started_at.timestamp()), input_tokens)
@@ -89,7 +89,7 @@ def test_conditional_prices_of_the_list_are_what_it_charges(
     started_at = moment.replace(microsecond=0, tzinfo=UTC)
     expected = model.get_prices(started_at)
 
-    tariff = tariff_of(PROVIDER, model, "1")
+    tariff = build_tariff(PROVIDER, model, "1")
 
     price = None if tariff is None else tariff.price(int(started_at.timestamp()), input_tokens)
     for theirs, ours in (("input_mtok", "input_per_million"), ("cache_read_mtok", "cached_input_per_million")):
@@ -128,11 +128,11 @@ def test_prices_say_where_they_come_from() -> None:
 def test_provider_without_a_page_has_the_list_as_source() -> None:
     model = ModelInfo(id="m", match=ClauseEquals("m"), prices=ModelPrice(input_mtok=Decimal(1)))
 
-    tariff = tariff_of(PROVIDER, model, "1")
+    tariff = build_tariff(PROVIDER, model, "1")
 
     assert tariff is not None
     assert tariff.price(0, 0).source == "genai-prices"
-    assert tariff_of(PROVIDER, ModelInfo(id="m", match=ClauseEquals("m")), "1") is None
+    assert build_tariff(PROVIDER, ModelInfo(id="m", match=ClauseEquals("m")), "1") is None
 
 
 def test_time_of_day_is_read_in_its_zone() -> None:
@@ -149,7 +149,7 @@ def test_time_of_day_is_read_in_its_zone() -> None:
         ],
     )
 
-    tariff = tariff_of(PROVIDER, model, "1")
+    tariff = build_tariff(PROVIDER, model, "1")
 
     assert tariff is not None
     assert tariff.price(1 * 3600, 0).input_per_million == 2  # 09:00 there is 01:00 UTC

@@ -15,15 +15,15 @@ from hero_broker.core.calls import Caller, CallKind, Outcome
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.money import usd_text
 from hero_broker.core.records import PriceRecord
-from hero_broker.data_plane.request_context import Arrival
-from hero_broker.metering.billing_row import DueRow, interrupted_row
+from hero_broker.data_plane.request_context import RequestContext
+from hero_broker.metering.billing_row import PendingRow, interrupted_row
 from hero_broker.metering.meter import Meter
 from hero_broker.pricing.catalogue import Catalogue
-from hero_broker.providers.health import Standings
-from hero_broker.providers.inventory import Served
+from hero_broker.providers.health import HealthTracker
+from hero_broker.providers.inventory import Inventory
 from hero_broker.providers.routes import ModelRoute, Routes
 from hero_broker.reports.explain import explain
-from hero_broker.server.wiring import FAKE, FAKE_MODELS, routes_of
+from hero_broker.server.wiring import FAKE, FAKE_MODELS, build_routes
 from hero_broker.settings import Settings, load
 
 PROVIDERS = ("p", "q", FAKE)
@@ -86,11 +86,13 @@ def nano_usd(rates: dict[str, str], input_tokens: int, output_tokens: int) -> in
 
 
 def meter_of(route: ModelRoute, kind: CallKind) -> Meter:
-    call, _ = Arrival("id", CALLER, 1_795_500_000).call(kind, route, "http://127.0.0.1:1", b"{}", input_bytes=400)
+    call, _ = RequestContext("id", CALLER, 1_795_500_000).build_call(
+        kind, route, "http://127.0.0.1:1", b"{}", input_bytes=400
+    )
     return Meter(call, route.tariff, SystemClock())
 
 
-def bill(due: DueRow) -> tuple[int | None, int | None, dict[str, str], str | None]:
+def bill(due: PendingRow) -> tuple[int | None, int | None, dict[str, str], str | None]:
     """Return a row's cost and, as it is explained, its cost, the rates of its lines and its exact sum."""
     row, price = due.row, None
     if due.rates is not None and row.price_id is not None:
@@ -103,15 +105,15 @@ def bill(due: DueRow) -> tuple[int | None, int | None, dict[str, str], str | Non
 @hypothesis_settings(deadline=None)  # the first loads the price list
 @given(MODELS)
 def test_every_call_costs_the_price_of_the_model_that_it_names(models: list[Model]) -> None:
-    routes = routes_of(settings_of(models), "http://127.0.0.1:1/v1", CATALOGUE)
+    routes = build_routes(settings_of(models), "http://127.0.0.1:1/v1", CATALOGUE)
 
     for index, model in enumerate(models):
         rates = rates_of(index, model)
         for name in (f"m{index}", f"alias{index}", f"{model.provider}/m{index}"):
             watching = meter_of(routes.find(name, model.kind), model.kind)
-            interrupted = interrupted_row(watching.note())  # as after a kill
-            watching.saw_answer()
-            watching.saw_body(ANSWER)
+            interrupted = interrupted_row(watching.call_started())  # as after a kill
+            watching.on_response()
+            watching.on_body(ANSWER)
             answered = watching.close(Outcome.OK, 200, None)
 
             assert (answered.row.model, answered.row.provider) == (f"m{index}", model.provider)
@@ -131,7 +133,7 @@ def test_provider_that_is_only_called_fake_has_no_price_of_the_built_in_one(tmp_
         f'[[models]]\nname = "{FAKE_MODELS[CallKind.CHAT][0]}"\nprovider = "{FAKE}"\n'
     )
 
-    routes = routes_of(load(config=config, environ={}), None, CATALOGUE)
+    routes = build_routes(load(config=config, environ={}), None, CATALOGUE)
 
     assert [route.tariff for route in routes.named] == [None]
 
@@ -140,9 +142,9 @@ def test_provider_that_is_only_called_fake_has_no_price_of_the_built_in_one(tmp_
 @given(MODELS)
 def test_every_model_is_shown_with_its_own_price(models: list[Model]) -> None:
     settings = settings_of(models)
-    routes = routes_of(settings, "http://127.0.0.1:1/v1", CATALOGUE)
+    routes = build_routes(settings, "http://127.0.0.1:1/v1", CATALOGUE)
 
-    shown = {one.model: one for one in Served(routes, Standings(SystemClock()), SystemClock()).models()}
+    shown = {one.model: one for one in Inventory(routes, HealthTracker(SystemClock()), SystemClock()).models()}
     checked = checked_of(settings, routes)
     warned = list(config_report.warnings(settings, routes, CATALOGUE))
 
@@ -160,6 +162,6 @@ def test_every_model_is_shown_with_its_own_price(models: list[Model]) -> None:
 
 def checked_of(settings: Settings, routes: Routes) -> dict[str, str]:
     """Return what `check-config` says of each model that has a name of its own."""
-    lines = (line.split(maxsplit=1) for line in config_report.lines(settings, routes))
+    lines = (line.split(maxsplit=1) for line in config_report.report_lines(settings, routes))
     told = (rest.split(": ", 1) for word, rest in lines if word == "model")
     return {head.split()[0]: cost for head, cost in told}

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from genai_prices.data_snapshot import get_snapshot
 
-from hero_broker.pricing.genai_prices import tariff_of
-from hero_broker.pricing.plausibility import doubts
+from hero_broker.pricing.genai_prices import build_tariff
+from hero_broker.pricing.plausibility import price_warnings
 from hero_broker.pricing.price import Price
 
 D = Decimal
@@ -33,7 +33,7 @@ LISTED = Price(input_per_million=D("0.59"), output_per_million=D("0.79"), audio_
 )
 @pytest.mark.parametrize("listed", [None, Price()], ids=["unlisted", "listed without the rate"])
 def test_rate_that_no_model_has_is_doubted(rates: dict[str, Any], mistake: str, listed: Price | None) -> None:
-    [sentence] = doubts(Price(**rates), listed)
+    [sentence] = price_warnings(Price(**rates), listed)
 
     [name] = rates
     assert sentence.startswith(f"{name} = ")
@@ -53,7 +53,7 @@ def test_rate_that_no_model_has_is_doubted(rates: dict[str, Any], mistake: str, 
     ],
 )
 def test_rate_far_from_the_listed_one_is_doubted(rates: dict[str, Any], part: str) -> None:
-    [sentence] = doubts(Price(**rates), LISTED)
+    [sentence] = price_warnings(Price(**rates), LISTED)
 
     assert part in sentence
 
@@ -61,12 +61,18 @@ def test_rate_far_from_the_listed_one_is_doubted(rates: dict[str, Any], part: st
 def test_every_doubtful_rate_has_its_sentence() -> None:
     price = Price(input_per_million=D("0.00000059"), output_per_million=D("0.00000079"))
 
-    assert [sentence.split()[0] for sentence in doubts(price, LISTED)] == ["input_per_million", "output_per_million"]
+    assert [sentence.split()[0] for sentence in price_warnings(price, LISTED)] == [
+        "input_per_million",
+        "output_per_million",
+    ]
 
 
 def test_free_and_near_prices_are_not_doubted() -> None:
-    assert doubts(Price(input_per_million=D(0), output_per_million=D("0.1"), audio_per_minute=D("0.01")), LISTED) == []
-    assert doubts(Price(input_per_million=D("0.0004")), Price(input_per_million=D("0.0005"))) == []
+    assert (
+        price_warnings(Price(input_per_million=D(0), output_per_million=D("0.1"), audio_per_minute=D("0.01")), LISTED)
+        == []
+    )
+    assert price_warnings(Price(input_per_million=D("0.0004")), Price(input_per_million=D("0.0005"))) == []
 
 
 def test_no_listed_price_is_doubted() -> None:
@@ -74,10 +80,10 @@ def test_no_listed_price_is_doubted() -> None:
         (provider.id, model.id, sentence)
         for provider in get_snapshot().providers
         for model in provider.models
-        if (tariff := tariff_of(provider, model, "1")) is not None
+        if (tariff := build_tariff(provider, model, "1")) is not None
         for period in tariff.periods
         for price in period.prices
-        for sentence in doubts(price, None)
+        for sentence in price_warnings(price, None)
     ]
 
     assert doubted == []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hero_broker.pricing.genai_prices import GenaiPrices
-from hero_broker.pricing.plausibility import doubts
+from hero_broker.pricing.plausibility import price_warnings
 from hero_broker.pricing.price import RATES
 from hero_broker.pricing.supplement import Supplement
 
@@ -35,7 +35,7 @@ def test_entry_has_source_date_and_usual_rates(entry: dict[str, Any]) -> None:
     assert found is not None
     for price in (price for period in found.tariff.periods for price in period.prices):
         assert price.scaled
-        assert doubts(price, None) == []
+        assert price_warnings(price, None) == []
         assert price.source == entry["source"]
         assert price.version == f"supplement {entry['checked']}"
 

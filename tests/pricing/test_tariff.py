@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from hero_broker.pricing.price import Price
-from hero_broker.pricing.tariff import Period, Tariff
+from hero_broker.pricing.tariff import PricePeriod, Tariff
 
 A, B, C = (Price(input_per_million=Decimal(rate)) for rate in (1, 2, 3))
 
@@ -28,7 +28,7 @@ def test_fixed_tariff_has_one_price() -> None:
     [(0, A), (1000, A), (1001, B), (2000, B), (2001, C), (10**9, C)],
 )
 def test_threshold_itself_still_costs_the_lower_price(input_tokens: int, price: Price) -> None:
-    tariff = Tariff((Period((A, B, C), (1000, 2000)),))
+    tariff = Tariff((PricePeriod((A, B, C), (1000, 2000)),))
 
     assert tariff.price(0, input_tokens) is price
 
@@ -43,7 +43,9 @@ def test_threshold_itself_still_costs_the_lower_price(input_tokens: int, price: 
     ],
 )
 def test_price_changes_on_its_day(moment: str, price: Price) -> None:
-    tariff = Tariff((Period((A,)), Period((B,), since=at("2026-06-01")), Period((C,), since=at("2026-07-01"))))
+    tariff = Tariff(
+        (PricePeriod((A,)), PricePeriod((B,), since=at("2026-06-01")), PricePeriod((C,), since=at("2026-07-01")))
+    )
 
     assert tariff.price(at(moment), 0) is price
 
@@ -60,11 +62,11 @@ def test_price_changes_on_its_day(moment: str, price: Price) -> None:
 def test_hours_include_their_start_and_not_their_end(moment: str, by_day: Price, over_midnight: Price) -> None:
     early, late = 30 * 60, 16 * 3600 + 30 * 60
 
-    assert Tariff((Period((A,)), Period((B,), daily=(early, late)))).price(at(moment), 0) is by_day
-    assert Tariff((Period((A,)), Period((C,), daily=(late, early)))).price(at(moment), 0) is over_midnight
+    assert Tariff((PricePeriod((A,)), PricePeriod((B,), daily=(early, late)))).price(at(moment), 0) is by_day
+    assert Tariff((PricePeriod((A,)), PricePeriod((C,), daily=(late, early)))).price(at(moment), 0) is over_midnight
 
 
 def test_first_price_holds_where_none_does() -> None:
-    tariff = Tariff((Period((A,), since=at("2026-06-01")), Period((B,), since=at("2026-07-01"))))
+    tariff = Tariff((PricePeriod((A,), since=at("2026-06-01")), PricePeriod((B,), since=at("2026-07-01"))))
 
     assert tariff.price(at("2026-01-01"), 0) is A

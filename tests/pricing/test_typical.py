@@ -8,7 +8,7 @@ import pytest
 from hero_broker.core.calls import CallKind
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.price import Price
-from hero_broker.pricing.tariff import Period, Tariff
+from hero_broker.pricing.tariff import PricePeriod, Tariff
 from hero_broker.pricing.typical import TYPICAL, is_priced, typical_cost
 
 ONE = Decimal(1)
@@ -45,9 +45,9 @@ def test_model_without_a_tariff_is_not_priced() -> None:
 def test_price_must_hold_at_any_time_and_length() -> None:
     whole, half = Price(input_per_million=ONE, output_per_million=ONE), Price(input_per_million=ONE)
 
-    assert not is_priced(Tariff((Period((whole, half), (1000,)),)), CallKind.CHAT)
-    assert not is_priced(Tariff((Period((whole,)), Period((half,), since=1))), CallKind.CHAT)
-    assert is_priced(Tariff((Period((whole, whole), (1000,)),)), CallKind.CHAT)
+    assert not is_priced(Tariff((PricePeriod((whole, half), (1000,)),)), CallKind.CHAT)
+    assert not is_priced(Tariff((PricePeriod((whole,)), PricePeriod((half,), since=1))), CallKind.CHAT)
+    assert is_priced(Tariff((PricePeriod((whole, whole), (1000,)),)), CallKind.CHAT)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from hero_broker.core.inventory import ProviderHealth
-from hero_broker.providers.health import Standings
+from hero_broker.core.inventory import InventoryHealth
+from hero_broker.providers.health import HealthTracker
 
 
 class Clock:
@@ -30,27 +30,27 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_provider_that_nobody_asked_has_no_health_yet() -> None:
-    assert Standings(Clock()).health("groq") == ProviderHealth()
+    assert HealthTracker(Clock()).health("groq") == InventoryHealth()
 
 
 @pytest.mark.parametrize(("status", "fails"), [(200, False), (400, False), (404, False), (422, False), (401, True)])
 def test_refusal_by_the_clients_fault_is_an_answer(status: int, fails: bool) -> None:
-    standings = Standings(Clock())
+    standings = HealthTracker(Clock())
 
-    standings.answered("groq", status)
+    standings.record_success("groq", status)
 
     assert standings.health("groq").is_failing is fails
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 429, 500, 503])
 def test_failure_is_kept_when_it_answers_again(status: int) -> None:
-    standings = Standings(Clock())
+    standings = HealthTracker(Clock())
 
-    standings.answered("groq", status)
-    standings.failed("groq", "provider_timeout")
-    standings.answered("groq", 200)
+    standings.record_success("groq", status)
+    standings.record_failure("groq", "provider_timeout")
+    standings.record_success("groq", 200)
 
-    assert standings.health("groq") == ProviderHealth(
+    assert standings.health("groq") == InventoryHealth(
         answered=1,
         failed=2,
         last_answered_at=1_700_000_003,
@@ -62,15 +62,15 @@ def test_failure_is_kept_when_it_answers_again(status: int) -> None:
 
 def test_log_tells_once_when_a_provider_begins_to_fail_and_once_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    standings = Standings(Clock())
+    standings = HealthTracker(Clock())
 
-    standings.answered("groq", 200)
+    standings.record_success("groq", 200)
     for _ in range(3):
-        standings.failed("groq", "provider_tls", "certificate has expired")
-    standings.failed("groq", "provider_refused")
+        standings.record_failure("groq", "provider_tls", "certificate has expired")
+    standings.record_failure("groq", "provider_refused")
     failing = lines(caplog)
-    standings.answered("groq", 200)
-    standings.answered("groq", 200)
+    standings.record_success("groq", 200)
+    standings.record_success("groq", 200)
 
     assert failing == [
         "provider: groq fails: provider_tls (certificate has expired)",
@@ -81,14 +81,14 @@ def test_log_tells_once_when_a_provider_begins_to_fail_and_once_when_it_ends(cap
 
 def test_provider_that_fails_now_and_then_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
-    standings = Standings(clock)
+    standings = HealthTracker(clock)
 
     for _ in range(20):
-        standings.failed("groq", "provider_500")
-        standings.answered("groq", 200)
+        standings.record_failure("groq", "provider_500")
+        standings.record_success("groq", 200)
     told = lines(caplog)
     clock.at += 10
-    standings.answered("groq", 200)
+    standings.record_success("groq", 200)
 
     assert told == [
         "provider: groq fails: provider_500",
@@ -99,13 +99,13 @@ def test_provider_that_fails_now_and_then_is_told_of_once(caplog: pytest.LogCapt
 
 
 def test_log_names_the_key_that_is_refused_and_says_when_it_is_accepted(caplog: pytest.LogCaptureFixture) -> None:
-    standings = Standings(Clock())
+    standings = HealthTracker(Clock())
 
     for _ in range(5):
         standings.key_refused("groq", "provider_401", 2)
-        standings.answered("groq", 200, 1)
+        standings.record_success("groq", 200, 1)
     refused = lines(caplog)
-    standings.answered("groq", 200, 2)
+    standings.record_success("groq", 200, 2)
 
     assert refused == ["provider: groq refuses number 2 of its api_keys, or its account: provider_401"]
     assert lines(caplog) == ["provider: groq (key 2) answers again, after 10 s and 5 failed calls: provider_401"]

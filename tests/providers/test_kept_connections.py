@@ -103,7 +103,7 @@ async def ask(upstream: Upstream, url: str, body: "bytes | UploadBody" = b"{}") 
     """Make a call; return its answer and how many requests were made of it."""
     sent = Sent()
     reply = await upstream.post(Provider("p", url, (), stream_usage=True), url, (), body, sent, is_stream=False)
-    answer = await reply.whole(1000)
+    answer = await reply.read_all(1000)
     reply.close()
     return answer, sent.attempts
 

@@ -11,7 +11,7 @@ import uvloop
 
 from hero_broker.core.errors import ProviderError, ProviderTimeout
 from hero_broker.providers import upstream
-from hero_broker.providers.upstream import Timeouts, UpstreamReply, open_upstream
+from hero_broker.providers.upstream import Timeouts, UpstreamResponse, open_upstream
 from tests.e2e.provider import HEAD, Exchange, Provider
 
 CHUNKED = HEAD.replace(b"connection: close", b"transfer-encoding: chunked")
@@ -38,7 +38,7 @@ def answering(answer: Callable[[Exchange], None]) -> Iterator[str]:
         assert not thread.is_alive()
 
 
-def asked(url: str, read: Callable[[UpstreamReply], Awaitable[None]]) -> None:
+def asked(url: str, read: Callable[[UpstreamResponse], Awaitable[None]]) -> None:
     """Send a request and let `read` read its answer."""
 
     async def ask() -> None:
@@ -51,24 +51,24 @@ def asked(url: str, read: Callable[[UpstreamReply], Awaitable[None]]) -> None:
     uvloop.run(ask())
 
 
-async def read_whole(reply: UpstreamReply) -> bytes:
-    return await reply.whole(1000)
+async def read_whole(reply: UpstreamResponse) -> bytes:
+    return await reply.read_all(1000)
 
 
-async def take_all(reply: UpstreamReply) -> bytes:
+async def take_all(reply: UpstreamResponse) -> bytes:
     taken: list[bytes] = []
 
     def take(piece: bytes) -> bool:
         taken.append(piece)
         return True
 
-    assert not await reply.hand_on(take)
+    assert not await reply.stream_to(take)
     return b"".join(taken)
 
 
 @pytest.mark.parametrize("rest", [read_whole, take_all])
 @pytest.mark.parametrize("broken", [b"zz\r\n", b"-1\r\n", b"1\r\nabc\r\n", b""], ids=["zz", "-1", "too long", "end"])
-def test_body_that_breaks_off_ends_at_once(broken: bytes, rest: Callable[[UpstreamReply], Awaitable[bytes]]) -> None:
+def test_body_that_breaks_off_ends_at_once(broken: bytes, rest: Callable[[UpstreamResponse], Awaitable[bytes]]) -> None:
     reads_first = threading.Event()
 
     def answer(exchange: Exchange) -> None:
@@ -80,7 +80,7 @@ def test_body_that_breaks_off_ends_at_once(broken: bytes, rest: Callable[[Upstre
         else:
             exchange.end()
 
-    async def read(reply: UpstreamReply) -> None:
+    async def read(reply: UpstreamResponse) -> None:
         assert await reply.read() == b"abc"
         reads_first.set()
         with pytest.raises(ProviderError, match="broke off"):
@@ -107,10 +107,10 @@ def test_pieces_are_handed_on_until_one_is_not_taken_and_none_is_lost() -> None:
         takes[int(piece)].set()
         return piece != b"1"
 
-    async def read(reply: UpstreamReply) -> None:
-        assert await reply.hand_on(take)
+    async def read(reply: UpstreamResponse) -> None:
+        assert await reply.stream_to(take)
         assert taken == [b"0", b"1"]
-        assert not await reply.hand_on(take)
+        assert not await reply.stream_to(take)
         assert taken == [b"0", b"1", b"2"]
 
     with answering(answer) as url:
@@ -124,7 +124,7 @@ def test_flood_is_handed_on_whole_and_in_order() -> None:
         exchange.send(CHUNKED + b"".join(b"%x\r\n%s\r\n" % (len(one), one) for one in pieces) + b"0\r\n\r\n")
         exchange.wait_for_close()
 
-    async def read(reply: UpstreamReply) -> None:
+    async def read(reply: UpstreamResponse) -> None:
         assert await take_all(reply) == b"".join(pieces)
 
     with answering(answer) as url:
@@ -147,9 +147,9 @@ def test_flood_leaves_the_event_loop_to_others() -> None:
         in_turn.append(0)
         asyncio.get_running_loop().call_soon(next_turn)
 
-    async def read(reply: UpstreamReply) -> None:
+    async def read(reply: UpstreamResponse) -> None:
         next_turn()
-        assert not await reply.hand_on(take)
+        assert not await reply.stream_to(take)
 
     with answering(answer) as url:
         asked(url, read)
@@ -166,9 +166,9 @@ def test_fault_of_who_takes_is_raised_where_the_body_is_waited_for() -> None:
     def take(_piece: bytes) -> bool:
         raise ZeroDivisionError
 
-    async def read(reply: UpstreamReply) -> None:
+    async def read(reply: UpstreamResponse) -> None:
         with pytest.raises(ZeroDivisionError):
-            await reply.hand_on(take)
+            await reply.stream_to(take)
 
     with answering(answer) as url:
         asked(url, read)
@@ -179,9 +179,9 @@ def test_body_longer_than_is_asked_for_is_refused() -> None:
         exchange.send(HEAD + b"a" * 1001)
         exchange.end()
 
-    async def read(reply: UpstreamReply) -> None:
+    async def read(reply: UpstreamResponse) -> None:
         with pytest.raises(ProviderError, match="too long"):
-            await reply.whole(1000)
+            await reply.read_all(1000)
 
     with answering(answer) as url:
         asked(url, read)
@@ -280,7 +280,7 @@ def test_whole_answer_may_be_silent_behind_its_head_too() -> None:
             provider = upstream.Provider("p", url, (), stream_usage=True)
             reply = await opened.post(provider, url, (), b"{}", Sent(), is_stream=False)
             asyncio.get_running_loop().call_later(0.5, go_on.set)
-            body = await asyncio.wait_for(reply.whole(1000), WITHIN_S)
+            body = await asyncio.wait_for(reply.read_all(1000), WITHIN_S)
             reply.close()
             return body
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hero_broker.admin_plane.contract import load_document
-from hero_broker.admin_plane.rest import TWINS
+from hero_broker.admin_plane.rest import REST_ROUTES
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "reference" / "methods.md"
@@ -32,7 +32,7 @@ def page() -> str:
 
 
 def _method(method: dict[str, Any], document: dict[str, Any]) -> str:
-    twins = [f"`{twin.verb} {twin.path.replace(':path', '')}`" for twin in TWINS if twin.method == method["name"]]
+    twins = [f"`{twin.verb} {twin.path.replace(':path', '')}`" for twin in REST_ROUTES if twin.method == method["name"]]
     text = f"## `{method['name']}`\n\n{method['summary']}. {method['description']}\n\nREST: {', '.join(twins)}.\n\n"
     if method["params"]:
         text += "| Parameter | Form | |\n| --- | --- | --- |\n"

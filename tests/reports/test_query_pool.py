@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection
 
 from hero_broker.core.errors import StoreUnavailable, TooWide
-from hero_broker.reports.query_pool import Reader
+from hero_broker.reports.query_pool import QueryPool
 from hero_broker.store.database import Database, open_database
 
 ENDLESS = {
@@ -35,22 +35,22 @@ def one(connection: Connection) -> int:
 
 
 def test_question_ends_at_its_deadline_and_the_next_is_answered(database: Database) -> None:
-    reader = Reader(database, 1)
+    reader = QueryPool(database, 1)
 
     with pytest.raises(TooWide, match=r"longer than 0\.05 s"):
-        asyncio.run(reader.ask(0.05, endless))
+        asyncio.run(reader.query(0.05, endless))
 
-    assert asyncio.run(reader.ask(None, one)) == 1
+    assert asyncio.run(reader.query(None, one)) == 1
     reader.close()
 
 
 def test_closing_ends_what_is_asked(database: Database) -> None:
-    reader = Reader(database, 1)
+    reader = QueryPool(database, 1)
     begun = threading.Event()
 
     async def ask() -> None:
-        asking = asyncio.create_task(reader.ask(None, endless, begun))
-        waiting = asyncio.create_task(reader.ask(None, one))
+        asking = asyncio.create_task(reader.query(None, endless, begun))
+        waiting = asyncio.create_task(reader.query(None, one))
         await asyncio.to_thread(begun.wait)
         await asyncio.to_thread(reader.close)
         with pytest.raises(StoreUnavailable):
@@ -58,6 +58,6 @@ def test_closing_ends_what_is_asked(database: Database) -> None:
         with pytest.raises(asyncio.CancelledError):
             await waiting
         with pytest.raises(StoreUnavailable):
-            await reader.ask(None, one)
+            await reader.query(None, one)
 
     asyncio.run(ask())

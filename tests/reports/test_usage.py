@@ -18,11 +18,11 @@ from hero_broker.core.addresses import ip_key
 from hero_broker.core.calls import FAILED_OUTCOMES, CallKind, Outcome
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import TooWide
-from hero_broker.core.queries import Bucket, Dimension, Filter, UsageQuestion
+from hero_broker.core.queries import Bucket, Dimension, Filter, UsageQuery
 from hero_broker.core.records import IpUsage, RequestLog, UsageReport, UsageTotals
 from hero_broker.core.usage import UsageSource
 from hero_broker.reports import usage
-from hero_broker.reports.labels import Labels
+from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.usage import Reports
 from hero_broker.store import rollups
 from hero_broker.store.database import Database, open_database
@@ -81,7 +81,7 @@ class Ledger:
 
     @property
     def reports(self) -> Reports:
-        return Reports(self.database, Labels(self.database, SystemClock()), SystemClock())
+        return Reports(self.database, LabelBook(self.database, SystemClock()), SystemClock())
 
     def clear(self) -> None:
         with self.database.engine.execution_options(writes=True).begin() as connection:
@@ -197,7 +197,7 @@ def is_month(since: int | None, until: int | None) -> bool:
     return since is not None and until is not None and until - since <= 31 * 86_400 + 3_600
 
 
-async def pages(asked: Reports, question: UsageQuestion) -> list[UsageReport]:
+async def pages(asked: Reports, question: UsageQuery) -> list[UsageReport]:
     """Follow a report to its end."""
     found = [await asked.usage(question)]
     while found[-1].more:
@@ -224,7 +224,7 @@ def test_every_grouping_equals_the_sums_of_its_rows(
     limit: int,
 ) -> None:
     rows = chosen(ledger.fill(batches), *window, asked)
-    question = UsageQuestion(
+    question = UsageQuery(
         group_by=group_by, since=window[0], until=window[1], filter=asked, prefix_bits=BITS, limit=limit
     )
     by_group = defaultdict(list)
@@ -268,7 +268,7 @@ def test_buckets_are_what_clocks_show_and_add_up(
     limit: int,
 ) -> None:
     rows = chosen(ledger.fill(batches), *window, asked)
-    question = UsageQuestion(
+    question = UsageQuery(
         group_by=group_by,
         since=window[0],
         until=window[1],

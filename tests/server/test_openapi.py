@@ -11,7 +11,7 @@ from starlette.routing import Route
 from hero_broker import __version__
 from hero_broker.admin_plane import openapi_routes as admin_plane
 from hero_broker.admin_plane.contract import load_document
-from hero_broker.admin_plane.rest import TWINS, Twin
+from hero_broker.admin_plane.rest import REST_ROUTES, RestRoute
 from hero_broker.core.errors import AdminError
 from hero_broker.data_plane import openapi_routes as data_plane
 from hero_broker.server import openapi
@@ -22,7 +22,7 @@ METHODS = {method["name"]: method for method in CONTRACT["methods"]}
 DOCUMENT: dict[str, Any] = json.loads(msgspec.json.encode(openapi.document(CONTRACT)))
 
 
-def operation_of(twin: Twin) -> dict[str, Any]:
+def operation_of(twin: RestRoute) -> dict[str, Any]:
     found: dict[str, Any] = DOCUMENT["paths"][twin.template][twin.verb.lower()]
     return found
 
@@ -60,8 +60,8 @@ def without_null(schema: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("twin", TWINS, ids=lambda twin: f"{twin.verb} {twin.path}")
-def test_operation_takes_the_methods_parameters(twin: Twin) -> None:
+@pytest.mark.parametrize("twin", REST_ROUTES, ids=lambda twin: f"{twin.verb} {twin.path}")
+def test_operation_takes_the_methods_parameters(twin: RestRoute) -> None:
     operation = operation_of(twin)
     wanted: dict[str, tuple[bool, Any]] = {}
     for param in METHODS[twin.method]["params"]:
@@ -87,8 +87,8 @@ def shown(schema: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in schema.items() if name != "description"}
 
 
-@pytest.mark.parametrize("twin", TWINS, ids=lambda twin: f"{twin.verb} {twin.path}")
-def test_operation_answers_the_methods_result_and_errors(twin: Twin) -> None:
+@pytest.mark.parametrize("twin", REST_ROUTES, ids=lambda twin: f"{twin.verb} {twin.path}")
+def test_operation_answers_the_methods_result_and_errors(twin: RestRoute) -> None:
     method, operation = METHODS[twin.method], operation_of(twin)
     statuses = {error.rpc_code: error.status for error in AdminError.__subclasses__()} | {-32603: 500}
     documented = {statuses[error["code"]] for error in method["errors"]}

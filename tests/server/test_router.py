@@ -15,12 +15,12 @@ from hero_broker.admin_plane.methods import Admin
 from hero_broker.data_plane.routes import CALL_PATHS
 from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.edge.admission import Admission
-from hero_broker.edge.middleware import Edge
+from hero_broker.edge.middleware import EdgeMiddleware
 from hero_broker.edge.origins import Origins
 from hero_broker.edge.source_ip import SourceIp
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.providers.routes import Routes
-from hero_broker.server.router import Routing, routing
+from hero_broker.server.router import Router, build_router
 from hero_broker.settings.model import ServerSettings
 from tests.admin_plane.fakes import NoBooks, NoLabels, NoReports, ServedFake
 
@@ -33,17 +33,17 @@ def no_health() -> dict[str, object]:
     raise RuntimeError("something internal")
 
 
-def routes_of_the_program() -> Routing:
+def routes_of_the_program() -> Router:
     """Return the routing of a broker that has nothing behind it."""
     admin = Admin(NoReports(), NoBooks(), NoLabels(), ServedFake(), no_health, dict, load_document())
-    return routing(no_call, Routes([], [], Catalogue()), admin, 60)
+    return build_router(no_call, Routes([], [], Catalogue()), admin, 60)
 
 
 @pytest.mark.parametrize("path", ["/health/ready", "/admin/health"])
 def test_fault_of_the_brokers_own_is_told_in_openais_shape_and_logged(
     path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    edge = Edge(
+    edge = EdgeMiddleware(
         routes_of_the_program(),
         SourceIp((), False, "x-forwarded-for"),
         Admission(ServerSettings().allowed_clients, 1, 1),
@@ -106,7 +106,9 @@ def test_route_that_a_page_reaches_without_a_preflight(
 ) -> None:
     gate = AdminGate(routes_of_the_program(), tokens)
     admission = Admission(ServerSettings().allowed_clients, 1, 1)
-    edge = Edge(gate, SourceIp((), False, "x-forwarded-for"), admission, Origins(("https://chat.example.org",)))
+    edge = EdgeMiddleware(
+        gate, SourceIp((), False, "x-forwarded-for"), admission, Origins(("https://chat.example.org",))
+    )
 
     async def served(scope: Scope, receive: Receive, send: Send) -> None:
         await edge({**scope, "state": {"connection": None}}, receive, send)

@@ -9,7 +9,7 @@ from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.core.usage import UsageSource
 from hero_broker.ledger.journal import FRAME, HEADER, Journal, read_segment
 from hero_broker.ledger.ledger import Ledger
-from hero_broker.metering.billing_row import DueRow, Note
+from hero_broker.metering.billing_row import CallStarted, PendingRow
 from hero_broker.store import request_logs, row_pages
 from hero_broker.store.database import open_database
 from tests.stores import query
@@ -53,8 +53,10 @@ STORED: dict[str, object] = {
 }
 KINDS = {"kind": CallKind.COMPLETION, "outcome": Outcome.PROVIDER_ERROR, "usage_source": UsageSource.ESTIMATED}
 ROW = RequestLog(**{**STORED, **KINDS, "stream": True})  # type: ignore[arg-type]
-DUE = DueRow(row=ROW, rates='{"input_per_million":"1"}', price_source="https://example.org/prices", price_version="9")
-NOTE = Note(
+DUE = PendingRow(
+    row=ROW, rates='{"input_per_million":"1"}', price_source="https://example.org/prices", price_version="9"
+)
+NOTE = CallStarted(
     request_id="01920000-0000-7000-8000-000000000002",
     started_at=1_700_000_002,
     caller=Caller(ip="2001:db8::1", peer_ip="192.0.2.3", context="another context"),
@@ -121,4 +123,4 @@ def test_field_that_comes_last_with_a_default_leaves_stored_segments_readable() 
 
     assert {name: getattr(due.row, name) for name in STORED} == {name: getattr(ROW, name) for name in STORED}
     assert (due.row.requested_model, due.price_version, due.first_error) == (None, "9", None)
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(due), type=DueRow) == DUE  # as the program before reads it
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(due), type=PendingRow) == DUE  # as the program before reads it

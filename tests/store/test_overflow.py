@@ -9,9 +9,9 @@ from sqlalchemy import text
 
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import InvalidParams, TooWide
-from hero_broker.core.queries import Dimension, UsageQuestion
+from hero_broker.core.queries import Dimension, UsageQuery
 from hero_broker.reports.billing_periods import Books
-from hero_broker.reports.labels import Labels
+from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.usage import Reports
 from hero_broker.store.database import Database, open_database
 from tests.ledger.rows import row
@@ -39,8 +39,8 @@ def fill(database: Database, step: int) -> None:
         assert database.rollups is not None
 
 
-def ask(database: Database, question: UsageQuestion) -> list[int]:
-    reports = Reports(database, Labels(database, SystemClock()), SystemClock())
+def ask(database: Database, question: UsageQuery) -> list[int]:
+    reports = Reports(database, LabelBook(database, SystemClock()), SystemClock())
     try:
         found = asyncio.run(reports.usage(question))
     finally:
@@ -55,15 +55,15 @@ def test_window_that_cannot_be_summed_says_so_and_all_others_are_right(database:
     bounds = [FIRST + at * HOUR for at in range(len(COSTS) + 1)]
 
     for at, (since, until) in enumerate(pairwise(bounds)):
-        question = UsageQuestion(since=since, until=until)
+        question = UsageQuery(since=since, until=until)
         if COSTS[at] < LARGEST:
             assert ask(database, question) == [COSTS[at]]
-    assert ask(database, UsageQuestion(group_by=(Dimension.IP,), since=bounds[2], until=bounds[4])) == [2**62, 1]
+    assert ask(database, UsageQuery(group_by=(Dimension.IP,), since=bounds[2], until=bounds[4])) == [2**62, 1]
     for group_by in ((), (Dimension.IP,), (Dimension.MODEL,), (Dimension.IP, Dimension.MODEL), (Dimension.PREFIX,)):
         with pytest.raises(TooWide, match=BEYOND):
-            ask(database, UsageQuestion(group_by=group_by))
+            ask(database, UsageQuery(group_by=group_by))
     with pytest.raises(TooWide, match=BEYOND):
-        ask(database, UsageQuestion(bucket="day"))
+        ask(database, UsageQuery(bucket="day"))
 
 
 @pytest.mark.parametrize("step", [1, 3, 100])

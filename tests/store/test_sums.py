@@ -10,7 +10,7 @@ from hero_broker.core.usage import Usage, UsageSource
 from hero_broker.pricing.cost import cost_of, cost_parts
 from hero_broker.pricing.price import Price
 from hero_broker.store.database import open_database
-from hero_broker.store.usage import Question, groups
+from hero_broker.store.usage import UsagePlan, groups
 from tests.ledger.rows import row
 from tests.pricing.test_cost import PRICES, USAGES
 
@@ -47,8 +47,8 @@ def test_parts_make_costs_and_costs_make_reports(calls: list[tuple[str, Usage, P
         if rows:
             database.append(rows, [])
         with database.reading() as connection:
-            by_ip = groups(connection, Question(group_by=("ip",)))
-            totals = [group.totals for group in groups(connection, Question())]
+            by_ip = groups(connection, UsagePlan(group_by=("ip",)))
+            totals = [group.totals for group in groups(connection, UsagePlan())]
 
     assert {one.key[0]: one.totals.cost_nano_usd for one in by_ip} == spent
     assert sum(one.cost_nano_usd for one in totals) == sum(spent.values())

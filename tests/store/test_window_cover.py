@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hero_broker.store.schema import ALL_TIME, DAY, HOUR, ROLLUPS
-from hero_broker.store.window_cover import cover
+from hero_broker.store.window_cover import cover_window
 
 SPANS = [table.info["spans"] for table in ROLLUPS]
 moments = st.one_of(st.integers(0, 400 * DAY), st.integers(0, 400 * 24).map(lambda hour: hour * HOUR))
@@ -17,7 +17,7 @@ moments = st.one_of(st.integers(0, 400 * DAY), st.integers(0, 400 * 24).map(lamb
 def test_cover_is_the_windows_and_nothing_twice(bounds: list[int], spans: tuple[int, ...]) -> None:
     windows = list(pairwise(bounds))
 
-    found = cover(windows, spans)
+    found = cover_window(windows, spans)
 
     parts = sorted(
         [(block.begins_at, block.begins_at + block.span_s, block.bucket) for block in found.blocks]
@@ -38,7 +38,7 @@ def test_cover_is_the_windows_and_nothing_twice(bounds: list[int], spans: tuple[
 @pytest.mark.parametrize(("spans", "most"), [(SPANS[0], 110), (SPANS[1], 70)])
 @given(since=moments, length=st.integers(0, 90 * DAY))
 def test_any_window_of_a_quarter_is_few_blocks(spans: tuple[int, ...], most: int, since: int, length: int) -> None:
-    assert len(cover([(since, since + length)], spans).blocks) <= most
+    assert len(cover_window([(since, since + length)], spans).blocks) <= most
 
 
 @pytest.mark.parametrize("spans", SPANS)

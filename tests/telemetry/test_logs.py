@@ -58,7 +58,7 @@ def test_control_characters_cannot_end_a_line_or_colour_a_terminal(stream: io.St
 def test_text_that_is_no_unicode_is_told() -> None:
     record = logging.LogRecord("hero_broker", logging.WARNING, "a.py", 1, "%s", ("\ud800",), None)
 
-    assert '"event": "\\ud800"' in logs.JsonLines().format(record)
+    assert '"event": "\\ud800"' in logs.JsonFormatter().format(record)
 
 
 def test_exception_is_told_by_type_and_place_without_its_text(stream: io.StringIO) -> None:
@@ -91,7 +91,7 @@ def test_of_others_lines_the_first_alone_is_told(stream: io.StringIO) -> None:
 
 def test_lines_of_one_place_are_limited_and_counted() -> None:
     now = 0.0
-    limit = logs.AtMost(lambda: now)
+    limit = logs.RateLimitFilter(lambda: now)
 
     def record(lineno: int) -> logging.LogRecord:
         return logging.LogRecord("hero_broker", logging.WARNING, "a.py", lineno, "once more", None, None)

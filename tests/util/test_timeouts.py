@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from hero_broker.util.timeouts import within
+from hero_broker.util.timeouts import wait_at_most
 
 
 async def at_once() -> int:
@@ -38,15 +38,15 @@ def run(coroutine: object) -> object:
 def test_what_does_not_wait_is_returned_and_no_timer_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(asyncio, "timeout")
 
-    assert run(within(1, at_once())) == 1
+    assert run(wait_at_most(1, at_once())) == 1
     with pytest.raises(KeyError):
-        run(within(1, fails()))
+        run(wait_at_most(1, fails()))
 
 
 def test_what_waits_is_returned_when_it_is_there() -> None:
     seen: list[str] = []
 
-    assert run(within(60, waits(0.001, seen))) == 2
+    assert run(wait_at_most(60, waits(0.001, seen))) == 2
     assert seen == ["ended"]
 
 
@@ -54,7 +54,7 @@ def test_what_waits_too_long_is_ended() -> None:
     seen: list[str] = []
 
     with pytest.raises(TimeoutError):
-        run(within(0.01, waits(60, seen)))
+        run(wait_at_most(0.01, waits(60, seen)))
     assert seen == ["cancelled", "ended"]
 
 
@@ -64,14 +64,14 @@ def test_failure_after_waiting_is_raised() -> None:
         raise KeyError("later")
 
     with pytest.raises(KeyError):
-        run(within(60, fails_later()))
+        run(wait_at_most(60, fails_later()))
 
 
 def test_cancelling_reaches_what_waits() -> None:
     seen: list[str] = []
 
     async def cancelled() -> None:
-        task = asyncio.create_task(within(60, waits(60, seen)))
+        task = asyncio.create_task(wait_at_most(60, waits(60, seen)))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         task.cancel()
@@ -94,6 +94,6 @@ def test_error_that_is_caught_inside_lets_it_go_on() -> None:
     async def ask() -> str:
         failing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().call_soon(failing.set_exception, KeyError("x"))
-        return await within(60, goes_on(failing))
+        return await wait_at_most(60, goes_on(failing))
 
     assert asyncio.run(ask()) == "went on"

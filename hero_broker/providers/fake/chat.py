@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from hero_broker.core.errors import InvalidRequest
 from hero_broker.providers.fake.echo import echo
-from hero_broker.providers.fake.wire import DONE, event_stream, id_of, json_answer, read_body, token_usage
+from hero_broker.providers.fake.wire import DONE, event_stream, json_answer, read_body, response_id, token_usage
 
 TokenLimit = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -66,7 +66,7 @@ class _Reply(msgspec.Struct):
 async def answer_chat(request: Request) -> Response:
     """Answer `POST /v1/chat/completions`: usage is the words of all messages, and the words of the reply."""
     body = await read_body(request, _ChatBody)
-    answer_id = await id_of(request, "chatcmpl-")
+    answer_id = await response_id(request, "chatcmpl-")
     words = [word for message in body.messages for word in message.words()]
     function = _function_to_call(body)
     if function is not None:

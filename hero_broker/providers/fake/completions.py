@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from hero_broker.providers.fake.chat import StreamOptions, TokenLimit
 from hero_broker.providers.fake.echo import echo
-from hero_broker.providers.fake.wire import DONE, event_stream, id_of, json_answer, read_body, token_usage
+from hero_broker.providers.fake.wire import DONE, event_stream, json_answer, read_body, response_id, token_usage
 
 
 class _CompletionBody(msgspec.Struct):
@@ -25,7 +25,7 @@ async def answer_completion(request: Request) -> Response:
     told = [prompt.split() for prompt in ([body.prompt] if isinstance(body.prompt, str) else body.prompt)]
     said = [echo(words, body.max_tokens) for words in told]
     usage = token_usage(sum(map(len, told)), sum(len(reply.words) for reply in said))
-    base = {"id": await id_of(request, "cmpl-"), "object": "text_completion", "created": 0, "model": body.model}
+    base = {"id": await response_id(request, "cmpl-"), "object": "text_completion", "created": 0, "model": body.model}
     if not body.stream:
         choices = [_choice(index, reply.text, reply.finish_reason) for index, reply in enumerate(said)]
         return json_answer({**base, "choices": choices, "usage": usage})

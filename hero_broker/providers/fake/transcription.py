@@ -39,7 +39,7 @@ class _Recording:
 
 
 @dataclass(frozen=True, slots=True)
-class _Segment:
+class _TranscriptSegment:
     start_s: float
     end_s: float
     text: str
@@ -57,9 +57,9 @@ async def answer_translation(request: Request) -> Response:
 
 async def _answer(request: Request, task: str) -> Response:
     async with request.form(max_files=1) as form:
-        _text_of(form, "model")
-        answer_format = _one_of(form, "response_format", _FORMATS)
-        is_stream = _one_of(form, "stream", ("false", "true")) == "true"
+        _field_text(form, "model")
+        answer_format = _field_choice(form, "response_format", _FORMATS)
+        is_stream = _field_choice(form, "stream", ("false", "true")) == "true"
         upload = form.get("file")
         if not isinstance(upload, UploadFile):
             raise InvalidRequest("'file' must be an uploaded file.", param="file")
@@ -73,16 +73,16 @@ async def _answer(request: Request, task: str) -> Response:
     return PlainTextResponse(_plain(recording, answer_format))
 
 
-def _text_of(form: FormData, name: str) -> str:
+def _field_text(form: FormData, name: str) -> str:
     value = form.get(name)
     if not isinstance(value, str) or not value:
         raise InvalidRequest(f"'{name}' must be a text that is not empty.", param=name)
     return value
 
 
-def _one_of(form: FormData, name: str, accepted: tuple[str, ...]) -> str:
+def _field_choice(form: FormData, name: str, accepted: tuple[str, ...]) -> str:
     """Return a field's value; the first of those accepted where it is missing."""
-    value = _text_of(form, name).lower() if name in form else accepted[0]
+    value = _field_text(form, name).lower() if name in form else accepted[0]
     if value not in accepted:
         raise InvalidRequest(f"'{name}' must be one of {', '.join(accepted)}.", param=name)
     return value
@@ -111,12 +111,15 @@ def _events(recording: _Recording) -> Iterator[dict[str, object]]:
     yield {"type": "transcript.text.done", "text": recording.text, "usage": recording.usage}
 
 
-def _segments(recording: _Recording) -> list[_Segment]:
+def _segments(recording: _Recording) -> list[_TranscriptSegment]:
     """Divide a recording into pieces of a few words; together they last as long as it does."""
     starts = range(0, len(recording.words), _SEGMENT_WORDS)
     times = [*(start / _WORDS_PER_SECOND for start in starts), recording.duration_s]
     texts = [" ".join(recording.words[start : start + _SEGMENT_WORDS]) for start in starts]
-    return [_Segment(start, end, text) for (start, end), text in zip(itertools.pairwise(times), texts, strict=True)]
+    return [
+        _TranscriptSegment(start, end, text)
+        for (start, end), text in zip(itertools.pairwise(times), texts, strict=True)
+    ]
 
 
 def _verbose(recording: _Recording, task: str) -> dict[str, object]:

@@ -35,7 +35,7 @@ async def read_body(request: Request, shape: type[_Shape]) -> _Shape:
         raise InvalidRequest("The body must be JSON in UTF-8.") from error
 
 
-async def id_of(request: Request, prefix: str) -> str:
+async def response_id(request: Request, prefix: str) -> str:
     """Return an id for the answer: the same for the same body, another for another."""
     return prefix + hashlib.blake2b(await request.body(), digest_size=12).hexdigest()
 

@@ -17,18 +17,18 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from hero_broker.core.errors import BrokerError, HeadTooLarge
 from hero_broker.core.ids import new_request_id
-from hero_broker.edge.middleware import error_parts
+from hero_broker.edge.middleware import encode_error
 from hero_broker.edge.response_channel import Headers
 from hero_broker.server.http1.request_head import (
     MAX_HEAD_BYTES,
     MAX_HEADERS,
     WATCHED,
-    Head,
+    RequestHead,
     check_upgrade,
-    unreadable,
+    unreadable_request,
     without_upgrade,
 )
-from hero_broker.server.http1.tracker import NEVER, OpenConnections
+from hero_broker.server.http1.tracker import NEVER, ConnectionTracker
 
 MAX_WAITING = 100  # requests that were sent ahead of the answers before them
 MAX_HELD_BYTES = 64 * 1024  # of what was sent further ahead
@@ -38,9 +38,9 @@ LINGER_S = 2.0  # how long a client may take to read a last answer, or pause wit
 
 
 class ClientConnection(HttpToolsProtocol):
-    """One client's connection; `protocol_of` makes the classes that are used."""
+    """One client's connection; `make_protocol` makes the classes that are used."""
 
-    connections_open: OpenConnections
+    connections_open: ConnectionTracker
     deadline = NEVER
 
     _fed = 0  # bytes since the parser last had something whole: a head, a piece of a body, a message
@@ -53,9 +53,9 @@ class ClientConnection(HttpToolsProtocol):
     _dropped = 0
     _whole_by = NEVER  # the end of a body that nobody reads
     _unsent = 0  # when it was last looked at
-    _head: Head
+    _head: RequestHead
     _active: RequestResponseCycle | None = None  # the request that is being answered, or was answered last
-    _when_left: Callable[[], None] | None = None  # whom to tell that the client has left
+    _on_disconnect: Callable[[], None] | None = None  # whom to tell that the client has left
     _last_words: bytes | None = None  # what is to be said after the answers that are due
 
     @property
@@ -68,26 +68,26 @@ class ClientConnection(HttpToolsProtocol):
         super().connection_made(transport)
         self.flow = _Flow(transport, self)
         self.deadline = self.loop.time() + self.connections_open.limits.header_timeout_s
-        self.connections_open.opened(self)
+        self.connections_open.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the request that is being answered that its client has left; those that wait behind it never begin."""
-        self.connections_open.closed(self)
+        self.connections_open.remove(self)
         self.pipeline.clear()
         if self._active is not None:
             _disconnect(self._active)
         super().connection_lost(exc)
-        if self._when_left is not None:
-            self._when_left()
+        if self._on_disconnect is not None:
+            self._on_disconnect()
 
-    def when_left(self, call: Callable[[], None]) -> None:
+    def on_disconnect(self, call: Callable[[], None]) -> None:
         """Let `call` be called once, if the client leaves before the request that is being answered is."""
         if self._is_answering():
-            self._when_left = call
+            self._on_disconnect = call
         else:
             call()
 
-    def whole_body(self) -> bytes | None:
+    def take_body(self) -> bytes | None:
         """Return the body of the request that is being answered, once; None where it has yet to come."""
         cycle = self._active
         if cycle is None or cycle.more_body or cycle.disconnected:
@@ -96,7 +96,7 @@ class ClientConnection(HttpToolsProtocol):
         self.flow.resume_reading()
         return body
 
-    def answer(self, status: int, headers: Headers, body: bytes) -> bool:
+    def send_response(self, status: int, headers: Headers, body: bytes) -> bool:
         """Send the whole answer to the request that is being answered, in one piece; False where that has to wait.
 
         What uvicorn does for the two messages of ASGI, once their names, values and lengths were looked at.
@@ -117,7 +117,7 @@ class ClientConnection(HttpToolsProtocol):
         self.on_response_complete()
         return True
 
-    def push(self, piece: bytes) -> bool:
+    def send_chunk(self, piece: bytes) -> bool:
         """Send a chunk of the answer that has begun; False where that has to wait, or chunks are not what it takes."""
         cycle = self._active
         if cycle is None or cycle.disconnected or not cycle.chunked_encoding or self.flow.write_paused:
@@ -127,7 +127,7 @@ class ClientConnection(HttpToolsProtocol):
         self.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
         return True
 
-    def cut_off(self) -> None:
+    def abort_response(self) -> None:
         """Close it, although its answer is not whole."""
         if self._ends_with_connection():
             self._reset()
@@ -138,7 +138,7 @@ class ClientConnection(HttpToolsProtocol):
         """Close it at once, whatever its client has not taken."""
         self.transport.abort()
 
-    def overdue(self, now: float) -> None:
+    def on_deadline(self, now: float) -> None:
         """Close it; but wait on while its client takes what it was sent, however slowly."""
         unsent = self.transport.get_write_buffer_size()
         if unsent and unsent != self._unsent:
@@ -169,7 +169,7 @@ class ClientConnection(HttpToolsProtocol):
                 self._parse_without_upgrade(data, offer)
         except httptools.HttpParserError as error:
             cause = error.__context__
-            self._refuse(cause if isinstance(cause, BrokerError) else unreadable(f"{error}."))
+            self._refuse(cause if isinstance(cause, BrokerError) else unreadable_request(f"{error}."))
             return
         if self._fed > MAX_HEAD_BYTES:  # of a head, of trailers, or of what stands beside a chunk's length
             self._refuse(HeadTooLarge(f"A request's head has at most {MAX_HEAD_BYTES} bytes."))
@@ -202,7 +202,7 @@ class ClientConnection(HttpToolsProtocol):
         """Begin a head."""
         super().on_message_begin()
         self._in_message, self._has_head = True, False
-        self._head = Head()
+        self._head = RequestHead()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; drop a trailer, which must not pass for one."""
@@ -227,16 +227,16 @@ class ClientConnection(HttpToolsProtocol):
             self._is_offer = True
             return
         if len(self.pipeline) >= MAX_WAITING:
-            raise unreadable(f"At most {MAX_WAITING} requests may wait for the answers to those before them.")
+            raise unreadable_request(f"At most {MAX_WAITING} requests may wait for the answers to those before them.")
         self.expect_100_continue = self._head.expects_continue
         super().on_headers_complete()
         self.scope["state"]["connection"] = self
         if not self.cycle.keep_alive:
-            self.cycle.transport = _LastAnswer(self)
+            self.cycle.transport = _FinalResponse(self)
         self._has_head = True
         self._fed = self._dropped = 0
         self._is_resting = False
-        self.connections_open.busy(self)
+        self.connections_open.mark_busy(self)
         self.deadline = NEVER
         if self.flow.write_paused:
             self._expect_taking()
@@ -265,7 +265,7 @@ class ClientConnection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Begin the next request, or wait for one."""
         self.server_state.total_requests += 1
-        self._when_left = None
+        self._on_disconnect = None
         if self.transport.is_closing():
             return
         if self.pipeline:
@@ -328,7 +328,7 @@ class ClientConnection(HttpToolsProtocol):
             self.deadline = now + limits.idle_timeout_s
         else:
             self.deadline = now + limits.keep_alive_s
-        self.connections_open.idle(self)
+        self.connections_open.mark_idle(self)
 
     def _reset(self) -> None:
         """Close it such that the kernel, too, forgets what its client has not taken."""
@@ -344,7 +344,7 @@ class ClientConnection(HttpToolsProtocol):
     def _refuse(self, error: BrokerError) -> None:
         """Answer what is no request, in its turn, and read no further: where a next one would begin is not known."""
         self._is_over = True
-        answer = _whole_answer(error)
+        answer = _encode_response(error)
         if self._in_message and self._has_head:  # a body is not readable to its end
             if self.pipeline and self.pipeline[0][0] is self.cycle:
                 self.pipeline.popleft()
@@ -364,7 +364,7 @@ class ClientConnection(HttpToolsProtocol):
         """Let the client read the last answer: to close now, with something unread, would take it back."""
         self._is_over = True
         self.deadline = self.loop.time() + LINGER_S
-        self.connections_open.idle(self)
+        self.connections_open.mark_idle(self)
         self.flow.resume_reading()
         if not self.transport.is_closing():
             self.transport.write_eof()
@@ -394,7 +394,7 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
-class _LastAnswer(asyncio.Transport):
+class _FinalResponse(asyncio.Transport):
     """What the last request of a connection is answered through: closing it waits for what is still being sent."""
 
     def __init__(self, connection: ClientConnection) -> None:
@@ -411,7 +411,7 @@ class _LastAnswer(asyncio.Transport):
         self._connection._end()
 
 
-def protocol_of(connections: OpenConnections) -> type[ClientConnection]:
+def make_protocol(connections: ConnectionTracker) -> type[ClientConnection]:
     """Return the protocol whose connections are among these."""
     return type("Connection", (ClientConnection,), {"connections_open": connections})
 
@@ -443,8 +443,8 @@ def _disconnect(cycle: RequestResponseCycle) -> None:
     cycle.message_event.set()
 
 
-def _whole_answer(error: BrokerError) -> bytes:
-    status, headers, body = error_parts(error)
+def _encode_response(error: BrokerError) -> bytes:
+    status, headers, body = encode_error(error)
     lines = [b"HTTP/1.1 %d %s" % (status, HTTPStatus(status).phrase.encode())]
     more = ((b"x-request-id", new_request_id().encode()), (b"connection", b"close"))
     lines += [name + b": " + value for name, value in (*headers, *more)]

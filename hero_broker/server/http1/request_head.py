@@ -10,7 +10,7 @@ WATCHED = frozenset({b"host", b"transfer-encoding", b"expect"})
 VERSIONS = ("1.1", "1.0")
 
 
-class Head:
+class RequestHead:
     """What was seen of a head that decides whether it is read."""
 
     __slots__ = ("_encoding", "_hosts", "expects_continue")
@@ -36,13 +36,13 @@ class Head:
             InvalidRequest: two readers could take it for different requests.
         """
         if version not in VERSIONS:
-            raise unreadable("HTTP/1.1 is spoken here.")
+            raise unreadable_request("HTTP/1.1 is spoken here.")
         if target[:1] != b"/" or b"#" in target:
-            raise unreadable("The target must be a path, with a query or without.")
+            raise unreadable_request("The target must be a path, with a query or without.")
         if self._hosts > 1 or (version == "1.1" and not self._hosts):
-            raise unreadable("There must be one Host.")
+            raise unreadable_request("There must be one Host.")
         if self._encoding is not None and (version != "1.1" or self._encoding != b"chunked"):
-            raise unreadable("The only transfer encoding is chunked, with HTTP/1.1.")
+            raise unreadable_request("The only transfer encoding is chunked, with HTTP/1.1.")
 
 
 def check_upgrade(method: bytes, version: str, headers: Sequence[tuple[bytes, bytes]]) -> None:
@@ -54,7 +54,7 @@ def check_upgrade(method: bytes, version: str, headers: Sequence[tuple[bytes, by
             that looks at no status would pass on as a WebSocket what is read here as a request.
     """
     if method == b"CONNECT":
-        raise unreadable("CONNECT is refused.")
+        raise unreadable_request("CONNECT is refused.")
     if version == "1.1":  # HTTP/1.0 has no Upgrade
         wanted = [one.strip().lower() for name, value in headers if name == b"upgrade" for one in value.split(b",")]
         if any(one.partition(b"/")[0] == b"websocket" for one in wanted):
@@ -68,6 +68,6 @@ def without_upgrade(method: bytes, target: bytes, version: str, headers: Sequenc
     return b"\r\n".join((*lines, b"", b""))
 
 
-def unreadable(reason: str) -> InvalidRequest:
+def unreadable_request(reason: str) -> InvalidRequest:
     """Return the refusal of what is no request."""
     return InvalidRequest(f"The request cannot be read. {reason}", code="unreadable_request")

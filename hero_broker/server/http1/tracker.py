@@ -11,15 +11,15 @@ from typing import Protocol
 
 from hero_broker.core.duties import Duty
 
-LOOK_EVERY_S = 1.0
-TELL_EVERY_S = 60.0
+SWEEP_EVERY_S = 1.0
+LOG_EVERY_S = 60.0
 NEVER = math.inf
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ConnectionLimits:
     """What connections may take."""
 
     most: int  # open at once
@@ -28,7 +28,7 @@ class Limits:
     idle_timeout_s: float  # without taking anything of what it is sent
 
 
-class Connection(Protocol):
+class TrackedConnection(Protocol):
     """A connection as it is watched."""
 
     deadline: float  # by the event loop's clock
@@ -37,25 +37,25 @@ class Connection(Protocol):
     def is_closing(self) -> bool:
         """Whether it only waits for its client to take what was sent."""
 
-    def overdue(self, now: float) -> None:
+    def on_deadline(self, now: float) -> None:
         """Close it, or set another deadline."""
 
     def abort(self) -> None:
         """Close it at once."""
 
 
-class OpenConnections:
+class ConnectionTracker:
     """Knows every connection, and which of them no call would miss."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ConnectionLimits) -> None:
         self.limits = limits
-        self._open: set[Connection] = set()
-        self._idle: OrderedDict[Connection, None] = OrderedDict()  # those without a request, the longest first
+        self._open: set[TrackedConnection] = set()
+        self._idle: OrderedDict[TrackedConnection, None] = OrderedDict()  # those without a request, the longest first
         self._turned_away = 0
         self._told_at = -NEVER
         self.watching = Duty("connections", "connections whose time is over are closed")
 
-    def opened(self, connection: Connection) -> None:
+    def add(self, connection: TrackedConnection) -> None:
         """Count a connection; at the limit, close the one that has been without a request for longest.
 
         That is this one, where all others have one. Whoever opens connections and sends nothing shuts nobody out:
@@ -68,27 +68,27 @@ class OpenConnections:
             longest.abort()
             self._turned_away += 1
 
-    def busy(self, connection: Connection) -> None:
+    def mark_busy(self, connection: TrackedConnection) -> None:
         """Note that a request has come."""
         self._idle.pop(connection, None)
 
-    def idle(self, connection: Connection) -> None:
+    def mark_idle(self, connection: TrackedConnection) -> None:
         """Note that no request is being answered."""
         self._idle[connection] = None
 
-    def closed(self, connection: Connection) -> None:
+    def remove(self, connection: TrackedConnection) -> None:
         """Forget a connection."""
         self._open.discard(connection)
         self._idle.pop(connection, None)
 
-    def look(self, now: float) -> None:
+    def sweep(self, now: float) -> None:
         """Let every connection act whose time is over."""
         for connection in list(self._open):
             if connection.deadline <= now:
-                connection.overdue(now)
+                connection.on_deadline(now)
             elif connection.deadline == NEVER and connection.is_closing:
                 connection.deadline = now + self.limits.idle_timeout_s
-        if self._turned_away and now >= self._told_at + TELL_EVERY_S:
+        if self._turned_away and now >= self._told_at + LOG_EVERY_S:
             log.warning(
                 "connections: %d are open, which is the limit; closed without a request: %d",
                 self.limits.most,
@@ -97,7 +97,7 @@ class OpenConnections:
             self._turned_away, self._told_at = 0, now
 
     @asynccontextmanager
-    async def watched(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncIterator[None]:
         """Look at all connections again and again for the time of the block."""
         watching = asyncio.create_task(self._watch(), name="connections")
         try:
@@ -110,6 +110,6 @@ class OpenConnections:
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(SWEEP_EVERY_S)
             with self.watching.attempt():
-                self.look(loop.time())
+                self.sweep(loop.time())

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import psycopg
 
 from hero_broker.core.clock import SystemClock
-from hero_broker.core.queries import Dimension, UsageQuestion
+from hero_broker.core.queries import Dimension, UsageQuery
 from hero_broker.core.records import UsageTotals
-from hero_broker.reports.labels import Labels
+from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.usage import Reports
 from hero_broker.store.database import Database, open_database
 from tests.benchmarks.reports.files import coming, url, warm
@@ -41,7 +41,7 @@ class Ours:
     """The broker's reports, as the admin plane calls them."""
 
     def __init__(self, database: Database) -> None:
-        self._reports = Reports(database, Labels(database, SystemClock()), SystemClock())
+        self._reports = Reports(database, LabelBook(database, SystemClock()), SystemClock())
         self._loop = asyncio.new_event_loop()
 
     def ask(self, question: Question) -> tuple[float, list[Line]]:
@@ -67,7 +67,7 @@ class Ours:
                 return took_s * 1000, [_line(item.model, item.totals) for item in for_ip.models]
             case By():
                 by_day = question.column == DAY
-                asked = UsageQuestion(
+                asked = UsageQuery(
                     group_by=() if by_day else (Dimension(question.column),),
                     since=window.since,
                     until=window.until,

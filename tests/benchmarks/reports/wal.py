@@ -9,8 +9,8 @@ from pathlib import Path
 from hero_broker.core.clock import SystemClock
 from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.ledger import Ledger
-from hero_broker.metering.billing_row import DueRow
-from hero_broker.reports.labels import Labels
+from hero_broker.metering.billing_row import PendingRow
+from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.usage import Reports
 from hero_broker.store.database import Database, open_database
 from tests.benchmarks.goals import Figure
@@ -70,12 +70,12 @@ async def _write_and_ask(bench: Bench, database: Database, rows: int) -> tuple[i
     for records in bench.plan.records(bench.rows, rows):
         for row in records:
             price = None if row.price_id is None else rates[row.price_id]
-            due.append(DueRow(row, None if price is None else price.rates))
+            due.append(PendingRow(row, None if price is None else price.rates))
     with tempfile.TemporaryDirectory(prefix="hb-") as text:
         journal = Journal(Path(text), max_bytes=JOURNAL_BYTES, max_calls=MAX_CALLS)
         with Ledger.running(journal, database) as ledger:
             asking = asyncio.create_task(
-                _ask_until_cancelled(Reports(database, Labels(database, SystemClock()), SystemClock()))
+                _ask_until_cancelled(Reports(database, LabelBook(database, SystemClock()), SystemClock()))
             )
             began = time.perf_counter()
             offered = 0

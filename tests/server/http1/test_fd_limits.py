@@ -5,14 +5,14 @@ import sys
 
 import pytest
 
-from hero_broker.server.http1.fd_limits import RESERVED, most_connections
+from hero_broker.server.http1.fd_limits import RESERVED, max_connections
 
 
 @pytest.mark.parametrize("max_calls", [1, 10, 1000, 100_000])
 @pytest.mark.parametrize("max_drains", [0, 100, 10_000])
 @pytest.mark.parametrize("open_files", [256, 1024, 20_000, 65_536])
 def test_calls_need_no_more_than_there_are(open_files: int, max_calls: int, max_drains: int) -> None:
-    most = most_connections(open_files, max_calls, max_drains)
+    most = max_connections(open_files, max_calls, max_drains)
 
     assert most >= 1
     if most > 1:

@@ -9,12 +9,12 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from hero_broker.server.http1.protocol import DROP_S, LINGER_S, MAX_WAITING, ClientConnection, protocol_of
-from hero_broker.server.http1.tracker import Limits, OpenConnections
+from hero_broker.server.http1.protocol import DROP_S, LINGER_S, MAX_WAITING, ClientConnection, make_protocol
+from hero_broker.server.http1.tracker import ConnectionLimits, ConnectionTracker
 from tests.raw_clients import request
 from tests.smuggling import H2C, IN_CHUNKS, WEBSOCKET
 
-LIMITS = Limits(most=10, header_timeout_s=1_000, keep_alive_s=100, idle_timeout_s=10_000)
+LIMITS = ConnectionLimits(most=10, header_timeout_s=1_000, keep_alive_s=100, idle_timeout_s=10_000)
 GET = request("/", method="GET")
 
 
@@ -79,7 +79,7 @@ async def wait(_scope: Scope, receive: Receive, _send: Send) -> None:
 
 def connection(application: Any, transport: Transport) -> ClientConnection:
     config = uvicorn.Config(application, proxy_headers=False, access_log=False, log_level="critical")
-    made = protocol_of(OpenConnections(LIMITS))(config=config, server_state=ServerState(), app_state={})
+    made = make_protocol(ConnectionTracker(LIMITS))(config=config, server_state=ServerState(), app_state={})
     made.connection_made(transport)
     return made
 
@@ -131,9 +131,9 @@ def test_client_that_takes_something_has_as_long_again_and_is_reset_when_it_does
         found.data_received(GET)
         await asyncio.sleep(0)
         transport.unsent = 4
-        found.overdue(found.deadline)
+        found.on_deadline(found.deadline)
         then = list(transport.became)
-        found.overdue(found.deadline)
+        found.on_deadline(found.deadline)
         return then, transport.became
 
     assert asyncio.run(run()) == ([], ["lingering is off", "aborted"])
