@@ -21,7 +21,7 @@ import os
 import struct
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,7 @@ import msgspec
 
 from hero_broker.core.duties import Duty
 from hero_broker.ledger.rejected_rows import RejectedRows
-from hero_broker.metering.billing_row import CallStarted, PendingRow, interrupted_row
+from hero_broker.ledger.rows import CallStarted, PendingRow
 from hero_broker.util.private_files import FILE_MODE, make_directory
 
 MAGIC = b"HEROJRNL"
@@ -113,14 +113,25 @@ class Journal:
     Safe for one thread that begins and settles and another that forgets.
     """
 
-    def __init__(self, directory: Path, *, max_bytes: int, max_calls: int) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        interrupted_row: Callable[[CallStarted], PendingRow],
+        *,
+        max_bytes: int,
+        max_calls: int,
+    ) -> None:
         """Open or create the journal; `recovered` then holds the rows that the store may lack.
+
+        `interrupted_row` makes the row of a call of which nothing more was heard; it raises ValueError if the note has
+        a price of another version.
 
         Raises:
             JournalUnreadable: a segment has an unknown version or record; nothing is changed.
             JournalUnusable: no space can be had for it; what was there is left for the next start.
         """
         self._directory = directory
+        self._interrupted_row = interrupted_row
         self._max_bytes = max_bytes
         self._segment_bytes = max(SEGMENT_MIN, 4 * max_calls * RECORD_MAX)
         self._lock = threading.Lock()
@@ -153,7 +164,7 @@ class Journal:
                 else:
                     began.setdefault(record.request_id, record)
         try:
-            return [*due.values(), *(interrupted_row(note) for key, note in began.items() if key not in due)]
+            return [*due.values(), *(self._interrupted_row(note) for key, note in began.items() if key not in due)]
         except ValueError as error:  # a price with rates of another version
             raise JournalUnreadable("the journal has a call whose price this program cannot read") from error
 

@@ -14,7 +14,7 @@ from hero_broker.core.duties import Duty
 from hero_broker.core.errors import LedgerUnavailable, RowsRejected, StoreUnavailable
 from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.ledger.journal import Journal, JournalFull
-from hero_broker.metering.billing_row import CallStarted, PendingRow
+from hero_broker.ledger.rows import CallStarted, PendingRow
 
 BATCH_ROWS = 500
 GATHER_S = 0.05  # a transaction costs as much for one row as for a hundred, so a few are waited for

@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from hero_broker.metering.billing_row import PendingRow
+from hero_broker.ledger.rows import PendingRow
 from hero_broker.util.private_files import make_file
 
 log = logging.getLogger(__name__)

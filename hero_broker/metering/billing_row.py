@@ -1,15 +1,14 @@
-"""A call → what is remembered of it before it is made, and the row that it gets."""
+"""A call → the note that the journal keeps of it, and the row that it gets."""
 
 import logging
 from typing import Protocol
-
-import msgspec
 
 from hero_broker.core.addresses import ip_key
 from hero_broker.core.calls import Call, Caller, CallKind, Outcome
 from hero_broker.core.money import MAX_COST_USD, NANO
 from hero_broker.core.records import RequestLog
 from hero_broker.core.usage import Usage, UsageSource
+from hero_broker.ledger.rows import CallStarted, PendingRow
 from hero_broker.metering.fallback import rough_usage
 from hero_broker.pricing.cost import cost_of
 from hero_broker.pricing.price import Price
@@ -19,41 +18,8 @@ SOURCE_MAX = 300  # characters of a price's source that a row carries
 log = logging.getLogger(__name__)
 
 
-class PendingRow(msgspec.Struct, frozen=True, array_like=True):
-    """A row and the price that it was priced with, which may be new to the database.
-
-    The journal stores the fields by their places, as `RequestLog`'s.
-    """
-
-    row: RequestLog
-    rates: str | None  # JSON
-    price_source: str = ""
-    price_version: str = ""
-
-
-class CallStarted(msgspec.Struct, frozen=True, array_like=True):
-    """A call that begins: what its row is made from if nothing more is heard of it.
-
-    The journal stores the fields by their places, as `RequestLog`'s.
-    """
-
-    request_id: str
-    started_at: int  # unix seconds, UTC
-    caller: Caller
-    kind: CallKind
-    model: str
-    provider: str
-    upstream_model: str
-    stream: bool
-    input_bytes: int
-    characters: int | None
-    rates: str | None  # JSON, of the price at the length that its input seems to have; None where none is known
-    price_source: str
-    price_version: str
-
-
 class CallIdentity(Protocol):
-    """What a row says of its call, a `Call` or its `Note`."""
+    """What a row says of its call, a `Call` or its `CallStarted`."""
 
     @property
     def request_id(self) -> str: ...

@@ -23,6 +23,7 @@ from hero_broker.edge.source_ip import SourceIp
 from hero_broker.ledger.health import LedgerHealth
 from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.ledger import Ledger
+from hero_broker.metering.billing_row import interrupted_row
 from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.tokens import TokenCounter
 from hero_broker.pricing.catalogue import Catalogue
@@ -121,7 +122,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
     with ExitStack() as stack:
         database = stack.enter_context(open_database(settings.database_url_absolute))
         journal_dir = settings.state_dir / "journal"
-        journal = Journal(journal_dir, max_bytes=billing.journal_max_bytes, max_calls=server.max_calls)
+        journal = Journal(journal_dir, interrupted_row, max_bytes=billing.journal_max_bytes, max_calls=server.max_calls)
         stack.callback(journal.close)
         ledger = stack.enter_context(Ledger.running(journal, database))
         own = [_timeouts(provider.timeouts) for provider in settings.providers if provider.timeouts is not None]

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.ledger import Ledger
-from hero_broker.metering.billing_row import PendingRow
+from hero_broker.ledger.rows import PendingRow
+from hero_broker.metering.billing_row import interrupted_row
 from hero_broker.store.database import open_database
 from tests.benchmarks.processes import started
 from tests.benchmarks.scenarios import scenarios, settings
@@ -40,7 +41,7 @@ def carry(url: str, folder: Path, calls: int, at_once: int) -> tuple[float, floa
     with open_database(url) as database:
         before = query(url, BOOKS)[0]
         with tempfile.TemporaryDirectory(dir=folder) as journal_dir:
-            journal = Journal(Path(journal_dir), max_bytes=2_000_000_000, max_calls=1000)
+            journal = Journal(Path(journal_dir), interrupted_row, max_bytes=2_000_000_000, max_calls=1000)
             open_calls: deque[PendingRow] = deque()
             with Ledger.running(journal, database) as ledger:
                 began, cpu_began = time.perf_counter(), time.thread_time()

@@ -16,7 +16,7 @@ from hero_broker.core.records import RequestLog
 from hero_broker.data_plane.exchange import AdmissionPolicy, Exchange, ExchangeLimits
 from hero_broker.edge.response_channel import Headers, ResponseChannel
 from hero_broker.ledger.ledger import Ledger
-from hero_broker.metering.billing_row import CallStarted, PendingRow
+from hero_broker.ledger.rows import CallStarted, PendingRow
 from hero_broker.metering.estimates import Estimates
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff

@@ -12,7 +12,8 @@ from sqlalchemy import Engine, event
 from hero_broker.ledger import ledger as ledger_module
 from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.ledger import Ledger
-from hero_broker.metering.billing_row import PendingRow
+from hero_broker.ledger.rows import PendingRow
+from hero_broker.metering.billing_row import interrupted_row
 from hero_broker.store.database import open_database
 from tests.ledger.rows import note_of, row
 from tests.stores import query
@@ -82,7 +83,7 @@ def test_rows_are_stored_once_whatever_call_fails(
     monkeypatch.setattr(ledger_module, "BACK_OFF_MAX_S", 0.01)
     monkeypatch.setattr(ledger_module, "BATCH_ROWS", 20)
     offered = [PendingRow(row(), "{}") for _ in range(ROWS)]
-    journal = Journal(tmp_path / "journal", max_bytes=100_000_000, max_calls=10)
+    journal = Journal(tmp_path / "journal", interrupted_row, max_bytes=100_000_000, max_calls=10)
     with open_database(database_url) as database:
         failing = FailingCalls(database.engine, nth, FAULTS[fault][database.engine.dialect.name])
         with Ledger.running(journal, database) as ledger:

@@ -6,7 +6,7 @@ from hero_broker.core.calls import Caller, CallKind, Outcome
 from hero_broker.core.ids import new_request_id
 from hero_broker.core.records import RequestLog
 from hero_broker.core.usage import UsageSource
-from hero_broker.metering.billing_row import CallStarted
+from hero_broker.ledger.rows import CallStarted
 
 FOUNDING = RequestLog(
     request_id="",

@@ -22,12 +22,13 @@ from hero_broker.ledger.journal import (
     JournalUnreadable,
     JournalUnusable,
 )
-from hero_broker.metering.billing_row import PendingRow, interrupted_row
+from hero_broker.ledger.rows import PendingRow
+from hero_broker.metering.billing_row import interrupted_row
 from tests.ledger.rows import note_of, row
 
 
 def journal_in(directory: Path, *, max_bytes: int = 1_000_000_000) -> Journal:
-    return Journal(directory, max_bytes=max_bytes, max_calls=10)
+    return Journal(directory, interrupted_row, max_bytes=max_bytes, max_calls=10)
 
 
 def segments(directory: Path) -> list[Path]:

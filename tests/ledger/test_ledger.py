@@ -15,7 +15,8 @@ from hero_broker.ledger.health import LedgerHealth
 from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.ledger.rejected_rows import RejectedRows
-from hero_broker.metering.billing_row import PendingRow
+from hero_broker.ledger.rows import PendingRow
+from hero_broker.metering.billing_row import interrupted_row
 from hero_broker.store.database import Database, open_database
 from tests.ledger.rows import note_of, row
 from tests.stores import query
@@ -54,7 +55,7 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 def journal_in(directory: Path) -> Journal:
-    return Journal(directory, max_bytes=100_000_000, max_calls=10)
+    return Journal(directory, interrupted_row, max_bytes=100_000_000, max_calls=10)
 
 
 def ids_in(url: str) -> list[str]:

@@ -16,7 +16,8 @@ from hero_broker.core.clock import SystemClock
 from hero_broker.core.money import usd_text
 from hero_broker.core.records import PriceRecord
 from hero_broker.data_plane.request_context import RequestContext
-from hero_broker.metering.billing_row import PendingRow, interrupted_row
+from hero_broker.ledger.rows import PendingRow
+from hero_broker.metering.billing_row import interrupted_row
 from hero_broker.metering.meter import Meter
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.providers.health import HealthTracker

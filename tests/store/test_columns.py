@@ -9,7 +9,8 @@ from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.core.usage import UsageSource
 from hero_broker.ledger.journal import FRAME, HEADER, Journal, read_segment
 from hero_broker.ledger.ledger import Ledger
-from hero_broker.metering.billing_row import CallStarted, PendingRow
+from hero_broker.ledger.rows import CallStarted, PendingRow
+from hero_broker.metering.billing_row import interrupted_row
 from hero_broker.store import request_logs, row_pages
 from hero_broker.store.database import open_database
 from tests.stores import query
@@ -56,6 +57,7 @@ ROW = RequestLog(**{**STORED, **KINDS, "stream": True})  # type: ignore[arg-type
 DUE = PendingRow(
     row=ROW, rates='{"input_per_million":"1"}', price_source="https://example.org/prices", price_version="9"
 )
+
 NOTE = CallStarted(
     request_id="01920000-0000-7000-8000-000000000002",
     started_at=1_700_000_002,
@@ -74,11 +76,11 @@ NOTE = CallStarted(
 
 
 def test_each_value_stands_in_the_column_of_its_name(tmp_path: Path, database_url: str) -> None:
-    journal = Journal(tmp_path / "journal", max_bytes=100_000_000, max_calls=10)
+    journal = Journal(tmp_path / "journal", interrupted_row, max_bytes=100_000_000, max_calls=10)
     journal.settle(DUE)
     journal.close()
     with open_database(database_url) as database:
-        again = Journal(tmp_path / "journal", max_bytes=100_000_000, max_calls=10)
+        again = Journal(tmp_path / "journal", interrupted_row, max_bytes=100_000_000, max_calls=10)
         with Ledger.running(again, database):
             pass  # the row goes from the journal into the store
         again.close()

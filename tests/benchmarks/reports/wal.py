@@ -9,7 +9,8 @@ from pathlib import Path
 from hero_broker.core.clock import SystemClock
 from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.ledger import Ledger
-from hero_broker.metering.billing_row import PendingRow
+from hero_broker.ledger.rows import PendingRow
+from hero_broker.metering.billing_row import interrupted_row
 from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.usage import Reports
 from hero_broker.store.database import Database, open_database
@@ -72,7 +73,7 @@ async def _write_and_ask(bench: Bench, database: Database, rows: int) -> tuple[i
             price = None if row.price_id is None else rates[row.price_id]
             due.append(PendingRow(row, None if price is None else price.rates))
     with tempfile.TemporaryDirectory(prefix="hb-") as text:
-        journal = Journal(Path(text), max_bytes=JOURNAL_BYTES, max_calls=MAX_CALLS)
+        journal = Journal(Path(text), interrupted_row, max_bytes=JOURNAL_BYTES, max_calls=MAX_CALLS)
         with Ledger.running(journal, database) as ledger:
             asking = asyncio.create_task(
                 _ask_until_cancelled(Reports(database, LabelBook(database, SystemClock()), SystemClock()))
