@@ -10,8 +10,9 @@ from jsonrpcserver import Error, Result, Success, async_dispatch_to_serializable
 
 from hero_broker.admin_plane import strict_json
 from hero_broker.admin_plane.contract import Contract
+from hero_broker.admin_plane.errors import codes
 from hero_broker.admin_plane.methods import METHODS, Admin, dispatch
-from hero_broker.core.errors import AdminError, InvalidParams
+from hero_broker.core.errors import InvalidParams, QueryError
 
 MAX_BATCH = 100
 
@@ -102,9 +103,9 @@ class RpcDispatcher:
             told = await dispatch(self._admin, self._contract, name, params)
             return Success(msgspec.Raw(told))
         except InvalidParams as error:
-            return Error(error.rpc_code, error.message, {"param": error.param, "reason": error.reason})
-        except AdminError as error:
-            return Error(error.rpc_code, error.message)
+            return Error(codes(error).rpc, error.message, {"param": error.param, "reason": error.reason})
+        except QueryError as error:
+            return Error(codes(error).rpc, error.message)
         except Exception:  # the RPC boundary: the caller learns the request id and nothing else
             log.exception("rpc: a request failed", extra={"request_id": request_id})
             return Error(-32603, "Internal error", {"request_id": request_id})

@@ -9,14 +9,19 @@ from typing import Any
 
 from hero_broker.admin_plane import exports
 from hero_broker.admin_plane.contract import Document, resolved
+from hero_broker.admin_plane.errors import CODES, INTERNAL_ERROR, UNAUTHORIZED
 from hero_broker.admin_plane.jsonrpc import MAX_BATCH
 from hero_broker.admin_plane.rest import MAX_BODY_BYTES, REST_ROUTES, WITH_BODY, RestRoute
 from hero_broker.admin_plane.rpc import MEDIA_TYPES
-from hero_broker.core.errors import AdminError, BodyTooLate, BodyTooLong, UnsupportedContent
+from hero_broker.core.errors import (
+    BodyTimeout,
+    BodyTooLarge,
+    UnsupportedMedia,
+)
 
 JSON = "application/json"
 
-_STATUSES = {error.rpc_code: error.status for error in AdminError.__subclasses__()} | {AdminError.rpc_code: 500}
+_STATUSES = {one.rpc: one.status for one in (*CODES.values(), INTERNAL_ERROR)} | {UNAUTHORIZED: 401}
 _EITHER = "Each parameter may stand in the query or in the body, but only once."
 _EXPORT = (
     "Accept: text/csv or application/x-ndjson streams all rows, without limit and cursor; "
@@ -81,9 +86,9 @@ def _errors(twin: RestRoute, method: Mapping[str, Any]) -> dict[int, list[str]]:
         "The address may not call; in dev mode, Host or Origin is no loopback name, or a page of another port asks"
     ]
     if twin.verb in WITH_BODY:
-        found[BodyTooLate.status] = ["The body did not arrive in time"]
-        found[BodyTooLong.status] = [f"The body is longer than {MAX_BODY_BYTES} bytes"]
-        found[UnsupportedContent.status] = ["The body's content type or encoding is another"]
+        found[BodyTimeout.status] = ["The body did not arrive in time"]
+        found[BodyTooLarge.status] = [f"The body is longer than {MAX_BODY_BYTES} bytes"]
+        found[UnsupportedMedia.status] = ["The body's content type or encoding is another"]
     return found
 
 

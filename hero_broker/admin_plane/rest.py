@@ -4,15 +4,22 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from hero_broker.admin_plane import exports, strict_json
 from hero_broker.admin_plane.contract import Contract
+from hero_broker.admin_plane.errors import RestError
 from hero_broker.admin_plane.methods import Admin, dispatch, rows_query
-from hero_broker.core.errors import AdminError, BodyTooLate, BodyTooLong, ClientLeft, InvalidParams, UnsupportedContent
+from hero_broker.core.errors import (
+    BodyTimeout,
+    BodyTooLarge,
+    ClientLeft,
+    InvalidParams,
+    QueryError,
+    UnsupportedMedia,
+)
 
 
 class RestRoute(NamedTuple):
@@ -80,10 +87,8 @@ def _endpoint(
                 if export is not None:
                     return export
             return _json(await dispatch(admin, contract, method, params))
-        except InvalidParams as error:
-            return _error(error, f"{error.param}: {error.reason}", error.param)
-        except AdminError as error:
-            return _error(error, error.message, None)
+        except QueryError as error:
+            raise RestError(error) from error
 
     return endpoint
 
@@ -125,7 +130,7 @@ async def _body(request: Request, timeout_s: float) -> dict[str, Any]:
     """Return a request's JSON object; nothing for an empty body.
 
     Raises:
-        BodyTooLong, BodyTooLate, UnsupportedContent: it is not even read.
+        BodyTooLarge, BodyTimeout, UnsupportedMedia: HTTP refuses the body.
         InvalidParams: it is none.
         ClientLeft: it will never be whole.
     """
@@ -135,16 +140,16 @@ async def _body(request: Request, timeout_s: float) -> dict[str, Any]:
             async for piece in request.stream():
                 body += piece
                 if len(body) > MAX_BODY_BYTES:
-                    raise BodyTooLong(f"The body must be at most {MAX_BODY_BYTES} bytes long.")
+                    raise BodyTooLarge(f"The body must be at most {MAX_BODY_BYTES} bytes long.")
     except TimeoutError as error:
-        raise BodyTooLate("The body did not arrive in time.") from error
+        raise BodyTimeout("The body did not arrive in time.") from error
     except ClientDisconnect as error:  # no fault of the broker's, to be logged as one
         raise ClientLeft("The client left before its request was complete.") from error
     if not body:
         return {}
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" or request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise UnsupportedContent("The content type must be application/json, without an encoding.")
+        raise UnsupportedMedia("The content type must be application/json, without an encoding.")
     try:
         found = strict_json.decode(bytes(body))
     except ValueError as error:
@@ -180,18 +185,3 @@ async def _export(admin: Admin, contract: Contract, params: dict[str, Any], requ
 
 def _json(content: bytes, status: int = 200) -> Response:
     return Response(content, status, media_type="application/json")
-
-
-def _error(error: AdminError, message: str, param: str | None) -> Response:
-    body = {
-        "error": {
-            "message": message,
-            "type": "invalid_request_error" if error.status < 500 else "server_error",
-            "param": param,
-            "code": error.code,
-        }
-    }
-    told = _json(msgspec.json.encode(body), error.status)
-    if error.status == 503:
-        told.headers["retry-after"] = "5"
-    return told

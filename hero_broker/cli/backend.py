@@ -3,17 +3,17 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Annotated, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 import typer
 
+from hero_broker.admin_plane.errors import CODES, codes
 from hero_broker.cli.exit_codes import CANNOT_START, FAILED, WRONG_USE
 from hero_broker.cli.printing import warn
 from hero_broker.client import DEFAULT_URL, Client, ClientError, Query, RpcError
-from hero_broker.core.errors import AdminError, DatabaseUnusable, InvalidParams
+from hero_broker.core.errors import DatabaseUnusable, InvalidParams, QueryError
 from hero_broker.settings import SettingsError, UnixListen, listens_of
 from hero_broker.settings import ledger_url as absolute_url
 
@@ -77,9 +77,9 @@ class _LedgerBackend:
         try:
             return self._ledger.call_raw(method, params)
         except InvalidParams as error:
-            raise RpcError(error.rpc_code, error.message, param=error.param, reason=error.reason) from error
-        except AdminError as error:
-            raise RpcError(error.rpc_code, error.message) from error
+            raise RpcError(codes(error).rpc, error.message, param=error.param, reason=error.reason) from error
+        except QueryError as error:
+            raise RpcError(codes(error).rpc, error.message) from error
 
 
 @contextmanager
@@ -97,11 +97,13 @@ def open_backend(url: str | None = None, token: str | None = None, database: str
             # Imported now: most commands ask a broker, and start in half the time without the database's libraries.
             found = ledger_url(database)
             warn(f"reading {shown_url(found)}")
-            with import_module("hero_broker.cli.local_ledger").reading(found) as ledger:
+            from hero_broker.cli.local_ledger import open_ledger
+
+            with open_ledger(found) as ledger:
                 yield _LedgerBackend(ledger)
     except RpcError as error:
         warn(_explain(error, has_token=bool(token and token.strip())))
-        raise typer.Exit(WRONG_USE if error.code == InvalidParams.rpc_code else FAILED) from error
+        raise typer.Exit(WRONG_USE if error.code == CODES[InvalidParams].rpc else FAILED) from error
     except ClientError as error:
         warn(f"{error}")
         raise typer.Exit(FAILED) from error

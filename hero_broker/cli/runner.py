@@ -12,15 +12,10 @@ from sqlalchemy import make_url
 
 from hero_broker.cli.exit_codes import CANNOT_START, WRONG_USE
 from hero_broker.cli.printing import warn
-from hero_broker.core.errors import DatabaseUnusable
-from hero_broker.ledger.journal import JournalUnreadable, JournalUnusable
-from hero_broker.ledger.state_dir import StateDirInUse, StateDirUnusable
-from hero_broker.server.listeners import ListenError
+from hero_broker.core.errors import CannotStart
 from hero_broker.server.run import serve as run_server
 from hero_broker.settings import Settings, SettingsError, load
 from hero_broker.telemetry import logs
-
-CANNOT_BEGIN = (StateDirInUse, StateDirUnusable, DatabaseUnusable, JournalUnreadable, JournalUnusable, ListenError)
 
 LEAST_FILES = 64  # with fewer even a start fails somewhere, and not everywhere in a way that can be told
 
@@ -50,7 +45,7 @@ def run(settings: Settings, started: Callable[[list[socket.socket]], None]) -> N
         raise typer.Exit(CANNOT_START)
     try:
         run_server(settings, started)
-    except CANNOT_BEGIN as error:
+    except CannotStart as error:
         warn(f"hero-broker cannot start: {error}")
         raise typer.Exit(CANNOT_START) from error
 

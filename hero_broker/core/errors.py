@@ -1,20 +1,13 @@
 """The errors of the broker; the edge turns them into answers.
 
 Exception
-├── AdminError                    An error of an admin method: a JSON-RPC code, an HTTP status and a code.
-│   ├── BodyTooLate               408 -32600
-│   ├── BodyTooLong               413 -32600
-│   ├── Conflict                  409 -32005
-│   ├── InvalidParams             400 -32602
-│   ├── NotRecorded               404 -32004
-│   ├── StoreUnavailable          503 -32002
-│   ├── TooWide                   400 -32003
-│   ├── Unauthorized              401 -32001
-│   └── UnsupportedContent        415 -32600
-├── BrokerError                   A refusal or failure that has an OpenAI-shaped answer.
+├── BrokerError                   A refusal or failure that is answered in OpenAI's shape.
 │   ├── ClientRefused             403 address_not_allowed
+│   ├── HostRefused               403 host_not_allowed
 │   ├── InternalError             500 internal_error
+│   │   └── Interrupted           500 interrupted
 │   ├── InvalidRequest            400
+│   │   ├── BodyTimeout           408 body_timeout
 │   │   ├── BodyTooLarge          413 request_too_large
 │   │   ├── ClientLeft            499 client_disconnected
 │   │   ├── HeadTooLarge          431 head_too_large
@@ -22,44 +15,64 @@ Exception
 │   │   ├── NotFound              404 not_found
 │   │   │   ├── ModelNotFound     404 model_not_found
 │   │   │   └── ModelNotPriced    404 model_not_priced
+│   │   ├── UnreadableRequest     400 unreadable_request
 │   │   ├── UnsupportedMedia      415 unsupported_media_type
 │   │   └── UpgradeRefused        426 upgrade_refused
 │   ├── LedgerUnavailable         503 ledger_unavailable
 │   ├── OriginRefused             403 origin_not_allowed
 │   ├── Overloaded                503 overloaded
 │   ├── ProviderError             502 provider_unreachable
+│   │   ├── ProviderAnswerTooLong 502 provider_answer_too_long
 │   │   ├── ProviderBadAnswer     502 provider_bad_answer
+│   │   ├── ProviderBadStream     502 provider_bad_stream
 │   │   ├── ProviderCredentials   502 provider_credentials
 │   │   ├── ProviderDns           502 provider_dns
 │   │   ├── ProviderRefused       502 provider_refused
 │   │   ├── ProviderReset         502 provider_reset
 │   │   ├── ProviderTimeout       504 provider_timeout
 │   │   └── ProviderTls           502 provider_tls
-│   └── TooManyCalls              429 too_many_calls
-├── DatabaseUnusable              The file is no ledger, or one of another version of the program; it is unchanged.
+│   ├── TooManyCalls              429 too_many_calls
+│   └── Unauthorized              401 unauthorized
+├── CannotStart                   A broker cannot start, or a command cannot open a ledger: exit code 3.
+│   ├── DatabaseUnusable          The file is no ledger, or one of another version of the program; it is unchanged.
+│   ├── JournalUnreadable         A segment of the journal is of another version, or is no segment; it is unchanged.
+│   ├── JournalUnusable           The journal cannot be written: a full or read-only disk, or another owner.
+│   ├── ListenError               An address of `server.listen` cannot be listened on.
+│   ├── StateDirInUse             Another broker holds this state directory.
+│   └── StateDirUnusable          The state directory cannot be written, or every user may write in it.
+├── JournalFull                   The journal has no room for another call; the call must not be made.
+├── QueryError                    A query or a change of the ledger failed; `admin_plane.errors` has the codes.
+│   ├── Conflict                  409 conflict
+│   ├── InvalidParams             400 invalid_parameter
+│   ├── NotRecorded               404 not_found
+│   ├── StoreUnavailable          503 store_unavailable
+│   └── TooWide                   400 too_wide
 └── RowsRejected                  The store refuses a value in one of these rows; a retry would fail too.
 
-A `DatabaseUnusable` keeps a broker from starting, and a command from reading a ledger; no client gets it.
+A `CannotStart` ends a command with exit code 3; no client gets it.
 """
-
-from typing import ClassVar
 
 
 class BrokerError(Exception):
-    """A refusal or failure that has an OpenAI-shaped answer."""
+    """A refusal or failure that is answered in OpenAI's shape."""
 
-    status: ClassVar[int] = 500
-    type: ClassVar[str] = "server_error"
+    status: int = 500
+    type: str = "server_error"
     code: str | None = None
-    retry_after_s: ClassVar[int | None] = None
-    may_retry: ClassVar[bool] = False  # False is said to SDKs, which otherwise repeat 429 and 5xx by themselves
+    retry_after_s: int | None = None
+    may_retry: bool = False  # False stops SDKs, which otherwise repeat 429 and 5xx by themselves
+    headers: tuple[tuple[bytes, bytes], ...] = ()  # beside those that every error has
 
-    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, param: str | None = None, code: str | None = None, retry_after_s: int | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
         if code is not None:
             self.code = code
+        if retry_after_s is not None:
+            self.retry_after_s = retry_after_s
 
 
 class InvalidRequest(BrokerError):
@@ -83,8 +96,21 @@ class UnsupportedMedia(InvalidRequest):
     code = "unsupported_media_type"
 
 
+class UnreadableRequest(InvalidRequest):
+    """Two HTTP parsers could read the request differently."""
+
+    code = "unreadable_request"
+
+
+class BodyTimeout(InvalidRequest):
+    """The body did not arrive within `server.body_timeout_s`."""
+
+    status = 408
+    code = "body_timeout"
+
+
 class BodyTooLarge(InvalidRequest):
-    """The body is longer than the settings allow."""
+    """The body is longer than this route accepts."""
 
     status = 413
     code = "request_too_large"
@@ -105,7 +131,7 @@ class MethodNotAllowed(InvalidRequest):
 
     def __init__(self, method: str, path: str, allow: str) -> None:
         super().__init__(f"{method} is not allowed on {path}; use {allow}.")
-        self.allow = allow
+        self.headers = ((b"allow", allow.encode()),)
 
 
 class UpgradeRefused(InvalidRequest):
@@ -113,6 +139,7 @@ class UpgradeRefused(InvalidRequest):
 
     status = 426
     code = "upgrade_refused"
+    headers = ((b"upgrade", b"HTTP/1.1"), (b"connection", b"upgrade"))  # RFC 9110, 15.5.22: the protocol that is served
 
     def __init__(self) -> None:
         super().__init__(
@@ -137,6 +164,23 @@ class ModelNotPriced(NotFound):
     """No price is known for the model, and `billing.unpriced` is "refuse"."""
 
     code = "model_not_priced"
+
+
+class Unauthorized(BrokerError):
+    """The request has no admin token, or a wrong one."""
+
+    status = 401
+    type = "permission_error"
+    code = "unauthorized"
+    headers = ((b"www-authenticate", b"Bearer"),)
+
+
+class HostRefused(BrokerError):
+    """In dev mode the `Host` must be a loopback name or address."""
+
+    status = 403
+    type = "permission_error"
+    code = "host_not_allowed"
 
 
 class ClientRefused(BrokerError):
@@ -246,6 +290,18 @@ class ProviderBadAnswer(ProviderError):
     code = "provider_bad_answer"
 
 
+class ProviderBadStream(ProviderError):
+    """The provider sent an event that is too long."""
+
+    code = "provider_bad_stream"
+
+
+class ProviderAnswerTooLong(ProviderError):
+    """The provider's answer is longer than `server.max_answer_bytes`."""
+
+    code = "provider_answer_too_long"
+
+
 class ProviderCredentials(ProviderError):
     """The provider refused the broker's own key or account, which is for its operator to mend."""
 
@@ -259,56 +315,58 @@ class InternalError(BrokerError):
     code = "internal_error"
 
 
-class DatabaseUnusable(Exception):
+class Interrupted(InternalError):
+    """The broker stops before the call is over."""
+
+    code = "interrupted"
+
+
+class CannotStart(Exception):
+    """A broker cannot start, or a command cannot open a ledger: exit code 3."""
+
+
+class DatabaseUnusable(CannotStart):
     """The file is no ledger, or one of another version of the program; it is unchanged."""
+
+
+class JournalUnreadable(CannotStart):
+    """A segment of the journal is of another version, or is no segment; it is unchanged."""
+
+
+class JournalUnusable(CannotStart):
+    """The journal cannot be written: a full or read-only disk, or another owner."""
+
+
+class ListenError(CannotStart):
+    """An address of `server.listen` cannot be listened on."""
+
+
+class StateDirInUse(CannotStart):
+    """Another broker holds this state directory."""
+
+
+class StateDirUnusable(CannotStart):
+    """The state directory cannot be written, or every user may write in it."""
+
+
+class JournalFull(Exception):
+    """The journal has no room for another call; the call must not be made."""
 
 
 class RowsRejected(Exception):
     """The store refuses a value in one of these rows; a retry would fail too."""
 
 
-class AdminError(Exception):
-    """An error of an admin method: a JSON-RPC code, an HTTP status and a code."""
-
-    rpc_code: ClassVar[int] = -32603
-    status: ClassVar[int] = 500
-    code: ClassVar[str] = "internal_error"
+class QueryError(Exception):
+    """A query or a change of the ledger failed; `admin_plane.errors` has the codes."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
 
 
-class UnsupportedContent(AdminError):
-    """The body's content type or encoding is not accepted: browsers send others to any site that a page names."""
-
-    rpc_code = -32600
-    status = 415
-    code = "unsupported_media_type"
-
-
-class BodyTooLong(AdminError):
-    """The body is longer than any question."""
-
-    rpc_code = -32600
-    status = 413
-    code = "request_too_large"
-
-
-class BodyTooLate(AdminError):
-    """The body did not arrive within `server.body_timeout_s`."""
-
-    rpc_code = -32600
-    status = 408
-    code = "body_timeout"
-
-
-class InvalidParams(AdminError):
+class InvalidParams(QueryError):
     """A parameter is missing, unknown or out of bounds."""
-
-    rpc_code = -32602
-    status = 400
-    code = "invalid_parameter"
 
     def __init__(self, param: str, reason: str) -> None:
         super().__init__("Invalid params")
@@ -316,41 +374,17 @@ class InvalidParams(AdminError):
         self.reason = reason
 
 
-class Unauthorized(AdminError):
-    """No admin token, or a wrong one."""
-
-    rpc_code = -32001
-    status = 401
-    code = "unauthorized"
-
-
-class StoreUnavailable(AdminError):
+class StoreUnavailable(QueryError):
     """The database does not answer."""
 
-    rpc_code = -32002
-    status = 503
-    code = "store_unavailable"
 
-
-class TooWide(AdminError):
+class TooWide(QueryError):
     """The window is too wide for the grouping, or the answer took too long."""
 
-    rpc_code = -32003
-    status = 400
-    code = "too_wide"
+
+class NotRecorded(QueryError):
+    """The ledger has nothing of this name."""
 
 
-class NotRecorded(AdminError):
-    """Nothing of this name is in the ledger."""
-
-    rpc_code = -32004
-    status = 404
-    code = "not_found"
-
-
-class Conflict(AdminError):
-    """What is recorded already says otherwise."""
-
-    rpc_code = -32005
-    status = 409
-    code = "conflict"
+class Conflict(QueryError):
+    """The ledger already says otherwise."""

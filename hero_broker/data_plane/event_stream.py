@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from hero_broker.core.calls import Call, CallKind
-from hero_broker.core.errors import ProviderError
+from hero_broker.core.errors import ProviderBadStream, ProviderError
 from hero_broker.data_plane.relay import Item
 from hero_broker.data_plane.responses import error_passed_on, is_about_our_key
 from hero_broker.data_plane.sse import EventSplitter, EventTooLong, event_data, is_finished, plain_length
@@ -58,7 +58,7 @@ class EventStream:
         try:
             events = self._splitter.feed(chunk)
         except EventTooLong as error:
-            raise ProviderError("The provider sent an event that is too long.", code="provider_bad_stream") from error
+            raise ProviderBadStream("The provider sent an event that is too long.") from error
         return b"".join([plain, *[self._take(event, event_data(event)) for event in events]])
 
     def end(self) -> None:

@@ -18,6 +18,8 @@ from hero_broker.core.clock import Clock
 from hero_broker.core.errors import (
     BrokerError,
     InternalError,
+    Interrupted,
+    JournalFull,
     LedgerUnavailable,
     ModelNotPriced,
     ProviderBadAnswer,
@@ -124,7 +126,10 @@ class Exchange:
         if self._ledger.is_degraded and self._rules.refuse_without_database:
             raise LedgerUnavailable("The ledger's database does not answer; try again later.")
         meter = Meter(call, route.tariff, self._clock)
-        self._ledger.begin(meter.call_started())
+        try:
+            self._ledger.begin(meter.call_started())
+        except JournalFull as error:
+            raise LedgerUnavailable("The ledger has no room for another call; try again later.") from error
         return self._run(call, route.provider, meter, client, on_disconnect)
 
     @property
@@ -169,7 +174,7 @@ class Exchange:
                 ending.outcome, ending.code = Outcome.CLIENT_DISCONNECTED, "client_disconnected"
             else:
                 ending.outcome, ending.code = Outcome.INTERRUPTED, "interrupted"
-                _respond_failed(InternalError("The broker is stopping.", code="interrupted"), relay, ending)
+                _respond_failed(Interrupted("The broker is stopping."), relay, ending)
         except Exception:  # a fault of ours; the call is billed all the same
             log.exception("exchange: a call failed", extra={"request_id": call.request_id})
             _respond_failed(InternalError("The broker failed."), relay, ending)

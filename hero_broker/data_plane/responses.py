@@ -7,6 +7,7 @@ import msgspec
 
 from hero_broker.core.errors import BrokerError, ProviderCredentials, ProviderError
 from hero_broker.data_plane.relay import Item, ResponseHead
+from hero_broker.edge.errors import error_body
 
 RESPONSE_HEADERS = ("content-disposition", "openai-processing-ms", "openai-version")
 MAX_RESPONSE_HEADER_BYTES = 1024  # characters of the value of one of them; a longer one is not passed on
@@ -58,7 +59,7 @@ def error_response(
     kind: str | None = None,
 ) -> list[Item]:
     """Return an error as a whole answer; `kind` stands for its `type`."""
-    body = _error_body(error, kind)
+    body = error_body(error, kind)
     retry = b"true" if (error.may_retry if may_retry is None else may_retry) else b"false"
     headers = (
         (b"content-type", b"application/json"),
@@ -71,7 +72,7 @@ def error_response(
 
 def error_event(error: BrokerError) -> bytes:
     """Return an error as the last event of a stream."""
-    return b"data: " + _error_body(error) + b"\n\n"
+    return b"data: " + error_body(error) + b"\n\n"
 
 
 def provider_error_response(status: int, headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> list[Item]:
@@ -149,8 +150,3 @@ def _parse_error(body: bytes) -> dict[str, object]:
     if isinstance(error, str):
         return {"message": error}
     return error if isinstance(error, dict) else {}
-
-
-def _error_body(error: BrokerError, kind: str | None = None) -> bytes:
-    told = {"message": error.message, "type": kind or error.type, "param": error.param, "code": error.code}
-    return msgspec.json.encode({"error": told})

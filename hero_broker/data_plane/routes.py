@@ -9,7 +9,13 @@ from starlette.types import Receive, Scope, Send
 
 from hero_broker.core.calls import Call
 from hero_broker.core.clock import Clock
-from hero_broker.core.errors import BodyTooLarge, ClientLeft, InvalidRequest, MethodNotAllowed, UnsupportedMedia
+from hero_broker.core.errors import (
+    BodyTimeout,
+    BodyTooLarge,
+    ClientLeft,
+    MethodNotAllowed,
+    UnsupportedMedia,
+)
 from hero_broker.data_plane.chat import read_chat, read_completion
 from hero_broker.data_plane.embedding import read_embedding
 from hero_broker.data_plane.exchange import Exchange
@@ -114,7 +120,7 @@ class DataPlane:
         try:
             return await wait_at_most(self._timeout_s, self._read_all(receive))
         except TimeoutError as error:
-            raise InvalidRequest("The body did not arrive in time.", code="body_timeout") from error
+            raise BodyTimeout("The body did not arrive in time.") from error
 
     async def _read_all(self, receive: Receive) -> bytes:
         chunks: list[bytes] = []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from starlette.types import Receive
 
-from hero_broker.core.errors import BodyTooLarge, BrokerError, ClientLeft, InternalError, InvalidRequest
+from hero_broker.core.errors import BodyTimeout, BodyTooLarge, BrokerError, ClientLeft, InternalError
 from hero_broker.data_plane.multipart import FormRewriter
 from hero_broker.data_plane.spool import HOLD_BYTES, Spool
 from hero_broker.metering.audio import duration_ms
@@ -47,7 +47,7 @@ class Upload:
             async with asyncio.timeout(within_s):
                 await self._receive(receive)
         except TimeoutError:
-            failure = InvalidRequest("The body did not arrive in time.", code="body_timeout")
+            failure = BodyTimeout("The body did not arrive in time.")
         except BrokerError as error:
             failure = error
         except OSError as error:

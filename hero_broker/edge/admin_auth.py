@@ -7,16 +7,17 @@ from ipaddress import ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from hero_broker.core.errors import HostRefused, OriginRefused, Unauthorized
+from hero_broker.edge.errors import error_headers
 from hero_broker.edge.origins import is_from_another_page
 from hero_broker.edge.paths import place_of
 
 MAX_CACHED_LENGTH = 256  # bytes of a host: longer ones would let callers fill the memory
 
-NO_TOKEN = b"An admin token is needed: Authorization: Bearer TOKEN."
-WRONG_TOKEN = b"The admin token is wrong."
+MISSING = "An admin token is needed: Authorization: Bearer TOKEN."
+WRONG = "The admin token is wrong."
 
-_RPC_BODY = b'{"jsonrpc":"2.0","error":{"code":-32001,"message":"Unauthorized","data":{"reason":"%s"}},"id":null}'
-_REST_BODY = b'{"error":{"message":"%s","type":"permission_error","param":null,"code":"%s"}}'
+_RPC_BODY = '{"jsonrpc":"2.0","error":{"code":-32001,"message":"Unauthorized","data":{"reason":"%s"}},"id":null}'
 
 
 class AdminGate:
@@ -30,7 +31,10 @@ class AdminGate:
         """Pass a request on, or refuse it before its body is read.
 
         Raises:
+            HostRefused: dev mode, and `Host` is no loopback name or address.
             InvalidRequest: the path has a control character.
+            OriginRefused: dev mode, and a page of another site asks an admin path.
+            Unauthorized: an admin path, and no token or a wrong one; `/rpc` is answered in JSON-RPC's shape instead.
         """
         if scope["type"] != "http":
             await self._app(scope, receive, send)
@@ -38,15 +42,16 @@ class AdminGate:
         path, guarded, _ = place_of(scope["path"])
         headers: Mapping[bytes, bytes] = scope["state"]["headers"]
         if self._tokens and guarded and not self._is_valid_token(token := _bearer(headers.get(b"authorization", b""))):
-            reason = WRONG_TOKEN if token else NO_TOKEN
-            body = _RPC_BODY % reason if path == "/rpc" else _REST_BODY % (reason, b"unauthorized")
-            await _refuse(send, 401, body, (b"www-authenticate", b"Bearer"))
+            error = Unauthorized(WRONG if token else MISSING)
+            if path != "/rpc":
+                raise error
+            body = (_RPC_BODY % error.message).encode()
+            await send({"type": "http.response.start", "status": error.status, "headers": error_headers(error, body)})
+            await send({"type": "http.response.body", "body": body})
         elif not self._tokens and scope.get("client") is not None and not _is_loopback(headers.get(b"host", b"")):
-            body = _REST_BODY % (b"In dev mode the Host must be a loopback name or address.", b"host_not_allowed")
-            await _refuse(send, 403, body)
+            raise HostRefused("In dev mode the Host must be a loopback name or address.")
         elif not self._tokens and guarded and not _is_own_page(scope["method"], headers):
-            body = _REST_BODY % (b"In dev mode a page of another site may not ask.", b"origin_not_allowed")
-            await _refuse(send, 403, body)
+            raise OriginRefused("In dev mode a page of another site gets no answer from the admin plane.")
         else:
             await self._app(scope, receive, send)
 
@@ -82,9 +87,3 @@ def _is_own_page(method: str, headers: Mapping[bytes, bytes]) -> bool:
     origin = headers.get(b"origin")
     is_of_this_machine = origin is None or _is_loopback(origin.rpartition(b"://")[2])
     return is_of_this_machine and not is_from_another_page(method, headers)
-
-
-async def _refuse(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
-    told = [*headers, (b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": told})
-    await send({"type": "http.response.body", "body": body})

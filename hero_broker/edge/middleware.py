@@ -2,12 +2,12 @@
 
 import logging
 
-import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hero_broker.core.errors import BrokerError, InternalError, MethodNotAllowed, UpgradeRefused
+from hero_broker.core.errors import BrokerError, InternalError
 from hero_broker.core.ids import RequestIds
 from hero_broker.edge.admission import Admission
+from hero_broker.edge.errors import send_error
 from hero_broker.edge.origins import Origins, answer_preflight, is_preflight
 from hero_broker.edge.response_channel import Headers, ResponseChannel
 from hero_broker.edge.source_ip import SourceIp
@@ -86,26 +86,3 @@ def _bound_body_pauses(receive: Receive) -> Receive:
 
 async def _next(receive: Receive) -> Message:
     return await receive()
-
-
-def encode_error(error: BrokerError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """Return status, headers and body of an error in OpenAI's shape."""
-    body = msgspec.json.encode(
-        {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
-    )
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    headers.append((b"x-should-retry", b"true" if error.may_retry else b"false"))
-    if isinstance(error, MethodNotAllowed):
-        headers.append((b"allow", error.allow.encode()))
-    if isinstance(error, UpgradeRefused):  # RFC 9110, section 15.5.22: 426 names the protocol that is served
-        headers += ((b"upgrade", b"HTTP/1.1"), (b"connection", b"upgrade"))
-    if error.retry_after_s is not None:
-        headers.append((b"retry-after", str(error.retry_after_s).encode()))
-    return error.status, headers, body
-
-
-async def send_error(error: BrokerError, send: Send) -> None:
-    """Send an error in OpenAI's shape."""
-    status, headers, body = encode_error(error)
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -28,6 +28,7 @@ from pathlib import Path
 import msgspec
 
 from hero_broker.core.duties import Duty
+from hero_broker.core.errors import JournalFull, JournalUnreadable, JournalUnusable
 from hero_broker.ledger.rejected_rows import RejectedRows
 from hero_broker.ledger.rows import CallStarted, PendingRow
 from hero_broker.util.private_files import FILE_MODE, make_directory
@@ -46,18 +47,6 @@ REJECTED = "rejected.jsonl"  # rows that the store will never take; see `ledger.
 
 
 log = logging.getLogger(__name__)
-
-
-class JournalFull(Exception):
-    """No space can be reserved for one more call."""
-
-
-class JournalUnusable(Exception):
-    """Nothing can be written: the disk is full or read-only, or the directory is not ours."""
-
-
-class JournalUnreadable(Exception):
-    """A segment is of a version that this program does not know, or is no segment at all."""
 
 
 @dataclass(slots=True)

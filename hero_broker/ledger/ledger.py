@@ -11,9 +11,9 @@ from typing import Protocol
 import msgspec
 
 from hero_broker.core.duties import Duty
-from hero_broker.core.errors import LedgerUnavailable, RowsRejected, StoreUnavailable
+from hero_broker.core.errors import JournalFull, RowsRejected, StoreUnavailable
 from hero_broker.core.records import PriceRecord, RequestLog
-from hero_broker.ledger.journal import Journal, JournalFull
+from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.rows import CallStarted, PendingRow
 
 BATCH_ROWS = 500
@@ -106,16 +106,16 @@ class Ledger:
         """Note in the journal that a call begins, with all that its row takes if nothing more is heard of it.
 
         Raises:
-            LedgerUnavailable: there is no room for its row; the call must not be made.
+            JournalFull: the journal has no room for its row, or cannot be written; the call must not be made.
         """
         try:
             self._journal.begin(note)
-        except JournalFull as error:
+        except JournalFull:
             self._is_full = True
-            raise LedgerUnavailable("The ledger has no room for another call; try again later.") from error
+            raise
         except OSError as error:
             log.error("journal: cannot note a call: %s", error.strerror, extra={"request_id": note.request_id})
-            raise LedgerUnavailable("The ledger cannot be written; try again later.") from error
+            raise JournalFull("The ledger cannot be written") from error
         self._is_full = False
 
     def offer(self, due: PendingRow) -> bool:

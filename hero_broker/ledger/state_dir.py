@@ -8,17 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hero_broker.core.errors import StateDirInUse, StateDirUnusable
 from hero_broker.util.private_files import FILE_MODE, make_directory
 
 log = logging.getLogger(__name__)
-
-
-class StateDirInUse(Exception):
-    """Another broker holds this state directory."""
-
-
-class StateDirUnusable(Exception):
-    """The state directory cannot be written, or every user of the machine may change what is in it."""
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from yarl import URL
 from hero_broker.core.calls import UploadBody
 from hero_broker.core.duties import Duty
 from hero_broker.core.errors import (
+    ProviderAnswerTooLong,
     ProviderBadAnswer,
     ProviderDns,
     ProviderError,
@@ -151,7 +152,7 @@ class UpstreamResponse:
         while piece := await self.read():
             left -= len(piece)
             if left < 0:
-                raise ProviderError("The provider's answer is too long.", code="provider_answer_too_long")
+                raise ProviderAnswerTooLong("The provider's answer is too long.")
             pieces.append(piece)
         return b"".join(pieces)
 

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from hero_broker.core.errors import ListenError
 from hero_broker.settings import TcpListen, UnixListen
 from hero_broker.util.private_files import make_directory
 
@@ -17,10 +18,6 @@ BACKLOG = 128
 UNSENT_BYTES = 32 * 1024
 
 log = logging.getLogger(__name__)
-
-
-class ListenError(Exception):
-    """An address cannot be listened on."""
 
 
 def open_listener(listen: TcpListen | UnixListen) -> socket.socket:

@@ -1,6 +1,6 @@
 """Which path is answered by whom: plain ASGI for the hot routes, Starlette for the rest."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -17,7 +17,7 @@ from hero_broker.admin_plane.rpc import RpcEndpoint
 from hero_broker.core.errors import BrokerError, InternalError, MethodNotAllowed, NotFound
 from hero_broker.data_plane import models
 from hero_broker.data_plane.routes import CALL_PATHS
-from hero_broker.edge.middleware import encode_error
+from hero_broker.edge.errors import encode_error
 from hero_broker.providers.routes import Routes
 from hero_broker.server import openapi
 
@@ -33,6 +33,22 @@ def _error_response(error: BrokerError) -> Response:
     answer = Response(body, status)
     answer.raw_headers[:] = headers
     return answer
+
+
+async def _answer_error(request: Request, error: Exception) -> Response:
+    return _error_response(error if isinstance(error, BrokerError) else _method_not_allowed(request, error))
+
+
+async def _answer_fault(_request: Request, _error: Exception) -> Response:
+    return _error_response(InternalError("The broker failed."))  # the edge logs why
+
+
+# How Starlette answers what a route raises.
+EXCEPTION_HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+    BrokerError: _answer_error,
+    HTTPException: _answer_error,
+    Exception: _answer_fault,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +81,6 @@ def build_router(calls: ASGIApp, served: Routes, admin: Admin, body_timeout_s: f
     async def not_found(scope: Scope, _receive: Receive, _send: Send) -> None:
         raise NotFound(f"There is no {scope['path']} here.")
 
-    async def told(request: Request, error: Exception) -> Response:
-        return _error_response(error if isinstance(error, BrokerError) else _method_not_allowed(request, error))
-
-    async def failed(_request: Request, _error: Exception) -> Response:
-        return _error_response(InternalError("The broker failed."))  # the edge logs why
-
     rest_of_it = Starlette(
         routes=[
             Route("/health/live", live),
@@ -79,7 +89,7 @@ def build_router(calls: ASGIApp, served: Routes, admin: Admin, body_timeout_s: f
             *models.routes(served),
             *rest.routes(admin, body_timeout_s),
         ],
-        exception_handlers={BrokerError: told, HTTPException: told, Exception: failed},
+        exception_handlers=EXCEPTION_HANDLERS,
     )
     rest_of_it.router.default = not_found
     rest_of_it.router.redirect_slashes = False

@@ -81,8 +81,7 @@ def serve(settings: Settings, started: Callable[[list[socket.socket]], None]) ->
     """Run the broker until a signal ends it; `started` is told the listening sockets once calls are served.
 
     Raises:
-        StateDirInUse, StateDirUnusable, ListenError, DatabaseUnusable, JournalUnreadable, JournalUnusable: it cannot
-            start.
+        CannotStart: the state directory, the journal, the database or an address cannot be used.
     """
     with own_state_dir(settings.state_dir), contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(opened) for opened in open_listeners(settings.server.listen)]

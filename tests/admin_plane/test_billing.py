@@ -28,6 +28,7 @@ from hero_broker.core.records import Rows
 from hero_broker.reports.billing_periods import Books
 from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.usage import Reports
+from hero_broker.server.router import EXCEPTION_HANDLERS
 from hero_broker.store.database import Database, open_database
 from tests.admin_plane.fakes import ServedFake
 from tests.admin_plane.test_methods import cursor_of
@@ -62,7 +63,9 @@ class Ledger:
         labels = LabelBook(database, clock)
         reports, books = Reports(database, labels, clock), Books(database, clock)
         admin = Admin(reports, books, labels, ServedFake(), lambda: HEALTHY, lambda: INFO, DOCUMENT)
-        self._app = with_request_id(Starlette(routes=[Route("/rpc", RpcEndpoint(admin)), *routes(admin)]))
+        self._app = with_request_id(
+            Starlette(routes=[Route("/rpc", RpcEndpoint(admin)), *routes(admin)], exception_handlers=EXCEPTION_HANDLERS)
+        )
 
     def send(self, method: str, url: str, **options: Any) -> httpx.Response:
         async def run() -> httpx.Response:

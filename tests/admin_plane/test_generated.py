@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
+from hero_broker.admin_plane import errors
 from hero_broker.admin_plane.rest import REST_ROUTES
 from hero_broker.core.clock import SystemClock
-from hero_broker.core.errors import AdminError
 from hero_broker.store.database import open_database
 from tests.admin_plane.generated import AT, DOCUMENT, METHODS, params_by_url, params_of
 from tests.admin_plane.test_billing import ROWS, Ledger
@@ -31,7 +31,7 @@ RESULTS = {
 PATHS = {twin.method: twin.path for twin in REST_ROUTES if twin.verb == "GET"}
 IN_PATH = {"billing.usage_for_ip": ["ip"], "billing.request": ["request_id"]}
 # Of a code's errors, that which a question can have.
-REFUSALS = {error.rpc_code: (error.status, error.code) for error in AdminError.__subclasses__()}
+REFUSALS = {one.rpc: (one.status, one.code) for one in errors.CODES.values()}
 
 
 class StoppedClock(SystemClock):

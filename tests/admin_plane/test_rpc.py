@@ -28,6 +28,7 @@ from hero_broker.core.records import (
     UsageForIp,
     UsageTotals,
 )
+from hero_broker.server.router import EXCEPTION_HANDLERS
 from tests.admin_plane.fakes import NoBooks, NoLabels, NoReports, ServedFake
 from tests.ledger.rows import row
 
@@ -113,7 +114,9 @@ def send(
 ) -> httpx.Response:
     async def run() -> httpx.Response:
         admin = admin_of(reports or OneCall(), health)
-        app = Starlette(routes=[Route("/rpc", RpcEndpoint(admin)), *routes(admin)])
+        app = Starlette(
+            routes=[Route("/rpc", RpcEndpoint(admin)), *routes(admin)], exception_handlers=EXCEPTION_HANDLERS
+        )
         transport = httpx.ASGITransport(with_request_id(app), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, url, **options)

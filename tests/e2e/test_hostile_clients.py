@@ -351,21 +351,21 @@ def test_body_that_nobody_wants_and_that_does_not_end_is_cut_off(
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"),
+    ("method", "path"),
     [
-        ("POST", "/v1/chat/completions", 400),
-        ("POST", "/rpc", 408),
-        ("POST", "/billing/periods", 408),
-        ("PUT", "/admin/labels?target=unknown", 408),
+        ("POST", "/v1/chat/completions"),
+        ("POST", "/rpc"),
+        ("POST", "/billing/periods"),
+        ("PUT", "/admin/labels?target=unknown"),
     ],
 )
-def test_body_that_stops_is_refused_in_time(running: Broker, method: str, path: str, status: int) -> None:
+def test_body_that_stops_is_refused_in_time(running: Broker, method: str, path: str) -> None:
     with connected(running.url) as connection, connection.makefile("rb") as received:
         connection.sendall(request(path, b"{", method, {"content-length": "100"}))
         answer = read_answer(received)
         assert received.read() == b""
 
-    assert answer[0] == status
+    assert answer[0] == 408
     assert b"body_timeout" in answer[1] or path == "/rpc"
 
 

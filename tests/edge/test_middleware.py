@@ -20,7 +20,7 @@ LEFT: Message = {"type": "http.disconnect"}
 class Anybody:
     """Lets everybody in, as the same caller."""
 
-    def of(self, _client: object, _headers: object, _path: object) -> str:
+    def resolve(self, _client: object, _headers: object, _path: object) -> str:
         return "192.0.2.1"
 
     def check_address(self, _caller: object, _path: str) -> None:

@@ -11,17 +11,8 @@ import msgspec
 import pytest
 
 from hero_broker.core.calls import Outcome
-from hero_broker.ledger.journal import (
-    DUE,
-    FRAME,
-    HEADER,
-    MAGIC,
-    VERSION,
-    Journal,
-    JournalFull,
-    JournalUnreadable,
-    JournalUnusable,
-)
+from hero_broker.core.errors import JournalFull, JournalUnreadable, JournalUnusable
+from hero_broker.ledger.journal import DUE, FRAME, HEADER, MAGIC, VERSION, Journal
 from hero_broker.ledger.rows import PendingRow
 from hero_broker.metering.billing_row import interrupted_row
 from tests.ledger.rows import note_of, row

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hero_broker.ledger.state_dir import StateDirInUse, StateDirUnusable, own_state_dir
+from hero_broker.core.errors import StateDirInUse, StateDirUnusable
+from hero_broker.ledger.state_dir import own_state_dir
 from hero_broker.util.private_files import make_directory, make_file
 
 

@@ -120,10 +120,10 @@ def test_list_is_not_loaded_for_the_operators_own_prices(tmp_path: Path) -> None
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from hero_broker.server.wiring import routes_of\n"
+        "from hero_broker.server.wiring import build_routes\n"
         "from hero_broker.pricing.catalogue import Catalogue\n"
         "from hero_broker.settings import load\n"
-        "served = routes_of(load(config=Path(sys.argv[1]), environ={}, fake=True), '', Catalogue())\n"
+        "served = build_routes(load(config=Path(sys.argv[1]), environ={}, fake=True), '', Catalogue())\n"
         "assert served.get('m').tariff.is_override\n"
         "assert 'genai_prices' not in sys.modules\n"
     )

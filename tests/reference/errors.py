@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from hero_broker.admin_plane.errors import CODES
 from hero_broker.core import errors
-from hero_broker.core.errors import AdminError, BrokerError
+from hero_broker.core.errors import BrokerError, QueryError
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "reference" / "errors.md"
 
@@ -26,8 +27,6 @@ So has an answer, or an event of a stream, that says `error` although its status
 What a provider says of the broker's own key or account is not passed on: the client gets `provider_credentials`, and the row the status, or `provider_credentials` where the status does not tell.
 Other codes of such rows: `provider_dns`, `provider_refused`, `provider_tls`, `provider_reset`, `provider_timeout` and `provider_unreachable` (below), `provider_bad_answer` (no HTTP, a whole answer that is no JSON object, or a content coding that nobody reads), `provider_bad_stream` (an event of more than 8 MiB), `provider_answer_too_long`.
 
-Three codes are of refusals before a request is routed, on any path: `unreadable_request` (400: two readers could read the request differently), `host_not_allowed` and `origin_not_allowed` (403: in dev mode the `Host` must be a loopback name or address, and a page of another site gets no answer from the admin plane).
-A body that does not arrive within `server.body_timeout_s` is 400 `body_timeout` for a call; a call that is cut off when the broker stops is 500 `interrupted`.
 
 | Status | `type` | `code` | When | A retry may help |
 | --- | --- | --- | --- | --- |
@@ -44,20 +43,20 @@ What is refused before a question is read (401, 405, 408, 413, 415) says why in 
 | --- | --- | --- | --- |
 | -32700 | 400 | `invalid_parameter` | The body is not JSON (RFC 8259), or a member stands twice. |
 | -32601 | 404 | `not_found` | There is no such method or path. |
+| -32600 | 405, 408, 413, 415 | as a call's | HTTP refuses the request before its body is a question. |
+| -32001 | 401 | `unauthorized` | The request has no admin token, or a wrong one. |
 """
 
 
 def page() -> str:
     """Return the page."""
     calls = [error for error in _classes(BrokerError) if error is not BrokerError]
-    admin = [error for error in _classes(AdminError) if error is not AdminError]
     text = HEAD + "".join(
         f"| {error.status} | `{error.type}` | {_code(error.code)} | {_when(error)} | {'yes' if error.may_retry else 'no'} |\n"
         for error in sorted(calls, key=lambda error: error.status)
     )
     text += ADMIN + "".join(
-        f"| {error.rpc_code} | {error.status} | `{error.code}` | {_when(error)} |\n"
-        for error in sorted(admin, key=lambda error: -error.rpc_code)
+        f"| {codes.rpc} | {codes.status} | `{codes.code}` | {_when(error)} |\n" for error, codes in CODES.items()
     )
     return text + "| -32603 | 500 | `internal_error` | A fault of the broker's own. |\n"
 
@@ -77,10 +76,11 @@ def _branches(base: type[Exception], indent: str) -> Iterator[str]:
 
 
 def _answer(error: type[Exception]) -> str:
-    if issubclass(error, AdminError) and error is not AdminError:
-        return f"{error.status} {error.rpc_code}"
     if issubclass(error, BrokerError) and error is not BrokerError:
         return f"{error.status} {error.code or ''}"
+    codes = CODES.get(error) if issubclass(error, QueryError) else None
+    if codes is not None:
+        return f"{codes.status} {codes.code}"
     return _when(error)
 
 

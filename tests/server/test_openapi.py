@@ -11,8 +11,8 @@ from starlette.routing import Route
 from hero_broker import __version__
 from hero_broker.admin_plane import openapi_routes as admin_plane
 from hero_broker.admin_plane.contract import load_document
+from hero_broker.admin_plane.errors import CODES
 from hero_broker.admin_plane.rest import REST_ROUTES, RestRoute
-from hero_broker.core.errors import AdminError
 from hero_broker.data_plane import openapi_routes as data_plane
 from hero_broker.server import openapi
 from tests.server.test_router import routes_of_the_program
@@ -90,7 +90,7 @@ def shown(schema: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("twin", REST_ROUTES, ids=lambda twin: f"{twin.verb} {twin.path}")
 def test_operation_answers_the_methods_result_and_errors(twin: RestRoute) -> None:
     method, operation = METHODS[twin.method], operation_of(twin)
-    statuses = {error.rpc_code: error.status for error in AdminError.__subclasses__()} | {-32603: 500}
+    statuses = {one.rpc: one.status for one in CODES.values()} | {-32001: 401, -32603: 500}
     documented = {statuses[error["code"]] for error in method["errors"]}
     always = {200, 400, 401, 403, 500}
     with_body = {408, 413, 415} if twin.verb in ("POST", "PUT") else set()

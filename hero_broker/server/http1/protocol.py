@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from hero_broker.core.errors import BrokerError, HeadTooLarge
 from hero_broker.core.ids import new_request_id
-from hero_broker.edge.middleware import encode_error
+from hero_broker.edge.errors import encode_error
 from hero_broker.edge.response_channel import Headers
 from hero_broker.server.http1.request_head import (
     MAX_HEAD_BYTES,

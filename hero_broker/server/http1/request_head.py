@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hero_broker.core.errors import InvalidRequest, UpgradeRefused
+from hero_broker.core.errors import InvalidRequest, UnreadableRequest, UpgradeRefused
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 100
@@ -70,4 +70,4 @@ def without_upgrade(method: bytes, target: bytes, version: str, headers: Sequenc
 
 def unreadable_request(reason: str) -> InvalidRequest:
     """Return the refusal of what is no request."""
-    return InvalidRequest(f"The request cannot be read. {reason}", code="unreadable_request")
+    return UnreadableRequest(f"The request cannot be read. {reason}")

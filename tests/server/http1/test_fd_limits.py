@@ -23,7 +23,7 @@ def test_calls_need_no_more_than_there_are(open_files: int, max_calls: int, max_
 
 @pytest.mark.parametrize(("soft", "hard"), [(100, 300), (300, 300)])
 def test_limit_is_raised_as_far_as_it_may_be(soft: int, hard: int) -> None:
-    told = "from hero_broker.server.http1.fd_limits import raise_open_files as r; import resource as s"
+    told = "from hero_broker.server.http1.fd_limits import raise_nofile_limit as r; import resource as s"
     command = f"{told}; print(r(), *s.getrlimit(s.RLIMIT_NOFILE))"
 
     shell = f"ulimit -Sn {soft} && ulimit -Hn {hard} && exec {sys.executable} -c '{command}'"
