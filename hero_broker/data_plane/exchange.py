@@ -220,7 +220,7 @@ class Exchange:
             body = await reply.read_all(self._limits.max_answer_bytes)
             report = meter.on_body(body)
             may_be_text = call.kind is CallKind.STT and not kind.startswith("application/json")
-            if not report.is_object and not may_be_text and not await self._estimates.apart(is_answer, call.kind, body):
+            if not report.is_object and not may_be_text and not await self._estimates.run(is_answer, call.kind, body):
                 raise ProviderBadAnswer("The provider's answer is not readable.")
             if report.is_error:  # whatever the status says
                 self._refused(provider, reply, body, ending)

@@ -1,1 +1,1 @@
-"""From what was seen of a call to its one row in the ledger."""
+"""Turns what was observed of a call into its one row in the ledger."""

@@ -1,9 +1,8 @@
-"""Bytes that a client calls audio → how long they last, for usage that no provider reported.
+"""Measures the duration of uploaded audio, for usage that no provider reported.
 
-A client chooses every byte, and would like to pay for less. So the larger counts of what a header says and what the
-frames behind it make, and no format is believed to take more bytes a second than it ever does. The work is bounded in
-reads, in bytes and in time; where a bound ends it, what was read stands for the rest. Sources:
-docs/explanation/estimates.md.
+The file is untrusted, and clients gain by a shorter duration. So the larger of the header's duration and that of the
+frames counts, and each format has a maximum of bytes per second. The work is bounded in reads, bytes and time; if a
+bound ends it, the rest is extrapolated from what was read. Sources: docs/explanation/estimates.md.
 """
 
 import io
@@ -20,67 +19,67 @@ from tinytag.tinytag import TinyTagException
 
 from hero_broker.core.usage import AUDIO_BYTES_PER_S, RAW_AUDIO_BYTES_PER_S
 
-LEAST_BYTES_PER_S = 100  # a duration that takes fewer bytes is not believed
+LEAST_BYTES_PER_S = 100  # a duration with fewer bytes per second is rejected
 OGG_BYTES_PER_S = 64_000  # 512 kbit/s
-MP4_BYTES_PER_S = 192_000  # 1.5 Mbit/s, of music without loss
-FILM_BYTES_PER_S = 6_250_000  # 50 Mbit/s, with pictures
+MP4_BYTES_PER_S = 192_000  # 1.5 Mbit/s, lossless music
+FILM_BYTES_PER_S = 6_250_000  # 50 Mbit/s, with video
 
-MAX_S = 0.5  # of the thread's own work on one file, however busy the machine is
-MAX_READS = 4_000  # of a header's reader
-MAX_READ_BYTES = 64 * 1024  # at once
+MAX_S = 0.5  # CPU time of the thread for one file, so that it does not depend on the machine's load
+MAX_READS = 4_000  # by the header parser
+MAX_READ_BYTES = 64 * 1024  # in one read
 MAX_CHUNKS = 1_000  # of a WAV or an MP4
 MAX_PAGES = 50_000  # of an Ogg
 MAX_PACKETS = 200_000  # of an Opus
-BLOCK_BYTES = 256 * 1024  # in which frames are counted
+BLOCK_BYTES = 256 * 1024  # read at once to count frames
 FIRST_FRAME_WITHIN = 4 * 1024 * 1024
 MAX_CANDIDATES = 5_000  # for the first frame
-FOLLOWERS = 3  # frames that show that the first is one
-TOLERANCE = 0.1  # between a header and the frames, which are counted by two bytes that other data may have too
+FOLLOWERS = 3  # frames that must follow to confirm the first one
+TOLERANCE = 0.1  # between header and frame count, which is inexact: frames are counted by a mark of two bytes
 
 
 class TooMuchError(Exception):
-    """A file takes more work than a duration is worth, or nobody waits for it any longer."""
+    """The file exceeds the bounds on work, or no caller waits for the result any longer."""
 
 
 class Bounds:
-    """Ends the work on a file."""
+    """Bounds the work on one file."""
 
     def __init__(self, is_over: Callable[[], bool]) -> None:
-        """Begin to count this thread's time; `is_over` says whether nobody waits any longer."""
+        """Start to measure this thread's CPU time; `is_over` returns whether the caller has stopped waiting."""
         self._is_over = is_over
         self._ends_at = time.thread_time() + MAX_S
 
-    def are_met(self) -> bool:
-        """Return whether the work may not go on."""
+    def are_exceeded(self) -> bool:
+        """Return whether the work must stop."""
         return self._is_over() or time.thread_time() > self._ends_at
 
     def check(self) -> None:
-        """Go on.
+        """Check the bounds.
 
         Raises:
-            TooMuchError: the work may not go on.
+            TooMuchError: the work must stop.
         """
-        if self.are_met():
+        if self.are_exceeded():
             raise TooMuchError
 
 
 def duration_ms(audio: BinaryIO, size: int, is_over: Callable[[], bool]) -> int:
-    """Return the duration of a file, in milliseconds; by its size where it is not known.
+    """Return the duration of a file in milliseconds, estimated from its size if it cannot be measured.
 
-    `is_over` is asked again and again, from the calling thread; the work ends soon after it returns true.
+    `is_over` is called frequently, from the calling thread; the work ends soon after it returns true.
     """
     bounds = Bounds(is_over)
     try:
-        found = _seconds(audio, size, bounds)
+        seconds = _seconds(audio, size, bounds)
     except (TinyTagException, TooMuchError, OSError, ValueError, ArithmeticError, LookupError, TypeError, struct.error):
-        found = None
-    is_plausible = found is not None and math.isfinite(found) and 0 < found <= size / LEAST_BYTES_PER_S
-    return math.ceil((found if is_plausible and found is not None else size / AUDIO_BYTES_PER_S) * 1000)
+        seconds = None
+    is_plausible = seconds is not None and math.isfinite(seconds) and 0 < seconds <= size / LEAST_BYTES_PER_S
+    return math.ceil((seconds if is_plausible and seconds is not None else size / AUDIO_BYTES_PER_S) * 1000)
 
 
 def _seconds(audio: BinaryIO, size: int, bounds: Bounds) -> float | None:
-    """Return the duration by the format that the first bytes tell; the name is the client's word alone."""
-    start = _behind_tags(audio)
+    """Return the duration by the format that the first bytes identify; the client's file name is not trusted."""
+    start = _skip_tags(audio)
     head = _at(audio, start, 12)
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
         return _wave_seconds(audio, start + 12, size)
@@ -91,17 +90,17 @@ def _seconds(audio: BinaryIO, size: int, bounds: Bounds) -> float | None:
     if head[:4] not in (b"fLaC", b"FORM", b"\x30\x26\xb2\x75"):
         return _mpeg_seconds(audio, start, size, bounds)
     audio.seek(0)
-    found = TinyTag.get(file_obj=_Bounded(audio, bounds), tags=False)  # type: ignore[arg-type]  # it reads and seeks
-    raw = (found.samplerate or 0) * (found.channels or 0) * (found.bitdepth or 0) / 8
-    return _larger(found.duration, size / min(raw or RAW_AUDIO_BYTES_PER_S, RAW_AUDIO_BYTES_PER_S))
+    tag = TinyTag.get(file_obj=_Bounded(audio, bounds), tags=False)  # type: ignore[arg-type]  # it reads and seeks
+    raw = (tag.samplerate or 0) * (tag.channels or 0) * (tag.bitdepth or 0) / 8
+    return _larger(tag.duration, size / min(raw or RAW_AUDIO_BYTES_PER_S, RAW_AUDIO_BYTES_PER_S))
 
 
-def _larger(found: float | None, least: float) -> float | None:
-    return max(found, least) if found else None
+def _larger(seconds: float | None, least: float) -> float | None:
+    return max(seconds, least) if seconds else None
 
 
 class _Bounded:
-    """A file for a reader that has no bounds of its own."""
+    """A file that bounds the reads of a parser."""
 
     def __init__(self, audio: BinaryIO, bounds: Bounds) -> None:
         self._audio = audio
@@ -127,8 +126,8 @@ def _at(audio: BinaryIO, at: int, length: int) -> bytes:
     return audio.read(length)
 
 
-def _behind_tags(audio: BinaryIO) -> int:
-    """Return where the file begins behind its ID3v2 tags, which may hold pictures."""
+def _skip_tags(audio: BinaryIO) -> int:
+    """Return the offset after the file's ID3v2 tags, which may contain pictures."""
     at = 0
     for _ in range(4):
         head = _at(audio, at, 10)
@@ -142,7 +141,7 @@ def _behind_tags(audio: BinaryIO) -> int:
 
 
 def _wave_seconds(audio: BinaryIO, at: int, size: int) -> float | None:
-    """Return how long the samples last at the slowest rate that the file names."""
+    """Return the duration of the samples at the lowest rate that the file states."""
     rate, samples = math.inf, 0
     for _ in range(MAX_CHUNKS):
         head = _at(audio, at, 8)
@@ -155,7 +154,7 @@ def _wave_seconds(audio: BinaryIO, at: int, size: int) -> float | None:
             plain = block * per_s if tag in (1, 3, 0xFFFE) else bytes_per_s
             rate = min(rate, plain or bytes_per_s or math.inf)
         elif kind == b"data":
-            if length == 0 or length > left:  # written by what did not know its end
+            if length == 0 or length > left:  # written by a program that streamed it
                 samples += left
                 break
             samples += length
@@ -163,7 +162,7 @@ def _wave_seconds(audio: BinaryIO, at: int, size: int) -> float | None:
     return None if math.isinf(rate) or not samples else samples / min(rate, RAW_AUDIO_BYTES_PER_S)
 
 
-# MPEG audio: MP3 and its elders. See http://www.mp3-tech.org/programmer/frame_header.html.
+# MPEG audio: MP3 and its predecessors. See http://www.mp3-tech.org/programmer/frame_header.html.
 
 _KBITS = {  # by whether the version is 1, and the layer's bits
     (True, 3): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -181,11 +180,11 @@ _FRAME = re.compile(rb"\xff[\xe2-\xe7\xf2-\xff][\x10-\xef]", re.DOTALL)
 class _Frame:
     samples: int
     rate: int
-    length: int  # in bytes, the header too
+    length: int  # in bytes, header included
 
 
-def _frame_of(header: bytes) -> _Frame | None:
-    """Return what the four bytes of a frame's header say; None where they are no header."""
+def _parse_frame(header: bytes) -> _Frame | None:
+    """Parse the four bytes of a frame's header; return None if they are not a header."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return None
     version, layer = header[1] >> 3 & 3, header[1] >> 1 & 3
@@ -201,12 +200,12 @@ def _frame_of(header: bytes) -> _Frame | None:
 
 
 def _mpeg_seconds(audio: BinaryIO, start: int, size: int, bounds: Bounds) -> float | None:
-    """Return the duration by all frames; the header's own number where it is about that many, or more."""
+    """Return the duration by counting frames; the header's count is used if it is about as large, or larger."""
     first = _first_frame(audio, start, size, bounds)
     if first is None:
         return None
     at, header = first
-    frame = _frame_of(header)
+    frame = _parse_frame(header)
     if frame is None:
         return None
     counted = _count_frames(audio, at, size, header[1], bounds)
@@ -218,7 +217,7 @@ def _mpeg_seconds(audio: BinaryIO, start: int, size: int, bounds: Bounds) -> flo
 
 
 def _first_frame(audio: BinaryIO, start: int, size: int, bounds: Bounds) -> tuple[int, bytes] | None:
-    """Return where the first frame that another one follows begins, and its header."""
+    """Return the offset and the header of the first frame that is followed by others."""
     candidates = 0
     for base in range(start, min(size, start + FIRST_FRAME_WITHIN), BLOCK_BYTES):
         bounds.check()
@@ -234,10 +233,10 @@ def _first_frame(audio: BinaryIO, start: int, size: int, bounds: Bounds) -> tupl
 
 
 def _is_followed(audio: BinaryIO, at: int, header: bytes, size: int, is_first: bool) -> bool:
-    """Return whether more frames of the kind follow, as by chance they do not, or the file ends with one of them."""
+    """Return whether more frames of the kind follow, which rules out chance, or the file ends with one."""
     kind = header[1] | 1
     for number in range(FOLLOWERS + 1):
-        frame = _frame_of(header)
+        frame = _parse_frame(header)
         if frame is None or header[1] | 1 != kind:
             return False
         at += frame.length
@@ -248,11 +247,11 @@ def _is_followed(audio: BinaryIO, at: int, header: bytes, size: int, is_first: b
 
 
 def _count_frames(audio: BinaryIO, start: int, size: int, kind: int, bounds: Bounds) -> float:
-    """Return how often the bytes with which a frame of this kind begins are there, with a checksum or without."""
+    """Count the marks with which frames of this kind begin, with or without a checksum."""
     marks = (bytes((0xFF, kind | 1)), bytes((0xFF, kind & 0xFE)))
     counted, at = 0, start
-    while at < size and not bounds.are_met():
-        block = _at(audio, at, BLOCK_BYTES + 1)  # a mark may lie across two blocks
+    while at < size and not bounds.are_exceeded():
+        block = _at(audio, at, BLOCK_BYTES + 1)  # a mark may span two blocks
         if len(block) < 2:
             break
         counted += sum(map(block.count, marks))
@@ -261,7 +260,7 @@ def _count_frames(audio: BinaryIO, start: int, size: int, kind: int, bounds: Bou
 
 
 def _claimed_frames(frame: bytes) -> int:
-    """Return how many frames a header within the first frame claims; 0 where there is none."""
+    """Return the number of frames that a header inside the first frame claims; 0 without such a header."""
     for name in (b"Xing", b"Info"):
         at = frame.find(name)
         if at != -1 and len(frame) >= at + 12:
@@ -278,26 +277,26 @@ def _claimed_frames(frame: bytes) -> int:
 class _Track:
     """One logical stream of an Ogg."""
 
-    rate: int = 0  # samples a second; 0: no audio that is known
+    rate: int = 0  # samples per second; 0: unknown format
     is_opus: bool = False
-    granule: int = 0  # samples until here
-    opus_ms: float = 0.0  # of the packets
+    granule: int = 0  # samples up to the current page
+    opus_ms: float = 0.0  # total of the packets
 
 
 def _ogg_seconds(audio: BinaryIO, at: int, size: int, bounds: Bounds) -> float | None:
-    """Return the duration of all streams, one after the other, by their positions or their packets."""
+    """Return the total duration of all streams, by their positions or their packets."""
     tracks: dict[int, _Track] = {}
     packets = 0
     for _ in range(MAX_PAGES):
         head = _at(audio, at, 27 + 255)
-        if len(head) < 27 or head[:5] != b"OggS\0" or packets > MAX_PACKETS or bounds.are_met():
+        if len(head) < 27 or head[:5] != b"OggS\0" or packets > MAX_PACKETS or bounds.are_exceeded():
             break
         granule, serial = struct.unpack_from("<qI", head, 6)
         sizes = head[27 : 27 + head[26]]
         begins, length = at + 27 + head[26], sum(sizes)
         track = tracks.get(serial)
         if track is None:
-            track = tracks[serial] = _track_of(_at(audio, begins, 64))
+            track = tracks[serial] = _parse_track(_at(audio, begins, 64))
         elif track.is_opus:
             packets += len(sizes)
             track.opus_ms += sum(_opus_packets(_at(audio, begins, length), sizes, is_rest=bool(head[5] & 1)))
@@ -307,7 +306,7 @@ def _ogg_seconds(audio: BinaryIO, at: int, size: int, bounds: Bounds) -> float |
     return seconds * size / min(at, size) if seconds else None
 
 
-def _track_of(packet: bytes) -> _Track:
+def _parse_track(packet: bytes) -> _Track:
     if packet.startswith(b"OpusHead"):
         return _Track(48_000, is_opus=True)
     for name, at, form in ((b"\x01vorbis", 12, "<I"), (b"Speex   ", 36, "<I"), (b"\x7fFLAC", 27, ">I")):
@@ -318,7 +317,7 @@ def _track_of(packet: bytes) -> _Track:
 
 
 def _opus_packets(page: bytes, sizes: bytes, *, is_rest: bool) -> Iterator[float]:
-    """Yield the milliseconds of each packet that begins in a page; `is_rest`: it begins with another's end."""
+    """Yield the milliseconds of each packet that begins in a page; `is_rest`: the page continues a packet."""
     at, begins = 0, not is_rest
     for size in sizes:
         if begins and size and at + 1 < len(page) and not page.startswith(b"OpusTags", at):
@@ -340,15 +339,15 @@ def _opus_ms(kind: int, second: int) -> float:
 
 _MP4_FIRST = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
 _MP4_FOLDERS = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
-_AAC_SAMPLES, _AAC_RATE = 1024, 96_000  # of one packet, and the fastest
+_AAC_SAMPLES, _AAC_RATE = 1024, 96_000  # samples per packet, and the highest rate
 
 
 @dataclass(slots=True)
 class _Movie:
-    """What the boxes of an MP4 say; of several that say the same, what makes it longer."""
+    """What the boxes of an MP4 state; if they disagree, the longer duration counts."""
 
     seconds: float = 0.0
-    scale: float = math.inf  # of the track that is being read
+    scale: float = math.inf  # ticks per second of the current track
     ticks: float = 0.0
     packets: int = 0
     is_aac: bool = False
@@ -356,7 +355,7 @@ class _Movie:
     boxes: int = 0
 
     def end_track(self) -> None:
-        """Count what was read of one track."""
+        """Add the current track to the movie, and reset it."""
         self.seconds = max(self.seconds, self.ticks / self.scale)
         if self.is_aac:
             self.seconds = max(self.seconds, self.packets * _AAC_SAMPLES / min(self.scale, _AAC_RATE))
@@ -364,7 +363,7 @@ class _Movie:
 
 
 def _mp4_seconds(audio: BinaryIO, start: int, size: int, bounds: Bounds) -> float | None:
-    """Return the duration by the header, by the tracks' own, or by their packets."""
+    """Return the longest duration: by the header, by the tracks' headers, or by their packets."""
     movie = _Movie()
     _read_boxes(audio, start, size, movie, bounds, 0)
     most = FILM_BYTES_PER_S if movie.has_pictures else MP4_BYTES_PER_S
@@ -393,7 +392,7 @@ def _read_boxes(audio: BinaryIO, at: int, end: int, movie: _Movie, bounds: Bound
 
 
 def _read_header(box: bytes) -> tuple[int, int]:
-    """Return time scale and duration of a movie or a track."""
+    """Return the time scale and the duration of a movie or a track."""
     scale, ticks = struct.unpack_from(">IQ", box, 20) if box[0] == 1 else struct.unpack_from(">II", box, 12)
     is_open = ticks in (0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
     return int(scale), 0 if is_open else int(ticks)

@@ -1,4 +1,4 @@
-"""A call → the note that the journal keeps of it, and the row that it gets."""
+"""Builds the journal's note of a call, and the call's row in the ledger."""
 
 import logging
 from typing import Protocol
@@ -13,13 +13,13 @@ from hero_broker.metering.fallback import rough_usage
 from hero_broker.pricing.cost import cost_of
 from hero_broker.pricing.price import Price
 
-SOURCE_MAX = 300  # characters of a price's source that a row carries
+SOURCE_MAX = 300  # characters of a price's source in a row
 
 log = logging.getLogger(__name__)
 
 
 class CallIdentity(Protocol):
-    """What a row says of its call, a `Call` or its `CallStarted`."""
+    """The call's part of a row: a `Call`, or its `CallStarted`."""
 
     @property
     def request_id(self) -> str: ...
@@ -38,7 +38,7 @@ class CallIdentity(Protocol):
 
 
 def build_note(call: Call, price: Price | None) -> CallStarted:
-    """Return what is to be remembered of a call that begins."""
+    """Return the journal's note of a call that begins."""
     return CallStarted(
         call.request_id,
         call.started_at,
@@ -57,7 +57,7 @@ def build_note(call: Call, price: Price | None) -> CallStarted:
 
 
 def interrupted_row(note: CallStarted) -> PendingRow:
-    """Return the row of a call of which nothing more was heard: interrupted, output 0."""
+    """Return the row of a call of which only the note exists: interrupted, with 0 output."""
     price = None
     if note.rates is not None:
         price = Price.from_rates(note.rates, source=note.price_source, version=note.price_version)
@@ -81,12 +81,12 @@ def interrupted_row(note: CallStarted) -> PendingRow:
 
 
 def believable_cost(call: CallIdentity, usage: Usage, price: Price, *, ok: bool) -> int | None:
-    """Return `cost_of`; None, as where no price is known, above `MAX_COST_USD`: such a price was entered wrongly."""
+    """Return `cost_of`, or None (unpriced) if it is above `MAX_COST_USD`, because such a price must be a mistake."""
     cost = cost_of(usage, price, ok=ok)
     if cost is None or cost <= MAX_COST_USD * NANO:
         return cost
     log.warning(
-        "meter: by the price of %s at %s a call costs more than %d USD; it is counted as unpriced",
+        "meter: at the price of %s at %s, a call costs more than %d USD; it is counted as unpriced",
         call.upstream_model,
         call.provider,
         MAX_COST_USD,
@@ -111,7 +111,7 @@ def due_row(
     duration_ms: int,
     first_byte_ms: int | None,
 ) -> PendingRow:
-    """Return a call's row, with the price where the cost comes from it."""
+    """Return a call's row; it has the price only if the cost was computed from it."""
     caller = call.caller
     price = price if cost_source == "price" else None
     row = RequestLog(

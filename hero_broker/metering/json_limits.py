@@ -1,7 +1,7 @@
-"""How many values JSON has at most, before it is decoded: each takes memory and time that its bytes do not show."""
+"""Bounds the number of values in JSON before it is decoded: its size does not show the memory and time they take."""
 
-MAX_VALUES = 100_000  # are decoded, beyond those that a call needs
-_STEP = 256 * 1024  # bytes that are searched at once, in which no other thread runs
+MAX_VALUES = 100_000  # decoded at most; more than any call needs
+_STEP = 256 * 1024  # bytes searched at once, while no other thread runs
 
 
 def is_wide(body: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""What one call was seen to use → its one row."""
+"""Observes one call and settles it into its row."""
 
 import asyncio
 import logging
@@ -18,24 +18,24 @@ from hero_broker.metering.usage_wire import Report, read_usage
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
 
-MAX_KEPT_BYTES = 256 * 1024  # of a stream's events, for an estimate; what comes after is taken to be alike
-ZERO_USAGE = "zero_usage"  # the error code of an answer for which the provider reports no token at all
+MAX_KEPT_BYTES = 256 * 1024  # of a stream's events, for an estimate; the rest is extrapolated
+ZERO_USAGE = "zero_usage"  # the error code of a response for which the provider reports no tokens
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """What a provider was seen to deliver."""
+    """The part of a provider's response that was received."""
 
-    body: bytes = b""  # a whole answer
-    # Lines of a stream's events, with or without the name of their field; at most about `MAX_KEPT_BYTES`.
+    body: bytes = b""  # a whole response
+    # Lines of a stream's events, with or without their field name; at most about `MAX_KEPT_BYTES`.
     events: bytes = b""
-    event_bytes: int = 0  # of all events, those too that were not kept
+    event_bytes: int = 0  # of all events, including those that were not kept
 
 
 class Meter:
-    """Watches one call and closes into its row. The last usage that can be believed counts."""
+    """Observes one call; `close` returns its row. The last plausible usage counts."""
 
     def __init__(self, call: Call, tariff: Tariff | None, clock: Clock) -> None:
         self.call = call
@@ -46,36 +46,36 @@ class Meter:
         self._first_byte_ms: int | None = None
         self._reported: Usage | None = None
         self._cost_usd: Decimal | None = None
-        self.is_sent = False  # something of the call has left for the provider
-        self.attempts = 1  # requests that were made of it
-        self.answered = False  # the provider has begun an answer that is charged, or may charge for none
+        self.is_sent = False  # some of the call was sent to the provider
+        self.attempts = 1  # number of requests sent for it
+        self.answered = False  # the provider has begun a response that is charged, or may charge without one
         self.streamed = call.stream
-        self.deltas = 0  # pieces of text seen in a stream; each is about a token
+        self.deltas = 0  # pieces of text in a stream; each is about a token
         self._body = b""
         self._events = bytearray()
         self._event_bytes = 0
-        self._watched_deltas = 0
-        self._watched: asyncio.Event | None = None
+        self._awaited_deltas = 0
+        self._has_enough_deltas: asyncio.Event | None = None
 
     def call_started(self) -> CallStarted:
-        """Return what the journal is to remember of the call before it is made."""
+        """Return the journal's note of the call, written before the call is sent."""
         price = self.price()
         if price is not None and self._varies:
             price = self.price(rough_usage(self.call, price, 0).input_tokens or 0)
         return build_note(self.call, price)
 
     def price(self, input_tokens: int = 0) -> Price | None:
-        """Return the price of this call, were its input so long."""
+        """Return the price of this call if it has `input_tokens`."""
         return None if self._tariff is None else self._tariff.price(self.call.started_at, input_tokens)
 
     def on_response(self) -> None:
-        """Note that the provider has begun to answer with success."""
+        """Note that a successful response of the provider has begun."""
         self.answered = True
         if self._first_byte_ms is None:
             self._first_byte_ms = self._elapsed_ms()
 
     def on_event(self, data: bytes) -> bool:
-        """Read one event of a stream; return whether it is the one that has usage and empty `choices`."""
+        """Parse one event of a stream; return whether it is the event with usage and empty `choices`."""
         if b'"usage"' in data and data.count(b'"usage"') > data.count(b'"usage":null'):
             report = read_usage(self.call.kind, data)
             if report.usage is not None:
@@ -94,20 +94,20 @@ class Meter:
         return False
 
     def on_plain_events(self, events: bytes) -> None:
-        """Take note of whole events, as they came, none of which reports usage."""
+        """Note complete events, as received, none of which reports usage."""
         self._keep(events)
         if b'"content"' in events or b'"text"' in events:
             self._count(events.count(b"\n\n"))
 
     async def wait_for_tokens(self, deltas: int) -> None:
-        """Return when so many pieces of text have been seen."""
-        self._watched_deltas = deltas
+        """Wait until `deltas` pieces of text have arrived."""
+        self._awaited_deltas = deltas
         if self.deltas < deltas:
-            self._watched = asyncio.Event()
-            await self._watched.wait()
+            self._has_enough_deltas = asyncio.Event()
+            await self._has_enough_deltas.wait()
 
     def on_body(self, body: bytes) -> Report:
-        """Read a whole answer, and return what it says; one that is an error and nothing else is not charged."""
+        """Parse a whole response and return its report; a response that is only an error is not charged."""
         self._body = body
         report = read_usage(self.call.kind, body)
         self._reported, self._cost_usd = report.usage, report.cost_usd
@@ -117,19 +117,19 @@ class Meter:
 
     @property
     def needs_estimate(self) -> bool:
-        """Whether an answer has begun for which the provider reported nothing that can be billed."""
-        return self.answered and self._reported is None and self._counted() is None
+        """Whether a response has begun for which the provider reported no billable usage."""
+        return self.answered and self._reported is None and self._usage_by_request() is None
 
     def delivered(self) -> Delivered:
-        """Return what was seen of the answer."""
+        """Return what was received of the response."""
         return Delivered(self._body, bytes(self._events), self._event_bytes)
 
     def close(
         self, outcome: Outcome, http_status: int | None, error_code: str | None, estimate: Usage | None = None
     ) -> PendingRow:
-        """Return the call's row, priced; `estimate` stands in where the provider reported nothing.
+        """Return the call's row, with its cost; `estimate` is used if the provider reported no usage.
 
-        A call of which nothing was sent costs nothing, however it ended; so does one that the provider refused.
+        A call of which nothing was sent costs nothing, whatever its outcome; nor does a call that the provider refused.
         """
         if not self.answered and (outcome is Outcome.PROVIDER_ERROR or not self.is_sent):
             return self._row(outcome, http_status, error_code, Usage(), UsageSource.NONE)
@@ -145,13 +145,13 @@ class Meter:
                 )
                 error_code = error_code or ZERO_USAGE
             return self._row(outcome, http_status, error_code, usage, UsageSource.REPORTED)
-        if self.answered and (counted := self._counted()) is not None:
-            return self._row(outcome, http_status, error_code, counted, UsageSource.REPORTED)
+        if self.answered and (usage_by_request := self._usage_by_request()) is not None:
+            return self._row(outcome, http_status, error_code, usage_by_request, UsageSource.REPORTED)
         rough = rough_usage(self.call, self.price(), self.deltas or len(self._body) // BYTES_PER_TOKEN)
         return self._row(outcome, http_status, error_code, estimate or rough, UsageSource.ESTIMATED)
 
-    def _counted(self) -> Usage | None:
-        """Return usage that needs no report, because the request itself says it: characters, where they are billed."""
+    def _usage_by_request(self) -> Usage | None:
+        """Return usage that follows from the request and needs no report: characters, if they are billed."""
         if self.call.characters is None:
             return None
         price = self.price()
@@ -166,8 +166,8 @@ class Meter:
 
     def _count(self, deltas: int) -> None:
         self.deltas += deltas
-        if self._watched is not None and self.deltas >= self._watched_deltas:
-            self._watched.set()
+        if self._has_enough_deltas is not None and self.deltas >= self._awaited_deltas:
+            self._has_enough_deltas.set()
 
     def _elapsed_ms(self) -> int:
         return int((self._clock.monotonic() - self._started) * 1000)
@@ -196,7 +196,7 @@ class Meter:
     def _cost(
         self, usage: Usage, source: UsageSource, price: Price | None, *, ok: bool
     ) -> tuple[int | None, str | None]:
-        """Return the cost in nano-USD and what it comes from; the operator's own price goes before the provider's."""
+        """Return the cost in nano-USD and its source; the operator's price overrides the provider's cost."""
         if source is UsageSource.NONE:
             return 0, None if price is None else "price"
         if self._cost_usd is not None and (self._tariff is None or not self._tariff.is_override):

@@ -1,7 +1,7 @@
-"""Bodies → what a model read and wrote, for usage that no provider reported; `metering.tokens` counts it.
+"""Extracts the text that a model read and wrote, for usage that no provider reported; `metering.tokens` counts it.
 
-Clients and providers send anything. A shape that is not known adds nothing, and nothing is raised. Each rule has its
-source in docs/explanation/estimates.md.
+Clients and providers may send anything: unknown shapes count as nothing, and no function raises. The source of each
+rule is in docs/explanation/estimates.md.
 """
 
 import binascii
@@ -15,16 +15,16 @@ from hero_broker.core.calls import CallKind
 from hero_broker.core.usage import AUDIO_BYTES_PER_S, RAW_AUDIO_BYTES_PER_S
 from hero_broker.metering.json_limits import is_wide
 
-MESSAGE_TOKENS = 4  # three that frame a message, one for its role
+MESSAGE_TOKENS = 4  # three to frame a message, one for its role
 NAME_TOKENS = 1
-PRIMING_TOKENS = 3  # with which the reply begins
+PRIMING_TOKENS = 3  # at the start of the reply
 
 LOW_DETAIL_TOKENS = 85
 TILE_TOKENS = 170
 TILE_PX = 512
-FITTED_PX = 2048  # an image is first scaled down to fit into this square,
-SHORT_SIDE_PX = 768  # and then until its short side is no longer than this
-UNSEEN_IMAGE_TOKENS = 765  # of 1024 by 1024 pixels
+FITTED_PX = 2048  # an image is first scaled down to fit this square,
+SHORT_SIDE_PX = 768  # then until its short side is at most this
+UNSEEN_IMAGE_TOKENS = 765  # those of 1024 by 1024 pixels
 
 AUDIO_TOKENS_PER_S = 10
 
@@ -32,27 +32,27 @@ FILE_BYTES_PER_TOKEN = 4
 FILE_TOKENS_MAX = 100_000
 UNSEEN_FILE_TOKENS = 1_000
 
-_IMAGE_HEAD = 256 * 1024  # characters of base64 in which a JPEG's size is looked for, behind its metadata
+_IMAGE_HEAD = 256 * 1024  # characters of base64 that are searched for a JPEG's size, which follows its metadata
 _AUDIO_HEAD = 8 * 1024
-_MAX_SEGMENTS = 64  # of a JPEG or a WAV, in which what is looked for stands near the beginning
+_MAX_SEGMENTS = 64  # of a JPEG or a WAV; the searched one is near the beginning
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_BAD_JSON = (ValueError, RecursionError)  # msgspec's errors and those of decoding UTF-8 are ValueErrors
+_BAD_JSON = (ValueError, RecursionError)  # the errors of msgspec and of UTF-8 decoding are ValueErrors
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a model was given to read."""
+    """The input of a model."""
 
     texts: tuple[str, ...] = ()
-    fixed_tokens: int = 0  # of what is not text: framing of messages, images, files, token ids
-    audio_tokens: int = 0  # not in `fixed_tokens`
+    fixed_tokens: int = 0  # everything but text: framing of messages, images, files, token ids
+    audio_tokens: int = 0  # not included in `fixed_tokens`
 
 
 def request_reading(kind: CallKind, body: bytes) -> Reading:
-    """Return what the model reads of a request in JSON; nothing where `body` is not a JSON object.
+    """Return the model's input from a JSON request; empty if `body` is not a JSON object.
 
-    JSON of more values than are decoded is one text.
+    JSON that has too many values to be decoded counts as one text.
     """
     if is_wide(body):
         return Reading((body.decode("utf-8", "replace"),))
@@ -65,44 +65,44 @@ def request_reading(kind: CallKind, body: bytes) -> Reading:
 
 
 def delivered_text(kind: CallKind, body: bytes) -> tuple[str, ...]:
-    """Return what the model wrote, from a whole answer. Transcripts may be plain text; embeddings have none."""
+    """Return the model's output from a whole response. Transcripts may be plain text; embeddings have none."""
     if kind not in _REPLY_READERS:
         return ()
     wide = is_wide(body)
     answer = None if wide else _load(body)
     if wide or (kind is CallKind.STT and not isinstance(answer, dict)):
-        return _kept_text([body.decode("utf-8", "replace")])
-    written = _ReplyTexts()
-    written.add_answer(_mapping(answer), "message")
-    return written.texts()
+        return _non_empty([body.decode("utf-8", "replace")])
+    reply = _ReplyTexts()
+    reply.add_answer(_mapping(answer), "message")
+    return reply.texts()
 
 
 def delivered_events(kind: CallKind, events: bytes) -> tuple[str, ...]:
-    """Return what the model wrote, from the lines of a stream's events; a line may lack its "data:".
+    """Return the model's output from the lines of a stream's events; a line may lack its "data:".
 
-    Deltas of one text are joined, because a tokenizer would count more tokens in their pieces.
+    The deltas of one text are joined, because separate pieces would have more tokens.
     """
     if kind not in _REPLY_READERS:
         return ()
-    written = _ReplyTexts()
+    reply = _ReplyTexts()
     for line in events.split(b"\n"):
         data = line.removeprefix(b"data:").strip()
         if data.startswith(b"{"):
-            written.add_answer(_mapping(_load(data)), "delta")
-    return written.texts()
+            reply.add_answer(_mapping(_load(data)), "delta")
+    return reply.texts()
 
 
 class _ReplyTexts:
-    """What a model wrote, gathered by choice and place."""
+    """The output of a model, collected by choice and place."""
 
     def __init__(self) -> None:
         self._parts: dict[tuple[object, ...], list[str]] = {}
 
     def texts(self) -> tuple[str, ...]:
-        return _kept_text("".join(parts) for parts in self._parts.values())
+        return _non_empty("".join(parts) for parts in self._parts.values())
 
     def add_answer(self, answer: Mapping[str, object], message: str) -> None:
-        """Add an answer or an event; `message` names the member of a choice that has the message."""
+        """Add a response or an event; `message` is the member of a choice that contains the message."""
         for at, item in enumerate(_sequence(answer.get("choices"))):
             choice = _mapping(item)
             index = _index(choice, at)
@@ -115,7 +115,7 @@ class _ReplyTexts:
     def _add_message(self, message: Mapping[str, object], index: object) -> None:
         for part in _part_texts(message.get("content")):
             self._add(part, index, "content")
-        # Providers differ in the name, and some send both with the same text.
+        # Providers use either name, and some send both with the same text.
         self._add(message.get("reasoning_content") or message.get("reasoning"), index, "reasoning")
         self._add(message.get("refusal"), index, "refusal")
         self._add(_mapping(message.get("audio")).get("transcript"), index, "audio")
@@ -147,7 +147,7 @@ def _read_chat(members: Mapping[str, msgspec.Raw]) -> Reading:
             fixed += _image_tokens(part) + _file_tokens(part)
             audio += _audio_tokens(part)
     texts += (_compact(members[name]) for name in ("tools", "functions", "response_format") if name in members)
-    return Reading(_kept_text(texts), fixed, audio)
+    return Reading(_non_empty(texts), fixed, audio)
 
 
 def _read_embedding(members: Mapping[str, msgspec.Raw]) -> Reading:
@@ -156,17 +156,17 @@ def _read_embedding(members: Mapping[str, msgspec.Raw]) -> Reading:
 
 def _read_completion(members: Mapping[str, msgspec.Raw]) -> Reading:
     reading = _texts_or_ids(_member(members, "prompt"))
-    return Reading((*reading.texts, *_kept_text([_member(members, "suffix")])), reading.fixed_tokens)
+    return Reading((*reading.texts, *_non_empty([_member(members, "suffix")])), reading.fixed_tokens)
 
 
 def _read_rerank(members: Mapping[str, msgspec.Raw]) -> Reading:
     query = _document(_member(members, "query"))
     documents = [_document(item) for item in _sequence(_member(members, "documents"))]
-    return Reading(_kept_text([*[query] * max(1, len(documents)), *documents]))
+    return Reading(_non_empty([*[query] * max(1, len(documents)), *documents]))
 
 
 def _read_speech(members: Mapping[str, msgspec.Raw]) -> Reading:
-    return Reading(_kept_text(_member(members, name) for name in ("input", "instructions")))
+    return Reading(_non_empty(_member(members, name) for name in ("input", "instructions")))
 
 
 _READERS: Mapping[CallKind, Callable[[Mapping[str, msgspec.Raw]], Reading]] = {
@@ -180,21 +180,21 @@ _REPLY_READERS = (CallKind.CHAT, CallKind.COMPLETION, CallKind.STT)
 
 
 def _texts_or_ids(value: object) -> Reading:
-    """Read a text, a list of texts or of objects with a text, a list of token ids, or a list of such lists."""
+    """Read a string, an array of strings or objects with `text`, an array of token ids, or an array of such arrays."""
     texts: list[object] = [value]
     ids = 0
     for item in _sequence(value):
-        if type(item) is int:  # true and false are ints too, but no ids
+        if type(item) is int:  # excludes true and false, which are ints too
             ids += 1
         elif isinstance(item, list):
             ids += sum(type(token) is int for token in item)
         else:
             texts.append(item if isinstance(item, str) else _mapping(item).get("text"))
-    return Reading(_kept_text(texts), ids)
+    return Reading(_non_empty(texts), ids)
 
 
 def _document(value: object) -> str:
-    """Return the text of a document: itself, its `text`, or all its fields as JSON."""
+    """Return the text of a document: a string, the member `text`, or the whole object as JSON."""
     if isinstance(value, str):
         return value
     document = _mapping(value)
@@ -208,7 +208,7 @@ def _document(value: object) -> str:
 
 
 def _part_texts(content: object) -> list[str]:
-    """Return the texts of a message's content: of itself, or of its parts."""
+    """Return the texts of a message's content, which is a string or an array of parts."""
     if isinstance(content, str):
         return [content]
     parts = map(_mapping, _sequence(content))
@@ -216,8 +216,8 @@ def _part_texts(content: object) -> list[str]:
 
 
 def _tool_call_texts(message: Mapping[str, object]) -> list[tuple[tuple[object, ...], object]]:
-    """Return place and text of each name and argument of the functions that a message calls."""
-    functions = {-1: _mapping(message.get("function_call"))}  # the older form, of one call
+    """Return the place and text of the names and arguments of a message's function calls."""
+    functions = {-1: _mapping(message.get("function_call"))}  # the older form, with one call
     for at, item in enumerate(_sequence(message.get("tool_calls"))):
         call = _mapping(item)
         functions[_index(call, at)] = _mapping(call.get("function"))
@@ -242,18 +242,18 @@ def _image_tokens(part: Mapping[str, object]) -> int:
 
 
 def _tiles(width: int, height: int) -> int:
-    width, height = _shrunk(width, height, max(width, height), FITTED_PX)
-    width, height = _shrunk(width, height, min(width, height), SHORT_SIDE_PX)
+    width, height = _scale_down(width, height, max(width, height), FITTED_PX)
+    width, height = _scale_down(width, height, min(width, height), SHORT_SIDE_PX)
     return LOW_DETAIL_TOKENS + TILE_TOKENS * (-(-width // TILE_PX) * -(-height // TILE_PX))
 
 
-def _shrunk(width: int, height: int, side: int, limit: int) -> tuple[int, int]:
-    """Return the size at which `side` is no longer than `limit`."""
+def _scale_down(width: int, height: int, side: int, limit: int) -> tuple[int, int]:
+    """Scale the size down until `side` is at most `limit`."""
     return (width, height) if side <= limit else (max(1, width * limit // side), max(1, height * limit // side))
 
 
 def _image_size(head: bytes) -> tuple[int, int]:
-    """Return width and height of a PNG or JPEG image, from its first bytes; zeros where they do not tell."""
+    """Return width and height of a PNG or JPEG image, by its first bytes; zeros if they are not in them."""
     if head.startswith(b"\x89PNG\r\n\x1a\n") and len(head) >= 24:
         return int.from_bytes(head[16:20]), int.from_bytes(head[20:24])
     at = 2 if head.startswith(b"\xff\xd8") else len(head)
@@ -261,7 +261,7 @@ def _image_size(head: bytes) -> tuple[int, int]:
         if at + 9 > len(head) or head[at] != 0xFF:
             break
         kind = head[at + 1]
-        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):  # a frame's header; those three are tables
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):  # a frame's header; the three exceptions are tables
             return int.from_bytes(head[at + 7 : at + 9]), int.from_bytes(head[at + 5 : at + 7])
         at += 1 if kind == 0xFF else 2 + int.from_bytes(head[at + 2 : at + 4])
     return 0, 0
@@ -274,9 +274,9 @@ def _audio_tokens(part: Mapping[str, object]) -> int:
 
 
 def _wav(head: bytes) -> tuple[int, int]:
-    """Return bytes per second and where the samples begin; the rule for other formats where it is not WAV.
+    """Return the bytes per second and the offset of the samples; for other formats than WAV, a fixed rule.
 
-    Of several rates that a client names the slowest counts, and none that is faster than samples ever are.
+    The lowest of several rates counts, up to a maximum, because clients may state any rate.
     """
     at, rates = 12, [RAW_AUDIO_BYTES_PER_S]
     if head.startswith(b"RIFF") and head[8:12] == b"WAVE":
@@ -300,19 +300,19 @@ def _file_tokens(part: Mapping[str, object]) -> int:
 
 
 def _payload(value: object) -> str:
-    """Return the base64 of a data URL, or of bare base64; empty where it stands elsewhere."""
+    """Return the base64 of a data URL, or bare base64; empty if the value is another URL."""
     if not isinstance(value, str) or value.startswith(("http:", "https:")):
         return ""
     return value.partition(",")[2] if value.startswith("data:") else value
 
 
 def _size(data: str) -> int:
-    """Return how many bytes base64 stands for."""
+    """Return the decoded size of base64, in bytes."""
     return len(data.rstrip("=")) * 3 // 4
 
 
 def _head(data: str, characters: int) -> bytes:
-    """Return the first bytes that base64 stands for; none where it is broken."""
+    """Decode the first characters of base64; empty if they are malformed."""
     try:
         return binascii.a2b_base64(data[: characters // 4 * 4].rstrip("=") + "==")
     except ValueError:
@@ -324,7 +324,7 @@ def _member(members: Mapping[str, msgspec.Raw], name: str) -> object:
 
 
 def _compact(raw: msgspec.Raw) -> str:
-    """Return JSON without the white space and the escapes that a client may have put into it."""
+    """Return JSON without unnecessary white space and escapes."""
     try:
         return msgspec.json.encode(msgspec.json.decode(raw)).decode()
     except _BAD_JSON:
@@ -332,7 +332,7 @@ def _compact(raw: msgspec.Raw) -> str:
 
 
 def _load(data: bytes) -> object:
-    """Decode JSON, with lone surrogates, which msgspec refuses and other readers accept; None where it is none."""
+    """Decode JSON, including lone surrogates, which msgspec rejects and other parsers accept; None if it is invalid."""
     for decode in (msgspec.json.decode, json.loads):
         try:
             value: object = decode(data)
@@ -350,5 +350,5 @@ def _sequence(value: object) -> Sequence[object]:
     return value if isinstance(value, list) else ()
 
 
-def _kept_text(values: Iterable[object]) -> tuple[str, ...]:
+def _non_empty(values: Iterable[object]) -> tuple[str, ...]:
     return tuple(value for value in values if isinstance(value, str) and value)

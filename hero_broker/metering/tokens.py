@@ -1,7 +1,7 @@
-"""Texts → a count of tokens, by a real tokenizer and off the event loop; `metering.texts` finds the texts.
+"""Counts the tokens of texts with a real tokenizer, off the event loop; `metering.texts` extracts the texts.
 
-The vocabularies come inside an installed package, so that nothing is fetched at run time. Why it is this package is in
-docs/explanation/estimates.md, with the figures.
+The vocabularies are part of an installed package, so nothing is downloaded at run time. docs/explanation/estimates.md
+says why it is this package, with measurements.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from hero_broker.core.usage import BYTES_PER_TOKEN
 if TYPE_CHECKING:
     from splintr import AnyTokenizer
 
-PIECE_CHARACTERS = 16 * 1024  # counted at a time; merging takes more than linear time in one long run of letters
-CUT_CHARACTERS = 1024  # at the end of a piece, in which a space is looked for
+PIECE_CHARACTERS = 16 * 1024  # counted at once; merging takes more than linear time in one long run of letters
+CUT_CHARACTERS = 1024  # at the end of a piece, searched for a space to cut at
 TIMEOUT_S = 2.0
 
 O200K = "o200k_base"
@@ -28,43 +28,43 @@ _CL100K_MODELS = re.compile(r"(?:ft:)?(?:gpt-4(?![\w.])|gpt-3\.?5|text-embedding
 
 
 class Encoding(Protocol):
-    """A tokenizer that is loaded."""
+    """A loaded tokenizer."""
 
     def count(self, piece: str) -> int:
-        """Return the tokens of a text without lone surrogates."""
+        """Return the number of tokens of a text, which has no lone surrogates."""
         ...
 
     def forget(self) -> None:
-        """Free what was remembered of the texts."""
+        """Free the cache of texts."""
         ...
 
 
 class _Splintr:
-    """An encoding of the package `splintr`."""
+    """An `Encoding` by the package `splintr`."""
 
     def __init__(self, tokenizer: "AnyTokenizer") -> None:
         self._tokenizer = tokenizer
 
     def count(self, piece: str) -> int:
-        # Of its calls the batched ones alone let other threads run meanwhile. They read control tokens out of a text,
-        # which all begin with "<|" and which a client may only spell.
+        # Only the batch functions release the GIL. They parse control tokens, which all begin with "<|"; in a client's
+        # text these are plain text.
         ids, _ = self._tokenizer.encode_batch_flat([piece.replace("<|", "< |")])
         return len(ids) // 4
 
     def forget(self) -> None:
-        # Its cache keeps each word that it saw, however long: with pieces of 16 KiB that can be hundreds of megabytes.
+        # Its cache keeps every word, of any length: with pieces of 16 KiB it can reach hundreds of megabytes.
         self._tokenizer.clear_cache()
 
 
 def load_encoding(name: str) -> Encoding:
-    """Load the vocabulary `name`; takes about 0.1 s, in which no other Python thread runs."""
+    """Load the vocabulary `name`; takes about 0.1 s, while no other Python thread runs."""
     return _Splintr(importlib.import_module("splintr").Tokenizer.from_pretrained(name))
 
 
 def select_encoding(model: str) -> str:
-    """Return the encoding by which a model's tokens are counted.
+    """Return the name of the encoding that counts a model's tokens.
 
-    It is the model's own for OpenAI's, and `o200k_base` as an approximation for all others.
+    OpenAI's models have their own; for all others `o200k_base` is an approximation.
     Source: the table of models in tiktoken.
     """
     name = model.lower().rpartition("/")[2]
@@ -72,7 +72,7 @@ def select_encoding(model: str) -> str:
 
 
 def pieces(text: str) -> Iterator[str]:
-    """Yield a text in pieces of at most `PIECE_CHARACTERS`, cut before white space where there is some."""
+    """Split a text into pieces of at most `PIECE_CHARACTERS`, cut before white space if possible."""
     start = 0
     while (end := start + PIECE_CHARACTERS) < len(text):
         space = max(text.rfind(" ", end - CUT_CHARACTERS, end), text.rfind("\n", end - CUT_CHARACTERS, end))
@@ -83,19 +83,19 @@ def pieces(text: str) -> Iterator[str]:
 
 
 class _Job:
-    """One count. The worker moves `done` on by single assignments, so that the waiter may read it at any moment."""
+    """One count. The worker advances `done` by single assignments, so that the waiter can read it at any time."""
 
-    def __init__(self, texts: tuple[str, ...], ended: Callable[[], object]) -> None:
-        """Prepare to count; `ended` is called from the worker's thread."""
+    def __init__(self, texts: tuple[str, ...], on_end: Callable[[], object]) -> None:
+        """Prepare to count; `on_end` is called from the worker's thread."""
         self.texts = texts
-        self.ended = ended
+        self.on_end = on_end
         self.done = (0, 0, 0)  # tokens so far; texts counted whole; characters counted of the next one
         self.is_abandoned = False
 
     def result(self) -> int:
-        """Return the tokens counted, and for the rest its UTF-8 size divided by four, rounded up."""
+        """Return the tokens counted so far, plus a quarter of the UTF-8 size of the rest, rounded up."""
         tokens, whole, characters = self.done
-        rest, last, last_size = 0, "", 0  # a text that comes again and again is measured once
+        rest, last, last_size = 0, "", 0  # a repeated text is measured once
         for number, text in enumerate(self.texts[whole:]):
             if number == 0 and characters:
                 rest += _size(text[characters:])
@@ -106,9 +106,9 @@ class _Job:
         return tokens - -rest // BYTES_PER_TOKEN
 
     def steps(self, encoding: Encoding) -> Generator[None, None, None]:
-        """Count, a piece at a time."""
+        """Count one piece in each step."""
         tokens = 0
-        last, last_tokens = "", 0  # a rerank's query stands there once for each document
+        last, last_tokens = "", 0  # a rerank's query is repeated for each document
         try:
             for whole, text in enumerate(self.texts):
                 if text is last:
@@ -131,25 +131,25 @@ def _size(text: str) -> int:
 
 
 class TokenCounter:
-    """Counts tokens in one thread of its own, a piece of each count in turn, so that a short one never waits long.
+    """Counts tokens in a single thread, one piece of each count in turn, so that short counts never wait long.
 
-    A vocabulary is loaded at the first count that needs it.
+    A vocabulary is loaded when it is first needed.
     """
 
     def __init__(self, timeout_s: float = TIMEOUT_S, load: Callable[[str], Encoding] = load_encoding) -> None:
         self._timeout_s = timeout_s
         self._load = load
-        self._encodings: dict[str, Encoding] = {}  # by name; used by the worker alone
+        self._encodings: dict[str, Encoding] = {}  # by name; only the worker uses it
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokens")
-        self._open: set[asyncio.Event] = set()  # of those who wait
+        self._open: set[asyncio.Event] = set()  # one for each waiter
         self._is_closed = False
         self.counting = Duty("token_counts", "tokens that no provider reports are counted")
 
     async def count(self, model: str, texts: Sequence[str]) -> int:
-        """Return the tokens of `texts` for a model, within about `timeout_s`.
+        """Return the number of tokens of `texts` for a model, within about `timeout_s`.
 
-        What is not counted by then, because of long texts, many counts or a tokenizer that fails, is a token per four
-        bytes of UTF-8. Nothing is raised.
+        Text that is not counted by then, because it is long, other counts run or the tokenizer fails, counts as one
+        token per four bytes of UTF-8. Raises nothing.
         """
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
         job = _Job(tuple(texts), lambda: loop.call_soon_threadsafe(ended.set))
@@ -169,7 +169,7 @@ class TokenCounter:
         return job.result()
 
     def close(self) -> None:
-        """End the thread; counts in flight and later ones are by size."""
+        """Stop the thread; counts in flight and later ones fall back to the size."""
         self._is_closed = True
         self._worker.shutdown(cancel_futures=True)
         for ended in self._open:
@@ -182,19 +182,19 @@ class TokenCounter:
             if name not in self._encodings:
                 self._encodings[name] = self._load(name)
             encoding = self._encodings[name]
-        except BaseException as error:  # a panic of a tokenizer in Rust is no Exception
+        except BaseException as error:  # a panic in a tokenizer written in Rust is not an Exception
             self._note_failure(name, error)
             self._end(job)
             return
-        self._go_on(job, name, job.steps(encoding))
+        self._step(job, name, job.steps(encoding))
 
-    def _go_on(self, job: _Job, name: str, steps: Generator[None, None, None]) -> None:
+    def _step(self, job: _Job, name: str, steps: Generator[None, None, None]) -> None:
         try:
             if job.is_abandoned or self._is_closed:
                 steps.close()
             else:
                 for _ in steps:
-                    self._worker.submit(self._go_on, job, name, steps)  # behind the others'
+                    self._worker.submit(self._step, job, name, steps)  # after the other counts
                     return
                 self.counting.succeeded()
         except BaseException as error:  # as above
@@ -203,7 +203,7 @@ class TokenCounter:
 
     def _end(self, job: _Job) -> None:
         if not job.is_abandoned:
-            job.ended()
+            job.on_end()
 
     def _note_failure(self, name: str, error: BaseException) -> None:
-        self.counting.failed(f"{type(error).__name__} by {name}; the rest is by size")
+        self.counting.failed(f"{type(error).__name__} in {name}; the rest is estimated by size")

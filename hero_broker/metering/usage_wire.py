@@ -1,4 +1,4 @@
-"""What a provider's answer says of its usage → Usage; what cannot be believed is no usage at all."""
+"""Parses the usage that a provider reports; implausible usage is ignored."""
 
 import json
 import math
@@ -13,19 +13,19 @@ from hero_broker.core.usage import MAX_UNITS, Usage
 from hero_broker.metering.json_limits import is_wide
 
 MS = 1000
-MAX_ODD_BYTES = 1024 * 1024  # of JSON that only a lenient reader takes; longer than that none of it is believed
+MAX_ODD_BYTES = 1024 * 1024  # of JSON that only a lenient parser accepts; if it is longer, its usage is ignored
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What an answer, or an event of a stream, says; None where it says nothing, or nothing that can be believed."""
+    """What a response or an event reports; None if a value is missing or implausible."""
 
     usage: Usage | None = None
-    cost_usd: Decimal | None = None  # what the provider says that it charges
-    is_usage_event: bool = False  # it has a usage and empty `choices`
-    is_object: bool = False  # it is JSON, and an object
-    is_error: bool = False  # it says that the call failed, whatever its status
-    has_choices: bool = False  # something was generated
+    cost_usd: Decimal | None = None  # the cost that the provider reports
+    is_usage_event: bool = False  # has usage and empty `choices`
+    is_object: bool = False  # is a JSON object
+    is_error: bool = False  # reports that the call failed, whatever the HTTP status
+    has_choices: bool = False  # the model generated output
 
 
 NOTHING = Report()
@@ -42,19 +42,19 @@ class _WireReply(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_WireReply, float_hook=Decimal)
 
 
-class _UnbelievableError(ValueError):
-    """A count is no integer from 0 to `MAX_UNITS`."""
+class _ImplausibleError(ValueError):
+    """A count is not an integer from 0 to `MAX_UNITS`."""
 
 
 def read_usage(kind: CallKind, body: bytes) -> Report:
-    """Return what a JSON answer or the data of an event says."""
+    """Return the report of a JSON response, or of an event's data."""
     try:
         reply = _DECODER.decode(body)
     except (msgspec.DecodeError, ArithmeticError, RecursionError):
-        odd = _parse_odd_reply(body)
-        if odd is None:
+        lenient = _parse_leniently(body)
+        if lenient is None:
             return NOTHING
-        reply = odd
+        reply = lenient
     reported = reply.usage if isinstance(reply.usage, dict) else {}
     try:
         if kind is CallKind.STT:
@@ -64,8 +64,8 @@ def read_usage(kind: CallKind, body: bytes) -> Report:
         elif kind is CallKind.RERANK:
             usage = _rerank_report(reported, reply.meta)
         else:
-            usage = _text(reported)
-    except _UnbelievableError:
+            usage = _text_report(reported)
+    except _ImplausibleError:
         usage = None
     choices = bytes(reply.choices)
     return Report(
@@ -79,70 +79,72 @@ def read_usage(kind: CallKind, body: bytes) -> Report:
 
 
 def is_answer(kind: CallKind, body: bytes) -> bool:
-    """Return whether a lenient reader takes a body for an answer: an object, or a list of what was ranked.
+    """Return whether a lenient parser accepts the body as a response: an object, or for rerank an array.
 
-    Of JSON of more values than are decoded the first character alone counts.
+    If the JSON has too many values to be decoded, only its first character counts.
     """
     if is_wide(body):
         first = body.removeprefix(BYTE_ORDER_MARK).lstrip()[:1]
         return first == b"{" or (first == b"[" and kind is CallKind.RERANK)
     try:
-        told: object = json.loads(body, parse_int=float)  # of any length, which int is not
+        value: object = json.loads(body, parse_int=float)  # int rejects numbers with too many digits
     except (ValueError, RecursionError):
         return False
-    return isinstance(told, dict) or (kind is CallKind.RERANK and isinstance(told, list))
+    return isinstance(value, dict) or (kind is CallKind.RERANK and isinstance(value, list))
 
 
-def _parse_odd_reply(body: bytes) -> _WireReply | None:
-    """Read what strict JSON is not: with a byte order mark, NaN or lone surrogates; None where it is none at all."""
+def _parse_leniently(body: bytes) -> _WireReply | None:
+    """Parse JSON with a byte order mark, NaN or lone surrogates; None if it is not a JSON object even so."""
     if len(body) > MAX_ODD_BYTES:
         return None
     try:
-        told: object = json.loads(body.removeprefix(BYTE_ORDER_MARK), parse_float=Decimal)
+        reply: object = json.loads(body.removeprefix(BYTE_ORDER_MARK), parse_float=Decimal)
     except (ValueError, ArithmeticError, RecursionError):
         return None
-    if not isinstance(told, dict):
+    if not isinstance(reply, dict):
         return None
-    choices = told.get("choices")
+    choices = reply.get("choices")
     raw = b"null" if choices is None else b"[1]" if choices else b"[]"
-    return _WireReply(told.get("usage"), msgspec.Raw(raw), told.get("duration"), told.get("meta"), told.get("error"))
+    return _WireReply(
+        reply.get("usage"), msgspec.Raw(raw), reply.get("duration"), reply.get("meta"), reply.get("error")
+    )
 
 
-def _text(reported: Mapping[str, object]) -> Usage | None:
-    """Read OpenAI's usage of chats, completions and embeddings."""
+def _text_report(reported: Mapping[str, object]) -> Usage | None:
+    """Parse OpenAI's usage of chats, completions and embeddings."""
     if "prompt_tokens" not in reported:
         return None
-    into, out = _details(reported, "prompt_tokens_details"), _details(reported, "completion_tokens_details")
+    prompt, completion = _details(reported, "prompt_tokens_details"), _details(reported, "completion_tokens_details")
     return Usage(
-        input_tokens=_count(reported["prompt_tokens"], may_be_none=False),
-        output_tokens=_count(reported.get("completion_tokens", 0), may_be_none=False),
-        cached_input_tokens=_count(into.get("cached_tokens")),
-        cache_write_tokens=_count(into.get("cache_write_tokens")),
-        audio_input_tokens=_count(into.get("audio_tokens")),
-        reasoning_tokens=_count(out.get("reasoning_tokens")),
-        audio_output_tokens=_count(out.get("audio_tokens")),
+        input_tokens=_count(reported["prompt_tokens"], may_be_null=False),
+        output_tokens=_count(reported.get("completion_tokens", 0), may_be_null=False),
+        cached_input_tokens=_count(prompt.get("cached_tokens")),
+        cache_write_tokens=_count(prompt.get("cache_write_tokens")),
+        audio_input_tokens=_count(prompt.get("audio_tokens")),
+        reasoning_tokens=_count(completion.get("reasoning_tokens")),
+        audio_output_tokens=_count(completion.get("audio_tokens")),
     )
 
 
 def _tts_report(reported: Mapping[str, object]) -> Usage | None:
-    """Read the usage of `speech.audio.done`: all output is audio."""
+    """Parse the usage of `speech.audio.done`; all output is audio."""
     if "input_tokens" not in reported:
         return None
-    output = _count(reported.get("output_tokens"), may_be_none=False)
+    output = _count(reported.get("output_tokens"), may_be_null=False)
     return Usage(
-        input_tokens=_count(reported["input_tokens"], may_be_none=False),
+        input_tokens=_count(reported["input_tokens"], may_be_null=False),
         output_tokens=output,
         audio_output_tokens=output,
     )
 
 
 def _stt_report(reported: Mapping[str, object], duration: object) -> Usage | None:
-    """Read tokens, or the seconds that are billed, or else the duration that `verbose_json` names."""
+    """Parse tokens, or the billed seconds, or else the duration in `verbose_json`."""
     if "input_tokens" in reported:
         details = _details(reported, "input_token_details")
         return Usage(
-            input_tokens=_count(reported["input_tokens"], may_be_none=False),
-            output_tokens=_count(reported.get("output_tokens", 0), may_be_none=False),
+            input_tokens=_count(reported["input_tokens"], may_be_null=False),
+            output_tokens=_count(reported.get("output_tokens", 0), may_be_null=False),
             audio_input_tokens=_count(details.get("audio_tokens")),
         )
     seconds = reported.get("seconds", duration)
@@ -150,32 +152,32 @@ def _stt_report(reported: Mapping[str, object], duration: object) -> Usage | Non
 
 
 def _rerank_report(reported: Mapping[str, object], meta: object) -> Usage | None:
-    """Read Cohere's search units or the tokens of others."""
+    """Parse Cohere's search units, or the tokens of other providers."""
     billed = _details(meta, "billed_units") if isinstance(meta, dict) else {}
     if "search_units" in billed:
-        return Usage(search_units=_count(billed["search_units"], may_be_none=False))
+        return Usage(search_units=_count(billed["search_units"], may_be_null=False))
     for name in ("total_tokens", "prompt_tokens"):
         if name in reported:
-            return Usage(input_tokens=_count(reported[name], may_be_none=False), output_tokens=0)
+            return Usage(input_tokens=_count(reported[name], may_be_null=False), output_tokens=0)
     return None
 
 
-def _count(value: object, *, may_be_none: bool = True) -> int | None:
-    if value is None and may_be_none:
+def _count(value: object, *, may_be_null: bool = True) -> int | None:
+    if value is None and may_be_null:
         return None
     if type(value) is not int or not 0 <= value <= MAX_UNITS:
-        raise _UnbelievableError
+        raise _ImplausibleError
     return value
 
 
 def _milliseconds(seconds: object) -> int:
-    """Return a duration, which some providers write as text; a started millisecond counts."""
+    """Return a duration in milliseconds, rounded up; some providers send it as a string."""
     try:
         value = Decimal(seconds) if type(seconds) in (int, Decimal, str) else None  # type: ignore[arg-type]
     except ArithmeticError as error:
-        raise _UnbelievableError from error
+        raise _ImplausibleError from error
     if value is None or not value.is_finite() or not 0 <= value <= MAX_UNITS // MS:
-        raise _UnbelievableError
+        raise _ImplausibleError
     return math.ceil(value * MS)
 
 

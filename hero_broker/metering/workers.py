@@ -1,6 +1,6 @@
-"""Threads for work that takes as long as a caller's bytes make it: none of the calls' own, and each address in turn.
+"""Runs slow work on callers' data in threads of its own, and shares them fairly among addresses.
 
-What runs here has a bound in bytes and in time of its own; here nobody gets more of it than others.
+The work itself is bounded in bytes and in time; this module only shares the threads.
 """
 
 import asyncio
@@ -15,33 +15,33 @@ from typing import TypeVar
 NICE = 10
 THREADS = 2
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class Workers:
-    """A few threads, and the order in which addresses get them."""
+    """A few threads that addresses use in turn."""
 
     def __init__(self, threads: int = THREADS) -> None:
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="estimates", initializer=step_back)
-        self._turns: dict[str, _Turn] = {}  # of the addresses that have work now
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="estimates", initializer=lower_priority)
+        self._turns: dict[str, _Turn] = {}  # by address; only of those that have work
 
     @asynccontextmanager
     async def turn(self, address: str) -> AsyncIterator[None]:
-        """Wait until nothing else of this address is worked on; others wait for one piece of work of it at most."""
+        """Wait until no other work of this address runs, so that no address uses more than one thread."""
         turn = self._turns.setdefault(address, _Turn())
-        turn.wanted += 1
+        turn.users += 1
         try:
             async with turn.lock:
                 yield
         finally:
-            turn.wanted -= 1
-            if not turn.wanted:
+            turn.users -= 1
+            if not turn.users:
                 del self._turns[address]
 
-    async def run(self, work: Callable[[Callable[[], bool]], Answer]) -> Answer:
-        """Return what `work` returns, from a thread.
+    async def run(self, work: Callable[[Callable[[], bool]], Result]) -> Result:
+        """Run `work` in a thread and return its result.
 
-        It is given a question that it has to ask often: whether nobody waits for it any longer.
+        Its argument is a function that returns whether the caller has stopped waiting; `work` must call it often.
         """
         is_over = threading.Event()
         try:
@@ -50,19 +50,19 @@ class Workers:
             is_over.set()
 
     def close(self) -> None:
-        """End the threads, once what they do has seen that nobody waits."""
+        """Stop the threads as soon as their work notices that no caller waits."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class _Turn:
-    """One address's."""
+    """The queue of one address."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
-        self.wanted = 0
+        self.users = 0
 
 
-def step_back() -> None:
-    """Let the thread of the calls go first where there are fewer cores than threads that want one."""
-    if sys.platform == "linux":  # elsewhere a thread has no priority of its own
+def lower_priority() -> None:
+    """Let the thread that serves calls go first if there are fewer cores than busy threads."""
+    if sys.platform == "linux":  # on other systems, threads have no priority of their own
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)

@@ -1,1 +1,1 @@
-"""What a unit costs, and what a call cost."""
+"""Prices per unit, and the cost of a call."""

@@ -1,4 +1,4 @@
-"""Usage × Price → cost, and the parts that it is the sum of."""
+"""Computes the cost of a call from its usage and price, and the parts that add up to it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from fractions import Fraction
 from hero_broker.core.usage import Usage
 from hero_broker.pricing.price import PER, Price
 
-# Counts that are included in another count, with the rate of their own; in the order in which they are taken out.
+# Counts that are included in another count, each with its own rate; in the order in which they are subtracted.
 _IN_INPUT = (
     ("cached_input_tokens", "cached_input_per_million"),
     ("cache_write_tokens", "cache_write_per_million"),
@@ -19,29 +19,29 @@ _IN_OUTPUT = (
     ("reasoning_tokens", "reasoning_per_million"),
 )
 
-_Line = tuple[str, Fraction | int, str]  # unit, units, name of the rate: a `CostPart` that is cheap to make
+_Line = tuple[str, Fraction | int, str]  # unit, units, name of the rate: a `CostPart` that is cheap to build
 
 
 @dataclass(frozen=True, slots=True)
 class CostPart:
     """One line of a call's bill; the lines of a call are disjoint and add up to its cost."""
 
-    unit: str  # a count of `Usage`, less what has a line of its own: "input_tokens" is fresh input; or "request"
-    units: Fraction | int  # as billed, so at least the audio minimum; never 0
-    rate_name: str  # the rate of `Price` that applies: "output_per_million" for reasoning without a rate of its own
-    rate: Decimal | None  # USD for `per` units; None where the price has no rate for the unit
+    unit: str  # a count of `Usage`, less what has its own line ("input_tokens" is fresh input), or "request"
+    units: Fraction | int  # as billed, so not below the audio minimum; never 0
+    rate_name: str  # the rate of `Price` that applies: "output_per_million" for reasoning that has no rate
+    rate: Decimal | None  # USD for `per` units; None if the price has no rate for the unit
     per: int
 
     @property
     def usd(self) -> Fraction | None:
-        """Return the exact amount; None where there is no rate."""
+        """Return the exact amount; None if there is no rate."""
         return None if self.rate is None else Fraction(self.rate) * self.units / self.per
 
 
 def cost_of(usage: Usage, price: Price, *, ok: bool = True) -> int | None:
-    """Price one call's usage, in nano-USD (1e-9 USD), rounded once, half to even; None where a used unit has no rate.
+    """Price one call's usage, in nano-USD (1e-9 USD), rounded once, half to even; None if a used unit has no rate.
 
-    It is the sum of `cost_parts`, which tells what is charged.
+    It is the sum of `cost_parts`, whose docstring states the rules.
     """
     total: Fraction | int = 0
     for _, units, rate_name in _lines(usage, price, ok):
@@ -53,20 +53,21 @@ def cost_of(usage: Usage, price: Price, *, ok: bool = True) -> int | None:
 
 
 def _rounded(total: int, scale: int) -> int:
-    """Return `total / scale` rounded half to even, without a Fraction in between."""
+    """Return `total / scale` rounded half to even, without building a Fraction."""
     whole, rest = divmod(total, scale)
     return whole + (2 * rest > scale or (2 * rest == scale and whole % 2 == 1))
 
 
 def cost_parts(usage: Usage, price: Price, *, ok: bool = True) -> list[CostPart]:
-    """Return the lines of one call's bill, without those that count nothing.
+    """Return the lines of one call's bill, except those whose count is 0.
 
-    Every token is charged once: cached, cache-written and audio input are taken out of the input, reasoning and audio
-    output out of the output, and are charged as input or output where they have no rate of their own.
-    Characters and audio time are charged where they have a rate. Characters then stand for the input tokens and audio
-    time for the audio input tokens; what is left of the tokens is charged beside them at the rates that the price has.
-    Searches come beside tokens, or replace tokens without a rate. A price per request and nothing else is for all of
-    the call. Per-request prices and the default search unit are charged to successful calls only (`ok`).
+    Every token is charged once: cached, cache-written and audio input are subtracted from the input, reasoning and
+    audio output from the output. They are charged as input or output if they have no rate of their own.
+    Characters and audio time are charged if they have a rate. Characters then replace the input tokens, and audio time
+    the audio input tokens; the remaining tokens are charged as well, at the rates that the price has.
+    Searches are charged in addition to tokens, or instead of tokens without a rate. If a price has only a rate per
+    request, that rate covers the whole call. Per-request rates and the default search unit are charged only to
+    successful calls (`ok`).
     """
     return [
         CostPart(unit, units, rate_name, getattr(price, rate_name), PER[rate_name])
@@ -83,7 +84,7 @@ def _lines(usage: Usage, price: Price, ok: bool) -> list[_Line]:
     measured: list[str] = []
     if usage.characters is not None or usage.audio_ms is not None:
         lines = _measured_lines(usage, price)
-        measured = [unit for unit, _, _ in lines]  # no characters, as reported, are no reason to bill tokens
+        measured = [unit for unit, _, _ in lines]  # a reported count of 0 characters does not bill tokens instead
         lines = [line for line in lines if line[1]]
     searches = _billed_searches(usage, price, ok, bool(measured))
     if searches:
@@ -95,14 +96,14 @@ def _lines(usage: Usage, price: Price, ok: bool) -> list[_Line]:
 
 
 def _measured_lines(usage: Usage, price: Price) -> list[_Line]:
-    """Return what is charged by characters and audio time; empty where tokens are billed instead."""
+    """Return the lines for characters and audio time; empty if tokens are billed instead."""
     lines: list[_Line] = []
     if usage.characters is not None:
         lines.append(("characters", usage.characters, "characters_per_million"))
     if usage.audio_ms is not None:
         lines.append(("audio_ms", _billed_ms(usage.audio_ms, price.audio_minimum_s), "audio_per_minute"))
     priced = [line for line in lines if line[2] in price.scaled]
-    # Without a rate they are another measure of a call that is billed by something else.
+    # Without a rate, they only measure a call that is billed by something else.
     return priced if priced or _has_tokens(usage) else lines
 
 
@@ -122,7 +123,7 @@ def _billed_searches(usage: Usage, price: Price, ok: bool, is_measured: bool) ->
         return 0 if is_measured or _has_tokens(usage) else usage.search_units or 0
     if usage.search_units is not None:
         return usage.search_units
-    # A price with token rates too bills what was reported: a chat is no search.
+    # If the price also has token rates, reported tokens are billed: a chat is not a search.
     is_counted = is_measured or (_has_tokens(usage) and price.input_per_million is not None)
     return 1 if ok and not is_counted else 0
 
@@ -136,8 +137,8 @@ def _token_lines(usage: Usage, price: Price, measured: list[str]) -> list[_Line]
         _split(lines, "input_tokens", "input_per_million", _IN_INPUT, usage, price)
     _split(lines, "output_tokens", "output_per_million", _IN_OUTPUT, usage, price)
     if measured:
-        stood_for = "audio_input_tokens" if "audio_ms" in measured else None
-        lines = [line for line in lines if line[2] in price.scaled and line[0] != stood_for]
+        replaced = "audio_input_tokens" if "audio_ms" in measured else None
+        lines = [line for line in lines if line[2] in price.scaled and line[0] != replaced]
     return lines
 
 
@@ -149,14 +150,14 @@ def _split(
     usage: Usage,
     price: Price,
 ) -> None:
-    """Divide a count into lines that never add up to more: cached audio is reported as cached and as audio."""
+    """Split a count into lines that never add up to more than it: cached audio is reported as cached and as audio."""
     total: int | None = getattr(usage, whole)
     left = sum(getattr(usage, unit) or 0 for unit, _ in included) if total is None else total
     for unit, own_rate_name in included:
         count = getattr(usage, unit)
         if count and left:
-            taken = min(count, left)
-            lines.append((unit, taken, own_rate_name if own_rate_name in price.scaled else rate_name))
-            left -= taken
+            units = min(count, left)
+            lines.append((unit, units, own_rate_name if own_rate_name in price.scaled else rate_name))
+            left -= units
     if left:
         lines.append((whole, left, rate_name))

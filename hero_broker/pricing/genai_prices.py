@@ -1,4 +1,4 @@
-"""The genai-prices snapshot as tariffs; importing this module costs its 2,300 models (see `pricing.catalogue`)."""
+"""Reads the genai-prices snapshot as tariffs; importing this module loads its 2,300 models (`pricing.catalogue`)."""
 
 import re
 from collections.abc import Iterator
@@ -33,47 +33,47 @@ THOUSAND = 1000
 MINUTES_PER_HOUR = 60
 # Groq bills at least ten seconds of audio: https://groq.com/pricing
 AUDIO_MINIMUM_S = {"groq": Decimal(10)}
-# Names under which people know a provider, where the list has another.
+# Common names of a provider → the list's name.
 ALIASES = {"xai": "x-ai", "gemini": "google", "togetherai": "together", "moonshot": "moonshotai"}
-# The list takes a date without dashes for the same date with them.
+# The list matches a date without dashes like the same date with dashes.
 _COMPACT_DATE = re.compile(r"-(\d{4})(\d{2})(\d{2})(?=[-:]|$)")
 
 
 class GenaiPrices:
-    """The list that comes with the package of that name, at its release's date."""
+    """The price list inside the installed package `genai-prices`, as of its release."""
 
     def __init__(self) -> None:
         self._providers = data_snapshot.get_snapshot().providers
         self._version = f"genai-prices {version('genai-prices')}"
-        # The snapshot has a memory of its own, which grows with every name; this one is bounded.
+        # The snapshot's own cache grows with every name; this one is bounded.
         self._provider = lru_cache(maxsize=256)(self._find_provider)
 
     def find(self, provider: str, model: str) -> Listing | None:
-        """Return what the list says of any name that it takes for a model; None where it is not priced."""
-        listed = self._provider(provider)
-        if listed is None:
+        """Return the listing of any name that the list matches to a model; None if it has no price."""
+        entry = self._provider(provider)
+        if entry is None:
             return None
         name = model.lower()
-        found = listed.find_model(name, all_providers=self._providers)
-        tariff = None if found is None else build_tariff(listed, found, self._version)
-        if found is None or tariff is None:
+        info = entry.find_model(name, all_providers=self._providers)
+        tariff = None if info is None else build_tariff(entry, info, self._version)
+        if info is None or tariff is None:
             return None
-        certainty = certainty_of(found.match, name)
-        if listed.fallback_model_providers and all(found is not own for own in listed.models):
-            certainty = min(certainty, Certainty.BEGINS)  # found among another provider's models
+        certainty = certainty_of(info.match, name)
+        if entry.fallback_model_providers and all(info is not own for own in entry.models):
+            certainty = min(certainty, Certainty.BEGINS)  # it is another provider's model
         return Listing(tariff, certainty)
 
     def models(self, provider: str) -> Iterator[str]:
-        """Yield the names of a provider's priced models, without deprecated ones."""
-        listed = self._provider(provider)
-        if listed is None:
+        """Yield the names of a provider's priced models, except deprecated ones."""
+        entry = self._provider(provider)
+        if entry is None:
             return
-        for model in listed.models:
-            if model.deprecated or build_tariff(listed, model, self._version) is None:
+        for model in entry.models:
+            if model.deprecated or build_tariff(entry, model, self._version) is None:
                 continue
-            # Some ids are headings of the list; what the provider calls the model then stands in the matcher.
+            # Some ids are headings of the list; the matcher then has the provider's names for the model.
             names = [model.id] if model.is_match(model.id) else _exact_names(model.match)
-            # A name that ends in a dash is the start of names.
+            # A name that ends in a dash is a prefix of names.
             yield from (name for name in names if not name.endswith("-"))
 
     def _find_provider(self, name: str) -> Provider | None:
@@ -81,7 +81,7 @@ class GenaiPrices:
 
 
 def build_tariff(provider: Provider, model: ModelInfo, version: str) -> Tariff | None:
-    """Translate what the list says of a model; None where it prices no unit that is metered here."""
+    """Convert a listed model to a tariff; None if the list prices no unit that we meter."""
     conditional = [ConditionalPrice(prices=model.prices)] if isinstance(model.prices, ModelPrice) else model.prices
     source = provider.pricing_urls[0] if provider.pricing_urls else "genai-prices"
     minimum_s = AUDIO_MINIMUM_S.get(provider.id)
@@ -91,7 +91,7 @@ def build_tariff(provider: Provider, model: ModelInfo, version: str) -> Tariff |
 
 
 def certainty_of(match: MatchLogic, name: str) -> Certainty:
-    """Return how sure a match that holds for `name` (in lower case) makes it that the name is the provider's."""
+    """Return how certain it is that `name` (in lower case), which `match` accepts, is one of the provider's names."""
     if not match.is_match(name):
         name = _COMPACT_DATE.sub(r"-\1-\2-\3", name)
     if isinstance(match, ClauseOr | ClauseAnd):
@@ -106,9 +106,9 @@ def certainty_of(match: MatchLogic, name: str) -> Certainty:
     if isinstance(match, ClauseContains):
         return Certainty.BEGINS if name.startswith(match.contains.lower()) else Certainty.INSIDE
     if isinstance(match, ClauseRegex):
-        found = re.search(match.regex, name)
-        # One that only looks ahead, to leave names out, has matched nothing.
-        return Certainty.BEGINS if found and found.start() == 0 < found.end() else Certainty.INSIDE
+        hit = re.search(match.regex, name)
+        # A pattern that is only a lookahead, to exclude names, matches the empty string.
+        return Certainty.BEGINS if hit and hit.start() == 0 < hit.end() else Certainty.INSIDE
     return Certainty.BEGINS
 
 
@@ -121,13 +121,13 @@ def _exact_names(match: MatchLogic) -> Iterator[str]:
 
 
 def _period(conditional: ConditionalPrice, source: str, version: str, audio_minimum_s: Decimal | None) -> PricePeriod:
-    listed = conditional.prices
+    model_price = conditional.prices
     thresholds = sorted(
-        {tier.start for rate in vars(listed).values() if isinstance(rate, TieredPrices) for tier in rate.tiers}
+        {tier.start for rate in vars(model_price).values() if isinstance(rate, TieredPrices) for tier in rate.tiers}
     )
-    # Just above a threshold begins what costs the next price.
+    # The next price applies just above a threshold.
     prices = tuple(
-        _price(listed, input_tokens, source, version, audio_minimum_s)
+        _price(model_price, input_tokens, source, version, audio_minimum_s)
         for input_tokens in (0, *(start + 1 for start in thresholds))
     )
     since, daily = _condition(conditional.constraint)
@@ -150,15 +150,17 @@ def _second_of_day(moment: time) -> int:
     return (seconds - (0 if offset is None else int(offset.total_seconds()))) % DAY_S
 
 
-def _price(listed: ModelPrice, input_tokens: int, source: str, version: str, audio_minimum_s: Decimal | None) -> Price:
-    """Translate what a call of so many input tokens costs; a price without rates where no unit is metered here."""
+def _price(
+    model_price: ModelPrice, input_tokens: int, source: str, version: str, audio_minimum_s: Decimal | None
+) -> Price:
+    """Convert the price of a call with `input_tokens`; it has no rates if we meter none of the listed units."""
 
     def rate(name: str) -> Decimal | None:
-        value = getattr(listed, name)
+        value = getattr(model_price, name)
         if not isinstance(value, TieredPrices):
             return value if isinstance(value, Decimal) else None
-        passed = [tier.price for tier in value.tiers if input_tokens > tier.start]
-        return passed[-1] if passed else value.base
+        rates = [tier.price for tier in value.tiers if input_tokens > tier.start]
+        return rates[-1] if rates else value.base
 
     audio_per_hour = rate("audio_hours")
     if audio_per_hour is None:

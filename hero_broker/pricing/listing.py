@@ -1,4 +1,4 @@
-"""What a price list says of a name at a provider: what it costs, and how sure it is that the provider serves it."""
+"""A price list's entry for a name at a provider: the tariff, and how certain it is that the provider serves it."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -7,19 +7,19 @@ from hero_broker.pricing.tariff import Tariff
 
 
 class Certainty(IntEnum):
-    """How sure a list is that a provider serves a name; a larger one is surer."""
+    """How certain it is, by a list, that a provider serves a name; larger is more certain."""
 
-    # A pattern of the list occurs inside the name: a price if the provider is named, but no proof. The pattern for
-    # Claude at Google also occurs in the names of those who resell Claude.
+    # A pattern of the list occurs inside the name. That gives a price if the client names the provider, but proves
+    # nothing: the pattern for Claude at Google also occurs in the names that resellers of Claude use.
     INSIDE = 1
-    BEGINS = 2  # the name begins as a pattern says, as dated names do; or a provider whose models this one has lists it
-    ALIAS = 3  # the list has exactly this name, in any case: another name, or that of a deprecated model
-    NAMED = 4  # this is how the provider itself calls a model that it offers
+    BEGINS = 2  # the start matches, as with dated names; or a provider whose models this one also has lists it
+    ALIAS = 3  # the list has exactly this name, in any case, as an alias or for a deprecated model
+    NAMED = 4  # it is the provider's own name of a model that it offers
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A name that a list prices."""
+    """A name for which a list has a price."""
 
     tariff: Tariff
     certainty: Certainty

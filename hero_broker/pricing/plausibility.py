@@ -1,4 +1,4 @@
-"""What is odd about a price that somebody entered, in sentences; the price holds all the same."""
+"""Warns about entered prices that look wrong; such a price is used all the same."""
 
 from decimal import Decimal
 from typing import NamedTuple
@@ -13,13 +13,13 @@ _OTHER_MONEY = (
 
 
 class _Usual(NamedTuple):
-    """What a rate is like, and what a slip of the unit makes of it."""
+    """The usual values of a rate, and the factors by which a wrong unit changes it."""
 
-    low: Decimal  # lower and higher rates are doubted where no list has the model
+    low: Decimal  # lower and higher rates are doubted if no list has the model
     middle: Decimal
     high: Decimal
-    slips: tuple[tuple[Decimal, str], ...]  # what the right rate is multiplied by, and how it was entered
-    factor: int = 100  # a rate so many times the listed one, or so many times less, is doubted
+    slips: tuple[tuple[Decimal, str], ...]  # the factor on the right rate, and the mistake
+    factor: int = 100  # a rate is doubted if it is the listed one times or divided by this, or further off
 
 
 def _usual(low: str, middle: str, high: str, *slips: tuple[Decimal, str], factor: int = 100) -> _Usual:
@@ -57,7 +57,7 @@ _USUAL = {
         (Decimal(1) / 60_000, "per millisecond instead of per minute"),
         (Decimal(1) / 60, "per second instead of per minute"),
         (Decimal(60), "per hour instead of per minute"),
-        factor=50,  # a slip between seconds, minutes and hours is no more than 60
+        factor=50,  # a slip between seconds, minutes and hours is a factor of 60
     ),
     "per_thousand_searches": _usual("0.05", "2", "200", (Decimal("0.001"), "per search instead of per thousand")),
     "per_request": _usual("0.000001", "0.01", "5", (Decimal(1000), "per thousand requests instead of per request")),
@@ -66,25 +66,25 @@ _LONGEST_MINIMUM_S = 600
 
 
 def price_warnings(price: Price, listed: Price | None) -> list[str]:
-    """Return what is doubtful about a price that was entered, one sentence a rate, with the likely mistake.
+    """Return the doubts about an entered price: one sentence for each rate, with the likely mistake.
 
-    A rate is compared with what a public list asks for the same model (`listed`), or with what any model costs where
-    the list has no such rate. Nothing is doubtful about a rate of 0.
+    A rate is compared with the same model's rate in a public list (`listed`), or, if the list has no such rate, with
+    the range over all models. A rate of 0 is never doubted.
     """
-    found = []
+    warnings = []
     for name in PER:
         rate: Decimal | None = getattr(price, name)
         if rate:
             expected: Decimal | None = None if listed is None else getattr(listed, name)
             sentence = _against_list(name, rate, expected) if expected else _against_all(name, rate)
             if sentence is not None:
-                found.append(sentence)
+                warnings.append(sentence)
     if price.audio_minimum_s is not None and price.audio_minimum_s > _LONGEST_MINIMUM_S:
-        found.append(
+        warnings.append(
             f"audio_minimum_s = {plain(price.audio_minimum_s)} is more than {_LONGEST_MINIMUM_S} seconds; "
             "it looks entered in milliseconds instead of seconds."
         )
-    return found
+    return warnings
 
 
 def _against_list(name: str, rate: Decimal, listed: Decimal) -> str | None:
@@ -108,5 +108,5 @@ def _against_all(name: str, rate: Decimal) -> str | None:
 
 
 def _likely(name: str, factor: Decimal) -> tuple[Decimal, str]:
-    """Return the slip that comes closest to a rate that is `factor` times what was expected."""
+    """Return the mistake that best explains a rate that is `factor` times the expected one."""
     return min(_USUAL[name].slips, key=lambda slip: abs((factor / slip[0]).log10()))

@@ -1,4 +1,4 @@
-"""What a provider asks per unit; `pricing.cost` applies it to a call's usage."""
+"""A provider's rates per unit; `pricing.cost` applies them to a call's usage."""
 
 import hashlib
 import json
@@ -25,31 +25,31 @@ PER: Mapping[str, int] = {
     "per_thousand_searches": 1000,
     "per_request": 1,
 }
-# What a price is written with: its rates in USD, and the least audio that is billed, in seconds.
+# The members of a price: its rates in USD, and the minimum of audio that is billed, in seconds.
 RATES = (*PER, "audio_minimum_s")
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Rates in USD; None means that the unit has no price, 0 that it is free. Equal rates make equal prices."""
+    """Rates in USD; None means that the unit has no price, 0 that it is free. Prices are equal if their rates are."""
 
     input_per_million: Decimal | None = None
     output_per_million: Decimal | None = None
-    cached_input_per_million: Decimal | None = None  # as input where None, like the next
+    cached_input_per_million: Decimal | None = None  # if None, the input rate applies, as for the next
     cache_write_per_million: Decimal | None = None
-    reasoning_per_million: Decimal | None = None  # as output where None
-    audio_input_per_million: Decimal | None = None  # as input where None
-    audio_output_per_million: Decimal | None = None  # as output where None
+    reasoning_per_million: Decimal | None = None  # if None, the output rate applies
+    audio_input_per_million: Decimal | None = None  # if None, the input rate applies
+    audio_output_per_million: Decimal | None = None  # if None, the output rate applies
     characters_per_million: Decimal | None = None
     audio_per_minute: Decimal | None = None
-    audio_minimum_s: Decimal | None = None  # seconds that any audio is billed at least
+    audio_minimum_s: Decimal | None = None  # any audio is billed at least this many seconds
     per_thousand_searches: Decimal | None = None
     per_request: Decimal | None = None  # for successful calls
-    source: str = field(default="", compare=False)  # where the rates were read, mostly a URL
-    version: str = field(default="", compare=False)  # which state of that source, such as "genai-prices 0.2.3"
+    source: str = field(default="", compare=False)  # where the rates were read, usually a URL
+    version: str = field(default="", compare=False)  # the version of that source, such as "genai-prices 0.2.3"
     rates: str = field(init=False, compare=False, repr=False)  # canonical JSON: known rates, sorted, decimal strings
-    price_id: str = field(init=False, compare=False)  # content hash of the rates: brokers agree without talking
-    # The rates that are known, as integers, so that a cost is a sum of integers: nano-USD per unit, times `scale`.
+    price_id: str = field(init=False, compare=False)  # content hash of the rates: equal on all brokers
+    # The known rates as integers, so that a cost is a sum of integers: nano-USD per unit, times `scale`.
     scaled: Mapping[str, int] = field(init=False, compare=False, repr=False)
     scale: int = field(init=False, compare=False, repr=False)
 
@@ -67,10 +67,11 @@ class Price:
 
     @classmethod
     def from_rates(cls, text: str, *, source: str = "", version: str = "") -> Self:
-        """Return the price that `rates` writes, with the same `price_id`.
+        """Parse the `rates` of a price; the result has the same `price_id`.
 
         Raises:
-            ValueError: `text` is no JSON object of known rates as decimal strings, none of them negative.
+            ValueError: `text` is not a JSON object, has an unknown rate, or a rate is not a decimal string of at
+                least 0.
         """
         rates = json.loads(text)
         if not isinstance(rates, dict):
@@ -91,6 +92,6 @@ def _rate(name: str, text: object) -> Decimal:
 
 
 def plain(rate: Decimal) -> str:
-    """Spell equal amounts equally: no exponent, no trailing zeros."""
+    """Format equal amounts equally: no exponent, no trailing zeros."""
     text = f"{rate:f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"

@@ -1,4 +1,4 @@
-"""Prices that genai-prices lacks, as data: each with the page it was read from and the day of that page."""
+"""Reads `supplement.toml`: prices that genai-prices lacks, each with its source page and the date of that page."""
 
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -11,12 +11,12 @@ from hero_broker.pricing.listing import Certainty, Listing
 from hero_broker.pricing.price import RATES, Price
 from hero_broker.pricing.tariff import PricePeriod, Tariff
 
-# Names under which people know a provider, where the supplement has another.
+# Common names of a provider → the supplement's name.
 ALIASES = {"alibaba": "dashscope", "qwen": "dashscope", "jina_ai": "jina", "voyage": "voyageai"}
 
 
 class Supplement:
-    """The entries of `supplement.toml`, by provider and model; the case of a model's name does not matter."""
+    """The entries of `supplement.toml`, by provider and model; model names are compared without case."""
 
     def __init__(self, entries: Mapping[tuple[str, str], Tariff]) -> None:
         self._names = tuple(entries)
@@ -24,15 +24,15 @@ class Supplement:
 
     @classmethod
     def load(cls) -> Self:
-        """Return the supplement that comes with the broker."""
+        """Return the supplement that is packaged with the broker."""
         return cls.parse((files("hero_broker.pricing") / "supplement.toml").read_text(encoding="utf-8"))
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a supplement.
+        """Parse a supplement.
 
         Raises:
-            ValueError: naming every entry that is not of the form which `supplement.toml` explains.
+            ValueError: an entry does not have the form that `supplement.toml` describes; the message names them all.
         """
         faults: list[str] = []
         entries: dict[tuple[str, str], Tariff] = {}
@@ -40,7 +40,7 @@ class Supplement:
             entry = _Entry(table)
             name = f"prices[{number}] ({entry.provider} {entry.model})"
             if any((entry.provider, entry.model.lower()) == (owner, model.lower()) for owner, model in entries):
-                entry.faults.append("is there twice")
+                entry.faults.append("is given twice")
             faults += [f"{name}: {fault}" for fault in entry.faults]
             entries[entry.provider, entry.model] = entry.tariff
         if faults:
@@ -48,7 +48,7 @@ class Supplement:
         return cls(entries)
 
     def find(self, provider: str, model: str) -> Listing | None:
-        """Return what a provider's model costs; None where there is no entry."""
+        """Return the listing of a provider's model; None if there is no entry."""
         tariff = self._tariffs.get((ALIASES.get(provider, provider), model.lower()))
         return None if tariff is None else Listing(tariff, Certainty.ALIAS)
 
@@ -59,7 +59,7 @@ class Supplement:
 
 
 class _Entry:
-    """One table of the file, read as far as it can be; `faults` says what is wrong with it."""
+    """One table of the file, parsed as far as possible; `faults` lists what is wrong with it."""
 
     def __init__(self, table: dict[str, Any]) -> None:
         self.faults: list[str] = []
@@ -78,7 +78,7 @@ class _Entry:
         for band in above:
             start = band.pop("input_tokens", None)
             if type(start) is not int or start <= (thresholds[-1] if thresholds else 0):
-                self.faults.append("above.input_tokens must be whole numbers, each larger than the one before")
+                self.faults.append("above.input_tokens must be integers in ascending order, each above 0")
                 continue
             thresholds.append(start)
             bands.append({**rates, **self._rates(band)})
@@ -88,7 +88,7 @@ class _Entry:
     def _text(self, table: dict[str, Any], name: str) -> str:
         value = table.pop(name, "")
         if not isinstance(value, str) or not value:
-            self.faults.append(f"{name} must be a text")
+            self.faults.append(f"{name} must be a non-empty string")
             return ""
         return value
 
@@ -96,7 +96,7 @@ class _Entry:
         rates = {}
         for name, value in table.items():
             if name not in RATES:
-                self.faults.append(f"{name} is no rate; rates are {', '.join(RATES)}")
+                self.faults.append(f"{name} is not a rate; the rates are {', '.join(RATES)}")
             elif type(value) not in (int, Decimal) or not Decimal(value).is_finite() or value < 0:
                 self.faults.append(f"{name} must be a number of at least 0")
             else:

@@ -1,4 +1,4 @@
-"""A model's prices over time and context length → the one price of a call."""
+"""Selects the price of a call from a model's prices by time and by input length."""
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
@@ -12,18 +12,17 @@ DAY_S = 86_400
 
 @dataclass(frozen=True, slots=True)
 class PricePeriod:
-    """The prices that hold under a condition; without one, always."""
+    """Prices that apply under a condition; without a condition, always."""
 
     prices: tuple[Price, ...]  # by input tokens, one more than `thresholds`
-    # Ascending. A call with more input tokens than one of them costs the next price, for all of its units.
+    # Ascending. A call with more input tokens than a threshold is charged the next price, for all of its units.
     thresholds: tuple[int, ...] = ()
     since: int | None = None  # unix seconds; included
-    daily: tuple[int, int] | None = (
-        None  # seconds of the UTC day; start included, end not; over midnight if start > end
-    )
+    # Seconds of the UTC day: start included, end excluded; across midnight if start > end.
+    daily: tuple[int, int] | None = None
 
     def holds(self, started_at: int) -> bool:
-        """Return whether the prices are those of a call that began at `started_at`, in unix seconds."""
+        """Return whether the prices apply to a call that began at `started_at` (unix seconds)."""
         if self.since is not None and started_at < self.since:
             return False
         if self.daily is None:
@@ -35,15 +34,15 @@ class PricePeriod:
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """What a model costs, whenever and however long the context. Every price in it is resolved once, when it is made.
+    """All prices of one model, by time and by input length; every price is resolved once, at construction.
 
-    Of the periods that hold, the last one counts; where none does, the first.
+    The last period that holds applies; if no period holds, the first one applies.
     """
 
     periods: tuple[PricePeriod, ...]  # at least one
-    is_override: bool = False  # the operator's own price, which counts more than a cost that the provider reports
-    varies: bool = field(init=False, compare=False)  # with the time, or with the length of the context
-    # The kinds of call that were looked at, and whether they have a price; see `pricing.typical`.
+    is_override: bool = False  # the operator's own price, which takes precedence over a cost that the provider reports
+    varies: bool = field(init=False, compare=False)  # by time or by input length
+    # Cached results of `pricing.typical.is_priced`, by kind of call.
     kinds: dict[CallKind, bool] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -52,13 +51,13 @@ class Tariff:
 
     @classmethod
     def fixed(cls, price: Price, *, is_override: bool = False) -> Self:
-        """Return the tariff of a model that always costs the same per unit."""
+        """Return the tariff of a model that has a single price."""
         return cls((PricePeriod((price,)),), is_override)
 
     def price(self, started_at: int, input_tokens: int) -> Price:
         """Return the price of a call that began at `started_at` (unix seconds, UTC).
 
-        `input_tokens` are all that the model read, cached ones included.
+        `input_tokens` counts everything that the model read, cached tokens included.
         """
         if not self.varies:
             return self.periods[0].prices[0]

@@ -1,4 +1,4 @@
-"""What a typical call of each kind uses: what prices are shown by, and what they must be able to price."""
+"""The usage of a typical call of each kind, to display a price and to check that it can price the kind."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ from hero_broker.pricing.tariff import Tariff
 
 _TEXT = ("1,000 in and 1,000 out", Usage(input_tokens=1000, output_tokens=1000))
 _TOKENS = ("1,000 tokens in and 1,000 out", Usage(input_tokens=1000, output_tokens=1000))
-# In the order in which they are tried, because a kind may be billed in one unit or in another.
+# Alternatives in the order in which they are tried, because a kind may be billed in one unit or another.
 TYPICAL: Mapping[CallKind, Sequence[tuple[str, Usage]]] = {
     CallKind.CHAT: (_TEXT,),
     CallKind.COMPLETION: (_TEXT,),
@@ -39,7 +39,7 @@ TYPICAL: Mapping[CallKind, Sequence[tuple[str, Usage]]] = {
 
 
 def typical_cost(price: Price, kind: CallKind) -> tuple[str, int] | None:
-    """Return a typical call and its cost in nano-USD; None where calls of the kind have no price."""
+    """Return the description of a typical call and its cost in nano-USD; None if the price cannot price the kind."""
     for what, usage in TYPICAL[kind]:
         cost = cost_of(usage, price)
         if cost is not None:
@@ -48,11 +48,11 @@ def typical_cost(price: Price, kind: CallKind) -> tuple[str, int] | None:
 
 
 def is_priced(tariff: Tariff | None, kind: CallKind) -> bool:
-    """Return whether calls of a kind have a price, whenever they are made and however long they are."""
+    """Return whether calls of a kind always have a price, at any time and input length."""
     if tariff is None:
         return False
-    found = tariff.kinds.get(kind)  # looked at once, because each call of a broker that refuses others asks
-    if found is None:
+    result = tariff.kinds.get(kind)  # cached, because a broker that refuses unpriced calls checks every call
+    if result is None:
         prices = (price for period in tariff.periods for price in period.prices)
-        found = tariff.kinds[kind] = all(typical_cost(price, kind) is not None for price in prices)
-    return found
+        result = tariff.kinds[kind] = all(typical_cost(price, kind) is not None for price in prices)
+    return result

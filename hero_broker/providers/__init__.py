@@ -1,1 +1,1 @@
-"""Upstreams: who answers a call, and how to reach them."""
+"""Providers: which one answers a call, how to reach it, and whether it works."""

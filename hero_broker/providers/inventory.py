@@ -1,4 +1,4 @@
-"""What this broker serves, for `models.list` and `providers.list`."""
+"""Lists the models and providers of this broker, for `models.list` and `providers.list`."""
 
 import json
 from collections import Counter
@@ -11,21 +11,21 @@ from hero_broker.providers.routes import ModelRoute, Routes
 
 
 class Inventory:
-    """Models with their prices, providers with their health."""
+    """The models with their prices and the providers with their health."""
 
-    def __init__(self, routes: Routes, standings: HealthTracker, clock: Clock) -> None:
+    def __init__(self, routes: Routes, health: HealthTracker, clock: Clock) -> None:
         self._routes = routes
-        self._standings = standings
+        self._health = health
         self._clock = clock
 
     def models(self) -> list[InventoryModel]:
-        """Return the settings' models, then those that only the price list knows."""
+        """Return the models of the settings, then those that only the price list has."""
         configured = [self._model(route, is_configured=True) for route in self._routes.named]
         listed = (self._routes.get(name) for name, _ in self._routes.listed())
         return configured + [self._model(route, is_configured=False) for route in listed if route is not None]
 
     def providers(self) -> list[InventoryProvider]:
-        """Return the providers in the order of the settings, the fake one last."""
+        """Return the providers in the order of the settings, the fake provider last."""
         named = Counter(route.provider.name for route in self._routes.named)
         listed = Counter(provider.name for _, provider in self._routes.listed())
         return [
@@ -36,7 +36,7 @@ class Inventory:
                 stream_usage=provider.stream_usage,
                 models=named[provider.name],
                 listed_models=listed[provider.name],
-                health=self._standings.health(provider.name),
+                health=self._health.health(provider.name),
             )
             for provider in self._routes.every_provider
         ]
@@ -53,5 +53,5 @@ class Inventory:
         )
 
     def _price(self, tariff: Tariff) -> InventoryPrice:
-        now = tariff.price(self._clock.now(), 0)
-        return InventoryPrice(json.loads(now.rates), now.source or None, now.version or None, tariff.varies)
+        price = tariff.price(self._clock.now(), 0)
+        return InventoryPrice(json.loads(price.rates), price.source or None, price.version or None, tariff.varies)

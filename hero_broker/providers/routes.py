@@ -1,4 +1,4 @@
-"""Model name → provider, upstream model and price: what the settings name, then what the price list knows."""
+"""Resolves a model name to its provider, upstream model and price: by the settings, then by the price list."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ MAX_NAME = 200  # characters
 
 @dataclass(frozen=True, slots=True)
 class ModelRoute:
-    """Who serves a model, under which name, and what it costs."""
+    """The provider that serves a model, the model's name there, and its price."""
 
     model: str
-    kind: CallKind | None  # None for a model of the price list, which does not tell: any call may ask for it
+    kind: CallKind | None  # None for a model of the price list, which has no kinds: calls of any kind may use it
     provider: Provider
     upstream_model: str
     aliases: tuple[str, ...] = ()
-    tariff: Tariff | None = None  # of this model alone, however many share its upstream model; None = no price known
+    tariff: Tariff | None = None  # of this model only, even if others share its upstream model; None: no price is known
 
 
 class PricedModels(Protocol):
-    """What is known of a provider's models; see `pricing.catalogue`."""
+    """The public prices of providers' models; see `pricing.catalogue`."""
 
     def find(self, provider: str, model: str) -> Listing | None:
-        """Return what is known of a name at a provider; None where nothing is."""
+        """Return the listing of a name at a provider; None if there is none."""
         ...
 
     def models(self, provider: str) -> Sequence[str]:
@@ -39,15 +39,15 @@ class PricedModels(Protocol):
 
 
 class Routes:
-    """The models that are served.
+    """The models that this broker serves.
 
-    The settings' models go first: under their names and aliases, then as `provider/model`. Other names are looked up
-    in the price list. `provider/model` is that provider's or nobody's. Any other name goes to the provider that is
-    surest to serve it (`Certainty`), to the first one where several are.
+    Models of the settings come first: by name and alias, then as `provider/model`. Other names are looked up in the
+    price list. There, `provider/model` goes to that provider or to none. Any other name goes to the provider that most
+    certainly serves it (`Certainty`), and to the first one of equals.
     """
 
     def __init__(self, routes: Iterable[ModelRoute], providers: Iterable[Provider], listed: PricedModels) -> None:
-        """Take the settings' routes, and the providers whose other models the price list knows."""
+        """Take the routes of the settings, and the providers whose other models are looked up in the price list."""
         self.named = tuple(routes)
         names: dict[str, ModelRoute] = {}
         for route in self.named:
@@ -61,22 +61,22 @@ class Routes:
             provider.name: provider for provider in (*self.providers, *(route.provider for route in self.named))
         }
         self._listed = listed
-        self._look_up = lru_cache(maxsize=4096)(self._find_listed)  # bounded: clients may ask for any name
+        self._look_up = lru_cache(maxsize=4096)(self._find_listed)  # bounded: clients may send any name
 
     @property
     def every_provider(self) -> tuple[Provider, ...]:
-        """Return the providers in the order of the settings, then those that only the routes name."""
+        """Return the providers in the order of the settings, then those that appear only in routes."""
         return tuple(self._every.values())
 
     def find(self, model: str, kind: CallKind) -> ModelRoute:
-        """Return who serves `model` for a call of this kind.
+        """Return the route of `model` for a call of this kind.
 
         Raises:
             ModelNotFound: no model of that kind has this name.
         """
         route = self.get(model)
         if route is None or route.kind not in (kind, None):
-            message = f"The model {model[:MAX_NAME]!r} does not exist here for calls of the kind {kind}."
+            message = f"The model {model[:MAX_NAME]!r} does not exist for calls of kind {kind}."
             other = self._named_by.get(model)
             if route is None and other is not None:
                 message += f" The provider {other.name} serves it as {f'{other.name}/{model}'!r}."
@@ -84,14 +84,14 @@ class Routes:
         return route
 
     def get(self, model: str) -> ModelRoute | None:
-        """Return who serves `model`; None where nobody does."""
+        """Return the route of `model`; None if no provider serves it."""
         route = self._names.get(model)
         return self._look_up(model) if route is None and len(model) <= MAX_NAME else route
 
     def listed(self) -> Iterator[tuple[str, Provider]]:
-        """Yield the models that only the price list knows, each once: the name that reaches it, and who serves it.
+        """Yield the models that only the price list has, each once: the name by which clients use it, and its provider.
 
-        `get` returns its route.
+        `get` returns the route of that name.
         """
         for provider in self.providers:
             for model in self._listed.models(provider.name):
@@ -101,7 +101,7 @@ class Routes:
 
     @cached_property
     def _named_by(self) -> Mapping[str, Provider]:
-        """Each name that a provider gives to a model of its own, with the first provider that does."""
+        """The providers' own names of their models, each with the first provider that has it."""
         named: dict[str, Provider] = {}
         for provider in self.providers:
             for model in self._listed.models(provider.name):
@@ -109,14 +109,14 @@ class Routes:
         return named
 
     def _find_listed(self, name: str) -> ModelRoute | None:
-        found = self._resolve(name)
-        if found is None:
+        match = self._resolve(name)
+        if match is None:
             return None
-        provider, model, listing = found
+        provider, model, listing = match
         return ModelRoute(self._name_of(provider, model), None, provider, model, (), listing.tariff)
 
     def _resolve(self, name: str) -> tuple[Provider, str, Listing] | None:
-        """Return who serves a name that the settings do not have, its upstream model, and what is listed of that."""
+        """Return the provider, upstream model and listing of a name that the settings lack."""
         owner, _, model = name.partition("/")
         if model and owner in self._every:
             return self._at(self._every[owner], model)
@@ -129,7 +129,7 @@ class Routes:
         return best
 
     def _at(self, provider: Provider, model: str) -> tuple[Provider, str, Listing] | None:
-        """Return what `provider/model` means at that provider, some of whose models begin with its own name."""
+        """Resolve `provider/model` at that provider; some providers have models whose names begin with their own."""
         whole = f"{provider.name}/{model}"
         listing = self._listed.find(provider.name, model)
         if listing is None or listing.certainty < Certainty.NAMED:
@@ -139,15 +139,15 @@ class Routes:
         return None if listing is None else (provider, model, listing)
 
     def _name_of(self, provider: Provider, model: str) -> str:
-        """Return the name under which clients reach a provider's model: its own if they can, else `provider/model`."""
+        """Return the name by which clients use a provider's model: its own if that resolves, else `provider/model`."""
         owner, _, rest = model.partition("/")
         if model in self._names:
-            is_reached = False
+            resolves = False
         elif rest and owner in self._every:
-            at = self._at(provider, rest) if owner == provider.name else None
-            is_reached = at is not None and at[1] == model
+            match = self._at(provider, rest) if owner == provider.name else None
+            resolves = match is not None and match[1] == model
         else:
             named_by = self._named_by.get(model)
-            found = self._resolve(model) if named_by is None else None
-            is_reached = named_by == provider if found is None else found[0] == provider
-        return model if is_reached else f"{provider.name}/{model}"
+            match = self._resolve(model) if named_by is None else None
+            resolves = named_by == provider if match is None else match[0] == provider
+        return model if resolves else f"{provider.name}/{model}"

@@ -1,4 +1,4 @@
-"""The one module that knows the HTTP client of the hot path: aiohttp's."""
+"""Sends calls to providers over HTTP; the only module that knows the client, aiohttp."""
 
 import asyncio
 import errno
@@ -35,47 +35,49 @@ from hero_broker.core.errors import (
 from hero_broker.util.timeouts import wait_at_most
 
 SWEEP_EVERY_S = 1.0
-INLINE_BYTES = 64 * 1024  # are handed on in the turn of the event loop in which they come
-SWITCHING_PROTOCOLS = 101  # the one status below 200 that is an answer
-STATUS_BYTES = 16  # of an answer are kept, so that its status is known even if its head is never whole
-CHECK_IDLE_S = 0.02  # a connection that was kept for longer is looked at before it is used again
-PLAIN = ("", "identity")  # content codings that are none
-_GZIP, _ZLIB, _BARE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
-_UNPACKED = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": _ZLIB}
-_STATUS = re.compile(rb"HTTP/1\.[01] ([45]\d\d)")  # of a refusal
+INLINE_BYTES = 64 * 1024  # the largest piece that is passed on in the loop iteration in which it arrives
+SWITCHING_PROTOCOLS = 101  # the only status below 200 that is a final response
+STATUS_BYTES = 16  # the first bytes of a response, kept so that its status is known even if its head is incomplete
+CHECK_IDLE_S = 0.02  # a pooled connection that was idle for longer is checked before it is reused
+PLAIN = ("", "identity")  # values of content-encoding that mean no coding
+_GZIP, _ZLIB, _RAW_DEFLATE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
+_WINDOW_BITS = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": _ZLIB}
+_ERROR_STATUS = re.compile(rb"HTTP/1\.[01] ([45]\d\d)")
 
-# What aiohttp raises where a provider fails, and where a connection ends.
+_INCOMPLETE = "The provider's response is incomplete."
+
+# What aiohttp raises if a provider fails, and if a connection is lost.
 _FAILURES = (TimeoutError, aiohttp.ClientError, HttpProcessingError)
-_ENDS = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+_DISCONNECTS = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Bounds on one exchange with a provider, in seconds."""
+    """Time limits for one request to a provider, in seconds."""
 
     connect_s: float = 5
-    first_byte_s: float = 60  # of a stream
+    first_byte_s: float = 60  # of an event stream
     idle_s: float = 60
     total_s: float = 600
-    whole_s: float = 600  # silence before the body of an answer that is not streamed
+    whole_s: float = 600  # silence before the body of a response that is not streamed
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Where calls go."""
+    """A service that answers calls, and how to reach it."""
 
     name: str
     base_url: str
     api_keys: tuple[str, ...]
     stream_usage: bool
-    timeouts: Timeouts | None = None  # None: those of all providers
+    timeouts: Timeouts | None = None  # None: the defaults for all providers
 
 
 class Sending(Protocol):
-    """Is told what leaves of a call, in the moment in which it is handed to a connection."""
+    """Records what was sent of a call; updated at the moment in which data is written to a connection."""
 
-    is_sent: bool  # something of the call has left
-    attempts: int  # requests that were made of it, from 1
+    is_sent: bool  # some of the call was sent
+    attempts: int  # number of requests sent for it, from 1
 
 
 class Content(Protocol):
@@ -87,7 +89,7 @@ class Content(Protocol):
 
 
 class UpstreamResponse:
-    """A provider's answer: status, headers and the body as it arrives, unpacked where it comes in gzip or deflate."""
+    """A provider's response: status, headers, and the body as it arrives, with gzip and deflate decoded."""
 
     key_number = 0  # which of the provider's keys was used, from 1; 0 without one
 
@@ -99,27 +101,27 @@ class UpstreamResponse:
         connection: "_Connection | None",
         end: Callable[[bool], None],
     ) -> None:
-        """Take an answer, and its connection if more is to come; `end` is told whether its body was read to its end."""
+        """Wrap a response, with its connection if it is incomplete; `end` gets whether the body was read to its end."""
         self.status = status
         self.headers = headers
         self._received = content
         self._content: Content = content
-        self.coding: str | None = None  # of its body, if nobody here reads it
+        self.coding: str | None = None  # the body's content coding, if we cannot decode it
         self._connection = connection
         self._end = end
-        if (named := headers.get("content-encoding")) is not None:
-            coding = named.strip().lower()
-            if coding in _UNPACKED:
-                self._content = _Unpacked(content, coding)
+        if (header := headers.get("content-encoding")) is not None:
+            coding = header.strip().lower()
+            if coding in _WINDOW_BITS:
+                self._content = _DecodedBody(content, coding)
             elif coding not in PLAIN:
                 self.coding = coding
 
     async def read(self) -> bytes:
-        """Return what has come of the body, unpacked, once something has; empty at its end.
+        """Wait for the next piece of the decoded body and return it; empty at its end.
 
         Raises:
-            ProviderBadAnswer: it cannot be unpacked.
-            ProviderError: the provider broke off, or was silent for too long.
+            ProviderBadAnswer: the body cannot be decoded.
+            ProviderError: the provider disconnected, or was silent for too long.
         """
         self.check_coding()
         content = self._content
@@ -128,170 +130,173 @@ class UpstreamResponse:
                 if piece := await content.readany():
                     return piece
         except (TimeoutError, aiohttp.ClientError) as error:
-            raise _provider_error("broke off", error) from error
+            raise _body_error(error) from error
         return b""
 
     def check_coding(self) -> None:
-        """Return if the body can be read.
+        """Check that the body can be decoded.
 
         Raises:
-            ProviderBadAnswer: it came in a coding that was not offered, and that nobody here reads.
+            ProviderBadAnswer: the body has a content coding that we neither accept nor decode.
         """
         if self.coding is not None:
             detail = f"content-encoding {self.coding[:40]!r}"
-            raise ProviderBadAnswer("The provider's answer comes in a coding that was not offered.", detail=detail)
+            raise ProviderBadAnswer(
+                "The provider's response has a content coding that was not accepted.", detail=detail
+            )
 
     async def read_all(self, max_bytes: int) -> bytes:
-        """Return the body.
+        """Return the whole body.
 
         Raises:
-            ProviderError: it is longer, or the provider broke off, or was silent for too long.
+            ProviderError: the body is longer than `max_bytes`, or the provider disconnected or was silent for too
+                long.
         """
         pieces = []
         left = max_bytes
         while piece := await self.read():
             left -= len(piece)
             if left < 0:
-                raise ProviderAnswerTooLong("The provider's answer is too long.")
+                raise ProviderAnswerTooLong("The provider's response is too long.")
             pieces.append(piece)
         return b"".join(pieces)
 
     async def stream_to(self, take: Callable[[bytes], bool]) -> bool:
-        """Hand each piece of the body to `take` in the turn of the event loop in which it comes, until it says False.
+        """Pass each piece of the body to `take` until it returns False; return whether more may come.
 
-        A large piece waits for the next turn. Return whether more may come. To wake a task for each event of a stream
-        would take a fifth of all its time.
+        A piece is passed on in the event loop's iteration in which it arrives, a large one in the next. Waking a task
+        for each event instead would take a fifth of a stream's total time.
 
         Raises:
-            ProviderError: the provider broke off, or was silent for too long.
+            ProviderError: the provider disconnected, or was silent for too long.
         """
-        handing = _PushReader(self._content, take)
-        handing.pump()
+        reader = _PushReader(self._content, take)
+        reader.pump()
         connection = self._connection
-        if connection is not None and not handing.is_over.done():
-            connection.when_heard = handing.pump
+        if connection is not None and not reader.may_continue.done():
+            connection.on_body_change = reader.pump
         try:
-            return await handing.is_over
+            return await reader.may_continue
         except (TimeoutError, aiohttp.ClientError) as error:
-            raise _provider_error("broke off", error) from error
+            raise _body_error(error) from error
         finally:
-            if connection is not None and connection.when_heard == handing.pump:  # else it serves another call
-                connection.when_heard = None
+            if connection is not None and connection.on_body_change == reader.pump:  # else it serves another call
+                connection.on_body_change = None
 
     def close(self) -> None:
-        """Give the connection back, or close it where the answer was not read to its end."""
+        """Return the connection to the pool, or close it if the response was not read to its end."""
         self._end(self._received.at_eof())
 
 
-class _Unpacked:
-    """A body in gzip or deflate, unpacked piece by piece; a `Content`.
+class _DecodedBody:
+    """A body in gzip or deflate, decoded piece by piece; a `Content`.
 
-    The HTTP client does not unpack: it would fail with the head of an answer whose coding it lacks, status and all.
+    The HTTP client does not decode: if it lacks a coding, it rejects the whole response, head and status included.
     """
 
     def __init__(self, content: aiohttp.StreamReader, coding: str) -> None:
         self._content = content
         self._coding = coding
-        self._packed = b""
-        self._unpacker = zlib.decompressobj(_UNPACKED[coding])
+        self._encoded = b""
+        self._decompressor = zlib.decompressobj(_WINDOW_BITS[coding])
         self._has_begun = False  # the coding's variant is known
-        self._has_more = False  # the last piece was as long as it may be
+        self._has_more = False  # the last piece had the maximum length
 
     def read_nowait(self) -> bytes:
-        """Return what has come, at most `INLINE_BYTES` unpacked.
+        """Return what has arrived, at most `INLINE_BYTES` decoded.
 
         Raises:
-            ProviderBadAnswer: it is not what its head says, or has ended too early.
+            ProviderBadAnswer: the body is not in the coding that its header names, or is truncated.
         """
         while True:
-            if self._packed or self._has_more:
-                if piece := self._unpack():
+            if self._encoded or self._has_more:
+                if piece := self._decompress():
                     return piece
                 continue
-            self._packed = self._content.read_nowait()
-            if not self._packed:
+            self._encoded = self._content.read_nowait()
+            if not self._encoded:
                 if self._content.at_eof() and not self.at_eof():
-                    raise ProviderBadAnswer("The provider's answer ends too early.", detail=self._coding)
+                    raise ProviderBadAnswer("The provider's response is truncated.", detail=self._coding)
                 return b""
 
     async def readany(self) -> bytes:
-        """Return what has come, once something has; empty at the end."""
+        """Wait for the next decoded piece and return it; empty at the end."""
         while not (piece := self.read_nowait()) and not self.at_eof():
-            self._packed = await self._content.readany()
+            self._encoded = await self._content.readany()
         return piece
 
     def at_eof(self) -> bool:
         """Return whether nothing more will come."""
-        is_whole = self._unpacker.eof or not self._has_begun
-        return is_whole and not self._packed and self._content.at_eof()
+        is_complete = self._decompressor.eof or not self._has_begun
+        return is_complete and not self._encoded and self._content.at_eof()
 
-    def _unpack(self) -> bytes:
-        packed, self._packed, self._has_more = self._packed, b"", False
+    def _decompress(self) -> bytes:
+        encoded, self._encoded, self._has_more = self._encoded, b"", False
         if not self._has_begun:
             self._has_begun = True
-            if self._coding == "deflate" and packed[0] & 0xF != zlib.DEFLATED:  # some send it without zlib's frame
-                self._unpacker = zlib.decompressobj(_BARE)
-        elif self._unpacker.eof:  # gzip may have several members; whatever else follows is padding
-            if self._coding == "deflate" or not packed.startswith(b"\x1f\x8b"):
+            if self._coding == "deflate" and encoded[0] & 0xF != zlib.DEFLATED:  # some omit the zlib header
+                self._decompressor = zlib.decompressobj(_RAW_DEFLATE)
+        elif self._decompressor.eof:  # gzip may have several members; anything else that follows is padding
+            if self._coding == "deflate" or not encoded.startswith(b"\x1f\x8b"):
                 return b""
-            self._unpacker = zlib.decompressobj(_GZIP)
+            self._decompressor = zlib.decompressobj(_GZIP)
         try:
-            piece = self._unpacker.decompress(packed, INLINE_BYTES)
+            piece = self._decompressor.decompress(encoded, INLINE_BYTES)
         except zlib.error as error:
-            message = "The provider's answer is not in the coding that its head names."
+            message = "The provider's response is not in the coding that its content-encoding header names."
             raise ProviderBadAnswer(message, detail=self._coding) from error
-        self._packed = self._unpacker.unconsumed_tail or self._unpacker.unused_data
-        self._has_more = len(piece) == INLINE_BYTES and not self._unpacker.eof
+        self._encoded = self._decompressor.unconsumed_tail or self._decompressor.unused_data
+        self._has_more = len(piece) == INLINE_BYTES and not self._decompressor.eof
         return piece
 
 
 class _PushReader:
-    """Pieces of a body on their way to `take`."""
+    """Passes the pieces of a body to `take`."""
 
-    __slots__ = ("_content", "_is_busy", "_take", "is_over")
+    __slots__ = ("_content", "_is_busy", "_take", "may_continue")
 
     def __init__(self, content: Content, take: Callable[[bytes], bool]) -> None:
         self._content = content
         self._take = take
         self._is_busy = False
-        # Whether more may come, once that is known.
-        self.is_over: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        # Done at the end; the result is whether more may come.
+        self.may_continue: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     def pump(self) -> None:
-        """Hand on what has come."""
-        if self._is_busy or self.is_over.done():  # reading lets the connection hear more, within this very call
+        """Pass on what has arrived."""
+        if self._is_busy or self.may_continue.done():  # reading may resume the connection, which calls this again
             return
         self._is_busy = True
         try:
             while piece := self._content.read_nowait():
                 if not self._take(piece):
-                    self.is_over.set_result(True)
+                    self.may_continue.set_result(True)
                     return
             if self._content.at_eof():
-                self.is_over.set_result(False)
-        except Exception as error:  # it is raised where the body is waited for
-            self.is_over.set_exception(error)
+                self.may_continue.set_result(False)
+        except Exception as error:  # raised in the task that awaits the body
+            self.may_continue.set_exception(error)
         finally:
             self._is_busy = False
 
 
 class _Connection(ResponseHandler):
-    """A connection that tells the reader of a body what has happened to it; aiohttp itself lets him wait on.
+    """A connection that wakes the body's reader on disconnects and parse errors; aiohttp alone would leave it waiting.
 
-    It sets no timers: `_Open` looks whether anything was heard. It knows whether it can be used again.
+    It sets no timers: `_Deadline` checks whether data has arrived. It knows whether it can be reused.
     """
 
-    when_heard: Callable[[], None] | None = None  # told that more of a body has come, or its end, or that none will
-    has_served = False  # another request was sent on it before
+    on_body_change: Callable[[], None] | None = None  # called when data, the end or a failure of the body arrives
+    has_served = False  # an earlier request was sent on it
     idle_since = 0.0  # by the event loop's clock
-    began = b""  # the first bytes of the answer that is read
+    first_bytes = b""  # of the response that is being read
     _poll: "select.poll | None" = None
 
     def is_connected(self) -> bool:
-        """Return whether it can be used; aiohttp asks before it takes a connection that was kept.
+        """Return whether it can be used; aiohttp calls this before it reuses a pooled connection.
 
-        An end, or an answer to nobody, may have come that the event loop has not seen yet. To ask the system takes a
-        microsecond, which is left out while the connection is busy.
+        A disconnect or an unexpected response may have arrived that the event loop has not seen yet. Polling the
+        socket takes a microsecond, and is skipped if the connection was idle for less than `CHECK_IDLE_S`.
         """
         if not super().is_connected() or self._should_close or self._buffer or self._tail:
             return False
@@ -304,28 +309,28 @@ class _Connection(ResponseHandler):
         return bool(self._poll.poll(0))
 
     def set_response_params(self, **params: object) -> None:
-        """Prepare for the answer to a session's request."""
-        self.began = b""
+        """Prepare for the response to a session's request."""
+        self.first_bytes = b""
         super().set_response_params(**params)  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
-        if not self.began:
-            self.began = data[:STATUS_BYTES]
+        if not self.first_bytes:
+            self.first_bytes = data[:STATUS_BYTES]
         super().data_received(data)
-        if self.when_heard is None:
+        if self.on_body_change is None:
             return
         if len(data) <= INLINE_BYTES:
-            self.when_heard()
-        else:  # of a flood the loop reads megabytes before any other connection's turn, unless they are left unread
-            self._loop.call_soon(self.when_heard)
+            self.on_body_change()
+        else:  # reading a flood at once would let the loop take in megabytes before it serves other connections
+            self._loop.call_soon(self.on_body_change)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
-        if self.when_heard is not None:
-            self.when_heard()
+        if self.on_body_change is not None:
+            self.on_body_change()
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
-        exc.__dict__["began"] = self.began  # so that it is known where a session raises it, too
+        exc.__dict__["first_bytes"] = self.first_bytes  # so that they are known even if a session raises it
         super().set_exception(exc, *cause)
         body = self._payload
         if body is None or body.is_eof():
@@ -334,34 +339,35 @@ class _Connection(ResponseHandler):
             body.set_exception(aiohttp.ClientPayloadError("The body's framing is broken."))
         elif isinstance(exc, aiohttp.SocketTimeoutError):
             body.set_exception(exc)
-        if self.when_heard is not None:
-            self.when_heard()
+        if self.on_body_change is not None:
+            self.on_body_change()
 
     @property
-    def heard_bytes(self) -> int:
-        """How much of a body has come; 0 before there is one."""
+    def body_bytes(self) -> int:
+        """How many bytes of a body have arrived; 0 before there is a body."""
         return 0 if self._payload is None else self._payload.total_bytes
 
     @property
     def is_held_up(self) -> bool:
-        """Whether it is not the provider's turn to speak: it is being sent the request, or is not read."""
+        """Whether silence is not the provider's fault: we are still sending the request, or have paused reading."""
         if self._reading_paused:
             return True
         return self.transport is not None and self.transport.get_write_buffer_size() > 0
 
 
 class _Deadline:
-    """An exchange that is not over, and how long its provider may be silent.
+    """The deadline of an open request: its total time, and how long its provider may be silent.
 
-    An answer that is not streamed may be silent for as long behind its head as before it: some send the head at once.
+    A response that is not streamed may be silent after its head for as long as before it: some providers send the head
+    at once.
     """
 
     __slots__ = (
         "_all",
+        "_body_bytes",
         "_connection",
         "_ends_at",
-        "_has_begun",
-        "_heard_bytes",
+        "_has_headers",
         "_idle_s",
         "_quiet_since",
         "_silent_s",
@@ -370,67 +376,67 @@ class _Deadline:
 
     def __init__(
         self,
-        connection: "_Held",
+        connection: "_ConnectionHandle",
         protocol: _Connection,
         now: float,
         ends_at: float,
         silent_s: float,
         idle_s: float,
-        among: "set[_Deadline]",
+        all_open: "set[_Deadline]",
     ) -> None:
         self._connection = connection
         self.protocol = protocol
         self._ends_at = ends_at
         self._quiet_since = now
-        self._heard_bytes = protocol.heard_bytes  # of the answer before this one
+        self._body_bytes = protocol.body_bytes  # of the connection's previous response
         self._silent_s = silent_s
         self._idle_s = idle_s
-        self._has_begun = False
-        self._all = among
-        among.add(self)
+        self._has_headers = False
+        self._all = all_open
+        all_open.add(self)
 
     def got_headers(self, *, is_stream: bool) -> None:
-        """Take note that the head of the answer has come."""
-        self._has_begun = True
+        """Note that the head of the response has arrived."""
+        self._has_headers = True
         if is_stream:
             self._silent_s = self._idle_s
-        self._heard_bytes = -1  # the next look finds that something was heard
+        self._body_bytes = -1  # so that the next check sees a change
 
     def check(self, now: float) -> None:
-        """End the exchange if its time is over."""
+        """Fail the request if its time is over."""
         protocol = self.protocol
-        heard_bytes = protocol.heard_bytes
-        if heard_bytes != self._heard_bytes or protocol.is_held_up:
-            self._heard_bytes = heard_bytes
+        body_bytes = protocol.body_bytes
+        if body_bytes != self._body_bytes or protocol.is_held_up:
+            self._body_bytes = body_bytes
             self._quiet_since = now
-            if heard_bytes and self._has_begun:
+            if body_bytes and self._has_headers:
                 self._silent_s = self._idle_s
         if now >= min(self._ends_at, self._quiet_since + self._silent_s):
             protocol.set_exception(aiohttp.SocketTimeoutError("The provider did not answer in time."))
 
     def forget(self) -> None:
-        """Look at it no longer."""
+        """Stop checking it."""
         self._all.discard(self)
 
-    def end(self, is_whole: bool) -> None:
-        """Give the connection back, or close it."""
+    def end(self, is_complete: bool) -> None:
+        """Return the connection to the pool, or close it if the response was not read to its end."""
         self._all.discard(self)
-        if is_whole:
+        if is_complete:
             self.protocol.idle_since = self.protocol._loop.time()
             self._connection.release()
         else:
             self._connection.close()
 
 
-class _Held(Protocol):
-    """A connection that an exchange has for itself, or what stands for one."""
+class _ConnectionHandle(Protocol):
+    """What releases or closes the connection of a request."""
 
     def release(self) -> object: ...
     def close(self) -> None: ...
 
 
 class _RequestTemplate:
-    """A provider's route with one of its keys: what every request to it has in common."""
+    """What all requests to one URL with one key have in common: request line and headers."""
 
     def __init__(self, url: str, key: str | None) -> None:
         headers = {"accept-encoding": "identity", "content-type": "application/json"}
@@ -445,31 +451,31 @@ class _RequestTemplate:
 
 
 class Upstream:
-    """Connections to providers. Keys take turns; redirects are not followed, the environment's proxies not used.
+    """Sends requests to providers. Keys rotate; redirects are not followed, the environment's proxies not used.
 
-    What is sent as a whole goes to aiohttp's connections directly, as its session would send it: made anew for each
-    call, what a session does around them takes three times as long. Uploads, which are read from while they are sent,
-    are left to the session.
+    JSON bodies are written directly to aiohttp's connections, in the form in which its session would send them: the
+    session's own work for each call takes three times as long. Uploads, which are read while they are sent, go through
+    the session.
     """
 
     def __init__(
         self,
         session: aiohttp.ClientSession,
         connector: aiohttp.TCPConnector,
-        anew: aiohttp.TCPConnector,
+        unpooled: aiohttp.TCPConnector,
         timeouts: Timeouts,
-        look_every_s: float,
+        sweep_every_s: float,
     ) -> None:
-        """Take a session, its connector, and one that keeps no connection, so that each of its is new."""
+        """Take a session, its connector, and an `unpooled` connector whose connections are always new."""
         self._session = session
         self._connector = connector
-        self._anew = anew
+        self._unpooled = unpooled
         self._timeouts = timeouts
-        self._look_every_s = look_every_s
+        self._sweep_every_s = sweep_every_s
         self._connecting: dict[str, aiohttp.ClientTimeout] = {}  # by the provider's name
         self._turn = itertools.count()
         self._open: set[_Deadline] = set()
-        self.watching = Duty("upstream", "providers that are silent for too long are given up")
+        self.watching = Duty("upstream", "requests to providers that are silent for too long are aborted")
         self._now = asyncio.get_running_loop().time
         self._template = lru_cache(maxsize=1024)(_RequestTemplate)
 
@@ -477,21 +483,21 @@ class Upstream:
         self,
         provider: Provider,
         url: str,
-        passed: Sequence[tuple[str, str]],
+        client_headers: Sequence[tuple[str, str]],
         body: bytes | UploadBody,
         sending: Sending,
         *,
         is_stream: bool,
     ) -> UpstreamResponse:
-        """Send `body`, which is JSON or a form, and return the reply, to be closed, once its head is there.
+        """Send `body`, which is JSON or a form, and return the response as soon as its head has arrived.
 
-        The time to the first byte counts from when the whole body was sent. `passed` are the client's headers.
-        If a connection that was kept ends before a byte of an answer, JSON is sent once more, on a new one.
+        The caller closes the response. The time to the first byte counts from the end of the request's body.
+        If a pooled connection is lost before the first byte of a response, JSON is retried once, on a new connection.
 
         Raises:
             ProviderTimeout: the provider did not answer in time.
-            ProviderBadAnswer: what it sent is not HTTP.
-            ProviderError: it could not be reached, or the form broke off (then the form has its failure).
+            ProviderBadAnswer: the response is not HTTP.
+            ProviderError: the provider could not be reached, or reading the form failed (the form has the error).
         """
         keys = provider.api_keys
         number = next(self._turn) % len(keys) if keys else -1
@@ -499,36 +505,44 @@ class Upstream:
         timeouts = provider.timeouts or self._timeouts
         try:
             if isinstance(body, bytes):
-                connecting = self._connecting.get(provider.name) or self._connects(provider.name, timeouts)
-                target, ends_at = self._template(url, key), self._now() + timeouts.total_s
+                connecting = self._connecting.get(provider.name) or self._connect_timeout(provider.name, timeouts)
+                template, ends_at = self._template(url, key), self._now() + timeouts.total_s
                 send = partial(
-                    self._send, connecting, target, passed, body, sending, timeouts, ends_at, is_stream=is_stream
+                    self._send,
+                    connecting,
+                    template,
+                    client_headers,
+                    body,
+                    sending,
+                    timeouts,
+                    ends_at,
+                    is_stream=is_stream,
                 )
                 try:
                     reply = await send(self._connector)
-                except _KeptConnectionEndedError:
+                except _PooledConnectionLostError:
                     sending.attempts += 1
-                    reply = await send(self._anew)
+                    reply = await send(self._unpooled)
             else:
-                reply = await self._upload(url, key, passed, body, sending, timeouts, is_stream=is_stream)
+                reply = await self._upload(url, key, client_headers, body, sending, timeouts, is_stream=is_stream)
         except _FAILURES as error:
-            refusal = _refusal(error)
-            if refusal is None:
-                raise _unanswered(error, sending) from error
-            reply = refusal
+            error_response = _error_response(error)
+            if error_response is None:
+                raise _no_response_error(error, sending) from error
+            reply = error_response
         reply.key_number = number + 1
         return reply
 
-    def _connects(self, provider: str, timeouts: Timeouts) -> aiohttp.ClientTimeout:
-        found = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect_s)
-        self._connecting[provider] = found
-        return found
+    def _connect_timeout(self, provider: str, timeouts: Timeouts) -> aiohttp.ClientTimeout:
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect_s)
+        self._connecting[provider] = timeout
+        return timeout
 
     async def _send(
         self,
         connecting: aiohttp.ClientTimeout,
-        target: _RequestTemplate,
-        passed: Sequence[tuple[str, str]],
+        template: _RequestTemplate,
+        client_headers: Sequence[tuple[str, str]],
         body: bytes,
         sending: Sending,
         timeouts: Timeouts,
@@ -538,69 +552,69 @@ class Upstream:
         is_stream: bool,
     ) -> UpstreamResponse:
         now = self._now()
-        connection = await wait_at_most(ends_at - now, connector.connect(target.request, [], connecting))
+        connection = await wait_at_most(ends_at - now, connector.connect(template.request, [], connecting))
         protocol = cast(_Connection, connection.protocol)
         silent_s = timeouts.first_byte_s if is_stream else timeouts.whole_s
-        opened = _Deadline(connection, protocol, self._now(), ends_at, silent_s, timeouts.idle_s, self._open)
+        deadline = _Deadline(connection, protocol, self._now(), ends_at, silent_s, timeouts.idle_s, self._open)
         had_served, protocol.has_served = protocol.has_served, True
         try:
-            protocol.began = b""
+            protocol.first_bytes = b""
             ResponseHandler.set_response_params(protocol, read_until_eof=True, auto_decompress=False)
-            more = b"".join(b"\r\n%s: %s" % (name.encode(), value.encode("latin-1")) for name, value in passed)
-            head = b"%s%s\r\ncontent-length: %d\r\n\r\n" % (target.head, more, len(body))
+            more = b"".join(b"\r\n%s: %s" % (name.encode(), value.encode("latin-1")) for name, value in client_headers)
+            head = b"%s%s\r\ncontent-length: %d\r\n\r\n" % (template.head, more, len(body))
             cast(asyncio.Transport, protocol.transport).write(head + body)
             sending.is_sent = True
             message, content = await protocol.read()
             while 100 <= message.code < 200 and message.code != SWITCHING_PROTOCOLS:
                 message, content = await protocol.read()
         except BaseException as error:
-            opened.end(is_whole=False)
-            if had_served and isinstance(error, _ENDS) and not protocol.began:
-                raise _KeptConnectionEndedError from error
+            deadline.end(is_complete=False)
+            if had_served and isinstance(error, _DISCONNECTS) and not protocol.first_bytes:
+                raise _PooledConnectionLostError from error
             raise
-        opened.got_headers(is_stream=is_stream)
-        return UpstreamResponse(message.code, message.headers, content, protocol, opened.end)
+        deadline.got_headers(is_stream=is_stream)
+        return UpstreamResponse(message.code, message.headers, content, protocol, deadline.end)
 
     async def _upload(
         self,
         url: str,
         key: str | None,
-        passed: Sequence[tuple[str, str]],
+        client_headers: Sequence[tuple[str, str]],
         body: UploadBody,
         sending: Sending,
         timeouts: Timeouts,
         *,
         is_stream: bool,
     ) -> UpstreamResponse:
-        headers = {**dict(passed), "accept-encoding": "identity", "content-type": body.content_type}
+        headers = {**dict(client_headers), "accept-encoding": "identity", "content-type": body.content_type}
         if key is not None:
             headers["authorization"] = f"Bearer {key}"
         if body.length is not None:
             headers["content-length"] = str(body.length)
         ends_at = self._now() + timeouts.total_s
         silent_s = timeouts.first_byte_s if is_stream else timeouts.whole_s
-        # What is read first is bound by `sock_read`; it is counted from the end of the request's body.
-        bounds = aiohttp.ClientTimeout(total=timeouts.total_s, sock_connect=timeouts.connect_s, sock_read=silent_s)
-        chunks = _noted(body.chunks(), sending)
+        # `sock_read` bounds the time to the first byte; aiohttp counts it from the end of the request's body.
+        limits = aiohttp.ClientTimeout(total=timeouts.total_s, sock_connect=timeouts.connect_s, sock_read=silent_s)
+        chunks = _record_sent(body.chunks(), sending)
         response = await self._session.post(
-            _url(url), data=chunks, headers=headers, allow_redirects=False, timeout=bounds
+            _url(url), data=chunks, headers=headers, allow_redirects=False, timeout=limits
         )
-        held = None if response.connection is None else response.connection.protocol
-        if held is None:  # all of it has come
-            end = lambda is_whole: response.release() if is_whole else response.close()  # noqa: E731
+        protocol = None if response.connection is None else response.connection.protocol
+        if protocol is None:  # the whole response has arrived
+            end = lambda is_complete: response.release() if is_complete else response.close()  # noqa: E731
             return UpstreamResponse(response.status, response.headers, response.content, None, end)
-        connection = cast(_Connection, held)
+        connection = cast(_Connection, protocol)
         connection.has_served = True
         connection.read_timeout = None
         connection.start_timeout()
-        opened = _Deadline(response, connection, self._now(), ends_at, silent_s, timeouts.idle_s, self._open)
-        opened.got_headers(is_stream=is_stream)
-        response.content.on_eof(opened.forget)  # the session gives the connection to others at once
-        return UpstreamResponse(response.status, response.headers, response.content, connection, opened.end)
+        deadline = _Deadline(response, connection, self._now(), ends_at, silent_s, timeouts.idle_s, self._open)
+        deadline.got_headers(is_stream=is_stream)
+        response.content.on_eof(deadline.forget)  # at the end, the session gives the connection to others at once
+        return UpstreamResponse(response.status, response.headers, response.content, connection, deadline.end)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Look at all open exchanges again and again for the time of the block."""
+        """Check the deadlines of all open requests periodically, inside the block."""
         watching = asyncio.create_task(self._watch(), name="upstream")
         try:
             yield
@@ -611,11 +625,11 @@ class Upstream:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(self._look_every_s)
+            await asyncio.sleep(self._sweep_every_s)
             with self.watching.attempt():
                 now = self._now()
-                for opened in list(self._open):
-                    opened.check(now)
+                for deadline in list(self._open):
+                    deadline.check(now)
 
 
 @lru_cache(maxsize=1024)
@@ -623,73 +637,73 @@ def _url(text: str) -> URL:
     return URL(text)
 
 
-class _KeptConnectionEndedError(Exception):
-    """A connection that had served before ended without a byte of an answer."""
+class _PooledConnectionLostError(Exception):
+    """A reused connection was lost before the first byte of a response."""
 
 
 @asynccontextmanager
 async def open_upstream(timeouts: Timeouts, max_calls: int, others: Sequence[Timeouts] = ()) -> AsyncIterator[Upstream]:
-    """Open the client's connection pool for the time of the block; `others` are bounds that providers may have."""
+    """Open the connection pool inside the block; `others` are the time limits that single providers have."""
     connector = aiohttp.TCPConnector(limit=max_calls)
-    anew = aiohttp.TCPConnector(limit=max_calls, force_close=True)
+    unpooled = aiohttp.TCPConnector(limit=max_calls, force_close=True)
     connection: type[ResponseHandler] = _Connection
-    for one in (connector, anew):
+    for one in (connector, unpooled):
         one._factory = partial(connection, loop=asyncio.get_running_loop())
     least_s = min(min(one.first_byte_s, one.idle_s, one.total_s, one.whole_s) for one in (timeouts, *others))
     async with (
-        anew,
+        unpooled,
         aiohttp.ClientSession(
             connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),  # no caller's answer may set what is sent for another
+            cookie_jar=aiohttp.DummyCookieJar(),  # no response may set cookies that are sent for another caller
             auto_decompress=False,
             trust_env=False,
         ) as session,
     ):
-        upstream = Upstream(session, connector, anew, timeouts, min(SWEEP_EVERY_S, least_s / 10))
+        upstream = Upstream(session, connector, unpooled, timeouts, min(SWEEP_EVERY_S, least_s / 10))
         async with upstream.running():
             yield upstream
 
 
-async def _noted(chunks: AsyncIterator[bytes], sending: Sending) -> AsyncIterator[bytes]:
+async def _record_sent(chunks: AsyncIterator[bytes], sending: Sending) -> AsyncIterator[bytes]:
     async for chunk in chunks:
         sending.is_sent = True
         yield chunk
 
 
-def _provider_error(what: str, error: Exception) -> ProviderError:
+def _body_error(error: Exception) -> ProviderError:
     if isinstance(error, TimeoutError):
         return ProviderTimeout("The provider did not answer in time.")
-    return ProviderError(f"The provider {what}.")
+    return ProviderError(_INCOMPLETE)
 
 
-def _refusal(error: Exception) -> UpstreamResponse | None:
-    """Return an answer whose head never came whole, or cannot be read, but whose status says that it is a refusal."""
-    found = _STATUS.match(_began(error))
-    if found is None:
+def _error_response(error: Exception) -> UpstreamResponse | None:
+    """Return a response with an error status whose head is incomplete or malformed; None if there is no such status."""
+    status_line = _ERROR_STATUS.match(_first_bytes(error))
+    if status_line is None:
         return None
-    return UpstreamResponse(int(found.group(1)), {}, EMPTY_PAYLOAD, None, lambda _is_whole: None)
+    return UpstreamResponse(int(status_line.group(1)), {}, EMPTY_PAYLOAD, None, lambda _is_complete: None)
 
 
-def _unanswered(error: Exception, sending: Sending) -> ProviderError:
-    """Return why there is no head of an answer.
+def _no_response_error(error: Exception, sending: Sending) -> ProviderError:
+    """Return the reason why no head of a response was read.
 
-    What a provider does is not free because nobody could read it, or waited for it: only where nothing of an answer
-    has come, and its time was not over, has the provider not been reached.
+    A provider may charge for a response that we could not read or did not wait for. So a provider counts as not reached
+    only if not a byte of a response arrived and the time was not over.
     """
     if isinstance(error, TimeoutError):
         return ProviderTimeout("The provider did not answer in time.", may_charge=sending.is_sent)
     causes = list(_causes(error))
     if any(isinstance(cause, HttpProcessingError) for cause in causes):
-        return ProviderBadAnswer("The provider's answer is not readable as HTTP.", may_charge=True)
-    if _began(error):
-        return ProviderError("The provider broke off.", may_charge=True)
+        return ProviderBadAnswer("The provider's response is not valid HTTP.", may_charge=True)
+    if _first_bytes(error):
+        return ProviderError(_INCOMPLETE, may_charge=True)
     for cause in causes:
         if isinstance(cause, aiohttp.ClientConnectorDNSError):
-            return ProviderDns("The name of the provider's host was not found.", detail=cause.os_error.strerror)
+            return ProviderDns("The host name of the provider could not be resolved.", detail=cause.os_error.strerror)
     faults = [cause for cause in causes if isinstance(cause, ssl.SSLError)]
     if faults:
         detail = getattr(faults[-1], "verify_message", None) or faults[-1].reason
-        return ProviderTls("There is no TLS connection to the provider.", detail=detail)
+        return ProviderTls("The TLS connection to the provider failed.", detail=detail)
     numbers = [cause.errno for cause in causes if isinstance(cause, OSError) and cause.errno]
     detail = os.strerror(numbers[-1]) if numbers and numbers[-1] > 0 else None
     if errno.ECONNREFUSED in numbers:
@@ -697,16 +711,16 @@ def _unanswered(error: Exception, sending: Sending) -> ProviderError:
     if errno.ETIMEDOUT in numbers:
         return ProviderTimeout("The provider did not answer in time.", detail=detail, may_charge=sending.is_sent)
     if sending.is_sent or not _RESETS.isdisjoint(numbers):
-        return ProviderReset("The provider closed the connection without an answer.", detail=detail)
+        return ProviderReset("The provider closed the connection without a response.", detail=detail)
     return ProviderError("The provider could not be reached.", detail=detail)
 
 
 _RESETS = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
 
 
-def _began(error: Exception) -> bytes:
-    """Return the first bytes of the answer that came before this."""
-    return next((began for cause in _causes(error) if (began := cause.__dict__.get("began"))), b"")
+def _first_bytes(error: Exception) -> bytes:
+    """Return the first bytes of the response during which `error` occurred."""
+    return next((data for cause in _causes(error) if (data := cause.__dict__.get("first_bytes"))), b"")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

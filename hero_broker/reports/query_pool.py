@@ -10,7 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection
 
 from hero_broker.core.errors import StoreUnavailable
-from hero_broker.metering.workers import step_back
+from hero_broker.metering.workers import lower_priority
 from hero_broker.store.database import Database
 from hero_broker.store.statement_timeout import cancel
 
@@ -25,7 +25,7 @@ class QueryPool:
 
     def __init__(self, database: Database, threads: int) -> None:
         self._database = database
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="reader", initializer=step_back)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="reader", initializer=lower_priority)
         self._lock = threading.Lock()
         self._open: set[Connection] = set()
         self._closed = False

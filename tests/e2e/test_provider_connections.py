@@ -134,7 +134,7 @@ def test_operator_learns_whose_key_was_wrong_and_the_caller_is_not_blamed(tmp_pa
     assert (first.status_code, first.json()["error"]["code"], second.status_code) == (502, "provider_credentials", 200)
     assert "example" not in first.text
     assert rows == [("provider_401", 502, 0), (None, 200, 25_970)]
-    assert told[0] == "provider: p refuses number 1 of its api_keys, or its account: provider_401"
+    assert told[0] == "provider: p rejects key 1 of its api_keys, or the account: provider_401"
     assert [line.partition(",")[0] for line in told[1:]] == ["provider: p (key 1) answers again"]
 
 

@@ -1,4 +1,4 @@
-"""Durations of files that a client chose, byte for byte: the right one, never a shorter one, and soon."""
+"""Durations of files that a client controls byte for byte: correct, never too short, and fast."""
 
 import io
 import struct
@@ -53,15 +53,15 @@ def box(kind: bytes, content: bytes) -> bytes:
 
 
 def mp4(seconds: int, *, movie_ms: int | None = None, track_ms: int | None = None, times: bool = True) -> bytes:
-    """Return an MP4 with AAC of 16 kHz; what it says in each place can be chosen."""
+    """Return an MP4 with AAC of 16 kHz; the duration in each box can be chosen."""
     packets = seconds * 16_000 // 1024
-    told = [1000 * seconds if ms is None else ms for ms in (movie_ms, track_ms)]
+    durations_ms = [1000 * seconds if ms is None else ms for ms in (movie_ms, track_ms)]
     table = box(b"stsd", bytes(4) + struct.pack(">II4s", 1, 36, b"mp4a") + bytes(28))
     table += box(b"stts", struct.pack(">IIII", 0, 1, packets, 1024 if times else 0))
     table += box(b"stsz", struct.pack(">III", 0, 0, packets) + bytes(4 * packets))
-    header = box(b"mdhd", struct.pack(">IIIII", 0, 0, 0, 16_000, told[1] * 16) + bytes(4))
+    header = box(b"mdhd", struct.pack(">IIIII", 0, 0, 0, 16_000, durations_ms[1] * 16) + bytes(4))
     track = box(b"trak", box(b"mdia", header + box(b"minf", box(b"stbl", table))))
-    movie = box(b"mvhd", struct.pack(">IIIII", 0, 0, 0, 1000, told[0]) + bytes(80))
+    movie = box(b"mvhd", struct.pack(">IIIII", 0, 0, 0, 1000, durations_ms[0]) + bytes(80))
     return box(b"ftyp", b"M4A " + bytes(4)) + box(b"moov", movie + track) + box(b"mdat", bytes(4000 * seconds))
 
 
@@ -173,11 +173,11 @@ def test_no_bytes_make_the_work_long(audio: bytes) -> None:
 
 
 def test_work_ends_when_nobody_waits() -> None:
-    asked = iter(range(10_000))
+    checks = iter(range(10_000))
 
-    measured(FRAME * 50_000, lambda: next(asked) >= 10)
+    measured(FRAME * 50_000, lambda: next(checks) >= 10)
 
-    assert next(asked) < 100
+    assert next(checks) < 100
 
 
 @pytest.mark.parametrize("size", [0, 1, 3, 4, 8, 11, 12, 27, 30, 44])

@@ -1,4 +1,4 @@
-"""From what was seen of a call to its row: which usage counts, whose price, what is estimated."""
+"""From an observed call to its row: which usage counts, which price applies, what is estimated."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""Work that a caller's bytes make long: nobody else waits for it."""
+"""Work that a caller's data makes slow does not delay other callers."""
 
 import asyncio
 import threading

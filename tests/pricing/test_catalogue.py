@@ -1,4 +1,4 @@
-"""The list's price first, then the supplement's, and how sure they are of a name."""
+"""The list's price comes first, then the supplement's; each with its certainty about a name."""
 
 import subprocess
 import sys
@@ -63,10 +63,10 @@ def test_unknown_has_no_price(provider: str, model: str) -> None:
     ],
 )
 def test_priced_models_are_known(provider: str, model: str, certainty: Certainty) -> None:
-    found = Catalogue().find(provider, model)
+    listing = Catalogue().find(provider, model)
 
-    assert found is not None
-    assert found.certainty is certainty
+    assert listing is not None
+    assert listing.certainty is certainty
 
 
 def test_audio_is_priced_by_the_minute_with_groqs_minimum() -> None:

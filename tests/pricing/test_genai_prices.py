@@ -1,4 +1,4 @@
-"""The tariffs made of the list give the prices that the list itself gives."""
+"""Tariffs built from the list give the same prices as the list itself."""
 
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -118,11 +118,11 @@ def test_deprecated_models_are_priced_and_not_named() -> None:
 
 
 def test_prices_say_where_they_come_from() -> None:
-    found = LIST.find("groq", "llama-3.3-70b-versatile")
+    listing = LIST.find("groq", "llama-3.3-70b-versatile")
 
-    assert found is not None
-    assert found.tariff.price(0, 0).source.startswith("https://")
-    assert found.tariff.price(0, 0).version.startswith("genai-prices 0.")
+    assert listing is not None
+    assert listing.tariff.price(0, 0).source.startswith("https://")
+    assert listing.tariff.price(0, 0).version.startswith("genai-prices 0.")
 
 
 def test_provider_without_a_page_has_the_list_as_source() -> None:

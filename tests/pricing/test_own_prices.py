@@ -1,4 +1,4 @@
-"""Any models that share providers and upstream models: each costs its own price, wherever a price is shown or taken."""
+"""Models that share providers and upstream models: each costs its own price, displayed or charged."""
 
 import tempfile
 from decimal import Decimal
@@ -72,7 +72,7 @@ def settings_of(models: list[Model]) -> Settings:
 
 
 def rates_of(index: int, model: Model) -> dict[str, str] | None:
-    """Return what the model costs by the settings, else by the fake provider; None where it has no price."""
+    """Return what the model costs by the settings, else by the fake provider; None if it has no price."""
     if model.has_price:
         return {"input_per_million": str(index + 1), "output_per_million": str(100 * (index + 1))}
     name, price = FAKE_MODELS[model.kind]
@@ -94,7 +94,7 @@ def meter_of(route: ModelRoute, kind: CallKind) -> Meter:
 
 
 def bill(due: PendingRow) -> tuple[int | None, int | None, dict[str, str], str | None]:
-    """Return a row's cost and, as it is explained, its cost, the rates of its lines and its exact sum."""
+    """Return a row's cost, and from its explanation the cost, the rates of the lines and the exact sum."""
     row, price = due.row, None
     if due.rates is not None and row.price_id is not None:
         price = PriceRecord(row.price_id, due.rates, due.price_source, due.price_version)
@@ -122,8 +122,8 @@ def test_every_call_costs_the_price_of_the_model_that_it_names(models: list[Mode
                 assert bill(answered)[:2] == bill(interrupted)[:2] == (None, None)
             else:
                 cost = nano_usd(rates, 1000, answered.row.output_tokens or 0)
-                shown = rates if answered.row.output_tokens else {"input_per_million": rates["input_per_million"]}
-                assert bill(answered) == (cost, cost, shown, usd_text(cost))
+                displayed = rates if answered.row.output_tokens else {"input_per_million": rates["input_per_million"]}
+                assert bill(answered) == (cost, cost, displayed, usd_text(cost))
                 assert bill(interrupted)[:2] == (nano_usd(rates, 100, 0), nano_usd(rates, 100, 0))
 
 
@@ -145,13 +145,13 @@ def test_every_model_is_shown_with_its_own_price(models: list[Model]) -> None:
     settings = settings_of(models)
     routes = build_routes(settings, "http://127.0.0.1:1/v1", CATALOGUE)
 
-    shown = {one.model: one for one in Inventory(routes, HealthTracker(SystemClock()), SystemClock()).models()}
+    inventory = {one.model: one for one in Inventory(routes, HealthTracker(SystemClock()), SystemClock()).models()}
     checked = checked_of(settings, routes)
     warned = list(config_report.warnings(settings, routes, CATALOGUE))
 
     for index, model in enumerate(models):
         name, rates = f"m{index}", rates_of(index, model)
-        price = shown[name].price
+        price = inventory[name].price
         assert (None if price is None else price.rates) == rates
         assert (f"models.{name}: no price is known; its calls are counted as unpriced" in warned) is (rates is None)
         if rates is None:
@@ -164,5 +164,5 @@ def test_every_model_is_shown_with_its_own_price(models: list[Model]) -> None:
 def checked_of(settings: Settings, routes: Routes) -> dict[str, str]:
     """Return what `check-config` says of each model that has a name of its own."""
     lines = (line.split(maxsplit=1) for line in config_report.report_lines(settings, routes))
-    told = (rest.split(": ", 1) for word, rest in lines if word == "model")
-    return {head.split()[0]: cost for head, cost in told}
+    models = (rest.split(": ", 1) for word, rest in lines if word == "model")
+    return {head.split()[0]: cost for head, cost in models}

@@ -1,4 +1,4 @@
-"""A slip of the unit is named; a price that any provider asks is not doubted."""
+"""A wrong unit is named; a price that some provider charges is not doubted."""
 
 from decimal import Decimal
 from typing import Any

@@ -1,4 +1,4 @@
-"""Every price in the supplement says where and when it was read, and is of a usual size."""
+"""Every price in the supplement has its source and date, and a plausible size."""
 
 import tomllib
 from datetime import UTC, date, datetime
@@ -27,13 +27,13 @@ checked = 2026-11-24
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{entry['provider']}-{entry['model']}")
 def test_entry_has_source_date_and_usual_rates(entry: dict[str, Any]) -> None:
-    found = Supplement.load().find(entry["provider"], entry["model"])
+    listing = Supplement.load().find(entry["provider"], entry["model"])
 
     assert entry["source"].startswith("https://")
     assert date(2025, 1, 1) <= entry["checked"] <= datetime.now(UTC).date()
     assert entry.keys() & set(RATES)
-    assert found is not None
-    for price in (price for period in found.tariff.periods for price in period.prices):
+    assert listing is not None
+    for price in (price for period in listing.tariff.periods for price in period.prices):
         assert price.scaled
         assert price_warnings(price, None) == []
         assert price.source == entry["source"]
@@ -61,30 +61,30 @@ def test_names_keep_their_case() -> None:
 def test_rate_that_is_not_repeated_above_a_threshold_stays() -> None:
     text = GOOD + "output_per_million = 2.5\n[[prices.above]]\ninput_tokens = 1000\ninput_per_million = 3\n"
 
-    found = Supplement.parse(text).find("p", "m")
+    listing = Supplement.parse(text).find("p", "m")
 
-    assert found is not None
-    assert found.tariff.price(0, 1000).input_per_million == 1
-    assert found.tariff.price(0, 1001).input_per_million == 3
-    assert found.tariff.price(0, 1001).output_per_million == Decimal("2.5")
+    assert listing is not None
+    assert listing.tariff.price(0, 1000).input_per_million == 1
+    assert listing.tariff.price(0, 1001).input_per_million == 3
+    assert listing.tariff.price(0, 1001).output_per_million == Decimal("2.5")
 
 
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        pytest.param(GOOD.replace('provider = "p"', ""), "provider must be a text", id="provider"),
-        pytest.param(GOOD.replace('"M"', "1"), "model must be a text", id="model"),
+        pytest.param(GOOD.replace('provider = "p"', ""), "provider must be a non-empty string", id="provider"),
+        pytest.param(GOOD.replace('"M"', "1"), "model must be a non-empty string", id="model"),
         pytest.param(GOOD.replace("https:", "http:"), "source must be an https URL", id="source"),
         pytest.param(GOOD.replace("2026-11-24", "2026-11-24T00:00:00"), "checked must be a date", id="checked"),
         pytest.param(GOOD.replace("input_per_million = 1", ""), "has no rate", id="no rate"),
         pytest.param(
             GOOD.replace("input_per_million = 1", "audio_minimum_s = 10"), "has no rate", id="nothing but a minimum"
         ),
-        pytest.param(GOOD.replace("input_per_million", "input_per_token"), "input_per_token is no rate", id="rate"),
+        pytest.param(GOOD.replace("input_per_million", "input_per_token"), "input_per_token is not a rate", id="rate"),
         pytest.param(GOOD.replace("= 1", "= -1"), "input_per_million must be a number", id="negative"),
         pytest.param(GOOD.replace("= 1", "= nan"), "input_per_million must be a number", id="no amount"),
         pytest.param(GOOD.replace("= 1", "= true"), "input_per_million must be a number", id="no number"),
-        pytest.param(GOOD + GOOD, r"prices\[2\] \(p M\): is there twice", id="twice"),
+        pytest.param(GOOD + GOOD, r"prices\[2\] \(p M\): is given twice", id="twice"),
         pytest.param(GOOD + "[[prices.above]]\ninput_per_million = 3\n", "above.input_tokens must be", id="threshold"),
         pytest.param(GOOD + "[[prices.above]]\ninput_tokens = 5\n", "has no rate", id="threshold without a rate"),
     ],
@@ -95,5 +95,5 @@ def test_fault_is_named(text: str, fault: str) -> None:
 
 
 def test_all_faults_are_named_at_once() -> None:
-    with pytest.raises(ValueError, match=r"model must be a text\n.*checked must be a date"):
+    with pytest.raises(ValueError, match=r"model must be a non-empty string\n.*checked must be a date"):
         Supplement.parse(GOOD.replace('"M"', '""').replace("2026-11-24", "1"))

@@ -1,4 +1,4 @@
-"""A price is for a kind of call if it prices what such calls use."""
+"""A price covers a kind of call if it can price the usage of such calls."""
 
 import json
 from decimal import Decimal

@@ -36,7 +36,7 @@ def answer(path: str, body: object) -> Any:
 
 
 def events(path: str, body: object = None, **options: Any) -> list[Any]:
-    """Return a stream's events; "[DONE]" stays a text."""
+    """Return a stream's events; "[DONE]" stays a string."""
     reply = ask("POST", path, **({"json": body} if body is not None else options))
     assert reply.headers["content-type"].startswith("text/event-stream"), reply.text
     *parts, rest = reply.text.split("\n\n")
@@ -204,10 +204,10 @@ def test_embedding_counts_words_or_token_ids(given: object, vectors: int, tokens
     assert reply["usage"] == {"prompt_tokens": tokens, "total_tokens": tokens}
 
 
-@pytest.mark.parametrize(("asked", "dimensions"), [(None, 8), (1, 1), (300, 300)])
-def test_embeddings_are_unit_vectors_of_as_many_dimensions_as_asked(asked: int | None, dimensions: int) -> None:
+@pytest.mark.parametrize(("requested", "dimensions"), [(None, 8), (1, 1), (300, 300)])
+def test_embeddings_are_unit_vectors_of_as_many_dimensions_as_requested(requested: int | None, dimensions: int) -> None:
     reply = answer(
-        "/v1/embeddings", {"model": EMBEDDING_MODEL, "input": ["same", "same", "other"], "dimensions": asked}
+        "/v1/embeddings", {"model": EMBEDDING_MODEL, "input": ["same", "same", "other"], "dimensions": requested}
     )
 
     one, two, three = (item["embedding"] for item in reply["data"])

@@ -1,4 +1,4 @@
-"""Connections that are kept between calls: what comes on them meanwhile, and what becomes of a call when one ends."""
+"""Pooled connections: data that arrives between calls, and calls whose connection is lost."""
 
 import asyncio
 import socket
@@ -54,11 +54,11 @@ class Scripted:
 
 @contextmanager
 def scripted(*connections: list[bytes], stays_open: bool = False) -> Iterator[Scripted]:
-    """Run a provider for the time of the block."""
-    told = Scripted()
+    """Run a provider inside the block."""
+    script = Scripted()
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(WITHIN_S)
-    told.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+    script.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
 
     def run() -> None:
         held = []
@@ -72,19 +72,19 @@ def scripted(*connections: list[bytes], stays_open: bool = False) -> Iterator[Sc
                     if not piece:
                         break
                     request += piece
-                told.requests.append(number)
+                script.requests.append(number)
                 connection.sendall(answer)
             held.append(connection)
             if not stays_open:
                 connection.close()
-            told.has_closed.set()
+            script.has_closed.set()
         listener.close()
         for connection in held:
             connection.close()
 
     thread = threading.Thread(target=run)
     thread.start()
-    yield told
+    yield script
     thread.join(WITHIN_S)
     assert not thread.is_alive()
 
@@ -100,7 +100,7 @@ def using(scenario: Callable[[Upstream], Awaitable[None]]) -> None:
 
 
 async def ask(upstream: Upstream, url: str, body: "bytes | UploadBody" = b"{}") -> tuple[bytes, int]:
-    """Make a call; return its answer and how many requests were made of it."""
+    """Make a call; return its response and the number of requests sent for it."""
     sent = Sent()
     reply = await upstream.post(Provider("p", url, (), stream_usage=True), url, (), body, sent, is_stream=False)
     answer = await reply.read_all(1000)

@@ -1,4 +1,4 @@
-"""Which provider a name goes to: the one that it names, else the one that is surest to serve it."""
+"""A name goes to the provider that it names, else to the one that most certainly serves it."""
 
 from collections.abc import Sequence
 from itertools import permutations
@@ -29,7 +29,7 @@ def served(*names: str, models: Sequence[ModelRoute] = ()) -> Routes:
     return Routes(models, [provider_of(name) for name in names], CATALOGUE)
 
 
-def found(routes: Routes, name: str) -> tuple[str, str, str] | None:
+def resolve(routes: Routes, name: str) -> tuple[str, str, str] | None:
     """Return the provider, its name for the model, and the name in the bill."""
     route = routes.get(name)
     return None if route is None else (route.provider.name, route.upstream_model, route.model)
@@ -41,7 +41,7 @@ def test_name_that_one_provider_lists_exactly_goes_there_whoever_else_has_a_patt
         routes = served(first, second)
         for model in set(CATALOGUE.models(second)) - set(CATALOGUE.models(first)):
             is_bare = model.partition("/")[0] not in (first, second)
-            if is_bare and found(routes, model) != (second, model, model):
+            if is_bare and resolve(routes, model) != (second, model, model):
                 wrong.append((first, second, model))
 
     assert wrong == []
@@ -53,7 +53,7 @@ def test_provider_and_model_is_that_provider_for_every_name_of_the_list() -> Non
         for first, second in permutations(EVERY, 2)
         for routes in [served(first, second)]
         for model in CATALOGUE.models(second)
-        if (found(routes, f"{second}/{model}") or ())[:2] != (second, model)
+        if (resolve(routes, f"{second}/{model}") or ())[:2] != (second, model)
     ]
 
     assert wrong == []
@@ -65,7 +65,7 @@ def test_every_model_of_every_provider_is_listed_once_under_a_name_that_reaches_
 
     listed = [(name, provider.name) for name, provider in routes.listed()]
 
-    reached = [found(routes, name) or ("", "", "") for name, _ in listed]
+    reached = [resolve(routes, name) or ("", "", "") for name, _ in listed]
     assert [(billed, provider) for provider, _, billed in reached] == listed
     expected = [(provider, model) for provider in providers for model in CATALOGUE.models(provider)]
     assert [(provider, model) for provider, model, _ in reached] == expected
@@ -100,7 +100,7 @@ def test_any_name_is_its_owners_or_nobodys_and_is_billed_under_a_name_that_reach
         assert route.tariff is not None
         if slash and rest and owner in providers:
             assert route.provider.name == owner
-        assert found(routes, route.model) == found(routes, name)
+        assert resolve(routes, route.model) == resolve(routes, name)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_any_name_is_its_owners_or_nobodys_and_is_billed_under_a_name_that_reach
             ["google"],
             "google/vendor/claude-haiku-4-5",
             ("google", "vendor/claude-haiku-4-5", "google/vendor/claude-haiku-4-5"),
-            id="but a price where the provider is named",
+            id="but a price if the provider is named",
         ),
         pytest.param(
             ["azure", "openai"],
@@ -186,7 +186,7 @@ def test_any_name_is_its_owners_or_nobodys_and_is_billed_under_a_name_that_reach
 def test_name_goes_to_the_provider_that_it_names_or_that_is_surest(
     providers: list[str], name: str, expected: tuple[str, str, str] | None
 ) -> None:
-    assert found(served(*providers), name) == expected
+    assert resolve(served(*providers), name) == expected
 
 
 def test_caller_learns_under_which_name_another_provider_serves_a_model() -> None:
@@ -221,7 +221,7 @@ def test_name_of_the_settings_hides_the_lists_model_of_that_name() -> None:
     routes = served("openai", "openrouter", models=[model])
 
     assert routes.get("gpt-4o") is model
-    assert found(routes, "openai/gpt-4o") == ("openai", "gpt-4o", "openai/gpt-4o")
+    assert resolve(routes, "openai/gpt-4o") == ("openai", "gpt-4o", "openai/gpt-4o")
     assert ("openai/gpt-4o", "openai") in [(name, provider.name) for name, provider in routes.listed()]
 
 

@@ -1,4 +1,4 @@
-"""Bodies as they come from a provider: in pieces, in a flood, broken off, or no HTTP at all."""
+"""Response bodies from a provider: in pieces, in a flood, incomplete, or not HTTP."""
 
 import asyncio
 import socket
@@ -29,7 +29,7 @@ class Sent:
 
 @contextmanager
 def answering(answer: Callable[[Exchange], None]) -> Iterator[str]:
-    """Run a provider whose first exchange is answered so; yield its URL."""
+    """Run a provider whose first exchange `answer` handles; yield its URL."""
     with Provider() as provider:
         thread = threading.Thread(target=lambda: answer(provider.accept()))
         thread.start()
@@ -38,8 +38,8 @@ def answering(answer: Callable[[Exchange], None]) -> Iterator[str]:
         assert not thread.is_alive()
 
 
-def asked(url: str, read: Callable[[UpstreamResponse], Awaitable[None]]) -> None:
-    """Send a request and let `read` read its answer."""
+def exchange_with(url: str, read: Callable[[UpstreamResponse], Awaitable[None]]) -> None:
+    """Send a request and let `read` read its response."""
 
     async def ask() -> None:
         async with open_upstream(LONG, 1) as opened:
@@ -83,11 +83,11 @@ def test_body_that_breaks_off_ends_at_once(broken: bytes, rest: Callable[[Upstre
     async def read(reply: UpstreamResponse) -> None:
         assert await reply.read() == b"abc"
         reads_first.set()
-        with pytest.raises(ProviderError, match="broke off"):
+        with pytest.raises(ProviderError, match="is incomplete"):
             await rest(reply)
 
     with answering(answer) as url:
-        asked(url, read)
+        exchange_with(url, read)
 
 
 def test_pieces_are_handed_on_until_one_is_not_taken_and_none_is_lost() -> None:
@@ -114,7 +114,7 @@ def test_pieces_are_handed_on_until_one_is_not_taken_and_none_is_lost() -> None:
         assert taken == [b"0", b"1", b"2"]
 
     with answering(answer) as url:
-        asked(url, read)
+        exchange_with(url, read)
 
 
 def test_flood_is_handed_on_whole_and_in_order() -> None:
@@ -128,7 +128,7 @@ def test_flood_is_handed_on_whole_and_in_order() -> None:
         assert await take_all(reply) == b"".join(pieces)
 
     with answering(answer) as url:
-        asked(url, read)
+        exchange_with(url, read)
 
 
 def test_flood_leaves_the_event_loop_to_others() -> None:
@@ -152,7 +152,7 @@ def test_flood_leaves_the_event_loop_to_others() -> None:
         assert not await reply.stream_to(take)
 
     with answering(answer) as url:
-        asked(url, read)
+        exchange_with(url, read)
 
     assert sum(in_turn) == 64 << 20
     assert max(in_turn) <= 2 << 20
@@ -171,7 +171,7 @@ def test_fault_of_who_takes_is_raised_where_the_body_is_waited_for() -> None:
             await reply.stream_to(take)
 
     with answering(answer) as url:
-        asked(url, read)
+        exchange_with(url, read)
 
 
 def test_body_longer_than_is_asked_for_is_refused() -> None:
@@ -184,11 +184,11 @@ def test_body_longer_than_is_asked_for_is_refused() -> None:
             await reply.read_all(1000)
 
     with answering(answer) as url:
-        asked(url, read)
+        exchange_with(url, read)
 
 
 def failing(url: str, timeouts: Timeouts = LONG, *, is_stream: bool = False) -> tuple[ProviderError, Sent]:
-    """Send a request that fails before its answer; return how, and what was sent."""
+    """Send a request that fails before its response; return the error and what was sent."""
     sent = Sent()
 
     async def ask() -> ProviderError:

@@ -1,6 +1,6 @@
-"""A provider that answers every kind of call deterministically, for trying the broker without key or network.
+"""A provider that answers every kind of call deterministically, to try the broker without a key or network.
 
-A word is a token. Answers depend on the request alone, and report exactly what they are billed by.
+A word is a token. Responses depend only on the request, and report exactly the usage that is billed.
 """
 
 from hero_broker.providers.fake.app import (

@@ -1,4 +1,4 @@
-"""The fake provider's routes and the models it lists; a model that is not listed is answered all the same."""
+"""The fake provider's routes and the models that it lists; it also answers for models that it does not list."""
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,7 +13,7 @@ from hero_broker.providers.fake.embeddings import answer_embedding
 from hero_broker.providers.fake.rerank import answer_rerank
 from hero_broker.providers.fake.speech import answer_speech
 from hero_broker.providers.fake.transcription import answer_transcription, answer_translation
-from hero_broker.providers.fake.wire import json_answer, refusal
+from hero_broker.providers.fake.wire import error_response, json_response
 
 CHAT_MODEL, COMPLETION_MODEL, EMBEDDING_MODEL = "fake-chat", "fake-completion", "fake-embedding"
 TTS_MODEL, STT_MODEL, RERANK_MODEL = "fake-tts", "fake-stt", "fake-rerank"
@@ -35,15 +35,19 @@ def fake_provider() -> Starlette:
             Route("/v1/rerank", answer_rerank, methods=["POST"]),
             Route("/v2/rerank", answer_rerank, methods=["POST"]),
         ],
-        exception_handlers={InvalidRequest: refusal, HTTPException: refusal, ClientDisconnect: _gone},
+        exception_handlers={
+            InvalidRequest: error_response,
+            HTTPException: error_response,
+            ClientDisconnect: _on_disconnect,
+        },
     )
 
 
-async def _gone(_: Request, _error: Exception) -> Response:
-    """Answer a request that was cut off; nobody reads it, and it is no fault of the provider's."""
+async def _on_disconnect(_: Request, _error: Exception) -> Response:
+    """Respond to a client that has disconnected: nobody reads it, but it must not look like a provider's error."""
     return Response(status_code=400)
 
 
 async def _list_models(_: Request) -> Response:
     data = [{"id": model, "object": "model", "created": 0, "owned_by": "fake"} for model in _MODELS]
-    return json_answer({"object": "list", "data": data})
+    return json_response({"object": "list", "data": data})

@@ -1,4 +1,4 @@
-"""Chat: the reply echoes the last words, or calls the function that `tool_choice` asks for."""
+"""Fake chats: the reply echoes the last words, or calls the function that `tool_choice` requires."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from hero_broker.core.errors import InvalidRequest
 from hero_broker.providers.fake.echo import echo
-from hero_broker.providers.fake.wire import DONE, event_stream, json_answer, read_body, response_id, token_usage
+from hero_broker.providers.fake.wire import DONE, event_stream, json_response, read_body, response_id, token_usage
 
 TokenLimit = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -17,7 +17,7 @@ _CALL_TOKENS = 2  # the function's name and its arguments
 
 
 class StreamOptions(msgspec.Struct):
-    """What a stream says besides the reply."""
+    """What a stream contains besides the reply."""
 
     include_usage: bool | None = None
 
@@ -64,7 +64,7 @@ class _Reply(msgspec.Struct):
 
 
 async def answer_chat(request: Request) -> Response:
-    """Answer `POST /v1/chat/completions`: usage is the words of all messages, and the words of the reply."""
+    """Answer `POST /v1/chat/completions`; usage is the words of all messages and of the reply."""
     body = await read_body(request, _ChatBody)
     answer_id = await response_id(request, "chatcmpl-")
     words = [word for message in body.messages for word in message.words()]
@@ -78,7 +78,7 @@ async def answer_chat(request: Request) -> Response:
     if not body.stream:
         message = {"role": "assistant", **reply.message}
         choices = [{"index": 0, "message": message, "logprobs": None, "finish_reason": reply.finish_reason}]
-        return json_answer({**base, "object": "chat.completion", "choices": choices, "usage": usage})
+        return json_response({**base, "object": "chat.completion", "choices": choices, "usage": usage})
     chunk = {**base, "object": "chat.completion.chunk"}
     first, *others = reply.deltas
     deltas = [{"role": "assistant", **first}, *others]
@@ -90,7 +90,7 @@ async def answer_chat(request: Request) -> Response:
 
 
 def _function_to_call(body: _ChatBody) -> str | None:
-    """Return the name of the function that must be called; None where the reply may be words."""
+    """Return the name of the function that must be called; None if the reply is text."""
     choice = body.tool_choice
     offered = [tool.function.name for tool in body.tools or () if tool.function is not None]
     if choice == "required":
@@ -100,17 +100,17 @@ def _function_to_call(body: _ChatBody) -> str | None:
     if not isinstance(choice, _Tool) or choice.function is None:
         return None
     if choice.function.name not in offered:
-        raise InvalidRequest("'tool_choice' names a function that 'tools' lacks.", param="tool_choice")
+        raise InvalidRequest("'tool_choice' names a function that is not in 'tools'.", param="tool_choice")
     return choice.function.name
 
 
 def _tool_call(answer_id: str, function: str) -> _Reply:
     call: dict[str, object] = {"id": answer_id.replace("chatcmpl-", "call_"), "type": "function"}
-    begun = {"index": 0, **call, "function": {"name": function, "arguments": ""}}
+    first = {"index": 0, **call, "function": {"name": function, "arguments": ""}}
     return _Reply(
         message={"content": None, "tool_calls": [{**call, "function": {"name": function, "arguments": _ARGUMENTS}}]},
         deltas=[
-            {"content": None, "tool_calls": [begun]},
+            {"content": None, "tool_calls": [first]},
             {"tool_calls": [{"index": 0, "function": {"arguments": _ARGUMENTS}}]},
         ],
         finish_reason="tool_calls",
@@ -118,7 +118,7 @@ def _tool_call(answer_id: str, function: str) -> _Reply:
     )
 
 
-def _echo(words: list[str], most: int | None) -> _Reply:
-    said = echo(words, most)
-    deltas: list[dict[str, object]] = [{"content": piece} for piece in said.pieces]
-    return _Reply({"content": said.text, "refusal": None}, deltas, said.finish_reason, len(said.words))
+def _echo(words: list[str], max_words: int | None) -> _Reply:
+    reply = echo(words, max_words)
+    deltas: list[dict[str, object]] = [{"content": piece} for piece in reply.pieces]
+    return _Reply({"content": reply.text, "refusal": None}, deltas, reply.finish_reason, len(reply.words))

@@ -1,4 +1,4 @@
-"""Text completions: each prompt is continued with its last words."""
+"""Fake text completions: each prompt is continued with its last words."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from hero_broker.providers.fake.chat import StreamOptions, TokenLimit
 from hero_broker.providers.fake.echo import echo
-from hero_broker.providers.fake.wire import DONE, event_stream, json_answer, read_body, response_id, token_usage
+from hero_broker.providers.fake.wire import DONE, event_stream, json_response, read_body, response_id, token_usage
 
 
 class _CompletionBody(msgspec.Struct):
@@ -20,18 +20,18 @@ class _CompletionBody(msgspec.Struct):
 
 
 async def answer_completion(request: Request) -> Response:
-    """Answer `POST /v1/completions`, a choice a prompt: usage is the words of all prompts and of all choices."""
+    """Answer `POST /v1/completions`, one choice for each prompt; usage is the words of all prompts and choices."""
     body = await read_body(request, _CompletionBody)
-    told = [prompt.split() for prompt in ([body.prompt] if isinstance(body.prompt, str) else body.prompt)]
-    said = [echo(words, body.max_tokens) for words in told]
-    usage = token_usage(sum(map(len, told)), sum(len(reply.words) for reply in said))
+    prompts = [prompt.split() for prompt in ([body.prompt] if isinstance(body.prompt, str) else body.prompt)]
+    replies = [echo(words, body.max_tokens) for words in prompts]
+    usage = token_usage(sum(map(len, prompts)), sum(len(reply.words) for reply in replies))
     base = {"id": await response_id(request, "cmpl-"), "object": "text_completion", "created": 0, "model": body.model}
     if not body.stream:
-        choices = [_choice(index, reply.text, reply.finish_reason) for index, reply in enumerate(said)]
-        return json_answer({**base, "choices": choices, "usage": usage})
+        choices = [_choice(index, reply.text, reply.finish_reason) for index, reply in enumerate(replies)]
+        return json_response({**base, "choices": choices, "usage": usage})
     pieces = [
         choice
-        for index, reply in enumerate(said)
+        for index, reply in enumerate(replies)
         for choice in (
             *(_choice(index, piece, None) for piece in reply.pieces),
             _choice(index, "", reply.finish_reason),

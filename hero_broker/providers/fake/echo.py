@@ -1,4 +1,4 @@
-"""What the fake provider says: the last three words that it was told."""
+"""Makes the fake provider's reply: the last three words of the prompt."""
 
 from dataclasses import dataclass
 
@@ -19,12 +19,12 @@ class Echo:
 
     @property
     def pieces(self) -> list[str]:
-        """The reply a word a piece; together they are `text`."""
+        """The reply, one word in each piece; joined they are `text`."""
         return [word if index == 0 else f" {word}" for index, word in enumerate(self.words)]
 
 
-def echo(told: list[str], most: int | None) -> Echo:
-    """Return the reply to these words, of at most so many."""
-    reply = told[-_WORDS:] or ["nothing", "was", "said"]
-    kept = reply[:most]
-    return Echo(kept, "stop" if len(kept) == len(reply) else "length")
+def echo(prompt: list[str], max_words: int | None) -> Echo:
+    """Return the reply to a prompt, of at most `max_words` words."""
+    reply = prompt[-_WORDS:] or ["nothing", "was", "said"]
+    words = reply[:max_words]
+    return Echo(words, "stop" if len(words) == len(reply) else "length")

@@ -1,4 +1,4 @@
-"""Embeddings: unit vectors that depend on the text alone."""
+"""Fake embeddings: unit vectors that depend only on the text."""
 
 import base64
 import hashlib
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hero_broker.core.errors import InvalidRequest
-from hero_broker.providers.fake.wire import json_answer, read_body
+from hero_broker.providers.fake.wire import json_response, read_body
 
 _DIMENSIONS = 8
 _MAX_DIMENSIONS = 4096
@@ -25,7 +25,7 @@ class _EmbeddingBody(msgspec.Struct):
 
 
 async def answer_embedding(request: Request) -> Response:
-    """Answer `POST /v1/embeddings`: usage is the words of all texts; a token id counts one."""
+    """Answer `POST /v1/embeddings`; usage is the words of all strings, and one token for each token id."""
     body = await read_body(request, _EmbeddingBody)
     texts = _texts(body.input)
     tokens = sum(len(text.split() if isinstance(text, str) else text) for text in texts)
@@ -35,7 +35,7 @@ async def answer_embedding(request: Request) -> Response:
         vectors = [base64.b64encode(vector).decode() for vector in packed]
     else:
         vectors = [struct.unpack(f"<{len(vector) // 4}f", vector) for vector in packed]
-    return json_answer(
+    return json_response(
         {
             "object": "list",
             "data": [
@@ -47,21 +47,21 @@ async def answer_embedding(request: Request) -> Response:
     )
 
 
-def _texts(given: str | list[str | int | list[int]]) -> list[str | list[int]]:
-    """Return what is to be embedded, a vector each; a list of token ids is one text."""
-    if isinstance(given, str):
-        return [given]
-    ids = [item for item in given if isinstance(item, int)]
-    if len(ids) == len(given):
+def _texts(value: str | list[str | int | list[int]]) -> list[str | list[int]]:
+    """Return the inputs, one for each vector; an array of token ids is one input."""
+    if isinstance(value, str):
+        return [value]
+    ids = [item for item in value if isinstance(item, int)]
+    if len(ids) == len(value):
         return [ids]
     if ids:
-        raise InvalidRequest("'input' must not mix token ids with texts.", param="input")
-    return [item for item in given if not isinstance(item, int)]
+        raise InvalidRequest("'input' must not mix token ids and strings.", param="input")
+    return [item for item in value if not isinstance(item, int)]
 
 
 def _vector(text: str | list[int], dimensions: int) -> bytes:
     """Return a vector of length 1 as little-endian float32."""
     digest = hashlib.shake_256(msgspec.json.encode(text)).digest(4 * dimensions)
-    values = [number + 0.5 for number in struct.unpack(f"<{dimensions}i", digest)]  # the half keeps it from zero
+    values = [number + 0.5 for number in struct.unpack(f"<{dimensions}i", digest)]  # the half avoids a vector of zeros
     norm = math.hypot(*values)
     return struct.pack(f"<{dimensions}f", *(value / norm for value in values))

@@ -1,4 +1,4 @@
-"""Rerank: the more of the words of query and document are the same, the more relevant."""
+"""Fake reranking: a document is more relevant the more words it shares with the query."""
 
 import hashlib
 import re
@@ -9,7 +9,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hero_broker.providers.fake.wire import json_answer, read_body
+from hero_broker.providers.fake.wire import json_response, read_body
 
 _DOCUMENTS_PER_UNIT = 100
 _WORD = re.compile(r"\w+")
@@ -28,18 +28,18 @@ class _RerankBody(msgspec.Struct):
 
 
 async def answer_rerank(request: Request) -> Response:
-    """Answer `POST /v1/rerank` and `/v2/rerank`: usage is a search unit per hundred documents begun, and no tokens."""
+    """Answer `POST /v1/rerank` and `/v2/rerank`; usage is one search unit per started 100 documents, and no tokens."""
     body = await read_body(request, _RerankBody)
     texts = [document if isinstance(document, str) else document.text for document in body.documents]
     scores = [_overlap(body.query, text) for text in texts]
     ranked = sorted(range(len(texts)), key=lambda index: (-scores[index], index))
     results: list[dict[str, object]] = []
     for index in ranked[: body.top_n]:
-        shown = {"document": {"text": texts[index]}} if body.return_documents else {}
-        results.append({"index": index, "relevance_score": scores[index], **shown})
+        document = {"document": {"text": texts[index]}} if body.return_documents else {}
+        results.append({"index": index, "relevance_score": scores[index], **document})
     version = request.url.path.split("/")[1].removeprefix("v")
     units = -(-len(texts) // _DOCUMENTS_PER_UNIT)
-    return json_answer(
+    return json_response(
         {
             "id": str(uuid.UUID(bytes=hashlib.blake2b(await request.body(), digest_size=16).digest())),
             "model": body.model,
@@ -50,6 +50,6 @@ async def answer_rerank(request: Request) -> Response:
 
 
 def _overlap(query: str, text: str) -> float:
-    """Return how many of the words of both they share, from 0 to 1."""
-    asked, held = (set(_WORD.findall(side.lower())) for side in (query, text))
-    return len(asked & held) / (len(asked | held) or 1)
+    """Return the share of common words among all words of both, from 0 to 1."""
+    query_words, text_words = (set(_WORD.findall(side.lower())) for side in (query, text))
+    return len(query_words & text_words) / (len(query_words | text_words) or 1)

@@ -1,4 +1,4 @@
-"""Speech: a tone, 50 ms a character, whose pitch depends on the text."""
+"""Fake speech: a tone, 50 ms per character, whose pitch depends on the text."""
 
 import base64
 import hashlib
@@ -29,9 +29,9 @@ class _SpeechBody(msgspec.Struct):
 
 
 async def answer_speech(request: Request) -> Response:
-    """Answer `POST /v1/audio/speech` with raw samples for "pcm" and WAV for all else, in chunks.
+    """Answer `POST /v1/audio/speech` in chunks: raw samples for "pcm", WAV for all other formats.
 
-    Only events report usage: the words of the text, and an output token a character.
+    Only event streams report usage: the words of the text, and one output token per character.
     """
     body = await read_body(request, _SpeechBody)
     samples = _tone(body.input)
@@ -44,8 +44,8 @@ async def answer_speech(request: Request) -> Response:
 
 
 def _tone(text: str) -> bytes:
-    """Return 16-bit little-endian samples, `_CHARACTER_SAMPLES` a character."""
-    # A whole number of periods a character, so that one character's tone joins the next without a click.
+    """Return 16-bit little-endian samples, `_CHARACTER_SAMPLES` per character."""
+    # A whole number of periods per character, so that consecutive tones join without a click.
     periods = 10 + hashlib.blake2b(text.encode(), digest_size=1).digest()[0] % 40
     angles = (2 * math.pi * periods * sample / _CHARACTER_SAMPLES for sample in range(_CHARACTER_SAMPLES))
     character = struct.pack(f"<{_CHARACTER_SAMPLES}h", *(round(_LOUDNESS * math.sin(angle)) for angle in angles))
@@ -70,6 +70,6 @@ async def _each(chunks: list[bytes]) -> AsyncIterator[bytes]:
 def _events(text: str, chunks: list[bytes]) -> Iterator[dict[str, object]]:
     for chunk in chunks:
         yield {"type": "speech.audio.delta", "audio": base64.b64encode(chunk).decode()}
-    heard, spoken = len(text.split()), len(text)
-    usage = {"input_tokens": heard, "output_tokens": spoken, "total_tokens": heard + spoken}
+    words, characters = len(text.split()), len(text)
+    usage = {"input_tokens": words, "output_tokens": characters, "total_tokens": words + characters}
     yield {"type": "speech.audio.done", "usage": usage}

@@ -1,4 +1,4 @@
-"""Transcription: words chosen by the samples of a recording, three a second."""
+"""Fake transcripts: three words per second, selected by a hash of the samples."""
 
 import hashlib
 import itertools
@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from hero_broker.core.errors import InvalidRequest
-from hero_broker.providers.fake.wire import event_stream, json_answer
+from hero_broker.providers.fake.wire import event_stream, json_response
 
 _VOCABULARY = ("amber", "bridge", "cedar", "delta", "ember", "fjord", "grove", "harbour", "island", "juniper", "kite")
 _WORDS_PER_SECOND = 3
@@ -46,12 +46,12 @@ class _TranscriptSegment:
 
 
 async def answer_transcription(request: Request) -> Response:
-    """Answer `POST /v1/audio/transcriptions`: usage is the seconds begun, which plain text has no place for."""
+    """Answer `POST /v1/audio/transcriptions`; usage is the started seconds, which plain text does not include."""
     return await _answer(request, "transcribe")
 
 
 async def answer_translation(request: Request) -> Response:
-    """Answer `POST /v1/audio/translations` like a transcription; the words are English in any case."""
+    """Answer `POST /v1/audio/translations` like a transcription; the words are English anyway."""
     return await _answer(request, "translate")
 
 
@@ -63,46 +63,46 @@ async def _answer(request: Request, task: str) -> Response:
         upload = form.get("file")
         if not isinstance(upload, UploadFile):
             raise InvalidRequest("'file' must be an uploaded file.", param="file")
-        recording = await run_in_threadpool(_listen, upload.file)
+        recording = await run_in_threadpool(_read_recording, upload.file)
     if is_stream:
         return event_stream(_events(recording))
     if answer_format == "json":
-        return json_answer({"text": recording.text, "usage": recording.usage})
+        return json_response({"text": recording.text, "usage": recording.usage})
     if answer_format == "verbose_json":
-        return json_answer(_verbose(recording, task))
+        return json_response(_verbose(recording, task))
     return PlainTextResponse(_plain(recording, answer_format))
 
 
 def _field_text(form: FormData, name: str) -> str:
     value = form.get(name)
     if not isinstance(value, str) or not value:
-        raise InvalidRequest(f"'{name}' must be a text that is not empty.", param=name)
+        raise InvalidRequest(f"'{name}' must be a non-empty string.", param=name)
     return value
 
 
 def _field_choice(form: FormData, name: str, accepted: tuple[str, ...]) -> str:
-    """Return a field's value; the first of those accepted where it is missing."""
+    """Return a field's value; the first accepted value if the field is missing."""
     value = _field_text(form, name).lower() if name in form else accepted[0]
     if value not in accepted:
         raise InvalidRequest(f"'{name}' must be one of {', '.join(accepted)}.", param=name)
     return value
 
 
-def _listen(audio: BinaryIO) -> _Recording:
-    """Read a WAV, a block at a time. Its length is what is there, whatever its header says."""
-    heard = hashlib.shake_256()
+def _read_recording(audio: BinaryIO) -> _Recording:
+    """Read a WAV, one block at a time. Its length is that of the samples, even if its header says otherwise."""
+    digest = hashlib.shake_256()
     length = 0
     try:
         with wave.open(audio, "rb") as reader:
             bytes_per_second = reader.getframerate() * reader.getnchannels() * reader.getsampwidth()
             while block := reader.readframes(_BLOCK_FRAMES):
-                heard.update(block)
+                digest.update(block)
                 length += len(block)
         duration_s = length / bytes_per_second
-    except (wave.Error, EOFError, RuntimeError, ZeroDivisionError) as error:  # RuntimeError: sizes that contradict
+    except (wave.Error, EOFError, RuntimeError, ZeroDivisionError) as error:  # RuntimeError: contradictory sizes
         raise InvalidRequest("The audio cannot be decoded; send a WAV of PCM samples.", param="file") from error
     count = min(math.ceil(duration_s * _WORDS_PER_SECOND), _MAX_WORDS)
-    return _Recording(duration_s, [_VOCABULARY[number % len(_VOCABULARY)] for number in heard.digest(count)])
+    return _Recording(duration_s, [_VOCABULARY[number % len(_VOCABULARY)] for number in digest.digest(count)])
 
 
 def _events(recording: _Recording) -> Iterator[dict[str, object]]:
@@ -112,7 +112,7 @@ def _events(recording: _Recording) -> Iterator[dict[str, object]]:
 
 
 def _segments(recording: _Recording) -> list[_TranscriptSegment]:
-    """Divide a recording into pieces of a few words; together they last as long as it does."""
+    """Split a recording into segments of a few words; together they cover its whole duration."""
     starts = range(0, len(recording.words), _SEGMENT_WORDS)
     times = [*(start / _WORDS_PER_SECOND for start in starts), recording.duration_s]
     texts = [" ".join(recording.words[start : start + _SEGMENT_WORDS]) for start in starts]

@@ -1,4 +1,4 @@
-"""What all routes of the fake provider share: bodies are read here, answers, events and refusals written."""
+"""Reads request bodies and writes responses, events and errors for all routes of the fake provider."""
 
 import hashlib
 import re
@@ -14,44 +14,44 @@ from hero_broker.core.errors import InvalidRequest
 
 DONE = b"data: [DONE]\n\n"
 
-# How msgspec says where a fault is: by a path, or by the name of what is missing.
+# msgspec's messages name a faulty member by its path, or by the name of the missing field.
 _FAULTY_MEMBER = re.compile(r"at `\$\.(\w+)|required field `(\w+)`$")
 
 _Shape = TypeVar("_Shape")
 
 
 async def read_body(request: Request, shape: type[_Shape]) -> _Shape:
-    """Read a JSON body.
+    """Parse a JSON body.
 
     Raises:
-        InvalidRequest: it does not have that shape.
+        InvalidRequest: the body is not JSON of that shape.
     """
     try:
         return msgspec.json.decode(await request.body(), type=shape)
     except msgspec.ValidationError as error:
-        found = _FAULTY_MEMBER.search(str(error))
-        raise InvalidRequest(str(error), param=found and (found[1] or found[2])) from error
+        member = _FAULTY_MEMBER.search(str(error))
+        raise InvalidRequest(str(error), param=member and (member[1] or member[2])) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest("The body must be JSON in UTF-8.") from error
 
 
 async def response_id(request: Request, prefix: str) -> str:
-    """Return an id for the answer: the same for the same body, another for another."""
+    """Return an id of the response: a hash of the request's body."""
     return prefix + hashlib.blake2b(await request.body(), digest_size=12).hexdigest()
 
 
 def token_usage(prompt: int, completion: int) -> dict[str, int]:
-    """Return the `usage` of a text answer."""
+    """Return the `usage` of a text response."""
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
-def json_answer(body: object) -> Response:
-    """Return `body` as the whole answer."""
+def json_response(body: object) -> Response:
+    """Return `body` as a JSON response."""
     return Response(msgspec.json.encode(body), media_type="application/json")
 
 
 def event_stream(events: Iterable[object], end: bytes = b"") -> Response:
-    """Return a stream of server-sent events, each sent on its own; `end` comes after the last."""
+    """Return an event stream that sends each event separately; `end` follows the last one."""
 
     async def chunks() -> AsyncIterator[bytes]:
         for event in events:
@@ -62,8 +62,8 @@ def event_stream(events: Iterable[object], end: bytes = b"") -> Response:
     return StreamingResponse(chunks(), media_type="text/event-stream")
 
 
-async def refusal(_: Request, error: Exception) -> Response:
-    """Return OpenAI's error body for an `InvalidRequest`, and for what is not served at all."""
+async def error_response(_: Request, error: Exception) -> Response:
+    """Return an error in OpenAI's shape, for an `InvalidRequest` or Starlette's `HTTPException`."""
     status, message = InvalidRequest.status, str(error)
     if isinstance(error, HTTPException):
         status, message = error.status_code, error.detail
