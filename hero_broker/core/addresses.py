@@ -1,4 +1,4 @@
-"""One caller, one spelling: addresses in canonical form."""
+"""Parses IP addresses and networks, and writes them in canonical form."""
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -9,10 +9,10 @@ IpAddress = IPv4Address | IPv6Address
 
 
 def parse_ip(text: str) -> IpAddress:
-    """Return the address that `text` spells, without zone id, IPv4-mapped IPv6 as IPv4.
+    """Parse an address. Drops a zone id; returns IPv4 for an IPv4-mapped IPv6 address.
 
     Raises:
-        ValueError: `text` is no address.
+        ValueError: `text` is not an address.
     """
     before_zone = text.partition("%")[0]
     address = ip_address(before_zone if ":" in before_zone else text)  # IPv4 has no zones
@@ -22,10 +22,10 @@ def parse_ip(text: str) -> IpAddress:
 
 
 def parse_network(text: str) -> IPv4Network | IPv6Network:
-    """Return the network that `text` spells.
+    """Parse a network in CIDR notation.
 
     Raises:
-        ValueError: `text` is no network, has host bits, or a zone id, without which it would be another network.
+        ValueError: `text` is not a network, or has host bits or a zone id (dropping that would change the network).
     """
     if "%" in text:
         raise ValueError(f"{text!r} has a zone id")
@@ -34,24 +34,24 @@ def parse_network(text: str) -> IPv4Network | IPv6Network:
 
 @lru_cache(maxsize=4096)
 def canonical_ip(text: str) -> str:
-    """Return the one spelling under which an address is stored and looked up (RFC 5952).
+    """Return the canonical text of an address (RFC 5952), under which it is stored and looked up.
 
     Raises:
-        ValueError: `text` is no address.
+        ValueError: `text` is not an address.
     """
     return str(parse_ip(text))
 
 
 @lru_cache(maxsize=4096)
 def ip_key(ip: str) -> bytes | None:
-    """Return 16 bytes that order addresses by prefix, IPv4 as mapped; None for "unknown"."""
+    """Return 16 bytes that sort addresses by prefix, with IPv4 as IPv4-mapped; None for "unknown"."""
     if ip == UNKNOWN:
         return None
     return _key(parse_ip(ip))
 
 
 def key_range(network: IPv4Network | IPv6Network) -> tuple[bytes, bytes]:
-    """Return the keys of a network's first and last address; every other lies between."""
+    """Return the keys of a network's first and last address; all its other addresses have keys between them."""
     first, last = network.network_address, network.broadcast_address
     return _key(first), _key(last)
 

@@ -10,7 +10,7 @@ from hero_broker.core.errors import BrokerError
 
 
 class CallKind(StrEnum):
-    """What is asked of a model; decides the units that are billed."""
+    """What a call asks a model for; decides the units that are billed."""
 
     CHAT = "chat"
     COMPLETION = "completion"
@@ -21,7 +21,7 @@ class CallKind(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How a call ended, as its row says it."""
+    """How a call ended: the column `outcome`."""
 
     OK = "ok"
     PROVIDER_ERROR = "provider_error"
@@ -38,41 +38,41 @@ class Caller(msgspec.Struct, frozen=True, array_like=True):
     """Who is billed for a call."""
 
     ip: str  # canonical text, or "unknown" for a Unix socket
-    peer_ip: str | None  # the connection's address, where it differs from `ip`
+    peer_ip: str | None  # the connection's address, if it differs from `ip`
     context: str | None = None  # the caller's own claim, from X-Hero-Context; at most 128 characters
 
 
 class UploadBody(Protocol):
-    """A request's body that is too large to be held, and may still be arriving."""
+    """A request body that is too large for memory and may still be arriving."""
 
     @property
     def content_type(self) -> str:
-        """The content type under which it is sent."""
+        """The `Content-Type` to send to the provider."""
         ...
 
     @property
     def length(self) -> int | None:
-        """Bytes that will be sent; None while that is not known."""
+        """Bytes that will be sent; None while the length is unknown."""
         ...
 
     @property
     def failure(self) -> BrokerError | None:
-        """Why it will never be complete; None while it may."""
+        """Why the body can never be complete; None while it still can."""
         ...
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the bytes for the provider, as they arrive. Raises `failure`."""
+        """Yield the bytes for the provider as they arrive. Raises `failure`."""
         ...
 
     def audio_ms(self, is_over: Callable[[], bool]) -> int:
-        """Return the duration of the audio in it, in milliseconds; by its size where its format is not known.
+        """Return the duration of its audio in milliseconds, estimated from its size if the format is unknown.
 
-        Blocks; not for the event loop. Ends soon after `is_over` returns true.
+        Blocks; not for the event loop. Returns soon after `is_over` returns true.
         """
         ...
 
     async def close(self) -> None:
-        """Give the space back."""
+        """Release its space."""
         ...
 
 
@@ -90,6 +90,6 @@ class Call(msgspec.Struct, frozen=True):
     started_at: int  # unix seconds, UTC
     stream: bool = False
     wants_usage: bool = False  # the client itself asked for the stream's usage event
-    headers: tuple[tuple[str, str], ...] = ()  # the client's, of those that may go on to a provider
+    headers: tuple[tuple[str, str], ...] = ()  # the client's headers that may be forwarded to a provider
     input_bytes: int = 0  # size of the text or audio that the model reads; the basis of the first estimate
     characters: int | None = None  # of the text to be spoken

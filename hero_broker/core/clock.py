@@ -1,4 +1,4 @@
-"""Time, in one replaceable place."""
+"""Wall time and monotonic time, behind a protocol that tests replace."""
 
 import time
 from typing import Protocol
@@ -12,7 +12,7 @@ class Clock(Protocol):
         ...
 
     def monotonic(self) -> float:
-        """Return seconds from an arbitrary start that no clock change moves."""
+        """Return seconds since an arbitrary start; setting the clock does not change them."""
         ...
 
 

@@ -1,6 +1,6 @@
-"""What the broker does by itself, again and again, and whether it fails.
+"""Background work that the broker repeats by itself, and whether it is failing.
 
-A duty that begins to fail is logged, and logged again when it works; `system.health` shows it meanwhile.
+A duty is logged once when it begins to fail and once when it works again; `system.health` reports it meanwhile.
 """
 
 import logging
@@ -12,15 +12,15 @@ log = logging.getLogger(__name__)
 
 
 class Duty:
-    """One duty, and whether its last attempt failed. One thread attempts it, and any may look."""
+    """One duty, and whether its last attempt failed. One thread attempts it; any thread may read it."""
 
     def __init__(self, name: str, task: str) -> None:
-        """Take its name in `system.health`, and what it does as the log says it ("rows are moved to the database")."""
+        """Take its name in `system.health`, and its task in the words of the log ("rows are moved to the database")."""
         self.name = name
         self._task = task
-        self._began = 0.0  # monotonic seconds of the first of the failures that follow each other
+        self._began = 0.0  # monotonic seconds of the first failure of the current outage
         self.failing_since: int | None = None  # unix seconds; None if its last attempt succeeded
-        self.last_error: str | None = None  # of the last failure, also after it works again
+        self.last_error: str | None = None  # of the last failure; kept after the duty works again
         self.failures = 0  # since the start
 
     @property
@@ -29,33 +29,33 @@ class Duty:
         return self.failing_since is not None
 
     def failed(self, why: str) -> None:
-        """Take note of a failure; `why` is a sentence for everybody, without names, addresses and rows."""
+        """Record a failure. `why` is public: no names, addresses or rows in it."""
         self.failures += 1
         self.last_error = why
-        if self.failing_since is None:  # said once: an outage of hours is no reason to fill a disk with its log
+        if self.failing_since is None:  # logged once: an outage of hours must not fill the disk with its log
             self._began = time.monotonic()
             self.failing_since = int(time.time())
             log.warning("duty %s fails: %s: %s", self.name, self._task, why)
 
     def succeeded(self) -> None:
-        """Take note of a success."""
+        """Record a success."""
         if self.failing_since is not None:
             self.failing_since = None
             log.warning("duty %s works again after %.1f s: %s", self.name, time.monotonic() - self._began, self._task)
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Attempt it in the block. What it raises is a failure, and ends nothing: the next attempt is due too."""
+        """Attempt the duty in the block. An exception is recorded and swallowed: the next attempt must run."""
         try:
             yield
         except Exception as error:
             self.failed(type(error).__name__)
-            log.error("duty %s: a fault of the broker's own", self.name, exc_info=error)
+            log.error("duty %s: an internal error", self.name, exc_info=error)
         else:
             self.succeeded()
 
     def report(self) -> dict[str, object]:
-        """Return what `system.health` shows."""
+        """Return the object of `system.health`."""
         return {
             "duty": self.name,
             "status": "failing" if self.is_failing else "ok",

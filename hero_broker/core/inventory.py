@@ -1,4 +1,4 @@
-"""What a broker serves, as its operator sees it: never a key."""
+"""The models and providers that a broker serves, for its operator. Contains no API key."""
 
 from dataclasses import dataclass
 
@@ -10,29 +10,29 @@ class InventoryPrice:
     """What a model costs now, in the first tier of its context lengths."""
 
     rates: dict[str, str]  # the settings' names of rates and exact decimals, USD; seconds for `audio_minimum_s`
-    source: str | None  # where they were read
+    source: str | None  # where the rates were read
     version: str | None  # of that source
-    varies: bool  # whether other rates hold at other times or for longer contexts
+    varies: bool  # whether other rates apply at other times or for longer contexts
 
 
 @dataclass(frozen=True, slots=True)
 class InventoryModel:
-    """A model that may be asked for."""
+    """A model that clients may request."""
 
     model: str
     aliases: tuple[str, ...]
-    kind: CallKind | None  # None for a model of the price list, which does not tell: any call may ask for it
+    kind: CallKind | None  # None for a model of the price list, which has no kinds: calls of any kind may request it
     provider: str
     upstream_model: str
-    is_configured: bool  # by the settings; False for a model of the price list
-    price: InventoryPrice | None  # None where no price is known
+    is_configured: bool  # in the settings; False for a model of the price list
+    price: InventoryPrice | None  # None if no price is known
 
 
 @dataclass(frozen=True, slots=True)
 class InventoryHealth:
     """How a provider has answered this broker since it started."""
 
-    answered: int = 0  # with success, or with a refusal that was the client's fault
+    answered: int = 0  # successes, and refusals that were the client's fault
     failed: int = 0  # unreachable, broken off, too late, a status of 5xx, 401, 403 or 429
     last_answered_at: int | None = None  # unix seconds, UTC
     last_failed_at: int | None = None
@@ -42,12 +42,12 @@ class InventoryHealth:
 
 @dataclass(frozen=True, slots=True)
 class InventoryProvider:
-    """A provider that is configured."""
+    """A configured provider."""
 
     provider: str
     base_url: str
     api_keys: int
-    stream_usage: bool  # whether it is asked for the usage of streams
-    models: int  # that the settings name
-    listed_models: int  # and that only the price list knows
+    stream_usage: bool  # whether the broker requests usage in streams
+    models: int  # that the settings list
+    listed_models: int  # that only the price list has
     health: InventoryHealth

@@ -1,4 +1,4 @@
-"""Names for addresses and networks; the longest prefix wins."""
+"""Labels of addresses and networks; the longest prefix wins."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ _MAPPED_BITS = 96  # of ::ffff:0:0/96, which holds the IPv4 addresses
 class Label:
     """The operator's name for an address, a network, or "unknown"."""
 
-    target: str  # in its canonical spelling
+    target: str  # in canonical form
     label: str
     set_at: int  # unix seconds, UTC
 
 
 def canonical_target(text: str) -> str:
-    """Return the one spelling of an address, of a network without host bits, or of "unknown".
+    """Return the canonical text of an address, of a network without host bits, or of "unknown".
 
-    A network of one address is that address; IPv4-mapped networks are IPv4's.
+    A network of one address becomes that address; an IPv4-mapped network becomes an IPv4 network.
 
     Raises:
-        ValueError: it is none of them.
+        ValueError: `text` is not an address, a network or "unknown".
     """
     if text == UNKNOWN:
         return text
@@ -34,20 +34,20 @@ def canonical_target(text: str) -> str:
 
 
 class LabelIndex:
-    """Labels, ready to be looked up."""
+    """An index of labels by address and network."""
 
     def __init__(self, labels: Iterable[tuple[str, str]]) -> None:
         """Take pairs of a canonical target and its label."""
         self._exact = dict(labels)
-        found = {_key(ip_network(target)): label for target, label in self._exact.items() if target != UNKNOWN}
-        self._networks = found
-        # The lengths that occur, the longest first: only these are tried.
+        self._networks = {_key(ip_network(target)): label for target, label in self._exact.items() if target != UNKNOWN}
+        # The prefix lengths that occur, the longest first; a lookup tries only these.
         self._lengths = {
-            version: sorted({bits for of, bits, _ in found if of == version}, reverse=True) for version in (4, 6)
+            version: sorted({bits for of, bits, _ in self._networks if of == version}, reverse=True)
+            for version in (4, 6)
         }
 
     def lookup(self, ip: str) -> str | None:
-        """Return the label of an address in its canonical spelling, or of "unknown"; None where it has none."""
+        """Return the label of an address in canonical form, or of "unknown"; None if it has no label."""
         exact = self._exact.get(ip)
         if exact is not None or ip == UNKNOWN or not self._networks:
             return exact
@@ -55,7 +55,7 @@ class LabelIndex:
         return self._longest(address.version, address.max_prefixlen, int(address), address.max_prefixlen)
 
     def lookup_network(self, network: Network | None) -> str | None:
-        """Return the label of the smallest network that holds all of `network`; None stands for "unknown"."""
+        """Return the label of the smallest network that contains `network`; a `network` of None means "unknown"."""
         if network is None:
             return self._exact.get(UNKNOWN)
         number = int(network.network_address)
@@ -70,7 +70,7 @@ class LabelIndex:
 
 
 def order(target: str) -> tuple[int, int, int]:
-    """Return a key that sorts targets: IPv4, IPv6, each by address and then the wider network first; last "unknown"."""
+    """Return a sort key: IPv4, IPv6, "unknown"; by address within a family, and a wider network first."""
     if target == UNKNOWN:
         return (9, 0, 0)
     network = ip_network(target)

@@ -1,7 +1,7 @@
-"""Money as text: exact, from the integer."""
+"""Formats nano-USD as exact decimal text."""
 
 NANO = 1_000_000_000  # nano-USD of one USD
-# The largest cost of one call that is believed. The dearest calls of today cost some thousand USD; above it, a price
+# The largest plausible cost of one call. The dearest calls of today cost some thousand USD; above this bound, a price
 # was entered wrongly. A ledger's sums are integers of 64 bits, which hold 9,000 calls of this cost.
 MAX_COST_USD = 1_000_000
 

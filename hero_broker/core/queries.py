@@ -1,4 +1,4 @@
-"""What can be asked about the ledger."""
+"""Queries that reports answer, with all their parameters."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,7 +11,7 @@ Network = IPv4Network | IPv6Network
 
 
 class Dimension(StrEnum):
-    """What usage can be grouped and filtered by."""
+    """A field that usage can be grouped and filtered by."""
 
     IP = "ip"
     PREFIX = "prefix"
@@ -25,9 +25,9 @@ class Dimension(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which calls count."""
+    """Which calls a query includes."""
 
-    values: dict[Dimension, str] = field(default_factory=dict)  # all but PREFIX; an address in its canonical spelling
+    values: dict[Dimension, str] = field(default_factory=dict)  # without PREFIX; an address in canonical form
     prefix: Network | None = None
     period: str | None = None  # the reference of a billing period
 
@@ -43,18 +43,18 @@ class UsageQuery:
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     filter: Filter = field(default_factory=Filter)
     prefix_bits: tuple[int, int] = (24, 64)  # of IPv4 and IPv6 addresses
-    dense: bool = False  # buckets without calls too
+    dense: bool = False  # include buckets without calls
     limit: int = 10_000
-    # The last group that was seen: its bucket's start (0 without buckets), its cost and its place in the order.
+    # The last group of the page before: its bucket's start (0 without buckets), its cost and its sort key.
     after: tuple[int, int, tuple[str | None, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsQuery:
-    """Rows of the ledger, newest first, as they stood when the first page was asked for."""
+    """Rows of the ledger, newest first, as they were when the first page was requested."""
 
     since: int | None = None
     until: int | None = None
     filter: Filter = field(default_factory=Filter)
     limit: int = 100
-    left: tuple[int, int] | None = None  # the `seq`s that are still to be listed, half-open; None: all
+    left: tuple[int, int] | None = None  # the `seq`s that remain to be listed, half-open; None: all

@@ -9,10 +9,10 @@ from hero_broker.core.usage import UsageSource
 
 
 class RequestLog(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
-    """One call as billed: a row of `request_logs` without its `seq`. No prompt and no reply is in it.
+    """One call as billed: a row of `request_logs` without its `seq`. Contains no prompt and no reply.
 
-    One is made for each call, which as a frozen dataclass of this width would cost ten times as much.
-    The journal stores the fields by their places: a new one comes last, with a default, and none is moved or removed.
+    Each call creates one; as a frozen dataclass of this width it would cost ten times as much.
+    The journal stores the fields by position: add a new field at the end with a default, and move or remove none.
     """
 
     request_id: str
@@ -28,7 +28,7 @@ class RequestLog(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=
     upstream_model: str
     stream: bool
     outcome: Outcome
-    http_status: int | None  # what the client was answered
+    http_status: int | None  # the status of the response to the client
     error_code: str | None
     input_tokens: int | None
     output_tokens: int | None
@@ -41,7 +41,7 @@ class RequestLog(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=
     audio_ms: int | None
     search_units: int | None
     usage_source: UsageSource
-    cost_nano_usd: int | None  # 1e-9 USD; None where no price is known
+    cost_nano_usd: int | None  # 1e-9 USD; None if no price is known
     cost_source: str | None  # "price" or "provider"
     price_id: str | None
     attempts: int
@@ -54,8 +54,8 @@ class PriceRecord:
     """A price that rows were priced with."""
 
     price_id: str  # content hash of `rates`
-    rates: str  # JSON: the names and amounts of the rates that are known
-    source: str  # where the rates were read, the first time
+    rates: str  # JSON: the names and amounts of the known rates
+    source: str  # where the rates were read first
     version: str  # of that source
 
 
@@ -69,20 +69,20 @@ class UsageTotals(msgspec.Struct, frozen=True, gc=False):
     input_tokens: int = 0
     output_tokens: int = 0
     cost_nano_usd: int = 0
-    first_seen: int | None = None  # unix seconds, UTC; None where there was nothing
+    first_seen: int | None = None  # unix seconds, UTC; None if there are no rows
     last_seen: int | None = None
 
 
 class IpUsage(msgspec.Struct, frozen=True, gc=False):
-    """What one address used."""
+    """The usage of one address."""
 
     ip: str  # canonical text, or "unknown"
     totals: UsageTotals
-    label: str | None = None  # the operator's name for it, or for the smallest network around it that has one
+    label: str | None = None  # the label of the address, or of the smallest labelled network that contains it
 
 
 class ModelUsage(msgspec.Struct, frozen=True, gc=False):
-    """What was used of one model."""
+    """The usage of one model."""
 
     model: str
     totals: UsageTotals
@@ -105,14 +105,14 @@ class UsageForIp:
     models: tuple[ModelUsage, ...]
     totals: UsageTotals
     as_of: int  # unix seconds, UTC
-    label: str | None = None  # as IpUsage's
+    label: str | None = None  # as in `IpUsage`
 
 
 class UsageGroup(msgspec.Struct, frozen=True, gc=False):
-    """What one group used in one bucket."""
+    """The usage of one group in one bucket."""
 
-    group: tuple[str | None, ...]  # in the order asked for; a prefix in CIDR notation
-    key: tuple[str | None, ...]  # its place in the order of the answer
+    group: tuple[str | None, ...]  # in the order of the query's `group_by`; a prefix in CIDR notation
+    key: tuple[str | None, ...]  # its sort key in the report
     start: int | None  # unix seconds: the part of the bucket that lies in the window, half-open; None without buckets
     end: int | None
     totals: UsageTotals
@@ -130,11 +130,11 @@ class UsageReport:
 
 
 class LedgerRow(msgspec.Struct, frozen=True, gc=False):
-    """A row where it stands in the ledger."""
+    """A row with its position in the ledger."""
 
     seq: int
     row: RequestLog
-    label: str | None  # of its address, as IpUsage's
+    label: str | None  # of the row's address, as in `IpUsage`
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,31 +142,31 @@ class Rows:
     """A page of the ledger, newest first."""
 
     rows: tuple[LedgerRow, ...]
-    left: tuple[int, int] | None  # the `seq`s that are still to be listed, half-open; None at the end
+    left: tuple[int, int] | None  # the `seq`s that remain to be listed, half-open; None at the end
     as_of: int  # unix seconds, UTC
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A range of the ledger that was billed, or is yet to be; ranges follow each other without a gap."""
+    """A range of the ledger, billed or still unbilled. Ranges follow each other without a gap."""
 
     number: int  # 1, 2, …
-    reference: str | None  # the operator's own name; None for what is unbilled
+    reference: str | None  # chosen by the operator; None for the unbilled range
     from_seq: int
-    to_seq: int  # inclusive; from_seq - 1 where there is nothing
-    marked_at: int | None  # unix seconds, UTC; None for what is unbilled
+    to_seq: int  # inclusive; from_seq - 1 if the range is empty
+    marked_at: int | None  # unix seconds, UTC; None for the unbilled range
     totals: UsageTotals  # without first_seen and last_seen
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A place where the books do not agree."""
+    """A sum in the books that differs from the rows."""
 
     table: str  # the roll-up, or "billing_periods"
     span_s: int | None  # of the roll-up's block; 0 = all time
     begins_at: int | None  # unix seconds
     key: dict[str, str]  # the dimensions, or the period's reference
-    expected: UsageTotals  # by the rows, or by the blocks below
+    expected: UsageTotals  # summed from the rows, or from the blocks of the next smaller span
     found: UsageTotals
 
 
@@ -174,10 +174,10 @@ class Difference:
 class Verification:
     """Whether rows, roll-ups and billing periods agree."""
 
-    rows: int  # of the hours that were compared
+    rows: int  # in the hours that were compared
     differences: int
-    behind: int  # rows that should be in the sums for long, and are not
-    listed: tuple[Difference, ...]  # the first of them
+    behind: int  # rows that should long be in the roll-ups, and are not
+    listed: tuple[Difference, ...]  # the first differences
     as_of: int  # unix seconds, UTC
 
 
@@ -185,11 +185,11 @@ class Verification:
 class CostLine:
     """One part of a call's cost: units times a rate. Amounts are exact decimals, or fractions such as "1/3"."""
 
-    unit: str  # what was charged, such as "cached_input_tokens"
+    unit: str  # what is charged, such as "cached_input_tokens"
     units: str
     rate: str  # the rate's name in the settings, such as "input_per_million"
-    usd: str  # what the rate is, in USD
-    per: int  # and for how many units
+    usd: str  # the rate, in USD
+    per: int  # the number of units that `usd` pays for
     amount_usd: str
 
 
@@ -200,7 +200,7 @@ class ExplainedRequest:
     seq: int
     row: RequestLog
     price: PriceRecord | None
-    lines: tuple[CostLine, ...]  # empty where the provider named the cost, or nothing was charged
-    exact_usd: str | None  # their sum before it was rounded; None where no price is known
+    lines: tuple[CostLine, ...]  # empty if the provider reported the cost, or nothing was charged
+    exact_usd: str | None  # their sum before rounding; None if no price is known
     as_of: int  # unix seconds, UTC
-    label: str | None = None  # of the row's address, as IpUsage's
+    label: str | None = None  # of the row's address, as in `IpUsage`

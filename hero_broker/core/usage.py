@@ -4,10 +4,10 @@ from enum import StrEnum
 
 import msgspec
 
-BYTES_PER_TOKEN = 4  # of English text; for what no tokenizer counts
+BYTES_PER_TOKEN = 4  # of English text; for estimates without a tokenizer
 AUDIO_BYTES_PER_S = 16_000  # 128 kbit/s; for audio whose duration cannot be read
-RAW_AUDIO_BYTES_PER_S = 1_536_000  # 192 kHz, two channels, 32 bits: the most that is believed of any samples
-MAX_UNITS = 1_000_000_000  # the largest count that is believed; a larger one is a provider's fault
+RAW_AUDIO_BYTES_PER_S = 1_536_000  # 192 kHz, two channels, 32 bits: the highest plausible rate of raw samples
+MAX_UNITS = 1_000_000_000  # the largest plausible count; a larger one is a provider's fault
 
 
 class UsageSource(StrEnum):

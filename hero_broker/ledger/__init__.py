@@ -1,1 +1,1 @@
-"""The write path: rows enter the journal here, and a writer thread moves them to the database."""
+"""The write path: rows enter the journal, and a writer thread moves them to the database."""

@@ -1,4 +1,4 @@
-"""How the ledger is: what an operator, a load balancer and a monitor want to know."""
+"""Reports the health of the ledger to operators, load balancers and monitors."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.store.rollups import Progress
 
-STUCK_S = 10.0  # for which no row waits while the database answers at all
+STUCK_S = 10.0  # while the database answers, no row waits as long as this
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +22,14 @@ class LedgerHealth:
     state_dir: Path
     refuses_without_store: bool
     rollups: Callable[[], Progress | None]
-    duties: Sequence[Duty]  # all that there are
+    duties: Sequence[Duty]  # all duties of the broker
 
     def report(self) -> dict[str, object]:
-        """Return `status` and what it rests on.
+        """Return `status` and the values that it is derived from.
 
-        `ok`: rows reach the store, and every duty works. `degraded`: calls are served, but a duty fails, rows have
-        waited in the journal for long, or the store has rejected rows, which are on no bill.
+        `ok`: rows reach the store, and every duty works.
+        `degraded`: calls are served, but a duty fails, a row has waited in the journal for longer than `STUCK_S`, or
+        the store has rejected rows, which are on no bill.
         `unavailable`: new calls are refused, because they could not be billed.
         """
         rollups = self.rollups()

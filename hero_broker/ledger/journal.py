@@ -1,18 +1,18 @@
-"""Append-only files that remember calls before the database does: calls that began, rows that are due.
+"""Append-only files that hold calls in flight, and rows until the database has them.
 
-Rows enter here and leave in `store.request_logs`. What is written here survives a killed process at once, and a power
-loss after the next flush (at most 50 ms later). Format, version 2:
+Rows enter here and leave in `store.request_logs`. A written record survives a killed process at once, and a power loss
+after the next flush (at most 50 ms later). Format, version 2:
 
     segment   16 bytes of header, then frames, then zeros up to the preallocated size
     header    b"HEROJRNL", version (u16), 6 bytes of zeros
     frame     length of the payload (u32), CRC-32 of type and payload (u32), type (u8), payload (MessagePack)
-    type 1    a call began: what its `interrupted` row is made from if nothing more is heard of it
-    type 2    a row that is due, and its price
+    type 1    a note: a call began. Its `interrupted` row is built from it if the call gets no row
+    type 2    a row that the database may lack, and its price
 
-Fields stand in the payload without their names: new ones come last, with a default, and the version changes when what
-is there gets another meaning. Numbers are little-endian. A frame that does not check ends its segment: it was being
-written when the process died.
-Each new segment starts with the notes of the calls that are still open, so that segments leave oldest first.
+The payload has fields without names: new fields come last, with a default, and the version changes when a field changes
+its meaning. Numbers are little-endian. A frame with a wrong checksum ends its segment: the process died while it wrote
+the frame.
+Each new segment starts with the notes of the open calls, so that segments can be removed oldest first.
 """
 
 import errno
@@ -38,12 +38,12 @@ VERSION = 2
 HEADER = struct.Struct("<8sH6x")
 FRAME = struct.Struct("<IIB")
 BEGAN, DUE = 1, 2
-RECORD_MAX = 4096  # bytes of a frame with its longest names; what an open call has reserved
+RECORD_MAX = 4096  # bytes of the longest frame; an open call reserves as many
 GROWTH_MAX = 512  # bytes by which a row may be longer than its note: counts, ids, an error code
-ALLOCATE_BYTES = 1024 * 1024  # that are written at once where no call allocates a file
+ALLOCATE_BYTES = 1024 * 1024  # that are written at once on systems without `posix_fallocate`
 SEGMENT_MIN = 8 * 1024 * 1024
 FLUSH_EVERY_S = 0.05
-REJECTED = "rejected.jsonl"  # rows that the store will never take; see `ledger.rejected_rows`
+REJECTED = "rejected.jsonl"  # rows that the store rejects; see `ledger.rejected_rows`
 
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class _JournalSegment:
     fd: int
     size: int
     position: int
-    waiting: int = 0  # rows in it that the store does not have yet
+    waiting: int = 0  # its rows that the store does not have yet
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -64,12 +64,12 @@ _NOTES = msgspec.msgpack.Decoder(CallStarted)
 _ROWS = msgspec.msgpack.Decoder(PendingRow)
 
 
-def _named(error: OSError) -> str:
+def _describe(error: OSError) -> str:
     return f"{errno.errorcode.get(error.errno or 0, 'OSError')}: {error.strerror}"
 
 
 def _sync(fd: int) -> None:
-    """Bring a file's content to the disk."""
+    """Flush a file's content to the disk."""
     if hasattr(os, "fdatasync"):
         os.fdatasync(fd)
     else:  # macOS
@@ -77,15 +77,15 @@ def _sync(fd: int) -> None:
 
 
 def _allocate(fd: int, size: int) -> None:
-    """Give an empty file so many zeros and their place on the disk, so that what is written later finds room.
+    """Allocate `size` bytes of zeros on the disk for an empty file, so that later writes cannot run out of space.
 
     Raises:
-        OSError: there is no room for them.
+        OSError: the disk has no space for them.
     """
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(fd, 0, size)
         return
-    zeros = bytes(ALLOCATE_BYTES)  # macOS: a file that is merely made longer has holes, and no place
+    zeros = bytes(ALLOCATE_BYTES)  # macOS: extending the file would leave holes, without disk space
     for at in range(0, size, ALLOCATE_BYTES):
         part = zeros[: size - at]
         if os.pwrite(fd, part, at) != len(part):
@@ -97,9 +97,9 @@ def _frame(kind: int, payload: bytes) -> bytes:
 
 
 class Journal:
-    """The journal of one state directory. `begin` and `settle` are plain calls that do not wait for the disk.
+    """The journal of one state directory. `begin` and `settle` do not wait for the disk.
 
-    Safe for one thread that begins and settles and another that forgets.
+    Safe for one thread that calls `begin` and `settle` and another that calls `forget`.
     """
 
     def __init__(
@@ -112,12 +112,12 @@ class Journal:
     ) -> None:
         """Open or create the journal; `recovered` then holds the rows that the store may lack.
 
-        `interrupted_row` makes the row of a call of which nothing more was heard; it raises ValueError if the note has
-        a price of another version.
+        `interrupted_row` builds the row of a call that began in an earlier run and got no row; it raises ValueError if
+        the note's price has another version.
 
         Raises:
             JournalUnreadable: a segment has an unknown version or record; nothing is changed.
-            JournalUnusable: no space can be had for it; what was there is left for the next start.
+            JournalUnusable: a segment cannot be created; the existing ones stay for the next start.
         """
         self._directory = directory
         self._interrupted_row = interrupted_row
@@ -126,11 +126,11 @@ class Journal:
         self._lock = threading.Lock()
         self._began: dict[str, bytes] = {}  # frames of the calls that are open
         self._dirty = False
-        self._flushing = threading.Lock()  # held while a flush runs, so that who comes second waits for it
+        self._flushing = threading.Lock()  # held during a flush, so that a second caller waits for it
         self._closing = threading.Event()
-        self.flushing = Duty("journal_flush", "the journal is brought to the disk")
+        self.flushing = Duty("journal_flush", "the journal is flushed to the disk")
         self.releasing = Duty("journal_release", "segments of the journal are removed once the database has their rows")
-        self._emptied: list[Path] = []  # segments that are to be removed
+        self._emptied: list[Path] = []  # closed segments that remain to be removed
         try:
             make_directory(directory)
             self._old = sorted(directory.glob("*.journal"))
@@ -154,23 +154,24 @@ class Journal:
                     began.setdefault(record.request_id, record)
         try:
             return [*due.values(), *(self._interrupted_row(note) for key, note in began.items() if key not in due)]
-        except ValueError as error:  # a price with rates of another version
+        except ValueError as error:  # the rates of the price have another version
             raise JournalUnreadable("the journal has a call whose price this program cannot read") from error
 
     def forget_recovered(self) -> None:
-        """Remove the segments of earlier runs, once the store has their rows."""
+        """Remove the segments of earlier runs. Call it once the store has their rows."""
         self._remove(self._old)
         self._old = []
 
     def begin(self, note: CallStarted) -> None:
-        """Note that a call begins, and reserve the space of its row.
+        """Write the note of a call that begins, and reserve space for its row.
 
         Raises:
-            JournalFull: there is no space; the call must not be made.
+            JournalFull: the journal has no space; the call must not be made.
+            OSError: the disk fails; the call must not be made.
         """
         frame = _frame(BEGAN, _ENCODER.encode(note))
         if len(frame) > RECORD_MAX - GROWTH_MAX:
-            raise JournalFull("the note of this call is longer than a record may be")
+            raise JournalFull("the note of this call exceeds the maximum length of a record")
         with self._lock:
             segment = self._segments[-1]
             if segment.position + len(frame) + (len(self._began) + 1) * RECORD_MAX > segment.size:
@@ -179,7 +180,11 @@ class Journal:
             self._began[note.request_id] = frame
 
     def settle(self, due: PendingRow) -> int:
-        """Write a row that is due into the space that its call reserved; return its segment's number."""
+        """Write a row into the space that its call reserved; return its segment's number.
+
+        Raises:
+            OSError: the disk fails.
+        """
         frame = _frame(DUE, _ENCODER.encode(due))
         with self._lock:
             segment = self._segments[-1]
@@ -189,47 +194,47 @@ class Journal:
             return segment.number
 
     def forget(self, counts: dict[int, int]) -> None:
-        """Take note that the store has committed so many rows of each segment; remove what is no longer needed."""
+        """Record how many rows of each segment the store has committed; remove segments that are done."""
         with self._lock:
             for segment in self._segments:
                 segment.waiting -= counts.get(segment.number, 0)
-            gone = []
+            finished = []
             while len(self._segments) > 1 and self._segments[0].waiting == 0:
-                gone.append(self._segments.pop(0))
-        for segment in gone:
-            with self._flushing:  # a flush may be at this very file
+                finished.append(self._segments.pop(0))
+        for segment in finished:
+            with self._flushing:  # a flush may use this file
                 os.close(segment.fd)
-        if gone or self._emptied:
-            self._remove([segment.path for segment in gone])
+        if finished or self._emptied:
+            self._remove([segment.path for segment in finished])
 
     def _remove(self, paths: list[Path]) -> None:
-        """Remove files, and those that could not be removed before; their rows are stored, so that none may stop it."""
-        left = []
+        """Remove files, and those that could not be removed before. Errors do not propagate: the rows are stored."""
+        remaining = []
         for path in (*self._emptied, *paths):
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
-                left.append(path)
-                self.releasing.failed(_named(error))
-        self._emptied = left
-        if not left:
+                remaining.append(path)
+                self.releasing.failed(_describe(error))
+        self._emptied = remaining
+        if not remaining:
             self.releasing.succeeded()
 
     @property
     def open_calls(self) -> int:
-        """Calls that began and have no row yet."""
+        """The number of calls that began and have no row yet."""
         return len(self._began)
 
     @property
     def size_bytes(self) -> int:
-        """Bytes that its segments take on the disk, those of earlier runs left out."""
+        """Bytes of its segments on the disk, without those of earlier runs."""
         return sum(segment.size for segment in self._segments)
 
     def flush(self) -> None:
-        """Bring everything that was written to the disk. Blocks; not for the event loop.
+        """Flush all written records to the disk. Blocks; not for the event loop.
 
         Raises:
-            OSError: the disk does not take it; the next flush tries again.
+            OSError: the disk fails; the next flush retries.
         """
         with self._flushing:  # a segment is closed only while this is held
             with self._lock:
@@ -249,7 +254,7 @@ class Journal:
         try:
             self.flush()
         except OSError as error:
-            log.error("journal: cannot flush at its end: %s", error.strerror)
+            log.error("journal: the last flush failed: %s", error.strerror)
         with self._lock:
             for segment in self._segments:
                 os.close(segment.fd)
@@ -261,14 +266,14 @@ class Journal:
         while not self._closing.wait(FLUSH_EVERY_S):
             try:
                 self.flush()
-            except OSError as error:  # nothing may end this thread: what it flushes next is as due as this
-                self.flushing.failed(_named(error))
+            except OSError as error:  # no error may end this thread: it must retry
+                self.flushing.failed(_describe(error))
             else:
                 self.flushing.succeeded()
 
     def _write(self, segment: _JournalSegment, frame: bytes) -> None:
         written = os.pwrite(segment.fd, frame, segment.position)
-        if written != len(frame):  # preallocated, so that only a failing disk comes here
+        if written != len(frame):  # the space is preallocated: only a failing disk gets here
             raise OSError(f"journal: wrote {written} of {len(frame)} bytes")
         segment.position += len(frame)
         self._dirty = True
@@ -305,10 +310,10 @@ class Journal:
 
 
 def read_segment(path: Path) -> Iterator[CallStarted | PendingRow]:
-    """Yield the records of one segment, up to its end or the first torn frame.
+    """Yield the records of one segment, up to its end or to the first torn frame.
 
     Raises:
-        JournalUnreadable: the header, or a record that is whole, is not one that this program knows.
+        JournalUnreadable: the header, or a complete record, is unknown to this program.
     """
     data = path.read_bytes()
     if not data.strip(b"\0"):
@@ -326,7 +331,7 @@ def read_segment(path: Path) -> Iterator[CallStarted | PendingRow]:
             return
         try:
             record: CallStarted | PendingRow = (_NOTES if kind == BEGAN else _ROWS).decode(payload)
-        except msgspec.DecodeError as error:  # written by another version: this one must not pass over a call
+        except msgspec.DecodeError as error:  # written by another version: a call must not be skipped
             raise JournalUnreadable(f"{path.name} has a record that this program does not know") from error
         yield record
         position += FRAME.size + length

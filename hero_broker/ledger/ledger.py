@@ -1,4 +1,4 @@
-"""Takes rows without waiting and moves them from the journal to the store in batches; loses none."""
+"""Accepts rows without waiting, and moves them from the journal to the store in batches; loses none."""
 
 import logging
 import threading
@@ -17,25 +17,25 @@ from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.rows import CallStarted, PendingRow
 
 BATCH_ROWS = 500
-GATHER_S = 0.05  # a transaction costs as much for one row as for a hundred, so a few are waited for
+GATHER_S = 0.05  # a transaction costs as much for one row as for a hundred, so wait for a few
 BACK_OFF_FIRST_S, BACK_OFF_MAX_S = 0.1, 5.0
 
-CHECK_EVERY_S = 1.0  # how soon the writer notices that the store is gone or no store any more
-# Roll-ups are brought up to date in steps. The more rows a step has, the less each costs, but rows that arrive
-# meanwhile wait for it, and SQLite's write-ahead log grows: a step that took longer than this is made smaller.
+CHECK_EVERY_S = 1.0  # how soon the writer notices that the store is gone or was replaced
+# Folding goes in steps. The more rows a step has, the less each costs, but rows that arrive meanwhile wait for it, and
+# SQLite's write-ahead log grows: after a step that took longer than FOLD_STEP_S, the next is smaller.
 FOLD_ROWS, FOLD_ROWS_LEAST, FOLD_STEP_S = 20_000, 100, 0.5
-FOLD_LATEST_S = 10.0  # put off while as many rows wait as a batch has
-FOLD_EVERY_S = 2.0  # the longer it is put off, the more rows the reports add up one by one
+FOLD_LATEST_S = 10.0  # a fold is delayed up to this long while a full batch waits
+FOLD_EVERY_S = 2.0  # the longer a fold is delayed, the more single rows reports must add up
 
 
 class Store(Protocol):
-    """Where rows go; see `store.database`."""
+    """The store of rows; see `store.database`."""
 
     def append(self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord]) -> None:
-        """Add rows, and the prices they refer to, in one transaction; what is there already is left as it is.
+        """Add rows and their prices in one transaction; existing ones are left as they are.
 
         Raises:
-            RowsRejected: the store does not take a value of one of them; none was added.
+            RowsRejected: the store rejects a value of one of them; none was added.
         """
         ...
 
@@ -44,7 +44,7 @@ class Store(Protocol):
         ...
 
     def fold(self, max_rows: int) -> int:
-        """Take one step to bring the roll-ups up to date; return its size, 0 when they are."""
+        """Fold about `max_rows` rows into the roll-ups; return how many, 0 if the roll-ups are up to date."""
         ...
 
 
@@ -58,10 +58,10 @@ class _Waiting(msgspec.Struct, frozen=True):
 
 
 class Ledger:
-    """The way of every row into the store: `begin` before a call is made, `offer` when it has ended.
+    """Takes every row to the store: call `begin` before a call is made, and `offer` when it has ended.
 
-    Both are plain calls for one thread. A batch stays first in line until the store has committed it. A row that the
-    store will never take is kept by `journal.rejected` instead, so that it holds up no other.
+    Both must be called in the same thread. A batch stays in the queue until the store has committed it. A row that the
+    store rejects goes to `journal.rejected`, so that it does not block the others.
     """
 
     def __init__(self, journal: Journal, store: Store) -> None:
@@ -70,7 +70,7 @@ class Ledger:
         now = time.monotonic()
         self._due: deque[_Waiting] = deque(_Waiting(0, due, now) for due in journal.recovered)
         self._recovered_left = len(self._due)
-        self._arrived = threading.Event()  # a row, or the end
+        self._arrived = threading.Event()  # a row, or closing
         self._closing = threading.Event()
         self.storing = Duty("store", "rows are moved from the journal to the database")
         self.folding = Duty("rollups", "the sums of reports are brought up to date")
@@ -85,9 +85,9 @@ class Ledger:
     @classmethod
     @contextmanager
     def running(cls, journal: Journal, store: Store, *, close_within_s: float = 3.5) -> "Iterator[Ledger]":
-        """Run the writer for the time of the block, then write what is due, for at most `close_within_s`.
+        """Run the writer during the block, then write the remaining rows, for at most `close_within_s` seconds.
 
-        Rows that the store did not take stay in the journal for the next start.
+        Rows that the store has not committed by then stay in the journal for the next start.
         """
         ledger = cls(journal, store)
         ledger._writer.start()
@@ -99,14 +99,14 @@ class Ledger:
             ledger._writer.join(close_within_s)
 
     def sync(self) -> None:
-        """Bring every row offered so far to the disk. Blocks; not for the event loop."""
+        """Flush every row offered so far to the disk. Blocks; not for the event loop."""
         self._journal.flush()
 
     def begin(self, note: CallStarted) -> None:
-        """Note in the journal that a call begins, with all that its row takes if nothing more is heard of it.
+        """Write the note of a call that begins: its row is built from it if the process dies before the call ends.
 
         Raises:
-            JournalFull: the journal has no room for its row, or cannot be written; the call must not be made.
+            JournalFull: the journal is full or cannot be written; the call must not be made.
         """
         try:
             self._journal.begin(note)
@@ -114,14 +114,16 @@ class Ledger:
             self._is_full = True
             raise
         except OSError as error:
-            log.error("journal: cannot note a call: %s", error.strerror, extra={"request_id": note.request_id})
-            raise JournalFull("The ledger cannot be written") from error
+            log.error(
+                "journal: cannot write the note of a call: %s", error.strerror, extra={"request_id": note.request_id}
+            )
+            raise JournalFull("the journal cannot be written") from error
         self._is_full = False
 
     def offer(self, due: PendingRow) -> bool:
         """Journal the row of a call that has ended; False if the journal could not be written.
 
-        Then the row is still offered to the store, but the answer's tail must not leave.
+        In that case the row still goes to the store, but the tail of the response must not be sent.
         """
         try:
             segment = self._journal.settle(due)
@@ -135,12 +137,12 @@ class Ledger:
 
     @property
     def pending(self) -> int:
-        """Rows that the store does not have yet."""
+        """The number of rows that the store does not have yet."""
         return len(self._due)
 
     @property
     def oldest_pending_s(self) -> float | None:
-        """Seconds for which the row that is first in line has waited; None where none waits."""
+        """Seconds for which the oldest row has waited; None if no row waits."""
         try:
             return time.monotonic() - self._due[0].since
         except IndexError:
@@ -148,7 +150,7 @@ class Ledger:
 
     @property
     def is_full(self) -> bool:
-        """Whether the journal had no room for a call, and the store has taken nothing since."""
+        """Whether the journal had no space for a call, and no call or batch has succeeded since."""
         return self._is_full
 
     @property
@@ -162,7 +164,7 @@ class Ledger:
         while True:
             batch = self._next_batch()
             if not batch and self._closing.is_set():
-                if self._unfolded:  # who reads the ledger without its broker finds whole sums
+                if self._unfolded:  # so that offline reports need not add up single rows
                     self._fold()
                 return
             try:
@@ -173,18 +175,18 @@ class Ledger:
                     self._move(batch)
                 if self._is_fold_due():
                     self._fold()
-            except Exception as error:  # the store's own errors and the driver's: none may end the writer
-                self._note_refusal(error)
+            except Exception as error:  # no error of the store or its driver may end the writer
+                self._record_failure(error)
                 if self._closing.wait(back_off):
-                    return  # what is left stays in the journal
+                    return  # the remaining rows stay in the journal
                 back_off = min(back_off * 2, BACK_OFF_MAX_S)
             else:
                 back_off = BACK_OFF_FIRST_S
                 self.storing.succeeded()
 
     def _next_batch(self) -> list[_Waiting]:
-        """Return the rows that are first in line; none when closing, or after a while without any."""
-        self._arrived.clear()  # before it is looked at what has arrived, so that nothing is slept through
+        """Return the oldest rows; an empty list when closing, or after a while without rows."""
+        self._arrived.clear()  # before the queue is checked, so that no row is missed
         if not self._due and not self._closing.is_set():
             self._arrived.wait(min(CHECK_EVERY_S, max(0.0, self._fold_at - time.monotonic())))
         if 0 < len(self._due) < BATCH_ROWS:
@@ -205,11 +207,11 @@ class Ledger:
         self._unfolded += len(batch)
 
     def _store_or_reject(self, batch: Sequence[PendingRow]) -> None:
-        """Have the store take a batch; of one with a row that it rejects, take all others, in their order.
+        """Store a batch in order; keep the rows that the store rejects in `journal.rejected`.
 
         Raises:
-            StoreUnavailable: the store takes nothing now; some of the batch may be there.
-            OSError: a rejected row cannot be kept.
+            StoreUnavailable: the store does not answer; a part of the batch may be stored.
+            OSError: a rejected row cannot be written to its file.
         """
         prices: dict[str, PriceRecord] = {}
         for due in batch:
@@ -228,18 +230,18 @@ class Ledger:
 
     def _is_fold_due(self) -> bool:
         now = time.monotonic()
-        if len(self._due) >= BATCH_ROWS:  # rows go first, but not for ever
+        if len(self._due) >= BATCH_ROWS:  # rows go first, but not forever
             return now >= self._fold_at + FOLD_LATEST_S
         return self._unfolded >= self._fold_rows or now >= self._fold_at
 
     def _fold(self) -> None:
-        """Take one step to bring the roll-ups up to date, and come back for the next at once if there is one."""
+        """Fold one step; make the next one due at once if rows remain."""
         self._unfolded = 0
         began = time.monotonic()
         self._fold_at = began + FOLD_EVERY_S
         try:
             is_behind = self._store.fold(self._fold_rows) >= self._fold_rows
-        except Exception as error:  # rows go on being written: reports add them up one by one
+        except Exception as error:  # rows are still written: reports add them up one by one
             self.folding.failed(_sentence(error))
             return
         self.folding.succeeded()
@@ -251,9 +253,9 @@ class Ledger:
         if is_behind:
             self._fold_at = time.monotonic()
 
-    def _note_refusal(self, error: Exception) -> None:
+    def _record_failure(self, error: Exception) -> None:
         self.storing.failed(_sentence(error))
 
 
 def _sentence(error: Exception) -> str:
-    return str(error) if isinstance(error, StoreUnavailable) else type(error).__name__  # others quote rows
+    return str(error) if isinstance(error, StoreUnavailable) else type(error).__name__  # other messages may quote rows

@@ -1,4 +1,4 @@
-"""Rows that the store will never take, kept in a file for the operator: no report and no bill has them."""
+"""Keeps rows that the store rejects in a file for the operator; they are in no report and on no bill."""
 
 import json
 import logging
@@ -13,13 +13,13 @@ log = logging.getLogger(__name__)
 
 
 class RejectedRows:
-    """A file with a JSON object a line: a row, its price and why it was rejected. A row is in it once."""
+    """A file with one JSON object per line: a row, its price and the reason. Each row is in it once."""
 
     def __init__(self, path: Path) -> None:
-        """Take the file's path, and read which rows it has; it is made with the first one."""
+        """Read which rows the file has; the first rejected row creates it."""
         self._path = path
         self._ids: set[str] = set()
-        self._is_torn = False  # the process died while it wrote the last line
+        self._is_torn = False  # the process died while writing the last line
         if path.exists():
             text = path.read_text(encoding="utf-8", errors="replace")
             self._is_torn = text != "" and not text.endswith("\n")
@@ -27,21 +27,21 @@ class RejectedRows:
 
     @property
     def count(self) -> int:
-        """How many rows are in the file, as it was read or written last."""
+        """The number of rows in the file, as of the last read or write."""
         return len(self._ids)
 
     def keep(self, due: PendingRow, reason: str) -> None:
-        """Write a row to the file, and wait until it is on the disk.
+        """Append a row to the file and flush it to the disk.
 
         Raises:
-            OSError: the disk does not take it.
+            OSError: the file cannot be written.
         """
         row = due.row
         if row.request_id in self._ids:  # the process died before the journal forgot it
             return
         is_new = not self._path.exists()
         make_file(self._path)
-        line = json.dumps(_told(due, reason), separators=(",", ":"))
+        line = json.dumps(_entry(due, reason), separators=(",", ":"))
         with self._path.open("a", encoding="utf-8") as file:
             file.write(f"\n{line}\n" if self._is_torn else f"{line}\n")
             file.flush()
@@ -51,7 +51,7 @@ class RejectedRows:
         self._is_torn = False
         self._ids.add(row.request_id)
         log.error(
-            "ledger: the store does not take a row (%s); it is kept in %s and is on no bill",
+            "ledger: the store rejects a row (%s); it is kept in %s and is on no bill",
             reason,
             self._path,
             extra={"request_id": row.request_id},
@@ -59,15 +59,15 @@ class RejectedRows:
 
 
 def _id_of(line: str) -> str | None:
-    """Return the request id of a line; None where it is torn."""
+    """Return the request id of a line; None if the line is torn."""
     try:
-        found: object = json.loads(line)
+        entry: object = json.loads(line)
     except ValueError:
         return None
-    return str(found["request_id"]) if isinstance(found, dict) and "request_id" in found else None
+    return str(entry["request_id"]) if isinstance(entry, dict) and "request_id" in entry else None
 
 
-def _told(due: PendingRow, reason: str) -> dict[str, object]:
+def _entry(due: PendingRow, reason: str) -> dict[str, object]:
     row: dict[str, object] = {name: getattr(due.row, name) for name in due.row.__struct_fields__}
     row["ip_key"] = None if due.row.ip_key is None else due.row.ip_key.hex()
     return {

@@ -1,4 +1,4 @@
-"""What the journal stores: calls that began, and rows that the database does not have yet."""
+"""The records of the journal: calls that began, and rows that the database may lack."""
 
 import msgspec
 
@@ -7,9 +7,9 @@ from hero_broker.core.records import RequestLog
 
 
 class PendingRow(msgspec.Struct, frozen=True, array_like=True):
-    """A row and the price that it was priced with, which may be new to the database.
+    """A row and its price, which may be new to the database.
 
-    The journal stores the fields by their places, as `RequestLog`'s.
+    The journal stores the fields by position, as those of `RequestLog`.
     """
 
     row: RequestLog
@@ -19,9 +19,9 @@ class PendingRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class CallStarted(msgspec.Struct, frozen=True, array_like=True):
-    """A call that begins: what its row is made from if nothing more is heard of it.
+    """The note of a call that begins: its row is built from it if the process dies before the call ends.
 
-    The journal stores the fields by their places, as `RequestLog`'s.
+    The journal stores the fields by position, as those of `RequestLog`.
     """
 
     request_id: str
@@ -34,6 +34,6 @@ class CallStarted(msgspec.Struct, frozen=True, array_like=True):
     stream: bool
     input_bytes: int
     characters: int | None
-    rates: str | None  # JSON, of the price at the length that its input seems to have; None where none is known
+    rates: str | None  # JSON; the price for the estimated length of its input; None if no price is known
     price_source: str
     price_version: str

@@ -1,4 +1,4 @@
-"""One owner of a state directory: an exclusive lock for the life of the process."""
+"""Locks a state directory for one process."""
 
 import fcntl
 import logging
@@ -16,11 +16,11 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def own_state_dir(directory: Path) -> Iterator[Path]:
-    """Hold `directory`, made 0700 if it is not there, until the block ends or the process dies.
+    """Lock `directory` until the block ends or the process dies; create it with mode 0700 if it is missing.
 
     Raises:
-        StateDirInUse: another process holds it.
-        StateDirUnusable: nothing can be written in it, or everybody can write in it.
+        StateDirInUse: another process has locked the directory.
+        StateDirUnusable: the directory cannot be written, or every user of the machine can write to it.
     """
     try:
         make_directory(directory)
@@ -39,15 +39,15 @@ def own_state_dir(directory: Path) -> Iterator[Path]:
 
 
 def _check_permissions(directory: Path) -> None:
-    """Refuse a directory in which everybody may replace the ledger; warn of one in which somebody else may."""
-    found = directory.stat()
-    mode = stat.S_IMODE(found.st_mode)
+    """Reject a directory in which every user could replace the ledger; warn if one other user or a group could."""
+    status = directory.stat()
+    mode = stat.S_IMODE(status.st_mode)
     if mode & stat.S_IWOTH:
         raise StateDirUnusable(
             f"the state directory {directory} has mode {mode:04o}: every user of this machine could change the ledger; "
             "give it mode 0700"
         )
-    if found.st_uid not in (os.geteuid(), 0):
+    if status.st_uid not in (os.geteuid(), 0):
         log.warning("the state directory %s belongs to another user, who could change the ledger", directory)
     elif mode & stat.S_IWGRP:
         log.warning("the state directory %s has mode %04o: its group could change the ledger", directory, mode)

@@ -1,4 +1,4 @@
-"""The books of the ledger: billing periods, and whether rows, roll-ups and periods agree."""
+"""Billing periods, and the verification that rows, roll-ups and periods agree."""
 
 from hero_broker.core.clock import Clock
 from hero_broker.core.errors import Conflict
@@ -10,13 +10,13 @@ from hero_broker.store.schema import ALL_TIME, COUNTS, HOUR, ROLLUPS
 
 THREADS = 1
 DEADLINE_S = 60.0  # of one step
-BEHIND_S = 60  # after a call's end it should be in the roll-ups; a healthy writer needs two seconds
+BEHIND_S = 60  # after a call's end its row should be folded; a healthy writer needs two seconds
 LISTED_DIFFERENCES = 100
 ATTEMPTS = 10
 
 
 class Books:
-    """What is billed, and the proof of it."""
+    """Reads and closes billing periods, verifies sums and rebuilds roll-ups."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -24,11 +24,11 @@ class Books:
         self._clock = clock
 
     def close(self) -> None:
-        """End what is being asked."""
+        """Cancel running queries."""
         self._reader.close()
 
     async def unbilled(self) -> tuple[Period, int]:
-        """Return what is in no billing period yet, and when that was (unix seconds).
+        """Return the range that is in no billing period yet, and the time of the query (unix seconds).
 
         Raises:
             StoreUnavailable: the database does not answer.
@@ -37,7 +37,7 @@ class Books:
         return await self._reader.query(DEADLINE_S, billing_periods.unbilled), as_of
 
     async def periods(self) -> tuple[list[Period], int]:
-        """Return all billing periods, the oldest first, and when that was (unix seconds).
+        """Return all billing periods, the oldest first, and the time of the query (unix seconds).
 
         Raises:
             StoreUnavailable: the database does not answer.
@@ -46,13 +46,13 @@ class Books:
         return await self._reader.query(DEADLINE_S, billing_periods.periods), as_of
 
     async def mark_billed(self, reference: str, to_seq: int) -> tuple[Period, int]:
-        """Close the range from the last period's end to `to_seq` under a reference; return it, and when (unix seconds).
+        """Close the unbilled range up to `to_seq` as a period; return it and the current time (unix seconds).
 
-        The same reference with the same `to_seq` is the same period, however often it is marked.
+        Idempotent: marking the same reference with the same `to_seq` again returns the same period.
 
         Raises:
             InvalidParams: the ledger has not reached `to_seq`.
-            Conflict: the reference is another range's, or the range is billed already.
+            Conflict: the reference belongs to another range, or the range is billed already.
             StoreUnavailable: the database does not answer; the period may be marked or not.
         """
         return await self._reader.run(self._mark, reference, to_seq)
@@ -63,7 +63,7 @@ class Books:
             with self._database.reading() as connection:
                 billing_periods.check_to_seq(connection, to_seq)
                 counted = billing_periods.unbilled(connection, to_seq)
-            # Counted before, so that the transaction that holds up the ledger's writer is short.
+            # The rows are counted above, to keep this transaction short: it blocks the ledger's writer.
             with self._database.writing() as connection:
                 marked = billing_periods.mark(connection, counted, reference, to_seq, now)
             if marked is not None:
@@ -71,9 +71,9 @@ class Books:
         raise Conflict("Other periods are being marked; try again")
 
     async def rebuild(self) -> int:
-        """Have the roll-ups made anew from all rows, by the ledger's writer; return when it began (unix seconds).
+        """Have the ledger's writer rebuild the roll-ups from all rows; return the start time (unix seconds).
 
-        Reports stay exact meanwhile.
+        Reports stay exact during the rebuild.
 
         Raises:
             StoreUnavailable: the database does not answer.
@@ -82,51 +82,55 @@ class Books:
         return self._clock.now()
 
     async def verify(self, since: int | None, until: int | None) -> Verification:
-        """Add up the rows of the window's hours, in steps, and compare the roll-ups; without a window periods too.
+        """Sum the rows of the window's hours, in steps, and compare the roll-ups; without a window, periods too.
 
-        A block that is longer than an hour is compared as a whole if the window touches it.
-        Rows above the watermark are counted, and not compared: they are in no roll-up yet. Those that ended long ago
-        are counted as behind.
+        A block longer than an hour is compared as a whole if the window touches it.
+        Rows above the watermark are counted but not compared: they are in no roll-up yet. If they ended more than
+        `BEHIND_S` ago, they count as behind.
 
         Raises:
             StoreUnavailable: the database does not answer.
         """
         as_of = self._clock.now()
-        found = _Differences()
+        differences = _Differences()
         extent = await self._reader.query(DEADLINE_S, verification.extent)
         if extent is not None:
             first = extent[0] if since is None else max(extent[0], since // HOUR * HOUR)
             last = extent[1] if until is None else min(extent[1], -(-until // HOUR) * HOUR)
             if first < last:
-                await self._verify_hours(first, last, found)
-                await self._verify_blocks(first, last, found)
+                await self._verify_hours(first, last, differences)
+                await self._verify_blocks(first, last, differences)
         if since is None and until is None:
-            await self._verify_periods(found)
+            await self._verify_periods(differences)
         behind = await self._reader.query(DEADLINE_S, verification.behind, since, until, as_of - BEHIND_S)
-        return Verification(found.rows, found.count, behind, tuple(found.listed), as_of)
+        return Verification(differences.rows, differences.count, behind, tuple(differences.listed), as_of)
 
-    async def _verify_hours(self, since: int, until: int, found: "_Differences") -> None:
+    async def _verify_hours(self, since: int, until: int, differences: "_Differences") -> None:
         at = since
         while at < until:
             end, rows = await self._reader.query(DEADLINE_S, verification.step, at, until)
-            found.rows += rows
+            differences.rows += rows
             for table in ROLLUPS:
-                found.add(*await self._reader.query(DEADLINE_S, verification.hours, table, (at, end), found.room))
+                differences.add(
+                    *await self._reader.query(DEADLINE_S, verification.hours, table, (at, end), differences.room)
+                )
             at = end
 
-    async def _verify_blocks(self, since: int, until: int, found: "_Differences") -> None:
+    async def _verify_blocks(self, since: int, until: int, differences: "_Differences") -> None:
         for table in ROLLUPS:
             for span in table.info["spans"][1:]:
-                # Whole blocks, or a block would be compared with a part of the hours that it holds.
+                # Whole blocks, or a block would be compared with only some of its hours.
                 at, last = (since, until) if span == ALL_TIME else (since // span * span, -(-until // span) * span)
                 while at < last:
                     end = await self._reader.query(DEADLINE_S, verification.blocks_step, table, span, at, last)
-                    found.add(
-                        *await self._reader.query(DEADLINE_S, verification.blocks, table, span, (at, end), found.room)
+                    differences.add(
+                        *await self._reader.query(
+                            DEADLINE_S, verification.blocks, table, span, (at, end), differences.room
+                        )
                     )
                     at = end
 
-    async def _verify_periods(self, found: "_Differences") -> None:
+    async def _verify_periods(self, differences: "_Differences") -> None:
         for period in await self._reader.query(DEADLINE_S, billing_periods.periods):
             counts = [0] * len(COUNTS)
             for after in range(period.from_seq - 1, period.to_seq, verification.STEP_ROWS):
@@ -137,11 +141,11 @@ class Books:
             if expected != period.totals:
                 key = {"reference": period.reference or ""}
                 difference = Difference("billing_periods", None, None, key, expected, period.totals)
-                found.add(1, [difference][: found.room])
+                differences.add(1, [difference][: differences.room])
 
 
 class _Differences:
-    """What a verification has come to so far."""
+    """Collects the results of a verification."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -150,10 +154,10 @@ class _Differences:
 
     @property
     def room(self) -> int:
-        """How many more differences are listed."""
+        """How many more differences may be listed."""
         return LISTED_DIFFERENCES - len(self.listed)
 
     def add(self, count: int, some: list[Difference]) -> None:
-        """Take in the differences of one comparison."""
+        """Add the differences of one comparison."""
         self.count += count
         self.listed.extend(some)

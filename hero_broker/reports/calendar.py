@@ -1,4 +1,4 @@
-"""Hours, days and months of any time zone as windows of unix seconds."""
+"""Computes hours, days and months of any time zone as windows of unix seconds."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -10,18 +10,18 @@ from hero_broker.core.queries import Bucket
 Window = tuple[int, int]  # unix seconds, half-open
 
 HOUR_S = 3_600
-LATEST = 253_370_764_800  # the beginning of the year 9999: dates end there
+LATEST = 253_370_764_800  # the beginning of the year 9999, the last year of `date`
 
 
 def buckets(bucket: Bucket, zone: ZoneInfo, since: int, until: int) -> Iterator[Window]:
-    """Yield the buckets that hold `since <= t < until`, whole ones, ascending; each ends where the next begins.
+    """Yield the buckets that cover `since <= t < until`: whole, ascending, without gaps.
 
-    They begin where the zone's clock shows a full hour, midnight, or midnight of a first: a day has 23 or 25 hours if
-    the clock is put on or back. A midnight that a clock skips is the moment at which it does; of two, the first counts;
-    a day that a zone left out altogether is no bucket.
+    A bucket begins at a full hour, at midnight, or at midnight of the first of a month, in the zone's local time: a day
+    has 23 or 25 hours when daylight saving time begins or ends. If the clock skips midnight, the day begins at the
+    skip; if midnight occurs twice, it begins at the first. A date that a zone skipped has no bucket.
     """
     if since >= until:
-        return  # before a date is made of what may lie beyond the last one
+        return  # before `since` becomes a date: it may lie after the last one
     bounds = _hours(zone, since) if bucket == "hour" else _dates(bucket, zone, since)
     for first, following in pairwise(bounds):
         if first >= until:
@@ -38,7 +38,7 @@ def _hours(zone: ZoneInfo, since: int) -> Iterator[int]:
 
 
 def _dates(bucket: Bucket, zone: ZoneInfo, since: int) -> Iterator[int]:
-    # The day before: where a clock is put back over midnight, the first midnight may still lie ahead.
+    # Begin a day earlier: if the clock goes back over midnight, the first midnight may be later than `since`.
     day = datetime.fromtimestamp(since, zone).date() - timedelta(days=1)
     following: Callable[[date], date] = _day_after
     if bucket == "month":

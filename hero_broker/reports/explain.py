@@ -1,4 +1,4 @@
-"""A row's usage and its price → how its cost came about, line by line."""
+"""Explains the cost of a row, line by line, from its usage and its price."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -12,7 +12,7 @@ from hero_broker.pricing.price import Price
 
 
 def explain(row: RequestLog, price: PriceRecord | None) -> tuple[tuple[CostLine, ...], str | None]:
-    """Return the lines of a row's cost and their exact sum in USD; None for a sum that is not known."""
+    """Return the lines of a row's cost and their exact sum in USD; None if the sum is unknown."""
     if row.cost_nano_usd is None:
         return (), None
     if price is None or row.cost_source != "price" or row.usage_source is UsageSource.NONE:
@@ -49,7 +49,7 @@ def explain(row: RequestLog, price: PriceRecord | None) -> tuple[tuple[CostLine,
 
 
 def exact_text(amount: Fraction) -> str:
-    """Return an amount as a plain decimal, or as a fraction where no decimal is exact."""
+    """Return an amount as a plain decimal, or as a fraction if no decimal is exact."""
     denominator = amount.denominator
     twos = fives = 0
     while denominator % 2 == 0:

@@ -1,4 +1,4 @@
-"""The operator's names for addresses and networks, kept in the ledger's database: brokers that share it share them."""
+"""Labels of addresses and networks, stored in the ledger's database: brokers that share it share the labels."""
 
 from sqlalchemy import Connection
 
@@ -13,29 +13,29 @@ DEADLINE_S = 10.0
 
 
 class LabelBook:
-    """Sets, lists and removes labels, and keeps them ready for reports."""
+    """Sets, lists and removes labels, and caches them for reports."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._reader = QueryPool(database, THREADS)
         self._clock = clock
-        self._kept = (0, LabelIndex(()))  # with the revision that they are of
+        self._cached = (0, LabelIndex(()))  # the revision of the labels, and the labels
 
     def close(self) -> None:
-        """End what is being asked."""
+        """Cancel running queries."""
         self._reader.close()
 
     def names(self, connection: Connection) -> LabelIndex:
-        """Return the labels as a transaction sees them, read anew only if they were changed. For any thread."""
+        """Return the labels that a transaction sees; reads them again only if they changed. Safe for any thread."""
         revision = labels.revision(connection)
-        kept, names = self._kept
-        if kept != revision:
+        cached_revision, names = self._cached
+        if cached_revision != revision:
             names = LabelIndex((label.target, label.label) for label in labels.labels(connection))
-            self._kept = (revision, names)
+            self._cached = (revision, names)
         return names
 
     async def set(self, target: str, label: str) -> tuple[Label, int]:
-        """Name a target, given in its canonical spelling; return its label, and when that was (unix seconds).
+        """Set the label of a target in canonical form; return it and the time (unix seconds).
 
         Raises:
             InvalidParams: there are too many labels.
@@ -45,23 +45,23 @@ class LabelBook:
         return await self._reader.run(self._set, Label(target, label, now)), now
 
     async def remove(self, target: str) -> tuple[Label, int]:
-        """Remove a target's label; return it, and when that was (unix seconds).
+        """Remove a target's label; return it and the time (unix seconds).
 
         Raises:
-            NotRecorded: it has none.
+            NotRecorded: the target has no label.
             StoreUnavailable: the database does not answer; the label may be removed or not.
         """
         return await self._reader.run(self._remove, target), self._clock.now()
 
     async def list(self) -> tuple[list[Label], int]:
-        """Return all labels: IPv4, IPv6, "unknown"; each by address, a wider network first; and when that was.
+        """Return all labels and the time: IPv4, IPv6, "unknown"; by address, and a wider network first.
 
         Raises:
             StoreUnavailable: the database does not answer.
         """
         as_of = self._clock.now()
-        found = await self._reader.query(DEADLINE_S, labels.labels)
-        return sorted(found, key=lambda label: order(label.target)), as_of
+        entries = await self._reader.query(DEADLINE_S, labels.labels)
+        return sorted(entries, key=lambda label: order(label.target)), as_of
 
     def _set(self, label: Label) -> Label:
         with self._database.writing() as connection:

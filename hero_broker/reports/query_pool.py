@@ -1,4 +1,4 @@
-"""Asks the store in threads of its own: a slow report takes none from the calls."""
+"""Runs queries on the store in threads of their own, so that slow reports take no threads from calls."""
 
 import asyncio
 import threading
@@ -16,12 +16,12 @@ from hero_broker.store.statement_timeout import cancel
 
 CLOSE_WITHIN_S, CANCEL_EVERY_S = 3.0, 0.01
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 P = ParamSpec("P")
 
 
 class QueryPool:
-    """A few threads that read; each question has a transaction of its own."""
+    """A few threads that read; each query has its own transaction."""
 
     def __init__(self, database: Database, threads: int) -> None:
         self._database = database
@@ -33,26 +33,30 @@ class QueryPool:
     async def query(
         self,
         deadline_s: float | None,
-        question: Callable[Concatenate[Connection, P], Answer],
+        statements: Callable[Concatenate[Connection, P], Result],
         *args: P.args,
         **kwargs: P.kwargs,
-    ) -> Answer:
-        """Return what `question` finds within `deadline_s`.
+    ) -> Result:
+        """Return the result of `statements`, called with a connection in one of the threads.
 
         Raises:
-            StoreUnavailable: the database does not answer, or the reader was closed.
-            TooWide: it took longer.
+            StoreUnavailable: the database does not answer, or the pool was closed.
+            TooWide: a statement took longer than `deadline_s`, or a sum exceeds the integers of the store.
         """
-        return await self.run(self._read, deadline_s, lambda connection: question(connection, *args, **kwargs))
+        return await self.run(self._read, deadline_s, lambda connection: statements(connection, *args, **kwargs))
 
-    async def run(self, work: Callable[P, Answer], *args: P.args, **kwargs: P.kwargs) -> Answer:
-        """Return what `work` returns, from one of the threads."""
+    async def run(self, work: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
+        """Run `work` in one of the threads and return its result.
+
+        Raises:
+            StoreUnavailable: the pool was closed.
+        """
         if self._closed:
             raise StoreUnavailable("the broker is stopping")
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args, **kwargs))
 
     def close(self) -> None:
-        """End what is being asked, and the threads."""
+        """Cancel running queries, and end the threads."""
         self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
         ends_at = time.monotonic() + CLOSE_WITHIN_S
@@ -60,16 +64,16 @@ class QueryPool:
             with self._lock:
                 if not self._open:
                     return
-                for connection in self._open:  # again and again: one that is between two statements does not notice
+                for connection in self._open:  # repeatedly: between two statements a cancel has no effect
                     cancel(connection)
             time.sleep(CANCEL_EVERY_S)
 
-    def _read(self, deadline_s: float | None, question: Callable[[Connection], Answer]) -> Answer:
+    def _read(self, deadline_s: float | None, statements: Callable[[Connection], Result]) -> Result:
         with self._database.reading(deadline_s) as connection:
             with self._lock:
                 self._open.add(connection)
             try:
-                return question(connection)
+                return statements(connection)
             finally:
                 with self._lock:
                     self._open.remove(connection)

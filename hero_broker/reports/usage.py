@@ -1,4 +1,4 @@
-"""What addresses spent, read from the store in one snapshot per question."""
+"""Answers usage queries from the store, with one snapshot per query."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -34,20 +34,20 @@ from hero_broker.store.row_pages import Selection, Span
 from hero_broker.store.statement_timeout import time_limit
 from hero_broker.store.usage import TimeWindow, UsagePlan
 
-THREADS = 2  # questions at once; others wait
+THREADS = 2  # queries at once; others wait
 DEADLINE_S = 60.0
-ROWS_DEADLINE_S = 10.0  # where rows must be added up one by one
-# A month of 31 days in which the clock is put back. Wider windows are for questions that roll-ups answer.
+ROWS_DEADLINE_S = 10.0  # if rows must be added up one by one
+# A month of 31 days in which the clock goes back. Only queries that roll-ups can answer may have wider windows.
 MAX_ROWS_WINDOW_S = 31 * 86_400 + 3_600
-ROWS_WITHIN_S = 1.0  # a page that takes longer to fill is answered as it is
+ROWS_WITHIN_S = 1.0  # a page that takes longer to fill is returned with fewer rows
 MAX_BUCKETS = 100_000
-FIRST_BUCKETS = 32  # that are asked for at once; then twice as many, and so on
+FIRST_BUCKETS = 32  # buckets of the first statement; each further one has twice as many
 MAX_DENSE_CELLS = 100_000
 NO_USAGE = UsageTotals()
 
 
 class Reports:
-    """Questions about what was billed. Windows are half-open: since <= started_at < until."""
+    """Queries on what was billed. Windows are half-open: since <= started_at < until."""
 
     def __init__(self, database: Database, labels: LabelBook, clock: Clock) -> None:
         self._reader = QueryPool(database, THREADS)
@@ -55,13 +55,13 @@ class Reports:
         self._clock = clock
 
     def close(self) -> None:
-        """End what is being asked."""
+        """Cancel running queries."""
         self._reader.close()
 
     async def usage_by_ip(
         self, since: int | None, until: int | None, limit: int, after: tuple[int, str] | None
     ) -> UsageByIp:
-        """Return spend per address, largest first, at most `limit` addresses after the (cost, ip) seen last.
+        """Return spend per address, largest first: at most `limit` addresses after the (cost, ip) of the page before.
 
         Raises:
             StoreUnavailable: the database does not answer.
@@ -69,16 +69,16 @@ class Reports:
         """
         as_of = self._clock.now()
         window = UsagePlan(since=since, until=until)
-        seen = None if after is None else (0, after[0], (after[1],))
-        by_ip = replace(window, group_by=("ip",), limit=limit + 1, after=seen)
+        last = None if after is None else (0, after[0], (after[1],))
+        by_ip = replace(window, group_by=("ip",), limit=limit + 1, after=last)
 
-        def ask(connection: Connection) -> UsageByIp:
-            found = usage.groups(connection, by_ip)
+        def read(connection: Connection) -> UsageByIp:
+            groups = usage.groups(connection, by_ip)
             names = self._labels.names(connection)
-            items = tuple(_ip_usage(group, names) for group in found[:limit])
-            return UsageByIp(items, _totals(connection, window), as_of, len(found) > limit)
+            items = tuple(_ip_usage(group, names) for group in groups[:limit])
+            return UsageByIp(items, _totals(connection, window), as_of, len(groups) > limit)
 
-        return await self._reader.query(DEADLINE_S, ask)
+        return await self._reader.query(DEADLINE_S, read)
 
     async def usage_for_ip(self, ip: str, since: int | None, until: int | None) -> UsageForIp:
         """Return one address's spend by model, largest first. `ip` is canonical, or "unknown".
@@ -90,48 +90,48 @@ class Reports:
         as_of = self._clock.now()
         by_model = UsagePlan(group_by=("model",), filters={"ip": ip}, since=since, until=until)
 
-        def ask(connection: Connection) -> UsageForIp:
-            found = usage.groups(connection, by_model)
-            models = tuple(ModelUsage(str(group.key[0]), group.totals) for group in found)
+        def read(connection: Connection) -> UsageForIp:
+            groups = usage.groups(connection, by_model)
+            models = tuple(ModelUsage(str(group.key[0]), group.totals) for group in groups)
             label = self._labels.names(connection).lookup(ip)
-            return UsageForIp(models, _sum([group.totals for group in found]), as_of, label)
+            return UsageForIp(models, _sum([group.totals for group in groups]), as_of, label)
 
-        return await self._reader.query(DEADLINE_S, ask)
+        return await self._reader.query(DEADLINE_S, read)
 
-    async def usage(self, asked: UsageQuery) -> UsageReport:
+    async def usage(self, query: UsageQuery) -> UsageReport:
         """Return usage by group and bucket: by bucket, then largest spend first, then by group.
 
         Raises:
             NotRecorded: there is no such billing period.
             StoreUnavailable: the database does not answer.
-            TooWide: only rows can answer and the window is wider than `MAX_ROWS_WINDOW_S`, there are too many buckets,
-                or it took longer than `DEADLINE_S`, or `ROWS_DEADLINE_S` where rows are read.
+            TooWide: only rows can answer and the window is wider than `MAX_ROWS_WINDOW_S`; there are too many buckets;
+                or a statement took longer than `DEADLINE_S`, or than `ROWS_DEADLINE_S` if rows are read.
         """
         as_of = self._clock.now()
-        return await self._reader.query(None, _usage, asked, self._labels, as_of)
+        return await self._reader.query(None, _usage, query, self._labels, as_of)
 
     async def request(self, request_id: str) -> ExplainedRequest:
-        """Return one row with how its cost was computed.
+        """Return one row and how its cost was computed.
 
         Raises:
-            NotRecorded: there is no such row in the store.
+            NotRecorded: the store has no row with this `request_id`.
             StoreUnavailable: the database does not answer.
         """
         as_of = self._clock.now()
 
-        def ask(connection: Connection) -> ExplainedRequest:
-            found = request_logs.find(connection, request_id)
-            if found is None:
+        def read(connection: Connection) -> ExplainedRequest:
+            record = request_logs.find(connection, request_id)
+            if record is None:
                 raise NotRecorded("No such request")
-            seq, row, price = found
+            seq, row, price = record
             lines, exact_usd = explain(row, price)
             label = self._labels.names(connection).lookup(row.ip)
             return ExplainedRequest(seq, row, price, lines, exact_usd, as_of, label)
 
-        return await self._reader.query(DEADLINE_S, ask)
+        return await self._reader.query(DEADLINE_S, read)
 
-    async def rows(self, asked: RowsQuery) -> Rows:
-        """Return a page of rows, newest first; where few match it may hold fewer than the limit, with more left.
+    async def rows(self, query: RowsQuery) -> Rows:
+        """Return a page of rows, newest first. If few rows match, it may be shorter than the limit and more remain.
 
         Raises:
             NotRecorded: there is no such billing period.
@@ -140,60 +140,60 @@ class Reports:
         """
         as_of = self._clock.now()
         ends_at = self._clock.monotonic() + ROWS_WITHIN_S
-        selection, left = await self._reader.query(DEADLINE_S, _selection, asked)
-        found: list[LedgerRow] = []
+        selection, left = await self._reader.query(DEADLINE_S, _selection, query)
+        page: list[LedgerRow] = []
 
         def more(connection: Connection) -> Span:
-            rows, rest = row_pages.rows(connection, selection, left, asked.limit - len(found))
+            rows, rest = row_pages.rows(connection, selection, left, query.limit - len(page))
             names = self._labels.names(connection)
-            found.extend(LedgerRow(seq, row, names.lookup(row.ip)) for seq, row in rows)
+            page.extend(LedgerRow(seq, row, names.lookup(row.ip)) for seq, row in rows)
             return rest
 
-        while left.first_seq < left.before_seq and len(found) < asked.limit:
+        while left.first_seq < left.before_seq and len(page) < query.limit:
             left = await self._reader.query(DEADLINE_S, more)
             if self._clock.monotonic() > ends_at:
                 break
         is_end = left.first_seq >= left.before_seq
-        return Rows(tuple(found), None if is_end else (left.first_seq, left.before_seq), as_of)
+        return Rows(tuple(page), None if is_end else (left.first_seq, left.before_seq), as_of)
 
-    async def every_row(self, asked: RowsQuery) -> AsyncIterator[Rows]:
-        """Yield all rows, newest first, in pages that are read one by one, each in a short transaction.
+    async def every_row(self, query: RowsQuery) -> AsyncIterator[Rows]:
+        """Yield all rows, newest first, in pages; short transactions read them one by one.
 
         Raises:
-            As `rows`.
+            As `rows` does.
         """
-        page = await self.rows(asked)
+        page = await self.rows(query)
         yield page
         while page.left is not None:
-            page = await self.rows(replace(asked, left=page.left))
+            page = await self.rows(replace(query, left=page.left))
             yield page
 
 
-def _selection(connection: Connection, asked: RowsQuery) -> tuple[Selection, Span]:
+def _selection(connection: Connection, query: RowsQuery) -> tuple[Selection, Span]:
     selection = Selection(
-        filters=_columns(asked.filter),
-        within=None if asked.filter.prefix is None else key_range(asked.filter.prefix),
-        since=asked.since,
-        until=asked.until,
-        seqs=_seqs(connection, asked.filter),
+        filters=_columns(query.filter),
+        within=None if query.filter.prefix is None else key_range(query.filter.prefix),
+        since=query.since,
+        until=query.until,
+        seqs=_seqs(connection, query.filter),
     )
-    return selection, row_pages.span(connection, selection) if asked.left is None else Span(*asked.left)
+    return selection, row_pages.span(connection, selection) if query.left is None else Span(*query.left)
 
 
-def _columns(asked: Filter) -> dict[str, str]:
-    return {str(name): value for name, value in asked.values.items()}
+def _columns(selected: Filter) -> dict[str, str]:
+    return {str(name): value for name, value in selected.values.items()}
 
 
-def _seqs(connection: Connection, asked: Filter) -> tuple[int, int] | None:
-    if asked.period is None:
+def _seqs(connection: Connection, selected: Filter) -> tuple[int, int] | None:
+    if selected.period is None:
         return None
-    period = billing_periods.find(connection, asked.period)
+    period = billing_periods.find(connection, selected.period)
     return period.from_seq, period.to_seq
 
 
-def _totals(connection: Connection, question: UsagePlan) -> UsageTotals:
-    found = usage.groups(connection, replace(question, group_by=(), buckets=None, limit=usage.NO_LIMIT, after=None))
-    return found[0].totals if found else NO_USAGE
+def _totals(connection: Connection, plan: UsagePlan) -> UsageTotals:
+    groups = usage.groups(connection, replace(plan, group_by=(), buckets=None, limit=usage.NO_LIMIT, after=None))
+    return groups[0].totals if groups else NO_USAGE
 
 
 def _sum(parts: Sequence[UsageTotals]) -> UsageTotals:
@@ -217,92 +217,95 @@ def _ip_usage(group: usage.Group, names: LabelIndex) -> IpUsage:
     return IpUsage(ip, group.totals, names.lookup(ip))
 
 
-def _usage(connection: Connection, asked: UsageQuery, labels: LabelBook, as_of: int) -> UsageReport:
-    question = UsagePlan(
-        group_by=tuple(asked.group_by),
-        filters=_columns(asked.filter),
-        within=None if asked.filter.prefix is None else key_range(asked.filter.prefix),
-        seqs=_seqs(connection, asked.filter),
-        since=asked.since,
-        until=asked.until,
-        prefix_bits=asked.prefix_bits,
+def _usage(connection: Connection, query: UsageQuery, labels: LabelBook, as_of: int) -> UsageReport:
+    plan = UsagePlan(
+        group_by=tuple(query.group_by),
+        filters=_columns(query.filter),
+        within=None if query.filter.prefix is None else key_range(query.filter.prefix),
+        seqs=_seqs(connection, query.filter),
+        since=query.since,
+        until=query.until,
+        prefix_bits=query.prefix_bits,
     )
-    windows = None if asked.bucket is None else _windows(connection, asked)
-    question = replace(question, buckets=windows)
-    reads_rows = usage.rollup_for(question) is None
-    if reads_rows and question.seqs is None:
-        _check_width(asked, as_of)
+    windows = None if query.bucket is None else _windows(connection, query)
+    plan = replace(plan, buckets=windows)
+    reads_rows = usage.rollup_for(plan) is None
+    if reads_rows and plan.seqs is None:
+        _check_width(query, as_of)
     with time_limit(connection, ROWS_DEADLINE_S if reads_rows else DEADLINE_S):
-        totals = _totals(connection, question)
-        found = _dense(connection, question, asked) if asked.dense and windows else _page(connection, question, asked)
+        totals = _totals(connection, plan)
+        page = _dense(connection, plan, query) if query.dense and windows else _page(connection, plan, query)
     names = labels.names(connection)
-    groups = tuple(_group(asked, windows, group, names) for group in found[: asked.limit])
-    return UsageReport(groups, totals, as_of, len(found) > asked.limit)
+    groups = tuple(_group(query, windows, group, names) for group in page[: query.limit])
+    return UsageReport(groups, totals, as_of, len(page) > query.limit)
 
 
-def _windows(connection: Connection, asked: UsageQuery) -> list[TimeWindow]:
-    """Return the buckets of the window, the first and the last cut to it; unless dense, as far as there are rows."""
+def _windows(connection: Connection, query: UsageQuery) -> list[TimeWindow]:
+    """Return the buckets of the window, the first and the last cut to it.
+
+    Unless dense, leave out the buckets before the first row and after the last.
+    """
     extent = usage.extent(connection)
-    first, last = asked.since, asked.until
+    first, last = query.since, query.until
     if extent is not None:
-        first = extent[0] if first is None or (not asked.dense and first < extent[0]) else first
-        last = extent[1] if last is None or (not asked.dense and last > extent[1]) else last
-    if first is None or last is None or asked.bucket is None:
+        first = extent[0] if first is None or (not query.dense and first < extent[0]) else first
+        last = extent[1] if last is None or (not query.dense and last > extent[1]) else last
+    if first is None or last is None or query.bucket is None:
         return []
-    found = list(islice(buckets(asked.bucket, asked.zone, first, min(last, LATEST)), MAX_BUCKETS + 1))
-    if len(found) > MAX_BUCKETS:
-        raise TooWide(f"The window has more than {MAX_BUCKETS:,} buckets: ask for a narrower window or larger buckets")
-    since, until = asked.since or 0, LATEST if asked.until is None else asked.until
-    return [(max(start, since), min(end, until)) for start, end in found]
+    windows = list(islice(buckets(query.bucket, query.zone, first, min(last, LATEST)), MAX_BUCKETS + 1))
+    if len(windows) > MAX_BUCKETS:
+        raise TooWide(f"The window has more than {MAX_BUCKETS:,} buckets: choose a narrower window or larger buckets")
+    since, until = query.since or 0, LATEST if query.until is None else query.until
+    return [(max(start, since), min(end, until)) for start, end in windows]
 
 
-def _check_width(asked: UsageQuery, as_of: int) -> None:
-    until = as_of + 1 if asked.until is None else asked.until
-    if asked.since is None or until - asked.since > MAX_ROWS_WINDOW_S:
-        raise TooWide(
-            "This grouping is answered from single calls, for a window of at most 31 days: give since and until"
-        )
+def _check_width(query: UsageQuery, as_of: int) -> None:
+    until = as_of + 1 if query.until is None else query.until
+    if query.since is None or until - query.since > MAX_ROWS_WINDOW_S:
+        raise TooWide("This grouping reads single calls, so its window is at most 31 days: set since and until")
 
 
-def _page(connection: Connection, question: UsagePlan, asked: UsageQuery) -> list[usage.Group]:
-    """Return the groups after the one seen last, one more than the limit."""
-    if question.buckets is None:
-        return usage.groups(connection, replace(question, limit=asked.limit + 1, after=asked.after))
-    windows, at = question.buckets, 0
+def _page(connection: Connection, plan: UsagePlan, query: UsageQuery) -> list[usage.Group]:
+    """Return the groups after the last of the page before, up to one more than the limit."""
+    if plan.buckets is None:
+        return usage.groups(connection, replace(plan, limit=query.limit + 1, after=query.after))
+    windows, at = plan.buckets, 0
     after: tuple[int, int, tuple[str | None, ...]] | None = None
-    if asked.after is not None:
-        start, cost, key = asked.after
+    if query.after is not None:
+        start, cost, key = query.after
         at = next((number for number, window in enumerate(windows) if window[0] >= start), len(windows))
-        # Without a bucket of this start, all groups of those after it are still to come.
+        # If no bucket has this start, all groups of the later buckets are still to come.
         after = (0, cost, key) if at < len(windows) and windows[at][0] == start else None
-    found: list[usage.Group] = []
+    page: list[usage.Group] = []
     size = FIRST_BUCKETS
-    while at < len(windows) and len(found) <= asked.limit:  # in their order, and no more of them than fill the page
-        some = replace(question, buckets=windows[at : at + size], limit=asked.limit + 1 - len(found), after=after)
+    while at < len(windows) and len(page) <= query.limit:  # in order, and only as many as fill the page
+        some = replace(plan, buckets=windows[at : at + size], limit=query.limit + 1 - len(page), after=after)
         groups = usage.groups(connection, some)
-        found.extend(structs.replace(group, bucket=group.bucket + at) for group in groups)
+        page.extend(structs.replace(group, bucket=group.bucket + at) for group in groups)
         at, size, after = at + size, size * 2, None
-    return found
+    return page
 
 
-def _dense(connection: Connection, question: UsagePlan, asked: UsageQuery) -> list[usage.Group]:
-    """Return a group for each bucket, whether it has calls in it or not; those after the one seen last."""
-    windows = question.buckets or ()
+def _dense(connection: Connection, plan: UsagePlan, query: UsageQuery) -> list[usage.Group]:
+    """Return a cell for each group and bucket, with or without calls, after the last of the page before."""
+    windows = plan.buckets or ()
     most = MAX_DENSE_CELLS // len(windows)
-    keys = [group.key for group in usage.groups(connection, replace(question, buckets=None, limit=most + 1))]
+    keys = [group.key for group in usage.groups(connection, replace(plan, buckets=None, limit=most + 1))]
     if len(keys) > most:
-        raise TooWide(f"More than {MAX_DENSE_CELLS:,} buckets of groups: ask for a narrower window or larger buckets")
-    if not question.group_by:
+        raise TooWide(
+            f"More than {MAX_DENSE_CELLS:,} cells (buckets times groups): choose a narrower window or larger buckets"
+        )
+    if not plan.group_by:
         keys = [()]
-    there = {(group.bucket, group.key): group for group in usage.groups(connection, question)}
+    nonempty = {(group.bucket, group.key): group for group in usage.groups(connection, plan)}
     cells = [(bucket, key) for bucket in range(len(windows)) for key in keys]
-    found = [there.get(cell) or usage.Group(*cell, NO_USAGE) for cell in cells]
-    ordered = sorted((_place(group, windows), at) for at, group in enumerate(found))
-    if asked.after is None:
-        return [found[at] for _, at in ordered]
-    start, cost, key = asked.after
-    seen = (start, -cost, [(value is not None, value or "") for value in key])
-    return [found[at] for place, at in ordered if place > seen]
+    all_groups = [nonempty.get(cell) or usage.Group(*cell, NO_USAGE) for cell in cells]
+    ordered = sorted((_place(group, windows), at) for at, group in enumerate(all_groups))
+    if query.after is None:
+        return [all_groups[at] for _, at in ordered]
+    start, cost, key = query.after
+    last = (start, -cost, [(value is not None, value or "") for value in key])
+    return [all_groups[at] for place, at in ordered if place > last]
 
 
 def _place(group: usage.Group, windows: Sequence[TimeWindow]) -> tuple[int, int, list[tuple[bool, str]]]:
@@ -311,18 +314,18 @@ def _place(group: usage.Group, windows: Sequence[TimeWindow]) -> tuple[int, int,
 
 
 def _group(
-    asked: UsageQuery, windows: Sequence[TimeWindow] | None, group: usage.Group, names: LabelIndex
+    query: UsageQuery, windows: Sequence[TimeWindow] | None, group: usage.Group, names: LabelIndex
 ) -> UsageGroup:
-    shown: list[str | None] = []
+    group_key: list[str | None] = []
     label: str | None = None
-    by_ip = Dimension.IP in asked.group_by
-    for name, value in zip(asked.group_by, group.key, strict=True):
+    by_ip = Dimension.IP in query.group_by
+    for name, value in zip(query.group_by, group.key, strict=True):
         if name is Dimension.PREFIX:
-            network = prefixes.network(value or "", asked.prefix_bits)
-            shown.append(UNKNOWN if network is None else str(network))
+            network = prefixes.network(value or "", query.prefix_bits)
+            group_key.append(UNKNOWN if network is None else str(network))
             label = label if by_ip else names.lookup_network(network)
         else:
-            shown.append(value)
+            group_key.append(value)
             label = names.lookup(value or UNKNOWN) if name is Dimension.IP else label
     start, end = (None, None) if windows is None else windows[group.bucket]
-    return UsageGroup(tuple(shown), group.key, start, end, group.totals, label)
+    return UsageGroup(tuple(group_key), group.key, start, end, group.totals, label)

@@ -1,4 +1,4 @@
-"""Billing periods: ranges of `seq` that follow each other without a gap, so that each row is in exactly one."""
+"""Statements on billing periods: gapless ranges of `seq`, so that each row is in exactly one."""
 
 from sqlalchemy import Connection, Row, insert, select
 
@@ -18,19 +18,19 @@ def periods(connection: Connection) -> list[Period]:
 
 
 def find(connection: Connection, reference: str) -> Period:
-    """Return the period of a reference.
+    """Return the period with this reference.
 
     Raises:
-        NotRecorded: there is none.
+        NotRecorded: no period has this reference.
     """
-    found = connection.execute(select(BILLING_PERIODS).where(BILLING_PERIODS.c.reference == reference)).one_or_none()
-    if found is None:
+    row = connection.execute(select(BILLING_PERIODS).where(BILLING_PERIODS.c.reference == reference)).one_or_none()
+    if row is None:
         raise NotRecorded("No such period")
-    return _period(found)
+    return _period(row)
 
 
 def unbilled(connection: Connection, to_seq: int | None = None) -> Period:
-    """Return what is in no period yet, up to and including `to_seq`."""
+    """Return the rows that are in no period yet, up to and including `to_seq`."""
     number, billed = _last(connection)
     last = rollups.rollup_state(connection).last_seq if to_seq is None else to_seq
     counts = [int(value) for value in _between(connection, billed, last)] if last > billed else [0] * len(COUNTS)
@@ -38,19 +38,19 @@ def unbilled(connection: Connection, to_seq: int | None = None) -> Period:
 
 
 def mark(connection: Connection, counted: Period, reference: str, to_seq: int, marked_at: int) -> Period | None:
-    """Record what was `counted` up to `to_seq` as a period, in a transaction that writes; once for a reference.
+    """Record `counted`, the unbilled rows up to `to_seq`, as a period, once for a reference.
 
-    None says that another period was marked since the counting, and it is to be counted anew.
+    Needs a writing transaction. Returns None if another period was marked since the counting: count again.
 
     Raises:
-        Conflict: the reference is another range's, or all of the range is in a period already.
-        InvalidParams: the range costs more than a period can hold.
+        Conflict: the reference belongs to another range, or `to_seq` is billed already.
+        InvalidParams: the range costs more than one period can store.
     """
-    same = connection.execute(select(BILLING_PERIODS).where(BILLING_PERIODS.c.reference == reference)).one_or_none()
-    if same is not None:
-        if same.to_seq != to_seq:
-            raise Conflict(f"This reference is the period of seq {same.from_seq} to {same.to_seq}")
-        return _period(same)
+    existing = connection.execute(select(BILLING_PERIODS).where(BILLING_PERIODS.c.reference == reference)).one_or_none()
+    if existing is not None:
+        if existing.to_seq != to_seq:
+            raise Conflict(f"This reference names the period of seq {existing.from_seq} to {existing.to_seq}")
+        return _period(existing)
     _, billed = _last(connection)
     if to_seq <= billed:
         raise Conflict(f"Calls up to and including seq {billed} are billed already")
@@ -73,14 +73,14 @@ def mark(connection: Connection, counted: Period, reference: str, to_seq: int, m
 
 
 def check_to_seq(connection: Connection, to_seq: int) -> None:
-    """Refuse a `to_seq` that the ledger has not reached.
+    """Reject a `to_seq` above the last row.
 
     Raises:
-        InvalidParams: it has not.
+        InvalidParams: the ledger has not reached `to_seq`.
     """
     last = rollups.rollup_state(connection).last_seq
     if to_seq > last:
-        raise InvalidParams("to_seq", f"must be at most {last}, the last of the ledger")
+        raise InvalidParams("to_seq", f"must be at most {last}, the last seq of the ledger")
 
 
 def _period(row: Row[tuple[int | str, ...]]) -> Period:
@@ -89,35 +89,35 @@ def _period(row: Row[tuple[int | str, ...]]) -> Period:
 
 
 def _last(connection: Connection) -> tuple[int, int]:
-    """Return the number of the last period and where it ends; 0, 0 where there is none."""
+    """Return the number and the last `seq` of the last period; (0, 0) if there is none."""
     c = BILLING_PERIODS.c
-    found = connection.execute(select(c.number, c.to_seq).order_by(c.number.desc()).limit(1)).one_or_none()
-    return (0, 0) if found is None else (found.number, found.to_seq)
+    row = connection.execute(select(c.number, c.to_seq).order_by(c.number.desc()).limit(1)).one_or_none()
+    return (0, 0) if row is None else (row.number, row.to_seq)
 
 
 def _between(connection: Connection, after_seq: int, to_seq: int) -> PeriodSums:
-    """Sum the rows above `after_seq`, up to and including `to_seq`, by adding up as few of them as possible."""
-    standing = rollups.rollup_state(connection)
-    if to_seq - after_seq <= abs(standing.folded_seq - to_seq):
+    """Sum the rows above `after_seq`, up to and including `to_seq`, reading as few of them as possible."""
+    state = rollups.rollup_state(connection)
+    if to_seq - after_seq <= abs(state.folded_seq - to_seq):
         return group_counts(connection, after_seq, to_seq)
-    # All up to the watermark, plus or minus the rows between it and `to_seq`, minus all that was billed before.
+    # All rows up to the watermark, plus or minus the rows between it and `to_seq`, minus all that was billed before.
     c = USAGE_BY_MODEL.c
     all_time = select(*bounded(connection.dialect.name, rollup_sums(USAGE_BY_MODEL))).where(
-        c.generation == standing.generation, c.span_s == ALL_TIME, c.begins_at == 0
+        c.generation == state.generation, c.span_s == ALL_TIME, c.begins_at == 0
     )
     folded = connection.execute(all_time).one()
     if folded.cost_nano_usd == LARGEST:
         return group_counts(connection, after_seq, to_seq)
-    rest = group_counts(connection, *sorted((standing.folded_seq, to_seq)))
-    sign = 1 if to_seq > standing.folded_seq else -1
-    # Added up here: the sum of several periods may be more than the store's integers hold.
+    rest = group_counts(connection, *sorted((state.folded_seq, to_seq)))
+    sign = 1 if to_seq > state.folded_seq else -1
+    # Summed in Python: the sum of several periods may exceed the integers of the store.
     marked = connection.execute(select(*(BILLING_PERIODS.c[name] for name in COUNTS))).all()
     billed = [sum(column) for column in zip(*marked, strict=True)] or [0] * len(COUNTS)
     return tuple(int(folded[at] or 0) + sign * rest[at] - billed[at] for at in range(len(COUNTS)))
 
 
 def group_counts(connection: Connection, after_seq: int, to_seq: int) -> PeriodSums:
-    """Add up the rows above `after_seq`, up to and including `to_seq`."""
+    """Sum the rows above `after_seq`, up to and including `to_seq`."""
     seq, contributions = REQUEST_LOGS.c.seq, row_sums()
     sums = summed({name: contributions[name] for name in COUNTS if name != COST})
     query = select(*sums, *parts_of(contributions[COST])).where(seq > after_seq, seq <= to_seq)

@@ -1,4 +1,4 @@
-"""The ledger's database as the broker sees it: there or not, the one that was opened or another."""
+"""The ledger's database: transactions on it, and checks that it is there and is still the one that was opened."""
 
 import logging
 import os
@@ -35,13 +35,13 @@ log = logging.getLogger(__name__)
 
 
 class Database:
-    """A database that may fail and come back. A SQLite file that was deleted is never made anew behind its rows' back.
+    """A database that may fail and come back. A deleted SQLite file is never created again silently, without its rows.
 
-    Safe for one thread that appends and others that read.
+    Safe for one thread that appends and other threads that read.
     """
 
     def __init__(self, engine: Engine, prepare: Callable[[Engine], None] = migrate) -> None:
-        """Take an engine, and what brings its schema up to date, or refuses it."""
+        """Take an engine, and the function that brings its schema up to date or rejects it."""
         self.engine = engine
         self._prepare = prepare
         self._path = sqlite_path(engine)
@@ -49,23 +49,23 @@ class Database:
         self._lock = threading.Lock()
         self._opened: tuple[int, int] | None = None  # device and inode of the SQLite file whose schema was checked
         self._has_schema = False
-        self.rollups: rollups.Progress | None = None  # as the last fold left them
+        self.rollups: rollups.Progress | None = None  # as of the last fold
         self.wal = Duty("wal", "SQLite's write-ahead log is emptied")
 
     def append(self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord]) -> None:
         """Add rows in one transaction.
 
         Raises:
-            StoreUnavailable: the database does not answer, or was replaced meanwhile; the rows may be there or not.
+            StoreUnavailable: the database does not answer, or was replaced meanwhile; the rows may be stored or not.
         """
         with self._translated():
             self._ensure_schema()
             request_logs.append(self.engine, rows, prices)
             self._bound_wal()
-        self._check_file()  # an insert into a deleted file succeeds, and is gone with it
+        self._check_file()  # an insert into a deleted file succeeds, and is lost with the file
 
     def fold(self, max_rows: int) -> int:
-        """Take one step of about `max_rows` rows to bring the roll-ups up to date; return its size, 0 when they are.
+        """Fold about `max_rows` rows into the roll-ups; return how many, 0 if the roll-ups are up to date.
 
         Raises:
             StoreUnavailable: the database does not answer.
@@ -77,7 +77,7 @@ class Database:
             return size
 
     def start_rebuild(self) -> None:
-        """Have the next folds make the roll-ups anew from all rows.
+        """Have the next folds rebuild the roll-ups from all rows.
 
         Raises:
             StoreUnavailable: the database does not answer.
@@ -87,10 +87,10 @@ class Database:
             rollups.start_rebuild(self.engine)
 
     def check(self) -> None:
-        """Look whether the database is there and is the one that was opened.
+        """Check that the database answers and is the one that was opened.
 
         Raises:
-            StoreUnavailable: it is not.
+            StoreUnavailable: the database does not answer, or was deleted or replaced.
         """
         with self._translated():
             self._ensure_schema()
@@ -102,11 +102,11 @@ class Database:
 
     @contextmanager
     def reading(self, deadline_s: float | None = None) -> Iterator[Connection]:
-        """Open one read transaction, in which all statements see the same rows.
+        """Open one read transaction; all its statements see the same rows.
 
         Raises:
             StoreUnavailable: the database does not answer.
-            TooWide: a statement ran longer than `deadline_s`, or came to a sum that the store cannot hold.
+            TooWide: a statement ran longer than `deadline_s`, or computed a sum that the store cannot hold.
         """
         with self._translated():
             self._ensure_schema()
@@ -120,7 +120,7 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Open one transaction that writes; it is committed at the end of the block.
+        """Open one writing transaction; it is committed at the end of the block.
 
         Raises:
             StoreUnavailable: the database does not answer, or was replaced meanwhile.
@@ -132,31 +132,31 @@ class Database:
         self._check_file()
 
     def open(self) -> None:
-        """Bring the schema up to date. A PostgreSQL that does not answer is waited for later, rows being journalled.
+        """Bring the schema up to date. If PostgreSQL does not answer, log that; rows wait in the journal.
 
         Raises:
-            DatabaseUnusable: it is no database, or a newer program wrote it.
+            DatabaseUnusable: the file is not a database, or a newer version of the program wrote it.
         """
         if self._path is not None:
             try:
                 make_directory(self._path.parent)
-                make_file(self._path)  # SQLite gives its -wal and -shm the rights of this file
+                make_file(self._path)  # SQLite gives its -wal and -shm the mode of this file
             except OSError as error:
                 raise DatabaseUnusable(
                     f"the database at {self._redacted_url} cannot be written: {error.strerror}"
                 ) from error
             if (mode := stat.S_IMODE(self._path.stat().st_mode)) & 0o077:
-                log.warning("the database file %s has mode %04o: others may read it", self._path, mode)
+                log.warning("the database file %s has mode %04o: other users may read it", self._path, mode)
         try:
             self._check_schema()
-        except StoreUnavailable as error:  # a PostgreSQL that may come
-            log.warning("%s: %s; rows wait in the journal until it does", self._redacted_url, error)
+        except StoreUnavailable as error:  # a PostgreSQL server that may still come up
+            log.warning("%s: %s; rows wait in the journal until it answers", self._redacted_url, error)
 
     def open_for_reading(self) -> None:
-        """Look whether the ledger is there.
+        """Check that the ledger exists and can be read.
 
         Raises:
-            DatabaseUnusable: it is not, or was written by another version of the program.
+            DatabaseUnusable: there is no ledger, or another version of the program wrote it.
         """
         try:
             is_missing = self._path is not None and not self._path.is_file()
@@ -174,13 +174,13 @@ class Database:
             return
         size = bound_wal(self.engine, self._path)
         if size > SQLITE_WAL_LIMIT_BYTES:
-            self.wal.failed(f"it has {size} bytes, because a reader or a full disk keeps it from being emptied")
+            self.wal.failed(f"it has {size} bytes, because a reader or a full disk prevents emptying it")
         else:
             self.wal.succeeded()
 
     @property
     def _redacted_url(self) -> str:
-        return self.engine.url.render_as_string()  # without its password
+        return self.engine.url.render_as_string()  # hides the password
 
     def _check_schema(self) -> None:
         try:
@@ -197,9 +197,9 @@ class Database:
     def _ensure_schema(self) -> None:
         with self._lock:
             if self._path is not None:
-                found = _identity(self._path)
-                if self._opened is not None and found != self._opened:
-                    log.warning("the database file %s was replaced; opening it anew", self._path)
+                identity = _identity(self._path)
+                if self._opened is not None and identity != self._opened:
+                    log.warning("the database file %s was replaced; opening it again", self._path)
                     self.engine.dispose()
                     self._has_schema = False
             if not self._has_schema:
@@ -223,10 +223,10 @@ class Database:
 
 @contextmanager
 def open_database(url: str) -> Iterator[Database]:
-    """Open the ledger at `url` for the time of the block.
+    """Open the ledger at `url` for the duration of the block.
 
     Raises:
-        DatabaseUnusable: the file is no database, or a newer program wrote it.
+        DatabaseUnusable: the file is not a database, or a newer version of the program wrote it.
     """
     engine = make_engine(url)
     try:
@@ -239,10 +239,10 @@ def open_database(url: str) -> Iterator[Database]:
 
 @contextmanager
 def open_for_reading(url: str) -> Iterator[Database]:
-    """Open the ledger at `url` for the time of the block, whether its broker runs or not; nothing can be changed.
+    """Open the ledger at `url` read-only for the duration of the block, whether its broker runs or not.
 
     Raises:
-        DatabaseUnusable: there is none, or another version of the program wrote it.
+        DatabaseUnusable: there is no ledger at `url`, or another version of the program wrote it.
     """
     engine = make_engine(url, read_only=True)
     try:
@@ -255,13 +255,13 @@ def open_for_reading(url: str) -> Iterator[Database]:
 
 def _identity(path: Path) -> tuple[int, int]:
     try:
-        found = os.stat(path)  # noqa: PTH116 - one call on the writer's path
+        status = os.stat(path)  # noqa: PTH116 - one call on the writer's path
     except FileNotFoundError as error:
-        raise StoreUnavailable("the database file is not there") from error
-    return found.st_dev, found.st_ino
+        raise StoreUnavailable("the database file does not exist") from error
+    return status.st_dev, status.st_ino
 
 
 def _reopen(path: Path) -> None:
-    """Read the file through a connection of its own: an open one does not notice that its header was overwritten."""
+    """Read the file through a new connection: an open one does not notice an overwritten header."""
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()

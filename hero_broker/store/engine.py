@@ -1,4 +1,4 @@
-"""URL → engine: SQLite with WAL and full synchronisation, or a PostgreSQL pool."""
+"""Makes engines from URLs: SQLite with WAL and full synchronisation, or a PostgreSQL pool."""
 
 import os
 import sqlite3
@@ -10,19 +10,19 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-# A writer that waits longer tries again by itself, and says meanwhile that it is degraded.
+# A writer that waits longer retries by itself, and reports meanwhile that it is degraded.
 LOCK_TIMEOUT_MS = 2_000
 STATEMENT_TIMEOUT_MS = 60_000
 CONNECT_TIMEOUT_S = 5
 SQLITE_WAL_LIMIT_BYTES = 64 * 1024 * 1024
-# Where reports follow each other, one of them always holds up the reuse of the write-ahead log. From this size on the
-# writer waits for those that have begun; those that begin meanwhile read from the database file and do not matter.
+# If reports follow each other closely, one of them always prevents the reuse of the write-ahead log. From this size on
+# the writer waits for the running ones; reports that begin meanwhile read the database file and do not matter.
 SQLITE_WAL_BOUND_BYTES = 40 * 1024 * 1024
 # One writing transaction at a time on PostgreSQL, so that `seq` grows in commit order; the bytes of "HEROLEDG".
 ADVISORY_LOCK = int.from_bytes(b"HEROLEDG", "big")
 LEAST_POSTGRESQL = 15  # the oldest that the tests run on
-# Of each transaction, not of the session: a pooler such as PgBouncer refuses start-up options, and gives each
-# transaction the session that is free. Compiling a report's statement takes PostgreSQL longer than answering it.
+# Set for each transaction, not for the session: a pooler such as PgBouncer rejects start-up options, and gives each
+# transaction any free session. Compiling a report's statement takes PostgreSQL longer than answering it.
 _REPEATABLE_READ = 3  # psycopg's IsolationLevel.REPEATABLE_READ; psycopg is imported only if it is used
 _BOUNDS = (
     f"set_config('lock_timeout', '{LOCK_TIMEOUT_MS}', true), "
@@ -30,17 +30,17 @@ _BOUNDS = (
     "set_config('jit', 'off', true)"
 )
 
-# Execution options of connections that write: rows, whose order is that of their commits, or roll-ups alone.
+# Execution options of writing connections: WRITES for rows, which are ordered by commit, FOLDS for roll-ups alone.
 WRITES = {"writes": True}
 FOLDS = {"folds": True}
 
 
 class UnsupportedServer(Exception):
-    """The server is older than the oldest that is supported."""
+    """The server is older than the oldest supported version."""
 
 
 def make_engine(url: str, *, read_only: bool = False) -> Engine:
-    """Return an engine on `url`; nothing is connected to yet. One that is `read_only` can change nothing."""
+    """Return an engine for `url`, without connecting yet. A `read_only` engine can change nothing."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         engine = create_engine(parsed, hide_parameters=True)  # an error must not quote a row
@@ -64,16 +64,16 @@ def sqlite_path(engine: Engine) -> Path | None:
 
 
 def bound_wal(engine: Engine, path: Path) -> int:
-    """Empty SQLite's write-ahead log if it has grown; waits for readers for as long as a lock is waited for.
+    """Empty SQLite's write-ahead log if it has grown, and return its size in bytes afterwards.
 
-    Return its size in bytes afterwards.
+    Waits for readers, for at most `LOCK_TIMEOUT_MS`.
     """
     size = _wal_size(path)
     if size <= SQLITE_WAL_BOUND_BYTES:
         return size
     connection = engine.raw_connection()
     try:
-        with suppress(sqlite3.OperationalError):  # the rows are committed; the log is emptied another time
+        with suppress(sqlite3.OperationalError):  # the rows are committed; the log is emptied later
             connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         connection.close()
@@ -88,7 +88,7 @@ def _wal_size(path: Path) -> int:
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # transactions begin where `_begin_sqlite` says so, not where the driver guesses
+    connection.isolation_level = None  # `_begin_sqlite` begins transactions, not the driver
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT_MS}")
     cursor.execute("PRAGMA journal_mode = WAL")
@@ -106,22 +106,23 @@ def _only_read(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that reads first and writes later fails at once when another has written between: writers ask for
-    # the lock when they begin, readers never wait.
+    # A transaction that reads first and writes later fails at once if another has written in between. So writers take
+    # the lock when they begin; readers never wait.
     connection.exec_driver_sql("BEGIN IMMEDIATE" if _has(connection, WRITES | FOLDS) else "BEGIN")
 
 
 def _prepare_postgresql(connection: Any, _entry: ConnectionPoolEntry) -> None:
-    """Refuse a server that is too old; prepare no statements if a pooler stands before the server.
+    """Reject a server that is too old; disable prepared statements if a pooler stands before the server.
 
-    A pooler makes up the process id that cancels a statement, because its sessions are not the server's. In transaction
-    mode the session that has a prepared statement may serve somebody else when it is executed.
+    A pooler invents the process id that cancels a statement, because its sessions are not the server's: a difference
+    reveals it. In transaction mode, the session that has a prepared statement may serve another client by the time it
+    is executed.
     """
-    found = connection.info.server_version // 10_000
-    if found < LEAST_POSTGRESQL:
+    version = connection.info.server_version // 10_000
+    if version < LEAST_POSTGRESQL:
         connection.close()
         raise UnsupportedServer(
-            f"the server is PostgreSQL {found}; PostgreSQL {LEAST_POSTGRESQL} is the least version that is supported"
+            f"the server is PostgreSQL {version}; the oldest supported version is PostgreSQL {LEAST_POSTGRESQL}"
         )
     process_id = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()[0]
     connection.rollback()
@@ -131,7 +132,7 @@ def _prepare_postgresql(connection: Any, _entry: ConnectionPoolEntry) -> None:
 
 def _begin_postgresql(connection: Connection) -> None:
     writes = _has(connection, WRITES)
-    # Readers see one state of the ledger in all their statements, as on SQLite. The driver's BEGIN carries both.
+    # Readers see one state of the ledger in all their statements, as on SQLite. The driver's BEGIN sets both.
     driver: Any = connection.connection.driver_connection
     reads = not writes and not _has(connection, FOLDS)
     driver.set_read_only(reads or None)

@@ -1,4 +1,4 @@
-"""Labels in the database. Each change takes the next revision: who keeps labels in memory sees that they are old."""
+"""Statements on labels. Every change increments the revision, so that cached labels can be recognised as stale."""
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
@@ -10,27 +10,27 @@ MAX_LABELS = 10_000
 
 
 def revision(connection: Connection) -> int:
-    """Return the number of the last change; 0 where there was none."""
+    """Return the number of the last change; 0 before the first."""
     return int(connection.execute(select(func.coalesce(func.max(LABELS.c.revision), 0))).scalar_one())
 
 
 def labels(connection: Connection) -> list[Label]:
     """Return all labels, in no order."""
     c = LABELS.c
-    found = connection.execute(select(c.target, c.label, c.set_at).where(c.label.is_not(None)))
-    return [Label(target, label, set_at) for target, label, set_at in found]
+    rows = connection.execute(select(c.target, c.label, c.set_at).where(c.label.is_not(None)))
+    return [Label(target, label, set_at) for target, label, set_at in rows]
 
 
 def put(connection: Connection, label: Label) -> None:
-    """Set a target's label, in a transaction that writes.
+    """Set a target's label. Needs a writing transaction.
 
     Raises:
-        InvalidParams: there are too many.
+        InvalidParams: there are `MAX_LABELS` labels of other targets already.
     """
     c = LABELS.c
     others = select(func.count()).where(c.label.is_not(None), c.target != label.target)
     if connection.execute(others).scalar_one() >= MAX_LABELS:
-        raise InvalidParams("target", f"is one too many: there are {MAX_LABELS:,} labels; remove some")
+        raise InvalidParams("target", f"exceeds the limit of {MAX_LABELS:,} labels: remove one first")
     after = revision(connection)
     connection.execute(delete(LABELS).where(c.target == label.target))
     connection.execute(
@@ -40,17 +40,17 @@ def put(connection: Connection, label: Label) -> None:
 
 
 def remove(connection: Connection, target: str) -> Label:
-    """Remove a target's label, in a transaction that writes, and return it.
+    """Remove a target's label and return it. Needs a writing transaction.
 
     Raises:
-        NotRecorded: it has none.
+        NotRecorded: the target has no label.
     """
     c = LABELS.c
-    found = connection.execute(select(c.label, c.set_at).where(c.target == target, c.label.is_not(None))).one_or_none()
-    if found is None:
+    row = connection.execute(select(c.label, c.set_at).where(c.target == target, c.label.is_not(None))).one_or_none()
+    if row is None:
         raise NotRecorded("No such label")
     after = revision(connection)
     connection.execute(delete(LABELS).where(c.label.is_(None)))
-    # What is left of it holds the revision, which must not fall.
+    # The row stays without its label: it holds the revision, which must not decrease.
     connection.execute(update(LABELS).where(c.target == target).values(label=None, revision=after + 1))
-    return Label(target, found.label, found.set_at)
+    return Label(target, row.label, row.set_at)

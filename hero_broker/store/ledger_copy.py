@@ -1,6 +1,6 @@
-"""One ledger copied into another store: in the order of `seq`, resumable, verified by sums.
+"""Copies a ledger into another store: in the order of `seq`, resumable, verified by sums.
 
-Roll-ups are not copied: who opens the target folds them.
+Roll-ups are not copied; the broker that opens the target builds them.
 """
 
 from collections.abc import Iterator
@@ -16,18 +16,18 @@ BATCH_ROWS = 5_000
 
 
 class LedgersDiffer(Exception):
-    """The target has rows that are not the source's, or not the same sums."""
+    """The target has rows that the source lacks, or the sums differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerSums:
-    """What a ledger holds up to a `seq`."""
+    """Sums over the rows of a ledger up to a `seq`."""
 
     rows: int
     cost_nano_usd: int
     input_tokens: int
     output_tokens: int
-    last_seq: int  # 0 where it is empty
+    last_seq: int  # 0 if there are no rows
 
 
 def ledger_sums(connection: Connection, up_to_seq: int | None = None) -> LedgerSums:
@@ -46,29 +46,31 @@ def ledger_sums(connection: Connection, up_to_seq: int | None = None) -> LedgerS
 
 
 def copy_ledger(source: Engine, target: Engine) -> Iterator[LedgerSums]:
-    """Copy the rows that `target` lacks, `seq` included; yield the target's sums as each batch is committed.
+    """Copy the rows that `target` lacks, with their `seq`; yield the target's sums after each committed batch.
 
-    Billing periods are copied too, and the source's labels take the place of the target's.
+    Billing periods are copied too, and the source's labels replace the target's.
 
-    A copy that was ended goes on where it stopped. The source may be in use: rows that arrive later are for the next
-    run. The target must not be in use.
+    A copy that was stopped resumes where it ended. The source may be in use; a later run copies the rows that arrive
+    meanwhile. The target must not be in use.
 
     Raises:
-        LedgersDiffer: what the target has already is not the beginning of the source, or the sums differ afterwards.
+        LedgersDiffer: the rows in the target are not the first rows of the source, or the sums differ afterwards.
     """
     with source.connect() as reading, target.connect() as check:
-        done = ledger_sums(check)
-        if ledger_sums(reading, done.last_seq) != done:
-            raise LedgersDiffer("the target has rows that are not the beginning of the source; copy into an empty one")
+        copied = ledger_sums(check)
+        if ledger_sums(reading, copied.last_seq) != copied:
+            raise LedgersDiffer(
+                "the rows in the target are not the first rows of the source; copy into an empty database"
+            )
         prices = [row._asdict() for row in reading.execute(select(PRICES))]
         known = {row.price_id for row in check.execute(select(PRICES.c.price_id))}
     missing = [price for price in prices if price["price_id"] not in known]
     if missing:
         with target.execution_options(**WRITES).begin() as writing:
             writing.execute(insert(PRICES), missing)
-    last = done.last_seq
+    last = copied.last_seq
     while True:
-        with source.connect() as reading:  # a transaction a batch: a long one would hold up the source's checkpoints
+        with source.connect() as reading:  # one transaction per batch: a long one would delay the source's checkpoints
             query = select(REQUEST_LOGS).where(REQUEST_LOGS.c.seq > last).order_by(REQUEST_LOGS.c.seq)
             batch = [row._asdict() for row in reading.execute(query.limit(BATCH_ROWS))]
         if not batch:
@@ -82,14 +84,14 @@ def copy_ledger(source: Engine, target: Engine) -> Iterator[LedgerSums]:
     with source.connect() as reading, target.connect() as check:
         if ledger_sums(reading, last) != ledger_sums(check):
             raise LedgersDiffer("the sums of the two ledgers differ")
-        # Read after the rows: a period that was marked meanwhile may end above what was copied.
-        whole = [period for period in _periods(reading) if period["to_seq"] <= last]
-        there = _periods(check)
-    if whole[: len(there)] != there:
-        raise LedgersDiffer("the target has billing periods that are not the source's")
-    if len(whole) > len(there):
+        # Read after the rows: a period that was marked meanwhile may end above the last copied row.
+        complete = [period for period in _periods(reading) if period["to_seq"] <= last]
+        existing = _periods(check)
+    if complete[: len(existing)] != existing:
+        raise LedgersDiffer("the target has billing periods that the source lacks")
+    if len(complete) > len(existing):
         with target.execution_options(**WRITES).begin() as writing:
-            writing.execute(insert(BILLING_PERIODS), whole[len(there) :])
+            writing.execute(insert(BILLING_PERIODS), complete[len(existing) :])
     with source.connect() as reading:
         labels = [row._asdict() for row in reading.execute(select(LABELS))]
     with target.execution_options(**WRITES).begin() as writing:
@@ -103,7 +105,7 @@ def _periods(connection: Connection) -> list[dict[str, Any]]:
 
 
 def _advance_sequence(connection: Connection) -> None:
-    # SQLite's AUTOINCREMENT follows by itself.
+    # SQLite's AUTOINCREMENT advances by itself.
     if connection.dialect.name == "postgresql":
         connection.execute(
             text("SELECT setval(pg_get_serial_sequence('request_logs', 'seq'), (SELECT max(seq) FROM request_logs))")

@@ -1,4 +1,4 @@
-"""Forward-only steps that bring a ledger's schema to the version that this program writes."""
+"""Forward-only migrations: steps that bring a ledger's schema to the version of this program."""
 
 from collections.abc import Callable
 
@@ -10,11 +10,11 @@ from hero_broker.store.schema import METADATA, PRICES, SCHEMA_VERSION
 
 
 class WrongVersion(Exception):
-    """Another version of the program has written this database."""
+    """Another version of the program wrote this database."""
 
 
 class DatabaseTooNew(WrongVersion):
-    """A newer one, whose schema is not known here."""
+    """A newer version of the program wrote this database; its schema is unknown here."""
 
 
 def _missing_tables(connection: Connection) -> None:
@@ -22,9 +22,9 @@ def _missing_tables(connection: Connection) -> None:
 
 
 def _sources_of_prices(connection: Connection) -> None:
-    there = {column["name"] for column in inspect(connection).get_columns(PRICES.name)}
+    existing = {column["name"] for column in inspect(connection).get_columns(PRICES.name)}
     for name in ("source", "version"):
-        if name not in there:  # the first step makes new ledgers with all columns of today
+        if name not in existing:  # the first step creates new ledgers with all current columns
             connection.exec_driver_sql(f"ALTER TABLE prices ADD COLUMN {name} TEXT")
 
 
@@ -42,12 +42,12 @@ STEPS: tuple[Callable[[Connection], None], ...] = (
 
 
 def migrate(engine: Engine) -> None:
-    """Apply the steps that the database lacks, all in one transaction.
+    """Apply the missing steps, all in one transaction.
 
     Raises:
-        DatabaseTooNew: the database has steps that this program does not know; nothing is changed.
+        DatabaseTooNew: the database has steps that are unknown to this program; nothing is changed.
     """
-    with engine.connect() as connection:  # the lock of those who write is not waited for where nothing is lacking
+    with engine.connect() as connection:  # if no step is missing, do not wait for the writers' lock
         if _version(connection) == len(STEPS):
             return
     with engine.execution_options(**WRITES).begin() as connection:
@@ -58,10 +58,10 @@ def migrate(engine: Engine) -> None:
 
 
 def check_version(engine: Engine) -> None:
-    """Refuse a database that lacks steps, without taking them.
+    """Reject a database whose schema is not of this version; change nothing.
 
     Raises:
-        WrongVersion: an older or a newer program wrote it, or it is no ledger.
+        WrongVersion: an older or a newer program wrote the database, or it is not a ledger.
     """
     with engine.connect() as connection:
         version = _version(connection)

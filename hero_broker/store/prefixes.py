@@ -1,7 +1,7 @@
-"""Addresses by prefix, in SQL: the leading bits of `ip_key` as hexadecimal text.
+"""Groups addresses by prefix in SQL: the leading bits of `ip_key` as hexadecimal text.
 
-A prefix is written as the address family ("4" or "6") and the digits that its bits fill, the last one rounded down; it
-is empty for callers without an address. `network` reads it back.
+The text is the address family ("4" or "6") and the hexadecimal digits of the prefix, the last one rounded down. It is
+empty for callers without an address. `network` parses it.
 """
 
 from ipaddress import IPv4Network, IPv6Network
@@ -14,7 +14,7 @@ _DIGITS = "0123456789ABCDEF"
 
 
 def prefix_column(dialect: str, ip_key: ColumnElement[Any], lengths: tuple[int, int]) -> ColumnElement[str]:
-    """Return the prefix of a key, of `lengths` bits for IPv4 and IPv6."""
+    """Return the column of a key's prefix; `lengths` are its bits for IPv4 and for IPv6."""
     is_sqlite = dialect == "sqlite"
     digits = func.hex(ip_key) if is_sqlite else func.upper(func.encode(ip_key, "hex"))
     find = func.instr if is_sqlite else func.strpos
@@ -28,16 +28,16 @@ def prefix_column(dialect: str, ip_key: ColumnElement[Any], lengths: tuple[int, 
 
 def _leading(family: str, find: Any, digits: ColumnElement[str], bits: int) -> ColumnElement[str]:
     whole, rest = divmod(bits, 4)
-    kept: ColumnElement[str] = literal(family).concat(func.substr(digits, 1, whole))
+    text: ColumnElement[str] = literal(family).concat(func.substr(digits, 1, whole))
     if not rest:
-        return kept
+        return text
     mask = 0xF << (4 - rest) & 0xF
     rounded = "".join(_DIGITS[value & mask] for value in range(16))
-    return kept.concat(func.substr(rounded, find(_DIGITS, func.substr(digits, whole + 1, 1)), 1))
+    return text.concat(func.substr(rounded, find(_DIGITS, func.substr(digits, whole + 1, 1)), 1))
 
 
 def network(prefix: str, lengths: tuple[int, int]) -> IPv4Network | IPv6Network | None:
-    """Return the network that a prefix writes; None for the empty one."""
+    """Parse a prefix into its network; None for the empty prefix."""
     if not prefix:
         return None
     family, digits = prefix[0], prefix[1:]

@@ -1,4 +1,4 @@
-"""Statements on `request_logs`: insert, and find."""
+"""Statements on `request_logs`: insert rows, and find one."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -19,20 +19,20 @@ from hero_broker.store.engine import WRITES
 from hero_broker.store.prepared import is_about_data
 from hero_broker.store.schema import PRICES, REQUEST_LOGS
 
-COLUMNS = RequestLog.__struct_fields__  # columns are found by these names, whatever the order in the table
+COLUMNS = RequestLog.__struct_fields__  # columns are addressed by these names, whatever their order in the table
 _ENUMS = ("kind", "outcome", "usage_source")
 
 
 def append(engine: Engine, rows: Sequence[RequestLog], prices: Iterable[PriceRecord]) -> None:
-    """Add rows in one transaction; a `request_id` or `price_id` that is already there is left as it is.
+    """Add rows in one transaction; an existing `request_id` or `price_id` is left as it is.
 
     Raises:
-        RowsRejected: the database does not take a value of a row, or of a price; nothing was added.
+        RowsRejected: the database rejects a value of a row or of a price; nothing was added.
     """
     with engine.execution_options(**WRITES).begin() as connection:
         try:
             _insert(connection, rows, prices)
-        except Exception as error:  # a driver raises what it likes for a value that it cannot send
+        except Exception as error:  # drivers raise various errors for a value that they cannot send
             if is_about_data(error):
                 cause = error.orig if isinstance(error, DBAPIError) else error
                 raise RowsRejected(type(cause).__name__) from error
@@ -45,8 +45,8 @@ def _insert(connection: Connection, rows: Sequence[RequestLog], prices: Iterable
     if new_prices:
         connection.execute(insert(PRICES).on_conflict_do_nothing(), new_prices)
     statement, names = _insert_statement(connection.dialect)
-    # Plain values go to the driver as they are: Core's way through dicts takes three times as long, in a thread that
-    # holds up the event loop.
+    # Pass plain values to the driver: through Core's dicts an insert takes three times as long, in a thread that delays
+    # the event loop.
     values = _plain(rows, names)
     is_positional = connection.dialect.positional
     parameters: Any = values if is_positional else [dict(zip(names, one, strict=True)) for one in values]
@@ -54,21 +54,21 @@ def _insert(connection: Connection, rows: Sequence[RequestLog], prices: Iterable
 
 
 def _plain(rows: Sequence[RequestLog], names: Sequence[str]) -> list[tuple[Any, ...]]:
-    """Return the fields of rows, in the order of `names`, as drivers take them."""
+    """Return the fields of rows, in the order of `names`, as drivers accept them."""
     take, enums, stream = attrgetter(*names), [names.index(name) for name in _ENUMS], names.index("stream")
-    found = []
+    plain = []
     for row in rows:
         values = list(take(row))
         for at in enums:
             values[at] = str.__str__(values[at])
         values[stream] = int(values[stream])
-        found.append(tuple(values))
-    return found
+        plain.append(tuple(values))
+    return plain
 
 
 @lru_cache(maxsize=2)
 def _insert_statement(dialect: Dialect) -> tuple[str, tuple[str, ...]]:
-    """Return the INSERT for the driver, and the columns that it takes, in the order in which it takes them."""
+    """Return the INSERT for the driver, and its columns in the order of its parameters."""
     insert = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
     statement = insert(REQUEST_LOGS).on_conflict_do_nothing(index_elements=["request_id"]).inline()
     compiled: Any = statement.compile(dialect=dialect, column_keys=list(COLUMNS))
@@ -76,24 +76,24 @@ def _insert_statement(dialect: Dialect) -> tuple[str, tuple[str, ...]]:
 
 
 def find(connection: Connection, request_id: str) -> tuple[int, RequestLog, PriceRecord | None] | None:
-    """Return one row with its `seq` and its price; None where there is none."""
+    """Return one row with its `seq` and its price; None if there is no such row."""
     c = REQUEST_LOGS.c
-    found = connection.execute(select(REQUEST_LOGS).where(c.request_id == request_id)).one_or_none()
-    if found is None:
+    row = connection.execute(select(REQUEST_LOGS).where(c.request_id == request_id)).one_or_none()
+    if row is None:
         return None
-    price = connection.execute(select(PRICES).where(PRICES.c.price_id == found.price_id)).one_or_none()
+    price = connection.execute(select(PRICES).where(PRICES.c.price_id == row.price_id)).one_or_none()
     record = None
     if price is not None:
         record = PriceRecord(price.price_id, price.rates, price.source or "", price.version or "")
-    return found.seq, build_row(found), record
+    return row.seq, build_row(row), record
 
 
 def build_row(row: Row[Any]) -> RequestLog:
-    """Return the record of a row, whose columns are found by their names."""
+    """Return the record of a database row; columns are read by name."""
     values = row._mapping
-    found: dict[str, Any] = {name: values[name] for name in COLUMNS}
-    found["kind"] = CallKind(found["kind"])
-    found["outcome"] = Outcome(found["outcome"])
-    found["usage_source"] = UsageSource(found["usage_source"])
-    found["stream"] = bool(found["stream"])
-    return RequestLog(**found)
+    fields: dict[str, Any] = {name: values[name] for name in COLUMNS}
+    fields["kind"] = CallKind(fields["kind"])
+    fields["outcome"] = Outcome(fields["outcome"])
+    fields["usage_source"] = UsageSource(fields["usage_source"])
+    fields["stream"] = bool(fields["stream"])
+    return RequestLog(**fields)

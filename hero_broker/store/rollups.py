@@ -1,7 +1,7 @@
-"""Folds rows into the roll-ups behind a watermark: `seq` up to which a generation of them is complete.
+"""Folds rows into the roll-ups, up to a watermark: the `seq` up to which a generation of them is complete.
 
 Reports read the active generation and add the rows above its watermark, so a fold may come late, or never. A rebuild
-folds all rows into a new generation beside the active one, in the same steps, and then puts it in its place.
+folds all rows into a new generation in the same steps, and then activates it.
 """
 
 from collections.abc import Mapping
@@ -46,39 +46,39 @@ from hero_broker.store.sums import COST, bounded, bounded_addition, rollup_sums,
 
 ACTIVE, BUILDING, RETIRED = "active", "building", "retired"
 FIRST_GENERATION = 1
-BOUNDED = {"bounds_sums": True}  # execution options of a fold whose sums may be too large for the store
+BOUNDED = {"bounds_sums": True}  # execution options of a fold that limits sums to what the store can hold
 
 
 def begin(connection: Connection) -> None:
-    """Enter the first generation into a ledger that has none; nothing is in it yet."""
+    """Insert the first, empty generation if the ledger has none."""
     if connection.execute(select(func.count()).select_from(ROLLUP_STATE)).scalar_one() == 0:
         connection.execute(insert(ROLLUP_STATE).values(generation=FIRST_GENERATION, folded_seq=0, state=ACTIVE))
 
 
 def watermark(connection: Connection) -> tuple[int, int]:
-    """Return the active generation, and the `seq` of the last row that is in it."""
+    """Return the active generation and the `seq` of its last row."""
     state = ROLLUP_STATE.c
-    found = connection.execute(select(state.generation, state.folded_seq).where(state.state == ACTIVE)).one()
-    return found.generation, found.folded_seq
+    row = connection.execute(select(state.generation, state.folded_seq).where(state.state == ACTIVE)).one()
+    return row.generation, row.folded_seq
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the roll-ups are, for who watches them."""
+    """How far the roll-ups are, for monitoring."""
 
     generation: int
     folded_seq: int  # rows up to and including it are in the active generation
-    rebuilt_seq: int | None  # and in the one that is being made; None where none is
+    rebuilt_seq: int | None  # the same of the generation that is being built; None without a rebuild
 
 
 @dataclass(frozen=True, slots=True)
 class RollupState:
-    """What the active roll-ups hold, and what rows there are beside."""
+    """The extent of the active roll-ups and of all rows."""
 
     generation: int
     folded_seq: int  # rows up to and including it are in the roll-ups
     last_seq: int
-    first_seen: int | None  # of all rows, in roll-ups or not; None where there are none
+    first_seen: int | None  # of all rows, folded or not; None without rows
     last_seen: int | None
 
 
@@ -86,38 +86,38 @@ class RollupState:
 def _folded(dialect: str) -> Prepared:
     state, sums = ROLLUP_STATE.c, USAGE_BY_MODEL.c
     all_time = [sums.generation == state.generation, sums.span_s == ALL_TIME, sums.begins_at == 0]
-    seen = [
+    extent = [
         select(bound).where(*all_time).correlate(ROLLUP_STATE).scalar_subquery()
         for bound in (func.min(sums.first_seen), func.max(sums.last_seen))
     ]
     last = func.coalesce(select(func.max(REQUEST_LOGS.c.seq)).scalar_subquery(), 0)
-    return prepare(dialect, select(state.generation, state.folded_seq, last, *seen).where(state.state == ACTIVE))
+    return prepare(dialect, select(state.generation, state.folded_seq, last, *extent).where(state.state == ACTIVE))
 
 
 @lru_cache(maxsize=2)
 def _recent(dialect: str) -> Prepared:
     c = REQUEST_LOGS.c
-    # The watermark chooses few rows: the index on time is not to be used instead.
+    # Few rows are above the watermark: `+ 0` keeps the planner from the index on time.
     bounds = select(func.min(c.started_at + 0), func.max(c.started_at + 0))
     return prepare(dialect, bounds.where(c.seq > parameter("folded", BIG)))
 
 
 def rollup_state(connection: Connection) -> RollupState:
-    """Return where the active roll-ups stand."""
+    """Return the extent of the active roll-ups and of all rows."""
     dialect = connection.dialect.name
-    generation, folded_seq, last_seq, *seen = _folded(dialect).rows(connection, {})[0]
+    generation, folded_seq, last_seq, *bounds = _folded(dialect).rows(connection, {})[0]
     if last_seq > folded_seq:
-        seen.extend(_recent(dialect).rows(connection, {"folded": folded_seq})[0])
-    first: list[int] = [value for value in seen[::2] if value is not None]
-    last: list[int] = [value for value in seen[1::2] if value is not None]
+        bounds.extend(_recent(dialect).rows(connection, {"folded": folded_seq})[0])
+    first: list[int] = [value for value in bounds[::2] if value is not None]
+    last: list[int] = [value for value in bounds[1::2] if value is not None]
     return RollupState(generation, folded_seq, last_seq, min(first, default=None), max(last, default=None))
 
 
 def rebuilding(connection: Connection) -> tuple[int, int] | None:
-    """Return the generation that is being built and how far it is; None where none is."""
+    """Return the generation that is being built and its last folded `seq`; None without a rebuild."""
     state = ROLLUP_STATE.c
-    found = connection.execute(select(state.generation, state.folded_seq).where(state.state == BUILDING)).one_or_none()
-    return None if found is None else (found.generation, found.folded_seq)
+    row = connection.execute(select(state.generation, state.folded_seq).where(state.state == BUILDING)).one_or_none()
+    return None if row is None else (row.generation, row.folded_seq)
 
 
 def progress(connection: Connection) -> Progress:
@@ -128,27 +128,27 @@ def progress(connection: Connection) -> Progress:
 
 
 def start_rebuild(engine: Engine) -> None:
-    """Begin a new generation, which the next folds fill and put in the active one's place. One that began goes on."""
+    """Begin a new generation, which the next folds fill and then activate. A rebuild that already runs continues."""
     with engine.execution_options(**FOLDS).begin() as connection:
         _locked(connection, wait=True)
         if rebuilding(connection) is None:
             newest = connection.execute(select(func.max(ROLLUP_STATE.c.generation))).scalar_one()
             first = connection.execute(select(func.min(REQUEST_LOGS.c.seq))).scalar_one()
-            begun = 0 if first is None else first - 1
-            connection.execute(insert(ROLLUP_STATE).values(generation=newest + 1, folded_seq=begun, state=BUILDING))
+            start_seq = 0 if first is None else first - 1
+            connection.execute(insert(ROLLUP_STATE).values(generation=newest + 1, folded_seq=start_seq, state=BUILDING))
 
 
 def fold(engine: Engine, max_rows: int) -> tuple[int, Progress]:
-    """Take one step of what is to be done, in one transaction, of about `max_rows` rows; return its size and the state.
+    """Take one step of about `max_rows` rows, in one transaction; return its size and the progress.
 
-    A size of 0 says that the roll-ups hold every row, or that another broker is folding.
+    A size of 0 means that the roll-ups are up to date, or that another broker is folding.
     """
     try:
         return _fold(engine.execution_options(**FOLDS), max_rows)
     except DBAPIError as error:
         if not (is_overflow(error) or is_about_data(error)):
             raise
-    # Statements that bound their sums take longer to build, and are needed where a cost is out of all reason.
+    # Statements that limit their sums take longer to build, and only absurd costs need them.
     return _fold(engine.execution_options(**FOLDS, **BOUNDED), max_rows)
 
 
@@ -169,7 +169,7 @@ def _step(connection: Connection, max_rows: int) -> int:
 
 
 def _locked(connection: Connection, *, wait: bool) -> bool:
-    """Be the only one that folds, until the transaction ends. SQLite's writers are alone already."""
+    """Take the lock of folding until the transaction ends; return whether we have it. SQLite has one writer anyway."""
     if connection.dialect.name == "sqlite":
         return True
     lock = func.pg_advisory_xact_lock if wait else func.pg_try_advisory_xact_lock
@@ -177,9 +177,9 @@ def _locked(connection: Connection, *, wait: bool) -> bool:
 
 
 def _rebuild(connection: Connection, building: tuple[int, int], folded: int, max_rows: int) -> int:
-    generation, begun = building
-    done = _advance(connection, generation, begun, min(folded, begun + max_rows))
-    if begun + done == folded:
+    generation, rebuilt = building
+    done = _advance(connection, generation, rebuilt, min(folded, rebuilt + max_rows))
+    if rebuilt + done == folded:
         state = ROLLUP_STATE.c
         connection.execute(update(ROLLUP_STATE).where(state.state == ACTIVE).values(state=RETIRED))
         connection.execute(update(ROLLUP_STATE).where(state.generation == generation).values(state=ACTIVE))
@@ -187,15 +187,15 @@ def _rebuild(connection: Connection, building: tuple[int, int], folded: int, max
 
 
 def _advance(connection: Connection, generation: int, folded: int, to_seq: int) -> int:
-    """Add the rows above `folded`, up to and including `to_seq`, to a generation; return how many positions it is."""
+    """Add the rows above `folded`, up to and including `to_seq`, to a generation; return the number of positions."""
     if to_seq == folded:
         return 0
     _collect(connection, folded, to_seq)
     connection.execute(_note_addresses(connection))
     for table in ROLLUPS:
         connection.execute(_add(connection, table, generation))
-    moved = update(ROLLUP_STATE).where(ROLLUP_STATE.c.generation == generation).values(folded_seq=to_seq)
-    connection.execute(moved)
+    advance = update(ROLLUP_STATE).where(ROLLUP_STATE.c.generation == generation).values(folded_seq=to_seq)
+    connection.execute(advance)
     connection.execute(delete(FRESH))
     return to_seq - folded
 
@@ -212,7 +212,7 @@ def _collect(connection: Connection, folded: int, to_seq: int) -> None:
 
 
 def _same(connection: Connection, key: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return the key of a group of rows: an address has one. PostgreSQL has no `max` of bytes before 18."""
+    """Return the key of a group of rows, all of one address. PostgreSQL before 18 has no `max` of bytes."""
     if connection.dialect.name == "sqlite":
         return func.max(key)
     return func.decode(func.max(func.encode(key, "hex")), "hex")
@@ -276,9 +276,9 @@ def _remove_retired(connection: Connection, max_rows: int) -> int:
         return 0
     for table in ROLLUPS:
         keys = list(table.primary_key.columns)
-        some = select(*keys).where(table.c.generation == retired).limit(max_rows)
-        gone = connection.execute(delete(table).where(tuple_(*keys).in_(some))).rowcount
-        if gone:
-            return gone
+        step = select(*keys).where(table.c.generation == retired).limit(max_rows)
+        removed = connection.execute(delete(table).where(tuple_(*keys).in_(step))).rowcount
+        if removed:
+            return removed
     connection.execute(delete(ROLLUP_STATE).where(ROLLUP_STATE.c.generation == retired))
     return 1

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint
 
-# SQLite's STRICT tables know INTEGER, TEXT and BLOB alone.
+# SQLite's STRICT tables have only INTEGER, TEXT and BLOB.
 BIG = BigInteger().with_variant(Integer(), "sqlite")
 
 METADATA = MetaData()
@@ -44,7 +44,7 @@ REQUEST_LOGS = Table(
     _count("audio_ms"),
     _count("search_units"),
     Column("usage_source", Text, nullable=False),
-    Column("cost_nano_usd", BIG),  # 1e-9 USD; NULL where no price is known
+    Column("cost_nano_usd", BIG),  # 1e-9 USD; NULL if no price is known
     Column("cost_source", Text),
     Column("price_id", Text),
     Column("attempts", Integer, nullable=False),
@@ -62,7 +62,7 @@ PRICES = Table(
     METADATA,
     Column("price_id", Text, primary_key=True),  # content hash of `rates`
     Column("rates", Text, nullable=False),  # JSON
-    Column("source", Text),  # where the rates were read, the first time; NULL in rows of schema 1
+    Column("source", Text),  # where the rates were read first; NULL in rows of schema 1
     Column("version", Text),  # of that source
     sqlite_strict=True,
 )
@@ -87,12 +87,12 @@ HOUR, DAY = 3_600, 86_400
 def _rollup(name: str, dimensions: tuple[str, ...], spans: tuple[int, ...]) -> Table:
     """Return a table of sums over rows, by block of time and by `dimensions`.
 
-    The key begins with time: what is folded together lies together, and so does what a window asks for.
+    The key begins with time, so that rows that are folded together, or read for one window, are stored together.
     """
-    # Reports order by these texts, on both stores by their bytes.
+    # Reports sort by these texts; both stores compare them by bytes.
     text = Text(collation="C").with_variant(Text(), "sqlite")
     keys: list[Column[Any]] = [
-        Column("generation", BIG, primary_key=True, autoincrement=False),  # which of `rollup_state` it belongs to
+        Column("generation", BIG, primary_key=True, autoincrement=False),  # a generation of `rollup_state`
         Column("span_s", BIG, primary_key=True, autoincrement=False),  # seconds of the block; 0 = all time
         Column("begins_at", BIG, primary_key=True, autoincrement=False),  # unix seconds, UTC; a multiple of `span_s`
         *(Column(dimension, text, primary_key=True) for dimension in dimensions),
@@ -105,7 +105,7 @@ def _rollup(name: str, dimensions: tuple[str, ...], spans: tuple[int, ...]) -> T
         info={"dimensions": dimensions, "spans": spans},
         sqlite_strict=True,
         sqlite_with_rowid=False,
-        postgresql_with={"fillfactor": 80},  # rows are updated in place, again and again
+        postgresql_with={"fillfactor": 80},  # rows are updated in place frequently
     )
 
 
@@ -114,8 +114,8 @@ def _sums() -> list[Column[int]]:
 
 
 # Each span is a multiple of the one before it, so that any window of whole hours is a few blocks of each. Calendar
-# months are no span: their lengths differ, and a month is ten blocks at most. The sums of one address are found by a
-# seek a block, so by address and model there are fewer spans, and none of all time.
+# months are not spans: their lengths differ, and a month is ten blocks at most. Reading one address costs a seek per
+# block, so by address and model there are fewer spans, and none for all time.
 USAGE_BY_MODEL = _rollup("usage_by_model", ("model", "provider", "kind"), (HOUR, DAY, 30 * DAY, ALL_TIME))
 USAGE_BY_IP = _rollup("usage_by_ip", ("ip",), (HOUR, DAY, 5 * DAY, 30 * DAY, ALL_TIME))
 USAGE_BY_IP_MODEL = _rollup("usage_by_ip_model", ("ip", "model"), (HOUR, DAY, 30 * DAY))
@@ -131,7 +131,7 @@ FRESH = Table(
     *_sums(),
     prefixes=["TEMPORARY"],
     sqlite_with_rowid=False,
-    postgresql_on_commit="DROP",  # a pooler's sessions outlive the broker, and with it these columns
+    postgresql_on_commit="DROP",  # sessions of a pooler outlive the broker, and its next version may have other columns
 )
 
 ROLLUP_STATE = Table(
@@ -139,14 +139,14 @@ ROLLUP_STATE = Table(
     METADATA,
     Column("generation", BIG, primary_key=True, autoincrement=False),
     Column("folded_seq", BIG, nullable=False),  # rows up to and including it are in the roll-ups
-    Column("state", Text, nullable=False),  # "active": reports read it; "building"; "retired": its rows are removed
+    Column("state", Text, nullable=False),  # "active": reports read it; "building"; "retired": it is being removed
     sqlite_strict=True,
 )
 
 ADDRESSES = Table(
     "addresses",
     METADATA,
-    Column("ip", Text, primary_key=True),  # each that is in a roll-up
+    Column("ip", Text, primary_key=True),  # every address in a roll-up
     Column("ip_key", LargeBinary),  # 16 bytes, IPv4 as mapped; NULL for "unknown"
     Index("addresses_ip_key", "ip_key"),
     sqlite_strict=True,
@@ -157,7 +157,7 @@ BILLING_PERIODS = Table(
     "billing_periods",
     METADATA,
     Column("number", BIG, primary_key=True, autoincrement=False),  # 1, 2, …
-    Column("reference", Text, nullable=False),  # the operator's own, such as "2026-11"
+    Column("reference", Text, nullable=False),  # chosen by the operator, such as "2026-11"
     Column("from_seq", BIG, nullable=False),  # the period before ends at from_seq - 1
     Column("to_seq", BIG, nullable=False),  # inclusive
     Column("marked_at", BIG, nullable=False),  # unix seconds, UTC
@@ -171,7 +171,7 @@ LABELS = Table(
     "labels",
     METADATA,
     Column("target", Text, primary_key=True),  # an address, a network in CIDR notation, or "unknown"; canonical
-    Column("label", Text),  # NULL once it was removed
+    Column("label", Text),  # NULL after its removal
     Column("set_at", BIG, nullable=False),  # unix seconds, UTC
     Column("revision", BIG, nullable=False),  # grows with each change of any label
     Index("labels_revision", "revision"),

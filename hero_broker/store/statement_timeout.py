@@ -1,4 +1,4 @@
-"""Ends statements that run too long, so that no question holds a snapshot, or a thread, for as long as it likes."""
+"""Cancels statements that run too long, so that no query holds a snapshot or a thread without limit."""
 
 import sqlite3
 import time
@@ -11,16 +11,16 @@ from sqlalchemy.exc import DBAPIError
 from hero_broker.core.errors import TooWide
 from hero_broker.store.prepared import driver_errors
 
-_STEPS = 100_000  # of SQLite's virtual machine between two looks at the clock; some milliseconds
+_STEPS = 100_000  # of SQLite's virtual machine between two checks of the clock; some milliseconds
 _CANCELLED = "57014"  # PostgreSQL's code of a statement that reached its timeout
 
 
 @contextmanager
 def time_limit(connection: Connection, deadline_s: float | None) -> Iterator[None]:
-    """Bound the time of all statements in the block (SQLite) or of each (PostgreSQL); None: no bound.
+    """Limit the time of all statements in the block together (SQLite) or of each (PostgreSQL); None: no limit.
 
     Raises:
-        TooWide: a statement was ended.
+        TooWide: a statement was cancelled at the limit.
     """
     if deadline_s is None:
         yield
@@ -37,7 +37,7 @@ def time_limit(connection: Connection, deadline_s: float | None) -> Iterator[Non
         cause = error.orig if isinstance(error, DBAPIError) else error
         code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None)
         if code in (_CANCELLED, "SQLITE_INTERRUPT"):
-            raise TooWide(f"The answer took longer than {deadline_s:g} s: ask for a narrower window") from error
+            raise TooWide(f"The query took longer than {deadline_s:g} s: choose a narrower window") from error
         raise
     finally:
         if isinstance(driver, sqlite3.Connection):
@@ -45,7 +45,7 @@ def time_limit(connection: Connection, deadline_s: float | None) -> Iterator[Non
 
 
 def cancel(connection: Connection) -> None:
-    """End the statement that another thread runs on a connection; it raises there."""
+    """Cancel the statement that another thread runs on a connection; it raises there."""
     driver = connection.connection.driver_connection
     if isinstance(driver, sqlite3.Connection):
         driver.interrupt()

@@ -1,7 +1,7 @@
-"""What reports sum: over rows of `request_logs`, and over the sums that roll-ups hold.
+"""The sums of reports as SQL: over rows of `request_logs`, and over the sums in roll-ups.
 
-A sum of costs may be more than the integers of a store hold. A roll-up then has `LARGEST` in its place, so that folding
-goes on, and a report that meets it says that it cannot be summed.
+A sum of costs may exceed the integers of a store. A roll-up then holds `LARGEST` instead, so that folding continues; a
+report that meets `LARGEST` is rejected.
 """
 
 from collections.abc import Mapping
@@ -14,20 +14,20 @@ from hero_broker.core.money import usd_text
 from hero_broker.core.usage import UsageSource
 from hero_broker.store.schema import BIG, REQUEST_LOGS, SUMS
 
-COST = "cost_nano_usd"  # the one sum that may grow so far: counts of a row are at most 10^9
+COST = "cost_nano_usd"  # only this sum can overflow: the counts of a row are at most 10^9
 LARGEST = 2**63 - 1
 CANNOT_BE_SUMMED = (
-    f"The cost is {usd_text(LARGEST)} USD or more, which cannot be summed: ask for a narrower window, "
-    "and look for a price that was entered wrongly"
+    f"The cost is {usd_text(LARGEST)} USD or more, which cannot be summed: choose a narrower window, "
+    "and check the prices for a wrong entry"
 )
 _LOW_BITS = 31  # a sum in two parts has room for 2^31 rows
-_MERGED: dict[str, Any] = {"first_seen": func.min, "last_seen": func.max}  # all others are added
+_MERGED: dict[str, Any] = {"first_seen": func.min, "last_seen": func.max}  # all others are summed
 
 
 def row_sums() -> dict[str, ColumnElement[int]]:
-    """Return what one row of `request_logs` contributes to each of `SUMS`, under their names."""
+    """Return the contribution of one row of `request_logs` to each of `SUMS`, by name."""
     c = REQUEST_LOGS.c
-    found: dict[str, ColumnElement[int]] = {
+    contributions: dict[str, ColumnElement[int]] = {
         "requests": literal(1),
         "failed_requests": case((c.outcome.in_([str(one) for one in FAILED_OUTCOMES]), 1), else_=0),
         "estimated_requests": case((c.usage_source == UsageSource.ESTIMATED.value, 1), else_=0),
@@ -38,21 +38,21 @@ def row_sums() -> dict[str, ColumnElement[int]]:
         "first_seen": c.started_at,
         "last_seen": c.started_at,
     }
-    return {name: found[name].label(name) for name in SUMS}
+    return {name: contributions[name].label(name) for name in SUMS}
 
 
 def rollup_sums(table: Table) -> dict[str, ColumnElement[int]]:
-    """Return what one row of a roll-up contributes to each of `SUMS`, under their names."""
+    """Return the contribution of one row of a roll-up to each of `SUMS`, by name."""
     return {name: table.c[name] for name in SUMS}
 
 
 def summed(contributions: Mapping[str, ColumnElement[int]]) -> list[ColumnElement[int]]:
-    """Return the aggregates of contributions, given under their names of `SUMS`; NULL where there is nothing."""
+    """Return the aggregates of contributions, which are given by their names in `SUMS`; NULL without rows."""
     return [_MERGED.get(name, func.sum)(one).label(name) for name, one in contributions.items()]
 
 
 def bounded(dialect: str, contributions: Mapping[str, ColumnElement[int]]) -> list[ColumnElement[int]]:
-    """Return the same as `summed`, with `LARGEST` for a cost that is larger."""
+    """Return the aggregates as `summed` does, with the cost limited to `LARGEST`."""
     return [
         _bounded(dialect, one).label(name) if name == COST else whole
         for (name, one), whole in zip(contributions.items(), summed(contributions), strict=True)
@@ -60,7 +60,7 @@ def bounded(dialect: str, contributions: Mapping[str, ColumnElement[int]]) -> li
 
 
 def _bounded(dialect: str, cost: ColumnElement[int]) -> ColumnElement[int]:
-    if dialect != "sqlite":  # PostgreSQL sums to NUMERIC, which ends nowhere
+    if dialect != "sqlite":  # PostgreSQL sums to NUMERIC, which has no bound
         return case((func.sum(cost) > LARGEST, literal(LARGEST, BIG)), else_=cast(func.sum(cost), BIG))
     high, low = parts_of(cost)
     high = high + low.op(">>")(_LOW_BITS)
@@ -69,16 +69,16 @@ def _bounded(dialect: str, cost: ColumnElement[int]) -> ColumnElement[int]:
 
 
 def bounded_addition(cost: ColumnElement[int], more: ColumnElement[int]) -> ColumnElement[int]:
-    """Return the sum of two costs, or `LARGEST`."""
+    """Return the sum of two costs, limited to `LARGEST`."""
     largest = literal(LARGEST, BIG)
     return case((cost > largest - more, largest), else_=cost + more)
 
 
 def parts_of(cost: ColumnElement[int]) -> tuple[ColumnElement[int], ColumnElement[int]]:
-    """Return the aggregates of a cost's high and of its low bits, for `whole_of`."""
+    """Return the sums of a cost's high bits and of its low bits, for `whole_of`."""
     return func.sum(cost.op(">>")(literal(_LOW_BITS, Integer))), func.sum(cost.op("&")(2**_LOW_BITS - 1))
 
 
 def whole_of(high: int | None, low: int | None) -> int:
-    """Return the exact sum, whatever its size, from its two parts; 0 where there is nothing."""
+    """Return the exact sum of any size from its two parts; 0 without rows."""
     return (int(high or 0) << _LOW_BITS) + int(low or 0)

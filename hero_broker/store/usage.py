@@ -1,8 +1,8 @@
-"""Sums over a window, by dimensions and buckets of time, exact at any moment.
+"""Sums usage over a window, by dimensions and buckets of time; exact at any moment.
 
-The blocks of a roll-up are added to the rows of part hours at the window's edges and to the rows above the watermark.
-Where no roll-up has the dimensions that are asked for, all rows of the window stand in for the first two. A question is
-answered within one read transaction, so that the watermark and what lies on either side of it belong together.
+A sum adds up the blocks of a roll-up, the rows of part hours at the window's edges, and the rows above the watermark.
+If no roll-up has the query's dimensions, all rows of the window replace the first two. A query runs in one read
+transaction, so that the roll-ups, the watermark and the rows above it are consistent.
 """
 
 import json
@@ -27,103 +27,105 @@ MANY_ADDRESSES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsagePlan:
-    """What to sum. Nothing is checked here."""
+    """What to sum; not validated here."""
 
     group_by: tuple[str, ...] = ()  # columns of `request_logs`, or "prefix"
     filters: Mapping[str, str] = field(default_factory=dict)  # column → value
-    within: tuple[bytes, bytes] | None = None  # the first and last `ip_key` of the addresses that count
-    seqs: tuple[int, int] | None = None  # the first and last `seq` that count; None: all
+    within: tuple[bytes, bytes] | None = None  # the first and last `ip_key` to include
+    seqs: tuple[int, int] | None = None  # the first and last `seq` to include; None: all
     since: int | None = None
     until: int | None = None
-    buckets: Sequence[TimeWindow] | None = None  # neighbouring windows, ascending; None: one for all
+    buckets: Sequence[TimeWindow] | None = None  # neighbouring windows, ascending; None: no buckets
     prefix_bits: tuple[int, int] = (32, 128)  # of IPv4 and of IPv6 addresses, for "prefix"
     limit: int = NO_LIMIT
-    after: tuple[int, int, tuple[str | None, ...]] | None = None  # bucket, cost and group of the one seen last
+    after: tuple[int, int, tuple[str | None, ...]] | None = (
+        None  # bucket, cost and key of the last group of the page before
+    )
 
 
 class Group(msgspec.Struct, frozen=True, gc=False):
     """The sums of one group in one bucket."""
 
     bucket: int
-    key: tuple[str | None, ...]  # in the order of `group_by`; a prefix as `prefixes` writes it
+    key: tuple[str | None, ...]  # in the order of `group_by`; a prefix as `prefixes` formats it
     totals: UsageTotals
 
 
-def rollup_for(question: UsagePlan) -> Table | None:
-    """Return the smallest roll-up that answers a question; None where rows must."""
-    asked = {"ip" if name == PREFIX else name for name in (*question.group_by, *question.filters)}
-    if question.within is not None:
-        asked.add("ip")
-    if question.seqs is not None or any(since % HOUR for since, _ in (question.buckets or ())[1:]):
+def rollup_for(plan: UsagePlan) -> Table | None:
+    """Return the smallest roll-up that can answer a plan; None if only rows can."""
+    dimensions = {"ip" if name == PREFIX else name for name in (*plan.group_by, *plan.filters)}
+    if plan.within is not None:
+        dimensions.add("ip")
+    if plan.seqs is not None or any(since % HOUR for since, _ in (plan.buckets or ())[1:]):
         return None
-    return next((table for table in ROLLUPS if asked <= set(table.info["dimensions"])), None)
+    return next((table for table in ROLLUPS if dimensions <= set(table.info["dimensions"])), None)
 
 
 def extent(connection: Connection) -> TimeWindow | None:
-    """Return the window that holds all rows, as narrow as it is; None where there are none."""
+    """Return the narrowest window that contains all rows; None without rows."""
     return _extent(rollups.rollup_state(connection))
 
 
-def groups(connection: Connection, question: UsagePlan) -> list[Group]:
-    """Return the sums of each group: by bucket, then largest cost first, then by group. Groups without rows are not.
+def groups(connection: Connection, plan: UsagePlan) -> list[Group]:
+    """Return the sums of each group that has rows: by bucket, then largest cost first, then by key.
 
     Raises:
-        TooWide: a cost is more than the store can sum.
+        TooWide: a sum of costs exceeds the integers of the store.
     """
-    standing = rollups.rollup_state(connection)
-    whole = _extent(standing)
+    state = rollups.rollup_state(connection)
+    whole = _extent(state)
     if whole is None:
         return []
-    window = _clipped(whole, question.since, question.until)
-    windows = [_clipped(window, *bucket) for bucket in question.buckets] if question.buckets is not None else [window]
+    window = _clipped(whole, plan.since, plan.until)
+    windows = [_clipped(window, *bucket) for bucket in plan.buckets] if plan.buckets is not None else [window]
     rows = [WindowEdge(since, until, number) for number, (since, until) in enumerate(windows) if since < until]
     if not rows:
         return []
-    table = rollup_for(question)
-    covered, recent = Cover([], rows), False
+    table = rollup_for(plan)
+    cover, recent = Cover([], rows), False
     if table is not None:
         spans = table.info["spans"]
-        is_all = window == whole and question.buckets is None and ALL_TIME in spans
-        covered = all_time() if is_all else cover_window(_widened(windows, whole, max(spans)), spans)
-        recent = standing.last_seq > standing.folded_seq
-    parts = (bool(covered.blocks), bool(covered.edges), recent)
-    after = None if question.after is None else tuple(value is None for value in question.after[2])
+        is_all = window == whole and plan.buckets is None and ALL_TIME in spans
+        cover = all_time() if is_all else cover_window(_widened(windows, whole, max(spans)), spans)
+        recent = state.last_seq > state.folded_seq
+    parts = (bool(cover.blocks), bool(cover.edges), recent)
+    after = None if plan.after is None else tuple(value is None for value in plan.after[2])
     shape = Shape(
         dialect=connection.dialect.name,
         table=table,
-        group_by=question.group_by,
-        has_buckets=question.buckets is not None,
-        filters=tuple(question.filters),
-        is_within=question.within is not None,
-        has_seqs=question.seqs is not None,
-        prefix_bits=question.prefix_bits,
+        group_by=plan.group_by,
+        has_buckets=plan.buckets is not None,
+        filters=tuple(plan.filters),
+        is_within=plan.within is not None,
+        has_seqs=plan.seqs is not None,
+        prefix_bits=plan.prefix_bits,
         parts=parts,
-        is_distinct=parts == (True, False, False) and len(covered.blocks) == 1,
+        is_distinct=parts == (True, False, False) and len(cover.blocks) == 1,
         after=after,
     )
-    width = 1 + len(question.group_by)
-    values = _values(question, standing, covered, rows)
-    if not shape.is_distinct and _are_few_of_many(connection, question):
-        # Sums that nobody sees are not made: first whose cost is the largest, then all of their sums.
+    width = 1 + len(plan.group_by)
+    values = _values(plan, state, cover, rows)
+    if not shape.is_distinct and _are_few_of_many(connection, plan):
+        # Two passes: rank by cost, then compute the other sums for the addresses on this page only.
         largest = statement(replace(shape, sums=("cost_nano_usd",))).rows(connection, values)
         shape, values["among"] = replace(shape, is_among=True), json.dumps([row[1] for row in largest])
-    found = statement(shape).rows(connection, values)
+    records = statement(shape).rows(connection, values)
     cost = width + SUMS.index(COST)
-    if any(row[cost] == LARGEST for row in found):
+    if any(row[cost] == LARGEST for row in records):
         raise TooWide(CANNOT_BE_SUMMED)
-    return [Group(row[0], row[1:width], UsageTotals(*row[width:])) for row in found]
+    return [Group(row[0], row[1:width], UsageTotals(*row[width:])) for row in records]
 
 
-def _are_few_of_many(connection: Connection, question: UsagePlan) -> bool:
-    """Whether a question asks for some of the addresses, and there are several times as many."""
-    if question.group_by != ("ip",) or question.buckets is not None or question.limit == NO_LIMIT:
+def _are_few_of_many(connection: Connection, plan: UsagePlan) -> bool:
+    """Return whether a plan wants one page of addresses, and there are several times as many."""
+    if plan.group_by != ("ip",) or plan.buckets is not None or plan.limit == NO_LIMIT:
         return False
-    others = select(ADDRESSES.c.ip).limit(1).offset(MANY_ADDRESSES * question.limit)
+    others = select(ADDRESSES.c.ip).limit(1).offset(MANY_ADDRESSES * plan.limit)
     return connection.execute(others).one_or_none() is not None
 
 
 def _widened(windows: Sequence[TimeWindow], whole: TimeWindow, span_s: int) -> list[TimeWindow]:
-    """Let the first and the last window reach to whole blocks where there are no rows beyond them."""
+    """Widen the first and the last window to whole blocks if no rows lie beyond them."""
     wide = list(windows)
     if wide[0][0] <= whole[0]:
         wide[0] = (wide[0][0] // span_s * span_s, wide[0][1])
@@ -132,10 +134,10 @@ def _widened(windows: Sequence[TimeWindow], whole: TimeWindow, span_s: int) -> l
     return wide
 
 
-def _extent(standing: rollups.RollupState) -> TimeWindow | None:
-    if standing.first_seen is None or standing.last_seen is None:
+def _extent(state: rollups.RollupState) -> TimeWindow | None:
+    if state.first_seen is None or state.last_seen is None:
         return None
-    return standing.first_seen, standing.last_seen + 1
+    return state.first_seen, state.last_seen + 1
 
 
 def _clipped(whole: TimeWindow, since: int | None, until: int | None) -> TimeWindow:
@@ -146,22 +148,22 @@ def _clipped(whole: TimeWindow, since: int | None, until: int | None) -> TimeWin
 
 
 def _values(
-    question: UsagePlan, standing: rollups.RollupState, covered: Cover, rows: Sequence[WindowEdge]
+    plan: UsagePlan, state: rollups.RollupState, cover: Cover, rows: Sequence[WindowEdge]
 ) -> dict[str, str | int | bytes | None]:
     values: dict[str, str | int | bytes | None] = {
-        "generation": standing.generation,
-        "folded": standing.folded_seq,
-        "blocks": json.dumps(covered.blocks),
-        "edges": json.dumps(covered.edges),
+        "generation": state.generation,
+        "folded": state.folded_seq,
+        "blocks": json.dumps(cover.blocks),
+        "edges": json.dumps(cover.edges),
         "recent": json.dumps(rows),
-        "limit": question.limit,
+        "limit": plan.limit,
     }
-    values.update((f"is_{name}", value) for name, value in question.filters.items())
-    if question.within is not None:
-        values["first_key"], values["last_key"] = question.within
-    if question.seqs is not None:
-        values["first_seq"], values["last_seq"] = question.seqs
-    if question.after is not None:
-        values["after_bucket"], values["after_cost"], key = question.after
+    values.update((f"is_{name}", value) for name, value in plan.filters.items())
+    if plan.within is not None:
+        values["first_key"], values["last_key"] = plan.within
+    if plan.seqs is not None:
+        values["first_seq"], values["last_seq"] = plan.seqs
+    if plan.after is not None:
+        values["after_bucket"], values["after_cost"], key = plan.after
         values.update((f"after_{at}", value) for at, value in enumerate(key))
     return values

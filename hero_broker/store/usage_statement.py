@@ -1,4 +1,4 @@
-"""The text of the reports' query, for each shape that a question can have; built and compiled once.
+"""The SQL of usage queries: one statement per shape of query, built and compiled once.
 
 SELECT bucket, dimensions, sum(…) FROM (
     blocks of a roll-up UNION ALL rows of part hours UNION ALL rows above the watermark
@@ -38,13 +38,13 @@ from hero_broker.store.schema import ADDRESSES, BIG, REQUEST_LOGS, SUMS
 from hero_broker.store.sums import rollup_sums, row_sums, summed
 from hero_broker.store.window_cover import Block, WindowEdge
 
-PREFIX = "prefix"  # a dimension that is no column
+PREFIX = "prefix"  # a dimension without a column of its own
 _NULLABLE = frozenset(column.name for column in REQUEST_LOGS.c if column.nullable)
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What decides the text of a statement; all else is bound when it runs."""
+    """All that the text of a statement depends on; everything else is a bound value."""
 
     dialect: str
     table: Table | None  # the roll-up that is read
@@ -55,15 +55,15 @@ class Shape:
     has_seqs: bool
     prefix_bits: tuple[int, int]
     parts: tuple[bool, bool, bool]  # blocks, rows of edges, rows above the watermark
-    is_distinct: bool  # the only part is one block, in which each key of the roll-up stands once
-    after: tuple[bool, ...] | None  # which values of the group seen last are NULL
-    is_among: bool = False  # only the addresses of a list
-    sums: tuple[str, ...] = SUMS  # those that are asked for; the cost is always one
+    is_distinct: bool  # the only part is one block, in which each key of the roll-up occurs once
+    after: tuple[bool, ...] | None  # which values in the key of the last group before are NULL
+    is_among: bool = False  # restricted to a list of addresses
+    sums: tuple[str, ...] = SUMS  # the selected sums; always with the cost
 
 
 @lru_cache(maxsize=512)
 def statement(shape: Shape) -> Prepared:
-    """Return the statement of a shape; its values are named by the `parameter`s here."""
+    """Return the statement of a shape; its parameters are the `parameter`s below."""
     c = REQUEST_LOGS.c
     parts = []
     if shape.table is None:
@@ -76,7 +76,7 @@ def statement(shape: Shape) -> Prepared:
     if shape.parts[1]:
         parts.append(_rows(shape, "edges", c.started_at, c.seq <= parameter("folded", BIG)))
     if shape.parts[2]:
-        # The watermark chooses few rows: no index on time is to be used instead.
+        # Few rows are above the watermark: `+ 0` keeps the planner from the index on time.
         parts.append(_rows(shape, "recent", c.started_at + 0, c.seq > parameter("folded", BIG)))
     return prepare(shape.dialect, _grouped(shape, parts))
 
@@ -88,7 +88,7 @@ def _blocks(shape: Shape, table: Table) -> Select[Any]:
     source = blocks.join(table, and_(c.span_s == blocks.c.span_s, c.begins_at == blocks.c.begins_at))
     if PREFIX in shape.group_by:
         source = source.join(ADDRESSES, ADDRESSES.c.ip == c.ip)
-    part = select(blocks.c.bucket, *_dimensions(shape, table, ADDRESSES.c.ip_key), *_asked(shape, rollup_sums(table)))
+    part = select(blocks.c.bucket, *_dimensions(shape, table, ADDRESSES.c.ip_key), *_sums(shape, rollup_sums(table)))
     part = part.select_from(source).where(c.generation == parameter("generation", BIG), *_filters(shape, table))
     if shape.is_within:
         part = part.where(c.ip.in_(select(ADDRESSES.c.ip).where(_within(ADDRESSES.c.ip_key))))
@@ -99,9 +99,7 @@ def _rows(shape: Shape, name: str, started_at: ColumnElement[int], condition: Co
     """SELECT bucket, dimensions, contributions FROM windows JOIN request_logs ON started_at."""
     windows = _listed(shape, name, WindowEdge._fields)
     source = windows.join(REQUEST_LOGS, and_(started_at >= windows.c.since, started_at < windows.c.until))
-    part = select(
-        windows.c.bucket, *_dimensions(shape, REQUEST_LOGS, REQUEST_LOGS.c.ip_key), *_asked(shape, row_sums())
-    )
+    part = select(windows.c.bucket, *_dimensions(shape, REQUEST_LOGS, REQUEST_LOGS.c.ip_key), *_sums(shape, row_sums()))
     part = part.select_from(source).where(condition, *_filters(shape, REQUEST_LOGS))
     if shape.is_within:
         part = part.where(_within(REQUEST_LOGS.c.ip_key))
@@ -109,7 +107,7 @@ def _rows(shape: Shape, name: str, started_at: ColumnElement[int], condition: Co
 
 
 def _listed(shape: Shape, name: str, fields: Sequence[str]) -> CTE:
-    """Return a list of integers' tuples as a table; it travels as one JSON text: the statement stays the same."""
+    """Return a list of tuples of integers as a table; one JSON parameter, so that the statement stays the same."""
     text = parameter(name, Text)
     values: list[ColumnElement[Any]]
     if shape.dialect == "sqlite":
@@ -123,12 +121,12 @@ def _listed(shape: Shape, name: str, fields: Sequence[str]) -> CTE:
     return select(*labelled).select_from(each).cte(name).prefix_with("MATERIALIZED")
 
 
-def _asked(shape: Shape, contributions: Mapping[str, ColumnElement[int]]) -> list[ColumnElement[int]]:
+def _sums(shape: Shape, contributions: Mapping[str, ColumnElement[int]]) -> list[ColumnElement[int]]:
     return [contributions[name] for name in shape.sums]
 
 
 def _among(shape: Shape) -> Select[Any]:
-    """Return the addresses of the list, which travels as one JSON text too."""
+    """Return the addresses of the list, which is one JSON parameter too."""
     text = parameter("among", Text)
     if shape.dialect == "sqlite":
         return select(func.json_each(text).table_valued("value", name="each_among").c.value)
@@ -136,12 +134,12 @@ def _among(shape: Shape) -> Select[Any]:
 
 
 def _dimensions(shape: Shape, table: Table, ip_key: ColumnElement[Any]) -> list[ColumnElement[str]]:
-    found: list[ColumnElement[str]] = []
+    columns: list[ColumnElement[str]] = []
     for at, name in enumerate(shape.group_by):
         column = prefix_column(shape.dialect, ip_key, shape.prefix_bits) if name == PREFIX else table.c[name]
-        # Texts are ordered by their bytes, as SQLite does.
-        found.append((column if shape.dialect == "sqlite" else collate(column, "C")).label(f"dimension_{at}"))
-    return found
+        # Compare texts by bytes, as SQLite does.
+        columns.append((column if shape.dialect == "sqlite" else collate(column, "C")).label(f"dimension_{at}"))
+    return columns
 
 
 def _filters(shape: Shape, table: Table) -> list[ColumnElement[bool]]:
@@ -170,11 +168,11 @@ def _grouped(shape: Shape, parts: Sequence[Select[Any]]) -> Select[Any]:
     query: Select[Any] = select(*columns)
     keys: list[ColumnElement[Any]] = [*buckets, desc(cost)]
     for name, dimension in zip(shape.group_by, dimensions, strict=True):
-        if name in _NULLABLE:  # those without come first, on both stores
+        if name in _NULLABLE:  # NULL sorts first, on both stores
             keys.append(dimension.is_not(None))
         keys.append(dimension)
     if is_grouped:
-        # An aggregate without GROUP BY has a row even where there is nothing.
+        # An aggregate without GROUP BY returns a row even without input.
         query = query.group_by(*(buckets + dimensions or [source.c.bucket]))
     if shape.after is not None:
         later = _later(shape.after, buckets, cost, dimensions)
@@ -188,11 +186,11 @@ def _later(
     cost: ColumnElement[int],
     dimensions: Sequence[ColumnElement[str]],
 ) -> ColumnElement[bool]:
-    """Return the condition on groups that come after another in the order of the answer."""
-    seen_bucket, seen_cost = (parameter(f"after_{name}", BIG) for name in ("bucket", "cost"))
+    """Return the condition for groups that sort after the last group of the page before."""
+    last_bucket, last_cost = (parameter(f"after_{name}", BIG) for name in ("bucket", "cost"))
     steps: list[tuple[ColumnElement[bool], ColumnElement[bool]]] = [
-        *((bucket > seen_bucket, bucket == seen_bucket) for bucket in buckets),
-        (cost < seen_cost, cost == seen_cost),
+        *((bucket > last_bucket, bucket == last_bucket) for bucket in buckets),
+        (cost < last_cost, cost == last_cost),
     ]
     for at, (dimension, is_null) in enumerate(zip(dimensions, nulls, strict=True)):
         value = parameter(f"after_{at}", Text)

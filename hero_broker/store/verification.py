@@ -1,7 +1,7 @@
-"""Compares roll-ups with the rows they sum, block by block, and billing periods with theirs.
+"""Compares roll-ups with the rows that they sum, block by block.
 
-Each comparison is one statement in a transaction of its own, with the watermark as it is then: what is folded meanwhile
-changes both sides at once.
+Each comparison is one statement in its own transaction, with the watermark of that moment: a fold in between changes
+both sides at once.
 """
 
 from collections.abc import Sequence
@@ -15,27 +15,27 @@ from hero_broker.store.schema import ALL_TIME, COUNTS, HOUR, REQUEST_LOGS, ROLLU
 from hero_broker.store.sums import bounded, rollup_sums, row_sums
 
 STEP_ROWS = 50_000
-FOUND, EXPECTED = 0, 1
+ACTUAL, EXPECTED = 0, 1
 
 SeqWindow = tuple[int, int]  # unix seconds, half-open, whole hours
 
 
 def extent(connection: Connection) -> SeqWindow | None:
-    """Return the hours that rows or roll-ups have something in; None where there is nothing."""
-    standing = rollups.rollup_state(connection)
-    bounds = [] if standing.first_seen is None else [standing.first_seen, standing.last_seen]
+    """Return the hours from the first to the last that have rows or roll-ups; None if there are none."""
+    state = rollups.rollup_state(connection)
+    bounds = [] if state.first_seen is None else [state.first_seen, state.last_seen]
     started_at = REQUEST_LOGS.c.started_at
     bounds.extend(connection.execute(select(func.min(started_at), func.max(started_at))).one())
     for table in ROLLUPS:
         c = table.c
         hours = select(func.min(c.begins_at), func.max(c.begins_at))
-        bounds.extend(connection.execute(hours.where(c.generation == standing.generation, c.span_s == HOUR)).one())
-    there = [bound for bound in bounds if bound is not None]
-    return (min(there) // HOUR * HOUR, (max(there) // HOUR + 1) * HOUR) if there else None
+        bounds.extend(connection.execute(hours.where(c.generation == state.generation, c.span_s == HOUR)).one())
+    present = [bound for bound in bounds if bound is not None]
+    return (min(present) // HOUR * HOUR, (max(present) // HOUR + 1) * HOUR) if present else None
 
 
 def step(connection: Connection, since: int, until: int) -> tuple[int, int]:
-    """Return where a step of about `STEP_ROWS` rows from `since` ends, at a full hour, and how many rows are in it."""
+    """Return the end of a step of about `STEP_ROWS` rows from `since`, at a full hour, and its number of rows."""
     started_at = REQUEST_LOGS.c.started_at
     inside = select(started_at).where(started_at >= since, started_at < until).order_by(started_at)
     following = connection.execute(inside.limit(1).offset(STEP_ROWS)).scalar_one_or_none()
@@ -45,7 +45,7 @@ def step(connection: Connection, since: int, until: int) -> tuple[int, int]:
 
 
 def behind(connection: Connection, since: int | None, until: int | None, ended_at: int) -> int:
-    """Return how many rows of the window ended before `ended_at` (unix seconds) and are not in the roll-ups."""
+    """Return how many rows of the window ended before `ended_at` (unix seconds) and are not folded."""
     _, folded = rollups.watermark(connection)
     c = REQUEST_LOGS.c
     counted = select(func.count()).where(c.seq > folded, c.started_at + c.duration_ms // 1000 < ended_at)
@@ -62,18 +62,18 @@ def hours(connection: Connection, table: Table, window: SeqWindow, limit: int) -
     c, started_at = table.c, REQUEST_LOGS.c.started_at
     keys = [REQUEST_LOGS.c[name] for name in table.info["dimensions"]]
     hour = (started_at - started_at % HOUR).label("begins_at")
-    found = _side(table, FOUND, c.begins_at).where(
+    actual = _side(table, ACTUAL, c.begins_at).where(
         c.generation == generation, c.span_s == HOUR, c.begins_at >= window[0], c.begins_at < window[1]
     )
     expected: Select[Any] = select(literal(EXPECTED).label("side"), hour, *keys, *row_sums().values())
     expected = expected.where(started_at >= window[0], started_at < window[1], REQUEST_LOGS.c.seq <= folded)
-    return _compare(connection, table, HOUR, [found, expected], limit)
+    return _compare(connection, table, HOUR, [actual, expected], limit)
 
 
 def blocks(
     connection: Connection, table: Table, span_s: int, window: SeqWindow, limit: int
 ) -> tuple[int, list[Difference]]:
-    """Compare the blocks of a span that begin in the window with the blocks of the next smaller span that they hold.
+    """Compare the blocks of a span that begin in the window with the sums of the next smaller blocks inside them.
 
     The window consists of whole blocks of the span.
     """
@@ -83,16 +83,16 @@ def blocks(
     c = table.c
     is_all = span_s == ALL_TIME
     begins_at: ColumnElement[int] = literal(0) if is_all else c.begins_at - c.begins_at % span_s
-    found = _side(table, FOUND, c.begins_at).where(c.generation == generation, c.span_s == span_s)
+    actual = _side(table, ACTUAL, c.begins_at).where(c.generation == generation, c.span_s == span_s)
     expected = _side(table, EXPECTED, begins_at).where(c.generation == generation, c.span_s == smaller)
-    sides = [found, expected]
+    sides = [actual, expected]
     if not is_all:
         sides = [side.where(c.begins_at >= window[0], c.begins_at < window[1]) for side in sides]
     return _compare(connection, table, span_s, sides, limit)
 
 
 def blocks_step(connection: Connection, table: Table, span_s: int, since: int, until: int) -> int:
-    """Return where a step of about `STEP_ROWS` blocks of the next smaller span ends, at a whole block of `span_s`."""
+    """Return the end of a step of about `STEP_ROWS` next smaller blocks, at a whole block of `span_s`."""
     if span_s == ALL_TIME:
         return until
     generation, _ = rollups.watermark(connection)
@@ -115,14 +115,14 @@ def _compare(
     names = table.info["dimensions"]
     both = union_all(*sides).subquery("both")
     keys = [both.c.begins_at, *(both.c[name] for name in names)]
-    found, expected = (
+    actual, expected = (
         bounded(connection.dialect.name, {name: case((both.c.side == side, both.c[name])) for name in SUMS})
-        for side in (FOUND, EXPECTED)
+        for side in (ACTUAL, EXPECTED)
     )
-    differ = or_(*(one.is_distinct_from(other) for one, other in zip(found, expected, strict=True)))
+    differ = or_(*(one.is_distinct_from(other) for one, other in zip(actual, expected, strict=True)))
     columns = [
         one.label(f"{prefix}_{name}")
-        for prefix, side in (("found", found), ("expected", expected))
+        for prefix, side in (("actual", actual), ("expected", expected))
         for name, one in zip(SUMS, side, strict=True)
     ]
     query = select(*keys, *columns, func.count().over().label("differences")).group_by(*keys).having(differ)

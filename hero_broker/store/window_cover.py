@@ -1,4 +1,4 @@
-"""Any window as few blocks of whole hours, which roll-ups hold, and two part hours at its edges, which rows hold."""
+"""Covers a window with few blocks of whole hours, for roll-ups, and two part hours at its edges, for rows."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ class Block(NamedTuple):
 
     span_s: int
     begins_at: int  # unix seconds, a multiple of `span_s`
-    bucket: int  # the number of the window that it is a part of
+    bucket: int  # the number of its window
 
 
 class WindowEdge(NamedTuple):
@@ -23,14 +23,14 @@ class WindowEdge(NamedTuple):
 
 
 class Cover(NamedTuple):
-    """Blocks and edges that together are the windows, none of them overlapping another."""
+    """Blocks and edges that together make up the windows, without overlap."""
 
     blocks: list[Block]
     edges: list[WindowEdge]
 
 
 def all_time() -> Cover:
-    """Return the cover of everything."""
+    """Return the cover of all time."""
     return Cover([Block(ALL_TIME, 0, 0)], [])
 
 

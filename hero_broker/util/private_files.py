@@ -9,37 +9,35 @@ DIRECTORY_MODE, FILE_MODE = 0o700, 0o600
 
 
 def make_directory(path: Path, mode: int = DIRECTORY_MODE) -> None:
-    """Make a directory, and each above it that is not there, with `mode` whatever the umask is; leave what is there.
+    """Create a directory and its missing parents with `mode`, whatever the umask is. Existing ones stay as they are.
 
     Raises:
-        OSError: it cannot be made, or something else is at this path.
+        OSError: the directory cannot be created, or `path` is not a directory.
     """
     missing = [path]
     while not missing[-1].parent.exists():
         missing.append(missing[-1].parent)
-    for one in reversed(
-        missing
-    ):  # not by mkdir(parents=True), which gives those above the rights that the umask leaves
+    # Not `mkdir(parents=True)`, which gives the parents the rights that the umask leaves.
+    for one in reversed(missing):
         one.mkdir(mode=mode, exist_ok=True)
 
 
 def make_file(path: Path) -> None:
-    """Make an empty file for its owner alone, where there is none.
+    """Create an empty file that only its owner may access; an existing file is left as it is.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the file cannot be created.
     """
-    with suppress(
-        FileExistsError
-    ):  # opening and closing an SQLite file would drop the locks that this process has on it
+    # O_EXCL: opening and closing an existing SQLite file would drop the locks that this process has on it.
+    with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE))
 
 
 def is_open_to_all(path: Path) -> bool:
-    """Return whether every user of the machine may read the file: its own mode and all folders above it allow it."""
+    """Return whether every user of the machine may read the file: its mode and all folders above it permit that."""
     try:
-        found = path.resolve()
-        above = all(folder.stat().st_mode & stat.S_IXOTH for folder in found.parents)
-        return above and bool(found.stat().st_mode & stat.S_IROTH)
+        file = path.resolve()
+        is_reachable = all(folder.stat().st_mode & stat.S_IXOTH for folder in file.parents)
+        return is_reachable and bool(file.stat().st_mode & stat.S_IROTH)
     except OSError:
         return False

@@ -1,4 +1,4 @@
-"""A bound on what may have to wait, that costs nothing where it does not."""
+"""A timeout that costs nothing if the coroutine does not wait."""
 
 import asyncio
 from collections.abc import Coroutine, Generator
@@ -8,35 +8,35 @@ Result = TypeVar("Result")
 
 
 async def wait_at_most(seconds: float, coroutine: Coroutine[Any, Any, Result]) -> Result:
-    """Return what a coroutine returns, which may wait for `seconds` in all.
+    """Run a coroutine with a timeout of `seconds` in all, and return its result.
 
-    It is begun at once, and a timer is set only if it has to wait: most bodies are there, and most clients take what
-    they are sent, thousands of times a second.
+    The coroutine starts at once, and a timer is set only if it has to wait: thousands of times a second the body is
+    already there, or the client takes all that is sent.
 
     Raises:
-        TimeoutError: it had to wait longer.
+        TimeoutError: the coroutine waited longer than `seconds`.
     """
     try:
-        waited_for = coroutine.send(None)
+        future = coroutine.send(None)
     except StopIteration as ended:
         result: Result = ended.value
         return result
     async with asyncio.timeout(seconds):
-        return await _StartedCoroutine(coroutine, waited_for)
+        return await _StartedCoroutine(coroutine, future)
 
 
 class _StartedCoroutine(Generator[Any, Any, Result]):
-    """A coroutine that was begun, to be awaited: first what it waits for already, then whatever it goes on to."""
+    """Makes a started coroutine awaitable: yields the future that it waits for already, then drives the coroutine."""
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Result], waited_for: Any) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, Result], future: Any) -> None:
         self._coroutine = coroutine
-        self._waited_for = [waited_for]
+        self._first = [future]
 
     def __await__(self) -> Generator[Any, Any, Result]:
         return self
 
     def send(self, value: Any) -> Any:
-        return self._waited_for.pop() if self._waited_for else self._coroutine.send(value)
+        return self._first.pop() if self._first else self._coroutine.send(value)
 
     def throw(self, error: Any, value: Any = None, _traceback: Any = None) -> Any:
         return self._coroutine.throw(error if value is None else value)

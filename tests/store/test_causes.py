@@ -87,7 +87,7 @@ def test_wrong_password_no_such_database_and_who_is_not_admitted_are_told_apart(
         "wrong user or password (SQLSTATE 28P01)",
         "no such database (SQLSTATE 3D000)",
         "no such user (SQLSTATE 28000)",
-        "the server does not admit this user from here (SQLSTATE 28000)",
+        "the server does not admit this user from this host (SQLSTATE 28000)",
     ]
 
 
@@ -104,9 +104,9 @@ def test_dns_refused_tls_and_a_missing_socket_are_told_apart(tcp_port: int, tmp_
 
     assert said == [
         "DNS does not know the server's host name",
-        "the connection was refused: nothing listens there",
+        "the connection was refused: no server listens there",
         "TLS with the server failed",
-        "the server's socket is not there",
+        "the server's socket does not exist",
     ]
 
 

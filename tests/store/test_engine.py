@@ -56,5 +56,5 @@ def test_log_that_a_reader_keeps_from_being_emptied_is_seen_until_it_is(
         database.append([row()], [])
 
     assert meanwhile
-    assert "keeps it from being emptied" in str(database.wal.last_error)
+    assert "prevents emptying it" in str(database.wal.last_error)
     assert not database.wal.is_failing

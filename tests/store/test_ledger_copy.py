@@ -107,7 +107,7 @@ def test_target_with_rows_of_its_own_is_refused(tmp_path: Path, database_url: st
     with open_database(database_url) as database:
         database.append([row(cost_nano_usd=999)], [])
 
-    with pytest.raises(LedgersDiffer, match="not the beginning"):
+    with pytest.raises(LedgersDiffer, match="not the first rows"):
         copy(source, database_url)
 
     assert len(query(database_url, EVERYTHING)) == 4

@@ -68,19 +68,25 @@ def old_url(
 
 
 def test_server_that_is_too_old_is_refused_at_the_start_and_the_least_version_is_named(old_url: str) -> None:
-    with pytest.raises(DatabaseUnusable, match="PostgreSQL 14; PostgreSQL 15 is the least"), open_database(old_url):
+    with (
+        pytest.raises(DatabaseUnusable, match="PostgreSQL 14; the oldest supported version is PostgreSQL 15"),
+        open_database(old_url),
+    ):
         pass
 
-    with pytest.raises(DatabaseUnusable, match="PostgreSQL 15 is the least"), open_for_reading(old_url):
+    with (
+        pytest.raises(DatabaseUnusable, match="the oldest supported version is PostgreSQL 15"),
+        open_for_reading(old_url),
+    ):
         pass
 
 
 def test_server_that_is_too_old_and_comes_later_takes_no_rows(old_url: str) -> None:
     database = Database(make_engine(old_url))
 
-    with pytest.raises(StoreUnavailable, match="PostgreSQL 15 is the least"):
+    with pytest.raises(StoreUnavailable, match="the oldest supported version is PostgreSQL 15"):
         database.append([row()], [])
-    with pytest.raises(StoreUnavailable, match="PostgreSQL 15 is the least"):
+    with pytest.raises(StoreUnavailable, match="the oldest supported version is PostgreSQL 15"):
         database.fold(1)
 
 
