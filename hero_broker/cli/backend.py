@@ -1,4 +1,4 @@
-"""Whom commands ask: a running broker, or a ledger's database; and what is said when that fails."""
+"""Connects commands to a running broker or to a ledger's database, and reports failures to do so."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ UrlOption = Annotated[
     typer.Option(
         "--url",
         envvar="HERO_BROKER_URL",
-        help="The running broker; unix:PATH for a socket. By default where the settings file listens.",
+        help="URL of the running broker, or unix:PATH; by default the address in the settings file.",
     ),
 ]
 TokenOption = Annotated[
@@ -45,10 +45,10 @@ DatabaseOption = Annotated[
 
 
 class Backend(Protocol):
-    """Who answers questions."""
+    """Answers the contract's queries: a broker, or a ledger without its broker."""
 
-    def call(self, question: Query[Answer]) -> Answer:
-        """Return a question's answer, typed."""
+    def call(self, query: Query[Answer], /) -> Answer:
+        """Return the query's result, typed."""
         ...
 
     def call_raw(self, method: str, params: Mapping[str, Any]) -> bytes:
@@ -57,7 +57,7 @@ class Backend(Protocol):
 
 
 class _RawLedger(Protocol):
-    """What a ledger answers without its broker; see `cli.local_ledger`."""
+    """The queries of a ledger without its broker; see `cli.local_ledger`."""
 
     def call_raw(self, method: str, params: Mapping[str, Any]) -> bytes:
         """Return a method's result, as JSON."""
@@ -65,13 +65,13 @@ class _RawLedger(Protocol):
 
 
 class _LedgerBackend:
-    """A ledger that is read without its broker."""
+    """A backend that reads a ledger without its broker."""
 
     def __init__(self, ledger: _RawLedger) -> None:
         self._ledger = ledger
 
-    def call(self, question: Query[Answer]) -> Answer:
-        return msgspec.json.decode(self.call_raw(question.method, question.params), type=question.answer)
+    def call(self, query: Query[Answer], /) -> Answer:
+        return msgspec.json.decode(self.call_raw(query.method, query.params), type=query.answer)
 
     def call_raw(self, method: str, params: Mapping[str, Any]) -> bytes:
         try:
@@ -84,9 +84,9 @@ class _LedgerBackend:
 
 @contextmanager
 def open_backend(url: str | None = None, token: str | None = None, database: str | None = None) -> Iterator[Backend]:
-    """Yield who answers; end the command with a message where nobody does.
+    """Yield a backend; if a query fails in the block, end the command with a message.
 
-    Exit codes: 1 for a broker that does not answer or refuses, 2 for a bad parameter, 3 for a ledger that cannot be
+    Exit codes: 1 if the broker does not answer or refuses, 2 if a parameter is invalid, 3 if the ledger cannot be
     opened.
     """
     try:
@@ -94,12 +94,12 @@ def open_backend(url: str | None = None, token: str | None = None, database: str
             with Client(broker_url(url), token.strip() or None if token else None, timeout_s=TIMEOUT_S) as client:
                 yield client
         else:
-            # Imported now: most commands ask a broker, and start in half the time without the database's libraries.
-            found = ledger_url(database)
-            warn(f"reading {shown_url(found)}")
+            # Imported here: most commands query a broker, and start in half the time without the database libraries.
+            absolute = ledger_url(database)
+            warn(f"reading {redact_url(absolute)}")
             from hero_broker.cli.local_ledger import open_ledger
 
-            with open_ledger(found) as ledger:
+            with open_ledger(absolute) as ledger:
                 yield _LedgerBackend(ledger)
     except RpcError as error:
         warn(_explain(error, has_token=bool(token and token.strip())))
@@ -113,27 +113,27 @@ def open_backend(url: str | None = None, token: str | None = None, database: str
 
 
 def broker_url(url: str | None) -> str:
-    """Return where to ask: as given, else where a broker with the settings of this place listens."""
+    """Return `url`, or the URL of a broker with the settings of this directory."""
     if url is not None:
         return url
     with _settings():
         for listen in listens_of(os.environ):
             if isinstance(listen, UnixListen):
                 return f"unix:{listen.path}"
-            if listen.port:  # a port that the system chose is not known here
+            if listen.port:  # port 0 means that the system chose one, unknown here
                 host = "127.0.0.1" if listen.host in ("0.0.0.0", "::") else listen.host  # noqa: S104
                 return f"http://[{host}]:{listen.port}" if ":" in host else f"http://{host}:{listen.port}"
     return DEFAULT_URL
 
 
 def ledger_url(database: str) -> str:
-    """Return the absolute URL of a ledger, a relative SQLite file placed in the state directory."""
+    """Return the absolute URL of a ledger; a relative SQLite file is in the state directory."""
     with _settings():
         return absolute_url(database, os.environ)
 
 
-def shown_url(url: str) -> str:
-    """Return the URL of a ledger without its password, and without its options, which may hold one."""
+def redact_url(url: str) -> str:
+    """Return the URL of a ledger without its password, and without its options, which may contain one."""
     bare = url.partition("?")[0]
     password = urlsplit(bare).password
     return bare if password is None else bare.replace(f":{password}@", ":***@", 1)
@@ -154,7 +154,7 @@ def _explain(error: RpcError, *, has_token: bool) -> str:
     if error.code == -32001:
         if has_token:
             return "The admin token is wrong: compare --token or ADMIN_TOKEN with the broker's."
-        return "The broker wants its admin token: give --token, or set ADMIN_TOKEN."
+        return "The broker needs its admin token: pass --token, or set ADMIN_TOKEN."
     if error.code == -32601:
-        return "The broker has no such method; `hero-broker rpc rpc.discover` describes those that it has."
+        return "The broker has no such method; `hero-broker rpc rpc.discover` describes its methods."
     return str(error)

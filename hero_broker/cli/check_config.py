@@ -1,4 +1,4 @@
-"""`hero-broker check-config`: what would be served, before it is."""
+"""`hero-broker check-config`: prints what a broker with these settings would serve."""
 
 from hero_broker.cli import config_report
 from hero_broker.cli.printing import say, warn
@@ -8,11 +8,11 @@ from hero_broker.server import wiring
 
 
 def check_config(config: ConfigOption = None, fake: FakeOption = False) -> None:
-    """Print what would be served, with prices. Secrets are not shown."""
+    """Print what would be served, with prices. Secrets are redacted."""
     settings = read_settings(config, fake=fake)
     catalogue = Catalogue()
-    served = wiring.build_routes(settings, "" if fake else None, catalogue)
-    for line in config_report.report_lines(settings, served):
+    routes = wiring.build_routes(settings, "" if fake else None, catalogue)
+    for line in config_report.report_lines(settings, routes):
         say(line)
-    for warning in config_report.warnings(settings, served, catalogue):
+    for warning in config_report.warnings(settings, routes, catalogue):
         warn(f"warning: {warning}")

@@ -1,4 +1,4 @@
-"""What a broker would serve and what typical calls would cost, as lines to read."""
+"""Formats what a broker would serve, and what typical calls would cost, as text lines."""
 
 import time
 from collections import Counter
@@ -32,7 +32,7 @@ def report_lines(settings: Settings, served: Routes) -> Iterator[str]:
 
 
 def model_lines(served: Routes) -> str:
-    """Return the models' names in a line."""
+    """Return the names of the models on one line."""
     named = [route.model for route in served.named]
     listed = sum(1 for _ in served.listed())
     shown = list(islice(named, SHOWN_MODELS))
@@ -44,7 +44,7 @@ def model_lines(served: Routes) -> str:
 
 
 def nothing_served(served: Routes) -> str | None:
-    """Return what to do where no model is served; None where there is one."""
+    """Return advice if no model is served; None if there is a model."""
     if served.named or next(served.listed(), None) is not None:
         return None
     if served.every_provider:
@@ -54,12 +54,12 @@ def nothing_served(served: Routes) -> str | None:
 
 
 def warnings(settings: Settings, served: Routes, catalogue: Catalogue) -> Iterator[str]:
-    """Yield what looks wrong: nothing to serve, names with two meanings, models without a price, doubtful prices."""
+    """Yield warnings: no model, ambiguous names, models without a price, implausible prices."""
     if (nothing := nothing_served(served)) is not None:
         yield nothing
     yield from _double_names(settings.models)
     refused = "are refused" if settings.billing.unpriced == "refuse" else "are counted as unpriced"
-    for model, route in zip(settings.models, served.named, strict=False):  # the fake provider's own come last
+    for model, route in zip(settings.models, served.named, strict=False):  # the fake provider's models come last
         if route.tariff is None:
             yield f"models.{model.name}: no price is known; its calls {refused}"
         elif not is_priced(route.tariff, model.kind):
@@ -73,7 +73,7 @@ def warnings(settings: Settings, served: Routes, catalogue: Catalogue) -> Iterat
 
 
 def _double_names(models: Sequence[ModelSettings]) -> Iterator[str]:
-    """Yield which `provider/model` is hidden by another model's own name."""
+    """Yield a warning for each `provider/model` that another model's name or alias hides."""
     places = {f"{model.provider}/{model.name}": f"models[{index}]" for index, model in enumerate(models)}
     for index, model in enumerate(models):
         for name in (model.name, *model.aliases):

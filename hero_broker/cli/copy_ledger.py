@@ -1,10 +1,10 @@
-"""`hero-broker copy-ledger`: a ledger into another store."""
+"""`hero-broker copy-ledger`: copies a ledger into another store."""
 
 from typing import Annotated
 
 import typer
 
-from hero_broker.cli.backend import ledger_url, shown_url
+from hero_broker.cli.backend import ledger_url, redact_url
 from hero_broker.cli.exit_codes import CANNOT_START, WRONG_USE
 from hero_broker.cli.printing import say, warn
 from hero_broker.core.errors import DatabaseUnusable, StoreUnavailable
@@ -21,13 +21,13 @@ def copy(
     source: Annotated[str, typer.Argument(metavar="FROM", help="URL of the ledger to read; it may be in use.")],
     target: Annotated[str, typer.Argument(metavar="TO", help="URL of the ledger to write; it must not be in use.")],
 ) -> None:
-    """Copy a ledger into another store, such as SQLite into PostgreSQL. Run it again to go on, or to catch up."""
+    """Copy a ledger into another store, such as SQLite into PostgreSQL. Run it again to resume, or to catch up."""
     urls = [ledger_url(url) for url in (source, target)]
     if urls[0] == urls[1]:
         warn("FROM and TO are the same ledger")
         raise typer.Exit(WRONG_USE)
-    warn(f"reading {shown_url(urls[0])}")
-    warn(f"writing {shown_url(urls[1])}")
+    warn(f"reading {redact_url(urls[0])}")
+    warn(f"writing {redact_url(urls[1])}")
     total = None
     try:
         with open_database(urls[0]) as reading, open_database(urls[1]) as writing:

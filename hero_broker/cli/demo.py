@@ -1,4 +1,4 @@
-"""`hero-broker demo`: a broker, calls from several addresses, and the bill."""
+"""`hero-broker demo`: runs a broker, calls it from several addresses, and prints the bill."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def demo(
 ) -> None:
     """Show a bill: a broker with a fake provider, calls from several addresses, and what each spent."""
     has_bill = threading.Event()
-    with _own_folder() as folder:
+    with _temporary_folder() as folder:
         config = Path(folder) / "hero-broker.toml"
         config.write_text(demo_calls.SETTINGS)
         listen = [f"127.0.0.1:{port}", f"[::1]:{port}"]
@@ -48,14 +48,14 @@ def demo(
 
 
 @contextmanager
-def _own_folder() -> Iterator[str]:
-    """Make a folder for the time of the block; end the command with 3 where nothing can be kept."""
+def _temporary_folder() -> Iterator[str]:
+    """Make a folder for the block; end the command with 3 if it cannot be made."""
     try:
-        made = tempfile.TemporaryDirectory(prefix="hero-broker-demo-")
+        temporary = tempfile.TemporaryDirectory(prefix="hero-broker-demo-")
     except OSError as error:
-        warn(f"hero-broker cannot start: no folder for the demo's ledger can be made: {error.strerror}")
+        warn(f"hero-broker cannot start: cannot make a folder for the demo's ledger: {error.strerror}")
         raise typer.Exit(CANNOT_START) from error
-    with made as folder:
+    with temporary as folder:
         yield folder
 
 
@@ -69,12 +69,12 @@ def _calls(sockets: list[socket.socket], once: bool, has_bill: threading.Event) 
         warn(f"\nTry: curl {base}/billing/usage")
         has_bill.set()
     except typer.Exit:
-        pass  # the bill cannot be written, as was said
+        pass  # the bill cannot be written; a message is printed already
     except (httpx.HTTPError, ClientError) as error:
         warn(f"a call failed: {error}")
-    except demo_calls.RowsWait as error:
+    except demo_calls.RowsPending as error:
         warn(str(error))
-    finally:  # also where a fault of ours ends this thread: the broker must not serve on as if there were a bill
+    finally:  # also if a bug ends this thread: the broker must not keep running as if the bill were printed
         if once or not has_bill.is_set():
             os.kill(os.getpid(), signal.SIGTERM)
         else:

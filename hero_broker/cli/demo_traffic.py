@@ -1,4 +1,4 @@
-"""The demo's callers: who calls a broker, from which loopback addresses, and with what."""
+"""Makes the demo's calls: of every kind, from several loopback addresses."""
 
 import socket
 import time
@@ -12,7 +12,7 @@ from hero_broker.client import Client
 from hero_broker.client.models import UsageByIp
 
 STORED_WITHIN_S, LOOK_EVERY_S = 30.0, 0.02
-# Where a platform has fewer loopback addresses, a trusted proxy's header stands for them (RFC 5737, RFC 3849).
+# If a platform lacks a loopback address, a trusted proxy's header stands in for it (RFC 5737, RFC 3849).
 STAND_INS = {"127.0.0.1": "192.0.2.1", "127.0.0.2": "192.0.2.2", "127.0.0.3": "192.0.2.3", "::1": "2001:db8::1"}
 
 SETTINGS = """
@@ -27,12 +27,12 @@ class DemoCaller:
     """One address that calls."""
 
     local_address: str | None  # what the client's socket is bound to
-    stands_for: str | None  # what X-Forwarded-For says, where the platform lacks the address
+    stands_for: str | None  # the value of X-Forwarded-For, if the platform lacks the address
     billed: str
 
 
 def callers(can_bind: Callable[[str], bool]) -> list[DemoCaller]:
-    """Return four callers: from loopback addresses where the platform has them, else by a trusted proxy's header."""
+    """Return four callers: on loopback addresses if the platform has them, else behind a trusted proxy's header."""
     return [
         DemoCaller(address, None, address) if can_bind(address) else DemoCaller(None, stand_in, stand_in)
         for address, stand_in in STAND_INS.items()
@@ -54,7 +54,7 @@ def call_all(urls: dict[socket.AddressFamily, str], who: Sequence[DemoCaller]) -
     """Make calls of all kinds, streaming and not, from each caller; yield each address when it is done.
 
     Raises:
-        httpx.HTTPError: a call was not answered with success.
+        httpx.HTTPError: a call failed.
     """
     for count, caller in enumerate(who, start=1):
         family = socket.AF_INET6 if ":" in (caller.local_address or "") else socket.AF_INET
@@ -70,33 +70,35 @@ def call_all(urls: dict[socket.AddressFamily, str], who: Sequence[DemoCaller]) -
 
 
 def _call_other_kinds(client: httpx.Client) -> None:
-    """Embed, complete, rank, speak, and have what was spoken written down."""
+    """Make one call of each other kind; transcribe the speech that was made."""
     bodies: dict[str, dict[str, Any]] = {
         "/v1/embeddings": {"model": "fake-embedding", "input": "a few words"},
         "/v1/completions": {"model": "fake-completion", "prompt": "a few words"},
         "/v1/rerank": {"model": "fake-rerank", "query": "bill", "documents": ["a bill", "a call"]},
         "/v1/audio/speech": {"model": "fake-tts", "voice": "alloy", "input": "Who spent how much, on what, when?"},
     }
-    answers = {path: client.post(path, json=body).raise_for_status() for path, body in bodies.items()}
-    spoken = {"file": ("speech.wav", answers["/v1/audio/speech"].content, "audio/wav")}
-    client.post("/v1/audio/transcriptions", data={"model": "fake-stt"}, files=spoken).raise_for_status()
+    responses = {path: client.post(path, json=body).raise_for_status() for path, body in bodies.items()}
+    form = {"file": ("speech.wav", responses["/v1/audio/speech"].content, "audio/wav")}
+    client.post("/v1/audio/transcriptions", data={"model": "fake-stt"}, files=form).raise_for_status()
 
 
-class RowsWait(Exception):
-    """Rows are not in the store after the time that they are given."""
+class RowsPending(Exception):
+    """Rows are not in the store in time."""
 
 
 def bill(url: str, within_s: float = STORED_WITHIN_S) -> UsageByIp:
     """Return what each address spent, once every row is in the store.
 
     Raises:
-        RowsWait: some are not, `within_s` later.
+        RowsPending: rows are still not in the store after `within_s`.
         ClientError: the broker does not answer.
     """
     ends_at = time.monotonic() + within_s
     with Client(url) as client:
         while waiting := client.system.health().journal_pending:
             if time.monotonic() > ends_at:
-                raise RowsWait(f"{waiting} rows are not in the ledger after {within_s:.0f} s; is its database locked?")
+                raise RowsPending(
+                    f"{waiting} rows are not in the ledger after {within_s:.0f} s; is its database locked?"
+                )
             time.sleep(LOOK_EVERY_S)
         return client.billing.usage_by_ip()

@@ -1,4 +1,4 @@
-"""`--where name=value` → a filter of the contract."""
+"""Parses `--where name=value` into a filter of the contract."""
 
 from collections.abc import Sequence
 from typing import Annotated, cast, get_type_hints
@@ -21,17 +21,17 @@ WhereOption = Annotated[
 
 
 def parse_filters(where: Sequence[str] | None) -> QueryFilter:
-    """Return which calls count.
+    """Return the filter.
 
     Raises:
-        typer.BadParameter: one is not NAME=VALUE, has an unknown name, or stands twice.
+        typer.BadParameter: an option is not NAME=VALUE, or its name is unknown or given twice.
     """
-    found: dict[str, str | None] = {}
-    for one in where or ():
-        name, equals, value = one.partition("=")
-        if not equals or name not in NAMES or name in found:
+    filters: dict[str, str | None] = {}
+    for option in where or ():
+        name, equals, value = option.partition("=")
+        if not equals or name not in NAMES or name in filters:
             raise typer.BadParameter(
-                f"{one!r} must be NAME=VALUE, each once, NAME among {', '.join(NAMES)}", param_hint="--where"
+                f"{option!r} must be NAME=VALUE, each once, NAME among {', '.join(NAMES)}", param_hint="--where"
             )
-        found[name] = value
-    return cast("QueryFilter", found)  # whose names were looked at
+        filters[name] = value
+    return cast("QueryFilter", filters)  # its names are checked above

@@ -1,4 +1,4 @@
-"""`hero-broker labels`: names for addresses and networks."""
+"""`hero-broker labels`: lists, sets and removes labels of addresses and networks."""
 
 from typing import Annotated
 
@@ -26,9 +26,9 @@ TargetArgument = Annotated[str, typer.Argument(help='An address, a network such 
 @labels.command("list")
 def list_all(url: UrlOption = None, token: TokenOption = None, database: DatabaseOption = None) -> None:
     """Print all labels."""
-    with open_backend(url, token, database) as asker:
-        found = asker.call(methods.list_labels()).data
-    table([("target", False), ("label", False)], [(one.target, one.label) for one in found])
+    with open_backend(url, token, database) as backend:
+        items = backend.call(methods.list_labels()).data
+    table([("target", False), ("label", False)], [(item.target, item.label) for item in items])
 
 
 @labels.command("set")
@@ -38,15 +38,15 @@ def set_one(
     url: UrlOption = None,
     token: TokenOption = None,
 ) -> None:
-    """Name an address or a network; the smallest network around an address counts."""
-    with open_backend(url, token) as asker:
-        done = asker.call(methods.set_label(target, label)).data
-    say(f"{done.target} is {done.label}")
+    """Name an address or a network; an address has the label of the smallest network around it."""
+    with open_backend(url, token) as backend:
+        change = backend.call(methods.set_label(target, label)).data
+    say(f"{change.target} is {change.label}")
 
 
 @labels.command("remove")
 def remove_one(target: TargetArgument, url: UrlOption = None, token: TokenOption = None) -> None:
     """Remove a name."""
-    with open_backend(url, token) as asker:
-        done = asker.call(methods.remove_label(target)).data
-    say(f"{done.target} is no longer {done.label}")
+    with open_backend(url, token) as backend:
+        change = backend.call(methods.remove_label(target)).data
+    say(f"{change.target} is no longer {change.label}")

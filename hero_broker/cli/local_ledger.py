@@ -1,4 +1,4 @@
-"""The reports of a ledger without its broker: read from the database, nothing is changed."""
+"""Reads the reports of a ledger without its broker; changes nothing in the database."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.usage import Reports
 from hero_broker.store.database import open_for_reading
 
-# What a database answers by itself, and without being changed.
+# The methods that need only the database, and do not change it.
 METHODS = (
     "rpc.discover",
     "billing.usage_by_ip",
@@ -30,7 +30,7 @@ METHODS = (
 
 
 class _EmptyInventory:
-    """What a ledger without its broker serves; `METHODS` has no question for it."""
+    """The inventory of a ledger without its broker; no method in `METHODS` reads it."""
 
     def models(self) -> list[InventoryModel]:
         return []
@@ -40,7 +40,7 @@ class _EmptyInventory:
 
 
 class LocalLedger:
-    """Answers the contract's questions about what was billed."""
+    """Answers the contract's queries about billed calls."""
 
     def __init__(self, admin: Admin) -> None:
         self._admin = admin
@@ -50,8 +50,8 @@ class LocalLedger:
         """Return the JSON of a method's result.
 
         Raises:
-            AdminError: as a broker would answer.
-            ValueError: only a running broker answers this method.
+            AdminError: the same failure as with a broker.
+            ValueError: `method` needs a running broker.
         """
         if method not in METHODS:
             raise ValueError(f"{method} is answered by a running broker only")
@@ -60,12 +60,12 @@ class LocalLedger:
 
 @contextmanager
 def open_ledger(url: str) -> Iterator[LocalLedger]:
-    """Open the ledger at `url` for the time of the block; its broker may be running.
+    """Open the ledger at `url` for the block; its broker may be running.
 
-    Rows that the broker has not moved from its journal yet are not in it.
+    Rows that are still in the broker's journal are not included.
 
     Raises:
-        DatabaseUnusable: there is no ledger, or another version of the program wrote it.
+        DatabaseUnusable: the database has no ledger, or one of another version of the program.
     """
     clock = SystemClock()
     with open_for_reading(url) as database:

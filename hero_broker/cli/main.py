@@ -1,7 +1,7 @@
-"""All commands, under their names. A command's module is imported when the command is called.
+"""Lists all commands, and imports a command's module only when the command is called.
 
-Exit codes: 0 fine; 1 a command failed, or found that something is wrong; 2 bad settings, options or parameters;
-3 a broker cannot start, or a ledger cannot be opened.
+Exit codes: 0 success; 1 a command failed, or a check did; 2 wrong settings, options or parameters; 3 a broker cannot
+start, or a ledger cannot be opened.
 """
 
 from importlib import import_module
@@ -17,10 +17,10 @@ EXIT_CODES = "Exit codes: 0 fine, 1 failed, 2 wrong settings or use, 3 cannot st
 
 
 class Command(NamedTuple):
-    """Where a command is, and what is said of it in the list."""
+    """A command: its function's place, and its line in the list."""
 
     name: str
-    module: str  # of this package; its EXAMPLES, if it has them, end the command's help
+    module: str  # in this package; EXAMPLES, if defined there, end the command's help
     attribute: str  # a function, or a Typer with commands of its own
     help: str  # the first sentence of the function's docstring
 
@@ -45,42 +45,46 @@ COMMANDS = (
     ),
     Command("verify", "verify", "verify", "Prove that rows, roll-ups and billing periods agree."),
     Command(
-        "rebuild", "verify", "rebuild", "Have the running broker make its roll-ups anew from all rows, and wait for it."
+        "rebuild",
+        "verify",
+        "rebuild",
+        "Rebuild the running broker's roll-ups from all rows, and wait until it is done.",
     ),
     Command("check-config", "check_config", "check_config", "Print what would be served, with prices."),
     Command("copy-ledger", "copy_ledger", "copy", "Copy a ledger into another store, such as SQLite into PostgreSQL."),
 )
 
 
-def loaded(command: Command) -> Any:
-    """Return a command as it is called, its module imported."""
+def load_command(command: Command) -> Any:
+    """Import a command's module, and return the command as Click's object."""
     module = import_module(f"hero_broker.cli.{command.module}")
-    found = getattr(module, command.attribute)
-    if not isinstance(found, typer.Typer):
-        function, found = found, typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        found.command(command.name, epilog=getattr(module, "EXAMPLES", None))(function)
-    return typer.main.get_command(found)
+    target = getattr(module, command.attribute)
+    if isinstance(target, typer.Typer):
+        return typer.main.get_command(target)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(command.name, epilog=getattr(module, "EXAMPLES", None))(target)
+    return typer.main.get_command(app)
 
 
-class _WhenCalled(TyperGroup):
-    """Lists commands without importing them."""
+class _LazyGroup(TyperGroup):
+    """A group that lists commands without importing them."""
 
     def resolve_command(self, ctx: Any, args: Any) -> Any:
-        name, listed, rest = super().resolve_command(ctx, args)
-        command = next((one for one in COMMANDS if one.name == name), None)
-        return name, listed if command is None else loaded(command), rest
+        name, placeholder, rest = super().resolve_command(ctx, args)
+        command = next((item for item in COMMANDS if item.name == name), None)
+        return name, placeholder if command is None else load_command(command), rest
 
 
 cli = typer.Typer(
-    cls=_WhenCalled,
+    cls=_LazyGroup,
     no_args_is_help=True,
-    pretty_exceptions_enable=False,  # its tracebacks show values, among them tokens
+    pretty_exceptions_enable=False,  # its tracebacks print values, and so tokens
     epilog=EXIT_CODES,
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
         typer.echo(f"hero-broker {__version__}")
         raise typer.Exit
 
@@ -88,24 +92,24 @@ def _version(wanted: bool) -> None:
 @cli.callback()
 def _options(
     _version_wanted: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """An AI gateway that bills every request to the address that made it."""
 
 
-def _listed() -> None:
-    """Stand in the list for a command that is imported when it is called."""
+def _placeholder() -> None:
+    """Represent, in the list, a command that is imported when it is called."""
 
 
 for _command in COMMANDS:
-    cli.command(_command.name, help=_command.help)(_listed)
+    cli.command(_command.name, help=_command.help)(_placeholder)
 
 
 def main() -> None:
     """Run the command line."""
-    streams.complete()
+    streams.prepare()
     try:
         cli()
     finally:
-        streams.settle()
+        streams.flush()

@@ -1,4 +1,4 @@
-"""Drawings for a terminal: bars by Rich, lines by plotille."""
+"""Draws plots in a terminal: bars with Rich, lines with plotille."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -9,32 +9,32 @@ from rich.bar import Bar
 from rich.table import Table
 from rich.text import Text
 
-from hero_broker.cli.printing import out, say, warn, written
+from hero_broker.cli.printing import out, say, warn, writing_output
 
-WIDTH, HEIGHT = 60, 15  # characters, without what stands beside the axes
+WIDTH, HEIGHT = 60, 15  # characters, without the labels of the axes
 TICK_WIDTH = 10
-MOST_LINES = 6  # that can be told apart
+MAX_LINES = 6  # more cannot be distinguished
 COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "red")
 
 Points = Sequence[tuple[datetime, Decimal]]
 
 
-def bars(found: Sequence[tuple[str, Decimal]]) -> None:
-    """Draw USD by name, in the order given."""
-    largest = max((usd for _, usd in found), default=Decimal(0))
+def bars(amounts: Sequence[tuple[str, Decimal]]) -> None:
+    """Draw USD by name, in this order."""
+    largest = max((usd for _, usd in amounts), default=Decimal(0))
     if not largest:
         say("Nothing was spent.")
         return
-    drawn = Table(box=None, show_header=False, pad_edge=False)
-    for name, usd in found:
+    chart = Table(box=None, show_header=False, pad_edge=False)
+    for name, usd in amounts:
         bar = Bar(float(largest), 0, float(usd), width=WIDTH, color="cyan")
-        drawn.add_row(Text(name), bar, Text(f"{usd:f}"))
-    with written():
-        out().print(drawn)
+        chart.add_row(Text(name), bar, Text(f"{usd:f}"))
+    with writing_output():
+        out().print(chart)
 
 
 def lines(series: Mapping[str, Points], bucket: str) -> None:
-    """Draw USD over time, a line for each of the names that spent most."""
+    """Draw USD over time, one line each for the names with the largest spend."""
     ranked = sorted(series, key=lambda name: -sum(usd for _, usd in series[name]))
     if not any(usd for points in series.values() for _, usd in points):
         say("Nothing was spent.")
@@ -47,10 +47,10 @@ def lines(series: Mapping[str, Points], bucket: str) -> None:
     figure.x_label, figure.y_label = bucket, "USD"
     figure.set_y_limits(min_=0)
     figure.y_ticks_fkt = lambda usd, _next: f"{usd:.8f}"[:TICK_WIDTH]  # no exponent
-    for name, colour in zip(ranked[:MOST_LINES], COLOURS, strict=False):
+    for name, colour in zip(ranked[:MAX_LINES], COLOURS, strict=False):
         points = series[name]
         figure.plot([at for at, _ in points], [float(usd) for _, usd in points], label=name, lc=colour)
-    with written():
+    with writing_output():
         console.print(Text.from_ansi(figure.show(legend=True)))
-    if len(ranked) > MOST_LINES:
-        warn(f"These are the {MOST_LINES} that spent most, of {len(ranked)}.")
+    if len(ranked) > MAX_LINES:
+        warn(f"Only the {MAX_LINES} with the largest spend are drawn, of {len(ranked)}.")

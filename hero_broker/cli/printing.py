@@ -1,4 +1,4 @@
-"""What commands print: for eyes on a terminal, plain where it is piped."""
+"""Prints the output of commands: formatted on a terminal, plain in a pipe."""
 
 import csv
 import errno
@@ -18,14 +18,14 @@ from hero_broker.cli import streams
 from hero_broker.cli.exit_codes import FAILED
 from hero_broker.util.spreadsheets import cell
 
-UNBOUNDED = 10_000  # columns: nothing is cut or folded where no terminal sets the width
+UNBOUNDED = 10_000  # columns: without a terminal, no line is cut or wrapped
 GAP = "  "  # between columns without a frame
 
-Column = tuple[str, bool]  # its name, and whether it holds numbers
+Column = tuple[str, bool]  # its name, and whether it has numbers
 
 
 def out() -> Console:
-    """Return where answers go."""
+    """Return the console for results, on standard output."""
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = UNBOUNDED
@@ -33,23 +33,23 @@ def out() -> Console:
 
 
 def say(text: str) -> None:
-    """Print a line of an answer."""
-    with written():
+    """Print a line of the result."""
+    with writing_output():
         out().print(text, markup=False)
 
 
 def warn(text: str) -> None:
-    """Print a line that is not an answer: progress, warnings, what went wrong. If it cannot be written, it is lost."""
+    """Print progress, a warning or an error on standard error; ignore it if that cannot be written."""
     with suppress(OSError):
         Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
 
 
 @contextmanager
-def written() -> Iterator[None]:
-    """Print an answer in the block; end the command with a message if it cannot be written.
+def writing_output() -> Iterator[None]:
+    """Write output in the block; end the command with a message if that fails.
 
     Raises:
-        BrokenPipeError: nobody reads it any more, which ends the command without a word.
+        BrokenPipeError: the reader of the pipe has left; the command then ends without a message.
     """
     try:
         yield
@@ -57,21 +57,21 @@ def written() -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.EPIPE:
             raise
-        streams.drop(sys.stdout)
-        warn(f"the answer cannot be written: {error.strerror}")
+        streams.discard(sys.stdout)
+        warn(f"the output cannot be written: {error.strerror}")
         raise typer.Exit(FAILED) from error
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], footer: Sequence[str] | None = None) -> None:
-    """Print a table, the last line being the footer; no cell is ever cut or folded.
+    """Print a table with `footer` as its last line; no cell is cut or wrapped.
 
-    On a terminal it has a frame if it fits; otherwise it is plain columns; where those do not fit either, each row
-    takes two lines: its texts, and below them its numbers in their columns.
+    On a terminal the table has a frame if it fits, else plain columns; if those do not fit either, each row takes two
+    lines: its texts, and below them its numbers in their columns.
     """
     console, cells = out(), [list(row) for row in rows]
     framed = _table(columns, cells, footer, framed=True)
     plain = _table(columns, cells, footer, framed=False)
-    with written():
+    with writing_output():
         if console.is_terminal and _fits(console, framed):
             console.print(framed)
         elif not console.is_terminal or _fits(console, plain):
@@ -84,26 +84,26 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], footer: Sequ
 def _table(
     columns: Sequence[Column], rows: Iterable[Sequence[str]], footer: Sequence[str] | None, *, framed: bool
 ) -> Table:
-    made = Table(box=Table().box if framed else None, show_footer=footer is not None, pad_edge=framed)
+    result = Table(box=Table().box if framed else None, show_footer=footer is not None, pad_edge=framed)
     for at, (name, is_number) in enumerate(columns):
-        made.add_column(
+        result.add_column(
             Text(name),
             Text(footer[at]) if footer is not None else "",
             justify="right" if is_number else "left",
             no_wrap=True,
         )
     for row in rows:
-        made.add_row(*(Text(value) for value in row))
-    return made
+        result.add_row(*(Text(value) for value in row))
+    return result
 
 
-def _fits(console: Console, made: Table) -> bool:
+def _fits(console: Console, candidate: Table) -> bool:
     options = console.options.update(width=UNBOUNDED)
-    return console.measure(made, options=options).maximum <= console.width
+    return console.measure(candidate, options=options).maximum <= console.width
 
 
 def _in_two_lines(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield lines that may be longer than a terminal is wide, which then breaks them itself."""
+    """Yield two lines a row; a terminal wraps those that are too long for it."""
     names = [name for name, _ in columns]
     widths = [max(cell_len(row[at]) for row in [names, *rows]) for at in range(len(columns))]
     for row in [names, *rows]:
@@ -118,17 +118,17 @@ def _in_two_lines(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> I
 def write_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print CSV (RFC 4180), safe for spreadsheets."""
     lines = [header, *([cell(value) for value in row] for row in rows)]
-    with written():
+    with writing_output():
         csv.writer(sys.stdout).writerows(lines)
 
 
 def write_json(text: bytes) -> None:
-    """Print JSON as it came; on a terminal indented and coloured. Numbers keep their digits."""
+    """Print JSON unchanged; on a terminal indented and coloured. Numbers keep their digits."""
     console = out()
-    with written():
+    with writing_output():
         if console.is_terminal:
-            shown = Text(msgspec.json.format(text, indent=2).decode())
-            JSONHighlighter().highlight(shown)
-            console.print(shown)
+            pretty = Text(msgspec.json.format(text, indent=2).decode())
+            JSONHighlighter().highlight(pretty)
+            console.print(pretty)
         else:
             sys.stdout.write(f"{text.decode()}\n")

@@ -1,4 +1,4 @@
-"""What is shown of a bill: as a table, CSV, or a drawing."""
+"""Prints a bill: as a table, as CSV, or as a plot."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +19,7 @@ SUMS = tuple(models.UsageTotals.__struct_fields__)
 class BillLine:
     """One line of a bill."""
 
-    names: tuple[str | None, ...]  # of the dimensions
+    names: tuple[str | None, ...]  # one for each dimension
     label: str | None
     start: int | None
     end: int | None
@@ -28,41 +28,41 @@ class BillLine:
 
 @dataclass(frozen=True, slots=True)
 class BillView:
-    """What is shown."""
+    """A bill, ready to print."""
 
     dimensions: tuple[str, ...]
     bucket: Bucket | None
     lines: tuple[BillLine, ...]
-    totals: models.UsageTotals  # of all lines, also of those that are not here
-    more: bool  # whether there are such
+    totals: models.UsageTotals  # of all lines, also of those on later pages
+    more: bool  # whether there are later pages
 
 
-def page_view(question: Query[Any], page: models.UsageByIp | models.UsageReport) -> BillView:
-    """Return a page of a report as what is shown."""
+def page_view(query: Query[Any], page: models.UsageByIp | models.UsageReport) -> BillView:
+    """Return the view of one page of a report."""
     if isinstance(page, models.UsageByIp):
         return addresses_view(page)
-    names = tuple(question.params["group_by"])
+    names = tuple(query.params["group_by"])
     lines = tuple(
-        BillLine(tuple(one.group[name] for name in names), one.label, one.bucket_start, one.bucket_end, one)
-        for one in page.data
+        BillLine(tuple(item.group[name] for name in names), item.label, item.bucket_start, item.bucket_end, item)
+        for item in page.data
     )
-    return BillView(names, question.params.get("bucket"), lines, page.totals, page.next_cursor is not None)
+    return BillView(names, query.params.get("bucket"), lines, page.totals, page.next_cursor is not None)
 
 
 def addresses_view(page: models.UsageByIp) -> BillView:
-    """Return what addresses spent as what is shown."""
-    lines = tuple(BillLine((one.ip,), one.label, None, None, one) for one in page.data)
+    """Return the view of the spend by address."""
+    lines = tuple(BillLine((item.ip,), item.label, None, None, item) for item in page.data)
     return BillView(("ip",), None, lines, page.totals, page.next_cursor is not None)
 
 
-def address_view(found: models.UsageForIp) -> BillView:
-    """Return what one address spent as what is shown."""
-    lines = tuple(BillLine((one.model,), None, None, None, one) for one in found.data.models)
-    return BillView(("model",), None, lines, found.data.totals, False)
+def address_view(page: models.UsageForIp) -> BillView:
+    """Return the view of one address's spend by model."""
+    lines = tuple(BillLine((item.model,), None, None, None, item) for item in page.data.models)
+    return BillView(("model",), None, lines, page.data.totals, False)
 
 
 def print_bill(bill: BillView, zone: ZoneInfo) -> None:
-    """Print a table."""
+    """Print the bill as a table."""
     has_labels = any(line.label for line in bill.lines)
     heads = [*([bill.bucket] if bill.bucket else []), *bill.dimensions, *(["label"] if has_labels else [])]
     columns = [*((name, False) for name in heads), *((name, True) for name in ("requests", "input", "output", "USD"))]
@@ -74,7 +74,7 @@ def print_bill(bill: BillView, zone: ZoneInfo) -> None:
     footer = ["total", *[""] * (len(heads) - 1)] if heads else []
     table(columns, rows, [*footer, *_numbers(bill.totals)])
     if bill.more:
-        warn(f"These are the first {len(bill.lines)}; the total is of all.")
+        warn(f"Only the first {len(bill.lines)} are listed; the total includes all.")
     if bill.totals.estimated_requests or bill.totals.unpriced_requests:
         warn(
             f"{bill.totals.estimated_requests} requests are estimated,"
@@ -92,7 +92,7 @@ def _numbers(totals: models.UsageTotals) -> list[str]:
 
 
 def print_csv(bill: BillView) -> None:
-    """Print CSV, with every sum."""
+    """Print the bill as CSV, with every sum."""
     buckets = ["bucket_start", "bucket_end"] if bill.bucket else []
     write_csv(
         [*buckets, *bill.dimensions, "label", *SUMS],
@@ -113,7 +113,7 @@ def _plain(value: object) -> object:
 
 
 def draw_bill(bill: BillView, zone: ZoneInfo) -> None:
-    """Draw lines over time where there are buckets, else bars."""
+    """Draw lines over time if there are buckets, else bars."""
     if bill.bucket is None:
         plots.bars([(_title(line), line.totals.total_cost_usd) for line in bill.lines])
         return

@@ -1,4 +1,4 @@
-"""`hero-broker requests`: the calls themselves, as they are billed; `--follow` goes on like `tail -f`."""
+"""`hero-broker requests`: prints the billed calls; `--follow` continues like `tail -f`."""
 
 import shutil
 import sys
@@ -12,14 +12,14 @@ import typer
 
 from hero_broker.cli.backend import Backend, DatabaseOption, TokenOption, UrlOption, open_backend
 from hero_broker.cli.filters import WhereOption, parse_filters
-from hero_broker.cli.printing import GAP, warn, written
+from hero_broker.cli.printing import GAP, warn, writing_output
 from hero_broker.cli.times import FORMS, format_time, parse_time, parse_zone
 from hero_broker.client import BrokerUnreachable, methods, models
 from hero_broker.client.clients import every_page
 from hero_broker.client.methods import Query
 
 POLL_S = 1.0
-PAGE = 1_000  # rows that are asked for at once
+PAGE = 1_000  # rows per query
 
 EXAMPLES = """Examples:
 
@@ -29,7 +29,7 @@ hero-broker requests --follow --where ip=192.0.2.7
 
 hero-broker requests --since today --json | jq -r .model"""
 
-# Each column's name and least width, numbers to the right; what is longer than its column is not cut.
+# Each column's name and minimum width, numbers to the right; longer cells are not cut.
 _COLUMNS = {
     "TIME": "<19",
     "IP": "<24",
@@ -42,93 +42,102 @@ _COLUMNS = {
     "MS": ">8",
     "REQUEST": "<36",
 }
-_DISPENSABLE = ("REQUEST", "MS", "KIND", "OUTPUT", "INPUT", "OUTCOME", "MODEL", "TIME")  # on a narrow terminal, in turn
+_DISPENSABLE = (
+    "REQUEST",
+    "MS",
+    "KIND",
+    "OUTPUT",
+    "INPUT",
+    "OUTCOME",
+    "MODEL",
+    "TIME",
+)  # left out on a narrow terminal, in this order
 
 
 def requests(
-    since: Annotated[str | None, typer.Option(help=f"Calls from then on: {FORMS}.")] = None,
-    until: Annotated[str | None, typer.Option(help="Calls before then: as --since.")] = None,
+    since: Annotated[str | None, typer.Option(help=f"Calls at or after this time: {FORMS}.")] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Calls before this time; accepts the same forms as --since.")
+    ] = None,
     where: WhereOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many of the latest calls.")] = 20,
-    tz: Annotated[str, typer.Option(help="Time zone of what is shown, and of dates.")] = "UTC",
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with calls as they come, until Ctrl-C.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Number of the latest calls.")] = 20,
+    tz: Annotated[str, typer.Option(help="Time zone of dates, in options and output.")] = "UTC",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new calls until Ctrl-C.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     url: UrlOption = None,
     token: TokenOption = None,
     database: DatabaseOption = None,
 ) -> None:
     """Print the latest calls, in the order in which they were recorded."""
     zone, now, columns = parse_zone(tz), int(time.time()), _columns()
-    chosen = parse_filters(where) or None
+    filters = parse_filters(where) or None
     first, last = parse_time(since, zone, now, "--since"), parse_time(until, zone, now, "--until")
-    question = methods.requests(first, last, chosen, min(limit, PAGE))
-    with open_backend(url, token, database) as asker:
+    query = methods.requests(first, last, filters, min(limit, PAGE))
+    with open_backend(url, token, database) as backend:
         if not as_json:
             _write(_line({name: name for name in columns}, columns))
-        seen = 0
-        for row in _newest(asker, question, limit):
-            seen = row.seq
+        last_seq = 0
+        for row in _newest(backend, query, limit):
+            last_seq = row.seq
             _print(row, as_json, columns, zone)
         if not follow:
             return
-        seen = seen or _last_seq(asker)
-        for row in _following(asker, methods.requests(first, last, chosen, PAGE), seen):
+        last_seq = last_seq or _last_seq(backend)
+        for row in _following(backend, methods.requests(first, last, filters, PAGE), last_seq):
             _print(row, as_json, columns, zone)
 
 
-def _newest(asker: Backend, question: Query[models.RequestsPage], limit: int) -> list[models.Request]:
+def _newest(backend: Backend, query: Query[models.RequestsPage], limit: int) -> list[models.Request]:
     """Return the newest rows, oldest first."""
-    found: list[models.Request] = []
-    for page in every_page(asker.call, question):
-        found.extend(page.data)
-        if len(found) >= limit:
+    rows: list[models.Request] = []
+    for page in every_page(backend.call, query):
+        rows.extend(page.data)
+        if len(rows) >= limit:
             break
-    return found[:limit][::-1]
+    return rows[:limit][::-1]
 
 
-def _last_seq(asker: Backend) -> int:
-    newest = asker.call(methods.requests(limit=1)).data
+def _last_seq(backend: Backend) -> int:
+    newest = backend.call(methods.requests(limit=1)).data
     return newest[0].seq if newest else 0
 
 
-def _following(asker: Backend, question: Query[models.RequestsPage], seen: int) -> Iterator[models.Request]:
-    """Yield rows above `seen` in their order, as they come; a broker that is gone is waited for."""
-    told = False
+def _following(backend: Backend, query: Query[models.RequestsPage], last_seq: int) -> Iterator[models.Request]:
+    """Yield rows above `last_seq` in their order, as they come; wait while the broker is unreachable."""
+    is_warned = False
     while True:
         try:
-            more = _above(asker, question, seen)
-            told = False
+            more = _above(backend, query, last_seq)
+            is_warned = False
         except BrokerUnreachable as error:
-            if not told:
+            if not is_warned:
                 warn(f"{error}; waiting for it")
-            told, more = True, []
+            is_warned, more = True, []
         for row in reversed(more):
-            seen = row.seq
+            last_seq = row.seq
             yield row
         if not more:
             time.sleep(POLL_S)
 
 
-def _above(asker: Backend, question: Query[models.RequestsPage], seen: int) -> list[models.Request]:
-    """Return the rows above `seen`, newest first."""
-    found: list[models.Request] = []
-    for page in every_page(asker.call, question):
-        new = [row for row in page.data if row.seq > seen]
-        found.extend(new)
+def _above(backend: Backend, query: Query[models.RequestsPage], last_seq: int) -> list[models.Request]:
+    """Return the rows above `last_seq`, newest first."""
+    rows: list[models.Request] = []
+    for page in every_page(backend.call, query):
+        new = [row for row in page.data if row.seq > last_seq]
+        rows.extend(new)
         if len(new) < len(page.data) or not page.data:
             break
-    return found
+    return rows
 
 
 def _columns() -> tuple[str, ...]:
-    """Return the columns that fit a terminal's width; all of them where there is no terminal."""
+    """Return the columns that fit the terminal's width; all of them if there is no terminal."""
     names = list(_COLUMNS)
     if sys.stdout.isatty():
         width = shutil.get_terminal_size().columns
         for name in _DISPENSABLE:
-            if sum(int(_COLUMNS[one][1:]) + len(GAP) for one in names) - len(GAP) <= width:
+            if sum(int(_COLUMNS[column][1:]) + len(GAP) for column in names) - len(GAP) <= width:
                 break
             names.remove(name)
     return tuple(names)
@@ -163,5 +172,5 @@ def _count(units: int | None) -> str:
 
 
 def _write(line: str) -> None:
-    with written():
+    with writing_output():
         sys.stdout.write(f"{line}\n")

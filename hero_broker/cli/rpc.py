@@ -1,4 +1,4 @@
-"""`hero-broker rpc`: any method of the contract, with parameters as people type them."""
+"""`hero-broker rpc`: calls any method of the contract, with parameters as a shell can give them."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -31,55 +31,57 @@ def rpc(
     method: Annotated[
         str,
         typer.Argument(
-            help="Such as billing.usage_by_ip; rpc.discover describes all.",
+            help="For example billing.usage_by_ip; rpc.discover describes all methods.",
             autocompletion=lambda: list(_contract().methods),
         ),
     ],
     params: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME=VALUE]...", help="Lists with commas; members of an object as NAME.MEMBER=VALUE."),
+        typer.Argument(
+            metavar="[NAME=VALUE]...", help="Arrays with commas; members of an object as NAME.MEMBER=VALUE."
+        ),
     ] = None,
     url: UrlOption = None,
     token: TokenOption = None,
     database: DatabaseOption = None,
 ) -> None:
     """Call a method of the admin plane and print its result, as JSON."""
-    given = parse_params(method, params or ())
-    with open_backend(url, token, database) as asker:
+    named = parse_params(method, params or ())
+    with open_backend(url, token, database) as backend:
         try:
-            write_json(asker.call_raw(method, given))
+            write_json(backend.call_raw(method, named))
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="METHOD") from error
 
 
 def parse_params(method: str, texts: Sequence[str]) -> dict[str, Any]:
-    """Return parameters by name, as the types that the contract says; the broker checks them.
+    """Return parameters by name, with the contract's types; the broker checks them.
 
     Raises:
-        typer.BadParameter: one is not NAME=VALUE, or stands twice.
+        typer.BadParameter: a parameter is not NAME=VALUE, or is given twice.
     """
-    found: dict[str, Any] = {}
+    params: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         param, dot, member = name.partition(".")
-        inside = found.setdefault(param, {}) if dot else found
+        container = params.setdefault(param, {}) if dot else params
         key = member if dot else name
-        if not equals or not key or not isinstance(inside, dict) or key in inside:
+        if not equals or not key or not isinstance(container, dict) or key in container:
             raise typer.BadParameter(f"{text!r} must be NAME=VALUE, each once", param_hint="NAME=VALUE")
-        inside[key] = value if dot else _value(_kind(method, name), value)
-    return found
+        container[key] = value if dot else _value(_param_type(method, name), value)
+    return params
 
 
-def _kind(method: str, name: str) -> str:
+def _param_type(method: str, name: str) -> str:
     contract = _contract()
     return contract.param_type(method, name) if method in contract.methods else ""
 
 
-def _value(kind: str, text: str) -> Any:
-    """Return a text as the type that is wanted; as it is where it does not look like one: the broker says what is."""
-    if kind == "string":
+def _value(json_type: str, text: str) -> Any:
+    """Convert `text` to the JSON type `json_type`; if that fails, return it unchanged: the broker names the fault."""
+    if json_type == "string":
         return text
-    if kind == "array" and not text.startswith("["):
+    if json_type == "array" and not text.startswith("["):
         return text.split(",") if text else []
     try:
         return msgspec.json.decode(text)

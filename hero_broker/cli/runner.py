@@ -1,4 +1,4 @@
-"""A broker in this process, from its settings to its end."""
+"""Runs a broker in this process, from its settings to its end."""
 
 import os
 import resource
@@ -17,14 +17,14 @@ from hero_broker.server.run import serve as run_server
 from hero_broker.settings import Settings, SettingsError, load
 from hero_broker.telemetry import logs
 
-LEAST_FILES = 64  # with fewer even a start fails somewhere, and not everywhere in a way that can be told
+LEAST_FILES = 64  # with fewer, the start fails at an arbitrary point, not always with a useful message
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The settings file.")]
 FakeOption = Annotated[bool, typer.Option("--fake", help="Add a provider that answers without key or network.")]
 
 
 def read_settings(config: Path | None, **flags: Any) -> Settings:
-    """Return the settings; end the command with 2 and all faults where they are wrong."""
+    """Return the settings; end the command with 2 and a list of all faults if they are wrong."""
     try:
         settings = load(config=config, environ=os.environ, **flags)
     except SettingsError as error:
@@ -37,7 +37,7 @@ def read_settings(config: Path | None, **flags: Any) -> Settings:
 
 
 def run(settings: Settings, started: Callable[[list[socket.socket]], None]) -> None:
-    """Run a broker until it is stopped; end the command with 3 where it cannot start."""
+    """Run a broker until it is stopped; end the command with 3 if it cannot start."""
     logs.configure(_secrets(settings))
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if files != resource.RLIM_INFINITY and files < LEAST_FILES:
@@ -51,7 +51,7 @@ def run(settings: Settings, started: Callable[[list[socket.socket]], None]) -> N
 
 
 def _secrets(settings: Settings) -> Iterator[str]:
-    """Yield what no log line may show, whoever writes it."""
+    """Yield the secrets that logs must redact."""
     yield from settings.admin_tokens
     for provider in settings.providers:
         yield from provider.api_keys
@@ -60,7 +60,7 @@ def _secrets(settings: Settings) -> Iterator[str]:
 
 
 def bound_address(opened: socket.socket) -> str:
-    """Return where a listener is reached, as `--url` takes it."""
+    """Return the URL of a listener, in the form that `--url` takes."""
     name = opened.getsockname()
     if isinstance(name, str):
         return f"unix:{name}"

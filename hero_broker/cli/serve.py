@@ -1,4 +1,4 @@
-"""`hero-broker serve`: runs a broker, and says what it is."""
+"""`hero-broker serve`: runs a broker, and prints a summary of it at the start."""
 
 import socket
 from contextlib import suppress
@@ -28,7 +28,9 @@ def serve(
     listen: ListenOption = None,
     database: Annotated[str | None, typer.Option("--database", help="URL of the ledger.")] = None,
     fake: FakeOption = False,
-    insecure_dev: Annotated[bool, typer.Option("--insecure-dev", help="Open admin plane beyond loopback.")] = False,
+    insecure_dev: Annotated[
+        bool, typer.Option("--insecure-dev", help="Allow an open admin plane beyond loopback.")
+    ] = False,
 ) -> None:
     """Run the broker until Ctrl-C."""
     settings = read_settings(config, listen=listen or (), database=database, fake=fake, insecure_dev=insecure_dev)
@@ -36,18 +38,18 @@ def serve(
 
 
 def _banner(settings: Settings, sockets: list[socket.socket]) -> None:
-    served = wiring.build_routes(settings, "" if settings.fake else None, Catalogue())
+    routes = wiring.build_routes(settings, "" if settings.fake else None, Catalogue())
     lines = [
         f"listening on  {', '.join(bound_address(opened) for opened in sockets)}",
         f"who may call  {', '.join(str(network) for network in settings.server.allowed_clients)}",
-        f"providers     {', '.join(provider.name for provider in served.every_provider) or 'none'}",
-        f"models        {config_report.model_lines(served)}",
+        f"providers     {', '.join(provider.name for provider in routes.every_provider) or 'none'}",
+        f"models        {config_report.model_lines(routes)}",
         f"ledger        {make_url(settings.database_url_absolute).render_as_string()}",
     ]
     if not settings.admin_tokens:
         lines.append("admin plane   OPEN (dev mode): set ADMIN_TOKEN to close it")
-    if (nothing := config_report.nothing_served(served)) is not None:
+    if (nothing := config_report.nothing_served(routes)) is not None:
         lines.append(f"warning       {nothing}")
-    with suppress(OSError):  # a terminal that was closed, a pipe that nobody reads: calls are served all the same
+    with suppress(OSError):  # a closed terminal or pipe must not stop the broker
         for line in lines:
             warn(line)

@@ -1,4 +1,4 @@
-"""Standard input, output and error as a command needs them, whatever it was started with."""
+"""Prepares standard input, output and error, whatever state the process started with."""
 
 import io
 import os
@@ -7,16 +7,16 @@ from contextlib import suppress
 from typing import TextIO
 
 
-def complete() -> None:
-    """Open what is closed of the three, so that no file or socket takes its number; let no text fail to be written.
+def prepare() -> None:
+    """Open those that are closed, so that no file or socket gets their number, and make any text writable.
 
-    What is piped is UTF-8, whatever the locale; on a terminal a character that it lacks is shown by its number.
+    Output to a pipe or file is UTF-8 in every locale; a character that the terminal's encoding lacks is escaped.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number: this one
     sys.stdin = sys.stdin or _null("r")
     sys.stdout = sys.stdout or _null("w")
     sys.stderr = sys.stderr or _null("w")
@@ -27,17 +27,17 @@ def complete() -> None:
                 stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
-def settle() -> None:
-    """Write what is left; what cannot be written is dropped, and does not change the exit code."""
+def flush() -> None:
+    """Flush output; what cannot be written is discarded, and does not change the exit code."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:
-            drop(stream)
+            discard(stream)
 
 
-def drop(stream: TextIO) -> None:
-    """Let what a stream still holds, and all that follows, go nowhere."""
+def discard(stream: TextIO) -> None:
+    """Discard what a stream has buffered, and all later output."""
     with suppress(OSError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())

@@ -1,4 +1,4 @@
-"""Times as people give them → unix seconds."""
+"""Parses times from the command line into unix seconds, and formats them."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -17,24 +17,24 @@ def parse_zone(name: str) -> ZoneInfo:
     """Return an IANA time zone.
 
     Raises:
-        typer.BadParameter: there is none of this name.
+        typer.BadParameter: `name` is not an IANA time zone.
     """
     try:
         return ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:  # a directory's name is an OSError
+    except (KeyError, ValueError, OSError) as error:  # OSError: the name of a directory
         raise typer.BadParameter("must be an IANA time zone, such as Europe/Berlin", param_hint="--tz") from error
 
 
 def parse_time(text: str | None, zone: ZoneInfo, now: int, option: str) -> int | None:
-    """Return unix seconds; dates are the zone's, and so are today, yesterday and the month that `now` is in.
+    """Return unix seconds; dates, today, yesterday and month are in `zone`, as seen at `now`.
 
     Raises:
-        typer.BadParameter: `text` is none of `FORMS`.
+        typer.BadParameter: `text` has none of the forms in `FORMS`.
     """
     if text is None:
         return None
-    if found := _AGO.fullmatch(text):
-        return now - int(found[1]) * _UNITS[found[2]]
+    if ago := _AGO.fullmatch(text):
+        return now - int(ago[1]) * _UNITS[ago[2]]
     if _UNIX.fullmatch(text):
         return int(text)
     midnight = datetime.fromtimestamp(now, zone).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -46,13 +46,13 @@ def parse_time(text: str | None, zone: ZoneInfo, now: int, option: str) -> int |
     }
     try:
         parsed = named.get(text) or datetime.fromisoformat(text)
-        found_at = parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=zone)
-        return int(found_at.timestamp())
+        moment = parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=zone)
+        return int(moment.timestamp())
     except (ValueError, OverflowError) as error:
         raise typer.BadParameter(f"must be {FORMS}", param_hint=option) from error
 
 
 def format_time(at: int, zone: ZoneInfo, bucket: str | None = None) -> str:
-    """Return a time in a zone: to the second, or as the hour, day or month that begins with it."""
+    """Return a time in a zone: to the second, or as the hour, day or month that it begins."""
     form = {"hour": "%Y-%m-%d %H:%M", "day": "%Y-%m-%d", "month": "%Y-%m", None: "%Y-%m-%d %H:%M:%S"}[bucket]
     return datetime.fromtimestamp(at, zone).strftime(form)

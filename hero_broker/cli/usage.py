@@ -1,4 +1,4 @@
-"""`hero-broker usage`: who spent how much, as a table, JSON, CSV or a plot."""
+"""`hero-broker usage`: prints who spent how much, as a table, JSON, CSV or a plot."""
 
 import time
 from dataclasses import replace
@@ -30,22 +30,26 @@ hero-broker usage --by ip --where provider=groq --csv > bill.csv"""
 
 
 def usage(
-    ip: Annotated[str | None, typer.Argument(help="One address: its spend by model.")] = None,
-    since: Annotated[str | None, typer.Option(help=f"Calls from then on: {FORMS}.")] = None,
-    until: Annotated[str | None, typer.Option(help="Calls before then: as --since.")] = None,
+    ip: Annotated[str | None, typer.Argument(help="Only this address: its spend by model.")] = None,
+    since: Annotated[str | None, typer.Option(help=f"Calls at or after this time: {FORMS}.")] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Calls before this time; accepts the same forms as --since.")
+    ] = None,
     by: Annotated[
         str | None,
         typer.Option(
-            help=f"What to sum by, with commas: {', '.join((*DIMENSIONS, *BUCKETS))}.",
+            help=f"Dimensions to group by, with commas: {', '.join((*DIMENSIONS, *BUCKETS))}.",
             autocompletion=lambda: [*DIMENSIONS, *BUCKETS],
         ),
     ] = None,
     tz: Annotated[str, typer.Option(help="Time zone of dates, hours, days and months.")] = "UTC",
     where: WhereOption = None,
-    limit: Annotated[int | None, typer.Option(min=1, max=10_000, help="Only the largest so many.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the broker's answer as it came.")] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=10_000, help="Number of lines at most, the largest first.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the broker's response unchanged.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, with every sum.")] = False,
-    plot: Annotated[bool, typer.Option("--plot", help="Draw it: over time if --by has a bucket.")] = False,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw a plot: over time if --by has a bucket.")] = False,
     url: UrlOption = None,
     token: TokenOption = None,
     database: DatabaseOption = None,
@@ -55,12 +59,12 @@ def usage(
         raise typer.BadParameter("--json, --csv and --plot exclude each other")
     zone, now = parse_zone(tz), int(time.time())
     window = parse_time(since, zone, now, "--since"), parse_time(until, zone, now, "--until")
-    question = _question(ip, window, by, tz, parse_filters(where), limit, dense=plot)
-    with open_backend(url, token, database) as asker:
+    query = _build_query(ip, window, by, tz, parse_filters(where), limit, dense=plot)
+    with open_backend(url, token, database) as backend:
         if as_json:
-            write_json(asker.call_raw(question.method, question.params))
+            write_json(backend.call_raw(query.method, query.params))
             return
-        bill = _bill(asker, question, whole=limit is None)
+        bill = _bill(backend, query, whole=limit is None)
     if as_csv:
         print_csv(bill)
     elif plot:
@@ -69,34 +73,34 @@ def usage(
         print_bill(bill, zone)
 
 
-def _question(
+def _build_query(
     ip: str | None,
     window: tuple[int | None, int | None],
     by: str | None,
     tz: str,
-    chosen: QueryFilter,
+    filters: QueryFilter,
     limit: int | None,
     *,
     dense: bool,
 ) -> Query[Any]:
-    """Return what is asked: the shortest question that answers it."""
+    """Return the simplest query that answers the options."""
     since, until = window
-    if by is None and not chosen and ip is not None and limit is None:
+    if by is None and not filters and ip is not None and limit is None:
         return methods.usage_for_ip(ip, since, until)
-    if by is None and not chosen and ip is None:
+    if by is None and not filters and ip is None:
         return methods.usage_by_ip(since, until, limit)
     dimensions, bucket = _grouping(by or ("ip" if ip is None else "model"))
     if ip is not None:
-        if "ip" in chosen:
-            raise typer.BadParameter("an address is given twice", param_hint="--where")
-        chosen = {**chosen, "ip": ip}
+        if "ip" in filters:
+            raise typer.BadParameter("the address is given twice", param_hint="--where")
+        filters = {**filters, "ip": ip}
     return methods.usage(
         dimensions,
         since,
         until,
         bucket,
         tz if bucket else None,
-        chosen or None,
+        filters or None,
         limit,
         dense=True if dense and bucket else None,
     )
@@ -113,12 +117,12 @@ def _grouping(by: str) -> tuple[list[Dimension], Bucket | None]:
     return cast("list[Dimension]", dimensions), cast("Bucket", buckets[0]) if buckets else None
 
 
-def _bill(asker: Backend, question: Query[Any], *, whole: bool) -> BillView:
-    if question.method == "billing.usage_for_ip":
-        return address_view(asker.call(question))
-    pages = every_page(asker.call, question)
-    bill = page_view(question, next(pages))
+def _bill(backend: Backend, query: Query[Any], *, whole: bool) -> BillView:
+    if query.method == "billing.usage_for_ip":
+        return address_view(backend.call(query))
+    pages = every_page(backend.call, query)
+    bill = page_view(query, next(pages))
     if not whole or not bill.more:
         return bill
-    lines = [*bill.lines, *(line for page in pages for line in page_view(question, page).lines)]
+    lines = [*bill.lines, *(line for page in pages for line in page_view(query, page).lines)]
     return replace(bill, lines=tuple(lines), more=False)

@@ -1,4 +1,4 @@
-"""`hero-broker verify` and `rebuild`: the proof of the books, and how they are mended."""
+"""`hero-broker verify` and `rebuild`: checks the ledger's sums, and rebuilds them."""
 
 import time
 
@@ -11,56 +11,58 @@ from hero_broker.cli.printing import say, warn
 from hero_broker.client import methods, models
 
 PROGRESS_EVERY_S = 0.5
-STALLED_S = 120.0  # a rebuild that has not moved for so long is not waited for any longer
-FAILING_S = 5.0  # without any progress while the broker cannot make them: not once, for a lock that was held
+STALLED_S = 120.0  # how long to wait for a rebuild that makes no progress
+FAILING_S = 5.0  # how long the duty may fail without progress: a lock may be held for a moment
 
 
 def verify(url: UrlOption = None, token: TokenOption = None, database: DatabaseOption = None) -> None:
-    """Prove that rows, roll-ups and billing periods agree. Exit code 1 where they do not."""
-    with open_backend(url, token, database) as asker:
-        found = asker.call(methods.verify()).data
-    for one in found.listed:
+    """Prove that rows, roll-ups and billing periods agree. Exit code 1 if they do not."""
+    with open_backend(url, token, database) as backend:
+        result = backend.call(methods.verify()).data
+    for item in result.listed:
         say(
-            f"{one.table} {one.key} span_s={one.span_s} begins_at={one.begins_at}:"
-            f" expected {one.expected}, found {one.found}"
+            f"{item.table} {item.key} span_s={item.span_s} begins_at={item.begins_at}:"
+            f" expected {item.expected}, found {item.found}"
         )
-    say(f"{found.rows} rows, {found.differences} differences")
-    if found.behind:
-        warn(f"{found.behind} rows are in no sum yet, and nothing was compared with them: see system.health")
-    if not found.ok:
+    say(f"{result.rows} rows, {result.differences} differences")
+    if result.behind:
+        warn(f"{result.behind} rows are in no sum yet, and were not compared: see system.health")
+    if not result.ok:
         raise typer.Exit(FAILED)
 
 
 def rebuild(url: UrlOption = None, token: TokenOption = None) -> None:
-    """Have the running broker make its roll-ups anew from all rows, and wait for it. Reports stay exact meanwhile."""
-    with open_backend(url, token) as asker:
-        before = asker.call(methods.health()).rollups
-        asker.call(methods.rebuild())
-        done = rebuilt(asker, before)
+    """Rebuild the running broker's roll-ups from all rows, and wait until it is done. Reports stay exact meanwhile."""
+    with open_backend(url, token) as backend:
+        before = backend.call(methods.health()).rollups
+        backend.call(methods.rebuild())
+        done = wait_for_rebuild(backend, before)
     if done is None:
-        warn(f"the rebuild has not moved for {STALLED_S:.0f} s; is the database locked? It goes on once it can")
+        warn(f"the rebuild has made no progress for {STALLED_S:.0f} s; is the database locked? The broker keeps trying")
         raise typer.Exit(FAILED)
-    say(f"roll-ups made anew from {done.folded_seq} rows")
+    say(f"roll-ups rebuilt from {done.folded_seq} rows")
 
 
-def rebuilt(asker: Backend, before: models.Rollups | None, stalled_s: float = STALLED_S) -> models.Rollups | None:
-    """Return the roll-ups once a rebuild has replaced those `before`; None if it does not move for `stalled_s`.
+def wait_for_rebuild(
+    backend: Backend, before: models.Rollups | None, stalled_s: float = STALLED_S
+) -> models.Rollups | None:
+    """Return the roll-ups that replace `before`; None if the rebuild makes no progress for `stalled_s`.
 
-    The command ends with a message if the broker says that it cannot make them.
+    End the command with a message if the broker reports that it cannot rebuild them.
     """
     progress = Console(stderr=True, highlight=False)
     seen, moved_at = before, time.monotonic()
     while True:
-        health = asker.call(methods.health())
+        health = backend.call(methods.health())
         now = health.rollups
         if now is not None and before is not None and now.generation > before.generation:
             return now
         before = before or now
         if now != seen:
             seen, moved_at = now, time.monotonic()
-        failing = next((one for one in health.duties if one.duty == "rollups" and one.status == "failing"), None)
+        failing = next((duty for duty in health.duties if duty.duty == "rollups" and duty.status == "failing"), None)
         if failing is not None and time.monotonic() - moved_at > FAILING_S:
-            warn(f"the roll-ups cannot be made: {failing.last_error}")
+            warn(f"the roll-ups cannot be rebuilt: {failing.last_error}")
             raise typer.Exit(FAILED)
         if time.monotonic() - moved_at > stalled_s:
             return None

@@ -1,1 +1,1 @@
-"""The host: settings become a running process, with its listeners and its orderly end."""
+"""Runs a broker as a process: wiring, listeners, connections and an orderly shutdown."""

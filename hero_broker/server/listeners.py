@@ -1,4 +1,4 @@
-"""Listening sockets on TCP and in the file system."""
+"""Opens listening sockets, on TCP and on Unix sockets."""
 
 import contextlib
 import logging
@@ -13,18 +13,18 @@ from hero_broker.settings import TcpListen, UnixListen
 from hero_broker.util.private_files import make_directory
 
 BACKLOG = 128
-# What the kernel holds of an answer beyond what the client's machine has room for. By its own measure it holds
-# megabytes, of which it asks for more when a third is gone: minutes, with a client that reads slowly.
+# How much of a response the kernel buffers beyond the client's receive window. By default it buffers megabytes and asks
+# for more only when a third has left, which takes minutes if the client reads slowly.
 UNSENT_BYTES = 32 * 1024
 
 log = logging.getLogger(__name__)
 
 
 def open_listener(listen: TcpListen | UnixListen) -> socket.socket:
-    """Return a listening socket; `[::]` takes IPv4 too, a Unix socket has mode 0660.
+    """Return a listening socket; `[::]` accepts IPv4 too, a Unix socket has mode 0660.
 
     Raises:
-        ListenError: the address is in use, or not ours, or the path is no socket.
+        ListenError: the address is in use or not on this machine, or another kind of file has the path.
     """
     try:
         if isinstance(listen, UnixListen):
@@ -47,10 +47,10 @@ def open_listener(listen: TcpListen | UnixListen) -> socket.socket:
 
 
 def open_listeners(listens: Sequence[TcpListen | UnixListen]) -> list[socket.socket]:
-    """Return a listening socket for each; `[::1]` is left out, with a warning, where the machine has no IPv6.
+    """Return a listening socket for each; skip `[::1]`, with a warning, if the machine has no IPv6.
 
     Raises:
-        ListenError: as `open_listener`; then none is left open.
+        ListenError: one of the addresses cannot be listened on; all sockets are closed.
     """
     opened: list[socket.socket] = []
     try:
@@ -60,8 +60,8 @@ def open_listeners(listens: Sequence[TcpListen | UnixListen]) -> list[socket.soc
             else:
                 opened.append(open_listener(listen))
     except ListenError:
-        for one in opened:
-            one.close()
+        for listener in opened:
+            listener.close()
         raise
     return opened
 
@@ -78,10 +78,10 @@ def _has_ipv6() -> bool:
 def _open_unix(path: Path) -> socket.socket:
     if path.exists():
         if not stat.S_ISSOCK(path.stat().st_mode):
-            raise ListenError(f"cannot listen on unix:{path}: there is something else at this path")
+            raise ListenError(f"cannot listen on unix:{path}: the path exists and is not a socket")
         with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(ConnectionRefusedError):
             probe.connect(str(path))
-            raise ListenError(f"cannot listen on unix:{path}: another process listens there")
+            raise ListenError(f"cannot listen on unix:{path}: another process is listening on it")
         path.unlink()
     make_directory(path.parent, 0o750)
     opened = socket.socket(socket.AF_UNIX)

@@ -1,4 +1,4 @@
-"""The OpenAPI document of every route, joined from what the planes say of theirs."""
+"""Builds the OpenAPI document of every route, from the data plane's and the admin plane's descriptions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,10 +12,10 @@ PATH = "/openapi.json"
 JSON = "application/json"
 DESCRIPTION = f"""\
 An AI gateway that bills every request to the address that made it.
-HEAD is answered where GET is, as GET without its body.
-Another verb on a path that is there is answered 405 with Allow, and a path that is not there 404, both as Error.
+Every path that has GET also has HEAD: the same response without its body.
+A path that does not allow the method is answered with 405 and Allow, an unknown path with 404, both as Error.
 {data_plane.DROPPED}
-Clients ignore members that they do not know."""
+Clients must ignore members that they do not know."""
 
 _REQUEST_ID = {"x-request-id": {"$ref": "#/components/headers/RequestId"}}
 _MORE_HEADERS: Mapping[str, Mapping[str, Any]] = {
@@ -33,7 +33,7 @@ _ERROR = {
             "properties": {
                 "message": {"type": "string"},
                 "type": {"type": "string"},
-                "param": {"type": ["string", "null"], "description": "The member or parameter that is wrong."},
+                "param": {"type": ["string", "null"], "description": "The member or parameter at fault."},
                 "code": {"type": ["string", "null"]},
             },
             "required": ["message", "type", "param", "code"],
@@ -46,7 +46,7 @@ _ERROR = {
 def document(contract: Document) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document; `contract` is the admin plane's OpenRPC document.
 
-    Its version is the program's: the contract's counts the admin plane's changes alone.
+    Its version is the program's; the contract has a version of its own, which counts the admin plane's changes.
     """
     paths: dict[str, dict[str, Any]] = {}
     for route in data_plane.ROUTES:
@@ -55,7 +55,7 @@ def document(contract: Document) -> dict[str, Any]:
         paths[path] = {"get": operation}
     for path, verb, operation in admin_plane.operations(contract):
         paths.setdefault(path, {})[verb] = operation
-    paths[PATH] = {"get": _itself()}
+    paths[PATH] = {"get": _openapi_operation()}
     for operations in paths.values():
         for operation in operations.values():
             for status, response in operation["responses"].items():
@@ -80,16 +80,16 @@ def document(contract: Document) -> dict[str, Any]:
             "headers": {
                 "RequestId": {"description": "The request's id, a UUIDv7.", "schema": {"type": "string"}},
                 "RetryAfter": {
-                    "description": "Seconds, or a provider's date; missing where a provider names none.",
+                    "description": "Seconds, or the provider's date; missing if the provider sends none.",
                     "schema": {"type": "string"},
                 },
-                "Authenticate": {"description": "Bearer.", "schema": {"type": "string"}},
+                "Authenticate": {"description": "The scheme: Bearer.", "schema": {"type": "string"}},
             },
             "securitySchemes": {
                 "bearer": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "An admin token; not asked for in dev mode, where none is set.",
+                    "description": "An admin token; not required in dev mode, in which none is set.",
                 }
             },
         },
@@ -111,49 +111,49 @@ def _operation(route: data_plane.RouteSpec) -> dict[str, Any]:
     if route.body is not None:
         schema = {
             "type": "object",
-            "description": "Further members go through to the provider.",
+            "description": "Other members are passed to the provider.",
             "properties": route.body.members,
             "required": route.body.required,
         }
         operation["requestBody"] = {"required": True, "content": {route.body.media_type: {"schema": schema}}}
-    answers = {kind: {"schema": schema} for kind, schema in route.answers.items()}
+    content = {media_type: {"schema": schema} for media_type, schema in route.answers.items()}
     operation["responses"] = {
-        "200": {"description": "The provider's answer." if route.body else "Found.", "content": answers}
+        "200": {"description": "The provider's response." if route.body else "Success.", "content": content}
     }
-    operation["responses"] |= {str(status): _error(told) for status, told in sorted(route.statuses.items())}
+    operation["responses"] |= {str(status): _error(text) for status, text in sorted(route.statuses.items())}
     return operation
 
 
 def _health() -> list[tuple[str, dict[str, Any]]]:
-    """Return the routes that the program itself answers."""
+    """Return the operations of the health probes, by path."""
     alive = {"type": "object", "properties": {"status": {"const": "ok"}}, "required": ["status"]}
     health = {"$ref": "#/components/schemas/Health"}
     return [
-        ("/health/live", _told("healthLive", "Tell that the program runs", {"200": ("It does.", alive)})),
+        ("/health/live", _get_operation("healthLive", "Liveness probe", {"200": ("The process is running.", alive)})),
         (
             "/health/ready",
-            _told(
+            _get_operation(
                 "healthReady",
-                "Tell whether calls are served",
-                {"200": ("They are.", health), "503": ("They are refused.", health)},
+                "Readiness probe",
+                {"200": ("The broker accepts calls.", health), "503": ("The broker refuses calls.", health)},
             ),
         ),
     ]
 
 
-def _itself() -> dict[str, Any]:
+def _openapi_operation() -> dict[str, Any]:
     schema = {"type": "object", "required": ["openapi", "info", "paths", "components"]}
-    operation = _told("openapi", "Describe these routes", {"200": ("This document.", schema)})
-    operation["responses"]["401"] = _error("Unauthorized.")
+    operation = _get_operation("openapi", "Describe these routes", {"200": ("This document.", schema)})
+    operation["responses"]["401"] = _error("The admin token is missing or wrong.")
     return operation | {"tags": ["rpc"], "security": [{"bearer": []}]}
 
 
-def _told(name: str, summary: str, answers: Mapping[str, tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+def _get_operation(name: str, summary: str, by_status: Mapping[str, tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
     responses: dict[str, Any] = {
-        status: {"description": told, "content": {JSON: {"schema": schema}}}
-        for status, (told, schema) in answers.items()
+        status: {"description": text, "content": {JSON: {"schema": schema}}}
+        for status, (text, schema) in by_status.items()
     }
-    responses |= {str(status): _error(told) for status, told in data_plane.READ_STATUSES.items()}
+    responses |= {str(status): _error(text) for status, text in data_plane.READ_STATUSES.items()}
     return {"operationId": name, "summary": summary, "tags": ["health"], "security": [], "responses": responses}
 
 

@@ -1,4 +1,4 @@
-"""Which path is answered by whom: plain ASGI for the hot routes, Starlette for the rest."""
+"""Routes requests by path: plain ASGI for the hot routes, Starlette for the rest."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ from hero_broker.server import openapi
 
 
 def _method_not_allowed(request: Request, error: Exception) -> MethodNotAllowed:
-    """Return what Starlette's one error of its own, for a path that is there, means to a client."""
+    """Translate the only error that Starlette itself raises here: the path exists, with other methods."""
     allowed = (getattr(error, "headers", None) or {}).get("Allow", "")
     return MethodNotAllowed(request.method, request.scope["path"], ", ".join(sorted(allowed.split(", "))))
 
 
 def _error_response(error: BrokerError) -> Response:
     status, headers, body = encode_error(error)
-    answer = Response(body, status)
-    answer.raw_headers[:] = headers
-    return answer
+    response = Response(body, status)
+    response.raw_headers[:] = headers
+    return response
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:
@@ -53,7 +53,7 @@ EXCEPTION_HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Awai
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """Plain ASGI for the hot routes, which are asked by POST alone; Starlette for the rest."""
+    """Plain ASGI for the hot routes, which take only POST; Starlette for the rest."""
 
     hot: Mapping[str, ASGIApp]
     others: Starlette
@@ -63,8 +63,8 @@ class Router:
         await self.hot.get(scope["path"], self.others)(scope, receive, send)
 
 
-def build_router(calls: ASGIApp, served: Routes, admin: Admin, body_timeout_s: float) -> Router:
-    """Return what answers each path; `calls` answers those of the data plane."""
+def build_router(calls: ASGIApp, routes: Routes, admin: Admin, body_timeout_s: float) -> Router:
+    """Return the router; `calls` is the application of the data plane's paths."""
 
     async def live(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -73,24 +73,24 @@ def build_router(calls: ASGIApp, served: Routes, admin: Admin, body_timeout_s: f
         health = admin.health()
         return JSONResponse(dict(health), 503 if health["status"] == "unavailable" else 200)
 
-    described = msgspec.json.encode(openapi.document(admin.document))
+    openapi_json = msgspec.json.encode(openapi.document(admin.document))
 
     async def description(_request: Request) -> Response:
-        return Response(described, media_type="application/json")
+        return Response(openapi_json, media_type="application/json")
 
     async def not_found(scope: Scope, _receive: Receive, _send: Send) -> None:
-        raise NotFound(f"There is no {scope['path']} here.")
+        raise NotFound(f"There is no route {scope['path']}.")
 
-    rest_of_it = Starlette(
+    starlette = Starlette(
         routes=[
             Route("/health/live", live),
             Route("/health/ready", ready),
             Route(openapi.PATH, description),
-            *models.routes(served),
+            *models.routes(routes),
             *rest.routes(admin, body_timeout_s),
         ],
         exception_handlers=EXCEPTION_HANDLERS,
     )
-    rest_of_it.router.default = not_found
-    rest_of_it.router.redirect_slashes = False
-    return Router({**dict.fromkeys(CALL_PATHS, calls), "/rpc": RpcEndpoint(admin, body_timeout_s)}, rest_of_it)
+    starlette.router.default = not_found
+    starlette.router.redirect_slashes = False
+    return Router({**dict.fromkeys(CALL_PATHS, calls), "/rpc": RpcEndpoint(admin, body_timeout_s)}, starlette)

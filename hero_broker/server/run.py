@@ -1,4 +1,4 @@
-"""uvicorn's options, and a broker's life from its listeners to an orderly end on a signal."""
+"""Runs a broker under uvicorn, from opening its listeners to an orderly shutdown on a signal."""
 
 import asyncio
 import contextlib
@@ -21,15 +21,15 @@ from hero_broker.server.http1.tracker import ConnectionLimits, ConnectionTracker
 from hero_broker.server.listeners import BACKLOG, open_listener, open_listeners
 from hero_broker.settings import Settings, TcpListen, UnixListen
 
-# Longer than clients keep a connection that they do not use (httpx 5 s, aiohttp 15 s), or theirs would meet its end.
+# Longer than clients keep an idle connection (httpx 5 s, aiohttp 15 s), so that none sends a request as we close.
 KEEP_ALIVE_S = 75.0
-CONNECTIONS_END_S = 0.5  # for connections to end, once all calls have
-# How long a thread that makes a report may keep the interpreter from the calls; Python's own default is 5 ms.
+CONNECTIONS_END_S = 0.5  # how long connections may take to close after the last call
+# How long a thread that computes a report may hold the GIL while calls wait; Python's default is 5 ms.
 SWITCH_INTERVAL_S = 0.001
 
 
 class _QuietServer(uvicorn.Server):
-    """A uvicorn that leaves signals to the broker."""
+    """A uvicorn server that leaves signals to the broker."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -37,7 +37,7 @@ class _QuietServer(uvicorn.Server):
 
 
 class _Server(_QuietServer):
-    """One that tells when it serves."""
+    """A server that calls `on_started` as soon as it accepts connections."""
 
     def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
         super().__init__(config)
@@ -49,7 +49,7 @@ class _Server(_QuietServer):
             self._on_started()
 
     def stop(self) -> None:
-        """Accept no more connections, and end when those that are there have."""
+        """Accept no more connections, and end when the open ones have closed."""
         self.should_exit = True
 
 
@@ -63,14 +63,14 @@ def _config(application: ASGIApp, connections: ConnectionTracker, grace_s: float
         log_config=None,
         backlog=BACKLOG,
         lifespan="off",
-        timeout_graceful_shutdown=math.ceil(grace_s) + 5,  # a bound alone: the broker itself ends what is left
+        timeout_graceful_shutdown=math.ceil(grace_s) + 5,  # only a bound: the broker itself ends what is left
     )
 
 
 def _limits(settings: Settings) -> ConnectionLimits:
     server = settings.server
     return ConnectionLimits(
-        most=max_connections(raise_nofile_limit(), server.max_calls, settings.billing.drain_max_calls),
+        max_open=max_connections(raise_nofile_limit(), server.max_calls, settings.billing.drain_max_calls),
         header_timeout_s=server.header_timeout_s,
         keep_alive_s=KEEP_ALIVE_S,
         idle_timeout_s=settings.upstream.idle_timeout_s,
@@ -78,14 +78,14 @@ def _limits(settings: Settings) -> ConnectionLimits:
 
 
 def serve(settings: Settings, started: Callable[[list[socket.socket]], None]) -> None:
-    """Run the broker until a signal ends it; `started` is told the listening sockets once calls are served.
+    """Run the broker until a signal ends it; call `started` with the listening sockets when it accepts calls.
 
     Raises:
         CannotStart: the state directory, the journal, the database or an address cannot be used.
     """
     with own_state_dir(settings.state_dir), contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(opened) for opened in open_listeners(settings.server.listen)]
-        gc.freeze()  # what is imported stays; looking through it for garbage again and again takes 5 % of the time
+        gc.freeze()  # imported modules stay; scanning them for garbage again and again takes 5 % of the time
         gc.set_threshold(20_000, 50, 50)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -111,11 +111,11 @@ async def _serve(
         serving = asyncio.create_task(server.serve(sockets), name="server")
         grace = asyncio.create_task(stop.grace(settings.server.grace_s), name="grace")
         await asyncio.wait({serving, grace}, return_when=asyncio.FIRST_COMPLETED)
-        # Clients that are there have been served, or the grace is over; calls without a client go on for its rest.
+        # All connected clients have been served, or the grace is over. Calls without a client have the rest of it.
         ending = asyncio.create_task(broker.exchange.close(settings.server.grace_s), name="calls without a client")
         await asyncio.wait({ending, grace}, return_when=asyncio.FIRST_COMPLETED)
         await broker.exchange.close(0)
-        # Who was cut off has been told so by now. Connections that still do not end are left to the loop's end.
+        # Clients that were cut off have been sent an error by now. Connections still open are closed with the loop.
         await asyncio.wait({serving}, timeout=CONNECTIONS_END_S)
         for task in (serving, grace, ending):
             if not task.done():
@@ -126,7 +126,7 @@ async def _serve(
 
 @contextlib.asynccontextmanager
 async def _fake() -> AsyncIterator[str]:
-    """Serve the fake provider on a loopback socket of its own, and yield its base URL."""
+    """Serve the fake provider on its own loopback socket, and yield its base URL."""
     opened = open_listener(TcpListen("127.0.0.1", 0))
     server = _QuietServer(uvicorn.Config(fake_provider(), log_config=None, access_log=False, lifespan="off"))
     serving = asyncio.create_task(server.serve([opened]), name="fake provider")

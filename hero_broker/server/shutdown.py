@@ -1,8 +1,8 @@
-"""What a signal means to a running broker, from its first step to its last.
+"""Turns signals into an orderly shutdown.
 
-SIGTERM and SIGINT: the first is an orderly stop, the second skips the grace. SIGHUP: a terminal that is closed stops
-the broker in order; without a terminal there is nothing to reopen (the log is standard error) nor to read anew
-(settings are read at start), and it is ignored.
+SIGTERM and SIGINT: the first one begins an orderly stop, the second one skips the grace. SIGHUP: on a terminal, which
+has been closed, it begins an orderly stop. Without a terminal it is ignored: the log is standard error, so there is
+nothing to reopen, and settings are read only at start.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class Shutdown:
-    """Whether, and how soon, the broker is to end."""
+    """Whether the broker has been asked to stop, and whether it may take its grace."""
 
     def __init__(self, on_terminal: bool) -> None:
         self._on_terminal = on_terminal
@@ -25,7 +25,7 @@ class Shutdown:
         self._on_request: Callable[[], None] | None = None
 
     def on_request(self, call: Callable[[], None]) -> None:
-        """Let `call` be called at the first signal; now, if it has come."""
+        """Call `call` at the first signal; now, if it has come."""
         self._on_request = call
         if self._requested.is_set():
             call()
@@ -40,37 +40,37 @@ class Shutdown:
             return
 
     def request(self) -> None:
-        """Take note of one more signal."""
+        """Begin to stop; at a second signal, skip the grace."""
         if self._requested.is_set():
-            log.info("stopping: the grace is skipped")
+            log.info("stopping now: a second signal skips the grace")
             self._forced.set()
             return
-        log.info("stopping: calls in flight have their grace")
+        log.info("stopping: waiting for calls in flight")
         self._requested.set()
         if self._on_request is not None:
             self._on_request()
 
     def on_sighup(self) -> None:
-        """Take note that a terminal was closed, or that somebody would have a log reopened."""
+        """Begin to stop if the broker runs on a terminal, which was closed; otherwise ignore the signal."""
         if self._on_terminal:
             self.request()
         else:
-            log.info("SIGHUP is ignored: there is nothing to reopen or to read anew")
+            log.info("SIGHUP is ignored: there is no log file to reopen, and settings are read only at start")
 
 
 @contextmanager
 def handle_signals() -> Iterator[Shutdown]:
-    """Catch the signals for the time of the block, which is all of a broker's life; what comes later is ignored."""
+    """Handle the signals during the block, which is all of a broker's life; ignore those that come later."""
     loop = asyncio.get_running_loop()
     stop = Shutdown(on_terminal=sys.stderr.isatty())
-    acts = {signal.SIGTERM: stop.request, signal.SIGINT: stop.request}
+    handlers = {signal.SIGTERM: stop.request, signal.SIGINT: stop.request}
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup
-        acts[signal.SIGHUP] = stop.on_sighup
-    for number, act in acts.items():
-        loop.add_signal_handler(number, act)
+        handlers[signal.SIGHUP] = stop.on_sighup
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
     try:
         yield stop
     finally:
-        for number in acts:  # the process ends now: by default a late signal would change its exit code
+        for number in handlers:  # the process ends now: by default a late signal would change its exit code
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)

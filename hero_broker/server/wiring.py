@@ -1,4 +1,4 @@
-"""The only place where objects are made and joined, opened in reading order and closed in reverse."""
+"""The only place where the broker's objects are made and joined; they close in reverse order."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
@@ -55,7 +55,7 @@ FAKE_MODELS: Mapping[CallKind, tuple[str, Price]] = {
 
 
 def build_routes(settings: Settings, fake_url: str | None, catalogue: Catalogue) -> Routes:
-    """Return the models that are served; with `fake_url` those of the fake provider too."""
+    """Return the routes of the configured models; with `fake_url`, those of the fake provider too."""
     providers = {
         provider.name: Provider(
             provider.name,
@@ -89,9 +89,9 @@ def build_routes(settings: Settings, fake_url: str | None, catalogue: Catalogue)
 
 
 def tariff_of(model: ModelSettings, catalogue: Catalogue, *, fake: bool) -> Tariff | None:
-    """Return what a model of the settings costs: its own price first, then the fake provider's, then the list's.
+    """Return the tariff of a configured model: its own price, else the fake provider's, else the price list's.
 
-    None where no price is known. Without `fake`, a provider of that name is somebody else.
+    None if no price is known. Without `fake`, a provider named "fake" is an ordinary provider.
     """
     if model.price is not None:
         return Tariff.fixed(build_price(model.price), is_override=True)
@@ -102,20 +102,20 @@ def tariff_of(model: ModelSettings, catalogue: Catalogue, *, fake: bool) -> Tari
 
 
 def build_price(settings: PriceSettings) -> Price:
-    """Return a price that the operator set."""
+    """Return the price that the operator configured."""
     rates = {field.name: getattr(settings, field.name) for field in fields(settings)}
     return Price(**rates, source="settings", version="settings")
 
 
 @asynccontextmanager
 async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIterator["Broker"]:
-    """Open the ledger and the ways to the providers, and yield the broker; close them in reverse.
+    """Open the ledger and the HTTP client for providers, and yield the broker; close them in reverse.
 
-    The state directory must be held by the caller (`ledger.state_dir`). After the block no call is in flight and
-    every row is in the store or in the journal.
+    The caller must hold the state directory (`ledger.state_dir`). After the block no call is in flight, and every row
+    is in the store or in the journal.
 
     Raises:
-        DatabaseUnusable, JournalUnreadable, JournalUnusable: the ledger cannot be opened; nothing was changed.
+        DatabaseUnusable, JournalUnreadable, JournalUnusable: the ledger cannot be opened; it is unchanged.
     """
     clock = SystemClock()
     server, billing = settings.server, settings.billing
@@ -187,11 +187,11 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """A broker that is open: what uvicorn serves, and the calls in flight."""
+    """An open broker: the application that uvicorn serves, and the calls in flight."""
 
     application: ASGIApp
     exchange: Exchange
-    duties: list[Duty]  # that `system.health` shows; who serves adds his own
+    duties: list[Duty]  # shown by `system.health`; `server.run` adds its own
 
 
 def _limits(settings: Settings) -> ExchangeLimits:

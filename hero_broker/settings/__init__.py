@@ -1,4 +1,4 @@
-"""What the operator chose: values enter as text and leave checked and typed, for `cli`, `server` and `app`."""
+"""Reads the operator's settings: text comes in; `cli` and `server` get checked and typed values."""
 
 from hero_broker.settings.errors import Fault, SettingsError
 from hero_broker.settings.load import ledger_url, listens_of, load

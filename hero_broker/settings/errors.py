@@ -1,11 +1,11 @@
-"""What is wrong with the settings: each fault with its key and the accepted form."""
+"""Errors in the settings: each fault has its key and the accepted form."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong with the settings; never shows a secret."""
+    """One error in the settings; never contains a secret."""
 
     key: str  # as in `models[0].price.input_per_million`, or the flag or variable
     problem: str  # names the accepted form
@@ -15,7 +15,7 @@ class Fault:
 
 
 class SettingsError(Exception):
-    """The settings cannot be used; carries every fault at once."""
+    """The settings cannot be used; lists every fault at once."""
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
         super().__init__("\n".join(str(fault) for fault in faults))

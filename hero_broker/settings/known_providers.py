@@ -1,7 +1,7 @@
-"""Providers that need no settings file: a key in the environment is enough.
+"""Lists the providers that need no settings file: a key in the environment is enough.
 
-The names are those of `genai-prices` where it has them, and of the variables otherwise. The URLs are those that the
-providers document for OpenAI's clients.
+A name is that of `genai-prices`, or of the variable if `genai-prices` has none. The URLs are those that the providers
+document for OpenAI's clients.
 """
 
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class KnownProvider:
-    """Where a provider is, and which variables hold its keys."""
+    """A provider's URL, and the environment variables that hold its keys."""
 
     name: str
     base_url: str
-    variable: str  # with one key
-    plural: str | None = None  # with several, separated by commas
+    variable: str  # holds one key
+    plural: str | None = None  # holds several keys, separated by commas
     stream_usage: bool = True
 
 
-# The first that offers a model serves it.
+# If several offer a model, the first one in this order serves it.
 KNOWN_PROVIDERS = (
     KnownProvider("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_API_KEYS"),
     KnownProvider("anthropic", "https://api.anthropic.com/v1", "ANTHROPIC_API_KEY"),
@@ -28,7 +28,7 @@ KNOWN_PROVIDERS = (
         "dashscope", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "DASHSCOPE_API_KEY", "DASHSCOPE_API_KEYS"
     ),
     KnownProvider("google", "https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY"),
-    # It sends the usage of streams unasked, and refuses members that it does not know.
+    # It always reports the usage of streams, and rejects unknown members.
     KnownProvider("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY", stream_usage=False),
     KnownProvider("deepseek", "https://api.deepseek.com", "DEEPSEEK_API_KEY"),
     KnownProvider("x-ai", "https://api.x.ai/v1", "XAI_API_KEY"),
@@ -41,6 +41,6 @@ KNOWN_PROVIDERS = (
     KnownProvider("novita", "https://api.novita.ai/openai/v1", "NOVITA_API_KEY"),
     KnownProvider("jina", "https://api.jina.ai/v1", "JINA_API_KEY"),
     KnownProvider("voyageai", "https://api.voyageai.com/v1", "VOYAGE_API_KEY"),
-    # It resells the models of the others, under names that start with theirs.
+    # It resells other providers' models, under names that begin with the provider's.
     KnownProvider("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", "OPENROUTER_API_KEYS"),
 )

@@ -1,4 +1,4 @@
-"""The one reader of the environment and of `hero-broker.toml`; `docs/reference/settings.md` lists every key."""
+"""The only reader of the environment and of `hero-broker.toml`; `docs/reference/settings.md` lists every key."""
 
 import math
 import re
@@ -29,8 +29,8 @@ from hero_broker.settings.model import (
     UpstreamSettings,
     absolute_database,
 )
-from hero_broker.settings.secrets import doubt_of
-from hero_broker.settings.toml_table import TomlTable, check_table
+from hero_broker.settings.secrets import why_not_secret
+from hero_broker.settings.toml_table import TomlTable, check_value
 from hero_broker.settings.validators import (
     ADMIN_FORM,
     API_KEY_FORM,
@@ -55,9 +55,9 @@ from hero_broker.settings.validators import (
 )
 from hero_broker.util.private_files import is_open_to_all
 
-DEFAULT_FILE = "hero-broker.toml"  # in the working directory, if it is there
-# What a price may be at most. No unit that is counted (a token, a character, a millisecond of audio, a search) costs
-# more than 1 USD, so that a call of 10^9 of each costs less than half of what 64 bits hold in nano-USD.
+DEFAULT_FILE = "hero-broker.toml"  # in the working directory; optional
+# Upper bounds of prices. No counted unit (a token, a character, a millisecond of audio, a search) may cost more than
+# 1 USD, so that a call with 10^9 of each costs less than half of the nano-USD that 64 bits can hold.
 MAX_PER_MILLION = 1_000_000
 MAX_PRICES = {
     "audio_per_minute": 60_000,
@@ -66,7 +66,7 @@ MAX_PRICES = {
     "per_request": 10_000,
 }
 FAKE_PROVIDER = "fake"  # the name of the built-in provider that `--fake` adds
-FAKE_FOLDER = "fake"  # of the state directory, for what `--fake` bills
+FAKE_FOLDER = "fake"  # inside the state directory, for the ledger of `--fake`
 STATE_DIR = "HERO_BROKER_STATE_DIR"
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -74,19 +74,19 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True, slots=True)
 class _Secrets:
-    """Where keys are read from, and what is noted about the files that they stand in."""
+    """Where secrets are read from, and warnings about the files that hold them."""
 
     environ: Mapping[str, str]
     file: Path | None  # the settings file
     warnings: list[str] = field(default_factory=list)
 
-    def stands_in_file(self, what: str) -> None:
-        """Note that the settings file holds a secret."""
+    def note_settings_file(self, what: str) -> None:
+        """Record that the settings file holds a secret."""
         if self.file is not None:
-            self.stands_in(self.file, what)
+            self.note_file(self.file, what)
 
-    def stands_in(self, path: Path, what: str) -> None:
-        """Note that a file holds a secret: if everybody may read it, that is a warning."""
+    def note_file(self, path: Path, what: str) -> None:
+        """Record that a file holds a secret; warn if every user may read the file."""
         warning = f"{path} holds {what}, and every user of this machine may read it; give it mode 0600"
         if warning not in self.warnings and is_open_to_all(path):
             self.warnings.append(warning)
@@ -103,12 +103,12 @@ def load(
 ) -> Settings:
     """Return the settings: flag over environment over file over default.
 
-    Without `config` the file is `HERO_BROKER_CONFIG`, else `hero-broker.toml` in the working directory if it is there.
-    With `fake` the ledger is one of its own: the folder `fake` of the state directory, and a file there unless the flag
-    names a database.
+    Without `config` the file is `HERO_BROKER_CONFIG`, else `hero-broker.toml` in the working directory if it exists.
+    With `fake` the state directory is the folder `fake` inside the usual one, and the ledger is a file there unless the
+    flag `database` names another.
 
     Raises:
-        SettingsError: anything is wrong; it has all faults.
+        SettingsError: any setting is wrong; the error lists all faults.
     """
     faults: list[Fault] = []
     path, content = _read_file(config, environ, faults)
@@ -129,9 +129,9 @@ def load(
     root.refuse_unknown_keys()
     tokens = [(name, environ.get(name, "").strip()) for name in ("ADMIN_TOKEN", "HERO_SECRET")]
     admin_tokens = tuple(
-        found
+        secret
         for name, token in tokens
-        if token and (found := _secret(token, name, ADMIN_FORM, faults, accept=accept_token))
+        if token and (secret := _secret(token, name, ADMIN_FORM, faults, accept=accept_token))
     )
     if not any(token for _, token in tokens) and not insecure_dev:
         _refuse_open_admin(server.listen, "--listen" if listen else "server.listen", faults)
@@ -153,10 +153,10 @@ def load(
 
 
 def listens_of(environ: Mapping[str, str]) -> tuple[Listen, ...]:
-    """Return where a broker with the settings of this place listens; nothing else of them is looked at.
+    """Return the listening addresses from the settings of this directory; no other setting is checked.
 
     Raises:
-        SettingsError: the file cannot be read, or its `listen` is wrong.
+        SettingsError: the file cannot be read, or `listen` is wrong.
     """
     faults: list[Fault] = []
     _, content = _read_file(None, environ, faults)
@@ -167,10 +167,10 @@ def listens_of(environ: Mapping[str, str]) -> tuple[Listen, ...]:
 
 
 def ledger_url(database: str, environ: Mapping[str, str]) -> str:
-    """Return the absolute URL of a ledger, a relative SQLite file placed in the state directory; no file is read.
+    """Return the absolute URL of a ledger; a relative SQLite file is in the state directory. Reads no file.
 
     Raises:
-        SettingsError: `database` is not a ledger's URL, or there is no state directory.
+        SettingsError: `database` is not the URL of a ledger, or the state directory is unknown.
     """
     faults: list[Fault] = []
     url = _accepted_database(database, "--database", faults) or ""
@@ -192,7 +192,7 @@ def _read_file(
     else:
         key, path = DEFAULT_FILE, Path(DEFAULT_FILE)
     try:
-        # Editors on Windows begin a file in UTF-8 with a byte order mark, which is not TOML.
+        # Editors on Windows begin UTF-8 files with a byte order mark, which TOML does not allow.
         return path, tomllib.loads(path.read_text(encoding="utf-8-sig"), parse_float=_decimal)
     except OSError as error:
         if key == DEFAULT_FILE and isinstance(error, FileNotFoundError):
@@ -208,7 +208,7 @@ def _read_file(
 def _decimal(text: str) -> Decimal:
     try:
         return Decimal(text)
-    except InvalidOperation:  # an exponent beyond all bounds
+    except InvalidOperation:  # an exponent out of range
         return Decimal("NaN")
 
 
@@ -241,7 +241,7 @@ def _server(table: TomlTable, flags: Sequence[str]) -> ServerSettings:
 def _listens(table: TomlTable, flags: Sequence[str] = ()) -> tuple[Listen, ...]:
     listen = table.strings("listen", ServerSettings().listen, accept_listen, LISTEN_FORM)
     if flags:
-        accepted = [check_table(flag, accept_listen, "--listen", LISTEN_FORM, table.faults) for flag in flags]
+        accepted = [check_value(flag, accept_listen, "--listen", LISTEN_FORM, table.faults) for flag in flags]
         return tuple(item for item in accepted if item is not None)
     if table.has_empty("listen"):
         table.fault("listen", f"must have at least one entry; each {LISTEN_FORM}")
@@ -249,24 +249,24 @@ def _listens(table: TomlTable, flags: Sequence[str] = ()) -> tuple[Listen, ...]:
 
 
 def _upstream(table: TomlTable, default: UpstreamSettings | None = None) -> UpstreamSettings:
-    """Return the timeouts of a table, of `[upstream]` or of a provider; what it lacks is `default`'s."""
+    """Return the timeouts of a table, `[upstream]` or a provider's; missing ones come from `default`."""
     name, default = "whole_answer_timeout_s", default or UpstreamSettings()
-    found = {
+    timeouts = {
         key: table.seconds(key, getattr(default, key), "0.001", 86_400)
-        for key in (one.name for one in fields(UpstreamSettings))
+        for key in (setting.name for setting in fields(UpstreamSettings))
     }
-    if found[name] > found["total_timeout_s"]:
+    if timeouts[name] > timeouts["total_timeout_s"]:
         if table.has(name):
-            table.fault(name, f"must be at most total_timeout_s, which is {found['total_timeout_s']:g}")
-        found[name] = found["total_timeout_s"]
-    return UpstreamSettings(**found)
+            table.fault(name, f"must be at most total_timeout_s, which is {timeouts['total_timeout_s']:g}")
+        timeouts[name] = timeouts["total_timeout_s"]
+    return UpstreamSettings(**timeouts)
 
 
 def _database_url(table: TomlTable, flag: str | None, secrets: _Secrets, *, fake: bool) -> str:
     default = "sqlite:///hero-broker.db"
     url, key = table.string("url", default, accept_database, DATABASE_FORM), table.full_key("url")
     if table.has("url") and url and urlsplit(url).password:
-        secrets.stands_in_file("a database's password")
+        secrets.note_settings_file("a database's password")
     from_environment = secrets.environ.get("HERO_BROKER_DATABASE_URL", "").strip()
     if flag is not None:
         return _accepted_database(flag, "--database", table.faults) or default
@@ -278,52 +278,52 @@ def _database_url(table: TomlTable, flag: str | None, secrets: _Secrets, *, fake
 
 
 def _accepted_database(url: str, key: str, faults: list[Fault]) -> str | None:
-    accepted = check_table(url, accept_database, key, DATABASE_FORM, faults)
+    accepted = check_value(url, accept_database, key, DATABASE_FORM, faults)
     return None if accepted is None else _with_driver(accepted, key, faults)
 
 
 def _with_driver(url: str, key: str, faults: list[Fault]) -> str:
-    """Return the URL; note a fault where its driver, which is an extra of the package, cannot be loaded."""
+    """Return the URL; add a fault if its driver, an optional dependency, cannot be imported."""
     if not url.startswith(SQLITE):
         try:
             import_module("psycopg")
         except ImportError:
             faults.append(
-                Fault(key, "needs the driver of PostgreSQL; install it with: pip install 'hero-broker[postgres]'")
+                Fault(key, "needs the PostgreSQL driver; install it with: pip install 'hero-broker[postgres]'")
             )
     return url
 
 
 def _state_dir(environ: Mapping[str, str], faults: list[Fault]) -> Path:
-    given = environ.get(STATE_DIR, "").strip()
+    directory = environ.get(STATE_DIR, "").strip()
     try:
-        path = Path(given).absolute() if given else platformdirs.user_state_path("hero-broker", appauthor=False)
+        path = Path(directory).absolute() if directory else platformdirs.user_state_path("hero-broker", appauthor=False)
     except OSError:
-        faults.append(Fault(STATE_DIR, "must be an absolute path, because the working directory is gone"))
+        faults.append(Fault(STATE_DIR, "must be an absolute path, because the working directory no longer exists"))
         return Path("/")
-    except RuntimeError:  # neither HOME nor the system's list of users has a home
+    except RuntimeError:  # neither HOME nor the user database names a home directory
         path = Path("~")
     if not path.is_absolute():
-        faults.append(Fault(STATE_DIR, "must name a directory, because the home directory of this user is not known"))
-    elif "?" in str(path) or not _is_text(str(path)):  # it could not be in a database URL
+        faults.append(Fault(STATE_DIR, "must name a directory, because this user's home directory is unknown"))
+    elif "?" in str(path) or not _is_utf8(str(path)):  # such a path cannot be part of a database URL
         faults.append(Fault(STATE_DIR, 'must be a directory whose path is UTF-8 and has no "?"'))
-    elif given and _is_no_directory(path):
+    elif directory and _is_not_directory(path):
         faults.append(Fault(STATE_DIR, f"must be a directory; {path} is not"))
     return path
 
 
-def _is_text(path: str) -> bool:
+def _is_utf8(path: str) -> bool:
     try:
         path.encode()
-    except UnicodeEncodeError:  # a byte that is not UTF-8 stands in it as a lone surrogate
+    except UnicodeEncodeError:  # a byte that is not UTF-8 appears as a lone surrogate
         return False
     return True
 
 
-def _is_no_directory(path: Path) -> bool:
+def _is_not_directory(path: Path) -> bool:
     try:
         return not stat.S_ISDIR(path.stat().st_mode)
-    except OSError:  # not there yet, or not to be looked at: whoever opens it says why
+    except OSError:  # missing or inaccessible: opening it will report the cause
         return False
 
 
@@ -346,15 +346,15 @@ def _billing(table: TomlTable) -> BillingSettings:
 def _providers(
     tables: list[TomlTable], secrets: _Secrets, upstream: UpstreamSettings, *, fake: bool
 ) -> tuple[ProviderSettings, ...]:
-    """Return the file's providers, also the faulty ones, so that models that name them are no second fault."""
-    seen = {FAKE_PROVIDER: 'is taken by the built-in provider of "--fake"; choose another'} if fake else {}
+    """Return the file's providers, also faulty ones, so that a model naming one is not a second fault."""
+    used_names = {FAKE_PROVIDER: 'is the name of the built-in provider of "--fake"; choose another'} if fake else {}
     providers = []
     for table in tables:
         name = table.string("name", None, accept_provider_name, f'{NAME_FORM}, and without "/"') or ""
-        if name in seen:
-            table.fault("name", seen[name])
+        if name in used_names:
+            table.fault("name", used_names[name])
         elif name:
-            seen[name] = f"must be unique; {quoted(name)} is already used by {table.key}"
+            used_names[name] = f"must be unique; {quoted(name)} is already used by {table.key}"
         references = table.strings("api_keys", (), accept_string, API_KEY_FORM)
         keys = (
             _api_key(reference, table.full_key(f"api_keys[{index}]"), secrets, table.faults)
@@ -374,29 +374,29 @@ def _providers(
 
 
 def _api_key(reference: str, key: str, secrets: _Secrets, faults: list[Fault]) -> str | None:
-    """Return the key that `reference` stands for; a relative file is beside the settings' file."""
+    """Return the key that `reference` names; a relative path starts at the settings file's directory."""
     source, _, rest = reference.partition(":")
-    secret, said = reference, ""
+    secret, prefix = reference, ""
     if source == "env":
         secret = secrets.environ.get(rest, "").strip()
-        if not _VARIABLE.fullmatch(rest):  # a key, perhaps: it is not shown
+        if not _VARIABLE.fullmatch(rest):  # may be a key, so the message does not quote it
             faults.append(Fault(key, 'must have the name of an environment variable after "env:"'))
             return None
-        said = f"names the environment variable {quoted(rest)}, which "
+        prefix = f"names the environment variable {quoted(rest)}, which "
         if not secret:
-            faults.append(Fault(key, f'{said}must be set ("env:NAME")'))
+            faults.append(Fault(key, f'{prefix}must be set ("env:NAME")'))
             return None
     elif source == "file":
-        path, said = (secrets.file.parent if secrets.file else Path()) / rest, f"names {quoted(rest)}, which "
+        path, prefix = (secrets.file.parent if secrets.file else Path()) / rest, f"names {quoted(rest)}, which "
         try:
             secret = path.read_text(encoding="utf-8-sig").strip()
         except (OSError, ValueError):
-            faults.append(Fault(key, f'{said}must be a readable text file ("file:PATH")'))
+            faults.append(Fault(key, f'{prefix}must be a readable text file ("file:PATH")'))
             return None
-        secrets.stands_in(path, "a provider's key")
+        secrets.note_file(path, "a provider's key")
     elif reference:
-        secrets.stands_in_file("a provider's key")
-    return _secret(secret, key, API_KEY_FORM, faults, said)
+        secrets.note_settings_file("a provider's key")
+    return _secret(secret, key, API_KEY_FORM, faults, prefix)
 
 
 def _secret(
@@ -404,25 +404,25 @@ def _secret(
     key: str,
     form: str,
     faults: list[Fault],
-    said: str = "",
+    prefix: str = "",
     accept: Callable[[str], str] = accept_secret,
 ) -> str | None:
-    """Return a secret; None, and a fault that does not show it, where it cannot be one. `said` names its place."""
-    doubt = doubt_of(text)
-    if doubt is None:
-        return check_table(text, accept, key, f"{said}{form}", faults)
-    faults.append(Fault(key, f"{said}{doubt}; it {form}"))
+    """Return the secret; if it is not one, return None and add a fault without it. `prefix` names its source."""
+    reason = why_not_secret(text)
+    if reason is None:
+        return check_value(text, accept, key, f"{prefix}{form}", faults)
+    faults.append(Fault(key, f"{prefix}{reason}; it {form}"))
     return None
 
 
 def _providers_from_environment(environ: Mapping[str, str], faults: list[Fault]) -> tuple[ProviderSettings, ...]:
     providers = []
     for known in KNOWN_PROVIDERS:
-        found = [(known.variable, environ.get(known.variable, ""))]
+        candidates = [(known.variable, environ.get(known.variable, ""))]
         if known.plural is not None:
-            found += [(known.plural, key) for key in environ.get(known.plural, "").split(",")]
+            candidates += [(known.plural, key) for key in environ.get(known.plural, "").split(",")]
         form = "must be a key in printable ASCII without spaces; several are separated by commas in a plural variable"
-        keys = [_secret(key.strip(), variable, form, faults) for variable, key in found if key.strip()]
+        keys = [_secret(key.strip(), variable, form, faults) for variable, key in candidates if key.strip()]
         if keys:
             unique = tuple(dict.fromkeys(key for key in keys if key))
             providers.append(ProviderSettings(known.name, known.base_url, unique, known.stream_usage))
@@ -430,20 +430,20 @@ def _providers_from_environment(environ: Mapping[str, str], faults: list[Fault])
 
 
 def _models(tables: list[TomlTable], providers: set[str]) -> tuple[ModelSettings, ...]:
-    taken: dict[str, str] = {}
+    places: dict[str, str] = {}
     models = []
     kinds = ", ".join(quoted(kind) for kind in CallKind)
     for table in tables:
         name = table.string("name", None, accept_name, NAME_FORM) or ""
         aliases = table.strings("aliases", (), accept_name, NAME_FORM)
         for key, word in [("name", name), *(("aliases", alias) for alias in aliases)]:
-            if word in taken:
-                table.fault(key, f"must be unique among names and aliases; {quoted(word)} is used by {taken[word]}")
+            if word in places:
+                table.fault(key, f"must be unique among names and aliases; {quoted(word)} is used by {places[word]}")
             elif word:
-                taken[word] = table.full_key(key)
+                places[word] = table.full_key(key)
         provider = table.string("provider", None, accept_name, f"must be the name of a provider; it {NAME_FORM}") or ""
         if provider and provider not in providers:
-            known = ", ".join(quoted(one) for one in sorted(providers) if one) or "none is configured"
+            known = ", ".join(quoted(item) for item in sorted(providers) if item) or "none"
             table.fault("provider", f"must be the name of a provider, not {quoted(provider)}; known: {known}")
         models.append(
             ModelSettings(
@@ -452,19 +452,19 @@ def _models(tables: list[TomlTable], providers: set[str]) -> tuple[ModelSettings
                 kind=table.string("kind", "chat", CallKind, f"must be one of {kinds}") or CallKind.CHAT,
                 provider=provider,
                 upstream_model=table.string("upstream_model", name or "-", accept_name, NAME_FORM) or "",
-                price=_price(table.table("price"), is_given=table.has("price")),
+                price=_price(table.table("price"), is_present=table.has("price")),
             )
         )
     return tuple(models)
 
 
-def _price(table: TomlTable, *, is_given: bool) -> PriceSettings | None:
-    if not is_given:
+def _price(table: TomlTable, *, is_present: bool) -> PriceSettings | None:
+    if not is_present:
         return None
     prices = {
-        one.name: table.price(one.name, MAX_PRICES.get(one.name, MAX_PER_MILLION)) for one in fields(PriceSettings)
+        rate.name: table.price(rate.name, MAX_PRICES.get(rate.name, MAX_PER_MILLION)) for rate in fields(PriceSettings)
     }
-    rates = [name for name in prices if name != "audio_minimum_s"]  # which alone prices nothing
+    rates = [name for name in prices if name != "audio_minimum_s"]  # a minimum alone is not a price
     if not any(table.has(name) for name in rates):
         table.faults.append(Fault(table.key, f"must have at least one of {', '.join(rates)}"))
     return PriceSettings(**prices)
@@ -475,7 +475,7 @@ def _refuse_open_admin(listens: tuple[Listen, ...], key: str, faults: list[Fault
         Fault(
             key,
             f"{listen} must be a loopback address while no admin token is set; "
-            "set ADMIN_TOKEN or HERO_SECRET, or give --insecure-dev",
+            "set ADMIN_TOKEN or HERO_SECRET, or pass --insecure-dev",
         )
         for listen in listens
         if isinstance(listen, TcpListen) and not listen.is_loopback

@@ -1,4 +1,4 @@
-"""What the operator chose, checked and typed: frozen values for `cli`, `server` and `app`."""
+"""Defines the settings as frozen, checked and typed values, for `cli` and `server`."""
 
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -8,7 +8,7 @@ from pathlib import Path
 from hero_broker.core.addresses import parse_ip
 from hero_broker.core.calls import CallKind
 
-SQLITE = "sqlite:///"  # how the URL of a ledger in a file begins
+SQLITE = "sqlite:///"  # prefix of the URL of a ledger in a file
 
 IpNetwork = IPv4Network | IPv6Network
 
@@ -60,11 +60,11 @@ Listen = TcpListen | UnixListen
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """Where the broker listens, whom it believes, and how much it takes."""
+    """Where the broker listens, which peers it trusts, and its limits."""
 
     listen: tuple[Listen, ...] = (TcpListen("127.0.0.1", 33850), TcpListen("::1", 33850))
     allowed_clients: tuple[IpNetwork, ...] = DEFAULT_ALLOWED_CLIENTS
-    allowed_origins: tuple[str, ...] = ()  # of web pages that may call, as browsers spell them
+    allowed_origins: tuple[str, ...] = ()  # of web pages that may call, in the spelling of browsers
     trusted_proxies: tuple[IpNetwork, ...] = ()
     trust_unix: bool = False  # the word "unix" among the file's trusted_proxies
     trusted_header: str = "x-forwarded-for"  # or "forwarded", "x-real-ip"
@@ -72,7 +72,7 @@ class ServerSettings:
     max_audio_bytes: int = 100_000_000
     max_answer_bytes: int = 32_000_000
     max_calls: int = 1000
-    max_calls_per_address: int = 750  # three quarters of `max_calls` where the file says nothing
+    max_calls_per_address: int = 750  # three quarters of `max_calls` unless the file sets it
     header_timeout_s: float = 10
     body_timeout_s: float = 60
     grace_s: float = 15
@@ -91,7 +91,7 @@ class UpstreamSettings:
 
 @dataclass(frozen=True, slots=True)
 class BillingSettings:
-    """What the ledger promises, and what happens at its limits."""
+    """What the ledger guarantees, and what happens at its limits."""
 
     durability: str = "journal"  # or "fsync"
     on_database_error: str = "spool"  # or "refuse"
@@ -109,14 +109,14 @@ class ProviderSettings:
 
     name: str
     base_url: str  # without a slash at the end
-    api_keys: tuple[str, ...] = field(default=(), repr=False)  # resolved; empty for a provider that asks for none
+    api_keys: tuple[str, ...] = field(default=(), repr=False)  # resolved; empty if the provider needs none
     stream_usage: bool = True  # whether it accepts `stream_options`
-    timeouts: UpstreamSettings | None = None  # its own; None: those of all
+    timeouts: UpstreamSettings | None = None  # its own; None: those of `[upstream]`
 
 
 @dataclass(frozen=True, slots=True)
 class PriceSettings:
-    """Prices in USD that override the price list; None where the file says nothing."""
+    """Prices in USD that override the price list; None if the file sets none."""
 
     input_per_million: Decimal | None = None
     output_per_million: Decimal | None = None
@@ -134,7 +134,7 @@ class PriceSettings:
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """A model as clients ask for it, and who serves it."""
+    """A model: the name that clients use, and the provider and upstream model that serve it."""
 
     name: str
     aliases: tuple[str, ...]
@@ -146,28 +146,28 @@ class ModelSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that the operator chose, checked."""
+    """All settings, checked."""
 
     server: ServerSettings
     upstream: UpstreamSettings
     database_url: str = field(repr=False)  # may hold a password
-    state_dir: Path  # absolute; not necessarily there yet
+    state_dir: Path  # absolute; may not exist yet
     billing: BillingSettings
     providers: tuple[ProviderSettings, ...]
     models: tuple[ModelSettings, ...]
     admin_tokens: tuple[str, ...] = field(repr=False)  # empty in dev mode
     insecure_dev: bool
-    fake: bool  # the app adds a provider named "fake"
-    warnings: tuple[str, ...] = ()  # sentences on what is accepted and unsafe, without secrets
+    fake: bool  # the broker adds a provider named "fake"
+    warnings: tuple[str, ...] = ()  # sentences about accepted but unsafe settings, without secrets
 
     @property
     def database_url_absolute(self) -> str:
-        """Return the database's URL, a relative SQLite file placed in the state directory."""
+        """The database's URL; a relative SQLite file is in the state directory."""
         return absolute_database(self.database_url, self.state_dir)
 
 
 def absolute_database(url: str, state_dir: Path) -> str:
-    """Return a database's URL, a relative SQLite file placed in `state_dir`."""
+    """Return the absolute URL of a database; a relative SQLite file is in `state_dir`."""
     if not url.startswith(SQLITE):
         return url
     path, mark, query = url.removeprefix(SQLITE).partition("?")

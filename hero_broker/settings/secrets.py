@@ -1,11 +1,11 @@
-"""What stands in the place of a secret and is not one: quotes, a reference that nothing resolves, a placeholder."""
+"""Recognises values that are not secrets: quoted text, unresolved references, placeholders."""
 
 import re
 
 _QUOTES = "\"'`"
 _REFERENCE = re.compile(
     r"\$\{.*\}|\$\(.*\)|\$[a-z_]\w*|%[a-z_]\w*%|\{\{.*\}\}"  # of shells, Windows and templates
-    r"|(os\.|process\.)?env(iron)?[:./\[(].*|os\.getenv\(.*|file:.*",  # of other programs, and ours in a wrong place
+    r"|(os\.|process\.)?env(iron)?[:./\[(].*|os\.getenv\(.*|file:.*",  # of other programs, and ours in the wrong place
     re.IGNORECASE,
 )
 _PLACEHOLDER = re.compile(
@@ -16,12 +16,12 @@ _PLACEHOLDER = re.compile(
 )
 
 
-def doubt_of(text: str) -> str | None:
-    """Return why `text` is not a secret, without quoting it; None if it may be one."""
+def why_not_secret(text: str) -> str | None:
+    """Return why `text` is not a secret, without quoting `text`; None if it may be a secret."""
     if text and (text[0] in _QUOTES or text[-1] in _QUOTES):
         return "has quotation marks around it"
     if _REFERENCE.fullmatch(text):
-        return "is a reference that is not resolved here"
+        return "is a reference, which is not resolved here"
     if _PLACEHOLDER.fullmatch(text):
         return "is a placeholder"
     return None

@@ -1,4 +1,4 @@
-"""One table of the settings file: keys are taken once, what is refused is noted and read on."""
+"""Reads one table of the settings file, and collects faults instead of stopping at the first."""
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -14,9 +14,9 @@ MAX_PRICE_PLACES = 12  # decimal places, so that sums of parts stay exact
 
 
 class TomlTable:
-    """A table of the file; each key is taken once, and what nobody took is unknown.
+    """A table of the file; a key that no method has read is unknown.
 
-    A value that is refused is noted as a fault and replaced by the default, so that reading goes on.
+    A rejected value is recorded as a fault and replaced by the default, so that reading goes on.
     """
 
     def __init__(self, key: str, content: Mapping[str, object], faults: list[Fault]) -> None:
@@ -39,13 +39,13 @@ class TomlTable:
         return self._content.get(name) == []
 
     def table(self, name: str) -> "TomlTable":
-        value = self._take(name)
+        value = self._read(name)
         if value is not None and not isinstance(value, dict):
             self.fault(name, f"must be a table, [{self.full_key(name)}]")
         return self._child(name, value if isinstance(value, dict) else {})
 
     def tables(self, name: str) -> "list[TomlTable]":
-        value = self._take(name)
+        value = self._read(name)
         if value is None:
             return []
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
@@ -54,24 +54,24 @@ class TomlTable:
         return [self._child(f"{name}[{index}]", item) for index, item in enumerate(value)]
 
     def string(self, name: str, default: str | None, check: Callable[[str], T], form: str) -> T | None:
-        """Return the checked text; None (and a fault) where it is refused or missing."""
-        value = self._take(name)
+        """Return the checked string; if it is rejected or missing, return None and add a fault."""
+        value = self._read(name)
         if value is None:
             if default is None:
                 self.fault(name, f"is missing; it {form}")
                 return None
             value = default
-        return check_table(value, check, self.full_key(name), form, self.faults)
+        return check_value(value, check, self.full_key(name), form, self.faults)
 
     def strings(self, name: str, default: tuple[T, ...], check: Callable[[str], T], form: str) -> tuple[T, ...]:
-        value = self._take(name)
+        value = self._read(name)
         if value is None:
             return default
         if not isinstance(value, list):
             self.fault(name, f"must be an array of strings; each {form}")
             return default
         accepted = (
-            check_table(item, check, self.full_key(f"{name}[{index}]"), form, self.faults)
+            check_value(item, check, self.full_key(f"{name}[{index}]"), form, self.faults)
             for index, item in enumerate(value)
         )
         return tuple(item for item in accepted if item is not None)
@@ -81,14 +81,14 @@ class TomlTable:
         return self.string(name, default, lambda text: accept_one_of(text, (default, *others)), form) or default
 
     def boolean(self, name: str, default: bool) -> bool:
-        value = self._take(name)
+        value = self._read(name)
         if value is None or isinstance(value, bool):
             return default if value is None else value
         self.fault(name, "must be true or false")
         return default
 
     def integer(self, name: str, default: int, least: int, most: int) -> int:
-        value = self._take(name)
+        value = self._read(name)
         if value is None:
             return default
         if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
@@ -125,13 +125,13 @@ class TomlTable:
         for child in self._children:
             child.refuse_unknown_keys()
 
-    def _take(self, name: str) -> object:
+    def _read(self, name: str) -> object:
         self._known.append(name)
         return self._content.get(name)
 
     def _number(self, name: str) -> Decimal | None:
-        """Return the number as a decimal, NaN for anything else; None where the key is missing."""
-        value = self._take(name)
+        """Return a number as a decimal, NaN for any other value; None if the key is missing."""
+        value = self._read(name)
         if value is None or isinstance(value, Decimal):
             return value
         if isinstance(value, int) and not isinstance(value, bool):
@@ -144,8 +144,8 @@ class TomlTable:
         return child
 
 
-def check_table(value: object, check: Callable[[str], T], key: str, form: str, faults: list[Fault]) -> T | None:
-    """Return what `check` makes of the text; None and a fault, without the value, where it is refused."""
+def check_value(value: object, check: Callable[[str], T], key: str, form: str, faults: list[Fault]) -> T | None:
+    """Return the result of `check`; if it rejects the value, return None and add a fault without the value."""
     if isinstance(value, str):
         try:
             return check(value)

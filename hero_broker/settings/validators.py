@@ -1,4 +1,4 @@
-"""The accepted forms of single values: each check returns its value or raises ValueError."""
+"""Checks single values: each function returns the value, or raises ValueError if it is not in the accepted form."""
 
 import re
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 from hero_broker.settings.model import IpNetwork, Listen, TcpListen, UnixListen
 
 MAX_NAME_LENGTH = 200  # characters of a model, provider or upstream model
-MAX_UNIX_PATH_BYTES = 107  # Linux's sun_path without its closing zero
+MAX_UNIX_PATH_BYTES = 107  # Linux's sun_path without the final zero byte
 
 LISTEN_FORM = 'must be "ADDRESS:PORT", "[IPV6]:PORT", "localhost:PORT" or "unix:/ABSOLUTE/PATH"'
 CIDR_FORM = 'must be an address or a network, such as "10.77.0.0/24" (not "10.77.0.1/24") or "400::/7"'
 ORIGIN_FORM = (
     'must be an origin as browsers send it, "SCHEME://HOST" or "SCHEME://HOST:PORT" in ASCII without a path, '
-    'such as "https://chat.example.org"; neither "*" nor "null" is one'
+    'such as "https://chat.example.org"; "*" and "null" are not accepted'
 )
 DATABASE_FORM = 'must be "sqlite:///FILE" or "postgresql://USER:PASSWORD@HOST:PORT/NAME"'
 BASE_URL_FORM = 'must be an http:// or https:// URL without user, query or fragment, such as "https://host/v1"'
@@ -47,7 +47,7 @@ def accept_secret(text: str) -> str:
 
 
 def accept_token(text: str) -> str:
-    """Return a token of the admin plane, which is compared as bytes: it need not be ASCII."""
+    """Return a token of the admin plane; it need not be ASCII, because tokens are compared as bytes."""
     return _require(text, bool(text) and text.isprintable() and " " not in text)
 
 
@@ -69,7 +69,7 @@ def accept_listen(text: str) -> Listen:
 
 
 def accept_network(text: str) -> IpNetwork:
-    """Return the network; one of IPv4-mapped addresses is IPv4, as the addresses it is compared with are."""
+    """Return the network; IPv4-mapped IPv6 becomes IPv4, like the addresses that it is compared with."""
     network = ip_network(_require(text, "%" not in text))
     if isinstance(network, IPv6Network) and network.prefixlen >= 96:
         mapped = network.network_address.ipv4_mapped
@@ -79,11 +79,11 @@ def accept_network(text: str) -> IpNetwork:
 
 
 def accept_origin(text: str) -> str:
-    """Return the origin as browsers spell it: in lower case, without the scheme's own port."""
-    found = _ORIGIN.fullmatch(_require(text, text.isascii()).lower())
-    if found is None:
+    """Return the origin as browsers spell it: in lower case, without the scheme's default port."""
+    match = _ORIGIN.fullmatch(_require(text, text.isascii()).lower())
+    if match is None:
         raise ValueError
-    scheme, host, port = found.groups()
+    scheme, host, port = match.groups()
     if host.startswith("["):
         host = f"[{IPv6Address(host[1:-1])}]"
     if port is None or int(port) == _DEFAULT_PORTS.get(scheme):

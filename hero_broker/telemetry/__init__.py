@@ -1,1 +1,1 @@
-"""What the program tells those who watch it."""
+"""Logs: what operators see of a running broker."""

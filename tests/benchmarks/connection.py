@@ -77,7 +77,7 @@ async def microseconds(protocol: type[HttpToolsProtocol]) -> float:
 async def main() -> None:
     """Print the figures of both, which take turns."""
     ours = make_protocol(
-        ConnectionTracker(ConnectionLimits(most=10, header_timeout_s=10, keep_alive_s=5, idle_timeout_s=60))
+        ConnectionTracker(ConnectionLimits(max_open=10, header_timeout_s=10, keep_alive_s=5, idle_timeout_s=60))
     )
     turns = [(await microseconds(HttpToolsProtocol), await microseconds(ours)) for _ in range(ROUNDS)]
     without, within = (median(one) for one in zip(*turns, strict=True))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hero_broker.admin_plane.contract import load_document
-from hero_broker.cli.main import COMMANDS, Command, loaded
+from hero_broker.cli.main import COMMANDS, Command, load_command
 from hero_broker.cli.rpc import parse_params
 from tests.cli.conftest import Place
 from tests.e2e.provider import Provider
@@ -93,9 +93,9 @@ def test_doctor_says_what_is_wrong(tmp_path: Path) -> None:
             unreachable, unknown = place.run("doctor", "--model", "m"), place.run("doctor", "--model", "none")
 
     assert (unreachable.exit_code, unknown.exit_code) == (1, 1)
-    assert "FAIL  a call to m was answered 502" in unreachable.stdout
-    assert "FAIL  the provider p fails: provider_refused, 1 call\n" in unreachable.stdout
-    assert "FAIL  a call to none was answered 404" in unknown.stdout
+    assert "FAIL  the call to m failed with status 502" in unreachable.stdout
+    assert "FAIL  the provider p is failing: provider_refused, 1 call\n" in unreachable.stdout
+    assert "FAIL  the call to none failed with status 404" in unknown.stdout
 
 
 def test_doctor_fails_where_no_price_is_known(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_doctor_fails_where_no_price_is_known(tmp_path: Path) -> None:
 
 def test_books_are_proved_and_mended(place: Place) -> None:
     assert place.out("verify") == "6 rows, 0 differences\n"
-    assert place.out("rebuild") == "roll-ups made anew from 6 rows\n"
+    assert place.out("rebuild") == "roll-ups rebuilt from 6 rows\n"
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_reader_that_leaves_ends_a_command_quietly(place: Place) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: str(command.name))
 def test_list_says_the_first_sentence_of_each_command(command: Command) -> None:
-    assert " ".join(loaded(command).help.split()).split(". ")[0].rstrip(".") == command.help.rstrip(".")
+    assert " ".join(load_command(command).help.split()).split(". ")[0].rstrip(".") == command.help.rstrip(".")
 
 
 def test_help_imports_no_command() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hero_broker.cli.demo_traffic import RowsWait, bill
-from hero_broker.cli.verify import rebuilt
+from hero_broker.cli.demo_traffic import RowsPending, bill
+from hero_broker.cli.verify import wait_for_rebuild
 from hero_broker.client import Client
 from tests.e2e_support import Broker, broker, chat
 from tests.stores import locked
@@ -121,7 +121,7 @@ def test_doctor_calls_a_model_that_the_broker_has(tmp_path: Path) -> None:
     with broker(tmp_path / "state", "--config", str(config)) as running:
         ended = run(tmp_path, "doctor", "--url", running.url)
 
-    assert "a call to mine was answered as request" in ended.stdout
+    assert "the call to mine succeeded, as request" in ended.stdout
 
 
 def test_play_money_is_not_in_the_ledger_of_a_broker_that_serves_in_earnest(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_demos_bill_is_not_waited_for_without_end(tmp_path: Path) -> None:
         running.usage()
         with locked(f"sqlite:///{tmp_path}/state/hero-broker.db"):
             httpx.post(f"{running.url}/v1/chat/completions", json=chat()).raise_for_status()
-            with pytest.raises(RowsWait, match="1 rows are not in the ledger after 1 s"):
+            with pytest.raises(RowsPending, match="1 rows are not in the ledger after 1 s"):
                 bill(running.url, within_s=1)
         running.usage()
 
@@ -159,6 +159,6 @@ def test_rebuild_that_does_not_move_is_not_waited_for_without_end(tmp_path: Path
         with Client(running.url) as client:
             rollups = client.system.health().rollups
             with locked(f"sqlite:///{tmp_path}/state/hero-broker.db"):
-                found = rebuilt(client, rollups, stalled_s=1)
+                found = wait_for_rebuild(client, rollups, stalled_s=1)
 
     assert found is None

@@ -80,7 +80,7 @@ def test_sums_that_cannot_be_made_are_seen_by_every_watcher_until_they_can(tmp_p
     assert (rebuilt.returncode, code in rebuilt.stderr) == (1, True)
     assert (
         examined.returncode,
-        f"FAIL  its duty rollups fails: the database does not answer: {code}" in examined.stdout,
+        f"FAIL  its duty rollups is failing: the database does not answer: {code}" in examined.stdout,
     ) == (1, True)
     assert mended.returncode == 0, mended.stderr
     lines = [line for line in running.lines if "duty rollups" in line]

@@ -475,9 +475,9 @@ def test_connections_beyond_the_limit_close_those_without_a_request_the_longest_
         still_open = [one for one in silent if not select.select([one], [], [], 0)[0]]
         for one in silent:
             one.close()
-        wait_until(lambda: "which is the limit" in found.log)
+        wait_until(lambda: "open connections is reached" in found.log)
 
     assert len(first_closed) == 80
     assert 1 <= len(still_open) <= 12
     assert still_open == silent[-len(still_open) :]
-    assert found.log.count("connections: 12 are open, which is the limit") == 1
+    assert found.log.count("the limit of 12 open connections is reached") == 1

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hero_broker.cli.main import COMMANDS, loaded
+from hero_broker.cli.main import COMMANDS, load_command
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "reference" / "commands.md"
 
@@ -40,7 +40,9 @@ A relative path is in the state directory, `HERO_BROKER_STATE_DIR`; the ledger o
 def page() -> str:
     """Return the page."""
     return HEAD + "".join(
-        f"\n{section}" for command in COMMANDS for section in _sections(loaded(command), f"hero-broker {command.name}")
+        f"\n{section}"
+        for command in COMMANDS
+        for section in _sections(load_command(command), f"hero-broker {command.name}")
     )
 
 

@@ -25,10 +25,10 @@ WITHIN_S = 30
 NOBODY = """
 import os, pwd, sys
 from hero_broker.cli import main
-from hero_broker.cli.main import COMMANDS, loaded
+from hero_broker.cli.main import COMMANDS, load_command
 import encodings.idna, encodings.utf_8_sig, hero_broker.cli.local_ledger, psycopg, sqlalchemy.dialects.sqlite.pysqlite
 for command in COMMANDS:
-    loaded(command)
+    load_command(command)
 def unlisted(number): raise KeyError(number)
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid(54321); os.setuid(54321)
@@ -127,7 +127,7 @@ EXTRA = "pip install 'hero-broker[postgres]'"
             in_shell(GONE, SERVE),
             {"HERO_BROKER_STATE_DIR": "a"},
             2,
-            "working directory is gone",
+            "working directory no longer exists",
             id="nowhere, relative",
         ),
         pytest.param(in_shell(GONE, CHECK), {}, 0, "listen", id="nowhere"),
@@ -149,7 +149,7 @@ EXTRA = "pip install 'hero-broker[postgres]'"
             in_shell('ulimit -f 0; exec "$@"', [*PROGRAM, "demo", "--once"]),
             {},
             3,
-            "no folder",
+            "cannot make a folder",
             id="no room for a demo",
         ),
         pytest.param(in_shell('"$@" > /dev/full', CHECK), {}, 1, "cannot be written: No space", id="full output"),

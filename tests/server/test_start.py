@@ -50,7 +50,7 @@ def test_address_that_is_taken_is_refused_with_3(tmp_path: Path) -> None:
     ended = start(tmp_path, "--listen", f"unix:{there}")
 
     assert ended.returncode == 3
-    assert "something else at this path" in ended.stderr
+    assert "the path exists and is not a socket" in ended.stderr
     assert there.read_text() == "not a socket"
 
 

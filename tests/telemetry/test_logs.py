@@ -116,7 +116,7 @@ def test_thread_that_fails_is_told_without_its_text(stream: io.StringIO) -> None
     failing.join()
 
     (line,) = told(stream)
-    assert (line["level"], line["event"], line["error"]) == ("critical", "the thread a thread ended", "ValueError")
+    assert (line["level"], line["event"], line["error"]) == ("critical", "the thread a thread failed", "ValueError")
     assert "prompt" not in stream.getvalue()
 
 

@@ -1,1 +1,1 @@
-"""HTTP/1.1 connections with bounds on time, bytes and descriptors."""
+"""Serves HTTP/1.1 connections, with limits on time, bytes and file descriptors."""

@@ -1,15 +1,15 @@
-"""How many connections the process has descriptors for."""
+"""Computes how many connections the process has file descriptors for."""
 
 import resource
 
-# Database, journal, log, listeners and event loop; and connections that are accepted in one go beyond the limit, each
-# to be closed at once.
+# For the database, journal, log, listeners and event loop, and for connections that one accept loop takes beyond the
+# limit, which are closed at once.
 RESERVED = 384
-NOFILE_TARGET = 65_536  # a connection takes memory, too
+NOFILE_TARGET = 65_536  # not more, because each connection takes memory
 
 
 def raise_nofile_limit() -> int:
-    """Raise the process's soft limit of open files as far as it may be and is of use; return what it is then."""
+    """Raise the soft limit of open files to the hard one, at most `NOFILE_TARGET`; return the result."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = NOFILE_TARGET if hard == resource.RLIM_INFINITY else min(hard, NOFILE_TARGET)
     if soft != resource.RLIM_INFINITY and soft < allowed:
@@ -18,9 +18,10 @@ def raise_nofile_limit() -> int:
 
 
 def max_connections(open_files: int, max_calls: int, max_drains: int) -> int:
-    """Return how many clients may be connected, such that every call of theirs finds the descriptors that it needs.
+    """Return how many clients may connect without any call running out of file descriptors.
 
-    A call may need two beside its client's: its provider's connection, and the file of its upload; a drain needs one.
+    A call may need two besides its client's: one for the provider's connection, one for an upload's file. A drain needs
+    one.
     """
     left = open_files - RESERVED - max_drains
     return max(1, left - 2 * max_calls if left >= 3 * max_calls else left // 3)

@@ -1,4 +1,4 @@
-"""Which heads are read, of those that the parser takes: only such as every proxy before the broker reads alike."""
+"""Rejects request heads that a proxy in front of the broker could parse differently (request smuggling)."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,12 @@ from hero_broker.core.errors import InvalidRequest, UnreadableRequest, UpgradeRe
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 100
-WATCHED = frozenset({b"host", b"transfer-encoding", b"expect"})
+CHECKED_HEADERS = frozenset({b"host", b"transfer-encoding", b"expect"})
 VERSIONS = ("1.1", "1.0")
 
 
 class RequestHead:
-    """What was seen of a head that decides whether it is read."""
+    """The headers of one request that decide whether its head is accepted."""
 
     __slots__ = ("_encoding", "_hosts", "expects_continue")
 
@@ -20,8 +20,8 @@ class RequestHead:
         self._encoding: bytes | None = None
         self.expects_continue = False
 
-    def saw(self, name: bytes, value: bytes) -> None:
-        """Take note of one of the headers `WATCHED`."""
+    def add_header(self, name: bytes, value: bytes) -> None:
+        """Record one of `CHECKED_HEADERS`."""
         if name == b"host":
             self._hosts += 1
         elif name == b"expect":
@@ -30,44 +30,46 @@ class RequestHead:
             self._encoding = value.lower() if self._encoding is None else b"more than one line"
 
     def check(self, target: bytes, version: str) -> None:
-        """Return if a request with this head is read.
+        """Return if the head is accepted.
 
         Raises:
-            InvalidRequest: two readers could take it for different requests.
+            InvalidRequest: two parsers could read this head as different requests.
         """
         if version not in VERSIONS:
-            raise unreadable_request("HTTP/1.1 is spoken here.")
+            raise unreadable_request("The HTTP version must be 1.1 or 1.0.")
         if target[:1] != b"/" or b"#" in target:
-            raise unreadable_request("The target must be a path, with a query or without.")
+            raise unreadable_request("The target must be a path, with or without a query.")
         if self._hosts > 1 or (version == "1.1" and not self._hosts):
-            raise unreadable_request("There must be one Host.")
+            raise unreadable_request("There must be exactly one Host header.")
         if self._encoding is not None and (version != "1.1" or self._encoding != b"chunked"):
-            raise unreadable_request("The only transfer encoding is chunked, with HTTP/1.1.")
+            raise unreadable_request("The only accepted transfer encoding is chunked, in HTTP/1.1.")
 
 
 def check_upgrade(method: bytes, version: str, headers: Sequence[tuple[bytes, bytes]]) -> None:
-    """Return if a request that offers another protocol is read as if it offered none.
+    """Return if a request that offers an upgrade may be served without it.
 
     Raises:
-        InvalidRequest: the method is CONNECT, whose body is no body of a request.
-        UpgradeRefused: a WebSocket is wanted, whose client cannot go on without one. Its connection is closed: a proxy
-            that looks at no status would pass on as a WebSocket what is read here as a request.
+        InvalidRequest: the method is CONNECT; what follows its head is not a request's body.
+        UpgradeRefused: the client wants a WebSocket and cannot go on without one. The connection is closed: a proxy
+            that ignores the status would pass on as WebSocket data what the broker parses as a request.
     """
     if method == b"CONNECT":
-        raise unreadable_request("CONNECT is refused.")
+        raise unreadable_request("CONNECT is not supported.")
     if version == "1.1":  # HTTP/1.0 has no Upgrade
-        wanted = [one.strip().lower() for name, value in headers if name == b"upgrade" for one in value.split(b",")]
-        if any(one.partition(b"/")[0] == b"websocket" for one in wanted):
+        protocols = [
+            item.strip().lower() for name, value in headers if name == b"upgrade" for item in value.split(b",")
+        ]
+        if any(protocol.partition(b"/")[0] == b"websocket" for protocol in protocols):
             raise UpgradeRefused
 
 
 def without_upgrade(method: bytes, target: bytes, version: str, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """Return a head that was read, without what its client offered."""
+    """Return the bytes of a head without its Upgrade headers."""
     lines = [b"%s %s HTTP/%s" % (method, target, version.encode())]
     lines += [b"%s: %s" % header for header in headers if header[0] != b"upgrade"]
     return b"\r\n".join((*lines, b"", b""))
 
 
 def unreadable_request(reason: str) -> InvalidRequest:
-    """Return the refusal of what is no request."""
+    """Return the error for bytes that are not an acceptable request."""
     return UnreadableRequest(f"The request cannot be read. {reason}")

@@ -1,4 +1,4 @@
-"""All open connections: how many there may be, and when each must have got on. One look a second, no timer each."""
+"""Tracks all open connections: limits their number and checks their deadlines, once a second for all."""
 
 import asyncio
 import logging
@@ -20,85 +20,87 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """What connections may take."""
+    """How many connections may be open, and how long each may wait."""
 
-    most: int  # open at once
-    header_timeout_s: float  # from its first chance to send a head to its whole head
-    keep_alive_s: float  # from an answer to the next head's first byte
-    idle_timeout_s: float  # without taking anything of what it is sent
+    max_open: int  # at once
+    header_timeout_s: float  # from the first chance to send a head to its end
+    keep_alive_s: float  # from a response to the first byte of the next head
+    idle_timeout_s: float  # without reading anything of the response
 
 
 class TrackedConnection(Protocol):
-    """A connection as it is watched."""
+    """A connection, as the tracker sees it."""
 
     deadline: float  # by the event loop's clock
 
     @property
     def is_closing(self) -> bool:
-        """Whether it only waits for its client to take what was sent."""
+        """Whether it only waits for its client to read what was sent."""
 
     def on_deadline(self, now: float) -> None:
-        """Close it, or set another deadline."""
+        """Close the connection, or set another deadline."""
 
     def abort(self) -> None:
-        """Close it at once."""
+        """Close the connection at once."""
 
 
 class ConnectionTracker:
-    """Knows every connection, and which of them no call would miss."""
+    """Knows all open connections, and which of them are idle."""
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self.limits = limits
         self._open: set[TrackedConnection] = set()
-        self._idle: OrderedDict[TrackedConnection, None] = OrderedDict()  # those without a request, the longest first
-        self._turned_away = 0
-        self._told_at = -NEVER
-        self.watching = Duty("connections", "connections whose time is over are closed")
+        self._idle: OrderedDict[TrackedConnection, None] = (
+            OrderedDict()
+        )  # connections without a request, the longest idle first
+        self._evicted = 0
+        self._logged_at = -NEVER
+        self.watching = Duty("connections", "connections past their deadline are closed")
 
     def add(self, connection: TrackedConnection) -> None:
-        """Count a connection; at the limit, close the one that has been without a request for longest.
+        """Add a connection; beyond the limit, evict the one that has been idle for longest.
 
-        That is this one, where all others have one. Whoever opens connections and sends nothing shuts nobody out:
-        a newcomer has the time that it takes to open as many again.
+        If all others are busy, that is the new one. A client that only opens connections cannot lock others out: a new
+        connection lasts until as many again have been opened.
         """
         self._open.add(connection)
         self._idle[connection] = None
-        if len(self._open) > self.limits.most:
-            longest, _ = self._idle.popitem(last=False)
-            longest.abort()
-            self._turned_away += 1
+        if len(self._open) > self.limits.max_open:
+            oldest, _ = self._idle.popitem(last=False)
+            oldest.abort()
+            self._evicted += 1
 
     def mark_busy(self, connection: TrackedConnection) -> None:
-        """Note that a request has come."""
+        """Record that a request has begun."""
         self._idle.pop(connection, None)
 
     def mark_idle(self, connection: TrackedConnection) -> None:
-        """Note that no request is being answered."""
+        """Record that no request is being answered."""
         self._idle[connection] = None
 
     def remove(self, connection: TrackedConnection) -> None:
-        """Forget a connection."""
+        """Remove a closed connection."""
         self._open.discard(connection)
         self._idle.pop(connection, None)
 
     def sweep(self, now: float) -> None:
-        """Let every connection act whose time is over."""
+        """Call `on_deadline` of every connection whose deadline has passed."""
         for connection in list(self._open):
             if connection.deadline <= now:
                 connection.on_deadline(now)
             elif connection.deadline == NEVER and connection.is_closing:
                 connection.deadline = now + self.limits.idle_timeout_s
-        if self._turned_away and now >= self._told_at + LOG_EVERY_S:
+        if self._evicted and now >= self._logged_at + LOG_EVERY_S:
             log.warning(
-                "connections: %d are open, which is the limit; closed without a request: %d",
-                self.limits.most,
-                self._turned_away,
+                "the limit of %d open connections is reached; idle connections evicted: %d",
+                self.limits.max_open,
+                self._evicted,
             )
-            self._turned_away, self._told_at = 0, now
+            self._evicted, self._logged_at = 0, now
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Look at all connections again and again for the time of the block."""
+        """Sweep all connections every `SWEEP_EVERY_S` during the block."""
         watching = asyncio.create_task(self._watch(), name="connections")
         try:
             yield

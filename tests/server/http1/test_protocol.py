@@ -9,21 +9,21 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from hero_broker.server.http1.protocol import DROP_S, LINGER_S, MAX_WAITING, ClientConnection, make_protocol
+from hero_broker.server.http1.protocol import DROP_S, LINGER_S, MAX_PIPELINED, ClientConnection, make_protocol
 from hero_broker.server.http1.tracker import ConnectionLimits, ConnectionTracker
 from tests.raw_clients import request
 from tests.smuggling import H2C, IN_CHUNKS, WEBSOCKET
 
-LIMITS = ConnectionLimits(most=10, header_timeout_s=1_000, keep_alive_s=100, idle_timeout_s=10_000)
+LIMITS = ConnectionLimits(max_open=10, header_timeout_s=1_000, keep_alive_s=100, idle_timeout_s=10_000)
 GET = request("/", method="GET")
 
 
 class Transport(asyncio.Transport):
-    """A client that has taken all but `unsent` bytes."""
+    """A client that has taken all but `unsent_bytes` bytes."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.unsent = 0
+        self.unsent_bytes = 0
         self.became: list[str] = []
 
     def write(self, data: Any) -> None:
@@ -42,7 +42,7 @@ class Transport(asyncio.Transport):
         pass
 
     def get_write_buffer_size(self) -> int:
-        return self.unsent
+        return self.unsent_bytes
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self if name == "socket" else default
@@ -84,11 +84,11 @@ def connection(application: Any, transport: Transport) -> ClientConnection:
     return made
 
 
-async def left_after(data: list[bytes], application: Any = refuse, unsent: int = 0) -> float:
+async def left_after(data: list[bytes], application: Any = refuse, unsent_bytes: int = 0) -> float:
     """Return the seconds that a connection has after it has received these, one after another."""
     transport = Transport()
     found = connection(application, transport)
-    transport.unsent = unsent
+    transport.unsent_bytes = unsent_bytes
     for piece in data:
         found.data_received(piece)
         await asyncio.sleep(0)
@@ -120,17 +120,17 @@ def test_request_that_is_being_answered_has_no_deadline_of_the_connections() -> 
 
 
 def test_client_that_has_not_taken_its_answer_is_not_yet_asked_for_the_next_request() -> None:
-    assert asyncio.run(left_after([GET], unsent=5)) == 10_000
+    assert asyncio.run(left_after([GET], unsent_bytes=5)) == 10_000
 
 
 def test_client_that_takes_something_has_as_long_again_and_is_reset_when_it_does_not() -> None:
     async def run() -> tuple[list[str], list[str]]:
         transport = Transport()
         found = connection(refuse, transport)
-        transport.unsent = 5
+        transport.unsent_bytes = 5
         found.data_received(GET)
         await asyncio.sleep(0)
-        transport.unsent = 4
+        transport.unsent_bytes = 4
         found.on_deadline(found.deadline)
         then = list(transport.became)
         found.on_deadline(found.deadline)
@@ -145,7 +145,7 @@ def test_body_that_nobody_reads_cannot_go_on() -> None:
         found.data_received(request("/", b"", headers={"content-length": "9"}))
         await asyncio.sleep(0)
         now = found.loop.time()
-        found._whole_by = now + 1  # as it is after a while
+        found._body_deadline = now + 1  # as it is after a while
         found.data_received(b"a")
         return found.deadline - now
 
@@ -171,7 +171,7 @@ def received(data: list[bytes]) -> list[tuple[str, str, str, bytes, list[str]]]:
         for piece in data:
             opened.data_received(piece)
             await settled()
-        await settled(MAX_WAITING)
+        await settled(MAX_PIPELINED)
         opened.connection_lost(None)
 
     asyncio.run(run())
@@ -239,4 +239,4 @@ def test_http_1_0_has_no_upgrade() -> None:
 def test_offers_count_among_the_requests_that_may_wait() -> None:
     sent = b"GET /first HTTP/1.1\r\nhost: a\r\n" + H2C + b"\r\n"
 
-    assert len(received([sent * 300])) == MAX_WAITING + 1
+    assert len(received([sent * 300])) == MAX_PIPELINED + 1

@@ -8,7 +8,7 @@ import pytest
 from hero_broker.server.http1 import tracker
 from hero_broker.server.http1.tracker import NEVER, ConnectionLimits, ConnectionTracker
 
-LIMITS = ConnectionLimits(most=3, header_timeout_s=10, keep_alive_s=5, idle_timeout_s=60)
+LIMITS = ConnectionLimits(max_open=3, header_timeout_s=10, keep_alive_s=5, idle_timeout_s=60)
 
 
 class Fake:
@@ -91,7 +91,7 @@ def test_limit_is_told_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
         connections.sweep(now)
 
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
-        f"connections: 3 are open, which is the limit; closed without a request: {count}" for count in (7, 600, 600)
+        f"the limit of 3 open connections is reached; idle connections evicted: {count}" for count in (7, 600, 600)
     ]
 
 
