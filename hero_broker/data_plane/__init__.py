@@ -1,1 +1,1 @@
-"""OpenAI-shaped routes: bodies become calls, calls become answers and bills."""
+"""OpenAI-shaped routes: request bodies become calls, calls become responses and ledger rows."""

@@ -1,36 +1,36 @@
-"""Bodies of chats and completions → Call."""
+"""Bodies of chat and text completions → Call."""
 
 from hero_broker.core.calls import Call, CallKind
-from hero_broker.data_plane.json_body import LIST, TEXT, JsonBody, read_json
+from hero_broker.data_plane.json_body import ARRAY, STRING, JsonBody, read_json
 from hero_broker.data_plane.request_context import RequestContext
 from hero_broker.providers.routes import ModelRoute, Routes
 
 
-def read_chat(body: bytes, arrival: RequestContext, routes: Routes) -> tuple[Call, ModelRoute]:
+def read_chat(body: bytes, context: RequestContext, routes: Routes) -> tuple[Call, ModelRoute]:
     """Read `POST /v1/chat/completions`."""
     request = read_json(body)
     route = routes.find(request.model, CallKind.CHAT)
-    size = len(request.require("messages", LIST))
-    return _call(CallKind.CHAT, "/chat/completions", request, arrival, route, size)
+    size = len(request.require("messages", ARRAY))
+    return _call(CallKind.CHAT, "/chat/completions", request, context, route, size)
 
 
-def read_completion(body: bytes, arrival: RequestContext, routes: Routes) -> tuple[Call, ModelRoute]:
+def read_completion(body: bytes, context: RequestContext, routes: Routes) -> tuple[Call, ModelRoute]:
     """Read `POST /v1/completions`."""
     request = read_json(body)
     route = routes.find(request.model, CallKind.COMPLETION)
-    size = len(request.require("prompt", TEXT, LIST))
-    return _call(CallKind.COMPLETION, "/completions", request, arrival, route, size)
+    size = len(request.require("prompt", STRING, ARRAY))
+    return _call(CallKind.COMPLETION, "/completions", request, context, route, size)
 
 
 def _call(
-    kind: CallKind, path: str, request: JsonBody, arrival: RequestContext, route: ModelRoute, input_bytes: int
+    kind: CallKind, path: str, request: JsonBody, context: RequestContext, route: ModelRoute, input_bytes: int
 ) -> tuple[Call, ModelRoute]:
     stream = request.boolean("stream")
     options = request.json_object("stream_options")
     changes: dict[str, object] = {"model": route.upstream_model}
     if stream and route.provider.stream_usage:
         changes["stream_options"] = {**options, "include_usage": True}
-    return arrival.build_call(
+    return context.build_call(
         kind,
         route,
         route.provider.base_url + path,

@@ -1,7 +1,7 @@
-"""The one path of every call: note it, send it, relay the answer, settle it.
+"""Runs every call: note it in the journal, send it, relay the response, settle it.
 
-The task of the request reads the provider, feeds the client and bills. It is never cancelled by the client's fate,
-and offers exactly one row, however the exchange ends. The tail of the answer waits for that row.
+The request's task reads the provider, feeds the client and bills. A disconnect of the client does not cancel it, and it
+offers exactly one row, however the exchange ends. The tail of the response waits for that row.
 """
 
 import asyncio
@@ -47,19 +47,23 @@ from hero_broker.providers.health import HealthTracker
 from hero_broker.providers.routes import ModelRoute
 from hero_broker.providers.upstream import Provider, Upstream, UpstreamResponse
 
-EVENTS = "text/event-stream"
-UNDECLARED_TYPES = ("", "text/plain", "application/octet-stream")  # what some servers say of a stream
-AFTER_LAST_S = 1.0  # how long a provider is read on behind the last event, for a usage that comes late, or its end
-MAX_ERROR_BYTES = 64 * 1024  # of a provider's error are read
-ESTIMATE_WITHIN_S = 3.0
-CUT_OFF_S = 0.5  # for a call that is cut off to be estimated, billed and told to its client
+EVENT_STREAM = "text/event-stream"
+UNDECLARED_TYPES = (
+    "",
+    "text/plain",
+    "application/octet-stream",
+)  # what some servers send as the type of an event stream
+AFTER_LAST_S = 1.0  # how long to read on after the last event, for late usage or the end of the response
+MAX_ERROR_BYTES = 64 * 1024  # read of a provider's error body
+ESTIMATE_TIMEOUT_S = 3.0
+INTERRUPT_TIMEOUT_S = 0.5  # for an interrupted call to be estimated, billed and reported to its client
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ExchangeLimits:
-    """What an exchange may take."""
+    """Bounds on a response's size and pauses, and on draining."""
 
     max_answer_bytes: int
     idle_s: float
@@ -71,42 +75,42 @@ class ExchangeLimits:
 
 @dataclass(frozen=True, slots=True)
 class AdmissionPolicy:
-    """What must hold before a call is made, and before its tail leaves."""
+    """What must hold before a call is sent, and before its tail leaves."""
 
-    fsync: bool  # the tail waits until its row is on the disk
+    fsync: bool  # the tail waits until the row is on the disk
     refuse_without_database: bool
     refuse_unpriced: bool
 
 
 class _CallOutcome(msgspec.Struct):
-    """How a call ended, as far as is known; the worst is assumed until then."""
+    """How a call ended, as far as is known; a fault of the broker until more is known."""
 
     outcome: Outcome = Outcome.INTERNAL_ERROR
     status: int | None = None
     code: str | None = "internal_error"
-    tail: Sequence[Item] = ()  # what waits for the row
+    tail: Sequence[Item] = ()  # the part of the response that waits for the row
 
 
 class Exchange:
-    """All calls in flight, each made by the task of its request."""
+    """Runs all calls in flight, each in the task of its request."""
 
     def __init__(
         self,
         upstream: Upstream,
         ledger: Ledger,
         estimates: Estimates,
-        standings: HealthTracker,
+        health: HealthTracker,
         clock: Clock,
         limits: ExchangeLimits,
-        rules: AdmissionPolicy,
+        policy: AdmissionPolicy,
     ) -> None:
         self._upstream = upstream
         self._ledger = ledger
         self._estimates = estimates
-        self._standings = standings
+        self._health = health
         self._clock = clock
         self._limits = limits
-        self._rules = rules
+        self._policy = policy
         self._running: set[asyncio.Task[None]] = set()
         self._draining = 0
 
@@ -115,16 +119,16 @@ class Exchange:
     ) -> Coroutine[None, None, None]:
         """Note in the journal that the call begins, and return its exchange, to be awaited.
 
-        `on_disconnect` is called once, if the client leaves before its answer is over; the exchange may then go on.
+        `on_disconnect` is called once if the client disconnects before its response has ended; the exchange may go on.
 
         Raises:
             LedgerUnavailable: the call could not be billed; nothing was sent.
-            ModelNotPriced: no price is known for a call of this kind, and the settings refuse such calls.
+            ModelNotPriced: the model has no price for calls of this kind, and the settings refuse unpriced calls.
         """
-        if self._rules.refuse_unpriced and not is_priced(route.tariff, call.kind):
-            raise ModelNotPriced(f"No price is known for the model {call.model!r}.", param="model")
-        if self._ledger.is_degraded and self._rules.refuse_without_database:
-            raise LedgerUnavailable("The ledger's database does not answer; try again later.")
+        if self._policy.refuse_unpriced and not is_priced(route.tariff, call.kind):
+            raise ModelNotPriced(f"The model {call.model!r} has no known price.", param="model")
+        if self._ledger.is_degraded and self._policy.refuse_without_database:
+            raise LedgerUnavailable("The ledger's database does not respond; try again later.")
         meter = Meter(call, route.tariff, self._clock)
         try:
             self._ledger.begin(meter.call_started())
@@ -138,14 +142,14 @@ class Exchange:
         return len(self._running)
 
     async def close(self, grace_s: float) -> None:
-        """Let what is in flight end within `grace_s`; cut and bill the rest."""
+        """Wait up to `grace_s` for the calls in flight; interrupt and bill the rest."""
         if self._running:
             await asyncio.wait(self._running, timeout=max(grace_s, 0.0))
-        for _ in range(2):  # the second time an estimate is given up, or a client that takes nothing
+        for _ in range(2):  # the second cancel ends an estimate, or the wait for a client that reads nothing
             for task in self._running:
                 task.cancel()
             if self._running:
-                await asyncio.wait(self._running, timeout=CUT_OFF_S)
+                await asyncio.wait(self._running, timeout=INTERRUPT_TIMEOUT_S)
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _run(
@@ -158,7 +162,7 @@ class Exchange:
         relay = Relay(client, self._limits.idle_s, drain.begin)
         reply: UpstreamResponse | None = None
         try:
-            if relay.is_gone:  # nobody was asked, and nobody is to be
+            if relay.is_gone:  # no provider was called, and none will be
                 ending.outcome, ending.code = Outcome.CLIENT_DISCONNECTED, "client_disconnected"
             else:
                 reply = await self._upstream.post(
@@ -175,7 +179,7 @@ class Exchange:
             else:
                 ending.outcome, ending.code = Outcome.INTERRUPTED, "interrupted"
                 _respond_failed(Interrupted("The broker is stopping."), relay, ending)
-        except Exception:  # a fault of ours; the call is billed all the same
+        except Exception:  # a fault of the broker; the call is billed all the same
             log.exception("exchange: a call failed", extra={"request_id": call.request_id})
             _respond_failed(InternalError("The broker failed."), relay, ending)
         finally:
@@ -187,13 +191,13 @@ class Exchange:
                 ending.outcome, ending.code = Outcome.CLIENT_DISCONNECTED, "client_disconnected"
             billed = self._ledger.offer(meter.close(ending.outcome, ending.status, ending.code, estimate))
         try:
-            if billed and self._rules.fsync:
+            if billed and self._policy.fsync:
                 billed = await self._flush_row(call)
             if not billed:
                 _respond_failed(InternalError("The call could not be billed."), relay, ending)
             await relay.finish(ending.tail)
-        except asyncio.CancelledError:  # the broker ends, and this client takes nothing; its call is billed
-            log.info("exchange: a client is cut off", extra={"request_id": call.request_id})
+        except asyncio.CancelledError:  # the broker stops, and this client reads nothing; its call is billed
+            log.info("exchange: stopped while a client was not reading", extra={"request_id": call.request_id})
         finally:
             self._running.discard(task)
             if not isinstance(call.body, bytes):
@@ -202,120 +206,125 @@ class Exchange:
     async def _relay_response(
         self, call: Call, provider: Provider, reply: UpstreamResponse, meter: Meter, relay: Relay, ending: _CallOutcome
     ) -> None:
-        """Pass an answer on, but for its tail; note how it ended."""
-        kind = reply.headers.get("content-type", "").lower()
+        """Relay a response, except its tail; record how it ended."""
+        content_type = reply.headers.get("content-type", "").lower()
         if not 200 <= reply.status < 300 or reply.status == 204:
-            self._refused(provider, reply, await _read_error_body(reply), ending)
+            self._respond_provider_error(provider, reply, await _read_error_body(reply), ending)
             return
         meter.on_response()
         reply.check_coding()
-        passage: EventStream | None = None
-        if kind.startswith(EVENTS) or (
-            call.stream and kind.partition(";")[0] in UNDECLARED_TYPES and call.kind in FINISHING
+        events: EventStream | None = None
+        if content_type.startswith(EVENT_STREAM) or (
+            call.stream and content_type.partition(";")[0] in UNDECLARED_TYPES and call.kind in FINISHING
         ):
-            passage = await self._stream(call, provider, reply, meter, relay, ending)
-        elif call.kind is CallKind.TTS and not kind.startswith("application/json"):
-            await self._binary(reply, relay, ending)
+            events = await self._relay_stream(call, provider, reply, meter, relay, ending)
+        elif call.kind is CallKind.TTS and not content_type.startswith("application/json"):
+            await self._relay_audio(reply, relay, ending)
         else:
             body = await reply.read_all(self._limits.max_answer_bytes)
             report = meter.on_body(body)
-            may_be_text = call.kind is CallKind.STT and not kind.startswith("application/json")
+            may_be_text = call.kind is CallKind.STT and not content_type.startswith("application/json")
             if not report.is_object and not may_be_text and not await self._estimates.run(is_answer, call.kind, body):
-                raise ProviderBadAnswer("The provider's answer is not readable.")
+                raise ProviderBadAnswer("The provider's response cannot be parsed.")
             if report.is_error:  # whatever the status says
-                self._refused(provider, reply, body, ending)
+                self._respond_provider_error(provider, reply, body, ending)
                 return
             ending.tail = [response_head(reply.status, reply.headers, str(len(body))), body]
-        if passage is not None and passage.is_error:
-            self._failed(provider, reply, ending, is_our_key=passage.is_our_key)
+        if events is not None and events.is_error:
+            self._note_error_response(provider, reply, ending, is_our_key=events.is_our_key)
         else:
             ending.outcome, ending.code = Outcome.OK, None
-            self._standings.record_success(provider.name, reply.status, reply.key_number)
+            self._health.record_success(provider.name, reply.status, reply.key_number)
 
-    async def _stream(
+    async def _relay_stream(
         self, call: Call, provider: Provider, reply: UpstreamResponse, meter: Meter, relay: Relay, ending: _CallOutcome
     ) -> EventStream:
-        """Pass a stream on, but for its last event; return what is known of it."""
-        passage = EventStream(call, provider.api_keys, meter)
-        ending.tail = passage.tail
+        """Relay an event stream, except its last event; return it."""
+        events = EventStream(call, provider.api_keys, meter)
+        ending.tail = events.tail
         meter.streamed = True
-        told = reply.headers.get("content-type", "").lower().startswith(EVENTS)
-        await relay.send(response_head(reply.status, reply.headers if told else {"content-type": EVENTS}))
-        held = b""
+        is_declared = reply.headers.get("content-type", "").lower().startswith(EVENT_STREAM)
+        await relay.send(response_head(reply.status, reply.headers if is_declared else {"content-type": EVENT_STREAM}))
+        unsent = b""
 
-        def pass_on(piece: bytes) -> bool:
-            nonlocal held
-            held = passage.feed(piece)
-            if held and relay.send_now(held):
-                held = b""
-            return not held and not passage.tail
+        def forward(chunk: bytes) -> bool:
+            nonlocal unsent
+            unsent = events.feed(chunk)
+            if unsent and relay.send_now(unsent):
+                unsent = b""
+            return not unsent and not events.tail
 
         try:
-            async with asyncio.timeout(None) as patience:
-                while await reply.stream_to(pass_on):
-                    if held:
-                        await relay.send(held)
-                    if passage.tail:
-                        if passage.is_enough:
+            async with asyncio.timeout(None) as deadline:
+                while await reply.stream_to(forward):
+                    if unsent:
+                        await relay.send(unsent)
+                    if events.tail:
+                        if events.is_enough:
                             break
-                        if patience.when() is None:
-                            patience.reschedule(asyncio.get_running_loop().time() + AFTER_LAST_S)
+                        if deadline.when() is None:
+                            deadline.reschedule(asyncio.get_running_loop().time() + AFTER_LAST_S)
         except (TimeoutError, ProviderError):
-            if not passage.tail:
-                raise  # else what is missing is nobody's
-        passage.end()
-        return passage
+            # Once the last event is here, nothing billed or delivered is missing.
+            if not events.tail:
+                raise
+        events.end()
+        return events
 
-    async def _binary(self, reply: UpstreamResponse, relay: Relay, ending: _CallOutcome) -> None:
-        """Pass audio on as it arrives, its last chunk kept back."""
-        is_encoded = "content-encoding" in reply.headers  # then its length is not the one that is passed on
+    async def _relay_audio(self, reply: UpstreamResponse, relay: Relay, ending: _CallOutcome) -> None:
+        """Relay audio as it arrives, except its last chunk."""
+        is_encoded = "content-encoding" in reply.headers  # then its length differs from the length that the client gets
         length = None if is_encoded else reply.headers.get("content-length")
         await relay.send(response_head(reply.status, reply.headers, length))
-        last = b""
-        while piece := await reply.read():
-            if last:
-                await relay.send(last)
-            last = piece
-        ending.tail = [last]
+        latest = b""
+        while chunk := await reply.read():
+            if latest:
+                await relay.send(latest)
+            latest = chunk
+        ending.tail = [latest]
 
-    def _refused(self, provider: Provider, reply: UpstreamResponse, body: bytes, ending: _CallOutcome) -> None:
-        """Tell the client of a provider's error, in a way that is safe; note whose fault it was."""
+    def _respond_provider_error(
+        self, provider: Provider, reply: UpstreamResponse, body: bytes, ending: _CallOutcome
+    ) -> None:
+        """Respond with a provider's error, redacted; record whose fault it was."""
         ending.tail = provider_error_response(reply.status, reply.headers, body, provider.api_keys)
         ending.status = next(item.status for item in ending.tail if isinstance(item, ResponseHead))
-        self._failed(provider, reply, ending, is_our_key=is_about_our_key(reply.status, body))
+        self._note_error_response(provider, reply, ending, is_our_key=is_about_our_key(reply.status, body))
 
-    def _failed(self, provider: Provider, reply: UpstreamResponse, ending: _CallOutcome, *, is_our_key: bool) -> None:
-        """Note that an answer is an error: its status says so, or its body."""
+    def _note_error_response(
+        self, provider: Provider, reply: UpstreamResponse, ending: _CallOutcome, *, is_our_key: bool
+    ) -> None:
+        """Record that a response is an error, by its status or its body."""
         status = reply.status
         ending.outcome, ending.code = Outcome.PROVIDER_ERROR, f"provider_{status}"
         if is_our_key:
-            if status not in OUR_STATUSES:  # then it does not tell
+            if status not in OUR_STATUSES:  # then the status does not show that the key is at fault
                 ending.code = ProviderCredentials.code
-            self._standings.key_refused(provider.name, ending.code, reply.key_number)
+            self._health.key_refused(provider.name, ending.code, reply.key_number)
         elif status < 300:
-            self._standings.record_failure(provider.name, ending.code)
+            self._health.record_failure(provider.name, ending.code)
         else:
-            self._standings.record_success(provider.name, status, reply.key_number)
+            self._health.record_success(provider.name, status, reply.key_number)
 
     def _note_provider_failure(self, call: Call, error: ProviderError, relay: Relay, ending: _CallOutcome) -> None:
-        """Note that no answer came, or not all of it: by the provider's fault, or because the upload broke off."""
-        failed = None if isinstance(call.body, bytes) else call.body.failure
-        if failed is None:
+        """Record that the response is missing or incomplete: the provider failed, or the client's upload did."""
+        upload_failure = None if isinstance(call.body, bytes) else call.body.failure
+        if upload_failure is None:
             ending.outcome, ending.code = Outcome.PROVIDER_ERROR, error.code
-            self._standings.record_failure(call.provider, error.code, error.detail)
+            self._health.record_failure(call.provider, error.code, error.detail)
         else:
-            ending.outcome, ending.code = Outcome.CLIENT_DISCONNECTED, failed.code or failed.type
-        _respond_failed(failed or error, relay, ending)
+            ending.outcome, ending.code = Outcome.CLIENT_DISCONNECTED, upload_failure.code or upload_failure.type
+        _respond_failed(upload_failure or error, relay, ending)
 
     async def _estimate(self, meter: Meter) -> Usage | None:
-        """Return an estimate; None where it takes too long or is cut off."""
+        """Return an estimate; None if it fails, takes too long or is cancelled."""
         try:
-            async with asyncio.timeout(ESTIMATE_WITHIN_S):
+            async with asyncio.timeout(ESTIMATE_TIMEOUT_S):
                 return await self._estimates.usage(meter)
         except (TimeoutError, asyncio.CancelledError):
             return None
-        except Exception:  # nothing may keep a row from being written
-            log.exception("exchange: no estimate", extra={"request_id": meter.call.request_id})
+        except Exception:  # nothing may prevent the row
+            log.exception("exchange: an estimate failed", extra={"request_id": meter.call.request_id})
             return None
 
     async def _flush_row(self, call: Call) -> bool:
@@ -341,7 +350,7 @@ class Exchange:
 
 
 class _Drain:
-    """What bounds the time for which a provider is read on for a client that has left."""
+    """Bounds how long a provider is read after the client has disconnected."""
 
     __slots__ = ("_end", "_meter", "_on_disconnect", "_task", "_watch")
 
@@ -352,7 +361,7 @@ class _Drain:
         task: "asyncio.Task[None]",
         on_disconnect: Callable[[], None],
     ) -> None:
-        """Prepare to let `end` cancel the call's task once the client has left; `on_disconnect` is called first."""
+        """Prepare to call `on_disconnect` when the client disconnects, then `end`, which cancels the call's task."""
         self._end = end
         self._meter = meter
         self._task = task
@@ -360,32 +369,32 @@ class _Drain:
         self._watch: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
-        """Start to count, because the client has left."""
+        """Start the drain, because the client has disconnected."""
         self._on_disconnect()
         self._watch = asyncio.create_task(self._end(self._meter, self._task))
 
     def has_ended(self) -> bool:
-        """Return whether the task was cancelled by this and by nothing else."""
+        """Return whether only this drain cancelled the task."""
         watch = self._watch
         return watch is not None and watch.done() and not watch.cancelled() and self._task.uncancel() == 0
 
     def stop(self) -> None:
-        """Count no longer."""
+        """Stop the drain."""
         if self._watch is not None:
             self._watch.cancel()
 
 
 async def _read_error_body(reply: UpstreamResponse) -> bytes:
-    """Return what can be had of an error's body; its status says enough where it is long, or breaks off."""
+    """Return the body of an error, at most `MAX_ERROR_BYTES` and a chunk of it; less if the provider breaks off."""
     body = bytearray()
     with contextlib.suppress(ProviderError):
-        while len(body) <= MAX_ERROR_BYTES and (piece := await reply.read()):
-            body += piece
+        while len(body) <= MAX_ERROR_BYTES and (chunk := await reply.read()):
+            body += chunk
     return bytes(body)
 
 
 def _respond_failed(error: BrokerError, relay: Relay, ending: _CallOutcome) -> None:
-    """Tell the client that its answer is none, in the way that what it has seen so far allows."""
+    """Report a failed call: as an error response, as an error event, or by aborting, as what was sent so far allows."""
     if not relay.has_begun:
         ending.status, ending.tail = error.status, error_response(error)
     elif relay.is_events:

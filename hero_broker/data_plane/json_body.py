@@ -1,4 +1,4 @@
-"""JSON bodies of calls: read once; only what the broker must change is changed."""
+"""Reads the JSON bodies of calls and encodes them for the provider, with only the necessary changes."""
 
 from collections.abc import Mapping
 
@@ -11,55 +11,56 @@ DROPPED_KEYS = ("api_base", "base_url", "api_key", "api_version", "user_config",
 
 _DROPPED = frozenset(DROPPED_KEYS)
 
-TEXT, LIST, OBJECT = b'"', b"[", b"{"
-_FORMS = {TEXT: "a text", LIST: "a list", OBJECT: "an object"}
+# JSON types, by their first byte.
+STRING, ARRAY, OBJECT = b'"', b"[", b"{"
+_TYPE_NAMES = {STRING: "a string", ARRAY: "an array", OBJECT: "an object"}
 
-# What is dropped or changed. A reader to which letters of both cases are the same would find another one of that name.
+# Members that are dropped or changed. A provider that ignores case would read another spelling of them.
 OWN_KEYS = frozenset((*DROPPED_KEYS, "model", "stream", "stream_options"))
 
 _DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class JsonBody(msgspec.Struct, frozen=True):
-    """A request's members, undecoded but for those that matter."""
+    """A request's members, all undecoded except `model`."""
 
     members: Mapping[str, msgspec.Raw]
     model: str
-    own: frozenset[str] = frozenset()  # of the members those of `OWN_KEYS`
+    own: frozenset[str] = frozenset()  # the members that are in `OWN_KEYS`
 
-    def require(self, name: str, *forms: bytes) -> msgspec.Raw:
-        """Return a member, undecoded, whose JSON starts with one of `forms`.
+    def require(self, name: str, *types: bytes) -> msgspec.Raw:
+        """Return a member, undecoded, that has one of these JSON types.
 
         Raises:
-            InvalidRequest: it is missing, or something else.
+            InvalidRequest: the member is missing or has another type.
         """
         raw = self.members.get(name)
         if raw is None:
             raise InvalidRequest(f"'{name}' is missing.", param=name)
-        if bytes(memoryview(raw)[:1]) not in forms:
-            accepted = " or ".join(_FORMS[form] for form in forms)
+        if bytes(memoryview(raw)[:1]) not in types:
+            accepted = " or ".join(_TYPE_NAMES[type_] for type_ in types)
             raise InvalidRequest(f"'{name}' must be {accepted}.", param=name)
         return raw
 
     def string(self, name: str) -> str:
-        """Return a member that is a text and not empty.
+        """Return a member that is a non-empty string.
 
         Raises:
-            InvalidRequest: it is something else.
+            InvalidRequest: the member is missing, empty or no string.
         """
         try:
-            value: object = msgspec.json.decode(self.require(name, TEXT))
+            value: object = msgspec.json.decode(self.require(name, STRING))
         except msgspec.DecodeError as error:
-            raise InvalidRequest(f"'{name}' must be a text in UTF-8.", param=name) from error
+            raise InvalidRequest(f"'{name}' must be a string in UTF-8.", param=name) from error
         if not isinstance(value, str) or not value:
-            raise InvalidRequest(f"'{name}' must be a text that is not empty.", param=name)
+            raise InvalidRequest(f"'{name}' must be a non-empty string.", param=name)
         return value
 
     def boolean(self, name: str) -> bool:
-        """Return a member that is true, false, null or missing.
+        """Return a member that is a boolean; false if it is null or missing.
 
         Raises:
-            InvalidRequest: it is something else.
+            InvalidRequest: the member has another type.
         """
         raw = self.members.get(name)
         value = b"null" if raw is None else bytes(raw)
@@ -68,16 +69,16 @@ class JsonBody(msgspec.Struct, frozen=True):
         return value == b"true"
 
     def json_object(self, name: str) -> dict[str, object]:
-        """Return a member that is an object, null or missing.
+        """Return a member that is an object; empty if it is null or missing.
 
         Raises:
-            InvalidRequest: it is something else.
+            InvalidRequest: the member has another type, or a number in it is out of range.
         """
         raw = self.members.get(name)
         try:
             value: object = None if raw is None else msgspec.json.decode(raw)
         except msgspec.DecodeError as error:  # a number out of range
-            raise InvalidRequest(f"'{name}' must be an object of readable JSON.", param=name) from error
+            raise InvalidRequest(f"'{name}' must be an object of valid JSON.", param=name) from error
         if value is None:
             return {}
         if not isinstance(value, dict):
@@ -85,7 +86,7 @@ class JsonBody(msgspec.Struct, frozen=True):
         return value
 
     def encode(self, **changes: object) -> bytes:
-        """Return the body for the provider, with `changes` and without what clients may not set."""
+        """Return the body for the provider, with `changes` and without the `DROPPED_KEYS`."""
         members: dict[str, object] = {**self.members, **changes}
         for key in self.own & _DROPPED:
             del members[key]
@@ -96,12 +97,12 @@ def read_json(body: bytes) -> JsonBody:
     """Read a request's body.
 
     Raises:
-        InvalidRequest: it is not JSON in UTF-8, no object, has no text as `model`, or has two members, or one of
-            `OWN_KEYS`, that differ in case alone.
+        InvalidRequest: the body is no JSON object in UTF-8, `model` is no non-empty string, or a member's name differs
+            only in case from another member's or from one of `OWN_KEYS`.
     """
     try:
         if not body.isascii():
-            body.decode()  # a member that is not read may hold any bytes
+            body.decode()  # members that stay undecoded may hold any bytes
         members = _DECODER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest("The body must be a JSON object in UTF-8.") from error
@@ -110,7 +111,7 @@ def read_json(body: bytes) -> JsonBody:
     except msgspec.DecodeError as error:
         raise InvalidRequest("The body must be a JSON object in UTF-8.") from error
     if not isinstance(model, str) or not model:
-        raise InvalidRequest("'model' must be a text that is not empty.", param="model")
+        raise InvalidRequest("'model' must be a non-empty string.", param="model")
     folded = {*map(str.casefold, members)}
     own = OWN_KEYS & folded
     if len(folded) != len(members) or not own <= members.keys():
@@ -119,9 +120,11 @@ def read_json(body: bytes) -> JsonBody:
 
 
 def _misspelled(members: Mapping[str, object]) -> InvalidRequest:
-    """Return what is wrong with the first name that differs from another in case alone."""
-    seen = {name: name for name in OWN_KEYS}
+    """Return the error for the first name that differs from another only in case."""
+    spellings = {name: name for name in OWN_KEYS}
     for name in members:
-        if seen.setdefault(name.casefold(), name) != name:
+        if spellings.setdefault(name.casefold(), name) != name:
             break
-    return InvalidRequest(f"'{name[:100]}' must not differ from '{seen[name.casefold()]}' in case alone.", param=name)
+    return InvalidRequest(
+        f"'{name[:100]}' must not differ from '{spellings[name.casefold()]}' only in case.", param=name
+    )

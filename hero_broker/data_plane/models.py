@@ -1,4 +1,4 @@
-"""`GET /v1/models` and `GET /v1/models/{id}`: what may be asked for."""
+"""`GET /v1/models` and `GET /v1/models/{id}`: the models that callers may use."""
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -10,23 +10,23 @@ from hero_broker.providers.upstream import Provider
 
 
 def routes(served: Routes) -> list[Route]:
-    """Return the routes that tell which models are served."""
+    """Return the routes that list the models."""
 
-    async def every(_request: Request) -> Response:
-        found = [_shown(route.model, route.provider) for route in served.named]
-        found.extend(_shown(alias, route.provider) for route in served.named for alias in route.aliases)
-        found.extend(_shown(name, provider) for name, provider in served.listed())
-        return JSONResponse({"object": "list", "data": found})
+    async def list_all(_request: Request) -> Response:
+        models = [_model_object(route.model, route.provider) for route in served.named]
+        models.extend(_model_object(alias, route.provider) for route in served.named for alias in route.aliases)
+        models.extend(_model_object(name, provider) for name, provider in served.listed())
+        return JSONResponse({"object": "list", "data": models})
 
-    async def one(request: Request) -> Response:
+    async def retrieve(request: Request) -> Response:
         name: str = request.path_params["name"]
         route = served.get(name)
         if route is None:
-            raise ModelNotFound(f"The model {name[:200]!r} does not exist here.", param="model")
-        return JSONResponse(_shown(name, route.provider))
+            raise ModelNotFound(f"The model {name[:200]!r} does not exist.", param="model")
+        return JSONResponse(_model_object(name, route.provider))
 
-    return [Route("/v1/models", every), Route("/v1/models/{name:path}", one)]
+    return [Route("/v1/models", list_all), Route("/v1/models/{name:path}", retrieve)]
 
 
-def _shown(name: str, provider: Provider) -> dict[str, object]:
+def _model_object(name: str, provider: Provider) -> dict[str, object]:
     return {"id": name, "object": "model", "created": 0, "owned_by": provider.name}

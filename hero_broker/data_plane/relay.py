@@ -1,6 +1,6 @@
-"""What leaves for a client: a head, chunks, the end.
+"""Sends a response to a client: a head, chunks, the end.
 
-No queue stands between them: what the client does not take holds up the reading of the provider, for a while.
+There is no queue: a client that reads slowly slows the reading of the provider, up to a timeout.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from hero_broker.util.timeouts import wait_at_most
 
 
 class ResponseHead(msgspec.Struct, frozen=True):
-    """The start of an answer."""
+    """The status and headers of a response."""
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
@@ -24,58 +24,58 @@ class _Mark(Enum):
     ABORT = 0
 
 
-ABORT: Final = _Mark.ABORT  # the answer is cut off here: its client must not take it for a whole one
+ABORT: Final = _Mark.ABORT  # cut the response off here, so that its client cannot take it for a whole one
 Item = ResponseHead | bytes | Literal[_Mark.ABORT]
 
 
 class Relay:
-    """One answer on its way to its client."""
+    """One response on its way to its client."""
 
-    def __init__(self, client: ResponseChannel, within_s: float, on_disconnect: Callable[[], None]) -> None:
-        """Prepare to send; a client that takes nothing for `within_s` counts as one that has left.
+    def __init__(self, client: ResponseChannel, write_timeout_s: float, on_disconnect: Callable[[], None]) -> None:
+        """Prepare to send. A client that reads nothing for `write_timeout_s` counts as disconnected.
 
-        `on_disconnect` is called once, when the client leaves before its answer is over.
+        `on_disconnect` is called once if the client disconnects before its response has ended.
         """
         self._client = client
-        self._within_s = within_s
+        self._write_timeout_s = write_timeout_s
         self._on_disconnect = on_disconnect
         self._is_over = False
-        self.is_gone = False  # the client has left
-        self.has_begun = False  # the head is on its way
-        self.is_events = False  # and says that events follow
-        client.connection.on_disconnect(self._leave)
+        self.is_gone = False  # the client has disconnected
+        self.has_begun = False  # the head has been sent, or is being sent
+        self.is_events = False  # the head says that events follow
+        client.connection.on_disconnect(self._mark_gone)
 
     def send_now(self, piece: bytes) -> bool:
-        """Send a piece of a stream if nothing holds it up, as is most often so; return whether that is done."""
+        """Send a piece of a stream if that need not wait, the common case; return whether it is done."""
         return self.is_gone or self._client.connection.send_chunk(piece)
 
     async def send(self, item: ResponseHead | bytes) -> None:
-        """Send what comes next. Returns at once when the client has left."""
+        """Send the next item; return at once if the client has disconnected."""
         if not self.is_gone:
             try:
-                await wait_at_most(self._within_s, self._send_item(item, is_last=False))
+                await wait_at_most(self._write_timeout_s, self._send_item(item, is_last=False))
             except (TimeoutError, OSError):
-                self._leave()
+                self._mark_gone()
                 self._client.connection.abort_response()
 
     async def finish(self, tail: Sequence[Item]) -> None:
-        """Send what is left and end the answer; it is cut off where that fails, or where `tail` says so."""
-        is_whole = False
+        """Send the tail and end the response; abort it if that fails, or if `tail` says so."""
+        is_complete = False
         try:
             if self.is_gone or ABORT in tail:
                 return
             if not self._finish_at_once(tail):
-                await wait_at_most(self._within_s, self._end(tail))
-            is_whole = True
+                await wait_at_most(self._write_timeout_s, self._end(tail))
+            is_complete = True
         except (TimeoutError, OSError):
-            self._leave()
+            self._mark_gone()
         finally:
             self._is_over = True
-            if not is_whole:
+            if not is_complete:
                 self._client.connection.abort_response()
 
     def _finish_at_once(self, tail: Sequence[Item]) -> bool:
-        """Send `tail` if it is a whole answer that nothing holds up, as most are; return whether it was sent."""
+        """Send `tail` if it is a whole response that need not wait, the common case; return whether it was sent."""
         if self.has_begun or len(tail) != 2:
             return False
         head, body = tail
@@ -84,7 +84,7 @@ class Relay:
         self.has_begun = self._client.send_response(head.status, head.headers, body)
         return self.has_begun
 
-    def _leave(self) -> None:
+    def _mark_gone(self) -> None:
         if self._is_over or self.is_gone:
             return
         self.is_gone = True

@@ -1,4 +1,4 @@
-"""What the edge knows of a request before its body is read."""
+"""What is known of a request before its body is read; with the body it becomes a `Call`."""
 
 from collections.abc import Iterable
 
@@ -7,18 +7,18 @@ import msgspec
 from hero_broker.core.calls import Call, Caller, CallKind, UploadBody
 from hero_broker.providers.routes import ModelRoute
 
-# Of a client's headers, those that go on to a provider; none decides where a request goes or who pays there.
+# The client's headers that are forwarded to a provider; none decides where a request goes or who pays there.
 REQUEST_HEADERS = frozenset({b"http-referer", b"idempotency-key", b"openai-beta", b"x-title"})
-MAX_REQUEST_HEADER_BYTES = 1024  # bytes of the value of one of them; a longer one is not passed on
+MAX_REQUEST_HEADER_BYTES = 1024  # of a header's value; longer ones are dropped
 
 
 class RequestContext(msgspec.Struct, frozen=True):
-    """A request that has come, without its body."""
+    """A request without its body."""
 
     request_id: str
     caller: Caller
     started_at: int  # unix seconds, UTC
-    headers: tuple[tuple[str, str], ...] = ()  # those that may go on
+    headers: tuple[tuple[str, str], ...] = ()  # those that are forwarded
 
     def build_call(
         self,
@@ -32,7 +32,7 @@ class RequestContext(msgspec.Struct, frozen=True):
         wants_usage: bool = False,
         characters: int | None = None,
     ) -> tuple[Call, ModelRoute]:
-        """Return the request as a call, once its body is read, and who serves it."""
+        """Build the call from the request and its body; return it with the route that serves it."""
         call = Call(
             request_id=self.request_id,
             kind=kind,
@@ -52,8 +52,8 @@ class RequestContext(msgspec.Struct, frozen=True):
         return call, route
 
 
-def passed_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
-    """Return the headers that may go on to a provider."""
+def forwarded_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
+    """Return the headers that are forwarded to a provider."""
     return tuple(
         (name.decode("latin-1"), value.decode("latin-1"))
         for name, value in headers

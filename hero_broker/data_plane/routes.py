@@ -1,4 +1,4 @@
-"""OpenAI-shaped routes: a request is read, admitted, exchanged and answered."""
+"""The ASGI endpoint of all calls: admits a request, reads its body, and starts its exchange."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ from hero_broker.core.errors import (
 from hero_broker.data_plane.chat import read_chat, read_completion
 from hero_broker.data_plane.embedding import read_embedding
 from hero_broker.data_plane.exchange import Exchange
-from hero_broker.data_plane.request_context import RequestContext, passed_headers
+from hero_broker.data_plane.request_context import RequestContext, forwarded_headers
 from hero_broker.data_plane.rerank import build_reader
 from hero_broker.data_plane.stt import SttRequest
 from hero_broker.data_plane.tts import read_tts
@@ -38,7 +38,7 @@ READERS: Mapping[str, Reader] = {
     "/v1/rerank": build_reader("v1"),
     "/v2/rerank": build_reader("v2"),
 }
-UPLOADS: Mapping[str, str] = {  # and the route below a provider's base URL
+UPLOADS: Mapping[str, str] = {  # path → path below a provider's base URL
     "/v1/audio/transcriptions": "/audio/transcriptions",
     "/v1/audio/translations": "/audio/translations",
 }
@@ -59,7 +59,7 @@ class DataPlane:
         timeout_s: float,
         uploads: Path,
     ) -> None:
-        """Join what a call needs; `uploads` is where large uploads are kept while they pass."""
+        """Join what a call needs; `uploads` is the directory of large uploads in progress."""
         self._exchange = exchange
         self._routes = routes
         self._admission = admission
@@ -70,7 +70,11 @@ class DataPlane:
         self._uploads = uploads
 
     async def __call__(self, scope: Scope, receive: Receive, _send: Send) -> None:
-        """Answer one call. Raises BrokerError for the edge to answer, before anything is sent."""
+        """Serve one call.
+
+        Raises:
+            BrokerError: the call is refused, and nothing has been sent; the edge responds.
+        """
         path = scope["path"]
         if scope["method"] != "POST":
             raise MethodNotAllowed(scope["method"], path, "POST")
@@ -78,39 +82,39 @@ class DataPlane:
         client: ResponseChannel = state["client"]
         with self._admission.slot(state["caller"].ip) as slot:
             now = self._clock.now()
-            arrival = RequestContext(state["request_id"], state["caller"], now, passed_headers(scope["headers"]))
+            context = RequestContext(state["request_id"], state["caller"], now, forwarded_headers(scope["headers"]))
             headers = dict(scope["headers"])
             if path in UPLOADS:
-                await self._answer_upload(UPLOADS[path], headers, arrival, receive, client, slot)
+                await self._serve_upload(UPLOADS[path], headers, context, receive, client, slot)
             else:
                 _check_head(headers, b"application/json", self._max_body_bytes)
                 body = client.connection.take_body()
                 if body is None:
                     body = await self._read(receive)
                 elif len(body) > self._max_body_bytes:
-                    raise _too_long(self._max_body_bytes)
-                call, route = READERS[path](body, arrival, self._routes)
+                    raise _body_too_large(self._max_body_bytes)
+                call, route = READERS[path](body, context, self._routes)
                 await self._exchange.start(call, route, client, slot.release)
 
-    async def _answer_upload(
+    async def _serve_upload(
         self,
         path: str,
         headers: Mapping[bytes, bytes],
-        arrival: RequestContext,
+        context: RequestContext,
         receive: Receive,
         client: ResponseChannel,
         slot: Slot,
     ) -> None:
-        declared = _check_head(headers, b"multipart/form-data", self._max_audio_bytes)
+        declared_bytes = _check_head(headers, b"multipart/form-data", self._max_audio_bytes)
         request = SttRequest(headers[b"content-type"], self._routes, self._uploads, self._max_audio_bytes)
-        # A long upload may take as long as the same bytes in bodies of the usual size.
-        within_s = self._timeout_s * (1 + declared // self._max_body_bytes)
-        reading = asyncio.create_task(request.upload.receive(receive, within_s), name="upload")
+        # A long upload gets one timeout for each `max_body_bytes`, as the same bytes in several bodies would.
+        timeout_s = self._timeout_s * (1 + declared_bytes // self._max_body_bytes)
+        reading = asyncio.create_task(request.upload.receive(receive, timeout_s), name="upload")
         async with AsyncExitStack() as unless_started:
             unless_started.push_async_callback(request.upload.close)
             unless_started.callback(reading.cancel)
             await request.upload.ready()
-            call, route = request.call(path, declared, arrival)
+            call, route = request.call(path, declared_bytes, context)
             exchange = self._exchange.start(call, route, client, slot.release)
             unless_started.pop_all()  # the call closes its upload itself
         await exchange
@@ -132,23 +136,28 @@ class DataPlane:
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
             if size > self._max_body_bytes:
-                raise _too_long(self._max_body_bytes)
+                raise _body_too_large(self._max_body_bytes)
             if not message.get("more_body", False):
                 return b"".join(chunks)
 
 
-def _check_head(headers: Mapping[bytes, bytes], kind: bytes, max_bytes: int) -> int:
-    """Return the length that a body is said to have, 0 where nothing is said; refuse it before it is read."""
-    if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != kind:
-        raise UnsupportedMedia(f"The content type must be {kind.decode()}.")
+def _check_head(headers: Mapping[bytes, bytes], content_type: bytes, max_bytes: int) -> int:
+    """Check a request's head before its body is read; return `content-length`, 0 if the head has none.
+
+    Raises:
+        UnsupportedMedia: the content type is not `content_type`, or the body is compressed.
+        BodyTooLarge: `content-length` is more than `max_bytes`.
+    """
+    if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != content_type:
+        raise UnsupportedMedia(f"The content type must be {content_type.decode()}.")
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise UnsupportedMedia("The body must not be compressed.")
     length = headers.get(b"content-length", b"0")
-    declared = int(length) if length.isdigit() else 0
-    if declared > max_bytes:
-        raise _too_long(max_bytes)
-    return declared
+    declared_bytes = int(length) if length.isdigit() else 0
+    if declared_bytes > max_bytes:
+        raise _body_too_large(max_bytes)
+    return declared_bytes
 
 
-def _too_long(max_bytes: int) -> BodyTooLarge:
+def _body_too_large(max_bytes: int) -> BodyTooLarge:
     return BodyTooLarge(f"The body must be at most {max_bytes} bytes long.")

@@ -1,4 +1,4 @@
-"""A buffer that one task fills and another reads: small ones in memory, large ones in a file that has no name."""
+"""A buffer that one task fills and another reads: in memory if small, in an unnamed file if large."""
 
 import asyncio
 import io
@@ -11,19 +11,19 @@ from typing import Any, BinaryIO
 from hero_broker.core.errors import BrokerError
 from hero_broker.util.private_files import make_directory
 
-HOLD_BYTES = 1024 * 1024  # what may be held in memory
-BLOCK_BYTES = 256 * 1024  # what is written and read at once
+HOLD_BYTES = 1024 * 1024  # held in memory at most
+BLOCK_BYTES = 256 * 1024  # written or read at once
 
 
 class Spool:
-    """Append-only; every access to the disk is in a thread."""
+    """An append-only buffer of bytes. Every disk access runs in a thread."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._buffer = bytearray()  # what is not on the disk
+        self._buffer = bytearray()  # bytes that are not on the disk
         self._on_disk = 0
         self._file: BinaryIO | None = None
-        self._file_lock = threading.Lock()  # a thread may still write when the call has ended
+        self._file_lock = threading.Lock()  # a thread may still be writing when the call has ended
         self._changed = asyncio.Event()
         self.is_complete = False
         self.failure: BrokerError | None = None
@@ -38,9 +38,9 @@ class Spool:
         """Add bytes.
 
         Raises:
-            OSError: the disk does not take them.
+            OSError: writing to the disk failed.
         """
-        if self._is_closed:  # the provider answered before it had all
+        if self._is_closed:  # the provider responded before it had read everything
             return
         self._buffer += data
         self._changed.set()
@@ -51,7 +51,7 @@ class Spool:
             del self._buffer[: len(block)]
 
     def end(self, failure: BrokerError | None = None) -> None:
-        """Note that nothing more comes; with `failure`, that what has come is not all."""
+        """Mark the end of the data; `failure` says why the data are incomplete."""
         if self.is_complete or self.failure:
             return
         self.failure = failure
@@ -59,10 +59,10 @@ class Spool:
         self._changed.set()
 
     async def read(self, at: int) -> bytes:
-        """Return bytes from the position `at`, once there are some; none at the end.
+        """Wait for bytes at the position `at` and return them; empty at the end.
 
         Raises:
-            BrokerError: the failure that the writer noted.
+            BrokerError: the writer ended with this failure.
         """
         while at >= self.size and not self.is_complete and self.failure is None:
             self._changed.clear()
@@ -75,18 +75,18 @@ class Spool:
         return bytes(self._buffer[start : start + BLOCK_BYTES])
 
     def read_range(self, start: int, end: int) -> BinaryIO:
-        """Return a part of what has come as a file to read. Blocks; not for the event loop."""
+        """Return a part of the bytes so far as a readable file. Blocks; not for the event loop."""
         return io.BufferedReader(_Range(self, start, min(end, self.size)))
 
     def read_now(self, at: int, length: int) -> bytes:
-        """Return bytes that have come. Blocks; not for the event loop."""
+        """Return bytes that are already here. Blocks; not for the event loop."""
         if at < self._on_disk:
             return self._read(at, min(length, self._on_disk - at))
         start = at - self._on_disk
         return bytes(self._buffer[start : start + length])
 
     async def close(self) -> None:
-        """Give the space back; what is appended from now on is dropped."""
+        """Free memory and disk; drop what is appended from now on."""
         self._is_closed = True
         self._buffer.clear()
         if self._file is not None:
@@ -99,9 +99,9 @@ class Spool:
             if self._file is None:
                 make_directory(self._directory)
                 self._file = tempfile.TemporaryFile(dir=self._directory, buffering=0)  # noqa: SIM115 - closed by close
-            left = memoryview(block)
-            while left:
-                left = left[self._file.write(left) :]
+            unwritten = memoryview(block)
+            while unwritten:
+                unwritten = unwritten[self._file.write(unwritten) :]
 
     def _read(self, at: int, length: int) -> bytes:
         with self._file_lock:
@@ -136,7 +136,7 @@ class _Range(io.RawIOBase):
     def tell(self) -> int:
         return self._at
 
-    def readinto(self, buffer: Any) -> int:  # anything writable, as the base class has it
+    def readinto(self, buffer: Any) -> int:  # any writable buffer, as in the base class
         wanted = min(len(buffer), self._length - self._at)
         if wanted <= 0:
             return 0

@@ -1,4 +1,4 @@
-"""Bytes ↔ server-sent events, without IO. Events come out byte for byte as they came in."""
+"""Splits bytes into server-sent events, without IO. Events stay byte for byte the same."""
 
 import re
 
@@ -10,11 +10,11 @@ _FINISH = re.compile(rb'"finish_reason"\s*:\s*"')
 
 
 class EventTooLong(ValueError):
-    """An event has no end within `MAX_EVENT_BYTES`."""
+    """An event is longer than `MAX_EVENT_BYTES`."""
 
 
 class EventSplitter:
-    """Splits a stream of bytes after each blank line. Lines end in LF or CRLF, and in nothing else."""
+    """Splits a stream of bytes after each blank line. Lines end in LF or CRLF only."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
@@ -23,7 +23,7 @@ class EventSplitter:
         """Return the events that `chunk` completes, each with its blank line.
 
         Raises:
-            EventTooLong: what has come since the last blank line is longer than `MAX_EVENT_BYTES`.
+            EventTooLong: more than `MAX_EVENT_BYTES` have come since the last blank line.
         """
         rest = self._rest
         if not rest:
@@ -31,12 +31,12 @@ class EventSplitter:
         elif _BLANK_LINE.search(chunk) or _BLANK_LINE.search(rest[-2:] + chunk[:2]):
             data = bytes(rest) + chunk
             rest.clear()
-        else:  # what has come is not looked through again, nor copied, each time that a little more does
+        else:  # do not search or copy the buffer again for each small chunk
             data = b""
             rest += chunk
         events = []
         start = 0
-        for blank_line in _BLANK_LINE.finditer(data):  # one pass: seeking each mark anew would be quadratic
+        for blank_line in _BLANK_LINE.finditer(data):  # one pass: searching again for each event would be quadratic
             events.append(data[start : blank_line.end()])
             start = blank_line.end()
         rest += data[start:]
@@ -45,17 +45,17 @@ class EventSplitter:
         return events
 
     @property
-    def is_between(self) -> bool:
-        """Whether what has come ends with an event."""
+    def is_at_boundary(self) -> bool:
+        """Whether no event is incomplete."""
         return not self._rest
 
     def rest(self) -> bytes:
-        """Return what came after the last blank line."""
+        """Return the bytes after the last blank line."""
         return bytes(self._rest)
 
 
 def plain_length(events: bytes) -> int:
-    """Return how many bytes at the start are whole events that can neither report usage, nor fail, nor be the last."""
+    """Return the length of the leading whole events that neither report usage nor an error, nor are the last event."""
     end = len(events)
     if b'"usage"' in events or b'"error"' in events or b"[DONE]" in events or b'.done"' in events:
         end = _first_mark(events)
@@ -64,19 +64,19 @@ def plain_length(events: bytes) -> int:
 
 
 def _first_mark(events: bytes) -> int:
-    end = _before(events, b"[DONE]", len(events))
-    end = _before(events, b'.done"', end)
-    end = _before_value(events, b'"usage"', end)
-    return _before_value(events, b'"error"', end)
+    end = _find_mark(events, b"[DONE]", len(events))
+    end = _find_mark(events, b'.done"', end)
+    end = _find_value(events, b'"usage"', end)
+    return _find_value(events, b'"error"', end)
 
 
-def _before(events: bytes, mark: bytes, end: int) -> int:
+def _find_mark(events: bytes, mark: bytes, end: int) -> int:
     at = events.find(mark, 0, end)
     return end if at == -1 else at
 
 
-def _before_value(events: bytes, name: bytes, end: int) -> int:
-    """Return where a member of this name begins that is not null; many events have one that is."""
+def _find_value(events: bytes, name: bytes, end: int) -> int:
+    """Return the position of the first member `name` before `end` that is not null, as it often is; else `end`."""
     at = events.find(name, 0, end)
     while at != -1 and events.startswith(b":null", at + len(name)):
         at = events.find(name, at + len(name), end)
@@ -84,7 +84,7 @@ def _before_value(events: bytes, name: bytes, end: int) -> int:
 
 
 def is_finished(events: bytes) -> bool:
-    """Return whether events of a chat say why it ended."""
+    """Return whether a chat's events give a finish reason."""
     return _FINISH.search(events) is not None
 
 

@@ -1,4 +1,4 @@
-"""Bodies of speech to be made → Call."""
+"""Speech bodies → Call."""
 
 from hero_broker.core.calls import Call, CallKind
 from hero_broker.data_plane.json_body import read_json
@@ -6,12 +6,12 @@ from hero_broker.data_plane.request_context import RequestContext
 from hero_broker.providers.routes import ModelRoute, Routes
 
 
-def read_tts(body: bytes, arrival: RequestContext, routes: Routes) -> tuple[Call, ModelRoute]:
+def read_tts(body: bytes, context: RequestContext, routes: Routes) -> tuple[Call, ModelRoute]:
     """Read `POST /v1/audio/speech`. Characters are Unicode code points of `input`."""
     request = read_json(body)
     route = routes.find(request.model, CallKind.TTS)
     text = request.string("input")
-    return arrival.build_call(
+    return context.build_call(
         CallKind.TTS,
         route,
         route.provider.base_url + "/audio/speech",

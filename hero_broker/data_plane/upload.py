@@ -1,4 +1,4 @@
-"""A form with an audio file, from client to provider: it passes on while it arrives, and is never held whole."""
+"""Streams a form with an audio file from client to provider, never held whole in memory."""
 
 import asyncio
 import logging
@@ -16,35 +16,35 @@ log = logging.getLogger(__name__)
 
 
 class Upload:
-    """One form on its way; a `core.calls.UploadBody`."""
+    """One form on its way to the provider; a `core.calls.UploadBody`."""
 
     def __init__(self, form: FormRewriter, directory: Path, max_bytes: int) -> None:
         self._form = form
         self._spool = Spool(directory)
         self._max_bytes = max_bytes
-        self._settled = asyncio.Event()  # `ready` need not wait any longer
+        self._ready_event = asyncio.Event()  # `ready` need not wait
         self.length: int | None = None
 
     @property
     def content_type(self) -> str:
-        """The content type under which it is sent."""
+        """The content type of the form that is sent."""
         return self._form.content_type
 
     @property
     def failure(self) -> BrokerError | None:
-        """Why it will never be complete."""
+        """Why the upload will never be complete, if so."""
         return self._spool.failure
 
     @property
     def fields(self) -> dict[str, str]:
-        """The form's fields that have come so far."""
+        """The form's fields so far."""
         return self._form.fields
 
-    async def receive(self, receive: Receive, within_s: float) -> None:
-        """Read the request's body to its end; what goes wrong is told by `ready` and `chunks`."""
+    async def receive(self, receive: Receive, timeout_s: float) -> None:
+        """Read the request's body to its end; `ready` and `chunks` raise what goes wrong."""
         failure: BrokerError | None = None
         try:
-            async with asyncio.timeout(within_s):
+            async with asyncio.timeout(timeout_s):
                 await self._receive(receive)
         except TimeoutError:
             failure = BodyTimeout("The body did not arrive in time.")
@@ -60,7 +60,7 @@ class Upload:
             if failure is None and self.failure is None and self._spool.is_complete:
                 self.length = self._spool.size
             self._spool.end(failure)
-            self._settled.set()
+            self._ready_event.set()
 
     async def _receive(self, receive: Receive) -> None:
         size = 0
@@ -78,15 +78,15 @@ class Upload:
                 self._spool.end()
                 return
             if "model" in self._form.fields and self._form.file_bytes > HOLD_BYTES:
-                self._settled.set()
+                self._ready_event.set()
 
     async def ready(self) -> None:
-        """Return when the model is known and the file has come, or is known to be a large one.
+        """Wait until the model is known, and the file is complete or known to be large.
 
         Raises:
-            BrokerError: what is wrong with it.
+            BrokerError: the upload failed; this is its `failure`.
         """
-        await self._settled.wait()
+        await self._ready_event.wait()
         if self.failure is not None:
             raise self.failure
 
@@ -94,7 +94,7 @@ class Upload:
         """Yield the provider's form as it arrives.
 
         Raises:
-            BrokerError: `failure`.
+            BrokerError: the upload failed; this is its `failure`.
         """
         at = 0
         while data := await self._spool.read(at):
@@ -102,7 +102,7 @@ class Upload:
             yield data
 
     def audio_ms(self, is_over: Callable[[], bool]) -> int:
-        """Return the duration of the file, in milliseconds; by its size where its format is not known."""
+        """Return the duration of the file, in milliseconds; derived from its size if its format is unknown."""
         start, size = self._form.file_start, self._form.file_bytes
         if start is None:
             return 0
@@ -110,5 +110,5 @@ class Upload:
             return duration_ms(audio, size, is_over)
 
     async def close(self) -> None:
-        """Give the space back."""
+        """Free memory and disk."""
         await self._spool.close()

@@ -1,1 +1,1 @@
-"""What happens to any request before it is routed."""
+"""Middleware and checks that every request passes before it is routed."""

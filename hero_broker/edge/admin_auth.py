@@ -1,4 +1,4 @@
-"""The gate before every admin path: a bearer token, or in dev mode a loopback `Host`, and no page of another site."""
+"""Guards every admin path: by a bearer token, or in dev mode by a loopback `Host` and the page's origin."""
 
 import hmac
 from collections.abc import Mapping
@@ -10,25 +10,25 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hero_broker.core.errors import HostRefused, OriginRefused, Unauthorized
 from hero_broker.edge.errors import error_headers
 from hero_broker.edge.origins import is_from_another_page
-from hero_broker.edge.paths import place_of
+from hero_broker.edge.paths import classify_path
 
-MAX_CACHED_LENGTH = 256  # bytes of a host: longer ones would let callers fill the memory
+MAX_CACHED_LENGTH = 256  # bytes of a host; caching longer ones would let callers fill the memory
 
-MISSING = "An admin token is needed: Authorization: Bearer TOKEN."
+MISSING = "An admin token is required: Authorization: Bearer TOKEN."
 WRONG = "The admin token is wrong."
 
 _RPC_BODY = '{"jsonrpc":"2.0","error":{"code":-32001,"message":"Unauthorized","data":{"reason":"%s"}},"id":null}'
 
 
 class AdminGate:
-    """Plain ASGI middleware that reads `scope["path"]` and never the URL; the edge has set `state.headers`."""
+    """Plain ASGI middleware. It decides by `scope["path"]`, never by the URL, and needs the edge's `state.headers`."""
 
     def __init__(self, app: ASGIApp, tokens: tuple[str, ...]) -> None:
         self._app = app
         self._tokens = tuple(token.encode() for token in tokens)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it before its body is read.
+        """Forward a request, or refuse it before its body is read.
 
         Raises:
             HostRefused: dev mode, and `Host` is no loopback name or address.
@@ -39,9 +39,13 @@ class AdminGate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        path, guarded, _ = place_of(scope["path"])
+        path, is_guarded, _ = classify_path(scope["path"])
         headers: Mapping[bytes, bytes] = scope["state"]["headers"]
-        if self._tokens and guarded and not self._is_valid_token(token := _bearer(headers.get(b"authorization", b""))):
+        if (
+            self._tokens
+            and is_guarded
+            and not self._is_valid_token(token := _bearer(headers.get(b"authorization", b"")))
+        ):
             error = Unauthorized(WRONG if token else MISSING)
             if path != "/rpc":
                 raise error
@@ -49,19 +53,19 @@ class AdminGate:
             await send({"type": "http.response.start", "status": error.status, "headers": error_headers(error, body)})
             await send({"type": "http.response.body", "body": body})
         elif not self._tokens and scope.get("client") is not None and not _is_loopback(headers.get(b"host", b"")):
-            raise HostRefused("In dev mode the Host must be a loopback name or address.")
-        elif not self._tokens and guarded and not _is_own_page(scope["method"], headers):
-            raise OriginRefused("In dev mode a page of another site gets no answer from the admin plane.")
+            raise HostRefused("In dev mode, Host must be a loopback name or address.")
+        elif not self._tokens and is_guarded and not _is_own_page(scope["method"], headers):
+            raise OriginRefused("In dev mode, pages of other sites are refused.")
         else:
             await self._app(scope, receive, send)
 
     def _is_valid_token(self, token: bytes) -> bool:
-        known = [hmac.compare_digest(token, expected) for expected in self._tokens]
-        return any(known)
+        matches = [hmac.compare_digest(token, expected) for expected in self._tokens]
+        return any(matches)
 
 
 def _bearer(authorization: bytes) -> bytes:
-    """Return the token that stands in the header, empty where there is none or another scheme."""
+    """Return the header's bearer token; empty if the header is missing or has another scheme."""
     scheme, _, token = authorization.partition(b" ")
     return token.strip() if scheme.lower() == b"bearer" else b""
 
@@ -83,7 +87,7 @@ def _is_loopback_name(host: bytes) -> bool:
 
 
 def _is_own_page(method: str, headers: Mapping[bytes, bytes]) -> bool:
-    """Return whether no browser asks, or one for a page of this machine that reached the broker as its own origin."""
+    """Return whether no web page sent the request, or one of this machine whose origin is the broker's own."""
     origin = headers.get(b"origin")
-    is_of_this_machine = origin is None or _is_loopback(origin.rpartition(b"://")[2])
-    return is_of_this_machine and not is_from_another_page(method, headers)
+    is_local = origin is None or _is_loopback(origin.rpartition(b"://")[2])
+    return is_local and not is_from_another_page(method, headers)

@@ -1,4 +1,4 @@
-"""Who may call, and how many calls at once."""
+"""Decides which addresses may call, and how many calls may be in flight."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -8,11 +8,11 @@ from typing import Self
 from hero_broker.core.addresses import UNKNOWN, parse_ip
 from hero_broker.core.calls import Caller
 from hero_broker.core.errors import ClientRefused, Overloaded, TooManyCalls
-from hero_broker.edge.paths import place_of
+from hero_broker.edge.paths import classify_path
 
 
 class Admission:
-    """Refuses addresses that may not call, and calls beyond a number in flight; used from one event loop."""
+    """Refuses addresses that may not call, and calls beyond the limits in flight. Use it from one event loop."""
 
     def __init__(
         self, allowed: Sequence[IPv4Network | IPv6Network], max_calls: int, max_calls_per_address: int
@@ -21,46 +21,46 @@ class Admission:
         self._max_calls = max_calls
         self._max_calls_per_address = max_calls_per_address
         self._in_flight = 0
-        self._in_flight_of: dict[str, int] = {}  # addresses with calls in flight, and no others
+        self._in_flight_of: dict[str, int] = {}  # only addresses with calls in flight
         self._may_call = lru_cache(maxsize=4096)(self._is_allowed)
 
     @property
     def in_flight(self) -> int:
-        """Calls that hold a slot now."""
+        """The number of calls that hold a slot now."""
         return self._in_flight
 
     @property
     def addresses(self) -> int:
-        """Addresses that are remembered: those of the calls in flight."""
+        """The number of addresses in memory: those with calls in flight."""
         return len(self._in_flight_of)
 
     def check_address(self, caller: Caller, path: str) -> None:
-        """Return if the caller's address may call; a Unix socket is guarded by its file mode instead.
+        """Check that the caller's address may call. A Unix socket is guarded by its file mode instead.
 
-        This machine may ask for health and the admin plane, whatever is allowed: its commands and probes do.
+        This machine may always query health and the admin plane, because its commands and probes do.
 
         Raises:
-            ClientRefused: the address is in none of the allowed networks.
-            InvalidRequest: nor is it, and the path has a control character.
+            ClientRefused: no allowed network contains the address.
+            InvalidRequest: no allowed network contains the address, and the path has a control character.
         """
-        if not self._may_call(caller.ip) and not (_is_this_machine(caller) and _is_own(path)):
+        if not self._may_call(caller.ip) and not (_is_this_machine(caller) and _is_health_or_admin(path)):
             raise ClientRefused(f"The address {caller.ip} is not among the allowed clients.")
 
     def slot(self, ip: str) -> "Slot":
-        """Return one of the slots for calls in flight, to be held in a `with` by a caller at `ip`.
+        """Return a slot for one call in flight of `ip`; hold it in a `with`.
 
-        All callers of a Unix socket are one address, "unknown".
+        All callers on Unix sockets count as one address, "unknown".
 
         Raises:
-            TooManyCalls: this address holds its share; others may still call.
-            Overloaded: all slots are held.
+            TooManyCalls: this address has reached its limit; other addresses may still call.
+            Overloaded: all slots are in use.
         """
         if self._in_flight_of.get(ip, 0) >= min(self._max_calls_per_address, self._max_calls):
             raise TooManyCalls(
-                f"{self._in_flight_of[ip]} calls of {ip} are in flight, the limit of one address; try again shortly."
+                f"{self._in_flight_of[ip]} calls of {ip} are in flight, the limit for one address; try again shortly."
             )
         if self._in_flight >= self._max_calls:
-            raise Overloaded(f"{self._max_calls} calls are in flight, which is the limit; try again shortly.")
+            raise Overloaded(f"{self._max_calls} calls are in flight, the limit; try again shortly.")
         return Slot(self, ip)
 
     def _is_allowed(self, ip: str) -> bool:
@@ -71,17 +71,17 @@ class Admission:
 
 
 def _is_this_machine(caller: Caller) -> bool:
-    """Return whether a loopback address asks, through a proxy or not; a proxy elsewhere cannot say so of a caller."""
+    """Return whether the caller is on loopback, and so is its proxy, if any: a remote proxy cannot vouch for this."""
     return all(parse_ip(ip).is_loopback for ip in (caller.ip, caller.peer_ip) if ip not in (None, UNKNOWN))
 
 
-def _is_own(path: str) -> bool:
-    place = place_of(path)
-    return place.is_guarded or place.is_health
+def _is_health_or_admin(path: str) -> bool:
+    info = classify_path(path)
+    return info.is_guarded or info.is_health
 
 
 class Slot:
-    """A place among the calls in flight, held for the time of a block, or until it is given back before that."""
+    """One call in flight, counted until the `with` block ends or `release` is called."""
 
     __slots__ = ("_admission", "_ip", "_is_held")
 
@@ -91,8 +91,8 @@ class Slot:
         self._is_held = False
 
     def __enter__(self) -> Self:
-        held = self._admission._in_flight_of
-        held[self._ip] = held.get(self._ip, 0) + 1
+        counts = self._admission._in_flight_of
+        counts[self._ip] = counts.get(self._ip, 0) + 1
         self._admission._in_flight += 1
         self._is_held = True
         return self
@@ -101,13 +101,13 @@ class Slot:
         self.release()
 
     def release(self) -> None:
-        """Hold it no longer."""
+        """Free the slot; do nothing if it is free already."""
         if not self._is_held:
             return
         self._is_held = False
-        held = self._admission._in_flight_of
-        if held[self._ip] == 1:
-            del held[self._ip]
+        counts = self._admission._in_flight_of
+        if counts[self._ip] == 1:
+            del counts[self._ip]
         else:
-            held[self._ip] -= 1
+            counts[self._ip] -= 1
         self._admission._in_flight -= 1

@@ -1,4 +1,4 @@
-"""Every request's first and last stop: its id, its source IP, and the answer to what went wrong."""
+"""The outermost middleware: gives each request its id and source IP, and turns errors into responses."""
 
 import logging
 
@@ -13,7 +13,7 @@ from hero_broker.edge.response_channel import Headers, ResponseChannel
 from hero_broker.edge.source_ip import SourceIp
 from hero_broker.util.timeouts import wait_at_most
 
-# A client that stops in the middle of its body would keep its place among the calls for all of `body_timeout_s`.
+# Without this limit, a client that stops in the middle of its body would hold its slot for all of `body_timeout_s`.
 BODY_PAUSE_S = 15.0
 
 log = logging.getLogger(__name__)
@@ -22,9 +22,7 @@ log = logging.getLogger(__name__)
 class EdgeMiddleware:
     """Plain ASGI middleware: sets `state.request_id`, `.headers`, `.client` and `.caller`.
 
-    It answers errors in OpenAI's shape.
-
-    It is served by `server.http1.protocol`, which sets `state.connection`.
+    It responds to errors in OpenAI's shape. It needs `state.connection`, which `server.http1.protocol` sets.
     """
 
     def __init__(self, app: ASGIApp, source_ip: SourceIp, admission: Admission, origins: Origins) -> None:
@@ -35,7 +33,7 @@ class EdgeMiddleware:
         self._ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, with `x-request-id` on its answer."""
+        """Forward a request, and add `x-request-id` to its response."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -44,14 +42,14 @@ class EdgeMiddleware:
         state["request_id"] = request_id
         state["headers"] = headers = dict(scope["headers"])
         state["client"] = client = ResponseChannel(state["connection"], send, request_id)
-        page: Headers = ()
+        cors_headers: Headers = ()
         try:
             if b"origin" in headers or b"sec-fetch-site" in headers:
-                page = self._origins.check(scope["method"], scope["path"], headers)
-                client.headers = (*client.headers, *page)
+                cors_headers = self._origins.check(scope["method"], scope["path"], headers)
+                client.headers = (*client.headers, *cors_headers)
             state["caller"] = caller = self._source_ip.resolve(scope.get("client"), scope["headers"], scope["path"])
             self._admission.check_address(caller, scope["path"])
-            if page and is_preflight(scope["method"], headers):
+            if cors_headers and is_preflight(scope["method"], headers):
                 await answer_preflight(headers, client.send)
             else:
                 await self._app(scope, _bound_body_pauses(receive), client.send)
@@ -59,26 +57,26 @@ class EdgeMiddleware:
             if client.has_begun:
                 raise
             await send_error(error, client.send)
-        except Exception:  # the ASGI boundary: the client learns nothing internal
+        except Exception:  # the ASGI boundary: the client gets no internal detail
             log.exception("edge: a request failed", extra={"request_id": request_id})
             if client.has_begun:
                 raise
             await send_error(InternalError("The broker failed."), client.send)
         finally:
-            # It has `send`, which has the scope: such a circle in each request is a pause of the collector each second.
+            # `client` has `send`, which has the scope. A reference cycle per request costs a GC pause each second.
             del state["client"]
 
 
 def _bound_body_pauses(receive: Receive) -> Receive:
-    """Return `receive`, which raises TimeoutError where a body pauses for longer than `BODY_PAUSE_S`."""
-    is_whole = False
+    """Wrap `receive`, to raise TimeoutError if the body pauses for longer than `BODY_PAUSE_S`."""
+    is_complete = False
 
     async def receive_in_time() -> Message:
-        nonlocal is_whole
-        if is_whole:  # what is waited for now is that the client leaves
+        nonlocal is_complete
+        if is_complete:  # from here on, `receive` waits for the client to disconnect
             return await receive()
         message = await wait_at_most(BODY_PAUSE_S, _next(receive))
-        is_whole = not message.get("more_body", False)
+        is_complete = not message.get("more_body", False)
         return message
 
     return receive_in_time

@@ -1,4 +1,4 @@
-"""A request's path as the gate and the router both see it."""
+"""Classifies a request's path, once for the admin gate and the router."""
 
 import re
 from functools import lru_cache
@@ -9,35 +9,35 @@ from hero_broker.core.errors import InvalidRequest
 GUARDED = ("/rpc", "/billing", "/admin", "/metrics", "/openrpc.json", "/openapi.json")
 HEALTH = "/health"
 
-REMEMBERED = 256  # characters of a path: longer ones would let callers fill the memory
+MAX_CACHED_PATH = 256  # characters of a path; caching longer ones would let callers fill the memory
 
 
-class Place(NamedTuple):
-    """Where a path leads, by its spelling alone."""
+class PathInfo(NamedTuple):
+    """What a path says by its spelling alone."""
 
-    plain: str  # without doubled slashes and without one at the end
+    plain: str  # with single slashes, and none at the end
     is_guarded: bool  # a path of the admin plane
     is_health: bool
 
 
-def place_of(path: str) -> Place:
-    """Return where a path leads.
+def classify_path(path: str) -> PathInfo:
+    """Return a path's plain spelling and whether it is guarded.
 
     Raises:
         InvalidRequest: the path has a character that cannot be printed. A route's pattern may match before a final
-            newline, where a comparison does not, so no such path gets as far as either.
+            newline while a comparison does not, so such paths are refused before both.
     """
-    return (_remembered if len(path) <= REMEMBERED else _look_at)(path)
+    return (_cached if len(path) <= MAX_CACHED_PATH else _classify)(path)
 
 
-def _look_at(path: str) -> Place:
+def _classify(path: str) -> PathInfo:
     if not path.isprintable():
-        raise InvalidRequest("The path has a control character, or another that cannot be printed.")
+        raise InvalidRequest("The path has a control character or another that cannot be printed.")
     plain = re.sub("/+", "/", path).removesuffix("/")
-    return Place(plain, any(_is_below(plain, prefix) for prefix in GUARDED), _is_below(plain, HEALTH))
+    return PathInfo(plain, any(_is_below(plain, prefix) for prefix in GUARDED), _is_below(plain, HEALTH))
 
 
-_remembered = lru_cache(maxsize=1024)(_look_at)
+_cached = lru_cache(maxsize=1024)(_classify)
 
 
 def _is_below(plain: str, prefix: str) -> bool:

@@ -1,4 +1,4 @@
-"""From a connection's peer and its headers to the source IP, once; nothing later decides this again."""
+"""Decides a request's source IP from its peer and headers; nothing later decides it again."""
 
 import logging
 import math
@@ -16,17 +16,17 @@ FORWARDED_FOR = "x-forwarded-for"
 FORWARDED = "forwarded"
 REAL_IP = "x-real-ip"
 WARN_EVERY_S = 60.0
-MAX_WARNED = 1000  # trusted peers that are remembered as warned of
-PROBES = "/health/"  # a proxy asks these on its own behalf, without a header
+MAX_WARNED = 1000  # trusted peers whose last warning is remembered
+PROBES = "/health/"  # a proxy requests these for itself, without the header
 
-# Headers in which proxies name their client; a warning names those that were sent instead of the trusted one.
+# Headers in which proxies name their client. A warning lists those that came instead of the trusted one.
 _ADDRESS_HEADERS = frozenset(
     {FORWARDED_FOR, FORWARDED, REAL_IP, "x-client-ip", "x-cluster-client-ip", "true-client-ip", "cf-connecting-ip"}
 )
 
-# RFC 7239, section 4, read backwards: one element up to the comma before it. In a quoted string a quote that follows an
-# odd number of backslashes is escaped. Values without quotes may contain the colons and brackets that the RFC wants
-# quoted, because some proxies send them so. The quantifiers are possessive: a long header is read in linear time.
+# RFC 7239, section 4, read backwards: one element up to the comma before it. In a quoted string, a quote after an odd
+# number of backslashes is escaped. Unquoted values may contain colons and brackets, because some proxies do not quote
+# them as the RFC demands. The quantifiers are possessive, so a long header is read in linear time.
 _TOKEN = r"[\w!#$%&'*+\-.^`|~]++"  # noqa: S105  # HTTP's token
 _PLAIN = r'[^\s"\\,;=]++'
 _QUOTED = r'"(?:\\\\)*+(?:[^"\\]\\*+|"\\(?:\\\\)*+)*+"'
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 
 class SourceIp:
-    """Decides who is billed: the peer, or the nearest untrusted hop where the peer is a trusted proxy."""
+    """Decides who is billed: the peer, or the nearest untrusted hop if the peer is a trusted proxy."""
 
     def __init__(
         self,
@@ -54,18 +54,18 @@ class SourceIp:
     ) -> None:
         name = header.lower()
         if name not in _HOPS_IN:
-            raise ValueError(f"trusted header must be one of {', '.join(_HOPS_IN)}, not {header!r}")
+            raise ValueError(f"the trusted header must be one of {', '.join(_HOPS_IN)}, not {header!r}")
         self._trusted = tuple(trusted)
         self._trust_unix = trust_unix
         self._header = name.encode()
         self._hops_in = _HOPS_IN[name]
         self._clock = clock
-        self._warned: dict[str, float] = {}  # peer -> when
+        self._warned: dict[str, float] = {}  # peer → time of its last warning
 
     def resolve(self, client: tuple[str, int] | None, headers: Iterable[tuple[bytes, bytes]], path: str = "") -> Caller:
-        """Return the caller of a request; `client` is None on a Unix socket, header names are lower-case.
+        """Return the caller of a request. `client` is None on a Unix socket; header names are lower-case.
 
-        A trusted peer without a header that names its client is billed itself, and logged once a minute.
+        A trusted peer that sends no header naming its client is billed itself, with a warning once a minute.
 
         Raises:
             InvalidRequest: X-Hero-Context is longer than 128 characters.
@@ -97,7 +97,7 @@ class SourceIp:
             try:
                 nearest = _hop_address(hop)
             except ValueError:
-                break  # what stands left of a malformed hop was vouched for by nobody
+                break  # no trusted proxy vouches for what is left of a malformed hop
             if not self._is_trusted(nearest):
                 break
         return nearest
@@ -127,7 +127,8 @@ def _ip_text(address: IpAddress | None) -> str:
 
 def _parse_context(value: bytes) -> str | None:
     decoded = value.decode("utf-8", "replace").strip()
-    text = "".join(one if one.isprintable() else "\ufffd" for one in decoded)  # PostgreSQL takes no NUL
+    # PostgreSQL takes no NUL.
+    text = "".join(character if character.isprintable() else "\ufffd" for character in decoded)
     if len(text) > MAX_CONTEXT_CHARACTERS:
         raise InvalidRequest(
             f"X-Hero-Context is longer than {MAX_CONTEXT_CHARACTERS} characters.", param="X-Hero-Context"
@@ -144,19 +145,19 @@ def _plain_hops(lines: Sequence[str]) -> Iterator[str]:
 
 
 def _forwarded_hops(lines: Sequence[str]) -> Iterator[str]:
-    """Yield the `for` of each element (RFC 7239) from the right, "" where it has none, up to a malformed element.
+    """Yield the `for` of each element (RFC 7239) from the right, "" if it has none, up to a malformed element.
 
-    The line is read backwards, because a client may leave a quote open: read from the left, it would be closed by the
-    first quote of what a proxy appends. Backwards, nothing that stands before an element can change it.
+    The line is read backwards, because a client may leave a quote open. From the left, the first quote that a proxy
+    appends would close it. Backwards, nothing to the left of an element can change it.
     """
     backwards = ",".join(lines)[::-1]
     at = 0
-    while found := _ELEMENT_BACKWARDS.match(backwards, at):
-        nodes = [value for name, value in _PAIR.findall(found[1][::-1]) if name.lower() == "for"]
+    while match := _ELEMENT_BACKWARDS.match(backwards, at):
+        nodes = [value for name, value in _PAIR.findall(match[1][::-1]) if name.lower() == "for"]
         yield _unquoted(nodes[0]) if len(nodes) == 1 else ""
-        if not found[2]:
+        if not match[2]:
             return
-        at = found.end()
+        at = match.end()
 
 
 def _unquoted(value: str) -> str:
@@ -164,7 +165,7 @@ def _unquoted(value: str) -> str:
 
 
 def _only_hop(lines: Sequence[str]) -> Iterator[str]:
-    """Yield the address of `X-Real-IP`, which no proxy appends to: a second line is somebody else's."""
+    """Yield the address of `X-Real-IP`. Proxies never append to it, so of two lines neither is trusted."""
     if len(lines) == 1:
         yield lines[0]
 
@@ -180,9 +181,9 @@ def _hop_address(hop: str) -> IpAddress:
     """Return a hop's address, without brackets and port.
 
     Raises:
-        ValueError: the hop is malformed, or hides its address.
+        ValueError: the hop is malformed or hides its address.
     """
     text = hop.strip(" \t")
-    if found := _BRACKETED.fullmatch(text) or _WITH_PORT.fullmatch(text):
-        text = found[1]
+    if match := _BRACKETED.fullmatch(text) or _WITH_PORT.fullmatch(text):
+        text = match[1]
     return parse_ip(text)

@@ -38,11 +38,11 @@ def parts_of(rewriter: FormRewriter, out: bytes) -> list[tuple[Any, str | None, 
     message = BytesParser(policy=HTTP).parsebytes(head + out)
     return [
         (
-            found.get_param("name", header="content-disposition"),
-            found.get_filename(),
-            found.get_payload(decode=True),
+            piece.get_param("name", header="content-disposition"),
+            piece.get_filename(),
+            piece.get_payload(decode=True),
         )
-        for found in message.iter_parts()
+        for piece in message.iter_parts()
     ]
 
 
@@ -76,26 +76,26 @@ def test_file_may_come_before_the_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "param", "told"),
+    ("body", "param", "message"),
     [
         (form(part("file", b"x", file_name="a")), "model", "'model' is missing"),
         (form(part("model", b"m")), "file", "'file' is missing"),
         (form(part("model", b"m"), part("file", b"", file_name="a")), "file", "'file' is empty"),
-        (form(part("model", b""), part("file", b"x", file_name="a")), "model", "not empty"),
-        (form(part("model", b"m"), part("model", b"n")), "model", "once"),
+        (form(part("model", b""), part("file", b"x", file_name="a")), "model", "non-empty string"),
+        (form(part("model", b"m"), part("model", b"n")), "model", "twice"),
         (form(part("model", b"m"), part("file", b"x")), "file", "must be a file"),
-        (form(part("file", b"x", file_name="a"), part("file", b"x", file_name="b")), "file", "once"),
+        (form(part("file", b"x", file_name="a"), part("file", b"x", file_name="b")), "file", "twice"),
         (form(part("", b"x")), None, "must have a name"),
         (form(part("prompt", b"\xff")), "prompt", "UTF-8"),
         (form(part("prompt", b"x" * 70_000)), "prompt", "at most 65536 bytes"),
         (form(*[part(f"f{n}", b"") for n in range(MAX_PARTS + 1)]), None, f"at most {MAX_PARTS} parts"),
-        (GOOD[:-6], None, "too early"),
-        (b"", None, "too early"),
-        (b"no form at all", None, "not a readable"),
+        (GOOD[:-6], None, "is incomplete"),
+        (b"", None, "is incomplete"),
+        (b"no form at all", None, "not a well-formed"),
     ],
 )
-def test_what_is_wrong_is_named(body: bytes, param: str | None, told: str) -> None:
-    with pytest.raises(InvalidRequest, match=told) as caught:
+def test_what_is_wrong_is_named(body: bytes, param: str | None, message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message) as caught:
         rewrite(body)
 
     assert caught.value.param == param
@@ -203,7 +203,7 @@ def test_file_name_passes_in_a_form_that_all_read_alike(sent: bytes, passed: str
 
     rewriter, out = rewrite(form(part("model", b"m"), file))
 
-    assert [(name, shown) for name, shown, _ in parts_of(rewriter, out)] == [
+    assert [(name, file_name) for name, file_name, _ in parts_of(rewriter, out)] == [
         ("model", None),
         ("file", passed),
     ]
@@ -241,7 +241,7 @@ def test_boundary_within_a_file_ends_the_reading_before_it_costs_much(near: byte
     rewriter = FormRewriter(b"b", lambda name: name)
     rewriter.feed(part("model", b"m") + part("file", b"", file_name="a")[:-2])
 
-    with pytest.raises(InvalidRequest, match="boundary nowhere else"):
+    with pytest.raises(InvalidRequest, match="no boundary inside"):
         rewriter.feed(near * (MAX_PARTS + 1))
 
 

@@ -1,4 +1,4 @@
-"""What a client is told of a provider's error."""
+"""What a client gets of a provider's error."""
 
 import json
 from typing import Any
@@ -16,7 +16,9 @@ OPENAI = {
 }
 
 
-def told(body: object, status: int = 400, headers: dict[str, str] | None = None) -> tuple[ResponseHead, dict[str, Any]]:
+def client_error(
+    body: object, status: int = 400, headers: dict[str, str] | None = None
+) -> tuple[ResponseHead, dict[str, Any]]:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     head, answer = provider_error_response(status, headers or {}, data, ["sk-secret"])
     assert isinstance(head, ResponseHead)
@@ -25,7 +27,7 @@ def told(body: object, status: int = 400, headers: dict[str, str] | None = None)
 
 
 def test_openais_members_pass() -> None:
-    assert told({"error": OPENAI})[1] == OPENAI
+    assert client_error({"error": OPENAI})[1] == OPENAI
 
 
 @pytest.mark.parametrize(
@@ -34,21 +36,21 @@ def test_openais_members_pass() -> None:
         ({"message": "flat"}, "flat"),
         ({"error": "a text"}, "a text"),
         ({"detail": "of another"}, "of another"),
-        ({"detail": [{"loc": ["body"]}]}, "The provider answered with status 400."),
-        ([], "The provider answered with status 400."),
-        (b"<html>", "The provider answered with status 400."),
-        (b"[" * 100_000, "The provider answered with status 400."),
-        ({"error": {"message": 5, "code": 7}}, "The provider answered with status 400."),
+        ({"detail": [{"loc": ["body"]}]}, "The provider responded with status 400."),
+        ([], "The provider responded with status 400."),
+        (b"<html>", "The provider responded with status 400."),
+        (b"[" * 100_000, "The provider responded with status 400."),
+        ({"error": {"message": 5, "code": 7}}, "The provider responded with status 400."),
     ],
 )
 def test_other_shapes_are_read_as_far_as_they_go(body: object, message: str) -> None:
-    error = told(body)[1]
+    error = client_error(body)[1]
 
     assert (error["message"], error["type"], error["code"]) == (message, "provider_error", "provider_400")
 
 
 def test_keys_are_taken_out_and_length_is_bounded() -> None:
-    error = told({"error": {"message": "key sk-secret " + "x" * 5000, "code": "sk-secret"}})[1]
+    error = client_error({"error": {"message": "key sk-secret " + "x" * 5000, "code": "sk-secret"}})[1]
 
     assert "sk-secret" not in json.dumps(error)
     assert len(error["message"]) == 1000
@@ -59,7 +61,7 @@ def test_keys_are_taken_out_and_length_is_bounded() -> None:
     [(400, 400), (401, 502), (403, 502), (404, 404), (429, 429), (500, 502), (503, 503), (302, 502)],
 )
 def test_status_passes_where_it_is_harmless(status: int, passed: int) -> None:
-    assert told({}, status)[0].status == passed
+    assert client_error({}, status)[0].status == passed
 
 
 @pytest.mark.parametrize(
@@ -67,13 +69,13 @@ def test_status_passes_where_it_is_harmless(status: int, passed: int) -> None:
     [("7", True), ("Wed, 21 Oct 2026 07:28:00 GMT", True), ("soon", False), ("7\r\nx: y", False), ("", False)],
 )
 def test_retry_after_passes_where_it_is_one(value: str, passes: bool) -> None:
-    headers = dict(told({}, 429, {"retry-after": value})[0].headers)
+    headers = dict(client_error({}, 429, {"retry-after": value})[0].headers)
 
     assert headers.get(b"retry-after") == (value.encode() if passes else None)
 
 
 @pytest.mark.parametrize(
-    ("kind", "length", "is_told"),
+    ("kind", "length", "is_set"),
     [
         ("text/event-stream", None, True),
         ("text/event-stream; charset=utf-8", None, True),
@@ -82,10 +84,10 @@ def test_retry_after_passes_where_it_is_one(value: str, passes: bool) -> None:
         ("audio/mpeg", None, False),
     ],
 )
-def test_stream_of_events_asks_a_proxy_not_to_hold_it_back(kind: str, length: str | None, is_told: bool) -> None:
+def test_stream_of_events_asks_a_proxy_not_to_hold_it_back(kind: str, length: str | None, is_set: bool) -> None:
     headers = dict(response_head(200, {"content-type": kind, "x-accel-buffering": "yes"}, length).headers)
 
-    assert headers.get(b"x-accel-buffering") == (b"no" if is_told else None)
+    assert headers.get(b"x-accel-buffering") == (b"no" if is_set else None)
 
 
 def test_headers_with_control_characters_do_not_pass() -> None:
@@ -117,7 +119,7 @@ def test_headers_with_control_characters_do_not_pass() -> None:
     ],
 )
 def test_callers_are_never_told_that_a_key_is_wrong_that_is_the_operators(status: int, body: object) -> None:
-    head, error = told(body, status)
+    head, error = client_error(body, status)
 
     assert (head.status, error["code"]) == (502, "provider_credentials")
     assert (b"x-should-retry", b"false") in head.headers
@@ -135,4 +137,4 @@ def test_callers_are_never_told_that_a_key_is_wrong_that_is_the_operators(status
     ],
 )
 def test_callers_are_told_what_is_wrong_with_their_own_request(status: int, message: str) -> None:
-    assert told({"error": {"message": message}}, status)[1]["message"] == message
+    assert client_error({"error": {"message": message}}, status)[1]["message"] == message

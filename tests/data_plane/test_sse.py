@@ -1,4 +1,4 @@
-"""Events come out byte for byte, however they are cut, and what is plain is told from what is not."""
+"""Events stay byte for byte the same, however they are cut, and plain events are recognised."""
 
 import pytest
 from hypothesis import given
@@ -17,10 +17,10 @@ RETURNS = b'data: {"a":1}\r\n\r\n'
 def test_events_come_out_as_they_went_in(events: list[bytes], size: int) -> None:
     stream = b"".join(events)
     splitter = EventSplitter()
-    found = [event for at in range(0, len(stream), size) for event in splitter.feed(stream[at : at + size])]
+    split = [event for at in range(0, len(stream), size) for event in splitter.feed(stream[at : at + size])]
 
-    assert found == events
-    assert splitter.is_between
+    assert split == events
+    assert splitter.is_at_boundary
 
 
 @pytest.mark.parametrize(

@@ -92,12 +92,12 @@ def test_other_paths_are_open(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/" * 1000 + "rpc", "/billing/" + "a" * 1000])
 def test_long_path_is_guarded_and_not_remembered(path: str) -> None:
-    before = paths._remembered.cache_info().currsize
+    before = paths._cached.cache_info().currsize
 
     start, _ = ask(path, [])
 
     assert start["status"] == 401
-    assert paths._remembered.cache_info().currsize == before
+    assert paths._cached.cache_info().currsize == before
 
 
 def test_long_host_is_no_loopback_and_not_remembered() -> None:
@@ -115,7 +115,7 @@ def test_refusal_has_the_shape_of_its_path() -> None:
 
 @pytest.mark.parametrize("path", ["/rpc", "/billing/usage"])
 def test_wrong_token_and_none_are_told_apart(path: str) -> None:
-    needed = b"An admin token is needed: Authorization: Bearer TOKEN."
+    needed = b"An admin token is required: Authorization: Bearer TOKEN."
 
     for none in ([], bearer(""), bearer("other", "Basic")):
         assert needed in ask(path, none)[1]

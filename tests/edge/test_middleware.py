@@ -27,7 +27,7 @@ class Anybody:
         return
 
 
-def asked(reads: Callable[[Receive], Coroutine[Any, Any, None]], receive: Receive) -> list[Message]:
+def messages_sent(reads: Callable[[Receive], Coroutine[Any, Any, None]], receive: Receive) -> list[Message]:
     """Return what is sent when an application `reads` a request that comes as `receive` says."""
     sent: list[Message] = []
 
@@ -67,7 +67,7 @@ async def whole_body(receive: Receive) -> None:
 def test_body_that_pauses_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(middleware, "BODY_PAUSE_S", 0.01)
 
-    (start,) = asked(whole_body, coming(PIECE, PIECE))
+    (start,) = messages_sent(whole_body, coming(PIECE, PIECE))
 
     assert start["status"] == 408
 
@@ -85,7 +85,7 @@ def test_client_that_waits_for_its_answer_may_wait(monkeypatch: pytest.MonkeyPat
 
     gone = asyncio.Event()
 
-    assert asked(body_and_then_the_end, coming(PIECE, LAST, then=gone)) == []
+    assert messages_sent(body_and_then_the_end, coming(PIECE, LAST, then=gone)) == []
     assert seen == [LEFT]
 
 

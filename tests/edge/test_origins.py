@@ -24,11 +24,11 @@ def check(path: str = CALL, method: str = "POST", **headers: str) -> dict[bytes,
 @pytest.mark.parametrize("origin", [LISTED, "app://obsidian.md"])
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "same-origin"])
 def test_listed_page_may_call_and_read_the_answer(path: str, origin: str, site: str) -> None:
-    told = check(path, origin=origin, sec_fetch_site=site)
+    cors_headers = check(path, origin=origin, sec_fetch_site=site)
 
-    assert told[b"access-control-allow-origin"] == origin.encode()
-    assert b"x-request-id" in told[b"access-control-expose-headers"].split(b", ")
-    assert told[b"vary"] == b"Origin"
+    assert cors_headers[b"access-control-allow-origin"] == origin.encode()
+    assert b"x-request-id" in cors_headers[b"access-control-expose-headers"].split(b", ")
+    assert cors_headers[b"vary"] == b"Origin"
 
 
 @pytest.mark.parametrize("path", [CALL, "/v1/models", "/v2/rerank", "/chat/completions", "/", "/health/live"])
@@ -73,34 +73,34 @@ def test_path_with_a_control_character_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "requested",
     [
         "authorization,content-type,x-api-key,anthropic-version,anthropic-beta,x-hero-context,x-hero-want",
         "X-Stainless-Lang, x-stainless-os,openai-organization",
     ],
 )
-def test_preflight_allows_what_clients_send(asked: str) -> None:
-    told = preflight(asked.encode())
+def test_preflight_allows_what_clients_send(requested: str) -> None:
+    response_headers = preflight(requested.encode())
 
-    allowed = told[b"access-control-allow-headers"].split(b", ")
-    assert {name.strip().lower().encode() for name in asked.split(",")} <= set(allowed)
-    assert {b"POST", b"GET"} <= set(told[b"access-control-allow-methods"].split(b", "))
-    assert int(told[b"access-control-max-age"]) > 0
+    allowed = response_headers[b"access-control-allow-headers"].split(b", ")
+    assert {name.strip().lower().encode() for name in requested.split(",")} <= set(allowed)
+    assert {b"POST", b"GET"} <= set(response_headers[b"access-control-allow-methods"].split(b", "))
+    assert int(response_headers[b"access-control-max-age"]) > 0
 
 
 def test_preflight_repeats_nothing_that_is_no_headers_name() -> None:
-    told = preflight(b"x-fine, a b, \xff, a:b, " + b"\x0b")
+    response_headers = preflight(b"x-fine, a b, \xff, a:b, " + b"\x0b")
 
-    assert told[b"access-control-allow-headers"].split(b", ")[-1] == b"x-fine"
+    assert response_headers[b"access-control-allow-headers"].split(b", ")[-1] == b"x-fine"
 
 
-def preflight(asked: bytes) -> dict[bytes, bytes]:
+def preflight(requested: bytes) -> dict[bytes, bytes]:
     sent: list[Any] = []
 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    headers = {b"access-control-request-method": b"POST", b"access-control-request-headers": asked}
+    headers = {b"access-control-request-method": b"POST", b"access-control-request-headers": requested}
     assert is_preflight("OPTIONS", headers)
     assert not is_preflight("POST", headers)
     asyncio.run(answer_preflight(headers, send))

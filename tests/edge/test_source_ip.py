@@ -160,7 +160,7 @@ def test_trusted_peer_without_the_trusted_header_is_warned_of_once_a_minute(capl
     now = 0.0
     reader = SourceIp(PROXIES, True, "forwarded", lambda: now)
     named = [(b"forwarded", b"for=203.0.113.7")]
-    asked = [
+    requests = [
         (0.0, PROXY, forwarded_for("203.0.113.7"), "/v1/models"),
         (59.9, PROXY, [], "/v1/models"),
         (60.0, PROXY, [(b"forwarded", b"for=unknown")], "/v1/models"),
@@ -172,17 +172,19 @@ def test_trusted_peer_without_the_trusted_header_is_warned_of_once_a_minute(capl
     ]
 
     with caplog.at_level(logging.WARNING):
-        for now, peer, headers, path in asked:  # noqa: B007  # the clock reads it
+        for now, peer, headers, path in requests:  # noqa: B007  # the clock reads it
             reader.resolve(peer, headers, path)
 
-    told = [record.getMessage() for record in caplog.records]
-    assert [line.partition(" is a trusted proxy")[0] for line in told] == [
+    messages = [record.getMessage() for record in caplog.records]
+    assert [line.partition(" is a trusted proxy")[0] for line in messages] == [
         "edge: 10.0.0.1",
         "edge: 10.0.0.1",
         "edge: 10.0.0.2",
         "edge: a Unix socket",
     ]
-    assert told[0].endswith("sent no forwarded that names its client, so it is billed itself; it sent x-forwarded-for")
+    assert messages[0].endswith(
+        "sent no forwarded that names its client, so it is billed itself; it sent x-forwarded-for"
+    )
 
 
 def test_peers_that_were_warned_of_do_not_fill_the_memory() -> None:
