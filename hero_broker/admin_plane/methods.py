@@ -136,13 +136,13 @@ async def usage_by_ip(
     cursor: Any = None,
 ) -> dict[str, object]:
     """Return spend per address, largest first, with the window's totals."""
-    params.check_window(since, until)
+    params.check_window(since, until, is_frozen=cursor is not None)
     after = cursors.parse_position(cursor, tuple[_Cost, _Text])
     found = await admin.reports.usage_by_ip(since, until, limit or MAX_ADDRESSES, after)
     following = None
     if found.more:
         last = found.items[-1]
-        frozen = {"since": since, "until": found.as_of + 1 if until is None else until, "limit": limit}
+        frozen = {"since": since, "until": found.until, "limit": limit}
         following = cursors.encode_cursor("billing.usage_by_ip", frozen, (last.totals.cost_nano_usd, last.ip))
     return {
         "data": await to_thread(views.addresses, found.items),
@@ -181,7 +181,7 @@ async def usage(
     dense: bool | None = None,
 ) -> dict[str, object]:
     """Return usage by any dimensions and buckets of time."""
-    params.check_window(since, until)
+    params.check_window(since, until, is_frozen=cursor is not None)
     if dense and bucket is None:
         raise InvalidParams("dense", "needs a bucket")
     v4, v6 = DEFAULT_PREFIX_BITS
@@ -206,7 +206,7 @@ async def usage(
         frozen = {
             "group_by": group_by,
             "since": since,
-            "until": found.as_of + 1 if until is None else until,
+            "until": found.until,
             "bucket": bucket,
             "tz": tz,
             "filter": filter,

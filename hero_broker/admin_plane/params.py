@@ -9,13 +9,18 @@ from hero_broker.core.errors import InvalidParams
 from hero_broker.core.labels import canonical_target
 from hero_broker.core.queries import Dimension, Filter, Network
 
+LATEST_S = 253_370_764_800  # the beginning of the year 9999; in milliseconds, a day of 1978
 
-def check_window(since: int | None, until: int | None) -> None:
-    """Refuse a window that ends before it begins.
+
+def check_window(since: int | None, until: int | None, *, is_frozen: bool = False) -> None:
+    """Refuse a window that ends before it begins, or that is not in seconds; a cursor's `is_frozen` and may end late.
 
     Raises:
-        InvalidParams: it does.
+        InvalidParams: `since` is later than `until`, or one of them is later than the year 9998.
     """
+    for name, at in (("since", since), ("until", until)):
+        if at is not None and at > LATEST_S and not is_frozen:
+            raise InvalidParams(name, "must be unix time in seconds, not in milliseconds, before the year 9999")
     if since is not None and until is not None and since > until:
         raise InvalidParams("since", "must not be later than until")
 

@@ -53,6 +53,17 @@ def parse_time(text: str | None, zone: ZoneInfo, now: int, option: str) -> int |
 
 
 def format_time(at: int, zone: ZoneInfo, bucket: str | None = None) -> str:
-    """Return a time in a zone: to the second, or as the hour, day or month that it begins."""
+    """Return a time in a zone: to the second, or as the hour, day or month that it begins.
+
+    An hour that comes twice, because the clock is put back, is followed by its offset from UTC.
+    """
     form = {"hour": "%Y-%m-%d %H:%M", "day": "%Y-%m-%d", "month": "%Y-%m", None: "%Y-%m-%d %H:%M:%S"}[bucket]
-    return datetime.fromtimestamp(at, zone).strftime(form)
+    try:
+        local = datetime.fromtimestamp(at, zone)
+    except (ValueError, OverflowError):  # beyond the last date: of a clock that was wrong
+        return str(at)
+    offset, other = local.utcoffset(), local.replace(fold=1 - local.fold).utcoffset()
+    if offset == other or bucket in ("day", "month"):
+        return local.strftime(form)
+    hours = local.strftime("%z")
+    return f"{local.strftime(form)} {hours[:3]}:{hours[3:]}"

@@ -96,6 +96,7 @@ class UsageByIp:
     totals: UsageTotals  # of the window, not of the page
     as_of: int  # unix seconds, UTC
     more: bool
+    until: int | None = None  # where the window of the following pages ends; None on the last page
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,7 @@ class UsageReport:
     totals: UsageTotals  # of the window, not of the page
     as_of: int  # unix seconds, UTC
     more: bool
+    until: int | None = None  # where the window of the following pages ends; None on the last page
 
 
 class LedgerRow(msgspec.Struct, frozen=True, gc=False):

@@ -76,7 +76,9 @@ class Reports:
             groups = usage.groups(connection, by_ip)
             names = self._labels.names(connection)
             items = tuple(_ip_usage(group, names) for group in groups[:limit])
-            return UsageByIp(items, _totals(connection, window), as_of, len(groups) > limit)
+            more = len(groups) > limit
+            end = _end(connection, until, as_of) if more else None
+            return UsageByIp(items, _totals(connection, window), as_of, more, end)
 
         return await self._reader.query(DEADLINE_S, read)
 
@@ -230,14 +232,26 @@ def _usage(connection: Connection, query: UsageQuery, labels: LabelBook, as_of: 
     windows = None if query.bucket is None else _windows(connection, query)
     plan = replace(plan, buckets=windows)
     reads_rows = usage.rollup_for(plan) is None
-    if reads_rows and plan.seqs is None:
+    if reads_rows and plan.seqs is None and query.after is None:  # later pages have the first page's window
         _check_width(query, as_of)
     with time_limit(connection, ROWS_DEADLINE_S if reads_rows else DEADLINE_S):
         totals = _totals(connection, plan)
         page = _dense(connection, plan, query) if query.dense and windows else _page(connection, plan, query)
     names = labels.names(connection)
     groups = tuple(_group(query, windows, group, names) for group in page[: query.limit])
-    return UsageReport(groups, totals, as_of, len(page) > query.limit)
+    more = len(page) > query.limit
+    return UsageReport(groups, totals, as_of, more, _end(connection, query.until, as_of) if more else None)
+
+
+def _end(connection: Connection, until: int | None, as_of: int) -> int:
+    """Return the end of the window of a first page: after `as_of`, and after each row that the page counts.
+
+    A row may be later than `as_of` if a clock was put back, or if another broker's clock is ahead.
+    """
+    if until is not None:
+        return until
+    extent = usage.extent(connection)
+    return as_of + 1 if extent is None else max(as_of + 1, extent[1])
 
 
 def _windows(connection: Connection, query: UsageQuery) -> list[TimeWindow]:
@@ -252,11 +266,14 @@ def _windows(connection: Connection, query: UsageQuery) -> list[TimeWindow]:
         last = extent[1] if last is None or (not query.dense and last > extent[1]) else last
     if first is None or last is None or query.bucket is None:
         return []
-    windows = list(islice(buckets(query.bucket, query.zone, first, min(last, LATEST)), MAX_BUCKETS + 1))
-    if len(windows) > MAX_BUCKETS:
+    calendar = list(islice(buckets(query.bucket, query.zone, first, min(last, LATEST)), MAX_BUCKETS + 1))
+    if len(calendar) > MAX_BUCKETS:
         raise TooWide(f"The window has more than {MAX_BUCKETS:,} buckets: choose a narrower window or larger buckets")
-    since, until = query.since or 0, LATEST if query.until is None else query.until
-    return [(max(start, since), min(end, until)) for start, end in windows]
+    since, until = query.since or 0, max(last, LATEST) if query.until is None else query.until
+    windows = [(max(start, since), min(end, until, LATEST)) for start, end in calendar]
+    if last > LATEST:  # dates end there: one bucket for all later rows, which a wrong clock made
+        windows.append((max(first, LATEST), last if query.until is None else query.until))
+    return windows
 
 
 def _check_width(query: UsageQuery, as_of: int) -> None:

@@ -5,6 +5,10 @@ from typing import NamedTuple
 
 from hero_broker.store.schema import ALL_TIME, HOUR
 
+# The beginning of the year 2200. Only a wrong clock makes later rows, so they are few; a block for each month up to the
+# largest time that a row can have would fill the memory.
+LAST_BLOCK_ENDS_AT = 7_258_118_400
+
 
 class Block(NamedTuple):
     """One block of a roll-up."""
@@ -35,12 +39,15 @@ def all_time() -> Cover:
 
 
 def cover_window(windows: Iterable[tuple[int, int]], spans: Sequence[int]) -> Cover:
-    """Cut half-open windows into as few blocks as `spans` allow; spans are ascending multiples of each other."""
+    """Cut half-open windows into as few blocks as `spans` allow; spans are ascending multiples of each other.
+
+    What lies beyond `LAST_BLOCK_ENDS_AT` is an edge, whatever its length: so a window is at most some 3,000 blocks.
+    """
     bounded = [span for span in spans if span != ALL_TIME]
     blocks: list[Block] = []
     edges: list[WindowEdge] = []
     for bucket, (since, until) in enumerate(windows):
-        first, last = -(-since // HOUR) * HOUR, until // HOUR * HOUR
+        first, last = -(-since // HOUR) * HOUR, min(until // HOUR * HOUR, LAST_BLOCK_ENDS_AT)
         if first >= last:
             if since < until:
                 edges.append(WindowEdge(since, until, bucket))

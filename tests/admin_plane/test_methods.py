@@ -32,7 +32,8 @@ class Spend(NoReports):
         self.asked.append((since, until, limit, after))
         rows = [(ip, cost) for ip, cost in SPEND if after is None or (-cost, ip) > (-after[0], after[1])]
         items = tuple(IpUsage(ip, UsageTotals(cost_nano_usd=cost)) for ip, cost in rows[:limit])
-        return UsageByIp(items, UsageTotals(cost_nano_usd=19), AS_OF, len(rows) > limit)
+        end = AS_OF + 1 if until is None else until
+        return UsageByIp(items, UsageTotals(cost_nano_usd=19), AS_OF, len(rows) > limit, end)
 
     async def usage_for_ip(self, ip: str, since: int | None, until: int | None) -> UsageForIp:
         self.asked.append(ip)

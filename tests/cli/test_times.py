@@ -60,3 +60,20 @@ def test_times_are_shown_as_the_bucket_that_begins_with_them() -> None:
         "2026-10",
         "2026-10-01 00:00:00",
     ]
+
+
+def test_hours_that_come_twice_are_told_apart_by_their_offset() -> None:
+    first = int(datetime(2026, 10, 25, 1, tzinfo=BERLIN).timestamp())
+
+    assert [format_time(first + hour * 3600, BERLIN, "hour") for hour in range(4)] == [
+        "2026-10-25 01:00",
+        "2026-10-25 02:00 +02:00",
+        "2026-10-25 02:00 +01:00",
+        "2026-10-25 03:00",
+    ]
+    assert format_time(first + 2 * 3600 + 5, BERLIN) == "2026-10-25 02:00:05 +01:00"
+    assert format_time(first - 3600, BERLIN, "day") == "2026-10-25"
+
+
+def test_time_beyond_the_last_date_is_shown_as_a_number() -> None:
+    assert format_time(2**53 - 1, BERLIN) == str(2**53 - 1)

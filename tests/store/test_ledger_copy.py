@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.labels import Label
@@ -16,7 +17,7 @@ from hero_broker.core.records import PriceRecord
 from hero_broker.reports.billing_periods import Books
 from hero_broker.store import labels, ledger_copy
 from hero_broker.store.database import open_database
-from hero_broker.store.ledger_copy import LedgersDiffer, copy_ledger
+from hero_broker.store.ledger_copy import LedgersDiffer, LedgerSums, copy_ledger, ledger_sums
 from hero_broker.store.request_logs import COLUMNS
 from tests.ledger.rows import row
 from tests.stores import PostgresServer, query
@@ -107,7 +108,7 @@ def test_target_with_rows_of_its_own_is_refused(tmp_path: Path, database_url: st
     with open_database(database_url) as database:
         database.append([row(cost_nano_usd=999)], [])
 
-    with pytest.raises(LedgersDiffer, match="not the first rows"):
+    with pytest.raises(LedgersDiffer, match="not the beginning of the source"):
         copy(source, database_url)
 
     assert len(query(database_url, EVERYTHING)) == 4
@@ -130,3 +131,82 @@ def test_command_killed_in_the_middle_and_run_again_ends_in_equal_sums(
     assert "rows copied" in first
     assert "30000 rows, 0.449985 USD: the same in both ledgers" in ended.stdout
     assert query(target, EVERYTHING) == query(source, EVERYTHING)
+
+
+CHANGES = [
+    "ip = '192.0.2.9'",
+    "peer_ip = '192.0.2.9'",
+    "context = NULL",
+    "model = 'another'",
+    "ip_key = X'00'",
+    "started_at = started_at + 1",
+    "request_id = 'another'",
+    "output_tokens = NULL",
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_row_that_differs_in_any_column_is_found_and_its_range_named(
+    tmp_path: Path, postgres_server: PostgresServer, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_copy, "BATCH_ROWS", 4)
+    source, target = f"sqlite:///{tmp_path}/source.db", postgres_server.new_database()
+    fill(source, 10)
+    copy(source, target)
+    with open_database(source) as database, database.writing() as connection:
+        connection.execute(text(f"UPDATE request_logs SET {change} WHERE seq = 6"))
+    fill(source, 1)
+
+    with pytest.raises(LedgersDiffer, match="the rows of seq 6 to 8 differ"):
+        copy(source, target)
+
+    assert len(query(target, EVERYTHING)) == 10
+
+
+def test_source_that_was_restored_from_a_backup_and_went_on_is_no_source_of_this_copy(
+    tmp_path: Path, database_url: str
+) -> None:
+    source = f"sqlite:///{tmp_path}/source.db"
+    fill(source, 3)
+    fill(source, 2)
+    copy(source, database_url)
+    with open_database(source) as database, database.writing() as connection:
+        connection.execute(text("DELETE FROM request_logs WHERE seq > 3"))
+        connection.execute(text("UPDATE sqlite_sequence SET seq = 3 WHERE name = 'request_logs'"))
+    fill(source, 2)  # as many rows, of the same cost, of other calls
+
+    with pytest.raises(LedgersDiffer, match="the rows of seq 4 to 5 differ"):
+        copy(source, database_url)
+
+
+@pytest.mark.parametrize("ledger", ["source", "target"])
+def test_row_that_one_ledger_alone_has_is_found(tmp_path: Path, database_url: str, ledger: str) -> None:
+    source = f"sqlite:///{tmp_path}/source.db"
+    fill(source, 10)
+    copy(source, database_url)
+    with open_database(database_url if ledger == "source" else source) as database, database.writing() as connection:
+        connection.execute(text("DELETE FROM request_logs WHERE seq IN (5, 10)"))
+
+    with pytest.raises(LedgersDiffer, match="the rows of seq 5 to"):
+        copy(source, database_url)
+
+
+def test_sums_beyond_64_bits_are_copied(tmp_path: Path, database_url: str) -> None:
+    source = f"sqlite:///{tmp_path}/source.db"
+    with open_database(source) as database:
+        database.append([row(cost_nano_usd=2**63 - 1) for _ in range(3)], PRICES)
+
+    copy(source, database_url)
+
+    with open_database(database_url) as database, database.reading() as connection:
+        assert ledger_sums(connection) == LedgerSums(3, 3 * (2**63 - 1))
+
+
+def test_row_that_the_target_does_not_take_is_named(tmp_path: Path, postgres_server: PostgresServer) -> None:
+    source = f"sqlite:///{tmp_path}/source.db"
+    fill(source, 2)
+    with open_database(source) as database:
+        database.append([row(context="null\0character")], PRICES)
+
+    with pytest.raises(LedgersDiffer, match="does not take a row of seq 1 to 3"):
+        copy(source, postgres_server.new_database())

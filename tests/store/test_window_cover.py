@@ -48,3 +48,13 @@ def test_each_span_is_a_multiple_of_the_one_before(spans: tuple[int, ...]) -> No
     assert bounded[0] == HOUR
     assert all(larger % smaller == 0 for smaller, larger in pairwise(bounded))
     assert spans.count(ALL_TIME) == (1 if spans[-1] == ALL_TIME else 0)
+
+
+@pytest.mark.parametrize("spans", SPANS)
+def test_window_without_end_is_a_bounded_number_of_blocks(spans: tuple[int, ...]) -> None:
+    found = cover_window([(5, 2**53)], spans)
+
+    length = sum(block.span_s for block in found.blocks) + sum(edge.until - edge.since for edge in found.edges)
+    assert length == 2**53 - 5
+    assert len(found.blocks) < 3_000
+    assert len(found.edges) == 2
