@@ -168,7 +168,7 @@ def test_commands_of_the_guide_to_billing_answer_what_it_says(tmp_path: Path) ->
         elif "text/csv" in asked:
             assert answer.splitlines()[1].endswith(",0.00002597")
     assert printed["hero-broker verify"] == "1 rows, 0 differences\n"
-    assert printed["hero-broker rebuild"] == "roll-ups rebuilt from 1 rows\n"
+    assert printed["hero-broker rebuild"] == "roll-ups rebuilt, up to seq 1\n"
 
 
 def test_python_examples_print_the_bill(tmp_path: Path) -> None:

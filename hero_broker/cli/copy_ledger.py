@@ -3,13 +3,15 @@
 from typing import Annotated
 
 import typer
+from sqlalchemy.exc import DBAPIError
 
 from hero_broker.cli.backend import ledger_url, redact_url
 from hero_broker.cli.exit_codes import CANNOT_START, WRONG_USE
 from hero_broker.cli.printing import say, warn
 from hero_broker.core.errors import DatabaseUnusable, StoreUnavailable
 from hero_broker.core.money import usd_text
-from hero_broker.store.database import open_database
+from hero_broker.store.causes import cause_of
+from hero_broker.store.database import open_database, open_for_reading
 from hero_broker.store.ledger_copy import LedgersDiffer, copy_ledger, ledger_sums
 
 EXAMPLES = """Example:
@@ -30,13 +32,16 @@ def copy(
     warn(f"writing {redact_url(urls[1])}")
     total = None
     try:
-        with open_database(urls[0]) as reading, open_database(urls[1]) as writing:
+        with open_for_reading(urls[0]) as reading, open_database(urls[1]) as writing:
             for total in copy_ledger(reading.engine, writing.engine):
                 warn(f"{total.rows} rows copied")
             with writing.reading() as connection:
                 total = ledger_sums(connection)
     except (DatabaseUnusable, StoreUnavailable, LedgersDiffer) as error:
         warn(f"copy-ledger stopped: {error}")
+        raise typer.Exit(CANNOT_START) from error
+    except DBAPIError as error:
+        warn(f"copy-ledger stopped: {cause_of(error)}")
         raise typer.Exit(CANNOT_START) from error
     cost = usd_text(total.cost_nano_usd)
     say(f"{total.rows} rows, {cost} USD: the same in both ledgers")

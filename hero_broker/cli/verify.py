@@ -40,7 +40,7 @@ def rebuild(url: UrlOption = None, token: TokenOption = None) -> None:
     if done is None:
         warn(f"the rebuild has made no progress for {STALLED_S:.0f} s; is the database locked? The broker keeps trying")
         raise typer.Exit(FAILED)
-    say(f"roll-ups rebuilt from {done.folded_seq} rows")
+    say(f"roll-ups rebuilt, up to seq {done.folded_seq}")
 
 
 def wait_for_rebuild(

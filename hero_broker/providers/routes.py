@@ -84,9 +84,15 @@ class Routes:
         return route
 
     def get(self, model: str) -> ModelRoute | None:
-        """Return the route of `model`; None if no provider serves it."""
+        """Return the route of `model`; None if no provider serves it.
+
+        The price list knows no name with a control character, though its prefixes would match one: PostgreSQL stores
+        no NUL, and the others would reach terminals and spreadsheets.
+        """
         route = self._names.get(model)
-        return self._look_up(model) if route is None and len(model) <= MAX_NAME else route
+        if route is not None or len(model) > MAX_NAME or not model.isprintable():
+            return route
+        return self._look_up(model)
 
     def listed(self) -> Iterator[tuple[str, Provider]]:
         """Yield the models that only the price list has, each once: the name by which clients use it, and its provider.

@@ -36,6 +36,8 @@ from hero_broker.util.timeouts import wait_at_most
 
 SWEEP_EVERY_S = 1.0
 INLINE_BYTES = 64 * 1024  # the largest piece that is passed on in the loop iteration in which it arrives
+MAX_INTERIM_RESPONSES = 1_000  # 1xx before a response; more would block the event loop
+RESEND_WITHIN_S = 1.0  # after a request was written to a pooled connection that is lost
 SWITCHING_PROTOCOLS = 101  # the only status below 200 that is a final response
 STATUS_BYTES = 16  # the first bytes of a response, kept so that its status is known even if its head is incomplete
 CHECK_IDLE_S = 0.02  # a pooled connection that was idle for longer is checked before it is reused
@@ -268,9 +270,14 @@ class _PushReader:
             return
         self._is_busy = True
         try:
+            passed = 0
             while piece := self._content.read_nowait():
                 if not self._take(piece):
                     self.may_continue.set_result(True)
+                    return
+                passed += len(piece)
+                if passed > INLINE_BYTES:  # a few kB may decode to many MB, which must not block the event loop
+                    asyncio.get_running_loop().call_soon(self.pump)
                     return
             if self._content.at_eof():
                 self.may_continue.set_result(False)
@@ -564,12 +571,18 @@ class Upstream:
             head = b"%s%s\r\ncontent-length: %d\r\n\r\n" % (template.head, more, len(body))
             cast(asyncio.Transport, protocol.transport).write(head + body)
             sending.is_sent = True
+            sent_at = self._now()
             message, content = await protocol.read()
+            interim = 0
             while 100 <= message.code < 200 and message.code != SWITCHING_PROTOCOLS:
+                if (interim := interim + 1) > MAX_INTERIM_RESPONSES:
+                    raise HttpProcessingError(message="too many interim responses")
                 message, content = await protocol.read()
         except BaseException as error:
             deadline.end(is_complete=False)
-            if had_served and isinstance(error, _DISCONNECTS) and not protocol.first_bytes:
+            is_unread = had_served and isinstance(error, _DISCONNECTS) and not protocol.first_bytes
+            # Later than that the provider may have worked on the call, and charge for it.
+            if is_unread and self._now() - sent_at < RESEND_WITHIN_S:
                 raise _PooledConnectionLostError from error
             raise
         deadline.got_headers(is_stream=is_stream)

@@ -69,6 +69,16 @@ def test_copy_needs_no_key_and_names_both_ledgers_in_full(tmp_path: Path) -> Non
     assert ended.stdout == "1 rows, 0.00002597 USD: the same in both ledgers\n"
 
 
+def test_copy_of_a_ledger_that_does_not_exist_is_3_and_makes_none(tmp_path: Path) -> None:
+    (tmp_path / "hero-broker.toml").write_text(KEYLESS)
+
+    ended = run(tmp_path, "copy-ledger", "sqlite:///typo.db", f"sqlite:///{tmp_path}/copy.db")
+
+    assert ended.returncode == 3
+    assert "there is no ledger at" in ended.stderr
+    assert [path.name for path in tmp_path.rglob("*.db")] == []
+
+
 def test_password_and_options_of_a_database_are_not_shown(tmp_path: Path) -> None:
     ended = run(tmp_path, "usage", "--database", "postgresql://u:hidden@127.0.0.1:1/ledger?password=hidden")
 

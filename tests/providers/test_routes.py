@@ -236,3 +236,10 @@ def test_upstream_name_of_a_model_is_served_only_where_the_list_knows_it() -> No
     by_list = routes.get("llama-3.3-70b-versatile")
     assert by_list is not None
     assert by_list.tariff is CATALOGUE.tariff("groq", "llama-3.3-70b-versatile")
+
+
+@pytest.mark.parametrize("name", ["gpt-4o\0", "gpt-4o\x1b[1m", "openai/gpt-4o\r\n", "gpt-4o\u202e"])
+def test_name_that_cannot_be_printed_is_no_models_of_the_list(name: str) -> None:
+    routes = served("openai", "openrouter")
+
+    assert routes.get(name) is None

@@ -299,3 +299,56 @@ def test_providers_own_bounds_go_before_those_of_all() -> None:
 
     with answering(silent) as url:
         uvloop.run(ask())
+
+
+class Decoding:
+    """A body of which a few bytes were received, and many are decoded."""
+
+    def __init__(self, pieces: int) -> None:
+        self.left = pieces
+
+    def read_nowait(self) -> bytes:
+        self.left = max(0, self.left - 1)
+        return bytes(upstream.INLINE_BYTES) if self.left else b""
+
+    async def readany(self) -> bytes:
+        return self.read_nowait()
+
+    def at_eof(self) -> bool:
+        return not self.left
+
+
+def test_body_that_decodes_to_much_more_than_was_received_takes_turns_with_all_others() -> None:
+    async def read() -> tuple[int, bool]:
+        content, turns = Decoding(100), 0
+        reader = upstream._PushReader(content, lambda _piece: True)
+        reader.pump()
+        while not reader.may_continue.done():
+            await asyncio.sleep(0)
+            turns += 1
+            assert turns < 1000
+        return turns, reader.may_continue.result()
+
+    turns, may_continue = asyncio.run(read())
+
+    assert turns >= 40
+    assert not may_continue
+
+
+def test_flood_of_interim_responses_ends_the_exchange() -> None:
+    def flood(exchange: Exchange) -> None:
+        try:
+            for _ in range(100):
+                exchange.send(b"HTTP/1.1 102 Processing\r\n\r\n" * 500)
+        except OSError:
+            return
+        finally:
+            exchange.end()
+
+    async def nothing(_reply: UpstreamResponse) -> None:
+        return
+
+    with answering(flood) as url, pytest.raises(ProviderError) as caught:
+        exchange_with(url, nothing)
+
+    assert caught.value.code == "provider_bad_answer"
