@@ -150,9 +150,10 @@ def _wave_seconds(audio: BinaryIO, at: int, size: int) -> float | None:
         kind, length = struct.unpack("<4sI", head)
         left = size - at - 8
         if kind == b"fmt ":
-            tag, per_s, bytes_per_s, block = struct.unpack("<HxxIIH", _at(audio, at + 8, 14))
-            plain = block * per_s if tag in (1, 3, 0xFFFE) else bytes_per_s
-            rate = min(rate, plain or bytes_per_s or math.inf)
+            tag, channels, per_s, bytes_per_s, block, bits = struct.unpack("<HHIIHH", _at(audio, at + 8, 16))
+            # Readers of PCM go by the block or by channels and bits, and ignore the rest: the slowest rate counts.
+            rates = (block * per_s, channels * -(-bits // 8) * per_s) if tag in (1, 3, 0xFFFE) else (bytes_per_s,)
+            rate = min(rate, min(filter(None, rates), default=bytes_per_s or math.inf))
         elif kind == b"data":
             if length == 0 or length > left:  # written by a program that streamed it
                 samples += left
@@ -199,6 +200,11 @@ def _parse_frame(header: bytes) -> _Frame | None:
     return _Frame(samples, per_s, samples // 8 * bits // per_s + padding)
 
 
+# The kinds of frames of layers 3 and 2, of MPEG 1, 2 and 2.5; what a frame lasts at least, in seconds, by version.
+_KINDS = (0xFB, 0xF3, 0xE3, 0xFD, 0xF5, 0xE5)
+_LEAST_FRAME_S = {3: 1152 / 48_000, 2: 576 / 24_000, 0: 576 / 12_000}
+
+
 def _mpeg_seconds(audio: BinaryIO, start: int, size: int, bounds: Bounds) -> float | None:
     """Return the duration by counting frames; the header's count is used if it is about as large, or larger."""
     first = _first_frame(audio, start, size, bounds)
@@ -208,12 +214,16 @@ def _mpeg_seconds(audio: BinaryIO, start: int, size: int, bounds: Bounds) -> flo
     frame = _parse_frame(header)
     if frame is None:
         return None
-    counted = _count_frames(audio, at, size, header[1], bounds)
+    counts = _count_frames(audio, at, size, bounds)
+    counted = counts.pop(header[1] | 1, 0)
     claimed = _claimed_frames(_at(audio, at, 200))
     frames = claimed or (size - at) / frame.length
     if abs(frames - counted) > counted * TOLERANCE:
         frames = max(counted, claimed)
-    return frames * frame.samples / frame.rate
+    # Frames of other kinds play too, each for no less than this; a few of their marks stand in any data by chance.
+    chance = 2 * (size - at) / 65_536 * (1 + TOLERANCE) + FOLLOWERS
+    others = sum(count * _LEAST_FRAME_S[kind >> 3 & 3] for kind, count in counts.items() if count > chance)
+    return frames * frame.samples / frame.rate + others
 
 
 def _first_frame(audio: BinaryIO, start: int, size: int, bounds: Bounds) -> tuple[int, bytes] | None:
@@ -246,17 +256,22 @@ def _is_followed(audio: BinaryIO, at: int, header: bytes, size: int, is_first: b
     return True
 
 
-def _count_frames(audio: BinaryIO, start: int, size: int, kind: int, bounds: Bounds) -> float:
-    """Count the marks with which frames of this kind begin, with or without a checksum."""
-    marks = (bytes((0xFF, kind | 1)), bytes((0xFF, kind & 0xFE)))
-    counted, at = 0, start
+def _count_frames(audio: BinaryIO, start: int, size: int, bounds: Bounds) -> dict[int, float]:
+    """Count, by kind, the marks with which frames begin, with or without a checksum.
+
+    A kind is the second byte of its marks: version and layer, and the lowest bit set.
+    """
+    counts = dict.fromkeys(_KINDS, 0)
+    at = start
     while at < size and not bounds.are_exceeded():
         block = _at(audio, at, BLOCK_BYTES + 1)  # a mark may span two blocks
         if len(block) < 2:
             break
-        counted += sum(map(block.count, marks))
+        for kind in _KINDS:
+            counts[kind] += block.count(bytes((0xFF, kind))) + block.count(bytes((0xFF, kind & 0xFE)))
         at += BLOCK_BYTES
-    return counted * (size - start) / (min(at, size) - start)
+    scale = (size - start) / max(1, min(at, size) - start)
+    return {kind: count * scale for kind, count in counts.items()}
 
 
 def _claimed_frames(frame: bytes) -> int:

@@ -119,12 +119,26 @@ def fast_format(seconds: int) -> bytes:
     return bytes(audio)
 
 
+def other_kind_first(frames: int) -> bytes:
+    """Return four frames of MPEG 2 (64 kbit/s at 22.05 kHz), then frames of MPEG 1."""
+    return (b"\xff\xf3\x80\x64" + bytes(204)) * 4 + SHORT_FRAME * frames
+
+
+def wide_blocks(seconds: int) -> bytes:
+    """Return a WAV of 16 kHz, one channel and 16 bits, whose header has blocks of 96 bytes."""
+    head = b"fmt " + struct.pack("<IHHIIHH", 16, 1, 1, 16_000, 16_000 * 96, 96, 16)
+    data = b"data" + struct.pack("<I", seconds * 32_000) + bytes(seconds * 32_000)
+    return b"RIFF" + struct.pack("<I", 4 + len(head) + len(data)) + b"WAVE" + head + data
+
+
 @pytest.mark.parametrize(
     ("audio", "least_ms"),
     [
         pytest.param(xing(1) + FRAME * 10_000, 261_000, id="frames that the first denies"),
         pytest.param(FRAME * 5 + SHORT_FRAME * 10_000, 261_000, id="first frames that are longer"),
+        pytest.param(other_kind_first(10_000), 230_000, id="first frames of another version"),
         pytest.param(second_format(100), 100_000, id="second format of a wav"),
+        pytest.param(wide_blocks(100), 100_000, id="wav whose blocks are wider than its samples"),
         pytest.param(fast_format(100), 2_000, id="wav of more samples a second than there are"),
         pytest.param(opus(100, granules=False), 100_000, id="opus whose positions are wrong"),
         pytest.param(vorbis(100, granule=1), 3_000, id="vorbis whose positions are wrong"),
