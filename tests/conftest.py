@@ -10,6 +10,9 @@ import pytest
 from tests.stores import SQLITE, USUAL, PostgresServer, postgres
 
 STORE_FIXTURES = ("store_name", "postgres_name")
+TESTS = Path(__file__).parent
+# What starts brokers, commands or other programs, or takes seconds for its examples.
+SLOW = {"e2e", "faults", "fuzz", "cli", "client", "server", "test_docs.py", "test_generated.py", "test_verification.py"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,12 +48,29 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what has no store if stores were chosen: it has run with the whole suite."""
+    """Mark what is slow. If stores were chosen, leave out what has none: it has run with the whole suite."""
+    for item in items:
+        if is_slow(item):
+            item.add_marker("slow")
     if config.getoption("--stores") is None:
         return
     with_store = [item for item in items if not set(STORE_FIXTURES).isdisjoint(getattr(item, "fixturenames", ()))]
     config.hook.pytest_deselected(items=[item for item in items if item not in with_store])
     items[:] = with_store
+
+
+def is_slow(item: pytest.Item) -> bool:
+    """Return whether a test starts a process or a server, or asks for thousands of examples."""
+    folder = item.path.relative_to(TESTS).parts[0]
+    if folder in SLOW or item.path.name in SLOW:
+        return True
+    return any(value not in (None, SQLITE) for name, value in parameters(item) if name in STORE_FIXTURES)
+
+
+def parameters(item: pytest.Item) -> list[tuple[str, object]]:
+    """Return the parameters of a test and their values."""
+    callspec = getattr(item, "callspec", None)
+    return [] if callspec is None else list(callspec.params.items())
 
 
 @pytest.fixture(scope="session")

@@ -81,14 +81,14 @@ def build_routes(settings: Settings, fake_url: str | None, catalogue: Catalogue)
             providers[model.provider],
             model.upstream_model,
             model.aliases,
-            tariff_of(model, catalogue, fake=fake_url is not None),
+            model_tariff(model, catalogue, fake=fake_url is not None),
         )
         for model in settings.models
     ]
     return Routes([*configured, *fake_routes], listed, catalogue)
 
 
-def tariff_of(model: ModelSettings, catalogue: Catalogue, *, fake: bool) -> Tariff | None:
+def model_tariff(model: ModelSettings, catalogue: Catalogue, *, fake: bool) -> Tariff | None:
     """Return the tariff of a configured model: its own price, else the fake provider's, else the price list's.
 
     None if no price is known. Without `fake`, a provider named "fake" is an ordinary provider.

@@ -9,10 +9,12 @@ import pytest
 
 import hero_broker
 from hero_broker.core import errors as classes
-from tests.reference import commands, errors, methods
+from tests.reference import architecture, commands, errors, methods
 
 
-@pytest.mark.parametrize("module", [commands, errors, methods], ids=["commands", "errors", "methods"])
+@pytest.mark.parametrize(
+    "module", [architecture, commands, errors, methods], ids=["architecture", "commands", "errors", "methods"]
+)
 def test_page_is_what_the_program_is(module: ModuleType) -> None:
     assert module.PAGE.read_text() == module.page(), f"write it anew: python -m {module.__name__}"
 

@@ -1,0 +1,91 @@
+"""The page of the architecture: the map of folders from their docstrings, the arrows from the test's own table.
+
+`python -m tests.reference.architecture` writes it; a test compares it with the tree.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import hero_broker
+from tests.test_architecture import ALLOWED
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "contributing" / "architecture.md"
+ROOT = Path(hero_broker.__file__).parent
+
+HEAD = """# Architecture
+
+Hero Broker is one process: an ASGI application on an event loop, a writer thread that moves rows to the database, and a few threads that read reports.
+The [path of a request](../explanation/path-of-a-request.md) tells it in full.
+
+## How a call becomes a row
+
+1. `server/http1/protocol.py` reads the request from its connection and refuses what two readers could read differently.
+2. `edge/middleware.py` gives it an id; `edge/source_ip.py` decides the address that is billed; `edge/admission.py` refuses addresses that may not call.
+3. `server/router.py` sends calls to `data_plane/routes.py`, admin paths to `admin_plane/`.
+4. `data_plane/routes.py` reads the body into a `Call` (`core/calls.py`) through the reader of its kind (`data_plane/chat.py`, `embedding.py`, …).
+5. `data_plane/exchange.py` looks the price up, notes the call in the journal (`ledger/journal.py`), and sends it through `providers/upstream.py`.
+6. The answer passes to the client (`data_plane/relay.py`, `event_stream.py`), and the meter sees it (`metering/meter.py`). The tail is held back.
+7. The meter makes the row (`metering/billing_row.py`, `pricing/cost.py`), the ledger appends it to the journal, and only then the tail leaves.
+8. `ledger/ledger.py` moves rows to the database in batches (`store/request_logs.py`) and folds them into roll-ups (`store/rollups.py`).
+9. A report is a read beside all that: `admin_plane/methods.py` → `reports/usage.py` → `store/usage.py` → one `GROUP BY`.
+
+## The folders
+
+"""
+ARROWS = """
+## What may import what
+
+An import stays in its folder or follows an arrow. `tests/test_architecture.py` holds the table that this picture is drawn from.
+`core` and `util` are left out of the picture, because every folder may import them.
+
+```mermaid
+graph TD
+"""
+TAIL = """```
+
+The data plane and the admin plane do not know each other: what both need lies below both.
+`settings` is read by `cli` and `server` alone, which hand each object the values that it needs.
+Importing a module does nothing but define names; `server/wiring.py` is the only place that makes objects and joins them.
+
+## Where a change goes
+
+| Change | Place |
+| --- | --- |
+| a setting | the field with its default in `settings/model.py`, its check in `settings/load.py`, its user in `server/wiring.py`, its line in `docs/reference/settings.md` |
+| an admin method | `openrpc.json`, the function in `admin_plane/methods.py`, its route in `admin_plane/rest.py`, the query in `reports/` and the statement in `store/`, the client in `client/` |
+| a column of `request_logs` | `core/records.py` (last, with a default), `store/schema.py`, a step in `store/migrations.py`, `openrpc.json` |
+| a price that no list has | `pricing/supplement.py`, with its source and date |
+| an error | a class in `core/errors.py`; `python -m tests.reference.errors` writes its page |
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    return HEAD + "\n".join(_map()) + "\n" + ARROWS + "".join(f"    {line}\n" for line in _arrows()) + TAIL
+
+
+def _map() -> Iterator[str]:
+    yield "| Folder | Job | Modules |"
+    yield "| --- | --- | --- |"
+    for part in ALLOWED:
+        folder = ROOT / part
+        if folder.is_dir():
+            modules = [path.stem for path in sorted(folder.glob("*.py")) if path.stem != "__init__"]
+            below = [f"{path.name}/" for path in sorted(folder.iterdir()) if (path / "__init__.py").exists()]
+            yield f"| `{part}/` | {_job(folder / '__init__.py')} | {' '.join([*modules, *below])} |"
+
+
+def _job(path: Path) -> str:
+    return (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n")[0].rstrip(".")
+
+
+def _arrows() -> Iterator[str]:
+    for part, below in ALLOWED.items():
+        for target in ALLOWED:
+            if target in below and target not in ("core", "util"):
+                yield f"{part} --> {target}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
