@@ -14,12 +14,12 @@ from hero_broker.core.errors import InvalidParams
 
 Document = dict[str, Any]
 
-# What a database cannot look for: PostgreSQL takes no NUL, and lone surrogates, which JSON can escape, are no UTF-8.
+# Characters that a database rejects: PostgreSQL accepts no NUL; lone surrogates, which JSON can escape, are not UTF-8.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 PACKAGE = Path(__file__).parent.parent
-# Of a parameter; the document's have fewer. To validate what is larger would take long, each item being compared with
-# each other, and what is deeper would end the interpreter's stack.
+# The bounds of a parameter; the document's schemas need less. Larger values would take long to validate, because each
+# item is compared with each other; deeper ones would exhaust the interpreter's stack.
 MAX_MEMBERS, MAX_DEPTH = 20, 2
 
 
@@ -32,11 +32,11 @@ def load_document() -> Document:
 
 
 class ContractMismatch(Exception):
-    """The document and the code do not say the same."""
+    """The document and the code differ."""
 
 
 class Contract:
-    """The document's parameters, ready to check what callers send."""
+    """Checks the parameters that callers send against the document."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -54,25 +54,25 @@ class Contract:
         return {name: tuple(params) for name, params in self._params.items()}
 
     def check(self, functions: Mapping[str, Callable[..., object]]) -> None:
-        """Compare the documented methods with the functions that answer them; the first parameter is theirs alone.
+        """Compare the documented methods with the functions that answer them; the first parameter is not documented.
 
         Raises:
-            ContractMismatch: a name, an order or what may be left out differs.
+            ContractMismatch: the name, the order or the optionality of a parameter differs.
         """
         if functions.keys() != self._params.keys():
             raise ContractMismatch(f"methods differ: {sorted(functions.keys() ^ self._params.keys())}")
         for name, function in functions.items():
-            ours = list(inspect.signature(function).parameters.values())[1:]
-            found = [(param.name, param.default is inspect.Parameter.empty) for param in ours]
+            code_params = list(inspect.signature(function).parameters.values())[1:]
+            actual = [(param.name, param.default is inspect.Parameter.empty) for param in code_params]
             documented = [(param, required) for param, (required, _) in self._params[name].items()]
-            if found != documented:
-                raise ContractMismatch(f"parameters of {name} differ: {found} in the code, {documented} documented")
+            if actual != documented:
+                raise ContractMismatch(f"parameters of {name} differ: {actual} in the code, {documented} documented")
 
     def arguments(self, method: str, params: list[Any] | dict[str, Any]) -> dict[str, Any]:
         """Return parameters by name; null for an optional one counts as absent.
 
         Raises:
-            InvalidParams: one is missing, unknown, or not of the documented form.
+            InvalidParams: a parameter is missing, unknown, or does not match its schema.
         """
         known = self._params[method]
         if isinstance(params, list):
@@ -94,20 +94,20 @@ class Contract:
             if error is not None:
                 inside = "".join(f"{part}: " for part in error.absolute_path if isinstance(part, str))
                 raise InvalidParams(name, inside + _describe_form(_find_schema(validator, error.absolute_path)))
-            for inside, text in _texts(params[name]):
+            for inside, text in _strings(params[name]):
                 if _UNSTORABLE.search(text):
                     raise InvalidParams(name, inside + "must be Unicode text without a null character")
         return {name: _whole_numbers(value) for name, value in params.items() if value is not None}
 
     def param_type(self, method: str, param: str) -> str:
-        """Return the JSON type of a parameter; empty for one that the method does not have."""
-        found = self._params[method].get(param)
-        return "" if found is None else str(resolved(found[1].schema, found[1].schema)["type"])
+        """Return the JSON type of a parameter; an empty string if the method has no such parameter."""
+        entry = self._params[method].get(param)
+        return "" if entry is None else str(resolved(entry[1].schema, entry[1].schema)["type"])
 
     def object_members(self, method: str, param: str) -> tuple[str, ...]:
-        """Return the members of a parameter that is an object; none for others."""
-        found = self._params[method].get(param)
-        return () if found is None else tuple(resolved(found[1].schema, found[1].schema).get("properties", ()))
+        """Return the member names of an object parameter; an empty tuple for others."""
+        entry = self._params[method].get(param)
+        return () if entry is None else tuple(resolved(entry[1].schema, entry[1].schema).get("properties", ()))
 
 
 def _validator(document: Document, schema: Mapping[str, Any]) -> Draft7Validator:
@@ -121,8 +121,8 @@ def _is_small(value: Any, depth: int) -> bool:
     return depth > 0 and len(value) <= MAX_MEMBERS and all(_is_small(one, depth - 1) for one in inside)
 
 
-def _texts(value: Any) -> Iterator[tuple[str, str]]:
-    """Yield the texts of a parameter, each with where it stands."""
+def _strings(value: Any) -> Iterator[tuple[str, str]]:
+    """Yield the strings of a parameter, each with the prefix that names its member."""
     members = value.items() if isinstance(value, dict) else [("", value)]
     for name, text in members:
         if isinstance(text, str):
@@ -131,37 +131,37 @@ def _texts(value: Any) -> Iterator[tuple[str, str]]:
 
 def resolved(whole: Any, schema: Any) -> Mapping[str, Any]:
     """Return a schema behind its reference and beside its null; `whole` has the components that it may refer to."""
-    wanted: Mapping[str, Any] = schema.get("oneOf", [schema])[0]
-    if "$ref" in wanted:
-        wanted = whole["components"]["schemas"][wanted["$ref"].rpartition("/")[2]]
-    return wanted
+    target: Mapping[str, Any] = schema.get("oneOf", [schema])[0]
+    if "$ref" in target:
+        target = whole["components"]["schemas"][target["$ref"].rpartition("/")[2]]
+    return target
 
 
 def _find_schema(validator: Draft7Validator, path: Iterable[str | int]) -> Mapping[str, Any]:
-    """Return the schema of the place at which a value is wrong."""
-    wanted = resolved(validator.schema, validator.schema)
+    """Return the schema of the invalid part of a value."""
+    target = resolved(validator.schema, validator.schema)
     for part in path:
-        inner = wanted.get("properties", {}).get(part) if isinstance(part, str) else None
+        inner = target.get("properties", {}).get(part) if isinstance(part, str) else None
         if inner is None:
-            return wanted
-        wanted = resolved(validator.schema, inner)
-    return wanted
+            return target
+        target = resolved(validator.schema, inner)
+    return target
 
 
 def _whole_numbers(value: Any) -> Any:
     return int(value) if isinstance(value, float) else value
 
 
-def _describe_form(wanted: Mapping[str, Any]) -> str:
-    if "enum" in wanted:
-        return f"must be one of {', '.join(wanted['enum'])}"
-    match wanted["type"]:
+def _describe_form(target: Mapping[str, Any]) -> str:
+    if "enum" in target:
+        return f"must be one of {', '.join(target['enum'])}"
+    match target["type"]:
         case "integer":
-            return f"must be an integer from {wanted['minimum']} to {wanted['maximum']}"
+            return f"must be an integer from {target['minimum']} to {target['maximum']}"
         case "boolean":
             return "must be true or false"
         case "array":
-            return f"must be a list of different names among {', '.join(wanted['items']['enum'])}"
+            return f"must be an array of different names among {', '.join(target['items']['enum'])}"
         case "object":
-            return f"must be an object with members among {', '.join(wanted['properties'])}"
-    return f"must be a text of {wanted.get('minLength', 0)} to {wanted['maxLength']} characters"
+            return f"must be an object with members among {', '.join(target['properties'])}"
+    return f"must be a string of {target.get('minLength', 0)} to {target['maxLength']} characters"

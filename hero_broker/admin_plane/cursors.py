@@ -1,4 +1,4 @@
-"""Cursors: a question frozen as it was first asked, and where its next page begins. Only `answer` reads them."""
+"""Cursors: the parameters of a page's query, and the position of the next page. Only `dispatch` reads them."""
 
 import base64
 import binascii
@@ -22,22 +22,22 @@ _DECODER = msgspec.json.Decoder(_Cursor)
 
 
 def encode_cursor(method: str, params: dict[str, Any], position: Any) -> str:
-    """Return the text that `resume` reads; params that are None are left out."""
-    given = {name: value for name, value in params.items() if value is not None}
-    return base64.urlsafe_b64encode(msgspec.json.encode(_Cursor(method, given, position))).decode()
+    """Return the string that `resume` decodes; params that are None are left out."""
+    present = {name: value for name, value in params.items() if value is not None}
+    return base64.urlsafe_b64encode(msgspec.json.encode(_Cursor(method, present, position))).decode()
 
 
 def resume(contract: Contract, method: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Put the frozen question of a cursor in its place, `cursor` being the position; nothing else may be asked with it.
+    """Return a cursor's parameters, with its position as `cursor`; other arguments must equal the cursor's.
 
     Raises:
-        InvalidParams: it is no cursor, or belongs to another question.
+        InvalidParams: `cursor` is not a cursor, or belongs to another query.
     """
-    text = arguments.pop("cursor", None)
-    if text is None:
+    encoded = arguments.pop("cursor", None)
+    if encoded is None:
         return arguments
     try:
-        cursor = _DECODER.decode(base64.b64decode(text.encode(), altchars=b"-_", validate=True))
+        cursor = _DECODER.decode(base64.b64decode(encoded.encode(), altchars=b"-_", validate=True))
         frozen = contract.arguments(method, {**cursor.params, "cursor": None})
     except (msgspec.DecodeError, binascii.Error, ValueError, InvalidParams) as error:
         raise InvalidParams("cursor", "must be the next_cursor of an answer") from error
@@ -50,7 +50,7 @@ def parse_position(cursor: Any, kind: type[Position]) -> Position | None:
     """Return the position that a method put into its cursor.
 
     Raises:
-        InvalidParams: it did not.
+        InvalidParams: `cursor` is not a position of this method.
     """
     if cursor is None:
         return None

@@ -1,4 +1,4 @@
-"""What a failed query is on the wire: its JSON-RPC code, and its HTTP status and code on a REST route."""
+"""Encodes failed queries: the JSON-RPC code, and the HTTP status and code of a REST route."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from hero_broker.core.errors import (
     TooWide,
 )
 
-RETRY_AFTER_S = 5  # seconds, when the store does not answer
+RETRY_AFTER_S = 5  # seconds, when the store does not respond
 
 
 class Codes(NamedTuple):
@@ -38,7 +38,7 @@ CODES: Mapping[type[QueryError], Codes] = {
 
 
 def codes(error: QueryError) -> Codes:
-    """Return the codes of an error; those of an internal error for one without."""
+    """Return the codes of an error; those of an internal error if it has none."""
     return CODES.get(type(error), INTERNAL_ERROR)
 
 

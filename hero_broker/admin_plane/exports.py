@@ -1,4 +1,4 @@
-"""All rows of a question as one stream: CSV for spreadsheets, NDJSON for programs."""
+"""Exports all rows of a query as one stream: CSV for spreadsheets, NDJSON for programs."""
 
 import asyncio
 import csv
@@ -22,17 +22,17 @@ COLUMNS = ("seq", *views.ROW_FIELDS, "label", "cost_usd")
 ExportFormat = Sequence[LedgerRow]
 
 
-def build_export(reports: ReportsInterface, question: RowsQuery, media_type: str) -> AsyncIterator[bytes]:
-    """Yield all rows, or `question.limit` of them, in the media type."""
+def build_export(reports: ReportsInterface, query: RowsQuery, media_type: str) -> AsyncIterator[bytes]:
+    """Yield all rows, or `query.limit` of them, in the media type."""
     if media_type == CSV:
-        return _export(reports, question, _csv, ",".join(COLUMNS).encode() + b"\r\n")
-    return _export(reports, question, _ndjson, b"")
+        return _export(reports, query, _csv, ",".join(COLUMNS).encode() + b"\r\n")
+    return _export(reports, query, _ndjson, b"")
 
 
 async def _export(
-    reports: ReportsInterface, question: RowsQuery, encode: Callable[[ExportFormat], bytes], head: bytes
+    reports: ReportsInterface, query: RowsQuery, encode: Callable[[ExportFormat], bytes], head: bytes
 ) -> AsyncIterator[bytes]:
-    pages: AsyncIterator[Rows] = reports.every_row(question)
+    pages: AsyncIterator[Rows] = reports.every_row(query)
     async for page in pages:
         # In a thread: thousands of rows take as long as many calls.
         piece = head + await asyncio.to_thread(encode, page.rows)
@@ -48,8 +48,8 @@ def _ndjson(rows: ExportFormat) -> bytes:
 def _csv(rows: ExportFormat) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text)
-    for listed in rows:
-        cost = listed.row.cost_nano_usd
-        values = [cell(getattr(listed.row, name)) for name in views.ROW_FIELDS]
-        writer.writerow([listed.seq, *values, cell(listed.label), None if cost is None else usd_text(cost)])
+    for entry in rows:
+        cost = entry.row.cost_nano_usd
+        values = [cell(getattr(entry.row, name)) for name in views.ROW_FIELDS]
+        writer.writerow([entry.seq, *values, cell(entry.label), None if cost is None else usd_text(cost)])
     return text.getvalue().encode()

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class InvalidBatch(Exception):
-    """What was sent is neither a request nor a batch; `answer` says so, in JSON."""
+    """The body is neither a request nor a batch; `answer` is the error response, in JSON."""
 
     def __init__(self, answer: bytes) -> None:
         super().__init__(answer)
@@ -35,14 +35,14 @@ class ParsedBatch(NamedTuple):
 
 
 def _error(code: int, message: str, encoded_id: bytes = b"null", reason: str | None = None) -> bytes:
-    told: dict[str, object] = {"code": code, "message": message}
+    error_body: dict[str, object] = {"code": code, "message": message}
     if reason is not None:
-        told["data"] = {"reason": reason}
-    return msgspec.json.encode({"jsonrpc": "2.0", "error": told, "id": msgspec.Raw(encoded_id)})
+        error_body["data"] = {"reason": reason}
+    return msgspec.json.encode({"jsonrpc": "2.0", "error": error_body, "id": msgspec.Raw(encoded_id)})
 
 
 def unread(reason: str) -> bytes:
-    """Return the answer to a request that HTTP refuses before its body is looked at."""
+    """Return the response to a request that HTTP refuses before its body is read."""
     return _error(-32600, "Invalid Request", reason=reason)
 
 
@@ -51,36 +51,36 @@ INVALID_REQUEST = _error(-32600, "Invalid Request")
 
 
 def parse_batch(body: bytes) -> ParsedBatch:
-    """Return what a body asks for.
+    """Return the members of a request body.
 
     Raises:
-        Refused: it is not JSON, or a batch of none or of more than `MAX_BATCH`.
+        InvalidBatch: the body is not JSON, or a batch that is empty or has more than `MAX_BATCH` members.
     """
     try:
-        asked = strict_json.decode(body)
+        message = strict_json.decode(body)
     except ValueError as error:
         raise InvalidBatch(PARSE_ERROR) from error
-    if not isinstance(asked, list):
-        return ParsedBatch([asked], is_batch=False)
-    if not 1 <= len(asked) <= MAX_BATCH:
+    if not isinstance(message, list):
+        return ParsedBatch([message], is_batch=False)
+    if not 1 <= len(message) <= MAX_BATCH:
         raise InvalidBatch(INVALID_REQUEST)
-    return ParsedBatch(asked, is_batch=True)
+    return ParsedBatch(message, is_batch=True)
 
 
 def expects_response(member: Any) -> bool:
-    """Return whether a member has an answer: all but well-formed notifications have one."""
+    """Return whether a member gets a response: all but well-formed notifications do."""
     return not _is_request(member) or "id" in member
 
 
 class RpcDispatcher:
-    """Answers members by the contract's methods."""
+    """Calls the contract's methods for the members of a batch."""
 
     def __init__(self, admin: Admin) -> None:
         self._admin = admin
         self._contract = Contract(admin.document)
 
     async def dispatch(self, member: Any, request_id: str) -> bytes | None:
-        """Return the answer in JSON, also to what is no request; None to a notification, which was carried out."""
+        """Return the response in JSON, also for an invalid request; None after a notification was carried out."""
         if not _is_request(member):
             return INVALID_REQUEST
         # An id may hold a lone surrogate, which is JSON only as an escape.
@@ -93,15 +93,15 @@ class RpcDispatcher:
             return await self._call(member["method"], params, request_id)
 
         envelope = {key: member[key] for key in ("jsonrpc", "method", "id") if key in member}
-        told = await async_dispatch_to_serializable(
+        response = await async_dispatch_to_serializable(
             "", {member["method"]: method}, deserializer=partial(_parse_params, envelope), validator=_accept
         )
-        return msgspec.json.encode({**told, "id": msgspec.Raw(encoded_id)}) if isinstance(told, dict) else None
+        return msgspec.json.encode({**response, "id": msgspec.Raw(encoded_id)}) if isinstance(response, dict) else None
 
     async def _call(self, name: str, params: list[Any] | dict[str, Any], request_id: str) -> Result:
         try:
-            told = await dispatch(self._admin, self._contract, name, params)
-            return Success(msgspec.Raw(told))
+            result = await dispatch(self._admin, self._contract, name, params)
+            return Success(msgspec.Raw(result))
         except InvalidParams as error:
             return Error(codes(error).rpc, error.message, {"param": error.param, "reason": error.reason})
         except QueryError as error:

@@ -29,7 +29,7 @@ DEFAULT_PREFIX_BITS = (24, 64)
 
 
 class ReportsInterface(Protocol):
-    """What the admin plane asks of the ledger; see `reports.usage`."""
+    """What the admin plane needs from the ledger; see `reports.usage`."""
 
     async def usage_by_ip(
         self, since: int | None, until: int | None, limit: int, after: tuple[int, str] | None
@@ -41,15 +41,15 @@ class ReportsInterface(Protocol):
         """Return one address's spend by model."""
         ...
 
-    async def usage(self, question: UsageQuery) -> UsageReport:
+    async def usage(self, query: UsageQuery) -> UsageReport:
         """Return usage by group and bucket."""
         ...
 
-    async def rows(self, question: RowsQuery) -> Rows:
+    async def rows(self, query: RowsQuery) -> Rows:
         """Return a page of the ledger."""
         ...
 
-    def every_row(self, question: RowsQuery) -> AsyncIterator[Rows]:
+    def every_row(self, query: RowsQuery) -> AsyncIterator[Rows]:
         """Yield the ledger page by page."""
         ...
 
@@ -59,7 +59,7 @@ class ReportsInterface(Protocol):
 
 
 class BooksInterface(Protocol):
-    """What the admin plane asks of the books; see `reports.billing_periods`."""
+    """What the admin plane needs from the books; see `reports.billing_periods`."""
 
     async def unbilled(self) -> tuple[Period, int]:
         """Return what is in no billing period yet, and when that was."""
@@ -78,12 +78,12 @@ class BooksInterface(Protocol):
         ...
 
     async def rebuild(self) -> int:
-        """Have the roll-ups made anew; return when that began."""
+        """Start a rebuild of the roll-ups; return its start."""
         ...
 
 
 class LabelsInterface(Protocol):
-    """What the admin plane asks of labels; see `reports.labels`."""
+    """What the admin plane needs from labels; see `reports.labels`."""
 
     async def set(self, target: str, label: str) -> tuple[Label, int]:
         """Name an address or a network; return its label, and when that was."""
@@ -99,10 +99,10 @@ class LabelsInterface(Protocol):
 
 
 class InventoryInterface(Protocol):
-    """What the admin plane asks of models and providers; see `providers.inventory`."""
+    """What the admin plane needs from models and providers; see `providers.inventory`."""
 
     def models(self) -> list[InventoryModel]:
-        """Return the models that are served. Takes long where the price list knows many: not for the event loop."""
+        """Return the models that are served. Takes long if the price list is long: not for the event loop."""
         ...
 
     def providers(self) -> list[InventoryProvider]:
@@ -138,16 +138,16 @@ async def usage_by_ip(
     """Return spend per address, largest first, with the window's totals."""
     params.check_window(since, until, is_frozen=cursor is not None)
     after = cursors.parse_position(cursor, tuple[_Cost, _Text])
-    found = await admin.reports.usage_by_ip(since, until, limit or MAX_ADDRESSES, after)
+    result = await admin.reports.usage_by_ip(since, until, limit or MAX_ADDRESSES, after)
     following = None
-    if found.more:
-        last = found.items[-1]
-        frozen = {"since": since, "until": found.until, "limit": limit}
+    if result.more:
+        last = result.items[-1]
+        frozen = {"since": since, "until": result.until, "limit": limit}
         following = cursors.encode_cursor("billing.usage_by_ip", frozen, (last.totals.cost_nano_usd, last.ip))
     return {
-        "data": await to_thread(views.addresses, found.items),
-        "totals": views.usage(found.totals),
-        "as_of": found.as_of,
+        "data": await to_thread(views.addresses, result.items),
+        "totals": views.usage(result.totals),
+        "as_of": result.as_of,
         "next_cursor": following,
     }
 
@@ -156,14 +156,14 @@ async def usage_for_ip(admin: Admin, ip: str, since: int | None = None, until: i
     """Return one address's spend by model, largest first."""
     params.check_window(since, until)
     address = params.parse_address(ip)
-    found = await admin.reports.usage_for_ip(address, since, until)
+    result = await admin.reports.usage_for_ip(address, since, until)
     data = {
         "ip": address,
-        "label": found.label,
-        "totals": views.usage(found.totals),
-        "models": views.models(found.models),
+        "label": result.label,
+        "totals": views.usage(result.totals),
+        "models": views.models(result.models),
     }
-    return {"data": data, "as_of": found.as_of}
+    return {"data": data, "as_of": result.as_of}
 
 
 async def usage(
@@ -185,7 +185,7 @@ async def usage(
     if dense and bucket is None:
         raise InvalidParams("dense", "needs a bucket")
     v4, v6 = DEFAULT_PREFIX_BITS
-    question = UsageQuery(
+    query = UsageQuery(
         group_by=tuple(Dimension(name) for name in group_by),
         since=since,
         until=until,
@@ -197,16 +197,16 @@ async def usage(
         limit=limit or MAX_ADDRESSES,
         after=cursors.parse_position(cursor, tuple[_Seq, _Cost, tuple[_Text | None, ...]]),
     )
-    if question.after is not None and len(question.after[2]) != len(group_by):
+    if query.after is not None and len(query.after[2]) != len(group_by):
         raise InvalidParams("cursor", "must be the next_cursor of an answer")
-    found = await admin.reports.usage(question)
+    result = await admin.reports.usage(query)
     following = None
-    if found.more:
-        last = found.groups[-1]
+    if result.more:
+        last = result.groups[-1]
         frozen = {
             "group_by": group_by,
             "since": since,
-            "until": found.until,
+            "until": result.until,
             "bucket": bucket,
             "tz": tz,
             "filter": filter,
@@ -218,8 +218,8 @@ async def usage(
         following = cursors.encode_cursor(
             "billing.usage", frozen, (last.start or 0, last.totals.cost_nano_usd, last.key)
         )
-    data = await to_thread(views.groups, group_by, found.groups)
-    return {"data": data, "totals": views.usage(found.totals), "as_of": found.as_of, "next_cursor": following}
+    data = await to_thread(views.groups, group_by, result.groups)
+    return {"data": data, "totals": views.usage(result.totals), "as_of": result.as_of, "next_cursor": following}
 
 
 def rows_query(
@@ -228,7 +228,7 @@ def rows_query(
     filter: dict[str, Any] | None = None,  # noqa: A002 - the contract's word
     limit: int | None = None,
 ) -> RowsQuery:
-    """Return which rows are asked for.
+    """Return the query for rows.
 
     Raises:
         InvalidParams: the window ends before it begins, or the filter names no address or network.
@@ -246,87 +246,87 @@ async def requests(
     cursor: Any = None,
 ) -> dict[str, object]:
     """Return rows of the ledger, newest first, as they stood when the first page was asked for."""
-    question = rows_query(since, until, filter, limit)
+    query = rows_query(since, until, filter, limit)
     left = cursors.parse_position(cursor, tuple[_Seq, _Seq])
-    found = await admin.reports.rows(replace(question, left=left))
+    result = await admin.reports.rows(replace(query, left=left))
     following = None
-    if found.left is not None:
+    if result.left is not None:
         frozen = {"since": since, "until": until, "filter": filter, "limit": limit}
-        following = cursors.encode_cursor("billing.requests", frozen, found.left)
-    data = await to_thread(views.rows, found.rows)
-    return {"data": data, "as_of": found.as_of, "next_cursor": following}
+        following = cursors.encode_cursor("billing.requests", frozen, result.left)
+    data = await to_thread(views.rows, result.rows)
+    return {"data": data, "as_of": result.as_of, "next_cursor": following}
 
 
 async def request(admin: Admin, request_id: str) -> dict[str, object]:
     """Return one row with how its cost was computed."""
-    found = await admin.reports.request(request_id.strip().lower())
-    return {"data": views.explanation(found), "as_of": found.as_of}
+    result = await admin.reports.request(request_id.strip().lower())
+    return {"data": views.explanation(result), "as_of": result.as_of}
 
 
 async def unbilled(admin: Admin) -> dict[str, object]:
     """Return what is in no billing period yet."""
-    found, as_of = await admin.books.unbilled()
-    data = {"from_seq": found.from_seq, "to_seq": found.to_seq, "totals": views.counts(found.totals)}
+    result, as_of = await admin.books.unbilled()
+    data = {"from_seq": result.from_seq, "to_seq": result.to_seq, "totals": views.counts(result.totals)}
     return {"data": data, "as_of": as_of}
 
 
 async def mark_billed(admin: Admin, reference: str, to_seq: int) -> dict[str, object]:
     """Close a billing period under the operator's reference."""
-    found, as_of = await admin.books.mark_billed(params.parse_name("reference", reference), to_seq)
-    return {"data": views.period(found), "as_of": as_of}
+    result, as_of = await admin.books.mark_billed(params.parse_name("reference", reference), to_seq)
+    return {"data": views.period(result), "as_of": as_of}
 
 
 async def periods(admin: Admin) -> dict[str, object]:
     """Return all billing periods, the oldest first."""
-    found, as_of = await admin.books.periods()
-    return {"data": [views.period(period) for period in found], "as_of": as_of}
+    result, as_of = await admin.books.periods()
+    return {"data": [views.period(period) for period in result], "as_of": as_of}
 
 
 async def verify(admin: Admin, since: int | None = None, until: int | None = None) -> dict[str, object]:
     """Return whether rows, roll-ups and billing periods agree."""
     params.check_window(since, until)
-    found = await admin.books.verify(since, until)
+    result = await admin.books.verify(since, until)
     data = {
-        "ok": found.differences == 0 and found.behind == 0,
-        "rows": found.rows,
-        "differences": found.differences,
-        "behind": found.behind,
-        "listed": [views.difference(one) for one in found.listed],
+        "ok": result.differences == 0 and result.behind == 0,
+        "rows": result.rows,
+        "differences": result.differences,
+        "behind": result.behind,
+        "listed": [views.difference(one) for one in result.listed],
     }
-    return {"data": data, "as_of": found.as_of}
+    return {"data": data, "as_of": result.as_of}
 
 
 async def rebuild(admin: Admin) -> dict[str, object]:
-    """Have the roll-ups made anew from all rows, while reports go on."""
+    """Rebuild the roll-ups from all rows, while reports go on."""
     return {"data": {"rebuilding": True}, "as_of": await admin.books.rebuild()}
 
 
 async def list_models(admin: Admin) -> dict[str, object]:
-    """Return the models that are served, with what they cost now."""
+    """Return the models that are served, with their current prices."""
     return {"data": await to_thread(lambda: [views.model(model) for model in admin.served.models()])}
 
 
 async def list_providers(admin: Admin) -> dict[str, object]:
-    """Return the providers that are configured, and how they have answered."""
+    """Return the providers that are configured, and their health."""
     return {"data": [views.provider(provider) for provider in admin.served.providers()]}
 
 
 async def set_label(admin: Admin, target: str, label: str) -> dict[str, object]:
     """Name an address or a network; a name that it had is replaced."""
-    found, as_of = await admin.labels.set(params.parse_target(target), params.parse_name("label", label))
-    return {"data": views.label(found), "as_of": as_of}
+    result, as_of = await admin.labels.set(params.parse_target(target), params.parse_name("label", label))
+    return {"data": views.label(result), "as_of": as_of}
 
 
 async def list_labels(admin: Admin) -> dict[str, object]:
     """Return all labels."""
-    found, as_of = await admin.labels.list()
-    return {"data": [views.label(label) for label in found], "as_of": as_of}
+    result, as_of = await admin.labels.list()
+    return {"data": [views.label(label) for label in result], "as_of": as_of}
 
 
 async def remove_label(admin: Admin, target: str) -> dict[str, object]:
     """Remove the name of an address or a network."""
-    found, as_of = await admin.labels.remove(params.parse_target(target))
-    return {"data": views.label(found), "as_of": as_of}
+    result, as_of = await admin.labels.remove(params.parse_target(target))
+    return {"data": views.label(result), "as_of": as_of}
 
 
 async def health(admin: Admin) -> dict[str, object]:
@@ -335,7 +335,7 @@ async def health(admin: Admin) -> dict[str, object]:
 
 
 async def info(admin: Admin) -> dict[str, object]:
-    """Return what runs here."""
+    """Return the name and version of the broker."""
     return dict(admin.info())
 
 
@@ -371,10 +371,10 @@ METHODS: Mapping[str, Method] = {
 async def dispatch(admin: Admin, contract: Contract, method: str, params: list[Any] | dict[str, Any]) -> bytes:
     """Check parameters by the contract and answer, in JSON.
 
-    What may be long is made in a thread: an answer of thousands of lines would hold up every call meanwhile.
+    Encoding runs in a thread: a result of thousands of rows would block every call meanwhile.
 
     Raises:
-        AdminError: with its JSON-RPC code and HTTP status.
+        QueryError: the query failed; `errors.codes` has its JSON-RPC code and HTTP status.
     """
     arguments = cursors.resume(contract, method, contract.arguments(method, params))
     return await to_thread(msgspec.json.encode, await METHODS[method](admin, **arguments))

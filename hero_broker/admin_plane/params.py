@@ -1,4 +1,4 @@
-"""Parameters as questions: what the contract's schemas cannot say is checked here."""
+"""Converts parameters, and checks what the contract's schemas cannot express."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,7 +29,7 @@ def parse_address(text: str, param: str = "ip", prefix: str = "") -> str:
     """Return an address in the spelling under which it is billed.
 
     Raises:
-        InvalidParams: it is none.
+        InvalidParams: the string is not an IP address.
     """
     try:
         return text if text == UNKNOWN else canonical_ip(text)
@@ -41,7 +41,7 @@ def parse_zone(name: str | None) -> ZoneInfo:
     """Return an IANA time zone; UTC for None.
 
     Raises:
-        InvalidParams: there is none of this name.
+        InvalidParams: no time zone has this name.
     """
     try:
         return ZoneInfo("UTC" if name is None else name)
@@ -49,18 +49,18 @@ def parse_zone(name: str | None) -> ZoneInfo:
         raise InvalidParams("tz", "must be an IANA time zone, such as Europe/Berlin") from error
 
 
-def parse_filter(given: Mapping[str, Any] | None) -> Filter:
-    """Return which calls count.
+def parse_filter(members: Mapping[str, Any] | None) -> Filter:
+    """Return the filter of a query.
 
     Raises:
-        InvalidParams: the address or the prefix is none.
+        InvalidParams: the address or the prefix is malformed.
     """
-    values = {name: value for name, value in (given or {}).items() if value is not None}
+    values = {name: value for name, value in (members or {}).items() if value is not None}
     prefix, period = values.pop("prefix", None), values.pop("period", None)
     if "ip" in values:
         values["ip"] = parse_address(values["ip"], "filter", "ip: ")
-    named = {Dimension(name): value for name, value in values.items()}
-    return Filter(values=named, prefix=None if prefix is None else _parse_network(prefix), period=period)
+    dimensions = {Dimension(name): value for name, value in values.items()}
+    return Filter(values=dimensions, prefix=None if prefix is None else _parse_network(prefix), period=period)
 
 
 def _parse_network(text: str) -> Network:
@@ -75,7 +75,7 @@ def parse_name(param: str, text: str) -> str:
     """Return a name that the operator gives: a billing period's, or a label.
 
     Raises:
-        InvalidParams: it begins or ends with a space, or cannot be printed.
+        InvalidParams: the name begins or ends with a space, or is not printable.
     """
     if text != text.strip() or not text.isprintable():
         raise InvalidParams(param, "must be printable, without spaces at its ends")
@@ -83,10 +83,10 @@ def parse_name(param: str, text: str) -> str:
 
 
 def parse_target(text: str) -> str:
-    """Return what a label is for, in its one spelling.
+    """Return a label's target in its canonical spelling.
 
     Raises:
-        InvalidParams: it is no address and no network.
+        InvalidParams: the target is neither an address nor a network.
     """
     try:
         return canonical_target(text)

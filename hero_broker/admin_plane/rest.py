@@ -1,4 +1,4 @@
-"""Thin REST routes: the methods of the contract under URLs."""
+"""REST routes: the methods of the contract under URLs."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -94,12 +94,12 @@ def _endpoint(
 
 
 def _add_query(contract: Contract, method: str, params: dict[str, Any], query: Iterable[tuple[str, str]]) -> None:
-    """Add what a query string asks for: lists with commas, the members of a filter beside the other parameters."""
+    """Add the parameters of a query string: arrays with commas, the members of a filter beside the other parameters."""
     members = contract.object_members(method, "filter")
     chosen: dict[str, str] = {}
     for name, text in query:
         if name in params or name in chosen:
-            raise InvalidParams(name, "stands twice")
+            raise InvalidParams(name, "is given twice")
         if name in members:
             chosen[name] = text
         else:
@@ -109,7 +109,7 @@ def _add_query(contract: Contract, method: str, params: dict[str, Any], query: I
 
 
 def _value(kind: str, text: str) -> object:
-    """Return a text as the type that is wanted; as it is where it does not look like one: the contract refuses it."""
+    """Return a string as the JSON type; unchanged if it does not parse, so that the contract refuses it."""
     if kind == "integer" and text.isascii() and text.isdigit() and len(text) < 17:
         return int(text)
     if kind == "boolean" and text in ("true", "false"):
@@ -122,7 +122,7 @@ def _value(kind: str, text: str) -> object:
 def _add_members(params: dict[str, Any], members: Mapping[str, Any]) -> None:
     for name, value in members.items():
         if name in params:
-            raise InvalidParams(name, "stands twice")
+            raise InvalidParams(name, "is given twice")
         params[name] = value
 
 
@@ -131,8 +131,8 @@ async def _body(request: Request, timeout_s: float) -> dict[str, Any]:
 
     Raises:
         BodyTooLarge, BodyTimeout, UnsupportedMedia: HTTP refuses the body.
-        InvalidParams: it is none.
-        ClientLeft: it will never be whole.
+        InvalidParams: the body is not a JSON object.
+        ClientLeft: the client left before the body was complete.
     """
     body = bytearray()
     try:
@@ -143,7 +143,7 @@ async def _body(request: Request, timeout_s: float) -> dict[str, Any]:
                     raise BodyTooLarge(f"The body must be at most {MAX_BODY_BYTES} bytes long.")
     except TimeoutError as error:
         raise BodyTimeout("The body did not arrive in time.") from error
-    except ClientDisconnect as error:  # no fault of the broker's, to be logged as one
+    except ClientDisconnect as error:  # not an error of the broker, so not logged as one
         raise ClientLeft("The client left before its request was complete.") from error
     if not body:
         return {}
@@ -151,27 +151,27 @@ async def _body(request: Request, timeout_s: float) -> dict[str, Any]:
     if kind != "application/json" or request.headers.get("content-encoding", "identity").lower() != "identity":
         raise UnsupportedMedia("The content type must be application/json, without an encoding.")
     try:
-        found = strict_json.decode(bytes(body))
+        members = strict_json.decode(bytes(body))
     except ValueError as error:
         raise InvalidParams("body", NO_OBJECT) from error
-    if not isinstance(found, dict):
+    if not isinstance(members, dict):
         raise InvalidParams("body", NO_OBJECT)
-    return found
+    return members
 
 
 async def _export(admin: Admin, contract: Contract, params: dict[str, Any], request: Request) -> Response | None:
-    """Return the stream of all rows that `Accept` asks for; None where it asks for a page."""
-    wanted = [part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")]
-    media_type = next((kind for kind in wanted if kind in (exports.CSV, exports.NDJSON)), None)
-    if media_type is None or "application/json" in wanted[: wanted.index(media_type)]:
+    """Return the stream of all rows that `Accept` asks for; None if it asks for a page."""
+    accepted = [part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")]
+    media_type = next((kind for kind in accepted if kind in (exports.CSV, exports.NDJSON)), None)
+    if media_type is None or "application/json" in accepted[: accepted.index(media_type)]:
         return None
     arguments = contract.arguments("billing.requests", params)
     for name in ("limit", "cursor"):
         if name in arguments:
             raise InvalidParams(name, "is for pages; this answer is all rows")
-    question = rows_query(**arguments, limit=exports.ROWS_PER_PIECE)
-    pieces = exports.build_export(admin.reports, question, media_type)
-    first = await anext(pieces, b"")  # before the answer begins, so that a refusal is one
+    query = rows_query(**arguments, limit=exports.ROWS_PER_PIECE)
+    pieces = exports.build_export(admin.reports, query, media_type)
+    first = await anext(pieces, b"")  # before the response begins, so that an error can still change its status
     if request.method == "HEAD":
         return Response(media_type=media_type)
 

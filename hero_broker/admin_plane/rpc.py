@@ -1,4 +1,4 @@
-"""`POST /rpc`: the HTTP binding of JSON-RPC. A batch is answered piece by piece, so that it is never held whole."""
+"""`POST /rpc`: JSON-RPC over HTTP. Each response of a batch is sent alone, so that memory never holds them all."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from hero_broker.core.errors import ClientLeft
 MAX_BODY_BYTES = 1024 * 1024
 MEDIA_TYPES = ("application/json", "application/json-rpc")
 
-_POST_ALONE = jsonrpc.unread("Questions are sent by POST.")
+_POST_ALONE = jsonrpc.unread("Requests must use POST.")
 _NO_JSON = jsonrpc.unread(f"The content type must be {MEDIA_TYPES[0]}, without an encoding.")
 _TOO_LATE = jsonrpc.unread("The body did not arrive in time.")
 _TOO_LONG = jsonrpc.unread(f"The body must be at most {MAX_BODY_BYTES} bytes long.")
@@ -24,7 +24,7 @@ class RpcEndpoint:
     """The ASGI endpoint of the admin plane's JSON-RPC."""
 
     def __init__(self, admin: Admin, body_timeout_s: float = 60) -> None:
-        """Join what answers with how long a client may take to send its question."""
+        """Set the methods' dependencies and the timeout of a request body."""
         self._members = jsonrpc.RpcDispatcher(admin)
         self._body_timeout_s = body_timeout_s
 
@@ -53,27 +53,27 @@ class RpcEndpoint:
             await _send(send, 413, _TOO_LONG)
             return
         try:
-            asked = jsonrpc.parse_batch(body)
+            batch = jsonrpc.parse_batch(body)
         except jsonrpc.InvalidBatch as refused:
             await _send(send, 200, refused.answer)
             return
         request_id = scope["state"]["request_id"]
-        if not asked.is_batch:
-            told = await self._members.dispatch(asked.members[0], request_id)
-            await _send(send, 204 if told is None else 200, told)
+        if not batch.is_batch:
+            response = await self._members.dispatch(batch.members[0], request_id)
+            await _send(send, 204 if response is None else 200, response)
             return
         left = asyncio.create_task(_wait_for_disconnect(receive))
         try:
             with suppress(OSError):  # of sending: the client has left
-                await self._batch(asked.members, request_id, left, send)
+                await self._batch(batch.members, request_id, left, send)
         finally:
             left.cancel()
 
     async def _batch(self, members: Sequence[Any], request_id: str, left: asyncio.Task[None], send: Send) -> None:
         """Answer members one after another until the client has left.
 
-        Not several at once: each may take a minute of the few threads that read the ledger, which others ask too, and
-        an answer that waits for its turn to be sent is one more to be held. A member that was begun is ended.
+        Members do not run concurrently: each may occupy one of the few threads that read the ledger for a minute, and
+        a response that waits to be sent takes memory. A member that has started is finished.
         """
         count = sum(
             map(jsonrpc.expects_response, members)
@@ -89,9 +89,9 @@ class RpcEndpoint:
                 # Sending waits until the client has taken most of what was sent: of the member before, too.
                 await send({"type": "http.response.body", "body": before, "more_body": True})
                 before = b","
-            told = await self._members.dispatch(member, request_id)
-            if told is not None:
-                await send({"type": "http.response.body", "body": told, "more_body": True})
+            response = await self._members.dispatch(member, request_id)
+            if response is not None:
+                await send({"type": "http.response.body", "body": response, "more_body": True})
         if count:
             await send({"type": "http.response.body", "body": b"]"})
         else:
@@ -102,7 +102,7 @@ async def _body(receive: Receive) -> bytes:
     """Return a request's body; of one that is too long, hardly more than is accepted.
 
     Raises:
-        ClientLeft: it will never be whole; what has come of it may look as if it were.
+        ClientLeft: the client left before the body was complete; the part that arrived may look complete.
     """
     body = bytearray()
     while True:

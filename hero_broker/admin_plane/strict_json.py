@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 says it, in UTF-8, each member once: what a question says is never a matter of taste."""
+"""Decodes JSON strictly: RFC 8259, in UTF-8, each member once."""
 
 import json
 import math
@@ -6,10 +6,10 @@ from typing import Any
 
 
 def decode(body: bytes) -> Any:
-    """Return what a body says.
+    """Return the value of a JSON body.
 
     Raises:
-        ValueError: it is not JSON, nested too deep to be read, or a member stands twice.
+        ValueError: the body is not JSON, is nested too deep, or gives a member twice.
     """
     try:
         return json.loads(body.decode(), parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_unique)
@@ -31,5 +31,5 @@ def _refuse(constant: str) -> None:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a member stands twice")
+        raise ValueError("a member is given twice")
     return members

@@ -1,4 +1,4 @@
-"""Records as the contract shows them: JSON objects, money as exact numbers and as digits."""
+"""Converts records to the contract's JSON objects: money as exact numbers and as digits."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -88,17 +88,17 @@ def usage(totals: UsageTotals) -> msgspec.Struct:
 
 
 def addresses(items: Sequence[IpUsage]) -> list[msgspec.Struct]:
-    """Return what each address used."""
+    """Return the usage of each address."""
     return [IpUsageView(item.ip, item.label, *_members(item.totals)) for item in items]
 
 
 def models(items: Sequence[ModelUsage]) -> list[msgspec.Struct]:
-    """Return what was used of each model."""
+    """Return the usage of each model."""
     return [ModelUsageView(item.model, *_members(item.totals)) for item in items]
 
 
 def groups(names: Sequence[str], items: Sequence[UsageGroup]) -> list[msgspec.Struct]:
-    """Return what each group used in each bucket."""
+    """Return the usage of each group in each bucket."""
     return [
         UsageGroupView(
             dict(zip(names, item.group, strict=True)), item.start, item.end, item.label, *_members(item.totals)
@@ -108,32 +108,32 @@ def groups(names: Sequence[str], items: Sequence[UsageGroup]) -> list[msgspec.St
 
 
 def counts(totals: UsageTotals) -> dict[str, object]:
-    """Return what is counted and paid, without when."""
-    shown = msgspec.structs.asdict(usage(totals))
-    return {name: value for name, value in shown.items() if name not in ("first_seen", "last_seen")}
+    """Return counts and cost, without times."""
+    members = msgspec.structs.asdict(usage(totals))
+    return {name: value for name, value in members.items() if name not in ("first_seen", "last_seen")}
 
 
-def rows(found: Sequence[LedgerRow]) -> list[dict[str, object]]:
+def rows(records: Sequence[LedgerRow]) -> list[dict[str, object]]:
     """Return rows."""
-    return [row(one) for one in found]
+    return [row(one) for one in records]
 
 
-def row(found: LedgerRow) -> dict[str, object]:
+def row(record: LedgerRow) -> dict[str, object]:
     """Return a row: its columns, the address's key left out, its label and the cost as USD added."""
-    shown: dict[str, object] = {"seq": found.seq}
-    shown.update((name, getattr(found.row, name)) for name in ROW_FIELDS)
-    shown["label"] = found.label
-    cost = found.row.cost_nano_usd
-    shown["cost_usd"] = None if cost is None else usd(cost)
-    shown["cost_nano_usd"] = None if cost is None else str(cost)
-    return shown
+    members: dict[str, object] = {"seq": record.seq}
+    members.update((name, getattr(record.row, name)) for name in ROW_FIELDS)
+    members["label"] = record.label
+    cost = record.row.cost_nano_usd
+    members["cost_usd"] = None if cost is None else usd(cost)
+    members["cost_nano_usd"] = None if cost is None else str(cost)
+    return members
 
 
-def explanation(found: ExplainedRequest) -> dict[str, object]:
+def explanation(record: ExplainedRequest) -> dict[str, object]:
     """Return a row with how its cost was computed."""
-    price = found.price
+    price = record.price
     cost = {
-        "source": found.row.cost_source,
+        "source": record.row.cost_source,
         "price_source": None if price is None else price.source or None,
         "price_version": None if price is None else price.version or None,
         "lines": [
@@ -145,38 +145,38 @@ def explanation(found: ExplainedRequest) -> dict[str, object]:
                 "per": line.per,
                 "amount_usd": line.amount_usd,
             }
-            for line in found.lines
+            for line in record.lines
         ],
-        "exact_usd": found.exact_usd,
+        "exact_usd": record.exact_usd,
         "rounding": "to 1e-9 USD, once, half to even",
     }
-    return {**row(LedgerRow(found.seq, found.row, found.label)), "cost": cost}
+    return {**row(LedgerRow(record.seq, record.row, record.label)), "cost": cost}
 
 
-def model(found: InventoryModel) -> dict[str, object]:
+def model(record: InventoryModel) -> dict[str, object]:
     """Return a model that is served."""
     return {
-        "model": found.model,
-        "aliases": found.aliases,
-        "kind": found.kind,
-        "provider": found.provider,
-        "upstream_model": found.upstream_model,
-        "configured": found.is_configured,
-        "price": None if found.price is None else asdict(found.price),
+        "model": record.model,
+        "aliases": record.aliases,
+        "kind": record.kind,
+        "provider": record.provider,
+        "upstream_model": record.upstream_model,
+        "configured": record.is_configured,
+        "price": None if record.price is None else asdict(record.price),
     }
 
 
-def provider(found: InventoryProvider) -> dict[str, object]:
+def provider(record: InventoryProvider) -> dict[str, object]:
     """Return a provider that is configured."""
-    health = found.health
+    health = record.health
     used = "unused" if health.answered + health.failed == 0 else "failing" if health.is_failing else "ok"
     return {
-        "provider": found.provider,
-        "base_url": found.base_url,
-        "api_keys": found.api_keys,
-        "stream_usage": found.stream_usage,
-        "models": found.models,
-        "listed_models": found.listed_models,
+        "provider": record.provider,
+        "base_url": record.base_url,
+        "api_keys": record.api_keys,
+        "stream_usage": record.stream_usage,
+        "models": record.models,
+        "listed_models": record.listed_models,
         "health": {
             "status": used,
             "answered": health.answered,
@@ -188,30 +188,30 @@ def provider(found: InventoryProvider) -> dict[str, object]:
     }
 
 
-def label(found: Label) -> dict[str, object]:
+def label(record: Label) -> dict[str, object]:
     """Return a label."""
-    return {"target": found.target, "label": found.label, "set_at": found.set_at}
+    return {"target": record.target, "label": record.label, "set_at": record.set_at}
 
 
-def period(found: Period) -> dict[str, object]:
+def period(record: Period) -> dict[str, object]:
     """Return a billing period."""
     return {
-        "number": found.number,
-        "reference": found.reference,
-        "from_seq": found.from_seq,
-        "to_seq": found.to_seq,
-        "marked_at": found.marked_at,
-        "totals": counts(found.totals),
+        "number": record.number,
+        "reference": record.reference,
+        "from_seq": record.from_seq,
+        "to_seq": record.to_seq,
+        "marked_at": record.marked_at,
+        "totals": counts(record.totals),
     }
 
 
-def difference(found: Difference) -> dict[str, object]:
-    """Return a place where the books do not agree."""
+def difference(record: Difference) -> dict[str, object]:
+    """Return sums that do not match their calls."""
     return {
-        "table": found.table,
-        "span_s": found.span_s,
-        "begins_at": found.begins_at,
-        "key": found.key,
-        "expected": usage(found.expected),
-        "found": usage(found.found),
+        "table": record.table,
+        "span_s": record.span_s,
+        "begins_at": record.begins_at,
+        "key": record.key,
+        "expected": usage(record.expected),
+        "found": usage(record.found),
     }

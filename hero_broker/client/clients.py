@@ -31,11 +31,11 @@ Mode = TypeVar("Mode", Sync, Async)
 
 
 class Page(Protocol):
-    """An answer of which there may be more."""
+    """A result that may have more pages."""
 
     @property
     def next_cursor(self) -> str | None:
-        """What the next page is asked with; None at the end."""
+        """The cursor of the next page; None at the end."""
         ...
 
 
@@ -121,12 +121,12 @@ class SystemMethods(MethodGroup[Mode]):
 
 
 class Client:
-    """Asks a broker, and blocks until it answers. For one thread at a time; a context manager.
+    """Queries a broker, and blocks until it responds. For one thread at a time; a context manager.
 
-    Raises on every question:
-        RpcError: the broker refused it, or failed.
-        BrokerUnreachable: nothing answers there, or what answers is no broker.
-        UnexpectedResponse: the answer's shape is not known.
+    Every query raises:
+        RpcError: the broker refused the query, or failed.
+        BrokerUnreachable: nothing responds at the URL, or the response is not a broker's.
+        UnexpectedResponse: the result has an unknown shape.
     """
 
     def __init__(self, url: str = DEFAULT_URL, token: str | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
@@ -160,11 +160,11 @@ class Client:
         self._http.close()
 
     def call(self, question: Query[Answer]) -> Answer:
-        """Return the answer to one question."""
+        """Return the result of one query."""
         return jsonrpc.decode(question, self.call_raw(question.method, question.params))
 
     def batch(self, asked: Sequence[Query[Any]]) -> list[Any]:
-        """Return the answers to at most 100 questions, asked at once, in their order; errors in their places."""
+        """Return the results of at most 100 queries, sent as one batch, in their order; errors in their places."""
         if not asked:
             return []
         answer = self._post([(question.method, question.params) for question in asked])
@@ -172,7 +172,7 @@ class Client:
         return [_decoded(question, result) for question, result in zip(asked, results, strict=True)]
 
     def pages(self, question: Query[AnyPage]) -> Iterator[AnyPage]:
-        """Yield an answer and all that follow it."""
+        """Yield a page and all that follow it."""
         return every_page(self.call, question)
 
     def call_raw(self, method: str, params: Mapping[str, Any] | Sequence[Any] = ()) -> bytes:
@@ -181,15 +181,15 @@ class Client:
 
     ask, ask_all, raw = call, batch, call_raw  # the names that they had before 0.2, for a release
 
-    def _post(self, asked: list[tuple[str, Any]]) -> httpx.Response:
+    def _post(self, calls: list[tuple[str, Any]]) -> httpx.Response:
         try:
-            return self._http.post(jsonrpc.RPC_PATH, content=jsonrpc.encode(asked))
+            return self._http.post(jsonrpc.RPC_PATH, content=jsonrpc.encode(calls))
         except httpx.HTTPError as error:
             raise jsonrpc.broker_unreachable(self._url, error) from error
 
 
 class AsyncClient:
-    """Asks a broker, and waits until it answers. For one event loop; an async context manager.
+    """Queries a broker, and awaits the response. For one event loop; an async context manager.
 
     Raises as `Client`.
     """
@@ -225,11 +225,11 @@ class AsyncClient:
         await self._http.aclose()
 
     async def call(self, question: Query[Answer]) -> Answer:
-        """Return the answer to one question."""
+        """Return the result of one query."""
         return jsonrpc.decode(question, await self.call_raw(question.method, question.params))
 
     async def batch(self, asked: Sequence[Query[Any]]) -> list[Any]:
-        """Return the answers to at most 100 questions, asked at once, in their order; errors in their places."""
+        """Return the results of at most 100 queries, sent as one batch, in their order; errors in their places."""
         if not asked:
             return []
         answer = await self._post([(question.method, question.params) for question in asked])
@@ -237,7 +237,7 @@ class AsyncClient:
         return [_decoded(question, result) for question, result in zip(asked, results, strict=True)]
 
     async def pages(self, question: Query[AnyPage]) -> AsyncIterator[AnyPage]:
-        """Yield an answer and all that follow it."""
+        """Yield a page and all that follow it."""
         page = await self.call(question)
         yield page
         while page.next_cursor is not None:
@@ -250,9 +250,9 @@ class AsyncClient:
 
     ask, ask_all, raw = call, batch, call_raw  # the names that they had before 0.2, for a release
 
-    async def _post(self, asked: list[tuple[str, Any]]) -> httpx.Response:
+    async def _post(self, calls: list[tuple[str, Any]]) -> httpx.Response:
         try:
-            return await self._http.post(jsonrpc.RPC_PATH, content=jsonrpc.encode(asked))
+            return await self._http.post(jsonrpc.RPC_PATH, content=jsonrpc.encode(calls))
         except httpx.HTTPError as error:
             raise jsonrpc.broker_unreachable(self._url, error) from error
 

@@ -1,4 +1,4 @@
-"""What can go wrong between a client and a broker.
+"""The errors of the client.
 
 ClientError
 ├── BrokerUnreachable  nothing answers there, or nothing that lets this machine ask
@@ -8,7 +8,7 @@ ClientError
 
 
 class ClientError(Exception):
-    """A question that was not answered."""
+    """A query that failed."""
 
 
 class BrokerUnreachable(ClientError):
@@ -20,7 +20,7 @@ class UnexpectedResponse(ClientError):
 
 
 class RpcError(ClientError):
-    """The broker refused a question, or failed. Codes: docs/reference/errors.md."""
+    """The broker refused a query, or failed. Codes: docs/reference/errors.md."""
 
     def __init__(
         self,

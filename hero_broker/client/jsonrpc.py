@@ -1,4 +1,4 @@
-"""Questions ↔ JSON-RPC 2.0 over HTTP; no IO."""
+"""Encodes queries as JSON-RPC 2.0 over HTTP, and decodes responses; no IO."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -34,7 +34,7 @@ class _RpcMessage(msgspec.Struct):
 
 
 class _Refusal(msgspec.Struct):
-    """What is said before a question is read: that the address or the host may not ask."""
+    """The error body of a request that is refused because of its address or host."""
 
     error: _RpcMessage
 
@@ -45,7 +45,7 @@ _RESPONSES = msgspec.json.Decoder(list[Response] | Response)
 
 
 def base_url(url: str) -> tuple[str, str | None]:
-    """Return the URL for HTTP and the path of the Unix socket behind it; None where there is none.
+    """Return the URL for HTTP and the path of the Unix socket behind it; None if there is no socket.
 
     `url` is `http://HOST:PORT`, `https://…` or `unix:PATH`.
     """
@@ -55,26 +55,26 @@ def base_url(url: str) -> tuple[str, str | None]:
 
 
 def headers(token: str | None) -> dict[bytes, bytes]:
-    """Return the headers of every question."""
-    told = {b"content-type": b"application/json"}
-    return told if token is None else {**told, b"authorization": f"Bearer {token}".encode()}
+    """Return the headers of every request."""
+    fields = {b"content-type": b"application/json"}
+    return fields if token is None else {**fields, b"authorization": f"Bearer {token}".encode()}
 
 
 def encode(questions: Sequence[tuple[str, Any]]) -> bytes:
-    """Return the body that asks methods with their params: one alone, several as a batch."""
-    asked = [
+    """Return the request body: one call alone, several as a batch."""
+    requests = [
         {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
         for number, (method, params) in enumerate(questions)
     ]
-    return msgspec.json.encode(asked[0] if len(asked) == 1 else asked)
+    return msgspec.json.encode(requests[0] if len(requests) == 1 else requests)
 
 
 def parse_result(answer: httpx.Response) -> bytes:
-    """Return the result of one question, as the broker wrote it.
+    """Return the result of one query, as the broker wrote it.
 
     Raises:
-        RpcError: the broker refused it, or failed.
-        BrokerUnreachable: what answered is no broker.
+        RpcError: the broker refused the query, or failed.
+        BrokerUnreachable: the response is not a broker's.
     """
     try:
         return _result(_RESPONSE.decode(answer.content))
@@ -83,62 +83,60 @@ def parse_result(answer: httpx.Response) -> bytes:
 
 
 def parse_results(answer: httpx.Response, count: int) -> list[bytes | RpcError]:
-    """Return the results of a batch in the order of its questions; an error in the place of a result.
+    """Return the results of a batch in the order of its queries; an error in the place of a result.
 
     Raises:
         RpcError: the broker refused the whole batch.
-        BrokerUnreachable: what answered is no broker.
+        BrokerUnreachable: the response is not a broker's.
     """
     try:
-        told = _RESPONSES.decode(answer.content)
+        response = _RESPONSES.decode(answer.content)
     except msgspec.DecodeError as error:
         raise _no_broker(answer) from error
-    if isinstance(told, Response):
-        if count == 1 or told.error is not None:
-            return [_result(told)]
+    if isinstance(response, Response):
+        if count == 1 or response.error is not None:
+            return [_result(response)]
         raise _no_broker(answer)
-    by_id = {one.id: one for one in told}
+    by_id = {one.id: one for one in response}
     if by_id.keys() != set(range(count)):
         raise _no_broker(answer)
     return [_error(one.error) if one.error is not None else _result(one) for _, one in sorted(by_id.items())]
 
 
 def decode(question: Query[Answer], result: bytes) -> Answer:
-    """Return a result as the question's type.
+    """Return a result as the query's type.
 
     Raises:
-        UnexpectedResponse: it has another shape.
+        UnexpectedResponse: the result has another shape.
     """
     try:
         return msgspec.json.decode(result, type=question.answer)
     except msgspec.DecodeError as error:
-        raise UnexpectedResponse(
-            f"{question.method} was answered in a shape that is not known here: {error}"
-        ) from error
+        raise UnexpectedResponse(f"{question.method} returned a result of unknown shape: {error}") from error
 
 
 def broker_unreachable(url: str, error: httpx.HTTPError) -> BrokerUnreachable:
-    """Return what is said of a broker that does not answer."""
+    """Return the error for a broker that does not respond."""
     return BrokerUnreachable(f"no broker answers at {url}: {error or type(error).__name__}")
 
 
-def _result(told: Response) -> bytes:
-    if told.error is not None:
-        raise _error(told.error)
-    if not bytes(told.result):
+def _result(response: Response) -> bytes:
+    if response.error is not None:
+        raise _error(response.error)
+    if not bytes(response.result):
         raise msgspec.DecodeError("neither result nor error")
-    return bytes(told.result)
+    return bytes(response.result)
 
 
-def _error(told: _Error) -> RpcError:
-    data = told.data if isinstance(told.data, dict) else {}
+def _error(response: _Error) -> RpcError:
+    data = response.data if isinstance(response.data, dict) else {}
     known = {name: str(data[name]) for name in ("param", "reason", "request_id") if name in data}
-    return RpcError(told.code, told.message, **known)
+    return RpcError(response.code, response.message, **known)
 
 
 def _no_broker(answer: httpx.Response) -> BrokerUnreachable:
     try:
-        said = f": {_REFUSAL.decode(answer.content).error.message}"
+        detail = f": {_REFUSAL.decode(answer.content).error.message}"
     except msgspec.DecodeError:
-        said = ", and no JSON-RPC"
-    return BrokerUnreachable(f"{answer.url} answered {answer.status_code}{said}")
+        detail = ", and no JSON-RPC"
+    return BrokerUnreachable(f"{answer.url} answered {answer.status_code}{detail}")

@@ -1,7 +1,7 @@
-"""The methods of the contract as typed questions; a client asks them, alone or as a batch.
+"""The methods of the contract as typed queries; a client sends them, alone or as a batch.
 
 Parameters and their order are the contract's. A window is half-open, in unix seconds UTC: `since` counts, `until` does
-not. What is None is left out.
+not. Parameters that are None are left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ Bucket = Literal["hour", "day", "month"]
 
 
 class QueryFilter(TypedDict, total=False):
-    """Which calls count; all of its members must hold."""
+    """Which calls count; a call must match all members."""
 
     ip: str | None
     prefix: str | None  # a network, such as 192.0.2.0/24
@@ -129,7 +129,7 @@ def verify(since: int | None = None, until: int | None = None) -> Query[models.V
 
 
 def rebuild() -> Query[models.RebuildAnswer]:
-    """Ask to have the sums of reports made anew."""
+    """Ask to rebuild the sums of reports."""
     return _query("billing.rebuild", models.RebuildAnswer)
 
 
@@ -164,5 +164,5 @@ def health() -> Query[models.Health]:
 
 
 def info() -> Query[models.Info]:
-    """Ask what runs there."""
+    """Ask for the name and version of the broker."""
     return _query("system.info", models.Info)

@@ -1,6 +1,6 @@
-"""What the methods of the contract answer: one class for each of its schemas, with the same names.
+"""Results of the contract's methods: one class for each of its schemas, with the same names.
 
-Members that a newer broker adds are ignored, and texts that name one of several things are plain texts, so that an
+Members that a newer broker adds are ignored, and enumerations are plain strings, so that an
 older client understands a newer broker. Times are unix seconds, UTC. Sums are exact: USD are Decimal.
 """
 
@@ -10,7 +10,7 @@ import msgspec
 
 
 class BilledTotals(msgspec.Struct, frozen=True, kw_only=True):
-    """What is counted and paid, without when."""
+    """Counts and cost, without times."""
 
     requests: int  # calls
     failed_requests: int  # calls that ended as provider_error, interrupted or internal_error
@@ -20,7 +20,7 @@ class BilledTotals(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int  # output tokens
     total_tokens: int  # input and output tokens
     total_cost_usd: Decimal  # USD, in plain decimal notation
-    total_cost_nano_usd: str  # the same sum in 0.000000001 USD, as digits
+    total_cost_nano_usd: str  # the same sum in 0.000000001 USD, as a string of digits
 
 
 class UsageTotals(BilledTotals, frozen=True, kw_only=True):
@@ -31,14 +31,14 @@ class UsageTotals(BilledTotals, frozen=True, kw_only=True):
 
 
 class IpUsage(UsageTotals, frozen=True, kw_only=True):
-    """What one address used."""
+    """Usage of one address."""
 
     ip: str
-    label: str | None  # the operator's name for the address, or for the smallest network around it that has one
+    label: str | None  # the operator's name for the address, or for the smallest network with a label that contains it
 
 
 class ModelUsage(UsageTotals, frozen=True, kw_only=True):
-    """What was used of one model."""
+    """Usage of one model."""
 
     model: str
 
@@ -56,32 +56,32 @@ class IpModels(msgspec.Struct, frozen=True, kw_only=True):
     """One address's spend by model."""
 
     ip: str
-    label: str | None  # the operator's name for the address, or for the smallest network around it that has one
+    label: str | None  # the operator's name for the address, or for the smallest network with a label that contains it
     totals: UsageTotals
     models: tuple[ModelUsage, ...]
 
 
 class UsageForIp(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of `billing.usage_for_ip`."""
+    """The result of `billing.usage_for_ip`."""
 
     data: IpModels
     as_of: int
 
 
 class Rollups(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the sums are that reports are answered from."""
+    """The progress of the sums that reports read."""
 
-    generation: int  # counts how often they were made anew
-    folded_seq: int  # calls up to this position are in them; reports add the rest
-    rebuilt_seq: int | None  # how far the next generation is; None where none is being made
+    generation: int  # counts the rebuilds
+    folded_seq: int  # calls up to this position are in the sums; reports add the rest
+    rebuilt_seq: int | None  # the progress of the rebuild; None if no rebuild is running
 
 
 class Duty(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that the broker does by itself, again and again."""
+    """A recurring background task of the broker."""
 
     duty: str
     status: str  # of its last attempt: ok or failing
-    failing_since: int | None  # unix seconds of the first failure of those that follow each other, or None
+    failing_since: int | None  # unix seconds of the first of the current consecutive failures, or None
     last_error: str | None  # why it last failed, with SQLSTATE or SQLite's name for it, or None
     failures: int  # failed attempts since the start
 
@@ -89,21 +89,22 @@ class Duty(msgspec.Struct, frozen=True, kw_only=True):
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the ledger."""
 
-    # ok; degraded: calls are served, but a duty fails, rows wait for long, or some were rejected; unavailable: refused
+    # ok; degraded: calls are served, but a duty fails, rows have waited long, or some were rejected;
+    # unavailable: calls are refused
     status: str
-    store: str  # whether the database took the last rows
+    store: str  # whether the database accepted the last rows
     journal_pending: int  # rows that the database does not have yet
-    journal_oldest_pending_s: float | None  # seconds for which the first of them has waited, or None
+    journal_oldest_pending_s: float | None  # seconds that the oldest of them has waited, or None
     journal_open_calls: int  # calls in flight
-    journal_bytes: int  # bytes that the journal's segments take
-    rejected_rows: int  # rows that the database did not take for a value in them: on no bill, kept in a file
-    disk_free_bytes: int  # bytes free where the state directory is
-    rollups: Rollups | None  # as the writer last left them; None until it has folded once
-    duties: tuple[Duty, ...]  # what the broker does by itself, again and again, and whether it fails
+    journal_bytes: int  # size of the journal's segments in bytes
+    rejected_rows: int  # rows that the database rejected because of a value in them: on no bill, kept in a file
+    disk_free_bytes: int  # free bytes on the state directory's file system
+    rollups: Rollups | None  # their state after the writer's last run; None until the first one
+    duties: tuple[Duty, ...]  # the broker's recurring background work, and whether it fails
 
 
 class Info(msgspec.Struct, frozen=True, kw_only=True):
-    """What runs there."""
+    """Name and version of the broker."""
 
     name: str
     version: str
@@ -113,22 +114,22 @@ class Info(msgspec.Struct, frozen=True, kw_only=True):
 class CostLine(msgspec.Struct, frozen=True, kw_only=True):
     """One part of a call's cost: units times a rate."""
 
-    unit: str  # what was charged
-    units: str  # how much of it
+    unit: str  # the unit that was charged
+    units: str  # the number of units
     rate: str  # the rate's name, as in the settings
     usd: str  # the rate in USD
-    per: int  # units that the rate is for
+    per: int  # the number of units that the rate is for
     amount_usd: str  # units x usd / per, exact: a decimal, or a fraction such as 1/3
 
 
 class CostExplained(msgspec.Struct, frozen=True, kw_only=True):
-    """How a call's cost came about."""
+    """How a call's cost was computed."""
 
     source: str | None
-    price_source: str | None  # where the rates were read
-    price_version: str | None  # of that source
+    price_source: str | None  # the source of the rates
+    price_version: str | None  # the version of that source
     lines: tuple[CostLine, ...]
-    exact_usd: str | None  # the sum of the lines, before it was rounded
+    exact_usd: str | None  # the sum of the lines, before rounding
     rounding: str
 
 
@@ -136,10 +137,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One call, as billed."""
 
     seq: int  # position in the ledger, in commit order
-    request_id: str  # UUIDv7, also in the answer's x-request-id
+    request_id: str  # UUIDv7, also in the response's x-request-id
     started_at: int  # unix seconds, UTC
     ip: str  # the address that is billed, or "unknown"
-    peer_ip: str | None  # the connection's address, where it differs
+    peer_ip: str | None  # the connection's address, if it differs
     context: str | None  # the caller's own claim, from X-Hero-Context
     api_key_id: str | None
     kind: str
@@ -148,7 +149,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     upstream_model: str
     stream: bool
     outcome: str
-    http_status: int | None  # what the client was answered
+    http_status: int | None  # the status that the client received
     error_code: str | None
     input_tokens: int | None  # cached, cache-written and audio input included
     output_tokens: int | None  # reasoning and audio output included
@@ -157,42 +158,42 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     reasoning_tokens: int | None
     audio_input_tokens: int | None
     audio_output_tokens: int | None
-    characters: int | None  # of the text that was spoken
-    audio_ms: int | None  # milliseconds of the audio that was heard
+    characters: int | None  # characters of the text that was converted to speech
+    audio_ms: int | None  # milliseconds of the audio that was transcribed
     search_units: int | None
     usage_source: str
     cost_usd: Decimal | None  # USD, in plain decimal notation; None where no price is known
-    cost_nano_usd: str | None  # the same in 0.000000001 USD, as digits
-    cost_source: str | None  # "price", or "provider" where the provider named the cost
+    cost_nano_usd: str | None  # the same in 0.000000001 USD, as a string of digits
+    cost_source: str | None  # "price", or "provider" if the provider reported the cost
     price_id: str | None  # content hash of the rates
     attempts: int
     duration_ms: int
     first_byte_ms: int | None
-    label: str | None  # the operator's name for the address, or for the smallest network around it that has one
+    label: str | None  # the operator's name for the address, or for the smallest network with a label that contains it
 
 
 class ExplainedRequest(Request, frozen=True, kw_only=True):
-    """One call, with how its cost came about."""
+    """One call, with how its cost was computed."""
 
     cost: CostExplained
 
 
 class RequestAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of `billing.request`."""
+    """The result of `billing.request`."""
 
     data: ExplainedRequest
-    as_of: int  # unix seconds of the answer
+    as_of: int  # unix seconds of the response
 
 
 class UsageGroup(UsageTotals, frozen=True, kw_only=True):
-    """What one group used in one bucket."""
+    """Usage of one group in one bucket."""
 
-    # A member for each name of group_by; a prefix in CIDR notation; None where a call had none.
+    # A member for each name of group_by; a prefix in CIDR notation; None if a call had no value.
     group: dict[str, str | None]
-    # Unix seconds: where the part of the bucket begins that lies in the window; null without buckets.
+    # Unix seconds of the start of the bucket's part within the window; None without buckets.
     bucket_start: int | None
-    bucket_end: int | None  # unix seconds: where it ends, itself not included
-    label: str | None  # the operator's name for the group's address, else for its prefix; None where it has neither
+    bucket_end: int | None  # unix seconds of its end, exclusive
+    label: str | None  # the operator's name for the group's address, else for its prefix; None if it has neither
 
 
 class UsageReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -213,15 +214,15 @@ class RequestsPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unbilled(msgspec.Struct, frozen=True, kw_only=True):
-    """What is in no billing period yet."""
+    """The calls in no billing period yet."""
 
     from_seq: int  # the first position that is in no period
-    to_seq: int  # the last of the ledger; from_seq - 1 where nothing is unbilled
+    to_seq: int  # the last position of the ledger; from_seq - 1 if nothing is unbilled
     totals: BilledTotals
 
 
 class UnbilledAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of `billing.unbilled`."""
+    """The result of `billing.unbilled`."""
 
     data: Unbilled
     as_of: int
@@ -231,63 +232,63 @@ class Period(msgspec.Struct, frozen=True, kw_only=True):
     """A billing period."""
 
     number: int  # 1, 2, … in the order of the ledger
-    reference: str  # the operator's own name for it
-    from_seq: int  # the first position; the period before ends at from_seq - 1
+    reference: str  # the operator's own name for the period
+    from_seq: int  # the first position; the previous period ends at from_seq - 1
     to_seq: int  # the last position
     marked_at: int  # unix seconds, UTC
     totals: BilledTotals
 
 
 class PeriodAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of `billing.mark_billed`."""
+    """The result of `billing.mark_billed`."""
 
     data: Period
     as_of: int
 
 
 class PeriodsAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of `billing.periods`."""
+    """The result of `billing.periods`."""
 
     data: tuple[Period, ...]
     as_of: int
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """A place where the books do not agree."""
+    """Sums that do not match their calls."""
 
-    table: str  # where the wrong sums stand
+    table: str  # the table with the wrong sums
     span_s: int | None  # seconds of the block; 0 = all time; None for a period
-    begins_at: int | None  # unix seconds: where the block begins
-    key: dict[str, str]  # whose sums they are
+    begins_at: int | None  # unix seconds of the block's start
+    key: dict[str, str]  # the dimensions of the sums, with their values
     expected: UsageTotals
     found: UsageTotals
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether the books agree."""
+    """Whether the sums match the calls."""
 
-    ok: bool  # whether nothing differs, and the sums are not behind
-    rows: int  # calls of the hours that were compared; those that are in no sum yet are added to reports one by one
+    ok: bool  # whether there are no differences, and the sums are not behind
+    rows: int  # calls of the hours that were compared; reports add calls that are in no sum yet one by one
     differences: int
-    behind: int  # calls that ended more than a minute ago and are in no sum yet: nothing was compared with them
+    behind: int  # calls that ended more than a minute ago and are in no sum yet, so they were not compared
     listed: tuple[Difference, ...]  # the first 100 differences
 
 
 class VerifyAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of `billing.verify`."""
+    """The result of `billing.verify`."""
 
     data: Verification
     as_of: int
 
 
 class Rebuild(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether sums are being made anew."""
+    """Whether the sums are being rebuilt."""
 
     rebuilding: bool
 
 
 class RebuildAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of `billing.rebuild`."""
+    """The result of `billing.rebuild`."""
 
     data: Rebuild
     as_of: int
@@ -311,42 +312,43 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelPrice(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model costs now."""
+    """The current price of a model."""
 
     rates: Rates
-    source: str | None  # where they were read
-    version: str | None  # of that source
-    varies: bool  # whether other rates hold at other times or for longer contexts
+    source: str | None  # the source of the rates
+    version: str | None  # the version of that source
+    varies: bool  # whether other rates apply at other times or for longer contexts
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """A model that may be asked for."""
+    """A model that clients may request."""
 
-    model: str  # what a client asks for
-    aliases: tuple[str, ...]  # other names of it
-    kind: str | None  # what calls may ask for it; None for a model of the price list, which does not tell: any
+    model: str  # the name that clients request
+    aliases: tuple[str, ...]  # its other names
+    # The kind of calls that the model accepts; None for a model of the price list, which does not say: any.
+    kind: str | None
     provider: str
     upstream_model: str  # the provider's name for it
-    configured: bool  # by the settings; false for a model that only the price list knows
-    # What it costs now, in the first tier of its context lengths; None where no price is known.
+    configured: bool  # whether the settings name the model; false if it is only in the price list
+    # The current price, in the first tier of its context lengths; None if no price is known.
     price: ModelPrice | None
 
 
 class ModelsAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of `models.list`."""
+    """The result of `models.list`."""
 
     data: tuple[Model, ...]
 
 
 class ProviderHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """How a provider has answered since the broker started."""
+    """How a provider has responded since the broker started."""
 
-    status: str  # by the last call; unused where there was none
-    answered: int  # calls answered with success, or refused by the client's fault
-    failed: int  # calls for which it was unreachable, broke off, was too late, or answered 5xx, 401, 403 or 429
+    status: str  # by the last call; unused if there was no call
+    answered: int  # calls that succeeded, or that it refused through the client's fault
+    failed: int  # calls for which it was unreachable, broke off, timed out, or returned 5xx, 401, 403 or 429
     last_answered_at: int | None  # unix seconds, UTC
     last_failed_at: int | None  # unix seconds, UTC
-    last_error_code: str | None  # as in the rows of the ledger
+    last_error_code: str | None  # the error code, as in the rows of the ledger
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
@@ -354,15 +356,15 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
 
     provider: str
     base_url: str
-    api_keys: int  # how many; they take turns
-    stream_usage: bool  # whether it is asked for the usage of streams
-    models: int  # that the settings name
-    listed_models: int  # that only the price list knows
+    api_keys: int  # the number of keys; they are used in turn
+    stream_usage: bool  # whether the broker requests the usage of streams
+    models: int  # models that the settings name
+    listed_models: int  # models that are only in the price list
     health: ProviderHealth
 
 
 class ProvidersAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of `providers.list`."""
+    """The result of `providers.list`."""
 
     data: tuple[Provider, ...]
 
@@ -376,14 +378,14 @@ class Label(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LabelAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of `labels.set` and `labels.remove`."""
+    """The result of `labels.set` and `labels.remove`."""
 
     data: Label
     as_of: int
 
 
 class LabelsAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of `labels.list`."""
+    """The result of `labels.list`."""
 
     data: tuple[Label, ...]
     as_of: int

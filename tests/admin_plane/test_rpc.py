@@ -179,7 +179,7 @@ def test_other_http_method_is_405(method: str) -> None:
 
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     if method != "HEAD":
-        assert answer.json() == unread("Questions are sent by POST.")
+        assert answer.json() == unread("Requests must use POST.")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The page of the commands, made from the command line itself.
+"""The page of the commands, generated from the command line itself.
 
 `python -m tests.reference.commands` writes it; a test compares it with what the commands are.
 """
@@ -15,13 +15,13 @@ HEAD = """# Commands
 
 Every command has `--help`, with examples.
 Tables have frames and colours on a terminal, and are plain columns elsewhere; `NO_COLOR` is honoured.
-On a terminal that is too narrow for a table a row takes two lines, and `requests` leaves columns out; addresses, names and sums are never cut.
-What is piped is UTF-8, whatever the locale.
+If the terminal is too narrow for a table, a row takes two lines, and `requests` leaves columns out; addresses, names and sums are never cut.
+Piped output is UTF-8 in every locale.
 `hero-broker --install-completion` teaches your shell to complete commands, options, methods and groupings.
 
-Commands that ask a broker take `--url` (or `HERO_BROKER_URL`; `unix:PATH` for a Unix socket) and `--token` (or `ADMIN_TOKEN`, or `HERO_SECRET`).
-Without `--url` they ask where the settings beside them listen: the file that `HERO_BROKER_CONFIG` names, or `hero-broker.toml` in the working directory.
-With `--database` reports are read straight from a ledger, whether its broker runs or not; nothing is changed.
+Commands that query a broker take `--url` (or `HERO_BROKER_URL`; `unix:PATH` for a Unix socket) and `--token` (or `ADMIN_TOKEN`, or `HERO_SECRET`).
+Without `--url` they query the address at which the local settings listen: the file that `HERO_BROKER_CONFIG` names, or `hero-broker.toml` in the working directory.
+With `--database` they read reports directly from a ledger, whether its broker runs or not, and change nothing.
 Its URL is printed to standard error, with the full path.
 A command that reads a ledger needs no provider's key, and not the settings file.
 A relative path is in the state directory, `HERO_BROKER_STATE_DIR`; the ledger of `serve --fake` is `sqlite:///fake/hero-broker.db`.
@@ -30,9 +30,9 @@ A relative path is in the state directory, `HERO_BROKER_STATE_DIR`; the ledger o
 
 | Code | Means |
 | --- | --- |
-| 0 | fine |
-| 1 | failed: no broker answers, it refused, or something was found to be wrong |
-| 2 | wrong settings, options or parameters; all faults of the settings are printed |
+| 0 | success |
+| 1 | failed: no broker answers, it refused, or a check found an error |
+| 2 | wrong settings, options or parameters; all errors in the settings are printed |
 | 3 | a broker cannot start, or a ledger cannot be opened |
 """
 
@@ -59,8 +59,8 @@ def _section(command: Any, called: str) -> str:
     options = [param for param in command.params if param.param_type_name == "option" and param.name != "help"]
     usage = " ".join([called, *(_argument(param) for param in arguments)])
     text = f"## `{usage}`\n\n{command.help.strip()}\n"
-    rows = [f"| `{_argument(param)}` | {_said(param)} |\n" for param in arguments]
-    rows += [f"| {_names(param)} | {_said(param)} |\n" for param in options]
+    rows = [f"| `{_argument(param)}` | {_meaning(param)} |\n" for param in arguments]
+    rows += [f"| {_names(param)} | {_meaning(param)} |\n" for param in options]
     if rows:
         text += "\n| | |\n| --- | --- |\n" + "".join(rows)
     return text
@@ -76,12 +76,12 @@ def _names(param: Any) -> str:
     return ", ".join(f"`{name}{value}`" for name in param.opts)
 
 
-def _said(param: Any) -> str:
-    said = (param.help or "").replace("|", "\\|")
+def _meaning(param: Any) -> str:
+    meaning = (param.help or "").replace("|", "\\|")
     default = param.default
     if default in (None, False, ()) or callable(default):
-        return str(said)
-    return f"{said} Default: `{default}`."
+        return str(meaning)
+    return f"{meaning} Default: `{default}`."
 
 
 if __name__ == "__main__":

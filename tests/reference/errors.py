@@ -34,16 +34,16 @@ Other codes of such rows: `provider_dns`, `provider_refused`, `provider_tls`, `p
 ADMIN = """
 ## The admin plane
 
-REST answers have the same body; JSON-RPC answers have the number.
+REST responses have the same body; JSON-RPC responses have the number.
 For -32602 `data` is `{"param", "reason"}`: which parameter, and what is accepted.
 For -32603 it is `{"request_id"}`, which the broker's log explains.
-What is refused before a question is read (401, 405, 408, 413, 415) says why in `{"reason"}`: a missing token and a wrong one, for example, are two reasons.
+A request that is refused before its body is read (401, 405, 408, 413, 415) has the reason in `{"reason"}`: a missing token and a wrong one, for example, are two reasons.
 
 | JSON-RPC | REST | `code` | When |
 | --- | --- | --- | --- |
-| -32700 | 400 | `invalid_parameter` | The body is not JSON (RFC 8259), or a member stands twice. |
-| -32601 | 404 | `not_found` | There is no such method or path. |
-| -32600 | 405, 408, 413, 415 | as a call's | HTTP refuses the request before its body is a question. |
+| -32700 | 400 | `invalid_parameter` | The body is not JSON (RFC 8259), or a member is given twice. |
+| -32601 | 404 | `not_found` | The method or path does not exist. |
+| -32600 | 405, 408, 413, 415 | as a call's | HTTP refuses the request before its body is parsed. |
 | -32001 | 401 | `unauthorized` | The request has no admin token, or a wrong one. |
 """
 
@@ -58,7 +58,7 @@ def page() -> str:
     text += ADMIN + "".join(
         f"| {codes.rpc} | {codes.status} | `{codes.code}` | {_when(error)} |\n" for error, codes in CODES.items()
     )
-    return text + "| -32603 | 500 | `internal_error` | A fault of the broker's own. |\n"
+    return text + "| -32603 | 500 | `internal_error` | An error in the broker itself. |\n"
 
 
 def tree() -> str:
@@ -85,7 +85,7 @@ def _answer(error: type[Exception]) -> str:
 
 
 def _classes(base: type[Kind]) -> list[type[Kind]]:
-    return [found for _, found in inspect.getmembers(errors, inspect.isclass) if issubclass(found, base)]
+    return [error for _, error in inspect.getmembers(errors, inspect.isclass) if issubclass(error, base)]
 
 
 def _code(code: str | None) -> str:

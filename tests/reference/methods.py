@@ -1,4 +1,4 @@
-"""The page of the methods, made from `openrpc.json`.
+"""The page of the methods, generated from `openrpc.json`.
 
 `python -m tests.reference.methods` writes it; a test compares it with the document.
 """
@@ -15,10 +15,10 @@ PAGE = ROOT / "docs" / "reference" / "methods.md"
 
 HEAD = """# Methods
 
-The admin plane speaks JSON-RPC 2.0 at `POST /rpc`, by name or by position, one question or a batch of at most 100.
-This page is made from `openrpc.json`, which `rpc.discover` and `GET /openrpc.json` return.
-Times are unix seconds, UTC; a window counts calls that started at or after `since` and before `until`.
-Null for a parameter that may be left out means that it is.
+The admin plane speaks JSON-RPC 2.0 at `POST /rpc`, by name or by position, one request or a batch of at most 100.
+This page is generated from `openrpc.json`, which `rpc.discover` and `GET /openrpc.json` return.
+Times are Unix seconds, UTC; a window counts calls that started at or after `since` and before `until`.
+Null for an optional parameter counts as absent.
 Clients ignore members that they do not know.
 """
 
@@ -28,7 +28,7 @@ def page() -> str:
     document = load_document()
     methods = [_method(method, document) for method in document["methods"]]
     schemas = [_schema(schema, document) for schema in document["components"]["schemas"].values()]
-    return HEAD + "\n" + "\n".join(methods) + "\n# What answers are made of\n\n" + "\n".join(schemas)
+    return HEAD + "\n" + "\n".join(methods) + "\n# Schemas\n\n" + "\n".join(schemas)
 
 
 def _method(method: dict[str, Any], document: dict[str, Any]) -> str:
@@ -37,17 +37,17 @@ def _method(method: dict[str, Any], document: dict[str, Any]) -> str:
     if method["params"]:
         text += "| Parameter | Form | |\n| --- | --- | --- |\n"
         for param in method["params"]:
-            name = f"`{param['name']}`" + ("" if param["required"] else " (may be left out)")
+            name = f"`{param['name']}`" + ("" if param["required"] else " (optional)")
             text += f"| {name} | {_form(param['schema'], document)} | {param['description']} |\n"
         text += "\n"
-    text += f"Answers {_form(method['result']['schema'], document)}.\n"
+    text += f"Returns {_form(method['result']['schema'], document)}.\n"
     codes = ", ".join(f"{error['code']} ({error['message']})" for error in method["errors"])
     text += f"Errors: {codes}; see [errors](errors.md).\n\n"
     example = method["examples"][0]
     params = {param["name"]: param["value"] for param in example["params"]}
-    asked: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": method["name"]}
-    asked |= {"params": params} if params else {}
-    return text + f"```json\n{json.dumps(asked)}\n```\n"
+    request: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": method["name"]}
+    request |= {"params": params} if params else {}
+    return text + f"```json\n{json.dumps(request)}\n```\n"
 
 
 def _schema(schema: dict[str, Any], document: dict[str, Any]) -> str:
@@ -69,12 +69,12 @@ def _form(schema: dict[str, Any], document: dict[str, Any]) -> str:
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if schema["type"] == "array":
-        return f"list of {_form(schema['items'], document)}"
+        return f"array of {_form(schema['items'], document)}"
     if "maximum" in schema:
         return f"integer, {schema['minimum']} to {schema['maximum']}"
     if "maxLength" in schema:
-        return f"text, {schema.get('minLength', 0)} to {schema['maxLength']} characters"
-    return {"string": "text", "null": "null", "object": "object"}.get(schema["type"], str(schema["type"]))
+        return f"string, {schema.get('minLength', 0)} to {schema['maxLength']} characters"
+    return str(schema["type"])
 
 
 if __name__ == "__main__":

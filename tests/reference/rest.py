@@ -11,16 +11,16 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "rest.md"
 HEAD = """\
 # REST routes
 
-This page is made from the OpenAPI 3.1 document at `GET /openapi.json`; `python -m tests.reference.rest` rewrites it.
+This page is generated from the OpenAPI 3.1 document at `GET /openapi.json`; `python -m tests.reference.rest` rewrites it.
 [How to call it](../how-to/call.md) and [how to bill](../how-to/bill.md) have examples.
 
 """
 SECURITY = """
 Routes marked "admin token" need `Authorization: Bearer` with an admin token, unless the broker is in dev mode.
-A list stands in a query with commas between its members.
-Errors are `{"error": {"message", "type", "param", "code"}}`, and those of `POST /rpc` after its gate are JSON-RPC's.
+In a query string, commas separate the items of an array.
+Errors are `{"error": {"message", "type", "param", "code"}}`, and those of `POST /rpc` after authentication are JSON-RPC's.
 """
-STATUSES = "| Status | Answer | When |\n| --- | --- | --- |"
+STATUSES = "| Status | Response | When |\n| --- | --- | --- |"
 HEADINGS = {
     "calls": "Calls",
     "health": "Health",
@@ -49,12 +49,12 @@ def page() -> str:
 
 
 def _section(heading: str, operations: Mapping[str, Node], document: Node) -> Iterator[str]:
-    """Yield a section's lines; what all of its routes answer alike stands once."""
+    """Yield a section's lines; responses that all of its routes share are written once."""
     rows = {name: list(_statuses(operation, document)) for name, operation in operations.items()}
     shared = [row for row in next(iter(rows.values())) if all(row in others for others in rows.values())]
     yield f"## {heading}\n"
     if shared:
-        yield "Each of these routes may answer:\n"
+        yield "Each of these routes may return:\n"
         yield STATUSES
         yield from shared
         yield ""
@@ -101,8 +101,8 @@ def _parameters(operation: Node) -> Iterator[str]:
 
 
 def _row(name: str, where: str, schema: Node, is_required: bool, description: str) -> str:
-    told = description or schema.get("description", "")
-    return f"| `{name}`{', required' if is_required else ''} | {where} | {_form(schema)} | {told} |"
+    meaning = description or schema.get("description", "")
+    return f"| `{name}`{', required' if is_required else ''} | {where} | {_form(schema)} | {meaning} |"
 
 
 def _form(schema: Node) -> str:
@@ -114,32 +114,32 @@ def _form(schema: Node) -> str:
     if "enum" in schema:
         return ", ".join(f"`{value}`" if value else "nothing" for value in schema["enum"])
     kinds = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
-    found = " or ".join(kinds)
+    form = " or ".join(kinds)
     if "items" in schema:
-        found += f" of {_form(schema['items'])}"
+        form += f" of {_form(schema['items'])}"
     if schema.get("contentMediaType"):
         return "file"
     for low, high in (("minimum", "maximum"), ("minLength", "maxLength"), ("minItems", "maxItems")):
         unit = {"minLength": " characters", "minItems": " members"}.get(low, "")
         if high in schema:
-            found += f", {schema.get(low, 0)} to {schema[high]}{unit}"
+            form += f", {schema.get(low, 0)} to {schema[high]}{unit}"
         elif schema.get(low) == 1:
-            found += ", not empty"
-    return found
+            form += ", not empty"
+    return form
 
 
 def _answers(response: Node, document: Node) -> str:
     """Return an answer's media types, with the members of those that are JSON."""
-    told = []
+    types = []
     for kind, media in response.get("content", {}).items():
         schema = media.get("schema", {})
         if "$ref" in schema:
             name = schema["$ref"].rpartition("/")[2]
             members = document["components"]["schemas"][name]["properties"]
-            told.append(f"`{name}`" if name == "Error" else f"`{name}`: {', '.join(f'`{one}`' for one in members)}")
+            types.append(f"`{name}`" if name == "Error" else f"`{name}`: {', '.join(f'`{one}`' for one in members)}")
         else:
-            told.append(f"`{kind}`")
-    return "; ".join(told) or "nothing"
+            types.append(f"`{kind}`")
+    return "; ".join(types) or "nothing"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from tests.reference import architecture, commands, errors, methods
     "module", [architecture, commands, errors, methods], ids=["architecture", "commands", "errors", "methods"]
 )
 def test_page_is_what_the_program_is(module: ModuleType) -> None:
-    assert module.PAGE.read_text() == module.page(), f"write it anew: python -m {module.__name__}"
+    assert module.PAGE.read_text() == module.page(), f"rewrite it: python -m {module.__name__}"
 
 
 def test_tree_of_errors_is_drawn_as_it_is() -> None:

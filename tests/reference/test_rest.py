@@ -11,7 +11,7 @@ def test_page_is_made_from_the_document() -> None:
 
 def test_page_has_each_operation_parameter_and_status() -> None:
     sections = [section.partition("\n### ")[::2] for section in page().split("\n## ")]
-    told = {
+    texts = {
         route.partition("`\n")[0].removeprefix("`"): (shared, route)
         for shared, routes in sections
         for route in routes.split("\n### ")
@@ -19,6 +19,6 @@ def test_page_has_each_operation_parameter_and_status() -> None:
 
     for path, operations in openapi.document(load_document())["paths"].items():
         for verb, operation in operations.items():
-            shared, own = told[f"{verb.upper()} {path}"]
+            shared, own = texts[f"{verb.upper()} {path}"]
             assert all(f"| `{param['name']}`" in own for param in operation.get("parameters", ()))
             assert all((f"\n| {status} |" in own) != (f"\n| {status} |" in shared) for status in operation["responses"])
