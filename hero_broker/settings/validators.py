@@ -19,7 +19,7 @@ ORIGIN_FORM = (
 DATABASE_FORM = 'must be "sqlite:///FILE" or "postgresql://USER:PASSWORD@HOST:PORT/NAME"'
 BASE_URL_FORM = 'must be an http:// or https:// URL without user, query or fragment, such as "https://host/v1"'
 NAME_FORM = f"must be 1 to {MAX_NAME_LENGTH} printable characters without a space at either end"
-ADMIN_FORM = "must be the token itself, in printable characters without spaces"
+ADMIN_FORM = "must be the token itself, in printable characters"
 API_KEY_FORM = 'must be "env:NAME", "file:PATH" or the key itself, in printable ASCII without spaces'
 
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
@@ -48,7 +48,7 @@ def accept_secret(text: str) -> str:
 
 def accept_token(text: str) -> str:
     """Return a token of the admin plane; it need not be ASCII, because tokens are compared as bytes."""
-    return _require(text, bool(text) and text.isprintable() and " " not in text)
+    return _require(text, bool(text) and text.isprintable())
 
 
 def accept_listen(text: str) -> Listen:
