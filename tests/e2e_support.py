@@ -39,6 +39,8 @@ class Broker:
         """Return `GET /billing/usage`, once every row is in the store."""
         with httpx.Client(base_url=self.url, headers=self.headers) as client:
             wait_until(lambda: not client.get("/admin/health").json()["journal_pending"])
+            # 503 with Retry-After is right while a pooler finds out that its server is back.
+            wait_until(lambda: client.get("/billing/usage").status_code != 503)
             return dict(client.get("/billing/usage").json())
 
 
