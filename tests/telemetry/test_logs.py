@@ -22,16 +22,18 @@ def stream() -> Iterator[io.StringIO]:
     before = (root.handlers[:], root.level, ours.level, threading.excepthook)
     # Other tests of this process run uvicorn with its own log, which the broker never does.
     servers = [logging.getLogger(name) for name in ("uvicorn", "uvicorn.error")]
-    theirs = [(server.handlers, server.propagate) for server in servers]
+    theirs = [(server.handlers, server.propagate, server.level) for server in servers]
     for server in servers:
         server.handlers, server.propagate = [], True
+        server.setLevel(logging.NOTSET)
     opened = io.StringIO()
     logs.configure([KEY, "ab"], opened)
     yield opened
     root.handlers[:], root.level, ours.level, threading.excepthook = before
     logging.captureWarnings(False)
-    for server, (handlers, propagate) in zip(servers, theirs, strict=True):
+    for server, (handlers, propagate, level) in zip(servers, theirs, strict=True):
         server.handlers, server.propagate = handlers, propagate
+        server.setLevel(level)
 
 
 def told(stream: io.StringIO) -> list[dict[str, Any]]:
