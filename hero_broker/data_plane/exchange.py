@@ -45,7 +45,7 @@ from hero_broker.metering.usage_wire import is_answer
 from hero_broker.pricing.typical import is_priced
 from hero_broker.providers.health import HealthTracker
 from hero_broker.providers.routes import ModelRoute
-from hero_broker.providers.upstream import Provider, Upstream, UpstreamResponse
+from hero_broker.providers.upstream.client import Provider, Upstream, UpstreamResponse
 
 EVENT_STREAM = "text/event-stream"
 UNDECLARED_TYPES = (

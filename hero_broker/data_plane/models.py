@@ -6,7 +6,7 @@ from starlette.routing import Route
 
 from hero_broker.core.errors import ModelNotFound
 from hero_broker.providers.routes import Routes
-from hero_broker.providers.upstream import Provider
+from hero_broker.providers.upstream.client import Provider
 
 
 def routes(served: Routes) -> list[Route]:

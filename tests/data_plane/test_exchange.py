@@ -22,7 +22,7 @@ from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
 from hero_broker.providers.health import HealthTracker
 from hero_broker.providers.routes import ModelRoute
-from hero_broker.providers.upstream import Provider, Sending, Upstream, UpstreamResponse
+from hero_broker.providers.upstream.client import Provider, Sending, Upstream, UpstreamResponse
 
 WITHIN_S = 20
 TARIFF = Tariff.fixed(

@@ -13,7 +13,7 @@ from hero_broker.core.errors import ModelNotFound
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.tariff import Tariff
 from hero_broker.providers.routes import ModelRoute, Routes
-from hero_broker.providers.upstream import Provider
+from hero_broker.providers.upstream.client import Provider
 from hero_broker.settings.known_providers import KNOWN_PROVIDERS
 
 CATALOGUE = Catalogue()

@@ -10,8 +10,8 @@ import pytest
 import uvloop
 
 from hero_broker.core.errors import ProviderError, ProviderTimeout
-from hero_broker.providers import upstream
-from hero_broker.providers.upstream import Timeouts, UpstreamResponse, open_upstream
+from hero_broker.providers.upstream import client as upstream
+from hero_broker.providers.upstream.client import Timeouts, UpstreamResponse, open_upstream
 from tests.e2e.provider import HEAD, Exchange, Provider
 
 CHUNKED = HEAD.replace(b"connection: close", b"transfer-encoding: chunked")
