@@ -44,8 +44,10 @@ from hero_broker.metering.meter import Meter
 from hero_broker.metering.usage_wire import is_answer
 from hero_broker.pricing.typical import is_priced
 from hero_broker.providers.health import HealthTracker
+from hero_broker.providers.provider import Provider
 from hero_broker.providers.routes import ModelRoute
-from hero_broker.providers.upstream.client import Provider, Upstream, UpstreamResponse
+from hero_broker.providers.upstream.client import Upstream
+from hero_broker.providers.upstream.response import UpstreamResponse
 
 EVENT_STREAM = "text/event-stream"
 UNDECLARED_TYPES = (

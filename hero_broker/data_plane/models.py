@@ -5,8 +5,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hero_broker.core.errors import ModelNotFound
+from hero_broker.providers.provider import Provider
 from hero_broker.providers.routes import Routes
-from hero_broker.providers.upstream.client import Provider
 
 
 def routes(served: Routes) -> list[Route]:

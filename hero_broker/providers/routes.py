@@ -9,7 +9,7 @@ from hero_broker.core.calls import CallKind
 from hero_broker.core.errors import ModelNotFound
 from hero_broker.pricing.listing import Certainty, Listing
 from hero_broker.pricing.tariff import Tariff
-from hero_broker.providers.upstream.client import Provider
+from hero_broker.providers.provider import Provider
 
 MAX_NAME = 200  # characters
 

@@ -32,8 +32,9 @@ from hero_broker.pricing.tariff import Tariff
 from hero_broker.providers import fake
 from hero_broker.providers.health import HealthTracker
 from hero_broker.providers.inventory import Inventory
+from hero_broker.providers.provider import Provider, Timeouts
 from hero_broker.providers.routes import ModelRoute, Routes
-from hero_broker.providers.upstream.client import Provider, Timeouts, open_upstream
+from hero_broker.providers.upstream.client import open_upstream
 from hero_broker.reports.billing_periods import Books
 from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.usage import Reports

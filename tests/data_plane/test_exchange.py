@@ -21,8 +21,10 @@ from hero_broker.metering.estimates import Estimates
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
 from hero_broker.providers.health import HealthTracker
+from hero_broker.providers.provider import Provider
 from hero_broker.providers.routes import ModelRoute
-from hero_broker.providers.upstream.client import Provider, Sending, Upstream, UpstreamResponse
+from hero_broker.providers.upstream.client import Sending, Upstream
+from hero_broker.providers.upstream.response import UpstreamResponse
 
 WITHIN_S = 20
 TARIFF = Tariff.fixed(

@@ -16,8 +16,8 @@ from hero_broker.data_plane.request_context import RequestContext
 from hero_broker.data_plane.routes import CALL_PATHS, READERS, UPLOADS
 from hero_broker.data_plane.stt import SttRequest
 from hero_broker.pricing.catalogue import Catalogue
+from hero_broker.providers.provider import Provider
 from hero_broker.providers.routes import ModelRoute, Routes
-from hero_broker.providers.upstream.client import Provider
 from tests.data_plane.test_multipart import form, part
 from tests.data_plane.test_upload import Client
 

@@ -12,7 +12,9 @@ import uvloop
 
 from hero_broker.core.calls import UploadBody
 from hero_broker.core.errors import BrokerError, ProviderError, ProviderReset
-from hero_broker.providers.upstream.client import CHECK_IDLE_S, Provider, Timeouts, Upstream, open_upstream
+from hero_broker.providers.provider import Provider, Timeouts
+from hero_broker.providers.upstream.client import Upstream, open_upstream
+from hero_broker.providers.upstream.connection import CHECK_IDLE_S
 
 WITHIN_S = 20
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n"

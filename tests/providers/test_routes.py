@@ -12,8 +12,8 @@ from hero_broker.core.calls import CallKind
 from hero_broker.core.errors import ModelNotFound
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.tariff import Tariff
+from hero_broker.providers.provider import Provider
 from hero_broker.providers.routes import ModelRoute, Routes
-from hero_broker.providers.upstream.client import Provider
 from hero_broker.settings.known_providers import KNOWN_PROVIDERS
 
 CATALOGUE = Catalogue()

@@ -10,9 +10,12 @@ import pytest
 import uvloop
 
 from hero_broker.core.errors import ProviderError, ProviderTimeout
-from hero_broker.providers.upstream import client as upstream
-from hero_broker.providers.upstream.client import Timeouts, UpstreamResponse, open_upstream
-from tests.e2e.provider import HEAD, Exchange, Provider
+from hero_broker.providers.provider import Provider, Timeouts
+from hero_broker.providers.upstream.client import open_upstream
+from hero_broker.providers.upstream.decoding import INLINE_BYTES
+from hero_broker.providers.upstream.response import PushReader, UpstreamResponse
+from tests.e2e.provider import HEAD, Exchange
+from tests.e2e.provider import Provider as RawProvider
 
 CHUNKED = HEAD.replace(b"connection: close", b"transfer-encoding: chunked")
 WITHIN_S = 30
@@ -30,7 +33,7 @@ class Sent:
 @contextmanager
 def answering(answer: Callable[[Exchange], None]) -> Iterator[str]:
     """Run a provider whose first exchange `answer` handles; yield its URL."""
-    with Provider() as provider:
+    with RawProvider() as provider:
         thread = threading.Thread(target=lambda: answer(provider.accept()))
         thread.start()
         yield provider.url
@@ -43,7 +46,7 @@ def exchange_with(url: str, read: Callable[[UpstreamResponse], Awaitable[None]])
 
     async def ask() -> None:
         async with open_upstream(LONG, 1) as opened:
-            provider = upstream.Provider("p", url, (), stream_usage=True)
+            provider = Provider("p", url, (), stream_usage=True)
             reply = await opened.post(provider, url, (), b"{}", Sent(), is_stream=False)
             await asyncio.wait_for(read(reply), WITHIN_S)
             reply.close()
@@ -193,7 +196,7 @@ def failing(url: str, timeouts: Timeouts = LONG, *, is_stream: bool = False) -> 
 
     async def ask() -> ProviderError:
         async with open_upstream(timeouts, 1) as opened:
-            provider = upstream.Provider("p", url, (), stream_usage=True)
+            provider = Provider("p", url, (), stream_usage=True)
             with pytest.raises(ProviderError) as failed:
                 await asyncio.wait_for(opened.post(provider, url, (), b"{}", sent, is_stream=is_stream), WITHIN_S)
             return failed.value
@@ -213,7 +216,7 @@ def test_host_that_has_no_address_is_named_as_the_cause() -> None:
 
 
 def test_host_that_refuses_connections_is_named_as_the_cause() -> None:
-    with Provider() as provider:
+    with RawProvider() as provider:
         url = provider.url
     error, sent = failing(url)
 
@@ -221,7 +224,7 @@ def test_host_that_refuses_connections_is_named_as_the_cause() -> None:
 
 
 def test_host_that_speaks_no_tls_is_named_as_the_cause() -> None:
-    with Provider() as provider:
+    with RawProvider() as provider:
 
         def answer() -> None:
             connection, _ = provider._listener.accept()
@@ -277,7 +280,7 @@ def test_whole_answer_may_be_silent_behind_its_head_too() -> None:
 
     async def ask() -> bytes:
         async with open_upstream(Timeouts(first_byte_s=0.1, idle_s=0.1), 1) as opened:
-            provider = upstream.Provider("p", url, (), stream_usage=True)
+            provider = Provider("p", url, (), stream_usage=True)
             reply = await opened.post(provider, url, (), b"{}", Sent(), is_stream=False)
             asyncio.get_running_loop().call_later(0.5, go_on.set)
             body = await asyncio.wait_for(reply.read_all(1000), WITHIN_S)
@@ -293,7 +296,7 @@ def test_providers_own_bounds_go_before_those_of_all() -> None:
 
     async def ask() -> None:
         async with open_upstream(LONG, 1, [own]) as opened:
-            provider = upstream.Provider("p", url, (), stream_usage=True, timeouts=own)
+            provider = Provider("p", url, (), stream_usage=True, timeouts=own)
             with pytest.raises(ProviderTimeout):
                 await asyncio.wait_for(opened.post(provider, url, (), b"{}", Sent(), is_stream=True), WITHIN_S)
 
@@ -309,7 +312,7 @@ class Decoding:
 
     def read_nowait(self) -> bytes:
         self.left = max(0, self.left - 1)
-        return bytes(upstream.INLINE_BYTES) if self.left else b""
+        return bytes(INLINE_BYTES) if self.left else b""
 
     async def readany(self) -> bytes:
         return self.read_nowait()
@@ -321,7 +324,7 @@ class Decoding:
 def test_body_that_decodes_to_much_more_than_was_received_takes_turns_with_all_others() -> None:
     async def read() -> tuple[int, bool]:
         content, turns = Decoding(100), 0
-        reader = upstream._PushReader(content, lambda _piece: True)
+        reader = PushReader(content, lambda _piece: True)
         reader.pump()
         while not reader.may_continue.done():
             await asyncio.sleep(0)
