@@ -373,6 +373,7 @@ class _Drain:
     def begin(self) -> None:
         """Start the drain, because the client has disconnected."""
         self._on_disconnect()
+        self._meter.may_retry = False
         self._watch = asyncio.create_task(self._end(self._meter, self._task))
 
     def has_ended(self) -> bool:

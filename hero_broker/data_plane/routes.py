@@ -83,7 +83,7 @@ class DataPlane:
         with self._admission.slot(state["caller"].ip) as slot:
             now = self._clock.now()
             context = RequestContext(state["request_id"], state["caller"], now, forwarded_headers(scope["headers"]))
-            headers = dict(scope["headers"])
+            headers: Mapping[bytes, bytes] = state["headers"]
             if path in UPLOADS:
                 await self._serve_upload(UPLOADS[path], headers, context, receive, client, slot)
             else:

@@ -48,6 +48,7 @@ class Meter:
         self._cost_usd: Decimal | None = None
         self.is_sent = False  # some of the call was sent to the provider
         self.attempts = 1  # number of requests sent for it
+        self.may_retry = True  # the client waits for it
         self.answered = False  # the provider has begun a response that is charged, or may charge without one
         self.streamed = call.stream
         self.deltas = 0  # pieces of text in a stream; each is about a token

@@ -26,6 +26,7 @@ class Sent:
     def __init__(self) -> None:
         self.is_sent = False
         self.attempts = 1
+        self.may_retry = True
 
 
 class Form:
@@ -101,9 +102,12 @@ def using(scenario: Callable[[Upstream], Awaitable[None]]) -> None:
     uvloop.run(run())
 
 
-async def ask(upstream: Upstream, url: str, body: "bytes | UploadBody" = b"{}") -> tuple[bytes, int]:
+async def ask(
+    upstream: Upstream, url: str, body: "bytes | UploadBody" = b"{}", *, may_retry: bool = True
+) -> tuple[bytes, int]:
     """Make a call; return its response and the number of requests sent for it."""
     sent = Sent()
+    sent.may_retry = may_retry
     reply = await upstream.post(Provider("p", url, (), stream_usage=True), url, (), body, sent, is_stream=False)
     answer = await reply.read_all(1000)
     reply.close()
@@ -156,6 +160,31 @@ def test_upload_finds_the_end_of_a_kept_connection_too() -> None:
         using(scenario)
 
 
+def test_call_after_an_upload_is_sent_once_more_too() -> None:
+    with scripted([ANSWER + b"{}", b""], [ANSWER + b"[]"]) as provider:
+
+        async def scenario(upstream: Upstream) -> None:
+            await ask(upstream, provider.url, Form())
+            assert await ask(upstream, provider.url) == (b"[]", 2)
+
+        using(scenario)
+
+    assert provider.requests == [0, 0, 1]
+
+
+def test_call_whose_client_has_left_is_not_sent_twice() -> None:
+    with scripted([ANSWER + b"{}", b""]) as provider:
+
+        async def scenario(upstream: Upstream) -> None:
+            await ask(upstream, provider.url)
+            with pytest.raises(ProviderReset):
+                await ask(upstream, provider.url, may_retry=False)
+
+        using(scenario)
+
+    assert provider.requests == [0, 0]
+
+
 def test_upload_is_not_sent_twice() -> None:
     with scripted([ANSWER + b"{}", b""]) as provider:
 
@@ -169,8 +198,9 @@ def test_upload_is_not_sent_twice() -> None:
     assert provider.requests == [0, 0]
 
 
-def test_call_is_not_sent_twice_once_a_byte_of_an_answer_has_come() -> None:
-    with scripted([ANSWER + b"{}", b"H"]) as provider:
+@pytest.mark.parametrize("answer", [b"H", b"HTTP/1.1 100 Continue\r\n\r\n"])
+def test_call_is_not_sent_twice_once_a_byte_of_an_answer_has_come(answer: bytes) -> None:
+    with scripted([ANSWER + b"{}", answer]) as provider:
 
         async def scenario(upstream: Upstream) -> None:
             await ask(upstream, provider.url)

@@ -1,18 +1,24 @@
 """Response bodies from a provider: in pieces, in a flood, incomplete, or not HTTP."""
 
 import asyncio
+import gzip
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
+import aiohttp
 import pytest
 import uvloop
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http_exceptions import HttpProcessingError
 
 from hero_broker.core.errors import ProviderError, ProviderTimeout
 from hero_broker.providers.provider import Provider, Timeouts
 from hero_broker.providers.upstream.client import open_upstream
+from hero_broker.providers.upstream.connection import Connection
 from hero_broker.providers.upstream.decoding import INLINE_BYTES
+from hero_broker.providers.upstream.failures import error_status, no_response_error
 from hero_broker.providers.upstream.response import PushReader, UpstreamResponse
 from tests.e2e.provider import HEAD, Exchange
 from tests.e2e.provider import Provider as RawProvider
@@ -28,6 +34,7 @@ class Sent:
 
     is_sent = False
     attempts = 1
+    may_retry = True
 
 
 @contextmanager
@@ -336,6 +343,81 @@ def test_body_that_decodes_to_much_more_than_was_received_takes_turns_with_all_o
 
     assert turns >= 40
     assert not may_continue
+
+
+INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: a\r\nlink: HTTP/1.1 200 OK\r\n\r\n"
+
+
+class Closable(asyncio.Transport):
+    """A transport that sends nothing."""
+
+    def close(self) -> None:
+        return
+
+
+async def failure_of(pieces: list[bytes]) -> Exception:
+    """Return the failure of a response that arrives in these pieces, after which the provider disconnects."""
+    connection = Connection(asyncio.get_running_loop())
+    connection.connection_made(Closable())
+    connection.begin_exchange()
+    for piece in pieces:
+        connection.data_received(piece)
+    connection.connection_lost(None)
+    try:
+        while True:
+            await connection.read()
+    except (aiohttp.ClientError, HttpProcessingError) as error:
+        return error
+
+
+@pytest.mark.parametrize("interim", [b"", INTERIM], ids=["alone", "after interim responses"])
+@pytest.mark.parametrize("rest", [b"", b"\r\nx-a: b", b"\r\nbroken\r\n\r\n"], ids=["cut", "cut later", "malformed"])
+def test_refusal_is_known_by_its_status_in_whatever_pieces_its_head_comes(interim: bytes, rest: bytes) -> None:
+    head = interim + b"HTTP/1.1 503 Service Unavailable" + rest
+
+    async def run() -> None:
+        for at in range(len(head)):
+            error = await failure_of([head[:at], head[at:]] if at else [head])
+            assert error_status(error) == 503, at
+        assert error_status(await failure_of([bytes((byte,)) for byte in head])) == 503
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 50", INTERIM, INTERIM + b"HTTP/1.1 200 OK\r\nbroken\r\n\r\n", INTERIM * 200 + b"HTTP/1.1 503"]
+)
+def test_head_without_an_error_status_may_be_charged(head: bytes) -> None:
+    async def run() -> None:
+        error = await failure_of([head])
+        assert error_status(error) is None
+        assert no_response_error(error, is_sent=True).may_charge
+
+    asyncio.run(run())
+
+
+def test_body_that_decodes_to_much_more_than_was_received_lets_others_run_between_reads() -> None:
+    encoded = gzip.compress(bytes(100 * INLINE_BYTES))
+
+    async def read() -> int:
+        content = aiohttp.StreamReader(BaseProtocol(asyncio.get_running_loop()), 2**20)
+        content.feed_data(encoded)
+        content.feed_eof()
+        reply = UpstreamResponse(200, {"content-encoding": "gzip"}, content, None, lambda _is_complete: None)
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        task = asyncio.create_task(others())
+        assert len(await reply.read_all(2**30)) == 100 * INLINE_BYTES
+        task.cancel()
+        return turns
+
+    assert asyncio.run(read()) >= 90
 
 
 def test_flood_of_interim_responses_ends_the_exchange() -> None:

@@ -10,6 +10,7 @@ from typing import Protocol, cast
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_parser import RawResponseMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 from yarl import URL
 
@@ -32,12 +33,13 @@ class Sending(Protocol):
 
     is_sent: bool  # some of the call was sent
     attempts: int  # number of requests sent for it, from 1
+    may_retry: bool  # another request may be sent; False once its client has left
 
 
 class _RequestTemplate:
-    """What all requests to one URL with one key have in common: request line and headers."""
+    """What all requests to one URL with one key have in common: request line, headers, the bound on connecting."""
 
-    def __init__(self, url: str, key: str | None) -> None:
+    def __init__(self, url: str, key: str | None, connect_s: float) -> None:
         headers = {"accept-encoding": "identity", "content-type": "application/json"}
         if key is not None:
             headers["authorization"] = f"Bearer {key}"
@@ -47,6 +49,7 @@ class _RequestTemplate:
             f"{name}: {value}" for name, value in self.request.headers.items() if name.lower() != "content-length"
         ]
         self.head = "\r\n".join(lines).encode()
+        self.connecting = aiohttp.ClientTimeout(total=None, sock_connect=connect_s)
 
 
 class Upstream:
@@ -71,7 +74,6 @@ class Upstream:
         self._unpooled = unpooled
         self._timeouts = timeouts
         self._sweep_every_s = sweep_every_s
-        self._connecting: dict[str, aiohttp.ClientTimeout] = {}  # by the provider's name
         self._turn = itertools.count()
         self._open: set[Deadline] = set()
         self.watching = Duty("upstream", "requests to providers that are silent for too long are aborted")
@@ -104,24 +106,8 @@ class Upstream:
         timeouts = provider.timeouts or self._timeouts
         try:
             if isinstance(body, bytes):
-                connecting = self._connecting.get(provider.name) or self._connect_timeout(provider.name, timeouts)
-                template, ends_at = self._template(url, key), self._now() + timeouts.total_s
-                send = partial(
-                    self._send,
-                    connecting,
-                    template,
-                    client_headers,
-                    body,
-                    sending,
-                    timeouts,
-                    ends_at,
-                    is_stream=is_stream,
-                )
-                try:
-                    reply = await send(self._connector)
-                except _PooledConnectionLostError:
-                    sending.attempts += 1
-                    reply = await send(self._unpooled)
+                template = self._template(url, key, timeouts.connect_s)
+                reply = await self._send(template, client_headers, body, sending, timeouts, is_stream=is_stream)
             else:
                 reply = await self._upload(url, key, client_headers, body, sending, timeouts, is_stream=is_stream)
         except FAILURES as error:
@@ -132,53 +118,45 @@ class Upstream:
         reply.key_number = number + 1
         return reply
 
-    def _connect_timeout(self, provider: str, timeouts: Timeouts) -> aiohttp.ClientTimeout:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect_s)
-        self._connecting[provider] = timeout
-        return timeout
-
     async def _send(
         self,
-        connecting: aiohttp.ClientTimeout,
         template: _RequestTemplate,
         client_headers: Sequence[tuple[str, str]],
         body: bytes,
         sending: Sending,
         timeouts: Timeouts,
-        ends_at: float,
-        connector: aiohttp.TCPConnector,
         *,
         is_stream: bool,
     ) -> UpstreamResponse:
-        now = self._now()
-        connection = await wait_at_most(ends_at - now, connector.connect(template.request, [], connecting))
-        protocol = cast(Connection, connection.protocol)
+        more = b"".join([b"\r\n%s: %s" % (name.encode(), value.encode("latin-1")) for name, value in client_headers])
+        data = b"%s%s\r\ncontent-length: %d\r\n\r\n%s" % (template.head, more, len(body), body)
         silent_s = timeouts.first_byte_s if is_stream else timeouts.whole_s
-        deadline = Deadline(connection, protocol, self._now(), ends_at, silent_s, timeouts.idle_s, self._open)
-        had_served, protocol.has_served = protocol.has_served, True
-        try:
-            protocol.first_bytes = b""
-            ResponseHandler.set_response_params(protocol, read_until_eof=True, auto_decompress=False)
-            more = b"".join(b"\r\n%s: %s" % (name.encode(), value.encode("latin-1")) for name, value in client_headers)
-            head = b"%s%s\r\ncontent-length: %d\r\n\r\n" % (template.head, more, len(body))
-            cast(asyncio.Transport, protocol.transport).write(head + body)
-            sending.is_sent = True
+        left_s, ends_at = timeouts.total_s, self._now() + timeouts.total_s
+        connector = self._connector
+        while True:
+            connection = await wait_at_most(left_s, connector.connect(template.request, [], template.connecting))
+            protocol = cast(Connection, connection.protocol)
             sent_at = self._now()
-            message, content = await protocol.read()
-            interim = 0
-            while 100 <= message.code < 200 and message.code != SWITCHING_PROTOCOLS:
-                if (interim := interim + 1) > MAX_INTERIM_RESPONSES:
-                    raise HttpProcessingError(message="too many interim responses")
+            deadline = Deadline(connection, protocol, sent_at, ends_at, silent_s, timeouts.idle_s, self._open)
+            had_served = protocol.has_served
+            try:
+                protocol.begin_exchange()
+                cast(asyncio.Transport, protocol.transport).write(data)
+                sending.is_sent = True
                 message, content = await protocol.read()
-        except BaseException as error:
-            deadline.end(is_complete=False)
-            is_unread = had_served and isinstance(error, DISCONNECTS) and not protocol.first_bytes
-            # Later than that the provider may have worked on the call, and charge for it.
-            if is_unread and self._now() - sent_at < RESEND_WITHIN_S:
-                raise _PooledConnectionLostError from error
-            raise
-        deadline.got_headers(is_stream=is_stream)
-        return UpstreamResponse(message.code, message.headers, content, protocol, deadline.end)
+                if message.code < 200:
+                    message, content = await _skip_interim_responses(protocol, message, content)
+            except BaseException as error:
+                deadline.end(is_complete=False)
+                is_unread = had_served and isinstance(error, DISCONNECTS) and not protocol.first_bytes
+                # Later than that the provider may have worked on the call, and charge for it.
+                if not is_unread or not sending.may_retry or self._now() - sent_at >= RESEND_WITHIN_S:
+                    raise
+                sending.attempts += 1
+                connector, left_s = self._unpooled, ends_at - self._now()
+                continue
+            deadline.got_headers(is_stream=is_stream)
+            return UpstreamResponse(message.code, message.headers, content, protocol, deadline.end)
 
     async def _upload(
         self,
@@ -209,7 +187,6 @@ class Upstream:
             end = lambda is_complete: response.release() if is_complete else response.close()  # noqa: E731
             return UpstreamResponse(response.status, response.headers, response.content, None, end)
         connection = cast(Connection, protocol)
-        connection.has_served = True
         connection.read_timeout = None
         connection.start_timeout()
         deadline = Deadline(response, connection, self._now(), ends_at, silent_s, timeouts.idle_s, self._open)
@@ -242,10 +219,6 @@ def _url(text: str) -> URL:
     return URL(text)
 
 
-class _PooledConnectionLostError(Exception):
-    """A reused connection was lost before the first byte of a response."""
-
-
 @asynccontextmanager
 async def open_upstream(timeouts: Timeouts, max_calls: int, others: Sequence[Timeouts] = ()) -> AsyncIterator[Upstream]:
     """Open the connection pool inside the block; `others` are the time limits that single providers have."""
@@ -267,6 +240,22 @@ async def open_upstream(timeouts: Timeouts, max_calls: int, others: Sequence[Tim
         upstream = Upstream(session, connector, unpooled, timeouts, min(SWEEP_EVERY_S, least_s / 10))
         async with upstream.running():
             yield upstream
+
+
+async def _skip_interim_responses(
+    protocol: Connection, message: RawResponseMessage, content: aiohttp.StreamReader
+) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
+    """Return the final response.
+
+    Raises:
+        HttpProcessingError: more than `MAX_INTERIM_RESPONSES` came before it.
+    """
+    interim = 0
+    while 100 <= message.code < 200 and message.code != SWITCHING_PROTOCOLS:
+        if (interim := interim + 1) > MAX_INTERIM_RESPONSES:
+            raise HttpProcessingError(message="too many interim responses")
+        message, content = await protocol.read()
+    return message, content
 
 
 async def _record_sent(chunks: AsyncIterator[bytes], sending: Sending) -> AsyncIterator[bytes]:

@@ -3,15 +3,16 @@
 import asyncio
 import select
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
 from hero_broker.providers.upstream.decoding import INLINE_BYTES
+from hero_broker.providers.upstream.failures import has_final_status
 
-STATUS_BYTES = 16  # the first bytes of a response, kept so that its status is known even if its head is incomplete
+MAX_FIRST_BYTES = 4 * 1024  # kept of a response, so that its status is known even if its head is incomplete
 CHECK_IDLE_S = 0.02  # a pooled connection that was idle for longer is checked before it is reused
 
 
@@ -22,9 +23,10 @@ class Connection(ResponseHandler):
     """
 
     on_body_change: Callable[[], None] | None = None  # called when data, the end or a failure of the body arrives
-    has_served = False  # an earlier request was sent on it
+    has_served = False  # a request was sent on it
     idle_since = 0.0  # by the event loop's clock
-    first_bytes = b""  # of the response that is being read
+    first_bytes = b""  # of the response that is being read, with its status and any interim responses before it
+    _is_status_known = False  # `first_bytes` are complete
     _poll: "select.poll | None" = None
 
     def is_connected(self) -> bool:
@@ -43,14 +45,21 @@ class Connection(ResponseHandler):
             self._poll.register(cast(asyncio.Transport, self.transport).get_extra_info("socket"), select.POLLIN)
         return bool(self._poll.poll(0))
 
-    def set_response_params(self, **params: object) -> None:
-        """Prepare for the response to a session's request."""
+    def begin_exchange(self) -> None:
+        """Prepare for the response to a request that is about to be written."""
+        self.set_response_params(read_until_eof=True, auto_decompress=False)
+
+    def set_response_params(self, **params: Any) -> None:
+        """Prepare for a response; aiohttp's session calls this itself."""
+        self.has_served = True
         self.first_bytes = b""
-        super().set_response_params(**params)  # type: ignore[arg-type]
+        self._is_status_known = False
+        super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
-        if not self.first_bytes:
-            self.first_bytes = data[:STATUS_BYTES]
+        if not self._is_status_known:
+            self.first_bytes += data[:MAX_FIRST_BYTES]
+            self._is_status_known = len(self.first_bytes) > MAX_FIRST_BYTES or has_final_status(self.first_bytes)
         super().data_received(data)
         if self.on_body_change is None:
             return

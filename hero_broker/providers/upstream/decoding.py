@@ -1,5 +1,6 @@
 """Decodes a response's body in gzip or deflate, piece by piece."""
 
+import asyncio
 import zlib
 from typing import Protocol
 
@@ -57,7 +58,9 @@ class DecodedBody:
                 return b""
 
     async def readany(self) -> bytes:
-        """Wait for the next decoded piece and return it; empty at the end."""
+        """Wait for the next decoded piece and return it; empty at the end. Other tasks run between two pieces."""
+        if self._has_more:
+            await asyncio.sleep(0)
         while not (piece := self.read_nowait()) and not self.at_eof():
             self._encoded = await self._content.readany()
         return piece

@@ -25,7 +25,10 @@ DISCONNECTS = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 
 _INCOMPLETE = "The provider's response is incomplete."
 _RESETS = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
-_ERROR_STATUS = re.compile(rb"HTTP/1\.[01] ([45]\d\d)")
+# The status of the final response; interim responses, each of which ends with an empty line, may come before it.
+_FINAL_STATUS = re.compile(
+    rb"(?:HTTP/1\.[01] 1(?!01)\d\d[^\n]*\n(?:(?!\r?\n)[^\n]*\n)*\r?\n)*HTTP/1\.[01] (101|[2-9]\d\d)"
+)
 
 
 def body_error(error: Exception) -> ProviderError:
@@ -34,10 +37,18 @@ def body_error(error: Exception) -> ProviderError:
     return ProviderError(_INCOMPLETE)
 
 
+def has_final_status(first_bytes: bytes) -> bool:
+    """Return whether the first bytes of a response contain its status."""
+    return _FINAL_STATUS.match(first_bytes) is not None
+
+
 def error_status(error: Exception) -> int | None:
     """Return the error status of a response whose head is incomplete or malformed; None if there is no such status."""
-    status_line = _ERROR_STATUS.match(_first_bytes(error))
-    return None if status_line is None else int(status_line.group(1))
+    status_line = _FINAL_STATUS.match(_first_bytes(error))
+    if status_line is None:
+        return None
+    status = int(status_line.group(1))
+    return status if 400 <= status < 600 else None
 
 
 def no_response_error(error: Exception, *, is_sent: bool) -> ProviderError:
