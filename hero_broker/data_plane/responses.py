@@ -1,7 +1,9 @@
 """Builds the response heads and errors that clients get; only a few of a provider's headers pass."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
+from urllib.parse import unquote
 
 import msgspec
 
@@ -19,17 +21,42 @@ MAX_NAME = 100  # characters of the other members of its error
 # Seconds, or an HTTP date.
 _RETRY_AFTER = re.compile(r"\d{1,9}|[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT", re.ASCII)
 
-# How providers say that a key is wrong; some do so with status 400 or 200.
-_KEY_CODES = frozenset({"invalid_api_key", "api_key_invalid", "authentication_error", "unauthenticated"})
-_KEY_IS_WRONG = re.compile(
-    r"\b(?:incorrect|invalid|expired|wrong|missing|revoked) api[ -]key\b"
-    r"|\bapi[ -]key (?:provided )?(?:is |was |has )?"
-    r"(?:not valid|not found|invalid|incorrect|expired|missing|revoked)\b",
-    re.IGNORECASE,
+# The codes by which providers refuse a key or an account, in lower case and without punctuation: OpenAI, Groq, Together
+# and DashScope send `invalid_api_key`, Google `API_KEY_INVALID` or `UNAUTHENTICATED`, Anthropic `authentication_error`.
+_KEY_CODES = frozenset(
+    {
+        "invalidapikey",
+        "apikeyinvalid",
+        "incorrectapikey",
+        "expiredapikey",
+        "apikeyexpired",
+        "missingapikey",
+        "invalidauthentication",
+        "authenticationerror",
+        "unauthenticated",
+        "unauthorized",
+        "billingerror",
+        "accountdeactivated",
+    }
+)
+_CODE_MEMBERS = ("code", "type", "status", "reason")
+_PUNCTUATION = re.compile(r"[^a-z0-9]+")
+# Whole messages of providers whose codes do not name the key: xAI, Google without `details`, Groq. Part of a message is
+# no proof, because a message may quote what the client sent.
+_KEY_MESSAGE = re.compile(
+    r"(?:Incorrect|Invalid) API key(?: provided)?(?:: [^\s,;]{1,200})?\.?"
+    r"(?: (?:You can|Get|Find|Obtain)(?: [\w:/.*-]{1,200}){1,16})?"
+    r"|API key (?:not valid|not found|expired)\. Please (?:pass a valid|renew the) API key\.?",
+    re.IGNORECASE | re.ASCII,
 )
 # A 403 may also be about the request, which its caller can change.
-_OF_THE_REQUEST = re.compile(r"moderat|flagged|polic(?:y|ies)|safety|content|country|region|territory", re.IGNORECASE)
-_NAMES_A_KEY = re.compile(r"\bkey\b|api[ _-]?key|credential|token|auth", re.IGNORECASE)
+_REQUEST_CODES = re.compile(r"content|moderat|policy|safety|region|country|refusal|guardrail", re.IGNORECASE)
+_OF_THE_REQUEST = re.compile(
+    r"moderat|flagged|safety|country|region|territory|guardrail|\b(?:content|usage|acceptable use) polic(?:y|ies)\b",
+    re.IGNORECASE,
+)
+_MAY_BE_OF_THE_REQUEST = re.compile(r"polic(?:y|ies)|content", re.IGNORECASE)
+_NAMES_A_KEY = re.compile(r"\bkey\b|api[ _-]?key|credential", re.IGNORECASE)
 
 
 def response_head(status: int, headers: Mapping[str, str], length: str | None = None) -> ResponseHead:
@@ -107,14 +134,46 @@ def provider_error_response(status: int, headers: Mapping[str, str], body: bytes
 
 
 def is_about_our_key(status: int, body: bytes) -> bool:
-    """Return whether an error, in a body or an event's data, is about the broker's own key or account."""
+    """Return whether an error, in a body or an event's data, is about the broker's own key or account.
+
+    The status or a code is proof. Words are not, because a message may quote the client's request: only a whole message
+    that a provider is known to send counts, and not beside `invalid_request_error`.
+    """
     members = _parse_error(body)
-    text = " ".join(value for value in members.values() if isinstance(value, str))
-    if status == 403:
-        return _OF_THE_REQUEST.search(text) is None or _NAMES_A_KEY.search(text) is not None
-    if status in OUR_STATUSES or _KEY_IS_WRONG.search(text) is not None:
+    if status < 300 and members.get("code") in OUR_STATUSES:  # of an error inside a success, as OpenRouter sends it
+        return _is_key_status(cast("int", members["code"]), members)
+    if status in OUR_STATUSES:
+        return _is_key_status(status, members)
+    if any(_PUNCTUATION.sub("", code.lower()) in _KEY_CODES for code in _codes(members)):
         return True
-    return any(isinstance(code := members.get(name), str) and code.lower() in _KEY_CODES for name in ("code", "type"))
+    message = members.get("message")
+    if not isinstance(message, str) or members.get("type") == "invalid_request_error":
+        return False
+    return _KEY_MESSAGE.fullmatch(unquote(message[:MAX_MESSAGE])) is not None  # xAI sends spaces as %20
+
+
+def _is_key_status(status: int, members: Mapping[str, object]) -> bool:
+    """Return whether a status of `OUR_STATUSES` is about the key; a 403 may be about the request."""
+    if status != 403:
+        return True
+    codes = list(_codes(members))
+    if any(_PUNCTUATION.sub("", code.lower()) in _KEY_CODES for code in codes):
+        return True
+    metadata = members.get("metadata")
+    if isinstance(metadata, dict) and ("flagged_input" in metadata or "reasons" in metadata):  # OpenRouter's moderation
+        return False
+    text = " ".join(value for value in members.values() if isinstance(value, str))
+    if any(_REQUEST_CODES.search(code) for code in codes) or _OF_THE_REQUEST.search(text) is not None:
+        return False
+    return _MAY_BE_OF_THE_REQUEST.search(text) is None or _NAMES_A_KEY.search(text) is not None
+
+
+def _codes(members: Mapping[str, object]) -> Iterator[str]:
+    """Yield the codes of an error, and Google's in `details`."""
+    details = members.get("details")
+    inside = (item for item in details if isinstance(item, dict)) if isinstance(details, list) else ()
+    for part in (members, *inside):
+        yield from (code for name in _CODE_MEMBERS if isinstance(code := part.get(name), str))
 
 
 def client_error_event(event: bytes, data: bytes, secrets: Sequence[str]) -> bytes:
@@ -146,6 +205,7 @@ def _parse_error(body: bytes) -> dict[str, object]:
     if isinstance(document, list) and document:  # Google's
         document = document[0]
     error = document.get("error", document) if isinstance(document, dict) else None
-    if isinstance(error, str):
-        return {"message": error}
+    if isinstance(error, str):  # xAI's code is beside it
+        beside = document.get("code") if isinstance(document, dict) else None
+        return {"message": error, "code": beside}
     return error if isinstance(error, dict) else {}

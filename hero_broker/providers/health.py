@@ -5,8 +5,9 @@ import logging
 from hero_broker.core.clock import Clock
 from hero_broker.core.inventory import InventoryHealth
 
-# Statuses below 500 that are the fault of the provider or of the operator's account, not of the client's request.
-FAULTS = frozenset({401, 402, 403, 429})
+# Statuses below 500 that are the fault of the provider or of the operator's account, not of the client's request. A 403
+# about the key goes to `key_refused`; any other is about a request, and a client could feign a failure with it.
+FAULTS = frozenset({401, 402, 429})
 CALM_S = 10.0  # a provider that fails now and then counts as recovered after this time without a failure
 SOON_S = 60.0  # a provider that fails again within this time after it recovered fails now and then
 

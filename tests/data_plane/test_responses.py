@@ -6,7 +6,12 @@ from typing import Any
 import pytest
 
 from hero_broker.data_plane.relay import ResponseHead
-from hero_broker.data_plane.responses import provider_error_response, response_head
+from hero_broker.data_plane.responses import (
+    client_error_event,
+    is_about_our_key,
+    provider_error_response,
+    response_head,
+)
 
 OPENAI = {
     "message": "too long",
@@ -138,3 +143,107 @@ def test_callers_are_never_told_that_a_key_is_wrong_that_is_the_operators(status
 )
 def test_callers_are_told_what_is_wrong_with_their_own_request(status: int, message: str) -> None:
     assert client_error({"error": {"message": message}}, status)[1]["message"] == message
+
+
+QUOTED = "Invalid prompt: 'my invalid API key was revoked; API key not valid'. authentication_error"
+GOOGLE_KEY = {
+    "code": 400,
+    "message": "API Key not found. Please pass a valid API key.",
+    "status": "INVALID_ARGUMENT",
+    "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}],
+}
+XAI_MESSAGE = "Incorrect API key provided: na***ys. You can obtain an API key from https://console.x.ai."
+
+# Provider, status, body, and whether its error proves that the operator's key is refused.
+PROOFS: dict[str, tuple[int, object, bool]] = {
+    "OpenAI, code": (
+        401,
+        {"error": {"message": "no", "type": "invalid_request_error", "code": "invalid_api_key"}},
+        True,
+    ),
+    "OpenAI, code with another status": (
+        400,
+        {"error": {"message": "no", "type": "invalid_request_error", "code": "invalid_api_key"}},
+        True,
+    ),
+    "OpenAI, quoted prompt": (
+        400,
+        {"error": {"message": QUOTED, "type": "invalid_request_error", "param": None, "code": None}},
+        False,
+    ),
+    "OpenAI, whole message beside invalid_request_error": (
+        422,
+        {"error": {"message": "Invalid API key", "type": "invalid_request_error"}},
+        False,
+    ),
+    "OpenAI, country": (
+        403,
+        {"error": {"message": "no", "type": "request_forbidden", "code": "unsupported_country_region_territory"}},
+        False,
+    ),
+    "Groq, code": (401, {"error": {"message": "Invalid API Key", "code": "invalid_api_key"}}, True),
+    "Groq, tool call that quotes": (
+        400,
+        {"error": {"message": f"Failed to call a function. {QUOTED}", "code": "tool_use_failed"}},
+        False,
+    ),
+    "DashScope": (400, {"code": "InvalidApiKey", "message": "Invalid API-key provided."}, True),
+    "Google, reason in details": (400, [{"error": GOOGLE_KEY}], True),
+    "Google, status": (500, {"error": {"code": 401, "message": "no", "status": "UNAUTHENTICATED"}}, True),
+    "Google, quoted prompt": (400, [{"error": {**GOOGLE_KEY, "message": QUOTED, "details": []}}], False),
+    "xAI, whole message": (400, {"code": "Client specified an invalid argument", "error": XAI_MESSAGE}, True),
+    "xAI, spaces as %20": (
+        400,
+        {"code": "Client specified an invalid argument", "error": XAI_MESSAGE.replace(" ", "%20")},
+        True,
+    ),
+    "xAI, quoted prompt": (400, {"code": "Client specified an invalid argument", "error": QUOTED}, False),
+    "xAI, message that goes on": (
+        400,
+        {"error": "Incorrect API key provided: is what the prompt says, which is not a valid tool name, sorry."},
+        False,
+    ),
+    "Anthropic, type": (400, {"type": "error", "error": {"type": "authentication_error", "message": "no"}}, True),
+    "Anthropic, quoted prompt": (
+        400,
+        {"type": "error", "error": {"type": "invalid_request_error", "message": QUOTED}},
+        False,
+    ),
+    "Anthropic, permission": (403, {"type": "error", "error": {"type": "permission_error", "message": "no"}}, True),
+    "OpenRouter, moderation": (
+        403,
+        {"error": {"code": 403, "message": "Blocked", "metadata": {"reasons": ["x"], "flagged_input": "my API key"}}},
+        False,
+    ),
+    "content policy and a token limit": (403, {"error": {"message": "content policy. token limit"}}, False),
+    "content policy that quotes a key": (403, {"error": {"message": "Content policy: 'my API key is'"}}, False),
+    "Azure, content filter": (403, {"error": {"code": "content_filter", "message": "no key, no credential"}}, False),
+    "key without access": (403, {"error": {"message": "Your key has no access to this content."}}, True),
+    "FastAPI, quoted prompt": (422, {"detail": QUOTED}, False),
+    "text, quoted prompt": (400, {"error": QUOTED}, False),
+    "error inside a success, code": (200, {"error": {"message": "no", "code": "invalid_api_key"}}, True),
+    "error inside a success, status as code": (200, {"error": {"message": "no", "code": 401}}, True),
+    "error inside a success, 403 about the request": (200, {"error": {"message": "Flagged", "code": 403}}, False),
+    "error inside a success, quoted prompt": (200, {"error": {"message": QUOTED, "code": 400}}, False),
+    "error inside a success, true as code": (200, {"error": {"message": "no", "code": True}}, False),
+}
+
+
+@pytest.mark.parametrize(("status", "body", "is_ours"), PROOFS.values(), ids=PROOFS)
+def test_only_a_status_or_a_code_proves_that_our_key_is_refused(status: int, body: object, is_ours: bool) -> None:
+    data = json.dumps(body).encode()
+
+    assert is_about_our_key(status, data) is is_ours
+    assert (client_error(body, status)[1]["code"] == "provider_credentials") is is_ours
+
+
+EVENTS = {name: (body, is_ours) for name, (status, body, is_ours) in PROOFS.items() if status not in (401, 402, 403)}
+
+
+@pytest.mark.parametrize(("body", "is_ours"), EVENTS.values(), ids=EVENTS)
+def test_event_of_a_stream_is_judged_in_the_same_way(body: object, is_ours: bool) -> None:
+    data = json.dumps(body).encode()
+
+    sent = client_error_event(b"data: " + data + b"\n\n", data, [])
+
+    assert (b"provider_credentials" in sent) is is_ours

@@ -33,7 +33,9 @@ def test_provider_without_calls_has_no_health_yet() -> None:
     assert HealthTracker(Clock()).health("groq") == InventoryHealth()
 
 
-@pytest.mark.parametrize(("status", "fails"), [(200, False), (400, False), (404, False), (422, False), (401, True)])
+@pytest.mark.parametrize(
+    ("status", "fails"), [(200, False), (400, False), (403, False), (404, False), (422, False), (401, True)]
+)
 def test_refusal_by_the_clients_fault_is_an_answer(status: int, fails: bool) -> None:
     tracker = HealthTracker(Clock())
 
@@ -42,7 +44,7 @@ def test_refusal_by_the_clients_fault_is_an_answer(status: int, fails: bool) -> 
     assert tracker.health("groq").is_failing is fails
 
 
-@pytest.mark.parametrize("status", [401, 402, 403, 429, 500, 503])
+@pytest.mark.parametrize("status", [401, 402, 429, 500, 503])
 def test_failure_is_kept_when_it_answers_again(status: int) -> None:
     tracker = HealthTracker(Clock())
 
