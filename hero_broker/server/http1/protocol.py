@@ -54,6 +54,7 @@ class ClientConnection(HttpToolsProtocol):
     _body_deadline = NEVER  # deadline for the end of a body that is discarded
     _unsent_bytes = 0  # bytes in the write buffer at the last check
     _head: RequestHead
+    _error: BrokerError | None = None  # raised in one of the parser's callbacks
     _active: RequestResponseCycle | None = None  # the request being answered, or the last one answered
     _on_disconnect: Callable[[], None] | None = None  # called if the client leaves
     _error_response: bytes | None = None  # an error response, sent after the responses that are due
@@ -168,8 +169,8 @@ class ClientConnection(HttpToolsProtocol):
             except httptools.HttpParserUpgrade as offer:
                 self._parse_without_upgrade(data, offer)
         except httptools.HttpParserError as error:
-            cause = error.__context__
-            self._refuse(cause if isinstance(cause, BrokerError) else unreadable_request(f"{error}."))
+            # Not `error.__context__`: Python replaces it if another exception is being handled.
+            self._refuse(self._error or unreadable_request(f"{error}."))
             return
         if self._unfinished_bytes > MAX_HEAD_BYTES:  # of a head, of trailers, or of chunk extensions
             self._refuse(HeadTooLarge(f"A request's head may have at most {MAX_HEAD_BYTES} bytes."))
@@ -210,24 +211,29 @@ class ClientConnection(HttpToolsProtocol):
             return
         name = name.lower()
         if len(self.headers) >= MAX_HEADERS:
-            raise HeadTooLarge(f"A request may have at most {MAX_HEADERS} headers.")
+            self._error = HeadTooLarge(f"A request may have at most {MAX_HEADERS} headers.")
+            raise self._error
         if name in CHECKED_HEADERS:
             self._head.add_header(name, value)
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Begin a request, or queue it behind earlier ones."""
-        # A head that came in one short piece is within the limit; any other is counted.
-        if not 0 < self._unfinished_bytes <= MAX_HEAD_BYTES and self._head_bytes() > MAX_HEAD_BYTES:
-            raise HeadTooLarge(f"A request's head may have at most {MAX_HEAD_BYTES} bytes.")
-        version = self.parser.get_http_version()
-        self._head.check(self.url, version)
-        if self.parser.should_upgrade():
-            check_upgrade(self.parser.get_method(), version, self.headers)
-            self._offers_upgrade = True
-            return
-        if len(self.pipeline) >= MAX_PIPELINED:
-            raise unreadable_request(f"At most {MAX_PIPELINED} pipelined requests may wait for a response.")
+        try:
+            # A head that came in one short piece is within the limit; any other is counted.
+            if not 0 < self._unfinished_bytes <= MAX_HEAD_BYTES and self._head_bytes() > MAX_HEAD_BYTES:
+                raise HeadTooLarge(f"A request's head may have at most {MAX_HEAD_BYTES} bytes.")
+            version = self.parser.get_http_version()
+            self._head.check(self.url, version)
+            if self.parser.should_upgrade():
+                check_upgrade(self.parser.get_method(), version, self.headers)
+                self._offers_upgrade = True
+                return
+            if len(self.pipeline) >= MAX_PIPELINED:
+                raise unreadable_request(f"At most {MAX_PIPELINED} pipelined requests may wait for a response.")
+        except BrokerError as error:
+            self._error = error
+            raise
         self.expect_100_continue = self._head.expects_continue
         super().on_headers_complete()
         self.scope["state"]["connection"] = self

@@ -1,7 +1,9 @@
 """The deadline of a connection, by what it waits for."""
 
 import asyncio
+import json
 import math
+import re
 from typing import Any
 
 import pytest
@@ -9,10 +11,11 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from hero_broker.core.errors import NotFound
 from hero_broker.server.http1.protocol import DROP_S, LINGER_S, MAX_PIPELINED, ClientConnection, make_protocol
 from hero_broker.server.http1.tracker import ConnectionLimits, ConnectionTracker
 from tests.raw_clients import request
-from tests.smuggling import H2C, IN_CHUNKS, WEBSOCKET
+from tests.smuggling import H2C, IN_CHUNKS, SHAPES, WEBSOCKET
 
 LIMITS = ConnectionLimits(max_open=10, header_timeout_s=1_000, keep_alive_s=100, idle_timeout_s=10_000)
 GET = request("/", method="GET")
@@ -25,9 +28,10 @@ class Transport(asyncio.Transport):
         super().__init__()
         self.unsent_bytes = 0
         self.became: list[str] = []
+        self.written = b""
 
     def write(self, data: Any) -> None:
-        pass
+        self.written += data
 
     def write_eof(self) -> None:
         pass
@@ -240,3 +244,67 @@ def test_offers_count_among_the_requests_that_may_wait() -> None:
     sent = b"GET /first HTTP/1.1\r\nhost: a\r\n" + H2C + b"\r\n"
 
     assert len(received([sent * 300])) == MAX_PIPELINED + 1
+
+
+# Second requests, each broken in its head in one known way, and the code of the error.
+BROKEN = {
+    "WebSocket": (b"GET / HTTP/1.1\r\nhost: a\r\n" + WEBSOCKET + b"\r\n", "upgrade_refused"),
+    "too many headers": (b"GET / HTTP/1.1\r\nhost: a\r\n" + b"a: b\r\n" * 200 + b"\r\n", "head_too_large"),
+    "long head": (b"GET / HTTP/1.1\r\nhost: a\r\na: " + b"b" * 70_000 + b"\r\n\r\n", "head_too_large"),
+    "long target": (b"GET /" + b"b" * 70_000 + b" HTTP/1.1\r\nhost: a\r\n\r\n", "head_too_large"),
+    "no host": (b"GET / HTTP/1.1\r\n\r\n", "unreadable_request"),
+    "two hosts": (b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", "unreadable_request"),
+    "absolute target": (b"GET http://a/ HTTP/1.1\r\nhost: a\r\n\r\n", "unreadable_request"),
+    "CONNECT": (b"CONNECT a:80 HTTP/1.1\r\nhost: a\r\n\r\n", "unreadable_request"),
+    "gzip": (b"GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n\r\n", "unreadable_request"),
+    "HTTP/1.2": (b"GET / HTTP/1.2\r\nhost: a\r\n\r\n", "unreadable_request"),
+    "TLS": (SHAPES["TLS"], "unreadable_request"),
+}
+OFFER = b"GET /first HTTP/1.1\r\nhost: a\r\n" + H2C + b"\r\n"
+PLAIN = b"GET /first HTTP/1.1\r\nhost: a\r\n\r\n"
+
+
+async def fail(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answer while another error is being handled."""
+    try:
+        raise NotFound("Not this one.")
+    except NotFound:
+        await refuse({}, _receive, send)
+
+
+def written_after(pieces: list[bytes], application: Any = refuse) -> bytes:
+    """Return all that a connection writes after it has received these pieces, one after another."""
+    transport = Transport()
+
+    async def run() -> None:
+        opened = connection(application, transport)
+        for piece in pieces:
+            opened.data_received(piece)
+            await settled()
+        await settled(3)
+        opened.connection_lost(None)
+        await settled()
+
+    asyncio.run(run())
+    return re.sub(rb"x-request-id: [^\r]*", b"", transport.written)
+
+
+@pytest.mark.parametrize("application", [refuse, fail], ids=["answered", "answered with an error"])
+@pytest.mark.parametrize("cut", [lambda *parts: [b"".join(parts)], lambda *parts: parts], ids=["one packet", "two"])
+@pytest.mark.parametrize(("second", "code"), BROKEN.values(), ids=BROKEN)
+def test_error_in_a_head_behind_an_offer_keeps_its_cause(second: bytes, code: str, cut: Any, application: Any) -> None:
+    for first in (PLAIN, OFFER, OFFER * 3, PLAIN * 2):
+        written = written_after(cut(first, second), application)
+        error = json.loads(written.rpartition(b"\r\n\r\n")[2])["error"]
+
+        assert error["code"] == code
+        assert "callback" not in error["message"]
+
+
+@pytest.mark.parametrize("cut", [lambda *parts: [b"".join(parts)], lambda *parts: parts], ids=["one packet", "two"])
+@pytest.mark.parametrize("second", SHAPES.values(), ids=SHAPES)
+def test_what_is_broken_behind_an_offer_is_answered_as_behind_a_plain_request(second: bytes, cut: Any) -> None:
+    written = written_after(cut(OFFER, second))
+
+    assert written == written_after(cut(PLAIN, second))
+    assert b"callback" not in written
