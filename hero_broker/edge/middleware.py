@@ -4,11 +4,12 @@ import logging
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hero_broker.core.errors import BrokerError, InternalError
+from hero_broker.core.addresses import UNKNOWN
+from hero_broker.core.errors import BrokerError, InternalError, OriginRefused
 from hero_broker.core.ids import RequestIds
 from hero_broker.edge.admission import Admission
 from hero_broker.edge.errors import send_error
-from hero_broker.edge.origins import Origins, answer_preflight, is_preflight
+from hero_broker.edge.origins import Origins, answer_preflight, check_single, is_preflight
 from hero_broker.edge.response_channel import Headers, ResponseChannel
 from hero_broker.edge.source_ip import SourceIp
 from hero_broker.util.timeouts import wait_at_most
@@ -45,6 +46,7 @@ class EdgeMiddleware:
         cors_headers: Headers = ()
         try:
             if b"origin" in headers or b"sec-fetch-site" in headers:
+                check_single(scope["headers"])
                 cors_headers = self._origins.check(scope["method"], scope["path"], headers)
                 client.headers = (*client.headers, *cors_headers)
             state["caller"] = caller = self._source_ip.resolve(scope.get("client"), scope["headers"], scope["path"])
@@ -54,6 +56,8 @@ class EdgeMiddleware:
             else:
                 await self._app(scope, _bound_body_pauses(receive), client.send)
         except BrokerError as error:
+            if isinstance(error, OriginRefused):
+                self._origins.log_refused(headers, scope["client"][0] if scope.get("client") else UNKNOWN)
             if client.has_begun:
                 raise
             await send_error(error, client.send)

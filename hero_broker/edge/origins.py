@@ -4,12 +4,15 @@ A browser names the page in `Origin`, and its relation to the broker in `Sec-Fet
 header, and are never refused here.
 """
 
+import logging
 import re
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 
 from starlette.types import Send
 
-from hero_broker.core.errors import OriginRefused
+from hero_broker.core.errors import OriginRefused, UnreadableRequest
+from hero_broker.edge.once_per_minute import OncePerMinute
 from hero_broker.edge.paths import classify_path
 from hero_broker.edge.response_channel import Headers
 
@@ -30,15 +33,22 @@ ALLOWED_HEADERS = (
     b"x-hero-context",
     b"x-hero-want",
 )
+# Headers of a browser that decide about a page. Of two lines the last would count here, and the first elsewhere.
+SINGLE_HEADERS = {b"origin": "Origin", b"sec-fetch-site": "Sec-Fetch-Site", b"sec-fetch-mode": "Sec-Fetch-Mode"}
+MAX_LOGGED = 20  # refused origins in a minute
+MAX_LOGGED_LENGTH = 200  # characters of an origin
 _REQUESTED_METHOD = b"access-control-request-method"
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+log = logging.getLogger(__name__)
 
 
 class Origins:
     """The web pages that may call, and the CORS headers of their responses."""
 
-    def __init__(self, allowed: Iterable[str]) -> None:
+    def __init__(self, allowed: Iterable[str], clock: Callable[[], float] = time.monotonic) -> None:
         """Allow these origins, in the spelling of browsers."""
+        self._refused = OncePerMinute(MAX_LOGGED, clock)
         self._cors_headers: Mapping[bytes, Headers] = {
             origin.encode(): (
                 (b"access-control-allow-origin", origin.encode()),
@@ -67,6 +77,31 @@ class Origins:
         if (is_call or method not in SAFE_METHODS) and (b"origin" in headers or is_from_another_page(method, headers)):
             raise OriginRefused("Web pages may call only if server.allowed_origins names their origin.")
         return ()
+
+    def log_refused(self, headers: Mapping[bytes, bytes], caller: str) -> None:
+        """Log that a page's request was refused: once a minute for each origin, and at most 20 origins a minute."""
+        value = headers.get(b"origin")
+        origin = "" if value is None else value[:MAX_LOGGED_LENGTH].decode("latin-1")
+        if self._refused.is_due(origin):
+            page = "that hides its origin" if value is None else f"of {origin!r}"
+            log.warning(
+                "edge: a web page %s was refused; its browser called from %s. "
+                "server.allowed_origins names the pages that may call",
+                page,
+                caller,
+            )
+
+
+def check_single(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Return if each header that decides about a page came once.
+
+    Raises:
+        UnreadableRequest: one of `SINGLE_HEADERS` came twice.
+    """
+    names = [name for name, _ in headers]
+    for name, title in SINGLE_HEADERS.items():
+        if names.count(name) > 1:
+            raise UnreadableRequest(f"The request cannot be read. There must be at most one {title} header.")
 
 
 def is_from_another_page(method: str, headers: Mapping[bytes, bytes]) -> bool:

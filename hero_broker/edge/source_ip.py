@@ -1,7 +1,6 @@
 """Decides a request's source IP from its peer and headers; nothing later decides it again."""
 
 import logging
-import math
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,13 +9,12 @@ from ipaddress import IPv4Network, IPv6Network
 from hero_broker.core.addresses import UNKNOWN, IpAddress, canonical_ip, parse_ip
 from hero_broker.core.calls import Caller
 from hero_broker.core.errors import InvalidRequest
+from hero_broker.edge.once_per_minute import OncePerMinute
 
 MAX_CONTEXT_CHARACTERS = 128
 FORWARDED_FOR = "x-forwarded-for"
 FORWARDED = "forwarded"
 REAL_IP = "x-real-ip"
-WARN_EVERY_S = 60.0
-MAX_WARNED = 1000  # trusted peers whose last warning is remembered
 PROBES = "/health/"  # a proxy requests these for itself, without the header
 
 # Headers in which proxies name their client. A warning lists those that came instead of the trusted one.
@@ -59,8 +57,7 @@ class SourceIp:
         self._trust_unix = trust_unix
         self._header = name.encode()
         self._hops_in = _HOPS_IN[name]
-        self._clock = clock
-        self._warned: dict[str, float] = {}  # peer → time of its last warning
+        self._warnings = OncePerMinute(clock=clock)
 
     def resolve(self, client: tuple[str, int] | None, headers: Iterable[tuple[bytes, bytes]], path: str = "") -> Caller:
         """Return the caller of a request. `client` is None on a Unix socket; header names are lower-case.
@@ -103,12 +100,8 @@ class SourceIp:
         return nearest
 
     def _warn(self, peer: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        now = self._clock()
-        if now < self._warned.get(peer, -math.inf) + WARN_EVERY_S:
+        if not self._warnings.is_due(peer):
             return
-        if len(self._warned) >= MAX_WARNED:
-            self._warned.clear()
-        self._warned[peer] = now
         sent = {name.decode("latin-1") for name, _ in headers} & _ADDRESS_HEADERS
         log.warning(
             "edge: %s is a trusted proxy, but sent no %s that names its client, so it is billed itself; it sent %s",

@@ -1,5 +1,6 @@
 """Web pages and calls, over real sockets: who may spend, and who may read the answer."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -137,3 +138,47 @@ def test_this_machine_gets_health_and_the_admin_plane_whoever_may_call(tmp_path:
 
     assert [answer.status_code for answer in asked] == [200, 200, 200]
     assert [answer.json()["error"]["code"] for answer in refused] == ["address_not_allowed"] * 4
+
+
+@pytest.mark.parametrize(
+    "lines", [["https://evil.example", LISTED], [LISTED, "https://evil.example"], [LISTED, LISTED]]
+)
+@pytest.mark.parametrize("path", [*CALL_PATHS, "/v1/models", "/rpc", "/billing/usage", "/health/live"])
+def test_request_of_two_origins_is_refused(listing: Broker, path: str, lines: list[str]) -> None:
+    named = [("origin", line) for line in lines]
+    answer = httpx.post(f"{listing.url}{path}", headers=[("authorization", f"Bearer {TOKEN}"), *named], json=chat())
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "unreadable_request")
+    assert not any(name.startswith("access-control") for name in answer.headers)
+
+
+@pytest.mark.parametrize("lines", [["cross-site", "none"], ["none", "cross-site"]])
+def test_request_of_two_sites_is_refused(listing: Broker, lines: list[str]) -> None:
+    answer = httpx.get(f"{listing.url}/v1/models", headers=[("sec-fetch-site", line) for line in lines])
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "unreadable_request")
+
+
+def test_request_of_two_hosts_is_refused(listing: Broker) -> None:
+    with connected(listing.url) as connection:
+        connection.sendall(b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\nhost: localhost\r\n\r\n")
+        status, body = read_answer(connection.makefile("rb"))
+
+    assert (status, b"unreadable_request" in body) == (400, True)
+
+
+@pytest.mark.parametrize("token", [{}, {"ADMIN_TOKEN": TOKEN}], ids=["in dev mode", "with a token"])
+def test_log_names_a_page_that_is_refused(tmp_path: Path, token: dict[str, str]) -> None:
+    paths = ["/v1/chat/completions", "/v1/models"] + ([] if token else ["/billing/usage", "/rpc"])
+    with broker(tmp_path / "state", **token) as running:
+        for path in paths:
+            answer = httpx.post(f"{running.url}{path}", headers={"origin": "https://evil.example"})
+            assert answer.status_code == 403
+        hidden = httpx.get(f"{running.url}/v1/models", headers={"sec-fetch-site": "cross-site"})
+        assert hidden.status_code == 403
+
+    lines = [json.loads(line) for line in running.lines if "a web page" in line]
+    assert [line["event"].partition(" was refused")[0] for line in lines] == [
+        "edge: a web page of 'https://evil.example'",
+        "edge: a web page that hides its origin",
+    ]

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from hero_broker.core.errors import InvalidRequest, OriginRefused
-from hero_broker.edge.origins import Origins, answer_preflight, is_preflight
+from hero_broker.core.errors import InvalidRequest, OriginRefused, UnreadableRequest
+from hero_broker.edge.origins import MAX_LOGGED, Origins, answer_preflight, check_single, is_preflight
 
 LISTED = "https://chat.example.org"
 ORIGINS = Origins([LISTED, "app://obsidian.md"])
@@ -106,3 +106,50 @@ def preflight(requested: bytes) -> dict[bytes, bytes]:
     asyncio.run(answer_preflight(headers, send))
     assert sent[0]["status"] == 204
     return dict(sent[0]["headers"])
+
+
+@pytest.mark.parametrize("name", ["Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode"])
+def test_header_that_decides_about_a_page_comes_once(name: str) -> None:
+    header = (name.lower().encode(), b"https://chat.example.org")
+
+    check_single([(b"host", b"a"), header, (b"accept", b"a"), (b"accept", b"b")])
+    with pytest.raises(UnreadableRequest, match=f"at most one {name} header"):
+        check_single([header, (b"host", b"a"), (header[0], b"")])
+
+
+def test_refused_origin_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    now = 0.0
+    origins = Origins([], lambda: now)
+    evil, other = {b"origin": b"https://evil.example"}, {b"origin": b"https://other.example"}
+
+    for now, headers in [(0.0, evil), (1.0, evil), (1.0, other), (59.9, evil), (60.0, evil), (60.0, {})]:  # noqa: B007  # the clock reads it
+        origins.log_refused(headers, "192.0.2.7")
+
+    assert [record.getMessage().partition(" was refused")[0] for record in caplog.records] == [
+        "edge: a web page of 'https://evil.example'",
+        "edge: a web page of 'https://other.example'",
+        "edge: a web page of 'https://evil.example'",
+        "edge: a web page that hides its origin",
+    ]
+    assert "192.0.2.7" in caplog.messages[0]
+    assert "server.allowed_origins" in caplog.messages[0]
+
+
+def test_refused_origins_fill_neither_the_memory_nor_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    now = 0.0
+    origins = Origins([], lambda: now)
+
+    for minute in range(3):
+        now = 60.0 * minute
+        for number in range(1_000):
+            origins.log_refused({b"origin": b"https://%d.example/" % number + b"a" * 10_000}, "192.0.2.7")
+
+    assert len(caplog.records) == 3 * MAX_LOGGED
+    assert len(origins._refused) == MAX_LOGGED
+    assert all(len(message) < 500 for message in caplog.messages)
+
+
+def test_control_characters_of_an_origin_do_not_reach_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    Origins([]).log_refused({b"origin": b"a\tb\x9bc\r\n"}, "192.0.2.7")
+
+    assert caplog.messages[0].isprintable()

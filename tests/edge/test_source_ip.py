@@ -7,7 +7,8 @@ import pytest
 
 from hero_broker.core.calls import Caller
 from hero_broker.core.errors import InvalidRequest
-from hero_broker.edge.source_ip import MAX_WARNED, SourceIp
+from hero_broker.edge.once_per_minute import MAX_REMEMBERED
+from hero_broker.edge.source_ip import SourceIp
 
 PROXIES = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
 PROXY = ("10.0.0.1", 4000)
@@ -47,6 +48,12 @@ def test_untrusted_peer_is_billed_whatever_it_claims(peer: str, ip: str) -> None
         pytest.param(["[2001:DB8::1]:443"], "2001:db8::1", id="brackets and port"),
         pytest.param(["[2001:db8::1]"], "2001:db8::1", id="brackets"),
         pytest.param(['"[2001:db8::1]:443"'], "2001:db8::1", id="quotes"),
+        # Without brackets, a port cannot be told from the last group of an address, which it is read as (RFC 5952, 6).
+        pytest.param(["2001:db8::1:80"], "2001:db8::1:80", id="IPv6 that ends like a port"),
+        pytest.param(["198.51.100.1, 2001:db8::1:443"], "2001:db8::1:443", id="IPv6 that ends like another port"),
+        pytest.param(["203.0.113.7, 2001:db8::1:65535, 10.0.0.9"], "10.0.0.9", id="IPv6 with a port of five digits"),
+        pytest.param(["203.0.113.7, 2001:db8:0:0:0:0:0:1:80, 10.0.0.9"], "10.0.0.9", id="IPv6 of nine groups"),
+        pytest.param(["::ffff:203.0.113.7:80, 10.0.0.9"], "10.0.0.9", id="mapped with a port"),
         pytest.param(["::ffff:203.0.113.7"], "203.0.113.7", id="mapped"),
         pytest.param(["::ffff:10.0.0.5"], "10.0.0.5", id="mapped and trusted"),
         pytest.param(["203.0.113.7, nonsense, 10.0.0.9"], "10.0.0.9", id="malformed ends the walk"),
@@ -190,10 +197,10 @@ def test_trusted_peer_without_the_trusted_header_is_warned_of_once_a_minute(capl
 def test_peers_that_were_warned_of_do_not_fill_the_memory() -> None:
     reader = SourceIp(PROXIES, False, "forwarded", lambda: 0.0)
 
-    for number in range(3 * MAX_WARNED):
+    for number in range(3 * MAX_REMEMBERED):
         reader.resolve((f"10.0.{number // 256}.{number % 256}", 1), [])
 
-    assert 0 < len(reader._warned) <= MAX_WARNED
+    assert 0 < len(reader._warnings) <= MAX_REMEMBERED
 
 
 def test_only_the_configured_header_is_believed() -> None:
