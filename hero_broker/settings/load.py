@@ -51,10 +51,14 @@ from hero_broker.settings.validators import (
     accept_secret,
     accept_string,
     accept_token,
+    endpoint_of,
     quoted,
 )
 from hero_broker.util.private_files import is_open_to_all
+from hero_broker.util.small_files import read_small_text
 
+MAX_CONFIG_BYTES = 10_000_000
+MAX_KEY_BYTES = 100_000  # of a file that holds a provider's key
 DEFAULT_FILE = "hero-broker.toml"  # in the working directory; optional
 # Upper bounds of prices. No counted unit (a token, a character, a millisecond of audio, a search) may cost more than
 # 1 USD, so that a call with 10^9 of each costs less than half of the nano-USD that 64 bits can hold.
@@ -193,7 +197,7 @@ def _read_file(
         key, path = DEFAULT_FILE, Path(DEFAULT_FILE)
     try:
         # Editors on Windows begin UTF-8 files with a byte order mark, which TOML does not allow.
-        return path, tomllib.loads(path.read_text(encoding="utf-8-sig"), parse_float=_decimal)
+        return path, tomllib.loads(read_small_text(path, MAX_CONFIG_BYTES), parse_float=_decimal)
     except OSError as error:
         if key == DEFAULT_FILE and isinstance(error, FileNotFoundError):
             return None, {}
@@ -360,11 +364,15 @@ def _providers(
             _api_key(reference, table.full_key(f"api_keys[{index}]"), secrets, table.faults)
             for index, reference in enumerate(references)
         )
+        base_url = table.string("base_url", None, accept_base_url, BASE_URL_FORM) or ""
+        if endpoint := endpoint_of(base_url):
+            right = quoted(base_url.removesuffix(endpoint))
+            table.fault("base_url", f"must end before {quoted(endpoint)}, which each call adds; write {right}")
         own = _upstream(table, upstream)
         providers.append(
             ProviderSettings(
                 name=name,
-                base_url=table.string("base_url", None, accept_base_url, BASE_URL_FORM) or "",
+                base_url=base_url,
                 api_keys=tuple(dict.fromkeys(key for key in keys if key)),
                 stream_usage=table.boolean("stream_usage", True),
                 timeouts=None if own == upstream else own,
@@ -389,9 +397,10 @@ def _api_key(reference: str, key: str, secrets: _Secrets, faults: list[Fault]) -
     elif source == "file":
         path, prefix = (secrets.file.parent if secrets.file else Path()) / rest, f"names {quoted(rest)}, which "
         try:
-            secret = path.read_text(encoding="utf-8-sig").strip()
-        except (OSError, ValueError):
-            faults.append(Fault(key, f'{prefix}must be a readable text file ("file:PATH")'))
+            secret = read_small_text(path, MAX_KEY_BYTES).strip()
+        except (OSError, ValueError) as error:
+            reason = f"; {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
+            faults.append(Fault(key, f'{prefix}must be a readable text file ("file:PATH"){reason}'))
             return None
         secrets.note_file(path, "a provider's key")
     elif reference:

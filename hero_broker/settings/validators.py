@@ -18,6 +18,12 @@ ORIGIN_FORM = (
 )
 DATABASE_FORM = 'must be "sqlite:///FILE" or "postgresql://USER:PASSWORD@HOST:PORT/NAME"'
 BASE_URL_FORM = 'must be an http:// or https:// URL without user, query or fragment, such as "https://host/v1"'
+# What the broker appends to a base URL; with it, every call would be 404 at the provider.
+_ENDPOINT = re.compile(
+    r"/(?:chat/completions|completions|embeddings|responses|messages|rerank|moderations|images/(?:generations|edits)"
+    r"|audio/(?:speech|transcriptions|translations))$",
+    re.IGNORECASE,
+)
 NAME_FORM = f"must be 1 to {MAX_NAME_LENGTH} printable characters without a space at either end"
 ADMIN_FORM = "must be the token itself, in printable characters"
 API_KEY_FORM = 'must be "env:NAME", "file:PATH" or the key itself, in printable ASCII without spaces'
@@ -102,6 +108,12 @@ def accept_base_url(text: str) -> str:
     bare = "@" not in url.netloc and "?" not in text and "#" not in text
     _require(text, url.scheme in ("http", "https") and bool(url.hostname) and plain and bare and url.port != 0)
     return text.rstrip("/")
+
+
+def endpoint_of(base_url: str) -> str:
+    """Return the path of a call that ends `base_url`, such as "/chat/completions"; empty if there is none."""
+    match = _ENDPOINT.search(base_url)
+    return "" if match is None else match[0]
 
 
 def accept_database(text: str) -> str:

@@ -554,3 +554,66 @@ def test_environment_of_the_process_is_not_read(monkeypatch: pytest.MonkeyPatch)
 
     assert os.environ["ADMIN_TOKEN"]
     assert load(config=None, environ={}).admin_tokens == ()
+
+
+ENDPOINTS = {
+    "https://a.example/v1/chat/completions": ("/chat/completions", "https://a.example/v1"),
+    "https://a.example/v1/chat/completions/": ("/chat/completions", "https://a.example/v1"),
+    "https://a.example/v1/completions": ("/completions", "https://a.example/v1"),
+    "https://a.example/v1/Embeddings": ("/Embeddings", "https://a.example/v1"),
+    "https://a.example/v1/responses": ("/responses", "https://a.example/v1"),
+    "https://a.example/v1/messages": ("/messages", "https://a.example/v1"),
+    "https://a.example/v2/rerank": ("/rerank", "https://a.example/v2"),
+    "https://a.example/v1/audio/speech": ("/audio/speech", "https://a.example/v1"),
+    "https://a.example/v1/audio/transcriptions": ("/audio/transcriptions", "https://a.example/v1"),
+}
+
+
+@pytest.mark.parametrize(("base_url", "named"), ENDPOINTS.items(), ids=ENDPOINTS)
+def test_base_url_with_the_path_of_a_call_is_a_fault_that_names_the_right_one(
+    tmp_path: Path, base_url: str, named: tuple[str, str]
+) -> None:
+    faults = faults_of(tmp_path, f'[[providers]]\nname = "p"\nbase_url = "{base_url}"\n')
+
+    endpoint, right = named
+    assert faults == {
+        "providers[0].base_url": f'must end before "{endpoint}", which each call adds; write "{right}"',
+    }
+
+
+@pytest.mark.parametrize("path", ["", "/v1", "/openai/v1", "/chat", "/my-embeddings", "/compatibility/v1"])
+def test_other_base_urls_stay(tmp_path: Path, path: str) -> None:
+    found = load_text(tmp_path, f'[[providers]]\nname = "p"\nbase_url = "https://a.example{path}"\n')
+
+    assert found.providers[0].base_url == f"https://a.example{path}"
+
+
+def endless(tmp_path: Path, kind: str) -> Path:
+    """Return a file that has no end."""
+    path = tmp_path / kind
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "huge file":
+        with path.open("wb") as file:
+            file.truncate(2**40)
+    else:
+        path = Path("/dev/zero")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe", "huge file"])
+def test_file_of_a_key_that_has_no_end_is_a_fault(tmp_path: Path, kind: str) -> None:
+    faults = faults_of(tmp_path, f'{GROQ}api_keys = ["file:{endless(tmp_path, kind)}"]\n')
+
+    reason = "it has not ended after 5 s" if kind == "pipe" else "it is longer than 100000 bytes"
+    assert faults["providers[0].api_keys[0]"].endswith(f'must be a readable text file ("file:PATH"); {reason}')
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe", "huge file"])
+@pytest.mark.parametrize("key", ["--config", "HERO_BROKER_CONFIG"])
+def test_settings_file_that_has_no_end_is_a_fault(tmp_path: Path, kind: str, key: str) -> None:
+    path = endless(tmp_path, kind)
+    config, environ = (path, {}) if key == "--config" else (None, {key: str(path)})
+
+    with pytest.raises(SettingsError, match=rf"^{key}: must name a readable TOML file; .*: it (has not|is longer)"):
+        load(config=config, environ=environ)
