@@ -5,7 +5,7 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -32,12 +32,15 @@ def demo(
     with _temporary_folder() as folder:
         config = Path(folder) / "hero-broker.toml"
         config.write_text(demo_calls.SETTINGS)
-        listen = [f"127.0.0.1:{port}", f"[::1]:{port}"]
+        callers = demo_calls.callers(demo_calls.can_bind)
+        listen = [f"127.0.0.1:{port}", *([f"[::1]:{port}"] if demo_calls.can_bind("::1") else [])]
+        if any(caller.stands_for is not None for caller in callers):
+            listen.append(f"unix:{folder}/proxy.sock")
         settings = load(config=config, environ={"HERO_BROKER_STATE_DIR": folder}, listen=listen, fake=True)
         threads: list[threading.Thread] = []
 
         def started(sockets: list[socket.socket]) -> None:
-            threads.append(threading.Thread(target=_calls, args=(sockets, once, has_bill), name="demo"))
+            threads.append(threading.Thread(target=_calls, args=(sockets, callers, once, has_bill), name="demo"))
             threads[0].start()
 
         run(settings, started)
@@ -59,11 +62,13 @@ def _temporary_folder() -> Iterator[str]:
         yield folder
 
 
-def _calls(sockets: list[socket.socket], once: bool, has_bill: threading.Event) -> None:
+def _calls(
+    sockets: list[socket.socket], callers: Sequence[demo_calls.DemoCaller], once: bool, has_bill: threading.Event
+) -> None:
     urls = {opened.family: bound_address(opened) for opened in sockets}
     base = urls[socket.AF_INET]
     try:
-        for address in demo_calls.call_all(urls, demo_calls.callers(demo_calls.can_bind)):
+        for address in demo_calls.call_all(urls, callers):
             warn(f"called from {address}")
         print_bill(addresses_view(demo_calls.bill(base)), ZoneInfo("UTC"))
         warn(f"\nTry: curl {base}/billing/usage")

@@ -2,22 +2,24 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from hero_broker.client import Client
+from hero_broker.client.jsonrpc import base_url
 from hero_broker.client.models import UsageByIp
 
 STORED_WITHIN_S, LOOK_EVERY_S = 30.0, 0.02
-# If a platform lacks a loopback address, a trusted proxy's header stands in for it (RFC 5737, RFC 3849).
+# If a platform lacks a loopback address, a trusted proxy's header stands in for it (RFC 5737, RFC 3849). The proxy is a
+# Unix socket: a trusted address would be warned of whenever it sends no header, as the demo's own queries do.
 STAND_INS = {"127.0.0.1": "192.0.2.1", "127.0.0.2": "192.0.2.2", "127.0.0.3": "192.0.2.3", "::1": "2001:db8::1"}
 
 SETTINGS = """
 [server]
-trusted_proxies = ["127.0.0.1/32"]
+trusted_proxies = ["unix"]
 allowed_clients = ["127.0.0.0/8", "::1/128", "192.0.2.0/24", "2001:db8::/32"]
 """
 
@@ -50,23 +52,33 @@ def can_bind(address: str) -> bool:
     return True
 
 
-def call_all(urls: dict[socket.AddressFamily, str], who: Sequence[DemoCaller]) -> Iterator[str]:
+def call_all(urls: Mapping[socket.AddressFamily, str], who: Sequence[DemoCaller]) -> Iterator[str]:
     """Make calls of all kinds, streaming and not, from each caller; yield each address when it is done.
+
+    `urls` needs that of a Unix socket, `unix:PATH`, if an address is stood in for.
 
     Raises:
         httpx.HTTPError: a call failed.
     """
     for count, caller in enumerate(who, start=1):
-        family = socket.AF_INET6 if ":" in (caller.local_address or "") else socket.AF_INET
-        headers = {} if caller.stands_for is None else {"x-forwarded-for": caller.stands_for}
-        transport = httpx.HTTPTransport(local_address=caller.local_address)
-        with httpx.Client(base_url=urls[family], transport=transport, headers=headers) as client:
+        with _client(urls, caller) as client:
             for number in range(count):
                 messages = [{"role": "user", "content": " ".join(["word"] * 40)}]
                 body = {"model": "fake-chat", "stream": number % 2 == 1, "messages": messages}
                 client.post("/v1/chat/completions", json=body).raise_for_status()
             _call_other_kinds(client)
         yield caller.billed
+
+
+def _client(urls: Mapping[socket.AddressFamily, str], caller: DemoCaller) -> httpx.Client:
+    """Return a client that calls from the caller's address, or over the Unix socket as its proxy."""
+    if caller.stands_for is not None:
+        base, path = base_url(urls[socket.AF_UNIX])
+        transport = httpx.HTTPTransport(uds=path)
+        return httpx.Client(base_url=base, transport=transport, headers={"x-forwarded-for": caller.stands_for})
+    family = socket.AF_INET6 if ":" in (caller.local_address or "") else socket.AF_INET
+    transport = httpx.HTTPTransport(local_address=caller.local_address)
+    return httpx.Client(base_url=urls[family], transport=transport)
 
 
 def _call_other_kinds(client: httpx.Client) -> None:

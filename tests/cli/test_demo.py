@@ -9,9 +9,20 @@ import pytest
 
 from hero_broker.cli.demo_traffic import callers
 
+# Runs the command on a machine that has these addresses alone.
+WITH_ADDRESSES = """
+import sys
+from hero_broker.cli import demo_traffic
+from hero_broker.cli.main import main
+addresses = sys.argv.pop(1).split(",")
+demo_traffic.can_bind = lambda address: address in addresses
+main()
+"""
 
-def demo(tmp_path: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "hero_broker", "demo", "--port", "0", "--once", *arguments]
+
+def demo(tmp_path: Path, *arguments: str, addresses: str | None = None) -> "subprocess.CompletedProcess[str]":
+    python = ["-m", "hero_broker"] if addresses is None else ["-c", WITH_ADDRESSES, addresses]
+    command = [sys.executable, *python, "demo", "--port", "0", "--once", *arguments]
     environ = {**os.environ, "ADMIN_TOKEN": "of no concern to the demo"}
     return subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
 
@@ -29,6 +40,24 @@ def test_demo_prints_a_bill_that_is_right_to_the_nano_dollar(tmp_path: Path) -> 
     for number, cells in enumerate(reversed([cells for ip, cells in bill.items() if ip != "total"]), start=1):
         nano = number * 25_970 + 1_770 + 4_140 + 2_000_000 + 34 * 15_000 + 200_000
         assert cells == [str(number + 5), str(40 * number + 6), str(3 * number + 3), f"{nano / 1e9:.8f}"]
+
+
+@pytest.mark.parametrize(
+    ("addresses", "billed"),
+    [
+        (None, {"127.0.0.1", "127.0.0.2", "127.0.0.3", "::1"}),
+        ("127.0.0.1,::1", {"127.0.0.1", "192.0.2.2", "192.0.2.3", "::1"}),
+        ("127.0.0.1", {"127.0.0.1", "192.0.2.2", "192.0.2.3", "2001:db8::1"}),
+    ],
+)
+def test_demo_does_not_warn_of_itself(tmp_path: Path, addresses: str | None, billed: set[str]) -> None:
+    ended = demo(tmp_path, addresses=addresses)
+
+    logged = [line for line in ended.stderr.splitlines() if line.startswith("{")]
+    assert ended.returncode == 0, ended.stderr
+    assert [line for line in logged if '"level": "info"' not in line] == []
+    assert ended.stderr.startswith("called from ")
+    assert {line.split()[0] for line in ended.stdout.splitlines()[1:]} == {*billed, "total"}
 
 
 @pytest.mark.parametrize(
