@@ -1,23 +1,40 @@
 """Connects commands to a running broker or to a ledger's database, and reports failures to do so."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
+import httpx
 import msgspec
 import typer
 
 from hero_broker.admin_plane.errors import CODES, codes
 from hero_broker.cli.exit_codes import CANNOT_START, FAILED, WRONG_USE
 from hero_broker.cli.printing import warn
-from hero_broker.client import DEFAULT_URL, Client, ClientError, Query, RpcError
+from hero_broker.client import DEFAULT_URL, BrokerUnreachable, Client, ClientError, Query, RpcError
 from hero_broker.core.errors import DatabaseUnusable, InvalidParams, QueryError
 from hero_broker.settings import SettingsError, UnixListen, listens_of
 from hero_broker.settings import ledger_url as absolute_url
 
 TIMEOUT_S = 3600.0  # a verification reads every row
+
+# The contract's parameters → what a user of a command gives for them.
+OPTIONS: Mapping[str, str] = {
+    "since": "--since",
+    "until": "--until",
+    "group_by": "--by",
+    "bucket": "--by",
+    "filter": "--where",
+    "limit": "--limit",
+    "tz": "--tz",
+    "ip": "IP",
+    "target": "TARGET",
+    "label": "LABEL",
+}
+_BOUNDS = re.compile(r"(?<!-)\b(?:since|until)\b")
 
 Answer = TypeVar("Answer")
 
@@ -83,8 +100,15 @@ class _LedgerBackend:
 
 
 @contextmanager
-def open_backend(url: str | None = None, token: str | None = None, database: str | None = None) -> Iterator[Backend]:
+def open_backend(
+    url: str | None = None,
+    token: str | None = None,
+    database: str | None = None,
+    options: Mapping[str, str] = OPTIONS,
+) -> Iterator[Backend]:
     """Yield a backend; if a query fails in the block, end the command with a message.
+
+    The message has the command's `options` for the parameters that the broker names.
 
     Exit codes: 1 if the broker does not answer or refuses, 2 if a parameter is invalid, 3 if the ledger cannot be
     opened.
@@ -102,10 +126,10 @@ def open_backend(url: str | None = None, token: str | None = None, database: str
             with open_ledger(absolute) as ledger:
                 yield _LedgerBackend(ledger)
     except RpcError as error:
-        warn(_explain(error, has_token=bool(token and token.strip())))
+        warn(_explain(error, options, has_token=bool(token and token.strip())))
         raise typer.Exit(WRONG_USE if error.code == CODES[InvalidParams].rpc else FAILED) from error
     except ClientError as error:
-        warn(f"{error}")
+        warn(f"{error}{_hint(error)}")
         raise typer.Exit(FAILED) from error
     except DatabaseUnusable as error:
         warn(f"{error}")
@@ -150,11 +174,27 @@ def _settings() -> Iterator[None]:
         raise typer.Exit(WRONG_USE) from error
 
 
-def _explain(error: RpcError, *, has_token: bool) -> str:
+def _hint(error: ClientError) -> str:
+    """Return the likely reason why no broker answers, and the option to change; empty for other errors."""
+    if not isinstance(error, BrokerUnreachable) or error.__cause__ is None:  # without a cause, something answered
+        return ""
+    if isinstance(error.__cause__, httpx.ConnectError):
+        return ". Is the broker running? Start it with `hero-broker serve`, or name its address with --url"
+    return ". Is it a broker that listens there? Name another address with --url"
+
+
+def _explain(error: RpcError, options: Mapping[str, str], *, has_token: bool) -> str:
     if error.code == -32001:
         if has_token:
             return "The admin token is wrong: compare --token or ADMIN_TOKEN with the broker's."
         return "The broker needs its admin token: pass --token, or set ADMIN_TOKEN."
     if error.code == -32601:
         return "The broker has no such method; `hero-broker rpc rpc.discover` describes its methods."
-    return str(error)
+    if error.param is not None and error.param in options:
+        return f"{options[error.param]} {_with_options(error.reason or error.message, options)}"
+    return _with_options(str(error), options)
+
+
+def _with_options(message: str, options: Mapping[str, str]) -> str:
+    """Return a message of the broker with the options of a window's bounds, the only parameters that texts name."""
+    return _BOUNDS.sub(lambda name: options.get(name[0], name[0]), message)

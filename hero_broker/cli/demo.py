@@ -43,7 +43,7 @@ def demo(
             threads.append(threading.Thread(target=_calls, args=(sockets, callers, once, has_bill), name="demo"))
             threads[0].start()
 
-        run(settings, started)
+        run(settings, started, listen_option="--port")
         for thread in threads:
             thread.join()
     if not has_bill.is_set():

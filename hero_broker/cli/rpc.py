@@ -47,7 +47,7 @@ def rpc(
 ) -> None:
     """Call a method of the admin plane and print its result, as JSON."""
     named = parse_params(method, params or ())
-    with open_backend(url, token, database) as backend:
+    with open_backend(url, token, database, options={}) as backend:
         try:
             write_json(backend.call_raw(method, named))
         except ValueError as error:

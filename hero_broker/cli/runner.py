@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 
 from hero_broker.cli.exit_codes import CANNOT_START, WRONG_USE
 from hero_broker.cli.printing import warn
-from hero_broker.core.errors import CannotStart
+from hero_broker.core.errors import CannotStart, ListenError
 from hero_broker.server.run import serve as run_server
 from hero_broker.settings import Settings, SettingsError, load
 from hero_broker.telemetry import logs
@@ -36,7 +36,11 @@ def read_settings(config: Path | None, **flags: Any) -> Settings:
     return settings
 
 
-def run(settings: Settings, started: Callable[[list[socket.socket]], None]) -> None:
+def run(
+    settings: Settings,
+    started: Callable[[list[socket.socket]], None],
+    listen_option: str = "--listen, or server.listen in the settings",
+) -> None:
     """Run a broker until it is stopped; end the command with 3 if it cannot start."""
     logs.configure(_secrets(settings))
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -46,7 +50,8 @@ def run(settings: Settings, started: Callable[[list[socket.socket]], None]) -> N
     try:
         run_server(settings, started)
     except CannotStart as error:
-        warn(f"hero-broker cannot start: {error}")
+        hint = f"; choose another address with {listen_option}" if isinstance(error, ListenError) else ""
+        warn(f"hero-broker cannot start: {error}{hint}")
         raise typer.Exit(CANNOT_START) from error
 
 

@@ -268,7 +268,10 @@ def _windows(connection: Connection, query: UsageQuery) -> list[TimeWindow]:
         return []
     calendar = list(islice(buckets(query.bucket, query.zone, first, min(last, LATEST)), MAX_BUCKETS + 1))
     if len(calendar) > MAX_BUCKETS:
-        raise TooWide(f"The window has more than {MAX_BUCKETS:,} buckets: choose a narrower window or larger buckets")
+        raise TooWide(
+            f"The window has more than {MAX_BUCKETS:,} buckets: "
+            "set a narrower window with since and until, or larger buckets"
+        )
     since, until = query.since or 0, max(last, LATEST) if query.until is None else query.until
     windows = [(max(start, since), min(end, until, LATEST)) for start, end in calendar]
     if last > LATEST:  # dates end there: one bucket for all later rows, which a wrong clock made
@@ -310,7 +313,8 @@ def _dense(connection: Connection, plan: UsagePlan, query: UsageQuery) -> list[u
     keys = [group.key for group in usage.groups(connection, replace(plan, buckets=None, limit=most + 1))]
     if len(keys) > most:
         raise TooWide(
-            f"More than {MAX_DENSE_CELLS:,} cells (buckets times groups): choose a narrower window or larger buckets"
+            f"More than {MAX_DENSE_CELLS:,} cells (buckets times groups): "
+            "set a narrower window with since and until, or larger buckets"
         )
     if not plan.group_by:
         keys = [()]

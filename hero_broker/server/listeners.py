@@ -1,6 +1,7 @@
 """Opens listening sockets, on TCP and on Unix sockets."""
 
 import contextlib
+import errno
 import logging
 import os
 import socket
@@ -16,6 +17,12 @@ BACKLOG = 128
 # How much of a response the kernel buffers beyond the client's receive window. By default it buffers megabytes and asks
 # for more only when a third has left, which takes minutes if the client reads slowly.
 UNSENT_BYTES = 32 * 1024
+
+_REASONS = {
+    errno.EADDRINUSE: "another process is listening on it",
+    errno.EADDRNOTAVAIL: "this machine does not have this address",
+    errno.EACCES: "this user may not, as a port below 1024 needs a privilege and a socket a directory to write in",
+}
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +49,7 @@ def open_listener(listen: TcpListen | UnixListen) -> socket.socket:
             opened.close()
             raise
     except OSError as error:
-        raise ListenError(f"cannot listen on {listen}: {error.strerror}") from error
+        raise ListenError(f"cannot listen on {listen}: {_REASONS.get(error.errno or 0, error.strerror)}") from error
     return opened
 
 

@@ -37,7 +37,9 @@ def time_limit(connection: Connection, deadline_s: float | None) -> Iterator[Non
         cause = error.orig if isinstance(error, DBAPIError) else error
         code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None)
         if code in (_CANCELLED, "SQLITE_INTERRUPT"):
-            raise TooWide(f"The query took longer than {deadline_s:g} s: choose a narrower window") from error
+            raise TooWide(
+                f"The query took longer than {deadline_s:g} s: set a narrower window with since and until"
+            ) from error
         raise
     finally:
         if isinstance(driver, sqlite3.Connection):

@@ -17,7 +17,7 @@ from hero_broker.store.schema import BIG, REQUEST_LOGS, SUMS
 COST = "cost_nano_usd"  # only this sum can overflow: the counts of a row are at most 10^9
 LARGEST = 2**63 - 1
 CANNOT_BE_SUMMED = (
-    f"The cost is {usd_text(LARGEST)} USD or more, which cannot be summed: choose a narrower window, "
+    f"The cost is {usd_text(LARGEST)} USD or more, which cannot be summed: set a narrower window with since and until, "
     "and check the prices for a wrong entry"
 )
 _LOW_BITS = 31  # a sum in two parts has room for 2^31 rows

@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import re
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -157,8 +159,13 @@ def test_nothing_spent_is_said(fresh: Place) -> None:
         (["usage", "192.0.2.1", "--where", "ip=192.0.2.2"], "--where"),
         (["usage", "--json", "--csv"], "exclude each other"),
         (["usage", "--limit", "0"], "--limit"),
-        (["usage", "nobody"], "ip must be an IPv4 or IPv6 address"),
-        (["usage", "--since", "1h", "--until", "2h"], "since must not be later than until"),
+        (["usage", "nobody"], "IP must be an IPv4 or IPv6 address"),
+        (["usage", "--by", "day", "--where", "prefix=192.0.2.1/24"], "--where prefix: must be a network"),
+        (["requests", "--since", "1h", "--until", "2h"], "--since must not be later than --until"),
+        (["labels", "set", "nobody", "label"], "TARGET must be an address"),
+        (["labels", "set", "192.0.2.1", " label"], "LABEL must be printable"),
+        (["rpc", "billing.usage", "group_by=ip", "since=2", "until=1"], "since must not be later than until"),
+        (["usage", "--since", "1h", "--until", "2h"], "--since must not be later than --until"),
     ],
 )
 def test_wrong_use_is_named_with_2(place: Place, arguments: list[str], said: str) -> None:
@@ -173,6 +180,40 @@ def test_broker_that_does_not_answer_is_1(place: Place) -> None:
 
     assert (ended.exit_code, ended.stdout) == (1, "")
     assert "no broker answers at http://127.0.0.1:1" in ended.stderr
+    assert "Is the broker running?" in ended.stderr
+    assert "`hero-broker serve`" in ended.stderr
+    assert "--url" in ended.stderr
+
+
+def test_program_that_is_no_broker_is_named(place: Place) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        hanging_up = threading.Thread(target=lambda: other.accept()[0].close())
+        hanging_up.start()
+        ended = place.run("usage", url=f"http://127.0.0.1:{other.getsockname()[1]}")
+        hanging_up.join(20)
+
+    assert ended.exit_code == 1
+    assert "Is it a broker that listens there? Name another address with --url" in ended.stderr
+
+
+@pytest.mark.parametrize("with_database", [False, True])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--by", "outcome"], "its window is at most 31 days: set --since and --until"),
+        (
+            ["--by", "hour", "--since", "2000-01-01", "--plot"],
+            "set a narrower window with --since and --until, or larger buckets",
+        ),
+    ],
+)
+def test_window_that_is_too_wide_is_named_by_its_options(
+    place: Place, arguments: list[str], said: str, with_database: bool
+) -> None:
+    ended = place.run("usage", *arguments, *(["--database", place.database] if with_database else []))
+
+    assert ended.exit_code == 1
+    assert said in " ".join(ended.stderr.split())
 
 
 def test_wrong_token_is_1_and_is_told_from_a_missing_one(place: Place) -> None:

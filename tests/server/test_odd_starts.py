@@ -181,7 +181,26 @@ def test_port_in_use_is_3(folder: Path) -> None:
         ended = end_of(folder, [*PROGRAM, "serve", "--fake", "--listen", address], {})
 
     assert ended.returncode == 3
-    assert ended.stderr.decode() == f"hero-broker cannot start: cannot listen on {address}: Address already in use\n"
+    assert ended.stderr.decode() == (
+        f"hero-broker cannot start: cannot listen on {address}: another process is listening on it; "
+        "choose another address with --listen, or server.listen in the settings\n"
+    )
+
+
+def test_port_in_use_is_named_with_the_option_of_the_demo(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = end_of(folder, [*PROGRAM, "demo", "--once", "--port", port], {})
+
+    assert ended.returncode == 3
+    assert ended.stderr.decode().endswith("another process is listening on it; choose another address with --port\n")
+
+
+def test_address_of_another_machine_is_named(folder: Path) -> None:
+    ended = end_of(folder, [*PROGRAM, "serve", "--fake", "--listen", "192.0.2.1:0"], {"ADMIN_TOKEN": "t"})
+
+    assert ended.returncode == 3
+    assert "cannot listen on 192.0.2.1:0: this machine does not have this address; choose another" in str(ended.stderr)
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full"])
