@@ -36,22 +36,18 @@ _COLUMNS = {
     "KIND": "<10",
     "MODEL": "<28",
     "OUTCOME": "<19",
+    "ERROR": "<20",
     "INPUT": ">9",
     "OUTPUT": ">9",
     "USD": ">12",
     "MS": ">8",
     "REQUEST": "<36",
 }
-_DISPENSABLE = (
-    "REQUEST",
-    "MS",
-    "KIND",
-    "OUTPUT",
-    "INPUT",
-    "OUTCOME",
-    "MODEL",
-    "TIME",
-)  # left out on a narrow terminal, in this order
+# On a terminal that is too narrow for one line, a call takes two; what does not fit into them is left out.
+_BY_USE = ("TIME", "IP", "OUTCOME", "USD", "MODEL", "REQUEST", "KIND", "ERROR", "INPUT", "OUTPUT", "MS")
+_LINES = 2
+
+Layout = tuple[tuple[str, ...], ...]  # the columns of each line
 
 
 def requests(
@@ -64,27 +60,31 @@ def requests(
     tz: Annotated[str, typer.Option(help="Time zone of dates, in options and output.")] = "UTC",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new calls until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="Print each call with all columns on one line, however narrow the terminal.")
+    ] = False,
     url: UrlOption = None,
     token: TokenOption = None,
     database: DatabaseOption = None,
 ) -> None:
     """Print the latest calls, in the order in which they were recorded."""
-    zone, now, columns = parse_zone(tz), int(time.time()), _columns()
+    zone, now, layout = parse_zone(tz), int(time.time()), _layout(is_wide=wide)
     filters = parse_filters(where) or None
     first, last = parse_time(since, zone, now, "--since"), parse_time(until, zone, now, "--until")
     query = methods.requests(first, last, filters, min(limit, PAGE))
     with open_backend(url, token, database) as backend:
         if not as_json:
-            _write(_line({name: name for name in columns}, columns))
+            for line in _lines({name: name for name in _COLUMNS}, layout):
+                _write(line)
         last_seq = 0
         for row in _newest(backend, query, limit):
             last_seq = row.seq
-            _print(row, as_json, columns, zone)
+            _print(row, as_json, layout, zone)
         if not follow:
             return
         last_seq = last_seq or _last_seq(backend)
         for row in _following(backend, methods.requests(first, last, filters, PAGE), last_seq):
-            _print(row, as_json, columns, zone)
+            _print(row, as_json, layout, zone)
 
 
 def _newest(backend: Backend, query: Query[models.RequestsPage], limit: int) -> list[models.Request]:
@@ -131,23 +131,32 @@ def _above(backend: Backend, query: Query[models.RequestsPage], last_seq: int) -
     return rows
 
 
-def _columns() -> tuple[str, ...]:
-    """Return the columns that fit the terminal's width; all of them if there is no terminal."""
-    names = list(_COLUMNS)
-    if sys.stdout.isatty():
-        width = shutil.get_terminal_size().columns
-        for name in _DISPENSABLE:
-            if sum(int(_COLUMNS[column][1:]) + len(GAP) for column in names) - len(GAP) <= width:
+def _layout(*, is_wide: bool) -> Layout:
+    """Return the columns of each line of a call: one line with all of them if it fits, or if there is no terminal."""
+    width = shutil.get_terminal_size().columns
+    if is_wide or not sys.stdout.isatty() or _width(tuple(_COLUMNS)) <= width:
+        return (tuple(_COLUMNS),)
+    lines: list[tuple[str, ...]] = [()] * _LINES
+    for name in _BY_USE:
+        for at, columns in enumerate(lines):
+            if _width((*columns, name)) + (len(GAP) if at else 0) <= width or not (at or columns):
+                lines[at] = (*columns, name)
                 break
-            names.remove(name)
-    return tuple(names)
+    return tuple(columns for columns in lines if columns)
 
 
-def _line(cells: Mapping[str, str], columns: Sequence[str]) -> str:
-    return GAP.join(f"{cells[name]:{_COLUMNS[name]}}" for name in columns).rstrip()
+def _width(columns: Sequence[str]) -> int:
+    return sum(int(_COLUMNS[name][1:]) + len(GAP) for name in columns) - len(GAP)
 
 
-def _print(row: models.Request, as_json: bool, columns: Sequence[str], zone: ZoneInfo) -> None:
+def _lines(cells: Mapping[str, str], layout: Layout) -> Iterator[str]:
+    """Yield the lines of a call; all but the first are indented."""
+    for at, columns in enumerate(layout):
+        line = GAP.join(f"{cells[name]:{_COLUMNS[name]}}" for name in columns)
+        yield f"{GAP if at else ''}{line}".rstrip()
+
+
+def _print(row: models.Request, as_json: bool, layout: Layout, zone: ZoneInfo) -> None:
     if as_json:
         cost = None if row.cost_usd is None else msgspec.Raw(format(row.cost_usd, "f").encode())
         _write(msgspec.json.encode({**msgspec.structs.asdict(row), "cost_usd": cost}).decode())
@@ -158,13 +167,17 @@ def _print(row: models.Request, as_json: bool, columns: Sequence[str], zone: Zon
         "KIND": row.kind,
         "MODEL": row.model,
         "OUTCOME": row.outcome,
+        "ERROR": row.error_code or "-",
         "INPUT": _count(row.input_tokens),
         "OUTPUT": _count(row.output_tokens),
         "USD": "-" if row.cost_usd is None else format(row.cost_usd, "f"),
         "MS": str(row.duration_ms),
         "REQUEST": row.request_id,
     }
-    _write(_line(cells, columns))
+    for line in _lines(cells, layout):
+        _write(line)
+    if row.error_code is not None and all("ERROR" not in columns for columns in layout):
+        _write(f"{GAP}error: {row.error_code}")
 
 
 def _count(units: int | None) -> str:

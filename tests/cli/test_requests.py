@@ -18,9 +18,21 @@ from tests.e2e_support import broker, chat
 def test_newest_calls_are_printed_the_newest_last(place: Place) -> None:
     head, *lines = place.out("requests", "--limit", "2", "--where", "ip=127.0.0.3").splitlines()
 
-    assert head.split() == ["TIME", "IP", "KIND", "MODEL", "OUTCOME", "INPUT", "OUTPUT", "USD", "MS", "REQUEST"]
-    assert [line.split()[2:9] for line in lines] == [
-        ["127.0.0.3", "chat", "fake-chat", "ok", "40", "3", "0.00002597"]
+    assert head.split() == [
+        "TIME",
+        "IP",
+        "KIND",
+        "MODEL",
+        "OUTCOME",
+        "ERROR",
+        "INPUT",
+        "OUTPUT",
+        "USD",
+        "MS",
+        "REQUEST",
+    ]
+    assert [line.split()[2:10] for line in lines] == [
+        ["127.0.0.3", "chat", "fake-chat", "ok", "-", "40", "3", "0.00002597"]
     ] * 2
     assert lines[0].split()[-1] < lines[1].split()[-1]
 

@@ -1,6 +1,8 @@
 """Tables on terminals of any width: an address, a name and a sum are never cut."""
 
+import json
 import re
+import subprocess
 import sys
 
 import pytest
@@ -79,18 +81,59 @@ def test_calls_and_labels_are_shown_whole(ledger: str, columns: int) -> None:
     assert LABEL in named
 
 
+ALL = ["TIME", "IP", "KIND", "MODEL", "OUTCOME", "ERROR", "INPUT", "OUTPUT", "USD", "MS", "REQUEST"]
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A ledger with a call that succeeded and one that failed."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('failed')}/ledger.db"
+    with open_database(url) as database:
+        failure = row(ip="192.0.2.7", ip_key=None, outcome="provider_error", error_code="provider_429")
+        database.append([row(ip="192.0.2.7", ip_key=None), failure], [])
+    return url
+
+
 @pytest.mark.parametrize(
     ("columns", "names"),
     [
-        (40, ["IP", "USD"]),
-        (80, ["TIME", "IP", "USD"]),
-        (100, ["TIME", "IP", "MODEL", "USD"]),
-        (120, ["TIME", "IP", "MODEL", "OUTCOME", "USD"]),
-        (250, ["TIME", "IP", "KIND", "MODEL", "OUTCOME", "INPUT", "OUTPUT", "USD", "MS", "REQUEST"]),
+        (40, [["TIME", "OUTCOME"], ["IP", "USD"]]),
+        (80, [["TIME", "IP", "OUTCOME", "USD"], ["MODEL", "REQUEST", "KIND"]]),
+        (100, [["TIME", "IP", "OUTCOME", "USD", "KIND"], ["MODEL", "REQUEST", "ERROR", "MS"]]),
+        (120, [["TIME", "IP", "OUTCOME", "USD", "MODEL", "MS"], ["REQUEST", "KIND", "ERROR", "INPUT", "OUTPUT"]]),
+        (250, [ALL]),
     ],
 )
-def test_narrow_terminal_shows_fewer_columns_of_calls(ledger: str, columns: int, names: list[str]) -> None:
-    head = lines_of(ledger, columns, "requests", "--limit", "1")[0]
+def test_call_takes_two_lines_on_a_narrow_terminal(failed: str, columns: int, names: list[list[str]]) -> None:
+    lines = lines_of(failed, columns, "requests")
 
-    assert head.split() == names
-    assert len(head) <= columns
+    assert [line.split() for line in lines[: len(names)]] == names
+    assert all(len(line) <= columns for line in lines)
+    assert "provider_error" in "".join(lines)
+    assert sum("provider_429" in line for line in lines) == 1
+
+
+def test_terminal_of_80_columns_shows_who_what_how_and_which_call(failed: str) -> None:
+    lines = lines_of(failed, 80, "requests")[2:]
+    requests = [str(one["request_id"]) for one in calls_of(failed)]
+
+    assert [line.split()[2:4] for line in lines[::2][:2]] == [["192.0.2.7", "ok"], ["192.0.2.7", "provider_error"]]
+    assert [line.split()[1] for line in lines[1:4:2]] == requests
+    assert lines[4:] == ["  error: provider_429"]
+
+
+def calls_of(ledger: str) -> list[dict[str, object]]:
+    command = [sys.executable, "-m", "hero_broker", "requests", "--json", "--database", ledger]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return [json.loads(line) for line in ended.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_wide_puts_every_column_on_one_line(failed: str, columns: int) -> None:
+    head, *lines = lines_of(failed, columns, "requests", "--wide")
+
+    assert head.split() == ALL
+    assert [("provider_429" in line, line.split()[2]) for line in lines] == [
+        (False, "192.0.2.7"),
+        (True, "192.0.2.7"),
+    ]
