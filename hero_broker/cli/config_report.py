@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
+from hero_broker.cli.printing import counted
 from hero_broker.core.calls import CallKind
 from hero_broker.core.money import usd_text
 from hero_broker.pricing.catalogue import Catalogue
@@ -23,7 +24,7 @@ def report_lines(settings: Settings, served: Routes) -> Iterator[str]:
     for listen in settings.server.listen:
         yield f"listen    {listen}"
     for provider in served.every_provider:
-        where = f"at {provider.base_url}, {len(provider.api_keys)} key(s)" if provider.base_url else "built in"
+        where = f"at {provider.base_url}, {counted(len(provider.api_keys), 'key')}" if provider.base_url else "built in"
         yield f"provider  {provider.name} {where}"
     for route in served.named:
         yield f"model     {route.model} ({route.kind}) at {route.provider.name}: {_warning_lines(route)}"

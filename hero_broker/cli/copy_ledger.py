@@ -7,7 +7,7 @@ from sqlalchemy.exc import DBAPIError
 
 from hero_broker.cli.backend import ledger_url, redact_url
 from hero_broker.cli.exit_codes import CANNOT_START, WRONG_USE
-from hero_broker.cli.printing import say, warn
+from hero_broker.cli.printing import counted, say, warn
 from hero_broker.core.errors import DatabaseUnusable, StoreUnavailable
 from hero_broker.core.money import usd_text
 from hero_broker.store.causes import cause_of
@@ -34,7 +34,7 @@ def copy(
     try:
         with open_for_reading(urls[0]) as reading, open_database(urls[1]) as writing:
             for total in copy_ledger(reading.engine, writing.engine):
-                warn(f"{total.rows} rows copied")
+                warn(f"{counted(total.rows, 'row')} copied")
             with writing.reading() as connection:
                 total = ledger_sums(connection)
     except (DatabaseUnusable, StoreUnavailable, LedgersDiffer) as error:
@@ -44,4 +44,4 @@ def copy(
         warn(f"copy-ledger stopped: {cause_of(error)}")
         raise typer.Exit(CANNOT_START) from error
     cost = usd_text(total.cost_nano_usd)
-    say(f"{total.rows} rows, {cost} USD: the same in both ledgers")
+    say(f"{counted(total.rows, 'row')}, {cost} USD: the same in both ledgers")

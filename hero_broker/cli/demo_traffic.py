@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from hero_broker.cli.printing import counted
 from hero_broker.client import Client
 from hero_broker.client.jsonrpc import base_url
 from hero_broker.client.models import UsageByIp
@@ -110,7 +111,7 @@ def bill(url: str, within_s: float = STORED_WITHIN_S) -> UsageByIp:
         while waiting := client.system.health().journal_pending:
             if time.monotonic() > ends_at:
                 raise RowsPending(
-                    f"{waiting} rows are not in the ledger after {within_s:.0f} s; is its database locked?"
+                    f"not in the ledger after {within_s:.0f} s: {counted(waiting, 'row')}; is its database locked?"
                 )
             time.sleep(LOOK_EVERY_S)
         return client.billing.usage_by_ip()

@@ -12,7 +12,7 @@ import typer
 
 from hero_broker.cli.backend import Backend, TokenOption, UrlOption, broker_url, open_backend
 from hero_broker.cli.exit_codes import FAILED
-from hero_broker.cli.printing import say, warn
+from hero_broker.cli.printing import counted, say, warn
 from hero_broker.client import RpcError, methods, models
 from hero_broker.client.jsonrpc import base_url
 
@@ -54,7 +54,7 @@ def doctor(
 def _examine(backend: Backend, url: str, model: str | None) -> Iterator[CheckResult]:
     """Yield the result of each check; stop if the next one depends on a check that failed."""
     health = backend.call(methods.health())
-    rejected = f", which rejected {health.rejected_rows} rows" if health.rejected_rows else ""
+    rejected = f", which rejected {counted(health.rejected_rows, 'row')}" if health.rejected_rows else ""
     yield health.status == "ok", f"the broker is {health.status}, its database {health.store}{rejected}"
     for duty in health.duties:
         if duty.status == "failing":
@@ -80,10 +80,11 @@ def _examine(backend: Backend, url: str, model: str | None) -> Iterator[CheckRes
     yield _check_cost(row)
     yield _check_report(backend, row, context)
     verified = backend.call(methods.verify(row.started_at, row.started_at + 1)).data
-    behind = f"; {verified.behind} rows are in no sum" if verified.behind else ""
+    behind = f"; in no sum: {counted(verified.behind, 'row')}" if verified.behind else ""
     yield (
         verified.ok,
-        f"{verified.rows} rows of this hour and the sums in reports have {verified.differences} differences{behind}",
+        f"{counted(verified.rows, 'row')} of this hour and the sums in reports have"
+        f" {counted(verified.differences, 'difference')}{behind}",
     )
 
 
@@ -108,8 +109,10 @@ def _failing_providers(backend: Backend) -> Iterator[CheckResult]:
     for item in backend.call(methods.list_providers()).data:
         health = item.health
         if health.status == "failing":
-            calls = "call" if health.failed == 1 else "calls"
-            yield False, f"the provider {item.provider} is failing: {health.last_error_code}, {health.failed} {calls}"
+            yield (
+                False,
+                f"the provider {item.provider} is failing: {health.last_error_code}, {counted(health.failed, 'call')}",
+            )
 
 
 def _row(backend: Backend, request_id: str) -> models.ExplainedRequest | None:
@@ -153,7 +156,7 @@ def _check_report(backend: Backend, row: models.ExplainedRequest, context: str) 
     mine = backend.call(methods.usage_for_ip(row.ip, *window)).data.totals
     cost = row.cost_usd or Decimal(0)
     is_right = (totals.requests, totals.total_cost_usd) == (1, cost) and mine.total_cost_usd >= cost
-    return is_right, f"reports show it: {totals.requests} request, {totals.total_cost_usd:f} USD"
+    return is_right, f"reports show it: {counted(totals.requests, 'request')}, {totals.total_cost_usd:f} USD"
 
 
 def _name_of_ip(row: models.ExplainedRequest) -> str:

@@ -1,7 +1,7 @@
 """Draws plots in a terminal: bars with Rich, lines with plotille."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import plotille
@@ -12,7 +12,8 @@ from rich.text import Text
 from hero_broker.cli.printing import out, say, warn, writing_output
 
 WIDTH, HEIGHT = 60, 15  # characters, without the labels of the axes
-TICK_WIDTH = 10
+USD_WIDTH, USD_PLACES = 10, 8  # of a label on the axis of USD
+TICK_FORMS = {"hour": "%d %H:%M", "day": "%m-%d", "month": "%Y-%m"}  # at most 9 characters
 MAX_LINES = 6  # more cannot be distinguished
 COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "red")
 
@@ -46,7 +47,10 @@ def lines(series: Mapping[str, Points], bucket: str) -> None:
     figure.color_mode = "names"
     figure.x_label, figure.y_label = bucket, "USD"
     figure.set_y_limits(min_=0)
-    figure.y_ticks_fkt = lambda usd, _next: f"{usd:.8f}"[:TICK_WIDTH]  # no exponent
+    figure.y_ticks_fkt = lambda usd, _next: _usd_tick(usd)
+    figure.x_ticks_fkt = lambda at, following: _time_tick(at, following, bucket)
+    moments = [at for points in series.values() for at, _ in points]
+    figure.set_x_limits(min(moments), max(max(moments), min(moments) + timedelta(hours=1)))
     for name, colour in zip(ranked[:MAX_LINES], COLOURS, strict=False):
         points = series[name]
         figure.plot([at for at, _ in points], [float(usd) for _, usd in points], label=name, lc=colour)
@@ -54,3 +58,16 @@ def lines(series: Mapping[str, Points], bucket: str) -> None:
         console.print(Text.from_ansi(figure.show(legend=True)))
     if len(ranked) > MAX_LINES:
         warn(f"Only the {MAX_LINES} with the largest spend are drawn, of {len(ranked)}.")
+
+
+def _usd_tick(usd: float) -> str:
+    """Return USD without an exponent, with as many places as fit."""
+    whole = len(f"{usd:.0f}")
+    return f"{usd:.{max(0, min(USD_PLACES, USD_WIDTH - whole - 1))}f}"
+
+
+def _time_tick(at: datetime, following: datetime, bucket: str) -> str:
+    """Return the bucket in which a tick is; empty if the tick before it is in the same one."""
+    form, before = TICK_FORMS[bucket], at - (following - at)
+    tick = at.strftime(form)
+    return "" if tick == before.strftime(form) else tick

@@ -32,6 +32,11 @@ def out() -> Console:
     return console
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number and its noun, such as `1 row` or `2 rows`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def say(text: str) -> None:
     """Print a line of the result."""
     with writing_output():

@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from hero_broker.cli import plots
-from hero_broker.cli.printing import table, warn, write_csv
+from hero_broker.cli.printing import counted, table, warn, write_csv
 from hero_broker.cli.times import format_time
 from hero_broker.client import Query, models
 from hero_broker.client.methods import Bucket
@@ -74,11 +74,11 @@ def print_bill(bill: BillView, zone: ZoneInfo) -> None:
     footer = ["total", *[""] * (len(heads) - 1)] if heads else []
     table(columns, rows, [*footer, *_numbers(bill.totals)])
     if bill.more:
-        warn(f"Only the first {len(bill.lines)} are listed; the total includes all.")
+        warn(f"Only the first {counted(len(bill.lines), 'line')} of the bill: the total includes all.")
     if bill.totals.estimated_requests or bill.totals.unpriced_requests:
         warn(
-            f"{bill.totals.estimated_requests} requests are estimated,"
-            f" {bill.totals.unpriced_requests} have no known price and count as 0 USD."
+            f"Estimated: {counted(bill.totals.estimated_requests, 'request')}."
+            f" Without a known price, counted as 0 USD: {counted(bill.totals.unpriced_requests, 'request')}."
         )
 
 

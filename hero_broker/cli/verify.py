@@ -7,7 +7,7 @@ from rich.console import Console
 
 from hero_broker.cli.backend import Backend, DatabaseOption, TokenOption, UrlOption, open_backend
 from hero_broker.cli.exit_codes import FAILED
-from hero_broker.cli.printing import say, warn
+from hero_broker.cli.printing import counted, say, warn
 from hero_broker.client import methods, models
 
 PROGRESS_EVERY_S = 0.5
@@ -24,9 +24,9 @@ def verify(url: UrlOption = None, token: TokenOption = None, database: DatabaseO
             f"{item.table} {item.key} span_s={item.span_s} begins_at={item.begins_at}:"
             f" expected {item.expected}, found {item.found}"
         )
-    say(f"{result.rows} rows, {result.differences} differences")
+    say(f"{counted(result.rows, 'row')}, {counted(result.differences, 'difference')}")
     if result.behind:
-        warn(f"{result.behind} rows are in no sum yet, and were not compared: see system.health")
+        warn(f"in no sum yet, and not compared: {counted(result.behind, 'row')}; see system.health")
     if not result.ok:
         raise typer.Exit(FAILED)
 

@@ -117,8 +117,14 @@ class HealthTracker:
         code, now = failures.code, self._clock.monotonic()
         if failures.record_success(now):
             seconds = now - failures.began_at
+            calls = "call" if failures.failed == 1 else "calls"
             log.warning(
-                "provider: %s answers again, after %.0f s and %d failed calls: %s", name, seconds, failures.failed, code
+                "provider: %s answers again, after %.0f s and %d failed %s: %s",
+                name,
+                seconds,
+                failures.failed,
+                calls,
+                code,
             )
 
     def _record(self, provider: str) -> _ProviderRecord:

@@ -47,7 +47,7 @@ def test_built_in_provider_is_a_provider(tmp_path: Path) -> None:
     lines, _ = previewed(tmp_path, PROVIDER, fake=True)
 
     assert "provider  fake built in" in lines
-    assert "provider  p at http://127.0.0.1:1/v1, 0 key(s)" in lines
+    assert "provider  p at http://127.0.0.1:1/v1, 0 keys" in lines
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def called(running: Broker) -> None:
         (["usage", "--csv"], "127.0.0.1,,1,"),
         (["requests"], "fake-chat"),
         (["labels", "list"], "target"),
-        (["verify"], "1 rows, 0 differences"),
+        (["verify"], "1 row, 0 differences"),
         (["rpc", "billing.verify"], '"ok":true'),
     ],
     ids=" ".join,
@@ -66,7 +66,7 @@ def test_copy_needs_no_key_and_names_both_ledgers_in_full(tmp_path: Path) -> Non
         f"reading sqlite:///{tmp_path}/state/hero-broker.db",
         f"writing sqlite:///{tmp_path}/copy.db",
     ]
-    assert ended.stdout == "1 rows, 0.00002597 USD: the same in both ledgers\n"
+    assert ended.stdout == "1 row, 0.00002597 USD: the same in both ledgers\n"
 
 
 def test_copy_of_a_ledger_that_does_not_exist_is_3_and_makes_none(tmp_path: Path) -> None:

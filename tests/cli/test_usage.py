@@ -6,10 +6,14 @@ import json
 import re
 import socket
 import threading
+from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from hero_broker.cli import plots
+from hero_broker.cli.printing import counted
 from hero_broker.store.engine import make_engine
 from hero_broker.store.schema import METADATA
 from tests.cli.conftest import Place
@@ -246,3 +250,44 @@ def test_ledger_that_cannot_be_read_is_3_and_is_left_as_it_is(place: Place, tmp_
     assert ended.exit_code == 3
     assert ended.stderr
     assert (path.read_bytes() if path.exists() else None) == before
+
+
+DAY = datetime(2026, 11, 1)  # noqa: DTZ001  # plots have local times
+
+
+@pytest.mark.parametrize(
+    ("bucket", "step", "count", "first", "last"),
+    [
+        ("hour", timedelta(hours=1), 8, "01 00:00", "01 07:00"),
+        ("day", timedelta(days=1), 5, "11-01", "11-05"),
+        ("month", timedelta(days=31), 4, "2026-11", "2027-02"),
+        ("day", timedelta(days=1), 1, "11-01", "11-01"),
+    ],
+)
+def test_axis_of_a_plot_names_its_buckets_once(
+    capsys: pytest.CaptureFixture[str], bucket: str, step: timedelta, count: int, first: str, last: str
+) -> None:
+    points = [(DAY + at * step, Decimal(at + 1)) for at in range(count)]
+
+    plots.lines({"a": points}, bucket)
+
+    axis = capsys.readouterr().out.splitlines()
+    ticks = re.findall(
+        r"\d\d \d\d:\d\d|\d{4}-\d\d|\d\d-\d\d",
+        next(line for line in axis if line.startswith(" " * 11 + "|")),
+    )
+    assert ticks == sorted(set(ticks))
+    assert (ticks[0], ticks[-1]) == (first, last)
+
+
+@pytest.mark.parametrize(
+    ("usd", "label"),
+    [(0.00000001, "0.00000001"), (1.5, "1.50000000"), (123.25, "123.250000"), (12_345_678_901.0, "12345678901")],
+)
+def test_label_of_usd_is_never_cut_within_its_digits(usd: float, label: str) -> None:
+    assert plots._usd_tick(usd) == label
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows")])
+def test_counts_have_their_plural(number: int, text: str) -> None:
+    assert counted(number, "row") == text

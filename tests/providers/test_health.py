@@ -96,7 +96,7 @@ def test_provider_that_fails_now_and_then_is_logged_once(caplog: pytest.LogCaptu
 
     assert messages == [
         "provider: groq fails: provider_500",
-        "provider: groq answers again, after 1 s and 1 failed calls: provider_500",
+        "provider: groq answers again, after 1 s and 1 failed call: provider_500",
         "provider: groq fails: provider_500",
     ]
     assert len(lines(caplog)) == 1
