@@ -1,7 +1,7 @@
 """The admin plane's routes as OpenAPI, made from the sources of the routes: `rest.REST_ROUTES` and `openrpc.json`.
 
-The contract's schemas are of JSON Schema draft 7; what they use of it means the same in OpenAPI 3.1's 2020-12, and
-references to `#/components/schemas` lead to the same place in both documents.
+The contract's schemas are of JSON Schema draft 7; the keywords that they use mean the same in OpenAPI 3.1's
+2020-12, and references to `#/components/schemas` resolve to the same place in both documents.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,26 +20,30 @@ from hero_broker.core.errors import (
 )
 
 JSON = "application/json"
+_FORBIDDEN = (
+    "The address may not call; in dev mode, Host or Origin is not a loopback name, or a page of another port called"
+)
+_UNSUPPORTED = "The body's content type or content encoding is not supported"
 
-_STATUSES = {one.rpc: one.status for one in (*CODES.values(), INTERNAL_ERROR)} | {UNAUTHORIZED: 401}
-_EITHER = "Each parameter may stand in the query or in the body, but only once."
+_STATUSES = {error.rpc: error.status for error in (*CODES.values(), INTERNAL_ERROR)} | {UNAUTHORIZED: 401}
+_EITHER = "Send each parameter in the query or in the body, but only once."
 _EXPORT = (
-    "Accept: text/csv or application/x-ndjson streams all rows, without limit and cursor; "
-    "text that a spreadsheet would compute has an apostrophe before it."
+    "With Accept: text/csv or application/x-ndjson, the response streams all rows, without limit and cursor; "
+    "a string that a spreadsheet would compute has an apostrophe before it."
 )
 
 Operation = dict[str, Any]
 
 
 def operations(document: Document) -> Iterator[tuple[str, str, Operation]]:
-    """Yield each route's path, verb in lower case, and operation; answers with content have no headers yet."""
+    """Yield each route's path, method in lower case, and operation; responses with content have no headers yet."""
     methods = {method["name"]: method for method in document["methods"]}
-    for twin in REST_ROUTES:
-        yield twin.template, twin.verb.lower(), _operation(twin, methods[twin.method], document)
+    for route in REST_ROUTES:
+        yield route.template, route.verb.lower(), _operation(route, methods[route.method], document)
     yield "/rpc", "post", _rpc()
 
 
-def _operation(twin: RestRoute, method: Mapping[str, Any], document: Document) -> Operation:
+def _operation(route: RestRoute, method: Mapping[str, Any], document: Document) -> Operation:
     operation: Operation = {
         "operationId": method["name"],
         "summary": method["summary"],
@@ -51,9 +55,9 @@ def _operation(twin: RestRoute, method: Mapping[str, Any], document: Document) -
     parameters: list[dict[str, Any]] = []
     for param in method["params"]:
         schema = resolved(document, param["schema"])
-        if f"{{{param['name']}}}" in twin.template:
+        if f"{{{param['name']}}}" in route.template:
             parameters.append({**_parameter("path", param), "schema": schema})
-        elif twin.verb in WITH_BODY and param["name"] not in twin.in_query:
+        elif route.verb in WITH_BODY and param["name"] not in route.in_query:
             in_body.append(param)
         elif schema["type"] == "object":
             parameters.extend(_members(document, schema))
@@ -64,32 +68,30 @@ def _operation(twin: RestRoute, method: Mapping[str, Any], document: Document) -
     if in_body:
         operation["requestBody"] = {"required": True, "content": {JSON: {"schema": _object_schema(in_body)}}}
         operation["description"] += f" {_EITHER}"
-    answers: dict[str, Any] = {JSON: {"schema": method["result"]["schema"]}}
-    if twin.method == "billing.requests":
+    contents: dict[str, Any] = {JSON: {"schema": method["result"]["schema"]}}
+    if route.method == "billing.requests":
         operation["description"] += f" {_EXPORT}"
-        answers |= {kind: {"schema": {"type": "string"}} for kind in (exports.CSV, exports.NDJSON)}
-    operation["responses"] = {"200": {"description": "The same as the method's result.", "content": answers}}
-    for status, told in sorted(_errors(twin, method).items()):
-        operation["responses"][str(status)] = _error(" ".join(f"{one}." for one in told))
+        contents |= {kind: {"schema": {"type": "string"}} for kind in (exports.CSV, exports.NDJSON)}
+    operation["responses"] = {"200": {"description": "The method's result.", "content": contents}}
+    for status, causes in sorted(_errors(route, method).items()):
+        operation["responses"][str(status)] = _error(" ".join(f"{cause}." for cause in causes))
     return operation
 
 
-def _errors(twin: RestRoute, method: Mapping[str, Any]) -> dict[int, list[str]]:
-    """Return what can go wrong by status: what the contract says, and what HTTP and the gate add."""
-    found: dict[int, list[str]] = {}
+def _errors(route: RestRoute, method: Mapping[str, Any]) -> dict[int, list[str]]:
+    """Return the causes of errors by status: those of the contract, and those that HTTP and the gate add."""
+    causes: dict[int, list[str]] = {}
     for error in method["errors"]:
-        found.setdefault(_STATUSES[error["code"]], []).append(error["message"])
-    found.setdefault(400, []).append("Or the header X-Hero-Context is too long, or the path has a control character")
-    if "{" in twin.template:
-        found.setdefault(404, []).append("Or the path is none that is here")
-    found[403] = [
-        "The address may not call; in dev mode, Host or Origin is no loopback name, or a page of another port asks"
-    ]
-    if twin.verb in WITH_BODY:
-        found[BodyTimeout.status] = ["The body did not arrive in time"]
-        found[BodyTooLarge.status] = [f"The body is longer than {MAX_BODY_BYTES} bytes"]
-        found[UnsupportedMedia.status] = ["The body's content type or encoding is another"]
-    return found
+        causes.setdefault(_STATUSES[error["code"]], []).append(error["message"])
+    causes.setdefault(400, []).append("The header X-Hero-Context is too long, or the path has a control character")
+    if "{" in route.template:
+        causes.setdefault(404, []).append("No route has this path")
+    causes[403] = [_FORBIDDEN]
+    if route.verb in WITH_BODY:
+        causes[BodyTimeout.status] = ["The body did not arrive in time"]
+        causes[BodyTooLarge.status] = [f"The body is longer than {MAX_BODY_BYTES} bytes"]
+        causes[UnsupportedMedia.status] = [_UNSUPPORTED]
+    return causes
 
 
 def _error(description: str) -> dict[str, Any]:
@@ -97,8 +99,8 @@ def _error(description: str) -> dict[str, Any]:
 
 
 def _parameter(place: str, param: Mapping[str, Any]) -> dict[str, Any]:
-    found = {"name": param["name"], "in": place, "required": place == "path" or param.get("required", False)}
-    return found | ({"description": param["description"]} if "description" in param else {})
+    parameter = {"name": param["name"], "in": place, "required": place == "path" or param.get("required", False)}
+    return parameter | ({"description": param["description"]} if "description" in param else {})
 
 
 def _list_form(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,7 +108,7 @@ def _list_form(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _members(document: Document, schema: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the members of a filter, which stand flat in a query."""
+    """Yield the members of a filter, each of which is a parameter of the query."""
     for name, member in schema["properties"].items():
         yield {**_parameter("query", {**member, "name": name}), "schema": resolved(document, member)}
 
@@ -125,30 +127,28 @@ def _object_schema(params: list[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _rpc() -> Operation:
     """Return JSON-RPC itself, whose methods `openrpc.json` describes."""
-    asked = {"$ref": "#/components/schemas/RpcRequest"}
-    told = {"$ref": "#/components/schemas/RpcAnswer"}
-    body = {"oneOf": [asked, {"type": "array", "items": asked, "minItems": 1, "maxItems": MAX_BATCH}]}
-    answer = {"oneOf": [told, {"type": "array", "items": told, "minItems": 1, "maxItems": MAX_BATCH}]}
+    request = {"$ref": "#/components/schemas/RpcRequest"}
+    response = {"$ref": "#/components/schemas/RpcAnswer"}
+    body = {"oneOf": [request, {"type": "array", "items": request, "minItems": 1, "maxItems": MAX_BATCH}]}
+    result = {"oneOf": [response, {"type": "array", "items": response, "minItems": 1, "maxItems": MAX_BATCH}]}
     responses: dict[str, Any] = {
-        "200": {"description": "Answers, errors among them.", "content": {JSON: {"schema": answer}}},
-        "204": {"description": "There were notifications only."},
+        "200": {"description": "Results and errors.", "content": {JSON: {"schema": result}}},
+        "204": {"description": "The request had notifications only."},
         "400": _error("The header X-Hero-Context is too long, or the path has a control character."),
-        "403": _error(
-            "The address may not call; in dev mode, Host or Origin is no loopback name, or a page of another port asks."
-        ),
+        "403": _error(f"{_FORBIDDEN}."),
         "500": _error("The broker failed."),
     }
     for status, description in (
         (401, "Unauthorized."),
         (408, "The body did not arrive in time."),
         (413, "The body is too long."),
-        (415, "The body's content type or encoding is another."),
+        (415, f"{_UNSUPPORTED}."),
     ):
-        responses[str(status)] = {"description": description, "content": {JSON: {"schema": told}}}
+        responses[str(status)] = {"description": description, "content": {JSON: {"schema": response}}}
     return {
         "operationId": "rpc",
-        "summary": "Ask by JSON-RPC 2.0",
-        "description": "Its methods are described at GET /openrpc.json.",
+        "summary": "Call methods by JSON-RPC 2.0",
+        "description": "GET /openrpc.json describes the methods.",
         "tags": ["rpc"],
         "security": [{"bearer": []}],
         "requestBody": {"required": True, "content": {kind: {"schema": body} for kind in MEDIA_TYPES}},
@@ -162,7 +162,10 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
         "type": "object",
         "properties": {
             "jsonrpc": {"const": "2.0"},
-            "id": {"type": ["string", "number", "null"], "description": "Without it, nothing is answered."},
+            "id": {
+                "type": ["string", "number", "null"],
+                "description": "Without it, the request is a notification, which gets no response.",
+            },
             "method": {"type": "string"},
             "params": {"type": ["array", "object"]},
         },
@@ -174,7 +177,7 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
         "properties": {
             "jsonrpc": {"const": "2.0"},
             "id": {"type": ["string", "number", "null"]},
-            "result": {"description": "As the method's result in openrpc.json."},
+            "result": {"description": "The method's result, as in openrpc.json."},
             "error": {
                 "type": "object",
                 "properties": {"code": {"type": "integer"}, "message": {"type": "string"}, "data": {"type": "object"}},
