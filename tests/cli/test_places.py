@@ -156,7 +156,7 @@ def test_demos_bill_is_not_waited_for_without_end(tmp_path: Path) -> None:
         running.usage()
         with locked(f"sqlite:///{tmp_path}/state/hero-broker.db"):
             httpx.post(f"{running.url}/v1/chat/completions", json=chat()).raise_for_status()
-            with pytest.raises(RowsPending, match="1 rows are not in the ledger after 1 s"):
+            with pytest.raises(RowsPending, match="not in the ledger after 1 s: 1 row;"):
                 bill(running.url, within_s=1)
         running.usage()
 
