@@ -10,7 +10,7 @@ from starlette.types import Receive
 from hero_broker.core.errors import BodyTimeout, BodyTooLarge, BrokerError, ClientLeft, InternalError
 from hero_broker.data_plane.multipart import FormRewriter
 from hero_broker.data_plane.spool import HOLD_BYTES, Spool
-from hero_broker.metering.audio import duration_ms
+from hero_broker.metering.audio.duration import duration_ms
 
 log = logging.getLogger(__name__)
 
