@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from hero_broker.metering.audio.duration import MAX_S, duration_ms
+from hero_broker.metering.audio.bounds import MAX_S
+from hero_broker.metering.audio.duration import duration_ms
 from tests.data_plane.test_upload import sound
 
 # MPEG 1, layer III, 128 kbit/s, 44.1 kHz: 417 bytes for 1152 samples.
