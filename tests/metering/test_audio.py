@@ -11,74 +11,48 @@ import pytest
 from hero_broker.metering.audio.bounds import MAX_S
 from hero_broker.metering.audio.duration import duration_ms
 from tests.data_plane.test_upload import sound
+from tests.metering.audio_files import (
+    FRAME,
+    FRAME_MS,
+    FTYP,
+    PICTURES,
+    SHORT_FRAME,
+    adts,
+    aiff,
+    ape_tag,
+    box,
+    compact_sizes,
+    compressed_movie,
+    fast_aac,
+    fast_format,
+    film,
+    flac,
+    flac_frames,
+    fragmented,
+    hidden_movie,
+    id3,
+    id3_of,
+    ima_blocks,
+    many_sizes,
+    movie,
+    mp4,
+    ogg_page,
+    opus,
+    other_kind_first,
+    second_format,
+    slow_format,
+    stsd,
+    track,
+    two_tracks,
+    vorbis,
+    vorbis_blocks,
+    wav,
+    webm,
+    wide_blocks,
+    xing,
+)
 
-# MPEG 1, layer III, 128 kbit/s, 44.1 kHz: 417 bytes for 1152 samples.
-FRAME = b"\xff\xfb\x90\x64" + bytes(413)
-FRAME_MS = 1152 / 44.1
-SHORT_FRAME = b"\xff\xfb\x10\x64" + bytes(100)  # at 32 kbit/s
 MANY = 20_000_000
-
-
-def xing(frames: int) -> bytes:
-    """Return a frame that says how many there are."""
-    return (FRAME[:36] + b"Xing" + struct.pack(">III", 3, frames, 417 * frames)).ljust(417, b"\0")
-
-
-def id3(size: int) -> bytes:
-    """Return a tag of `size` bytes, as pictures need."""
-    parts = bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0))
-    return b"ID3\x04\0\0" + parts + bytes(size)
-
-
-def ogg_page(granule: int, packets: list[bytes], flags: int = 0) -> bytes:
-    sizes = b"".join(b"\xff" * (len(packet) // 255) + bytes([len(packet) % 255]) for packet in packets)
-    head = b"OggS\0" + bytes([flags]) + struct.pack("<qI", granule, 7) + bytes(8) + bytes([len(sizes)])
-    return head + sizes + b"".join(packets)
-
-
-def opus(seconds: int, *, granules: bool = True) -> bytes:
-    """Return an Opus file of packets of 20 ms; without `granules`, its positions say that it has no length."""
-    start = ogg_page(0, [b"OpusHead\x01\x01" + bytes(9)], 2) + ogg_page(0, [b"OpusTags" + bytes(8)])
-    pages = [ogg_page(48_000 * (at + 1) if granules else 1, [b"\x08" + bytes(60)] * 50) for at in range(seconds)]
-    return start + b"".join(pages)
-
-
-def vorbis(seconds: int, granule: int | None = None) -> bytes:
-    head = b"\x01vorbis" + struct.pack("<IBIIII", 0, 1, 16_000, 0, 16_000, 0) + b"\xb8\x01"
-    pages = [ogg_page(16_000 * (at + 1) if granule is None else granule, [bytes(200)] * 10) for at in range(seconds)]
-    return ogg_page(0, [head], 2) + b"".join(pages)
-
-
-def box(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I4s", 8 + len(content), kind) + content
-
-
-def mp4(seconds: int, *, movie_ms: int | None = None, track_ms: int | None = None, times: bool = True) -> bytes:
-    """Return an MP4 with AAC of 16 kHz; the duration in each box can be chosen."""
-    packets = seconds * 16_000 // 1024
-    durations_ms = [1000 * seconds if ms is None else ms for ms in (movie_ms, track_ms)]
-    table = box(b"stsd", bytes(4) + struct.pack(">II4s", 1, 36, b"mp4a") + bytes(28))
-    table += box(b"stts", struct.pack(">IIII", 0, 1, packets, 1024 if times else 0))
-    table += box(b"stsz", struct.pack(">III", 0, 0, packets) + bytes(4 * packets))
-    header = box(b"mdhd", struct.pack(">IIIII", 0, 0, 0, 16_000, durations_ms[1] * 16) + bytes(4))
-    track = box(b"trak", box(b"mdia", header + box(b"minf", box(b"stbl", table))))
-    movie = box(b"mvhd", struct.pack(">IIIII", 0, 0, 0, 1000, durations_ms[0]) + bytes(80))
-    return box(b"ftyp", b"M4A " + bytes(4)) + box(b"moov", movie + track) + box(b"mdat", bytes(4000 * seconds))
-
-
-def flac(samples: int, size: int) -> bytes:
-    info = struct.pack(">HH6sQ16s", 4096, 4096, bytes(6), 16_000 << 44 | 15 << 36 | samples, bytes(16))
-    return b"fLaC\x80" + len(info).to_bytes(3) + info + bytes(size)
-
-
-def aiff(seconds: int) -> bytes:
-    rate = struct.pack(">HQ", 16_383 + 13, 16_000 << 50)
-    common = struct.pack(">hIh", 1, 16_000 * seconds, 16) + rate
-    samples = bytes(32_000 * seconds + 8)
-    chunks = b"".join(
-        kind + struct.pack(">I", len(data)) + data for kind, data in ((b"COMM", common), (b"SSND", samples))
-    )
-    return b"FORM" + struct.pack(">I", 4 + len(chunks)) + b"AIFF" + chunks
 
 
 def measured(audio: bytes, is_over: Callable[[], bool] = lambda: False) -> int:
@@ -103,33 +77,30 @@ def measured(audio: bytes, is_over: Callable[[], bool] = lambda: False) -> int:
         pytest.param(flac(16_000 * 60, 900_000), 60_000, id="flac"),
         pytest.param(id3(5000) + flac(16_000 * 60, 900_000), 60_000, id="flac with a tag"),
         pytest.param(aiff(60), 60_000, id="aiff"),
+        pytest.param(flac(0, 0) + flac_frames(60), 60_000, id="flac of unknown length"),
+        pytest.param(vorbis_blocks(90), 90_000, id="vorbis with its blocks"),
+        pytest.param(adts(60), 60_000, id="aac without a container"),
+        pytest.param(fragmented(64), 64_000, id="mp4 in fragments"),
+        pytest.param(fragmented(64, default="tfhd"), 64_000, id="mp4 in fragments that state one time"),
+        pytest.param(fragmented(64, default="trex"), 64_000, id="mp4 in fragments without times"),
+        pytest.param(film(600), 600_000, id="film"),
+        pytest.param(webm(90, ms=90_000), 90_000, id="webm"),
+        pytest.param(webm(90), 90_000, id="webm without a duration"),
+        pytest.param(webm(90, is_open=True), 90_000, id="webm as browsers record it"),
+        pytest.param(FRAME * 1000 + ape_tag(400_000), 1000 * FRAME_MS, id="mp3 with a picture at its end"),
+        pytest.param(
+            id3(5000) + FRAME * 1000 + ape_tag(400) + b"TAG" + bytes(125), 1000 * FRAME_MS, id="mp3 with three tags"
+        ),
+        pytest.param(
+            wav(ima_blocks(100), 0x11, rate=8000, per_s=4055, block=256, bits=4), 100_000, id="wav of ima adpcm"
+        ),
+        pytest.param(
+            wav(FRAME * 1000, 0x55, rate=44_100, per_s=16_000, block=1, bits=0), 1000 * FRAME_MS, id="wav of mp3"
+        ),
     ],
 )
 def test_duration_is_what_the_audio_lasts(audio: bytes, ms: float) -> None:
     assert measured(audio) == pytest.approx(ms, rel=0.02, abs=2)
-
-
-def second_format(seconds: int) -> bytes:
-    fast = struct.pack("<HHIIHH", 1, 1, 1_600_000_000, 3_200_000_000, 2, 16)
-    return sound(seconds) + b"fmt " + struct.pack("<I", len(fast)) + fast
-
-
-def fast_format(seconds: int) -> bytes:
-    audio = bytearray(sound(seconds))
-    struct.pack_into("<II", audio, 24, 2_000_000_000, 4_000_000_000)
-    return bytes(audio)
-
-
-def other_kind_first(frames: int) -> bytes:
-    """Return four frames of MPEG 2 (64 kbit/s at 22.05 kHz), then frames of MPEG 1."""
-    return (b"\xff\xf3\x80\x64" + bytes(204)) * 4 + SHORT_FRAME * frames
-
-
-def wide_blocks(seconds: int) -> bytes:
-    """Return a WAV of 16 kHz, one channel and 16 bits, whose header has blocks of 96 bytes."""
-    head = b"fmt " + struct.pack("<IHHIIHH", 16, 1, 1, 16_000, 16_000 * 96, 96, 16)
-    data = b"data" + struct.pack("<I", seconds * 32_000) + bytes(seconds * 32_000)
-    return b"RIFF" + struct.pack("<I", 4 + len(head) + len(data)) + b"WAVE" + head + data
 
 
 @pytest.mark.parametrize(
@@ -150,10 +121,65 @@ def wide_blocks(seconds: int) -> bytes:
             mp4(100, movie_ms=1, track_ms=1, times=False), 99_000, id="mp4 of which the packets alone are true"
         ),
         pytest.param(flac(1, 900_000), 28_000, id="flac that says one sample"),
+        pytest.param(flac(1, 0) + flac_frames(100), 99_000, id="flac whose frames are more than it says"),
+        pytest.param(flac(16_000 << 20, 0) + flac_frames(100), 99_000, id="flac that says too much"),
+        pytest.param(vorbis_blocks(100, granules=False), 95_000, id="vorbis whose blocks alone are true"),
+        pytest.param(vorbis(50) + vorbis(50), 99_000, id="streams of one number"),
+        pytest.param(opus(50) + b"junk" + opus(50)[78:], 99_000, id="junk between pages"),
+        pytest.param(fragmented(100, delta=1), 98_000, id="fragments that deny their packets"),
+        pytest.param(fragmented(100, scale=4_000_000_000), 98_000, id="scale that makes fragments short"),
+        pytest.param(fragmented(100, delta=1, description=stsd(b"XXXX", 0)), 2_000, id="fragments of an unknown codec"),
+        pytest.param(mp4(100, movie_ms=2**22, track_ms=1, times=False), 99_000, id="movie that says too much"),
+        pytest.param(two_tracks(100), 99_000, id="empty track of pictures"),
+        pytest.param(hidden_movie(100), 99_000, id="header inside a free box"),
+        pytest.param(compressed_movie(100), 24_900, id="header that is compressed"),
+        pytest.param(box(b"XXXX", b"") + mp4(100, movie_ms=1, track_ms=1), 99_000, id="unknown box first"),
+        pytest.param(fast_aac(100), 98_000, id="aac whose header has a higher rate"),
+        pytest.param(compact_sizes(100), 98_000, id="compact table of sizes"),
+        pytest.param(b"FORM\0\0\0\0AIFF" + SHORT_FRAME * 10_000, 261_000, id="aiff in front of frames"),
+        pytest.param(aiff(1) + SHORT_FRAME * 10_000, 261_000, id="frames behind an aiff"),
+        pytest.param(opus(1) + SHORT_FRAME * 10_000, 261_000, id="frames behind an ogg"),
+        pytest.param(box(b"free", b"") + SHORT_FRAME * 10_000, 261_000, id="free box in front of frames"),
+        pytest.param(box(b"free", SHORT_FRAME * 10_000), 261_000, id="frames inside a free box"),
+        pytest.param(flac(16_000, 0) + SHORT_FRAME * 10_000, 261_000, id="frames behind a flac"),
+        pytest.param(webm(1, ms=1) + SHORT_FRAME * 10_000, 261_000, id="frames behind a webm"),
+        pytest.param(sound(1) + SHORT_FRAME * 10_000, 261_000, id="frames behind a wav"),
+        pytest.param(id3_of(SHORT_FRAME * 10_000), 261_000, id="frames inside a tag"),
+        pytest.param(FRAME * 4 + SHORT_FRAME * 10_000 + ape_tag(0, claimed=2**30), 261_000, id="tag larger than all"),
+        pytest.param((SHORT_FRAME + b"\0") * 10_000, 261_000, id="byte between frames"),
+        pytest.param(FRAME * 8 + (SHORT_FRAME + b"\0") * 10_000, 261_000, id="byte between all but the first frames"),
+        pytest.param(xing(2**31) + SHORT_FRAME * 10_000, 261_000, id="first frame that claims too many"),
+        pytest.param(FRAME * 4 + bytes(4_000_000), 100_000, id="mp3 of a free bit rate"),
+        pytest.param(aiff(100, exponent=17), 6_000, id="aiff of a higher rate"),
+        pytest.param(aiff(100, exponent=1000), 2_000, id="aiff of an absurd rate"),
+        pytest.param(
+            wav(bytes(400_000), 0x11, rate=8000, per_s=2**31, block=256, bits=4), 98_000, id="adpcm that claims a rate"
+        ),
+        pytest.param(
+            wav(bytes(160_000), 0x1234, rate=8000, per_s=2**31, block=256, bits=4), 10_000, id="wav of unknown codec"
+        ),
+        pytest.param(
+            wav(SHORT_FRAME * 10_000, 0x55, rate=8000, per_s=2**31, block=1, bits=0), 261_000, id="wav of dense mp3"
+        ),
+        pytest.param(slow_format(100), 100_000, id="second format of a wav that is too slow"),
+        pytest.param(webm(100, ms=1, times=False), 99_000, id="webm whose packets alone are true"),
+        pytest.param(
+            webm(100, ms=1, times=False, codec=b"A_MPEG/L3", packet=b"\xff\xf3\x18" + bytes(30), packet_ms=36),
+            98_000,
+            id="mp3 inside a webm",
+        ),
+        pytest.param(
+            webm(64, ms=1, times=False, codec=b"A_AAC", packet=bytes(60), packet_ms=64), 63_000, id="aac inside a webm"
+        ),
+        pytest.param(webm(100, ms=1, extra_track=PICTURES), 99_000, id="webm with an empty track of pictures"),
     ],
 )
 def test_client_does_not_choose_a_shorter_duration(audio: bytes, least_ms: int) -> None:
     assert measured(audio) >= least_ms
+
+
+def test_video_does_not_make_the_audio_longer() -> None:
+    assert measured(film(10, pictures=3_000_000)) == pytest.approx(10_000, rel=0.02)
 
 
 VORBIS_COMMENTS = b"fLaC\x04\0\0\0" + b"\0\0\0\0\xff\xff\xff\xff" + bytes(MANY)
@@ -177,6 +203,14 @@ ASF = b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c" + byte
         pytest.param(ASF + (bytes(16) + struct.pack("<Q", 24)) * (MANY // 24), id="empty objects"),
         pytest.param(b"FORM\0\0\0\0AIFF" + b"junk\0\0\0\0" * (MANY // 8), id="empty chunks of an aiff"),
         pytest.param(id3(100) * 150_000, id="tags"),
+        pytest.param(FTYP + box(b"moof", box(b"traf", box(b"trun", bytes(8)))) * (MANY // 32), id="empty fragments"),
+        pytest.param(FTYP + movie(track(MANY // 4, 0, sizes=many_sizes())), id="table of many sizes"),
+        pytest.param(webm(1) + b"\xec\x80" * (MANY // 2), id="empty elements"),
+        pytest.param(webm(1) + b"\0" * MANY, id="no elements"),
+        pytest.param(opus(1) + b"OggS" * (MANY // 4), id="marks of pages"),
+        pytest.param(flac(0, 0) + b"\xff\xf8\xc5\x08" * (MANY // 4), id="marks of flac"),
+        pytest.param(b"\xff\xf1\x60\x40\x01\x00" * (MANY // 6), id="marks of aac"),
+        pytest.param(b"RIFF\0\0\0\0WAVE" + b"fmt \0\0\0\0" * (MANY // 8), id="empty formats"),
     ],
 )
 def test_no_bytes_make_the_work_long(audio: bytes) -> None:

@@ -1,69 +1,73 @@
-"""Bounds the work on one file of untrusted audio."""
+"""Bounds the work on one file of untrusted audio, and what its claims can do."""
 
-import io
 import time
 from collections.abc import Callable
 from typing import BinaryIO
 
+from hero_broker.core.usage import AUDIO_BYTES_PER_S
+
 MAX_S = 0.5  # CPU time of the thread for one file, so that it does not depend on the machine's load
-MAX_READS = 4_000  # by the header parser
-MAX_READ_BYTES = 64 * 1024  # in one read
-BLOCK_BYTES = 256 * 1024  # read at once to count frames
-MAX_CHUNKS = 1_000  # of a WAV or an MP4
-
-
-class TooMuchError(Exception):
-    """The file exceeds the bounds on work, or no caller waits for the result any longer."""
+MAX_READ_BYTES = 4 * 1024 * 1024  # in one read
+BLOCK_BYTES = 256 * 1024  # read at once
+MAX_CHUNKS = 1_000  # of a WAV or an AIFF
+LEAST_BYTES_PER_S = 100  # a duration with fewer bytes per second is rejected
 
 
 class Bounds:
     """Bounds the work on one file."""
 
-    def __init__(self, is_over: Callable[[], bool]) -> None:
+    def __init__(self, is_over: Callable[[], bool], max_s: float = MAX_S) -> None:
         """Start to measure this thread's CPU time; `is_over` returns whether the caller has stopped waiting."""
         self._is_over = is_over
-        self._ends_at = time.thread_time() + MAX_S
+        self._ends_at = time.thread_time() + max_s
 
     def are_exceeded(self) -> bool:
         """Return whether the work must stop."""
         return self._is_over() or time.thread_time() > self._ends_at
 
-    def check(self) -> None:
-        """Check the bounds.
 
-        Raises:
-            TooMuchError: the work must stop.
-        """
-        if self.are_exceeded():
-            raise TooMuchError
+class AudioFile:
+    """A file that is read block by block, so that small reads are cheap."""
 
-
-def larger(seconds: float | None, least: float) -> float | None:
-    return max(seconds, least) if seconds else None
-
-
-class BoundedFile:
-    """A file that bounds the reads of a parser."""
-
-    def __init__(self, audio: BinaryIO, bounds: Bounds) -> None:
+    def __init__(self, audio: BinaryIO, size: int, bounds: Bounds) -> None:
         self._audio = audio
-        self._bounds = bounds
-        self._reads = 0
+        self.size = size
+        self.bounds = bounds
+        self._block = b""
+        self._block_at = 0
 
-    def read(self, size: int) -> bytes:
-        self._reads += 1
-        if self._reads > MAX_READS or not 0 <= size <= MAX_READ_BYTES:
-            raise TooMuchError
-        self._bounds.check()
-        return self._audio.read(size)
+    def read(self, at: int, length: int) -> bytes:
+        """Return up to `length` bytes from offset `at`; fewer only at the end of the file or above MAX_READ_BYTES."""
+        length = min(length, MAX_READ_BYTES, self.size - at)
+        if at < 0 or length <= 0:
+            return b""
+        begin = at - self._block_at
+        if begin >= 0 and begin + length <= len(self._block):
+            return self._block[begin : begin + length]
+        if length >= BLOCK_BYTES:
+            self._audio.seek(at)
+            return self._audio.read(length)
+        self._audio.seek(at)
+        self._block, self._block_at = self._audio.read(BLOCK_BYTES), at
+        return self._block[:length]
 
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._audio.seek(offset, whence)
+    def find(self, mark: bytes, at: int) -> int:
+        """Return the offset of the next `mark` from `at` on; -1 if there is none, or if the bounds end the search."""
+        while at < self.size and not self.bounds.are_exceeded():
+            found = self.read(at, BLOCK_BYTES).find(mark)
+            if found >= 0:
+                return at + found
+            at += BLOCK_BYTES - len(mark) + 1
+        return -1
 
-    def tell(self) -> int:
-        return self._audio.tell()
+
+def longest(size: int, *claims: float) -> float:
+    """Return the longest claim that is plausible for `size` bytes; 0 if there is none."""
+    return max((claim for claim in claims if 0 < claim <= size / LEAST_BYTES_PER_S), default=0.0)
 
 
-def read_at(audio: BinaryIO, at: int, length: int) -> bytes:
-    audio.seek(at)
-    return audio.read(length)
+def extended(seconds: float, at: int, size: int) -> float:
+    """Return the duration of the whole file, whose first `at` bytes last `seconds`; the rest was not read."""
+    if at >= size:
+        return seconds
+    return max(seconds * size / max(1, at), seconds + (size - at) / AUDIO_BYTES_PER_S)

@@ -10,17 +10,26 @@ import struct
 from collections.abc import Callable
 from typing import BinaryIO
 
-from tinytag import TinyTag
-from tinytag.tinytag import TinyTagException
-
-from hero_broker.core.usage import AUDIO_BYTES_PER_S, RAW_AUDIO_BYTES_PER_S
-from hero_broker.metering.audio.bounds import BoundedFile, Bounds, TooMuchError, larger, read_at
-from hero_broker.metering.audio.mp4 import MP4_FIRST, mp4_seconds
+from hero_broker.core.usage import AUDIO_BYTES_PER_S
+from hero_broker.metering.audio.adts import adts_seconds
+from hero_broker.metering.audio.aiff import AIFF_FORMS, aiff_seconds
+from hero_broker.metering.audio.asf import asf_seconds
+from hero_broker.metering.audio.bounds import LEAST_BYTES_PER_S, MAX_S, AudioFile, Bounds
+from hero_broker.metering.audio.flac import flac_seconds
+from hero_broker.metering.audio.matroska import EBML, matroska_seconds
+from hero_broker.metering.audio.mp4 import mp4_seconds
 from hero_broker.metering.audio.mpeg import mpeg_seconds
-from hero_broker.metering.audio.ogg import OGG_BYTES_PER_S, ogg_seconds
-from hero_broker.metering.audio.wav import wav_seconds
+from hero_broker.metering.audio.ogg import ogg_seconds
+from hero_broker.metering.audio.wav import WAV_FORMS, wav_seconds
 
-LEAST_BYTES_PER_S = 100  # a duration with fewer bytes per second is rejected
+MAX_TAGS = 4  # before the audio
+Reader = Callable[[AudioFile, int], float]  # returns seconds, 0 if unknown
+_READERS: dict[bytes, Reader] = {
+    b"OggS": ogg_seconds,
+    b"fLaC": flac_seconds,
+    b"\x30\x26\xb2\x75": asf_seconds,
+    EBML: matroska_seconds,
+}
 
 
 def duration_ms(audio: BinaryIO, size: int, is_over: Callable[[], bool]) -> int:
@@ -28,38 +37,42 @@ def duration_ms(audio: BinaryIO, size: int, is_over: Callable[[], bool]) -> int:
 
     `is_over` is called frequently, from the calling thread; the work ends soon after it returns true.
     """
-    bounds = Bounds(is_over)
+    share_s = MAX_S / 2  # so that neither reading can use up the time of the other
     try:
-        seconds = _seconds(audio, size, bounds)
-    except (TinyTagException, TooMuchError, OSError, ValueError, ArithmeticError, LookupError, TypeError, struct.error):
-        seconds = None
-    is_plausible = seconds is not None and math.isfinite(seconds) and 0 < seconds <= size / LEAST_BYTES_PER_S
-    return math.ceil((seconds if is_plausible and seconds is not None else size / AUDIO_BYTES_PER_S) * 1000)
+        file = AudioFile(audio, size, Bounds(is_over, share_s))
+        start = _skip_tags(file)
+        seconds = _container_seconds(file, start)
+        frames = AudioFile(audio, size, Bounds(is_over, share_s))
+        seconds = max(seconds, mpeg_seconds(frames, start, is_container=seconds > 0))
+    except OSError:
+        seconds = 0.0
+    seconds = min(seconds, size / LEAST_BYTES_PER_S) if seconds > 0 else size / AUDIO_BYTES_PER_S
+    return math.ceil(seconds * 1000)
 
 
-def _seconds(audio: BinaryIO, size: int, bounds: Bounds) -> float | None:
+def _container_seconds(audio: AudioFile, start: int) -> float:
     """Return the duration by the format that the first bytes identify; the client's file name is not trusted."""
-    start = _skip_tags(audio)
-    head = read_at(audio, start, 12)
-    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
-        return wav_seconds(audio, start + 12, size)
-    if head[:4] == b"OggS":
-        return larger(ogg_seconds(audio, start, size, bounds), size / OGG_BYTES_PER_S)
-    if head[4:8] in MP4_FIRST:
-        return mp4_seconds(audio, start, size, bounds)
-    if head[:4] not in (b"fLaC", b"FORM", b"\x30\x26\xb2\x75"):
-        return mpeg_seconds(audio, start, size, bounds)
-    audio.seek(0)
-    tag = TinyTag.get(file_obj=BoundedFile(audio, bounds), tags=False)  # type: ignore[arg-type]  # it reads and seeks
-    raw = (tag.samplerate or 0) * (tag.channels or 0) * (tag.bitdepth or 0) / 8
-    return larger(tag.duration, size / min(raw or RAW_AUDIO_BYTES_PER_S, RAW_AUDIO_BYTES_PER_S))
+    head = audio.read(start, 12)
+    reader = _READERS.get(head[:4])
+    if head[:4] in WAV_FORMS and head[8:12] == b"WAVE":
+        reader = wav_seconds
+    elif head[:4] == b"FORM" and head[8:12] in AIFF_FORMS:
+        reader = aiff_seconds
+    readers = (reader,) if reader else (mp4_seconds, adts_seconds)  # decoders look for an MP4 behind unknown boxes, too
+    seconds = 0.0
+    for read in readers:
+        try:
+            seconds = max(seconds, read(audio, start))
+        except (ValueError, ArithmeticError, LookupError, struct.error):  # the format is broken
+            continue
+    return seconds if math.isfinite(seconds) else 0.0
 
 
-def _skip_tags(audio: BinaryIO) -> int:
+def _skip_tags(audio: AudioFile) -> int:
     """Return the offset after the file's ID3v2 tags, which may contain pictures."""
     at = 0
-    for _ in range(4):
-        head = read_at(audio, at, 10)
+    for _ in range(MAX_TAGS):
+        head = audio.read(at, 10)
         if len(head) < 10 or head[:3] != b"ID3" or any(byte & 0x80 for byte in head[6:]):
             break
         at += 10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]) + (10 if head[5] & 0x10 else 0)

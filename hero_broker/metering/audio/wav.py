@@ -1,31 +1,56 @@
-"""Measures WAV."""
+"""Measures WAV: RIFF, its big-endian form RIFX, and its form for large files, RF64."""
 
-import math
 import struct
-from typing import BinaryIO
 
-from hero_broker.core.usage import RAW_AUDIO_BYTES_PER_S
-from hero_broker.metering.audio.bounds import MAX_CHUNKS, read_at
+from hero_broker.core.usage import AUDIO_BYTES_PER_S, RAW_AUDIO_BYTES_PER_S
+from hero_broker.metering.audio.bounds import MAX_CHUNKS, AudioFile, longest
+
+WAV_FORMS = (b"RIFF", b"RIFX", b"RF64", b"BW64")
+_PCM = (1, 3, 0xFFFE)
+_MPEG = (0x50, 0x55)
+_MPEG_BYTES_PER_S = 48_000
 
 
-def wav_seconds(audio: BinaryIO, at: int, size: int) -> float | None:
-    """Return the duration of the samples at the lowest rate that the file states."""
-    rate, samples = math.inf, 0
+def wav_seconds(audio: AudioFile, start: int) -> float:
+    """Return the duration of the samples at the slowest rate that the file states."""
+    order = ">" if audio.read(start, 4) == b"RIFX" else "<"
+    at, rates, samples = start + 12, [], 0
     for _ in range(MAX_CHUNKS):
-        head = read_at(audio, at, 8)
+        head = audio.read(at, 8)
         if len(head) < 8:
             break
-        kind, length = struct.unpack("<4sI", head)
-        left = size - at - 8
-        if kind == b"fmt ":
-            tag, channels, per_s, bytes_per_s, block, bits = struct.unpack("<HHIIHH", read_at(audio, at + 8, 16))
-            # Readers of PCM go by the block or by channels and bits, and ignore the rest: the slowest rate counts.
-            rates = (block * per_s, channels * -(-bits // 8) * per_s) if tag in (1, 3, 0xFFFE) else (bytes_per_s,)
-            rate = min(rate, min(filter(None, rates), default=bytes_per_s or math.inf))
+        kind, length = head[:4], struct.unpack_from(order + "I", head, 4)[0]
+        left = audio.size - at - 8
+        if kind == b"fmt " and left >= 16:
+            rates += _bytes_per_s(*struct.unpack(order + "HHIIHH", audio.read(at + 8, 16)))
         elif kind == b"data":
             if length == 0 or length > left:  # written by a program that streamed it
                 samples += left
                 break
             samples += length
         at += 8 + length + length % 2
-    return None if math.isinf(rate) or not samples else samples / min(rate, RAW_AUDIO_BYTES_PER_S)
+    else:
+        samples = audio.size  # a file with so many chunks hides something
+    return max(longest(audio.size, *(samples / rate for rate in rates)), samples / RAW_AUDIO_BYTES_PER_S)
+
+
+def _bytes_per_s(tag: int, channels: int, per_s: int, bytes_per_s: int, block: int, bits: int) -> list[float]:
+    """Return the rates at which readers of the format play it, without those that are 0.
+
+    Readers take the rate and the blocks of a format that they know, and ignore the bytes per second.
+    """
+    rates: tuple[float, ...]
+    if tag in _PCM:
+        rates = (block * per_s, channels * -(-bits // 8) * per_s)
+    elif tag in (6, 7):  # A-law, mu-law: a byte for each sample
+        rates = (channels * per_s,)
+    elif tag in (2, 0x11) and channels and block > 7 * channels:  # ADPCM of Microsoft and IMA: a nibble for each
+        begin, extra = (7, 2) if tag == 2 else (4, 1)
+        rates = (block * per_s / ((block - begin * channels) * 2 / channels + extra),)
+    elif tag == 0x31:  # GSM
+        rates = (65 * per_s / 320,)
+    elif tag in _MPEG:  # its frames count too
+        rates = (min(bytes_per_s, _MPEG_BYTES_PER_S),)
+    else:
+        rates = (min(bytes_per_s, AUDIO_BYTES_PER_S),)
+    return [min(rate, RAW_AUDIO_BYTES_PER_S) for rate in rates if rate]

@@ -1,0 +1,29 @@
+"""Measures AAC without a container: ADTS, ISO/IEC 13818-7."""
+
+import re
+from functools import lru_cache
+
+from hero_broker.metering.audio.bounds import AudioFile, extended
+from hero_broker.metering.audio.frames import Frame, FrameCounter
+
+AAC_SAMPLES = 1024  # of a packet
+AAC_RATES = (96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350)
+_MARK = re.compile(rb"\xff[\xf0\xf1\xf8\xf9][\x00-\xf3]", re.DOTALL)
+
+
+@lru_cache(maxsize=8192)
+def _parse(header: bytes) -> Frame | None:
+    if len(header) < 6:
+        return None
+    rate = header[2] >> 2 & 15
+    length = (header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5
+    if rate >= len(AAC_RATES) or length < 7:
+        return None
+    return Frame(rate, AAC_SAMPLES / AAC_RATES[rate], length)
+
+
+def adts_seconds(audio: AudioFile, start: int) -> float:
+    """Return the duration of all frames."""
+    counter = FrameCounter(_MARK, _parse)
+    counter.count(audio, start)
+    return extended(counter.seconds, counter.end, audio.size) if counter.seconds else 0.0
