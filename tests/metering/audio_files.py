@@ -324,3 +324,30 @@ def compact_sizes(seconds: int) -> bytes:
 
 
 PICTURES = element(0xAE, element(0xD7, b"\2") + element(0x83, b"\1") + element(0x86, b"V_VP8"))
+
+
+def handler_first(seconds: int) -> bytes:
+    packets = seconds * 16_000 // 1024
+    handler = box(b"hdlr", bytes(8) + b"vide" + bytes(12))
+    return FTYP + handler + movie(track(packets, 256, delta=1)) + box(b"mdat", bytes(256 * packets))
+
+
+def two_descriptions(seconds: int) -> bytes:
+    """Return an MP4 of AAC whose last description is of a codec that nobody knows."""
+    packets = seconds * 16_000 // 1024
+    entries = stsd(b"mp4a", 16_000, esds(8))[16:] + stsd(b"XXXX", 0)[16:]
+    audio = track(packets, 256, delta=1, description=box(b"stsd", struct.pack(">II", 0, 2) + entries))
+    return FTYP + movie(audio) + box(b"mdat", bytes(256 * packets))
+
+
+def overflowing_webm(seconds: int) -> bytes:
+    """Return a WebM whose first cluster has an element that claims the rest of the file."""
+    whole = webm(seconds, ms=1, times=False)
+    at = whole.index(b"\x1f\x43\xb6\x75") + 12 + 13  # behind the cluster's header and its time
+    return whole[:at] + b"\xec" + struct.pack(">Q", 1 << 56 | 10**9) + whole[at:]
+
+
+def laced() -> bytes:
+    """Return the three headers of Vorbis as Matroska keeps them."""
+    heads = vorbis_head(), b"\x03vorbis" + bytes(9), vorbis_setup()
+    return bytes((2, len(heads[0]), len(heads[1]))) + b"".join(heads)

@@ -29,20 +29,24 @@ from tests.metering.audio_files import (
     flac,
     flac_frames,
     fragmented,
+    handler_first,
     hidden_movie,
     id3,
     id3_of,
     ima_blocks,
+    laced,
     many_sizes,
     movie,
     mp4,
     ogg_page,
     opus,
     other_kind_first,
+    overflowing_webm,
     second_format,
     slow_format,
     stsd,
     track,
+    two_descriptions,
     two_tracks,
     vorbis,
     vorbis_blocks,
@@ -53,6 +57,7 @@ from tests.metering.audio_files import (
 )
 
 MANY = 20_000_000
+LONG_WEBM = webm(3600, ms=3_600_000)
 
 
 def measured(audio: bytes, is_over: Callable[[], bool] = lambda: False) -> int:
@@ -171,11 +176,36 @@ def test_duration_is_what_the_audio_lasts(audio: bytes, ms: float) -> None:
         pytest.param(
             webm(64, ms=1, times=False, codec=b"A_AAC", packet=bytes(60), packet_ms=64), 63_000, id="aac inside a webm"
         ),
+        pytest.param(
+            wav((SHORT_FRAME + b"\0") * 10_000, 0x55, rate=8000, per_s=2**31, block=1, bits=0),
+            261_000,
+            id="wav of mp3 with a byte between frames",
+        ),
+        pytest.param(box(b"free", b"") + (SHORT_FRAME + b"\0") * 10_000, 261_000, id="free box in front of bytes"),
+        pytest.param(adts(1) + (adts(1)[:256] + b"\0") * 1500, 96_000, id="byte between frames of aac"),
+        pytest.param(handler_first(100), 98_000, id="handler of pictures in front of the movie"),
+        pytest.param(fragmented(100, delta=1).replace(b"soun", b"vide"), 98_000, id="handler of pictures on sound"),
+        pytest.param(two_descriptions(100), 98_000, id="two descriptions of the samples"),
+        pytest.param(overflowing_webm(100), 98_000, id="element that exceeds its cluster"),
+        pytest.param(webm(100, ms=1).replace(b"\x1f\x43\xb6\x75", b"\0\x1f\x43\xb6\x75"), 99_000, id="junk in a webm"),
+        pytest.param(webm(100, ms=1e12, times=False), 99_000, id="webm that says too much"),
+        pytest.param(
+            webm(64, ms=1, times=False, codec=b"A_VORBIS", packet=b"\x02" + bytes(60), packet_ms=64, private=laced()),
+            63_000,
+            id="vorbis inside a webm",
+        ),
+        pytest.param(ogg_page(0, []) * 20_000 + opus(100), 99_000, id="empty pages first"),
         pytest.param(webm(100, ms=1, extra_track=PICTURES), 99_000, id="webm with an empty track of pictures"),
     ],
 )
 def test_client_does_not_choose_a_shorter_duration(audio: bytes, least_ms: int) -> None:
     assert measured(audio) >= least_ms
+
+
+def test_header_of_a_webm_that_is_too_long_to_read_counts_once() -> None:
+    checks = iter(range(1_000_000))
+
+    assert duration_ms(io.BytesIO(LONG_WEBM), len(LONG_WEBM), lambda: next(checks) > 300) == 3_600_000
 
 
 def test_video_does_not_make_the_audio_longer() -> None:

@@ -34,4 +34,5 @@ def aiff_seconds(audio: AudioFile, start: int) -> float:
     else:
         samples = audio.size  # a file with so many chunks hides something
     claims += [max(0, samples - 8) / rate for rate in rates if rate]
-    return max(longest(audio.size, *claims), samples / RAW_AUDIO_BYTES_PER_S)
+    seconds = longest(audio.size, *claims)
+    return max(seconds, audio.size / RAW_AUDIO_BYTES_PER_S) if seconds else 0.0

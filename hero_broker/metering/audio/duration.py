@@ -7,6 +7,7 @@ bound ends it, the rest is extrapolated from what was read. Sources: docs/explan
 
 import math
 import struct
+import time
 from collections.abc import Callable
 from typing import BinaryIO
 
@@ -22,6 +23,7 @@ from hero_broker.metering.audio.mpeg import mpeg_seconds
 from hero_broker.metering.audio.ogg import ogg_seconds
 from hero_broker.metering.audio.wav import WAV_FORMS, wav_seconds
 
+CONTAINER_SHARE = 0.8  # of the time; the rest is left to look for frames of MPEG audio
 MAX_TAGS = 4  # before the audio
 Reader = Callable[[AudioFile, int], float]  # returns seconds, 0 if unknown
 _READERS: dict[bytes, Reader] = {
@@ -37,12 +39,12 @@ def duration_ms(audio: BinaryIO, size: int, is_over: Callable[[], bool]) -> int:
 
     `is_over` is called frequently, from the calling thread; the work ends soon after it returns true.
     """
-    share_s = MAX_S / 2  # so that neither reading can use up the time of the other
+    began = time.thread_time()
     try:
-        file = AudioFile(audio, size, Bounds(is_over, share_s))
+        file = AudioFile(audio, size, Bounds(is_over, CONTAINER_SHARE * MAX_S))
         start = _skip_tags(file)
         seconds = _container_seconds(file, start)
-        frames = AudioFile(audio, size, Bounds(is_over, share_s))
+        frames = AudioFile(audio, size, Bounds(is_over, MAX_S - (time.thread_time() - began)))
         seconds = max(seconds, mpeg_seconds(frames, start, is_container=seconds > 0))
     except OSError:
         seconds = 0.0

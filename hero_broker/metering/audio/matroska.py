@@ -83,14 +83,17 @@ class _Segment:
 def matroska_seconds(audio: AudioFile, start: int) -> float:
     """Return the longest duration: by the header, by the blocks' times, or by their packets."""
     segment = _Segment()
-    at = start
+    at, ends = start, [audio.size]  # where the folders end that the offset is in
     for number in range(MAX_ELEMENTS):
         if number % CHECK_EVERY == 0 and audio.bounds.are_exceeded():
             break
         head = audio.read(at, 12)
         kind, skip = _element_id(head)
         length, more = _number(head, skip)
-        if not skip or not more:
+        ends = [end for end in ends if end > at] or [audio.size]
+        after = at + skip + more + max(0, length)
+        if not skip or not more or (kind not in _FOLDERS and after > min(ends) < audio.size):
+            # Decoders read on at the next cluster, too, if an element exceeds the one around it.
             found = audio.find(_CLUSTER.to_bytes(4, "big"), at + 1)
             if found < 0:
                 at = at if audio.bounds.are_exceeded() else audio.size
@@ -99,6 +102,8 @@ def matroska_seconds(audio: AudioFile, start: int) -> float:
             continue
         at += skip + more
         if kind in _FOLDERS:
+            if length >= 0:
+                ends.append(min(after, audio.size))
             if kind == _TRACK:
                 segment.tracks.append(_MatroskaTrack())
             continue  # its content is read next, so that its size does not matter
@@ -107,13 +112,14 @@ def matroska_seconds(audio: AudioFile, start: int) -> float:
         _read_element(segment, audio, kind, at, min(length, audio.size - at))
         at += length
     tick_s = segment.scale / 1e9
-    seconds = longest(audio.size, *(ticks * tick_s for ticks in segment.durations), segment.last * tick_s)
+    seconds = longest(audio.size, segment.last * tick_s)
     for track in segment.tracks:
         seconds = max(seconds, min(track.seconds, audio.size / LEAST_BYTES_PER_S), track.least(audio))
     data = sum(track.size for track in segment.tracks)
     if not data:
         return 0.0
-    return extended(seconds, at, audio.size)
+    claimed = longest(audio.size, *(ticks * tick_s for ticks in segment.durations))
+    return max(extended(seconds, at, audio.size), claimed)
 
 
 def _read_element(segment: _Segment, audio: AudioFile, kind: int, at: int, length: int) -> None:

@@ -17,14 +17,22 @@ MP4_BYTES_PER_S = 192_000  # 1.5 Mbit/s, lossless music
 FILM_BYTES_PER_S = 6_250_000  # 50 Mbit/s of pictures
 MAX_BOXES = 200_000
 MAX_DEPTH = 10
+MAX_ENTRIES = 16  # descriptions of the samples of a track
 MAX_RAW_SAMPLE_BYTES = 32  # a table of samples without compression may state a size that is not in bytes
 MAX_OFFSETS = 100  # of packets of Opus that are read
 UNKNOWN_SHARE = 0.1  # of the data may belong to no track, as after an edit
-_MARKS = frozenset((b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"pnot", b"udta", b"uuid"))
+_MARKS = frozenset((b"ftyp", b"styp", b"moov", b"moof", b"mdat"))
 _FOLDERS = frozenset(
     (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf", b"mvex", b"edts", b"dinf", b"udta", b"sinf")
 )
 _RAW = frozenset((b"raw ", b"twos", b"sowt", b"in24", b"in32", b"fl32", b"fl64", b"lpcm", b"ipcm", b"fpcm", b"NONE"))
+_LAW = frozenset((b"ulaw", b"alaw"))
+_PICTURES = frozenset(
+    (
+        *(b"avc1", b"avc3", b"hvc1", b"hev1", b"dvh1", b"dvhe", b"vp08", b"vp09", b"av01", b"mp4v", b"s263", b"h263"),
+        *(b"H263", b"jpeg", b"mjpa", b"mjpb", b"SVQ3", b"apco", b"apcs", b"apcn", b"apch", b"ap4h"),
+    )
+)
 _PACKETS = {b"samr": 160 / 8_000, b"sawb": 320 / 16_000, b"ac-3": 1536 / 48_000, b"ec-3": 256 / 48_000}  # seconds
 
 
@@ -37,6 +45,25 @@ class _Samples:
     size: float = 0.0  # bytes
 
 
+@dataclass(frozen=True, slots=True)
+class _Description:
+    """One description of the samples of a track."""
+
+    codec: bytes
+    rate: int
+    aac_rate: int  # that of the decoder; 0: not stated
+    frame_size: int  # bytes of one sample of all channels, without compression
+    packet_s: float  # what each packet lasts, if the codec says so
+
+    def seconds(self, packets: int, size: float, scale: float) -> float:
+        """Return what packets of `size` bytes last in total; 0 if the codec does not say it."""
+        if self.codec == b"mp4a":
+            return packets * AAC_SAMPLES / (self.aac_rate or min(scale, self.rate or AAC_RATES[0], AAC_RATES[0]))
+        if self.codec in _LAW or self.codec in _RAW:
+            return size / (self.frame_size * self.rate) if self.frame_size * self.rate else 0.0
+        return packets * self.packet_s
+
+
 @dataclass(slots=True)
 class _Track:
     """What the boxes of a track state; if they disagree, the longer duration counts."""
@@ -45,36 +72,33 @@ class _Track:
     scale: float = math.inf  # ticks per second
     ticks: float = 0.0  # by its header
     table: _Samples = field(default_factory=_Samples)
-    codec: bytes = b""
-    aac_rate: float = 0.0
-    frame_size: int = 0  # bytes of one sample of all channels, without compression
-    rate: int = 0
-    packet_s: float = 0.0  # what each packet lasts, if the codec says so
+    entries: list[_Description] = field(default_factory=list)
     sample_size: int = 0  # of all samples; 0: each has its own
-    has_pictures: bool = False
     offsets: list[int] = field(default_factory=list)
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether every description of the samples is of pictures; the handler's name could lie."""
+        return bool(self.entries) and all(entry.codec in _PICTURES for entry in self.entries)
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether the samples are not compressed."""
+        return any(entry.codec in _RAW for entry in self.entries)
 
     def seconds(self, audio: AudioFile, fragments: _Samples) -> float:
         """Return the track's duration, its fragments included."""
-        packets = self.table.packets + fragments.packets
-        size = self.table.size + fragments.size
-        claims = [self.ticks / self.scale, (self.table.ticks + fragments.ticks) / self.scale]
+        size = min(self.table.size + fragments.size, audio.size)
+        claimed = longest(audio.size, self.ticks / self.scale, (self.table.ticks + fragments.ticks) / self.scale)
         if self.has_pictures:
-            return max(longest(audio.size, *claims), min(size, audio.size) / FILM_BYTES_PER_S)
-        counted = 0.0
-        if self.codec == b"mp4a":
-            counted = (
-                packets * AAC_SAMPLES / (self.aac_rate or min(self.scale, self.rate or AAC_RATES[0], AAC_RATES[0]))
-            )
-        elif self.codec == b"Opus":
-            counted = packets * max((opus_ms(audio.read(at, 2)) for at in self.offsets), default=0.0) / 1000
-        elif self.codec in (b"ulaw", b"alaw") or self.codec in _RAW:
-            counted = size / (self.frame_size * self.rate) if self.frame_size * self.rate else 0.0
-        else:
-            counted = packets * self.packet_s
-        most = RAW_AUDIO_BYTES_PER_S if self.codec in _RAW else MP4_BYTES_PER_S
-        counted = min(max(counted, min(size, audio.size) / most), audio.size / LEAST_BYTES_PER_S)
-        return max(longest(audio.size, *claims), counted)
+            return max(claimed, size / FILM_BYTES_PER_S)
+        counted = size / (RAW_AUDIO_BYTES_PER_S if self.is_raw else MP4_BYTES_PER_S)
+        packets = self.table.packets + fragments.packets
+        for entry in self.entries:
+            counted = max(counted, entry.seconds(packets, size, self.scale))
+            if entry.codec == b"Opus":
+                counted = max(counted, packets * max(opus_ms(audio.read(at, 2)) for at in self.offsets or [0]) / 1000)
+        return max(claimed, min(counted, audio.size / LEAST_BYTES_PER_S))
 
 
 @dataclass(slots=True)
@@ -109,14 +133,14 @@ def mp4_seconds(audio: AudioFile, start: int) -> float:
     movie.end_track()
     known = {track.number for track in movie.tracks}
     orphans = sum(samples.size for number, samples in movie.fragments.items() if number not in known)
-    seconds, used, pictures, raw, are_sizes_samples = longest(audio.size, *movie.claims), orphans, 0.0, 0.0, False
+    seconds, used, pictures, raw, are_sizes_samples = 0.0, orphans, 0.0, 0.0, False
     for track in movie.tracks:
         fragments = movie.fragments.get(track.number, _Samples())
         size = track.table.size + fragments.size
         seconds = max(seconds, track.seconds(audio, fragments))
         used += size
         pictures += size if track.has_pictures else 0
-        raw += size if track.codec in _RAW else 0
+        raw += size if track.is_raw else 0
         are_sizes_samples |= 0 < track.sample_size <= MAX_RAW_SAMPLE_BYTES
     if movie.is_unreadable:
         used = orphans
@@ -126,7 +150,9 @@ def mp4_seconds(audio: AudioFile, start: int) -> float:
     seconds += min(orphans, audio.size) / AUDIO_BYTES_PER_S
     rest = max(0, audio.size - start - pictures - raw)
     seconds = max(seconds, rest / MP4_BYTES_PER_S)
-    return extended(seconds, at, audio.size) if audio.bounds.are_exceeded() or movie.boxes >= MAX_BOXES else seconds
+    if audio.bounds.are_exceeded() or movie.boxes >= MAX_BOXES:
+        seconds = extended(seconds, at, audio.size)
+    return max(seconds, longest(audio.size, *movie.claims))
 
 
 def _read_boxes(audio: AudioFile, at: int, end: int, movie: _Movie, depth: int) -> int:
@@ -146,6 +172,8 @@ def _read_boxes(audio: AudioFile, at: int, end: int, movie: _Movie, depth: int) 
         if kind in (b"free", b"hoov") and audio.read(inside + 4, 4) in (b"mvhd", b"cmov"):
             kind = b"moov"  # a hidden header, which decoders look for
         if kind in _FOLDERS and depth < MAX_DEPTH:
+            if kind == b"trak":
+                movie.end_track()
             _read_boxes(audio, inside, after, movie, depth + 1)
             if kind == b"trak":
                 movie.end_track()
@@ -200,10 +228,6 @@ def _read_mdhd(movie: _Movie, box: bytes) -> None:
     movie.track.ticks = max(movie.track.ticks, ticks)
 
 
-def _read_hdlr(movie: _Movie, box: bytes) -> None:
-    movie.track.has_pictures |= box[8:12] == b"vide"
-
-
 def _read_stts(movie: _Movie, box: bytes) -> None:
     count = int(struct.unpack_from(">I", box, 4)[0])
     words = _words(box[8 : 8 + 8 * count])
@@ -236,17 +260,30 @@ def _read_offsets(movie: _Movie, box: bytes) -> None:
 
 
 def _read_stsd(movie: _Movie, box: bytes) -> None:
-    track = movie.track
-    track.codec = box[12:16]
-    channels, bits = struct.unpack_from(">HH", box, 32)
-    track.rate = struct.unpack_from(">H", box, 40)[0]
-    track.frame_size = channels * (1 if track.codec in (b"ulaw", b"alaw") else -(-bits // 8))
-    track.packet_s = _PACKETS.get(track.codec, 0.0)
-    if track.codec == b"alac" and (at := box.find(b"alac", 16)) >= 0:
-        samples, rate = struct.unpack_from(">I", box, at + 8)[0], struct.unpack_from(">I", box, at + 28)[0]
-        track.packet_s = min(samples, 16_384) / rate
-    rates = [rate for rate in _aac_rates(box) if rate]
-    track.aac_rate = min(rates, default=0.0)
+    at = 8
+    while len(box) >= at + 36 and len(movie.track.entries) < MAX_ENTRIES:
+        length = int.from_bytes(box[at : at + 4], "big")
+        if length < 16:
+            return
+        movie.track.entries.append(_parse_description(box[at : at + length].ljust(36, b"\0")))
+        at += length
+
+
+def _parse_description(entry: bytes) -> _Description:
+    codec = entry[4:8]
+    channels, bits = struct.unpack_from(">HH", entry, 24)
+    packet_s = _PACKETS.get(codec, 0.0)
+    cookie = entry.find(b"alac", 8)
+    if codec == b"alac" and len(entry) >= cookie + 32 > 32:
+        samples, rate = struct.unpack_from(">I", entry, cookie + 8)[0], struct.unpack_from(">I", entry, cookie + 28)[0]
+        packet_s = min(samples, 16_384) / rate if rate else 0.0
+    return _Description(
+        codec=codec,
+        rate=struct.unpack_from(">H", entry, 32)[0],
+        aac_rate=min(filter(None, _aac_rates(entry)), default=0),
+        frame_size=channels * (1 if codec in _LAW else -(-bits // 8)),
+        packet_s=packet_s,
+    )
 
 
 def _aac_rates(box: bytes) -> Iterator[int]:
@@ -322,7 +359,6 @@ _READERS: dict[bytes, Callable[[_Movie, bytes], None]] = {
     b"mehd": _read_mehd,
     b"tkhd": _read_tkhd,
     b"mdhd": _read_mdhd,
-    b"hdlr": _read_hdlr,
     b"stts": _read_stts,
     b"stsz": _read_stsz,
     b"stz2": _read_stz2,

@@ -4,6 +4,7 @@ import struct
 
 from hero_broker.core.usage import AUDIO_BYTES_PER_S, RAW_AUDIO_BYTES_PER_S
 from hero_broker.metering.audio.bounds import MAX_CHUNKS, AudioFile, longest
+from hero_broker.metering.audio.mpeg import mpeg_seconds
 
 WAV_FORMS = (b"RIFF", b"RIFX", b"RF64", b"BW64")
 _PCM = (1, 3, 0xFFFE)
@@ -14,7 +15,7 @@ _MPEG_BYTES_PER_S = 48_000
 def wav_seconds(audio: AudioFile, start: int) -> float:
     """Return the duration of the samples at the slowest rate that the file states."""
     order = ">" if audio.read(start, 4) == b"RIFX" else "<"
-    at, rates, samples = start + 12, [], 0
+    at, rates, samples, is_mpeg = start + 12, [], 0, False
     for _ in range(MAX_CHUNKS):
         head = audio.read(at, 8)
         if len(head) < 8:
@@ -22,7 +23,9 @@ def wav_seconds(audio: AudioFile, start: int) -> float:
         kind, length = head[:4], struct.unpack_from(order + "I", head, 4)[0]
         left = audio.size - at - 8
         if kind == b"fmt " and left >= 16:
-            rates += _bytes_per_s(*struct.unpack(order + "HHIIHH", audio.read(at + 8, 16)))
+            fields = struct.unpack(order + "HHIIHH", audio.read(at + 8, 16))
+            rates += _bytes_per_s(*fields)
+            is_mpeg |= fields[0] in _MPEG
         elif kind == b"data":
             if length == 0 or length > left:  # written by a program that streamed it
                 samples += left
@@ -31,7 +34,9 @@ def wav_seconds(audio: AudioFile, start: int) -> float:
         at += 8 + length + length % 2
     else:
         samples = audio.size  # a file with so many chunks hides something
-    return max(longest(audio.size, *(samples / rate for rate in rates)), samples / RAW_AUDIO_BYTES_PER_S)
+    seconds = mpeg_seconds(audio, start, is_container=False) if is_mpeg else 0.0
+    seconds = max(seconds, longest(audio.size, *(samples / rate for rate in rates)))
+    return max(seconds, audio.size / RAW_AUDIO_BYTES_PER_S) if seconds else 0.0
 
 
 def _bytes_per_s(tag: int, channels: int, per_s: int, bytes_per_s: int, block: int, bits: int) -> list[float]:
