@@ -8,9 +8,9 @@ from itertools import islice
 from hero_broker.cli.printing import counted
 from hero_broker.core.calls import CallKind
 from hero_broker.core.money import usd_text
+from hero_broker.kinds.typical import is_priced, typical_cost
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.plausibility import price_warnings
-from hero_broker.pricing.typical import is_priced, typical_cost
 from hero_broker.providers.routes import ModelRoute, Routes
 from hero_broker.server.wiring import build_price
 from hero_broker.settings import ModelSettings, Settings

@@ -1,8 +1,8 @@
 """Bodies of chat and text completions → Call."""
 
 from hero_broker.core.calls import Call, CallKind
-from hero_broker.data_plane.json_body import ARRAY, STRING, JsonBody, read_json
 from hero_broker.data_plane.request_context import RequestContext
+from hero_broker.kinds.json_body import ARRAY, STRING, JsonBody, read_json
 from hero_broker.providers.routes import ModelRoute, Routes
 
 

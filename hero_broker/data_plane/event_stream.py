@@ -9,8 +9,8 @@ from hero_broker.core.errors import ProviderBadStream, ProviderError
 from hero_broker.data_plane.relay import Item
 from hero_broker.data_plane.responses import client_error_event, is_about_our_key
 from hero_broker.data_plane.sse import EventSplitter, EventTooLong, event_data, is_finished, plain_length
+from hero_broker.kinds.report import read_usage
 from hero_broker.metering.meter import Meter
-from hero_broker.metering.usage_wire import read_usage
 
 # The last event of a stream, which waits for the row, starts with one of these.
 LAST_EVENTS = (b"[DONE]", b'{"type":"transcript.text.done"', b'{"type":"speech.audio.done"')

@@ -38,11 +38,11 @@ from hero_broker.data_plane.responses import (
     response_head,
 )
 from hero_broker.edge.response_channel import ResponseChannel
+from hero_broker.kinds.report import is_answer
+from hero_broker.kinds.typical import is_priced
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.meter import Meter
-from hero_broker.metering.usage_wire import is_answer
-from hero_broker.pricing.typical import is_priced
 from hero_broker.providers.health import HealthTracker
 from hero_broker.providers.provider import Provider
 from hero_broker.providers.routes import ModelRoute

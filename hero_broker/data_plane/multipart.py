@@ -13,7 +13,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
 from hero_broker.core.errors import InvalidRequest
-from hero_broker.data_plane.json_body import DROPPED_KEYS
+from hero_broker.kinds.json_body import DROPPED_KEYS
 
 MAX_PARTS = 64
 MAX_FIELD_BYTES = 64 * 1024

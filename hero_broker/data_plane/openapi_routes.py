@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hero_broker.data_plane.json_body import DROPPED_KEYS
 from hero_broker.data_plane.responses import FORWARDED_STATUSES
+from hero_broker.kinds.json_body import DROPPED_KEYS
 
 Schema = Mapping[str, Any]
 

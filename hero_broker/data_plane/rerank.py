@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from hero_broker.core.calls import Call, CallKind
-from hero_broker.data_plane.json_body import ARRAY, OBJECT, STRING, read_json
 from hero_broker.data_plane.request_context import RequestContext
+from hero_broker.kinds.json_body import ARRAY, OBJECT, STRING, read_json
 from hero_broker.providers.routes import ModelRoute, Routes
 
 COHERE_ENDS = ("/v2", "/compatibility/v1")

@@ -8,8 +8,8 @@ from hero_broker.core.calls import Call, Caller, CallKind, Outcome
 from hero_broker.core.money import MAX_COST_USD, NANO
 from hero_broker.core.records import RequestLog
 from hero_broker.core.usage import Usage, UsageSource
+from hero_broker.kinds.kind import rough_usage
 from hero_broker.ledger.rows import CallStarted, PendingRow
-from hero_broker.metering.fallback import rough_usage
 from hero_broker.pricing.cost import cost_of
 from hero_broker.pricing.price import Price
 

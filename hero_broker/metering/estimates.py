@@ -5,9 +5,9 @@ from typing import ParamSpec, Protocol, TypeVar
 
 from hero_broker.core.calls import CallKind
 from hero_broker.core.usage import MAX_UNITS, Usage
-from hero_broker.metering.fallback import rerank_usage, stt_usage, tts_usage
+from hero_broker.kinds.kind import rerank_usage, stt_usage, tts_usage
+from hero_broker.kinds.texts import delivered_events, delivered_text, request_reading
 from hero_broker.metering.meter import Meter
-from hero_broker.metering.texts import delivered_events, delivered_text, request_reading
 from hero_broker.metering.workers import Workers
 
 Result = TypeVar("Result")

@@ -11,10 +11,10 @@ from hero_broker.core.calls import Call, CallKind, Outcome
 from hero_broker.core.clock import Clock
 from hero_broker.core.money import NANO
 from hero_broker.core.usage import BYTES_PER_TOKEN, Usage, UsageSource
+from hero_broker.kinds.kind import rough_usage
+from hero_broker.kinds.report import Report, read_usage
 from hero_broker.ledger.rows import CallStarted, PendingRow
 from hero_broker.metering.billing_row import believable_cost, build_note, due_row
-from hero_broker.metering.fallback import rough_usage
-from hero_broker.metering.usage_wire import Report, read_usage
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
 

@@ -1,4 +1,4 @@
-"""Counts the tokens of texts with a real tokenizer, off the event loop; `metering.texts` extracts the texts.
+"""Counts the tokens of texts with a real tokenizer, off the event loop; `kinds.texts` extracts the texts.
 
 The vocabularies are part of an installed package, so nothing is downloaded at run time. docs/explanation/estimates.md
 says why it is this package, with measurements.

@@ -42,7 +42,7 @@ class Tariff:
     periods: tuple[PricePeriod, ...]  # at least one
     is_override: bool = False  # the operator's own price, which takes precedence over a cost that the provider reports
     varies: bool = field(init=False, compare=False)  # by time or by input length
-    # Cached results of `pricing.typical.is_priced`, by kind of call.
+    # Cached results of `kinds.typical.is_priced`, by kind of call.
     kinds: dict[CallKind, bool] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from hero_broker.core.errors import InvalidRequest
-from hero_broker.data_plane.json_body import DROPPED_KEYS, read_json
+from hero_broker.kinds.json_body import DROPPED_KEYS, read_json
 
 
 def body(*members: str) -> bytes:

@@ -15,8 +15,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from hero_broker.core.errors import InvalidRequest
-from hero_broker.data_plane.json_body import DROPPED_KEYS, read_json
 from hero_broker.data_plane.multipart import FormRewriter, parse_boundary
+from hero_broker.kinds.json_body import DROPPED_KEYS, read_json
 from tests.fuzz.form_readers import FORM_READERS, JSON_READERS, json_pairs
 
 UPSTREAM = "upstream/model"

@@ -13,11 +13,11 @@ from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import BrokerError, ClientLeft
 from hero_broker.core.records import RequestLog
 from hero_broker.core.usage import Usage, UsageSource
+from hero_broker.kinds.report import is_answer
 from hero_broker.metering.billing_row import interrupted_row
 from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.meter import MAX_KEPT_BYTES, ZERO_USAGE, Meter
 from hero_broker.metering.tokens import TokenCounter
-from hero_broker.metering.usage_wire import is_answer
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
 from tests.ledger.rows import note_of

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hero_broker.core.calls import CallKind
-from hero_broker.metering.json_limits import MAX_VALUES
-from hero_broker.metering.texts import (
+from hero_broker.kinds.texts import (
     FILE_TOKENS_MAX,
     UNSEEN_FILE_TOKENS,
     UNSEEN_IMAGE_TOKENS,
@@ -21,6 +20,7 @@ from hero_broker.metering.texts import (
     delivered_text,
     request_reading,
 )
+from hero_broker.kinds.wide_json import MAX_VALUES
 
 ONE_MESSAGE = 3 + 4  # priming and framing
 

@@ -6,10 +6,10 @@ from decimal import Decimal
 import pytest
 
 from hero_broker.core.calls import CallKind
+from hero_broker.kinds.typical import TYPICAL, is_priced, typical_cost
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import PricePeriod, Tariff
-from hero_broker.pricing.typical import TYPICAL, is_priced, typical_cost
 
 ONE = Decimal(1)
 

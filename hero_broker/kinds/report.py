@@ -10,7 +10,7 @@ import msgspec
 from hero_broker.core.calls import CallKind
 from hero_broker.core.money import MAX_COST_USD
 from hero_broker.core.usage import MAX_UNITS, Usage
-from hero_broker.metering.json_limits import is_wide
+from hero_broker.kinds.wide_json import is_wide
 
 MS = 1000
 MAX_ODD_BYTES = 1024 * 1024  # of JSON that only a lenient parser accepts; if it is longer, its usage is ignored

@@ -13,7 +13,7 @@ import msgspec
 
 from hero_broker.core.calls import CallKind
 from hero_broker.core.usage import AUDIO_BYTES_PER_S, RAW_AUDIO_BYTES_PER_S
-from hero_broker.metering.json_limits import is_wide
+from hero_broker.kinds.wide_json import is_wide
 
 MESSAGE_TOKENS = 4  # three to frame a message, one for its role
 NAME_TOKENS = 1
