@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from hero_broker.cli.printing import counted
-from hero_broker.core.calls import CallKind
 from hero_broker.core.money import usd_text
+from hero_broker.kinds.registry import DEFAULT_KIND
 from hero_broker.kinds.typical import is_priced, typical_cost
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.plausibility import price_warnings
@@ -87,5 +87,5 @@ def _warning_lines(route: ModelRoute) -> str:
     if route.tariff is None:
         return "no price known"
     price = route.tariff.price(int(time.time()), 0)
-    typical = typical_cost(price, route.kind or CallKind.CHAT)
+    typical = typical_cost(price, route.kind or DEFAULT_KIND)
     return f"rates {price.rates}" if typical is None else f"{typical[0]} cost {usd_text(typical[1])} USD"

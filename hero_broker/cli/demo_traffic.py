@@ -4,7 +4,6 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 
@@ -12,6 +11,8 @@ from hero_broker.cli.printing import counted
 from hero_broker.client import Client
 from hero_broker.client.jsonrpc import base_url
 from hero_broker.client.models import UsageByIp
+from hero_broker.kinds.registry import KINDS
+from hero_broker.providers.fake.app import FAKES
 
 STORED_WITHIN_S, LOOK_EVERY_S = 30.0, 0.02
 # If a platform lacks a loopback address, a trusted proxy's header stands in for it (RFC 5737, RFC 3849). The proxy is a
@@ -83,16 +84,12 @@ def _client(urls: Mapping[socket.AddressFamily, str], caller: DemoCaller) -> htt
 
 
 def _call_other_kinds(client: httpx.Client) -> None:
-    """Make one call of each other kind; transcribe the speech that was made."""
-    bodies: dict[str, dict[str, Any]] = {
-        "/v1/embeddings": {"model": "fake-embedding", "input": "a few words"},
-        "/v1/completions": {"model": "fake-completion", "prompt": "a few words"},
-        "/v1/rerank": {"model": "fake-rerank", "query": "bill", "documents": ["a bill", "a call"]},
-        "/v1/audio/speech": {"model": "fake-tts", "voice": "alloy", "input": "Who spent how much, on what, when?"},
-    }
-    responses = {path: client.post(path, json=body).raise_for_status() for path, body in bodies.items()}
-    form = {"file": ("speech.wav", responses["/v1/audio/speech"].content, "audio/wav")}
-    client.post("/v1/audio/transcriptions", data={"model": "fake-stt"}, files=form).raise_for_status()
+    """Make one call of each kind but the first."""
+    for fake in FAKES[1:]:
+        kind = KINDS[fake.kind]
+        content_type, body = kind.example_body(fake.model)
+        path = next(iter(kind.paths))
+        client.post(path, content=body, headers={"content-type": content_type}).raise_for_status()
 
 
 class RowsPending(Exception):

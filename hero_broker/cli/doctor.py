@@ -5,20 +5,25 @@ import time
 from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import Annotated
 
 import httpx
 import typer
+from msgspec.structs import fields
 
 from hero_broker.cli.backend import Backend, TokenOption, UrlOption, broker_url, open_backend
 from hero_broker.cli.exit_codes import FAILED
 from hero_broker.cli.printing import counted, say, warn
 from hero_broker.client import RpcError, methods, models
 from hero_broker.client.jsonrpc import base_url
+from hero_broker.core.usage import Usage
+from hero_broker.kinds.kind import Kind
+from hero_broker.kinds.registry import DEFAULT_KIND, KINDS
 
 FAKE_PROVIDER = "fake"
 CALL_WITHIN_S, STORED_WITHIN_S, LOOK_EVERY_S = 120.0, 10.0, 0.1
 NANO = 1_000_000_000
+UNITS = tuple(field.name for field in fields(Usage))
 
 EXAMPLES = """Examples:
 
@@ -33,8 +38,8 @@ def doctor(
     model: Annotated[
         str | None,
         typer.Option(
-            help="The chat model to call; by default the fake provider's, else the first one in the settings."
-            " One call is made and billed, to this machine's address."
+            help="The model to call, of any kind; by default the fake provider's for chats, else the first one in the"
+            " settings. One call is made and billed, to this machine's address."
         ),
     ] = None,
     url: UrlOption = None,
@@ -59,12 +64,13 @@ def _examine(backend: Backend, url: str, model: str | None) -> Iterator[CheckRes
     for duty in health.duties:
         if duty.status == "failing":
             yield False, f"its duty {duty.duty} is failing: {duty.last_error}"
-    model = model or _served_model(backend)
-    if model is None:
-        yield False, "no chat model is configured; name one with --model"
+    called = _called_model(backend, model)
+    if called is None:
+        yield False, f"no model for {DEFAULT_KIND} is configured; name one with --model"
         return
+    model, kind = called
     context = f"doctor-{secrets.token_hex(8)}"
-    response = _call(url, model, context)
+    response = _call(url, kind, model, context)
     yield from _failing_providers(backend)
     if response.status_code != 200:
         yield False, f"the call to {model} failed with status {response.status_code}: {response.text[:300]}"
@@ -76,7 +82,7 @@ def _examine(backend: Backend, url: str, model: str | None) -> Iterator[CheckRes
         yield False, f"its row is not in the ledger after {STORED_WITHIN_S:.0f} s"
         return
     yield True, f"its row is number {row.seq} of the ledger, billed to {_name_of_ip(row)}"
-    yield _check_usage(row, response.json().get("usage"))
+    yield _check_usage(row, kind.report(response.content).usage)
     yield _check_cost(row)
     yield _check_report(backend, row, context)
     verified = backend.call(methods.verify(row.started_at, row.started_at + 1)).data
@@ -88,20 +94,27 @@ def _examine(backend: Backend, url: str, model: str | None) -> Iterator[CheckRes
     )
 
 
-def _served_model(backend: Backend) -> str | None:
-    """Return the chat model to call: the fake provider's, which costs nothing, else the first configured one."""
-    inventory = backend.call(methods.list_models()).data
-    chat_models = [item for item in inventory if item.configured and item.kind == "chat"]
-    chat_models.sort(key=lambda item: item.provider != FAKE_PROVIDER)
-    return chat_models[0].model if chat_models else None
+def _called_model(backend: Backend, name: str | None) -> tuple[str, Kind] | None:
+    """Return the model to call, and its kind; None if there is none.
+
+    Without a name, the fake provider's model for the default kind, which costs nothing, else the first configured one.
+    """
+    inventory = [item for item in backend.call(methods.list_models()).data if item.configured]
+    if name is not None:
+        kinds = [item.kind for item in inventory if name in (item.model, *item.aliases)]
+        return name, KINDS.get(next(iter(kinds), None) or DEFAULT_KIND, KINDS[DEFAULT_KIND])
+    suitable = [item for item in inventory if item.kind == DEFAULT_KIND]
+    suitable.sort(key=lambda item: item.provider != FAKE_PROVIDER)
+    return (suitable[0].model, KINDS[DEFAULT_KIND]) if suitable else None
 
 
-def _call(url: str, model: str, context: str) -> httpx.Response:
+def _call(url: str, kind: Kind, model: str, context: str) -> httpx.Response:
     base, socket = base_url(url)
     transport = httpx.HTTPTransport(uds=socket) if socket else None
-    body = {"model": model, "messages": [{"role": "user", "content": "Answer with one word."}]}
+    content_type, body = kind.example_body(model)
+    headers = {"x-hero-context": context, "content-type": content_type}
     with httpx.Client(base_url=base, transport=transport, timeout=CALL_WITHIN_S, trust_env=False) as client:
-        return client.post("/v1/chat/completions", json=body, headers={"x-hero-context": context})
+        return client.post(next(iter(kind.paths)), content=body, headers=headers)
 
 
 def _failing_providers(backend: Backend) -> Iterator[CheckResult]:
@@ -128,15 +141,15 @@ def _row(backend: Backend, request_id: str) -> models.ExplainedRequest | None:
         time.sleep(LOOK_EVERY_S)
 
 
-def _check_usage(row: models.ExplainedRequest, usage: Any) -> CheckResult:
-    billed = f"{row.input_tokens} tokens in and {row.output_tokens} out, {row.usage_source}"
-    if not isinstance(usage, dict):
-        return row.usage_source == "estimated", f"{billed}; the response reports no usage"
-    tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    return (
-        row.input_tokens,
-        row.output_tokens,
-    ) == tokens, f"{billed}; the response reports {tokens[0]} and {tokens[1]}"
+def _check_usage(row: models.ExplainedRequest, reported: Usage | None) -> CheckResult:
+    """Compare the row with what the response reports; both may have no usage."""
+    units = {name: value for name in UNITS if (value := getattr(row, name)) is not None}
+    billed = f"{', '.join(f'{value} {name}' for name, value in units.items()) or 'no units'}, {row.usage_source}"
+    if reported is None:
+        return row.usage_source != "reported" or row.characters is not None, f"{billed}; the response reports no usage"
+    counts = {name: value for name in UNITS if (value := getattr(reported, name)) is not None}
+    counted = ", ".join(f"{value} {name}" for name, value in counts.items())
+    return counts.items() <= units.items(), f"{billed}; the response reports {counted}"
 
 
 def _check_cost(row: models.ExplainedRequest) -> CheckResult:

@@ -9,17 +9,6 @@ import msgspec
 from hero_broker.core.errors import BrokerError
 
 
-class CallKind(StrEnum):
-    """What a call asks a model for; decides the units that are billed."""
-
-    CHAT = "chat"
-    COMPLETION = "completion"
-    EMBEDDING = "embedding"
-    TTS = "tts"
-    STT = "stt"
-    RERANK = "rerank"
-
-
 class Outcome(StrEnum):
     """How a call ended: the column `outcome`."""
 
@@ -80,7 +69,7 @@ class Call(msgspec.Struct, frozen=True):
     """One client request, read and ready to be sent to a provider."""
 
     request_id: str  # UUIDv7, made by the broker
-    kind: CallKind
+    kind: str  # a name of `kinds.registry`
     model: str  # the configured name that serves the call
     provider: str
     upstream_model: str

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from hero_broker.core.calls import CallKind
-
 
 @dataclass(frozen=True, slots=True)
 class InventoryPrice:
@@ -21,7 +19,7 @@ class InventoryModel:
 
     model: str
     aliases: tuple[str, ...]
-    kind: CallKind | None  # None for a model of the price list, which has no kinds: calls of any kind may request it
+    kind: str | None  # None for a model of the price list, which has no kinds: calls of any kind may request it
     provider: str
     upstream_model: str
     is_configured: bool  # in the settings; False for a model of the price list

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from hero_broker.core.calls import CallKind, Outcome
+from hero_broker.core.calls import Outcome
 from hero_broker.core.usage import UsageSource
 
 
@@ -22,7 +22,7 @@ class RequestLog(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=
     peer_ip: str | None
     context: str | None
     api_key_id: str | None
-    kind: CallKind
+    kind: str
     model: str
     provider: str
     upstream_model: str

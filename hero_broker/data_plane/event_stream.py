@@ -4,18 +4,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from hero_broker.core.calls import Call, CallKind
+from hero_broker.core.calls import Call
 from hero_broker.core.errors import ProviderBadStream, ProviderError
 from hero_broker.data_plane.relay import Item
 from hero_broker.data_plane.responses import client_error_event, is_about_our_key
-from hero_broker.data_plane.sse import EventSplitter, EventTooLong, event_data, is_finished, plain_length
-from hero_broker.kinds.report import read_usage
+from hero_broker.data_plane.sse import EventSplitter, EventTooLong, event_data
 from hero_broker.metering.meter import Meter
 
-# The last event of a stream, which waits for the row, starts with one of these.
-LAST_EVENTS = (b"[DONE]", b'{"type":"transcript.text.done"', b'{"type":"speech.audio.done"')
 AFTER_LAST_BYTES = 64 * 1024  # about this much is read after the last event
-FINISHING = (CallKind.CHAT, CallKind.COMPLETION)  # kinds whose streams give a finish reason
 
 
 class EventStream:
@@ -26,6 +22,8 @@ class EventStream:
         self._call = call
         self._keys = keys
         self._meter = meter
+        self._kind = meter.kind
+        self._rules = meter.kind.stream_rules
         self._splitter = EventSplitter()
         self._latest = b""  # the latest events, or the data of the latest event
         self._is_finished = False  # usage has come, or the last event
@@ -48,7 +46,7 @@ class EventStream:
         plain = b""
         if self.tail:
             self._after_last += len(chunk)
-        elif self._splitter.is_at_boundary and (length := plain_length(chunk)):
+        elif self._splitter.is_at_boundary and (length := self._rules.plain_length(chunk)):
             plain, chunk = chunk[:length], chunk[length:]
             self._meter.on_plain_events(plain)
             if not plain.startswith(b":"):
@@ -69,14 +67,12 @@ class EventStream:
         """
         rest = self._splitter.rest()
         data = event_data(rest)
-        is_complete = not data or data.startswith(LAST_EVENTS) or _is_json(data)
+        is_complete = not data or data.startswith(self._rules.last_events) or _is_json(data)
         if rest and is_complete:
             self.tail.append(self._process(rest, data))
         if (self.tail and self._is_finished) or self.is_error:
             return
-        if not is_complete or (
-            self._call.kind in FINISHING and not self._is_finished and not is_finished(self._latest)
-        ):
+        if not is_complete or not (self._is_finished or self._rules.is_finished(self._latest)):
             raise ProviderError("The provider broke off its response.")
 
     def _process(self, event: bytes, data: bytes) -> bytes:
@@ -84,11 +80,11 @@ class EventStream:
         is_usage_event = self._meter.on_event(data)
         if data:
             self._latest = data
-        if b'"error"' in data and read_usage(self._call.kind, data).is_error:
+        if b'"error"' in data and self._kind.report(data).is_error:
             self.is_error = True
             self.is_our_key |= is_about_our_key(200, data)
             event = client_error_event(event, data, self._keys)
-        is_last = data.startswith(LAST_EVENTS)
+        is_last = data.startswith(self._rules.last_events)
         self._is_finished |= is_usage_event or is_last
         if is_usage_event and not self._call.wants_usage:
             return b""

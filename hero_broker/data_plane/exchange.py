@@ -13,7 +13,7 @@ from typing import cast
 
 import msgspec
 
-from hero_broker.core.calls import Call, CallKind, Outcome
+from hero_broker.core.calls import Call, Outcome
 from hero_broker.core.clock import Clock
 from hero_broker.core.errors import (
     BrokerError,
@@ -27,7 +27,7 @@ from hero_broker.core.errors import (
     ProviderError,
 )
 from hero_broker.core.usage import Usage
-from hero_broker.data_plane.event_stream import FINISHING, EventStream
+from hero_broker.data_plane.event_stream import EventStream
 from hero_broker.data_plane.relay import ABORT, Item, Relay, ResponseHead
 from hero_broker.data_plane.responses import (
     OUR_STATUSES,
@@ -38,7 +38,7 @@ from hero_broker.data_plane.responses import (
     response_head,
 )
 from hero_broker.edge.response_channel import ResponseChannel
-from hero_broker.kinds.report import is_answer
+from hero_broker.kinds.kind import EVENT_STREAM, Framing
 from hero_broker.kinds.typical import is_priced
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.metering.estimates import Estimates
@@ -49,12 +49,6 @@ from hero_broker.providers.routes import ModelRoute
 from hero_broker.providers.upstream.client import Upstream
 from hero_broker.providers.upstream.response import UpstreamResponse
 
-EVENT_STREAM = "text/event-stream"
-UNDECLARED_TYPES = (
-    "",
-    "text/plain",
-    "application/octet-stream",
-)  # what some servers send as the type of an event stream
 AFTER_LAST_S = 1.0  # how long to read on after the last event, for late usage or the end of the response
 MAX_ERROR_BYTES = 64 * 1024  # read of a provider's error body
 ESTIMATE_TIMEOUT_S = 3.0
@@ -216,17 +210,18 @@ class Exchange:
         meter.on_response()
         reply.check_coding()
         events: EventStream | None = None
-        if content_type.startswith(EVENT_STREAM) or (
-            call.stream and content_type.partition(";")[0] in UNDECLARED_TYPES and call.kind in FINISHING
-        ):
+        kind = meter.kind
+        framing = kind.framing(content_type, is_stream=call.stream)
+        if framing is Framing.EVENTS:
             events = await self._relay_stream(call, provider, reply, meter, relay, ending)
-        elif call.kind is CallKind.TTS and not content_type.startswith("application/json"):
-            await self._relay_audio(reply, relay, ending)
+        elif framing is Framing.CHUNKS:
+            await self._relay_chunks(reply, relay, ending)
         else:
             body = await reply.read_all(self._limits.max_answer_bytes)
             report = meter.on_body(body)
-            may_be_text = call.kind is CallKind.STT and not content_type.startswith("application/json")
-            if not report.is_object and not may_be_text and not await self._estimates.run(is_answer, call.kind, body):
+            if not (
+                report.is_object or kind.may_be_text(content_type) or await self._estimates.run(kind.is_answer, body)
+            ):
                 raise ProviderBadAnswer("The provider's response cannot be parsed.")
             if report.is_error:  # whatever the status says
                 self._respond_provider_error(provider, reply, body, ending)
@@ -273,8 +268,8 @@ class Exchange:
         events.end()
         return events
 
-    async def _relay_audio(self, reply: UpstreamResponse, relay: Relay, ending: _CallOutcome) -> None:
-        """Relay audio as it arrives, except its last chunk."""
+    async def _relay_chunks(self, reply: UpstreamResponse, relay: Relay, ending: _CallOutcome) -> None:
+        """Relay a body as it arrives, except its last chunk."""
         is_encoded = "content-encoding" in reply.headers  # then its length differs from the length that the client gets
         length = None if is_encoded else reply.headers.get("content-length")
         await relay.send(response_head(reply.status, reply.headers, length))

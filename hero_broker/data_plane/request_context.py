@@ -1,10 +1,11 @@
-"""What is known of a request before its body is read; with the body it becomes a `Call`."""
+"""What is known of a request besides its body; with the body it becomes a `Call`."""
 
 from collections.abc import Iterable
 
 import msgspec
 
-from hero_broker.core.calls import Call, Caller, CallKind, UploadBody
+from hero_broker.core.calls import Call, Caller, UploadBody
+from hero_broker.kinds.kind import Kind, Request
 from hero_broker.providers.routes import ModelRoute
 
 # The client's headers that are forwarded to a provider; none decides where a request goes or who pays there.
@@ -22,34 +23,29 @@ class RequestContext(msgspec.Struct, frozen=True):
 
     def build_call(
         self,
-        kind: CallKind,
+        kind: Kind,
+        path: str,
+        request: Request,
         route: ModelRoute,
-        url: str,
-        body: bytes | UploadBody,
-        *,
-        input_bytes: int,
-        stream: bool = False,
-        wants_usage: bool = False,
-        characters: int | None = None,
-    ) -> tuple[Call, ModelRoute]:
-        """Build the call from the request and its body; return it with the route that serves it."""
-        call = Call(
+        upload: UploadBody | None = None,
+    ) -> Call:
+        """Build the call of a request that came on `path`, for the route that serves it; `upload` is a form's body."""
+        return Call(
             request_id=self.request_id,
-            kind=kind,
+            kind=kind.name,
             model=route.model,
             provider=route.provider.name,
             upstream_model=route.upstream_model,
-            url=url,
-            body=body,
+            url=kind.url(path, route),
+            body=kind.encode(request, route) if upload is None else upload,
             caller=self.caller,
             started_at=self.started_at,
-            stream=stream,
-            wants_usage=wants_usage,
+            stream=request.stream,
+            wants_usage=request.wants_usage,
             headers=self.headers,
-            input_bytes=input_bytes,
-            characters=characters,
+            input_bytes=request.input_bytes,
+            characters=request.characters,
         )
-        return call, route
 
 
 def forwarded_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:

@@ -1,13 +1,12 @@
 """The ASGI endpoint of all calls: admits a request, reads its body, and starts its exchange."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from starlette.types import Receive, Scope, Send
 
-from hero_broker.core.calls import Call
 from hero_broker.core.clock import Clock
 from hero_broker.core.errors import (
     BodyTimeout,
@@ -16,33 +15,16 @@ from hero_broker.core.errors import (
     MethodNotAllowed,
     UnsupportedMedia,
 )
-from hero_broker.data_plane.chat import read_chat, read_completion
-from hero_broker.data_plane.embedding import read_embedding
 from hero_broker.data_plane.exchange import Exchange
+from hero_broker.data_plane.form_request import FormRequest
 from hero_broker.data_plane.request_context import RequestContext, forwarded_headers
-from hero_broker.data_plane.rerank import build_reader
-from hero_broker.data_plane.stt import SttRequest
-from hero_broker.data_plane.tts import read_tts
 from hero_broker.edge.admission import Admission, Slot
 from hero_broker.edge.response_channel import ResponseChannel
-from hero_broker.providers.routes import ModelRoute, Routes
+from hero_broker.kinds.json_body import read_json
+from hero_broker.kinds.kind import Kind
+from hero_broker.kinds.registry import KIND_BY_PATH
+from hero_broker.providers.routes import Routes
 from hero_broker.util.timeouts import wait_at_most
-
-Reader = Callable[[bytes, RequestContext, Routes], tuple[Call, ModelRoute]]
-
-READERS: Mapping[str, Reader] = {
-    "/v1/chat/completions": read_chat,
-    "/v1/completions": read_completion,
-    "/v1/embeddings": read_embedding,
-    "/v1/audio/speech": read_tts,
-    "/v1/rerank": build_reader("v1"),
-    "/v2/rerank": build_reader("v2"),
-}
-UPLOADS: Mapping[str, str] = {  # path → path below a provider's base URL
-    "/v1/audio/transcriptions": "/audio/transcriptions",
-    "/v1/audio/translations": "/audio/translations",
-}
-CALL_PATHS = (*READERS, *UPLOADS)
 
 
 class DataPlane:
@@ -58,8 +40,13 @@ class DataPlane:
         max_audio_bytes: int,
         timeout_s: float,
         uploads: Path,
+        default_models: Mapping[str, str],
     ) -> None:
-        """Join what a call needs; `uploads` is the directory of large uploads in progress."""
+        """Join what a call needs.
+
+        `uploads` is the directory of large uploads in progress; `default_models` has the model of requests that name
+        none, by kind.
+        """
         self._exchange = exchange
         self._routes = routes
         self._admission = admission
@@ -68,6 +55,7 @@ class DataPlane:
         self._max_audio_bytes = max_audio_bytes
         self._timeout_s = timeout_s
         self._uploads = uploads
+        self._default_models = default_models
 
     async def __call__(self, scope: Scope, receive: Receive, _send: Send) -> None:
         """Serve one call.
@@ -84,8 +72,9 @@ class DataPlane:
             now = self._clock.now()
             context = RequestContext(state["request_id"], state["caller"], now, forwarded_headers(scope["headers"]))
             headers: Mapping[bytes, bytes] = state["headers"]
-            if path in UPLOADS:
-                await self._serve_upload(UPLOADS[path], headers, context, receive, client, slot)
+            kind = KIND_BY_PATH[path]
+            if kind.takes_form:
+                await self._serve_upload(kind, path, headers, context, receive, client, slot)
             else:
                 _check_head(headers, b"application/json", self._max_body_bytes)
                 body = client.connection.take_body()
@@ -93,11 +82,14 @@ class DataPlane:
                     body = await self._read(receive)
                 elif len(body) > self._max_body_bytes:
                     raise _body_too_large(self._max_body_bytes)
-                call, route = READERS[path](body, context, self._routes)
+                request = kind.read(read_json(body, self._default_models.get(kind.name)))
+                route = self._routes.find(request.model, kind.name)
+                call = context.build_call(kind, path, request, route)
                 await self._exchange.start(call, route, client, slot.release)
 
     async def _serve_upload(
         self,
+        kind: Kind,
         path: str,
         headers: Mapping[bytes, bytes],
         context: RequestContext,
@@ -106,15 +98,15 @@ class DataPlane:
         slot: Slot,
     ) -> None:
         declared_bytes = _check_head(headers, b"multipart/form-data", self._max_audio_bytes)
-        request = SttRequest(headers[b"content-type"], self._routes, self._uploads, self._max_audio_bytes)
+        form = FormRequest(kind, headers[b"content-type"], self._routes, self._uploads, self._max_audio_bytes)
         # A long upload gets one timeout for each `max_body_bytes`, as the same bytes in several bodies would.
         timeout_s = self._timeout_s * (1 + declared_bytes // self._max_body_bytes)
-        reading = asyncio.create_task(request.upload.receive(receive, timeout_s), name="upload")
+        reading = asyncio.create_task(form.upload.receive(receive, timeout_s), name="upload")
         async with AsyncExitStack() as unless_started:
-            unless_started.push_async_callback(request.upload.close)
+            unless_started.push_async_callback(form.upload.close)
             unless_started.callback(reading.cancel)
-            await request.upload.ready()
-            call, route = request.call(path, declared_bytes, context)
+            await form.upload.ready()
+            call, route = form.call(path, declared_bytes, context)
             exchange = self._exchange.start(call, route, client, slot.release)
             unless_started.pop_all()  # the call closes its upload itself
         await exchange

@@ -6,7 +6,6 @@ MAX_EVENT_BYTES = 8 * 1024 * 1024
 
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_FINISH = re.compile(rb'"finish_reason"\s*:\s*"')
 
 
 class EventTooLong(ValueError):
@@ -52,40 +51,6 @@ class EventSplitter:
     def rest(self) -> bytes:
         """Return the bytes after the last blank line."""
         return bytes(self._rest)
-
-
-def plain_length(events: bytes) -> int:
-    """Return the length of the leading whole events that neither report usage nor an error, nor are the last event."""
-    end = len(events)
-    if b'"usage"' in events or b'"error"' in events or b"[DONE]" in events or b'.done"' in events:
-        end = _first_mark(events)
-    blank_line = events.rfind(b"\n\n", 0, end)
-    return 0 if blank_line == -1 else blank_line + 2
-
-
-def _first_mark(events: bytes) -> int:
-    end = _find_mark(events, b"[DONE]", len(events))
-    end = _find_mark(events, b'.done"', end)
-    end = _find_value(events, b'"usage"', end)
-    return _find_value(events, b'"error"', end)
-
-
-def _find_mark(events: bytes, mark: bytes, end: int) -> int:
-    at = events.find(mark, 0, end)
-    return end if at == -1 else at
-
-
-def _find_value(events: bytes, name: bytes, end: int) -> int:
-    """Return the position of the first member `name` before `end` that is not null, as it often is; else `end`."""
-    at = events.find(name, 0, end)
-    while at != -1 and events.startswith(b":null", at + len(name)):
-        at = events.find(name, at + len(name), end)
-    return end if at == -1 else at
-
-
-def is_finished(events: bytes) -> bool:
-    """Return whether a chat's events give a finish reason."""
-    return _FINISH.search(events) is not None
 
 
 def event_data(event: bytes) -> bytes:

@@ -93,8 +93,8 @@ class JsonBody(msgspec.Struct, frozen=True):
         return msgspec.json.encode(members)
 
 
-def read_json(body: bytes) -> JsonBody:
-    """Read a request's body.
+def read_json(body: bytes, default_model: str | None = None) -> JsonBody:
+    """Read a request's body; `default_model` is used if it names no model.
 
     Raises:
         InvalidRequest: the body is no JSON object in UTF-8, `model` is no non-empty string, or a member's name differs
@@ -110,6 +110,8 @@ def read_json(body: bytes) -> JsonBody:
         model: object = msgspec.json.decode(members.get("model", b"null"))
     except msgspec.DecodeError as error:
         raise InvalidRequest("The body must be a JSON object in UTF-8.") from error
+    if model is None and default_model is not None:
+        model = default_model
     if not isinstance(model, str) or not model:
         raise InvalidRequest("'model' must be a non-empty string.", param="model")
     folded = {*map(str.casefold, members)}

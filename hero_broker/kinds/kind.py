@@ -1,61 +1,205 @@
-"""Rough rules for unreported usage, used before or without a tokenizer."""
+"""What a kind of call is: everything that the broker knows of its wire format.
 
-from typing import Protocol
+`Kind` has the rules of a JSON call in OpenAI's shape. A module of this folder states how its kind differs.
+"""
 
-from hero_broker.core.calls import CallKind
+import json
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import ClassVar, Protocol
+
+import msgspec
+
 from hero_broker.core.usage import AUDIO_BYTES_PER_S, BYTES_PER_TOKEN, Usage
+from hero_broker.kinds.dialect import Dialect
+from hero_broker.kinds.json_body import JsonBody
+from hero_broker.kinds.report import BYTE_ORDER_MARK, Report, WireReply, read_report, text_usage
+from hero_broker.kinds.route_spec import RouteSpec
+from hero_broker.kinds.stream_rules import StreamRules
+from hero_broker.kinds.texts import Reading, delivered_body, delivered_events, read_members
+from hero_broker.kinds.wide_json import is_wide
 from hero_broker.pricing.price import Price
 
-AUDIO_MS_PER_TOKEN = 100  # of input audio: ten tokens per second
-SPEECH_TOKENS_PER_1000_CHARACTERS = 1_390  # 1,250 tokens and 900 characters per minute
+EVENT_STREAM = "text/event-stream"
+JSON = "application/json"
 
 
-class CallShape(Protocol):
-    """The facts of a call that are known without reading its text."""
+class Framing(Enum):
+    """How a successful response is relayed."""
+
+    WHOLE = "whole"  # after all of it has arrived and was parsed
+    CHUNKS = "chunks"  # as it arrives
+    EVENTS = "events"  # event by event
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What a client asks a model for; no provider has been chosen yet."""
+
+    model: str  # as the client names it
+    input_bytes: int  # size of the text or audio that the model reads; the basis of the first estimate
+    body: JsonBody = JsonBody({}, "")  # empty for a form
+    stream: bool = False
+    wants_usage: bool = False  # the client itself asked for the stream's usage event
+    characters: int | None = None  # of the text to be spoken
+
+
+class TargetProvider(Protocol):
+    """The facts of a provider that decide how a request to it is written."""
 
     @property
-    def kind(self) -> CallKind: ...
+    def base_url(self) -> str: ...
+    @property
+    def stream_usage(self) -> bool: ...
+    @property
+    def dialect(self) -> Dialect: ...
+
+
+class Target(Protocol):
+    """Who may answer a request: a provider, and the model's name there."""
+
+    @property
+    def provider(self) -> TargetProvider: ...
+    @property
+    def upstream_model(self) -> str: ...
+
+
+class CallSize(Protocol):
+    """The facts of a call that are known without reading its text."""
+
     @property
     def input_bytes(self) -> int: ...
     @property
     def characters(self) -> int | None: ...
 
 
-def rough_usage(call: CallShape, price: Price | None, output_tokens: int) -> Usage:
-    """Estimate usage without reading the call's text; input that is billed is never 0."""
-    if call.kind is CallKind.TTS:
-        return tts_usage(call, price, max(1, call.input_bytes // BYTES_PER_TOKEN))
-    if call.kind is CallKind.STT:
-        return stt_usage(call.input_bytes * 1000 // AUDIO_BYTES_PER_S, price, output_tokens)
-    tokens = max(1, call.input_bytes // BYTES_PER_TOKEN)
-    if call.kind is CallKind.RERANK:
-        return rerank_usage(price, tokens)
-    return Usage(input_tokens=tokens, output_tokens=0 if call.kind is CallKind.EMBEDDING else output_tokens)
+class Measured(msgspec.Struct, frozen=True):
+    """What was counted of a call that has no reported usage, or is guessed from its size."""
+
+    input_tokens: int
+    output_tokens: int = 0
+    audio_ms: int = 0
 
 
-def tts_usage(call: CallShape, price: Price | None, input_tokens: int) -> Usage:
-    """Return the usage of a TTS call: characters, and tokens too if the price is by token."""
-    characters = call.characters or 0
-    if price is None or price.characters_per_million is not None:
-        return Usage(characters=characters)
-    audio_tokens = -(-characters * SPEECH_TOKENS_PER_1000_CHARACTERS // 1000)
-    return Usage(
-        input_tokens=input_tokens, output_tokens=audio_tokens, audio_output_tokens=audio_tokens, characters=characters
-    )
+class Kind:
+    """One kind of call. The defaults are those of a JSON call in OpenAI's shape that reports tokens."""
 
+    name: ClassVar[str]  # the ledger's word
+    paths: ClassVar[Mapping[str, str]]  # our path → path below a provider's base URL
+    specs: ClassVar[Sequence[RouteSpec]]  # for OpenAPI, one for each path
+    # Descriptions and usages of a typical call, tried in this order: a kind may be billed in one unit or another.
+    typical: ClassVar[Sequence[tuple[str, Usage]]]
+    example: ClassVar[Mapping[str, object]]  # members of a short request, without `model`
 
-def stt_usage(audio_ms: int, price: Price | None, output_tokens: int) -> Usage:
-    """Return the usage of an STT call: audio time, and tokens too if the price is by token."""
-    if price is None or price.audio_per_minute is not None:
-        return Usage(audio_ms=audio_ms)
-    audio_tokens = max(1, -(-audio_ms // AUDIO_MS_PER_TOKEN))
-    return Usage(
-        input_tokens=audio_tokens, audio_input_tokens=audio_tokens, output_tokens=output_tokens, audio_ms=audio_ms
-    )
+    takes_form: ClassVar[bool] = False  # the body is a form with a file; else it is JSON
+    default_model: ClassVar[str | None] = None  # if the client names no model; None: it must
+    stream_rules: ClassVar[StreamRules] = StreamRules()
+    answer_types: ClassVar[tuple[type, ...]] = (dict,)  # of the JSON of a whole response
+    measures_audio: ClassVar[bool] = False  # unreported usage follows from the duration of the uploaded audio
+    always_reads_tokens: ClassVar[bool] = False  # a provider that reports no input tokens is wrong
 
+    # The request
 
-def rerank_usage(price: Price | None, input_tokens: int) -> Usage:
-    """Return the usage of a rerank call: one search, or tokens if the price is by token."""
-    if price is None or price.per_thousand_searches is not None:
-        return Usage(search_units=1)
-    return Usage(input_tokens=input_tokens, output_tokens=0)
+    def read(self, body: JsonBody) -> Request:
+        """Check a JSON request's members, and return what they ask for.
+
+        Raises:
+            InvalidRequest: a member is missing, or has the wrong type.
+        """
+        raise NotImplementedError
+
+    def read_form(self, fields: Mapping[str, str], size: int) -> Request:
+        """Check the fields of a form, and return what they ask for; `size` is the form's, in bytes.
+
+        Raises:
+            InvalidRequest: a field is missing or wrong.
+        """
+        raise NotImplementedError
+
+    def encode(self, request: Request, target: Target) -> bytes:
+        """Return the JSON for a provider."""
+        return request.body.encode(model=target.upstream_model)
+
+    def url(self, path: str, target: Target) -> str:
+        """Return the provider's URL for a request that came on `path`."""
+        return target.provider.base_url + self.paths[path]
+
+    # The response
+
+    def framing(self, content_type: str, *, is_stream: bool) -> Framing:
+        """Return how to relay a response; `content_type` is in lower case."""
+        return Framing.EVENTS if content_type.startswith(EVENT_STREAM) else Framing.WHOLE
+
+    def may_be_text(self, content_type: str) -> bool:
+        """Return whether a whole response may be something else than JSON."""
+        return False
+
+    def report(self, body: bytes) -> Report:
+        """Return what a JSON response, or an event's data, reports."""
+        return read_report(body, self.usage)
+
+    def usage(self, reported: Mapping[str, object], reply: WireReply) -> Usage | None:
+        """Return the usage that a provider reports: `reported` is its member `usage`. None if it reports none.
+
+        Raises:
+            ImplausibleError: a count is no plausible number.
+        """
+        return text_usage(reported)
+
+    def is_answer(self, body: bytes) -> bool:
+        """Return whether a lenient parser accepts the body as a response.
+
+        If the JSON has too many values to be decoded, only its first character counts.
+        """
+        if is_wide(body):
+            first = body.removeprefix(BYTE_ORDER_MARK).lstrip()[:1]
+            return first == b"{" or (first == b"[" and list in self.answer_types)
+        try:
+            value: object = json.loads(body, parse_int=float)  # int rejects numbers with too many digits
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(value, self.answer_types)
+
+    # Usage that no provider reported
+
+    def reading(self, members: Mapping[str, msgspec.Raw]) -> Reading:
+        """Return what a model reads of a JSON request."""
+        return Reading()
+
+    def request_reading(self, body: bytes) -> Reading:
+        """Return the model's input; JSON that has too many values to be decoded counts as one text."""
+        if is_wide(body):
+            return Reading((body.decode("utf-8", "replace"),))
+        members = read_members(body)
+        return Reading() if members is None else self.reading(members)
+
+    def writes_tokens(self, price: Price | None) -> bool:
+        """Return whether the text of a response is billed at this price."""
+        return True
+
+    def delivered_text(self, body: bytes) -> tuple[str, ...]:
+        """Return the model's output from a whole response."""
+        return delivered_body(body)
+
+    def delivered_events(self, events: bytes) -> tuple[str, ...]:
+        """Return the model's output from the lines of a stream's events; a line may lack its "data:"."""
+        return delivered_events(events)
+
+    def estimate(self, call: CallSize, price: Price | None, measured: Measured) -> Usage:
+        """Return the usage of a call of which this was measured, in the units that `price` bills."""
+        return Usage(input_tokens=measured.input_tokens, output_tokens=measured.output_tokens)
+
+    def rough_usage(self, call: CallSize, price: Price | None, output_tokens: int) -> Usage:
+        """Estimate usage by the size of the call; input that is billed is never 0."""
+        tokens = max(1, call.input_bytes // BYTES_PER_TOKEN)
+        audio_ms = call.input_bytes * 1000 // AUDIO_BYTES_PER_S
+        return self.estimate(call, price, Measured(tokens, output_tokens, audio_ms))
+
+    def usage_by_request(self, call: CallSize, price: Price | None) -> Usage | None:
+        """Return usage that follows from the request and the price, and needs no report; None if there is none."""
+        return None
+
+    # The demo
+
+    def example_body(self, model: str) -> tuple[str, bytes]:
+        """Return the content type and the body of a short request."""
+        return JSON, msgspec.json.encode({"model": model, **self.example})

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from hero_broker.core.calls import Caller, CallKind
+from hero_broker.core.calls import Caller
 from hero_broker.core.records import RequestLog
 
 
@@ -27,7 +27,7 @@ class CallStarted(msgspec.Struct, frozen=True, array_like=True):
     request_id: str
     started_at: int  # unix seconds, UTC
     caller: Caller
-    kind: CallKind
+    kind: str
     model: str
     provider: str
     upstream_model: str

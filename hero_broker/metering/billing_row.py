@@ -4,11 +4,11 @@ import logging
 from typing import Protocol
 
 from hero_broker.core.addresses import ip_key
-from hero_broker.core.calls import Call, Caller, CallKind, Outcome
+from hero_broker.core.calls import Call, Caller, Outcome
 from hero_broker.core.money import MAX_COST_USD, NANO
 from hero_broker.core.records import RequestLog
 from hero_broker.core.usage import Usage, UsageSource
-from hero_broker.kinds.kind import rough_usage
+from hero_broker.kinds.registry import KINDS
 from hero_broker.ledger.rows import CallStarted, PendingRow
 from hero_broker.pricing.cost import cost_of
 from hero_broker.pricing.price import Price
@@ -28,7 +28,7 @@ class CallIdentity(Protocol):
     @property
     def caller(self) -> Caller: ...
     @property
-    def kind(self) -> CallKind: ...
+    def kind(self) -> str: ...
     @property
     def model(self) -> str: ...
     @property
@@ -61,7 +61,7 @@ def interrupted_row(note: CallStarted) -> PendingRow:
     price = None
     if note.rates is not None:
         price = Price.from_rates(note.rates, source=note.price_source, version=note.price_version)
-    usage = rough_usage(note, price, 0)
+    usage = KINDS[note.kind].rough_usage(note, price, 0)
     cost = None if price is None else believable_cost(note, usage, price, ok=False)
     return due_row(
         note,

@@ -3,10 +3,8 @@
 from collections.abc import Callable
 from typing import ParamSpec, Protocol, TypeVar
 
-from hero_broker.core.calls import CallKind
 from hero_broker.core.usage import MAX_UNITS, Usage
-from hero_broker.kinds.kind import rerank_usage, stt_usage, tts_usage
-from hero_broker.kinds.texts import delivered_events, delivered_text, request_reading
+from hero_broker.kinds.kind import Measured
 from hero_broker.metering.meter import Meter
 from hero_broker.metering.workers import Workers
 
@@ -43,31 +41,25 @@ class Estimates:
         self._workers.close()
 
     async def _usage(self, meter: Meter) -> Usage:
-        call, price = meter.call, meter.price()
-        if call.kind is CallKind.STT and not isinstance(call.body, bytes):
-            output = 0 if price is None or price.audio_per_minute is not None else await self._output(meter)
-            return stt_usage(await self._workers.run(call.body.audio_ms), price, output)
-        input_tokens = await self._input(meter)
-        if call.kind is CallKind.TTS:
-            return tts_usage(call, price, input_tokens)
-        if call.kind is CallKind.RERANK:
-            return rerank_usage(price, input_tokens)
-        if call.kind is CallKind.EMBEDDING:
-            return Usage(input_tokens=input_tokens, output_tokens=0)
-        return Usage(input_tokens=input_tokens, output_tokens=await self._output(meter))
+        call, kind, price = meter.call, meter.kind, meter.price()
+        output_tokens = await self._output(meter) if kind.writes_tokens(price) else 0
+        if kind.measures_audio and not isinstance(call.body, bytes):
+            audio_ms = await self._workers.run(call.body.audio_ms)
+            return kind.estimate(call, price, Measured(0, output_tokens, audio_ms))
+        return kind.estimate(call, price, Measured(await self._input(meter), output_tokens))
 
     async def _input(self, meter: Meter) -> int:
         call = meter.call
         body = call.body if isinstance(call.body, bytes) else b""
-        reading = await self._workers.run(lambda _: request_reading(call.kind, body))
+        reading = await self._workers.run(lambda _: meter.kind.request_reading(body))
         tokens = await self._counter.count(call.upstream_model, reading.texts)
         return min(max(1, tokens + reading.fixed_tokens + reading.audio_tokens), MAX_UNITS)
 
     async def _output(self, meter: Meter) -> int:
-        call, delivered = meter.call, meter.delivered()
+        call, kind, delivered = meter.call, meter.kind, meter.delivered()
         if not delivered.events:
-            texts = await self._workers.run(lambda _: delivered_text(call.kind, delivered.body))
+            texts = await self._workers.run(lambda _: kind.delivered_text(delivered.body))
             return await self._counter.count(call.upstream_model, texts)
-        texts = await self._workers.run(lambda _: delivered_events(call.kind, delivered.events))
+        texts = await self._workers.run(lambda _: kind.delivered_events(delivered.events))
         tokens = await self._counter.count(call.upstream_model, texts)
         return min(-(-tokens * delivered.event_bytes // len(delivered.events)), MAX_UNITS) if tokens else 0

@@ -7,12 +7,13 @@ from decimal import Decimal
 
 from msgspec.structs import replace
 
-from hero_broker.core.calls import Call, CallKind, Outcome
+from hero_broker.core.calls import Call, Outcome
 from hero_broker.core.clock import Clock
 from hero_broker.core.money import NANO
 from hero_broker.core.usage import BYTES_PER_TOKEN, Usage, UsageSource
-from hero_broker.kinds.kind import rough_usage
-from hero_broker.kinds.report import Report, read_usage
+from hero_broker.kinds.kind import Kind
+from hero_broker.kinds.registry import KINDS
+from hero_broker.kinds.report import Report
 from hero_broker.ledger.rows import CallStarted, PendingRow
 from hero_broker.metering.billing_row import believable_cost, build_note, due_row
 from hero_broker.pricing.price import Price
@@ -39,6 +40,7 @@ class Meter:
 
     def __init__(self, call: Call, tariff: Tariff | None, clock: Clock) -> None:
         self.call = call
+        self.kind: Kind = KINDS[call.kind]
         self._tariff = tariff
         self._varies = tariff is not None and tariff.varies
         self._clock = clock
@@ -62,7 +64,7 @@ class Meter:
         """Return the journal's note of the call, written before the call is sent."""
         price = self.price()
         if price is not None and self._varies:
-            price = self.price(rough_usage(self.call, price, 0).input_tokens or 0)
+            price = self.price(self.kind.rough_usage(self.call, price, 0).input_tokens or 0)
         return build_note(self.call, price)
 
     def price(self, input_tokens: int = 0) -> Price | None:
@@ -78,7 +80,7 @@ class Meter:
     def on_event(self, data: bytes) -> bool:
         """Parse one event of a stream; return whether it is the event with usage and empty `choices`."""
         if b'"usage"' in data and data.count(b'"usage"') > data.count(b'"usage":null'):
-            report = read_usage(self.call.kind, data)
+            report = self.kind.report(data)
             if report.usage is not None:
                 self._reported = report.usage
             if report.cost_usd is not None:
@@ -86,19 +88,15 @@ class Meter:
             if report.is_usage_event:
                 return True
         self._keep(data + b"\n")
-        if (
-            b'"content":""' not in data
-            and b'"content":null' not in data
-            and (b'"content"' in data or b'"text"' in data)
-        ):
+        if self.kind.stream_rules.is_delta(data):
             self._count(1)
         return False
 
     def on_plain_events(self, events: bytes) -> None:
         """Note complete events, as received, none of which reports usage."""
         self._keep(events)
-        if b'"content"' in events or b'"text"' in events:
-            self._count(events.count(b"\n\n"))
+        if deltas := self.kind.stream_rules.count_deltas(events):
+            self._count(deltas)
 
     async def wait_for_tokens(self, deltas: int) -> None:
         """Wait until `deltas` pieces of text have arrived."""
@@ -110,7 +108,7 @@ class Meter:
     def on_body(self, body: bytes) -> Report:
         """Parse a whole response and return its report; a response that is only an error is not charged."""
         self._body = body
-        report = read_usage(self.call.kind, body)
+        report = self.kind.report(body)
         self._reported, self._cost_usd = report.usage, report.cost_usd
         if report.is_error and report.usage is None and not report.has_choices:
             self.answered = False
@@ -119,7 +117,7 @@ class Meter:
     @property
     def needs_estimate(self) -> bool:
         """Whether a response has begun for which the provider reported no billable usage."""
-        return self.answered and self._reported is None and self._usage_by_request() is None
+        return self.answered and self._reported is None and self.kind.usage_by_request(self.call, self.price()) is None
 
     def delivered(self) -> Delivered:
         """Return what was received of the response."""
@@ -133,12 +131,12 @@ class Meter:
         A call of which nothing was sent costs nothing, whatever its outcome; nor does a call that the provider refused.
         """
         if not self.answered and (outcome is Outcome.PROVIDER_ERROR or not self.is_sent):
-            return self._row(outcome, http_status, error_code, Usage(), UsageSource.NONE)
+            return self._row(outcome, http_status, error_code, Usage(), UsageSource.NONE, is_free=True)
         if self._reported is not None:
             usage = self._reported
             if self.call.characters is not None:
                 usage = replace(usage, characters=self.call.characters)
-            if self.call.kind is CallKind.CHAT and outcome is Outcome.OK and not usage.input_tokens:
+            if self.kind.always_reads_tokens and outcome is Outcome.OK and not usage.input_tokens:
                 log.warning(
                     "meter: the provider %s reports no tokens",
                     self.call.provider,
@@ -146,19 +144,11 @@ class Meter:
                 )
                 error_code = error_code or ZERO_USAGE
             return self._row(outcome, http_status, error_code, usage, UsageSource.REPORTED)
-        if self.answered and (usage_by_request := self._usage_by_request()) is not None:
-            return self._row(outcome, http_status, error_code, usage_by_request, UsageSource.REPORTED)
-        rough = rough_usage(self.call, self.price(), self.deltas or len(self._body) // BYTES_PER_TOKEN)
+        if self.answered and (known := self.kind.usage_by_request(self.call, self.price())) is not None:
+            source = UsageSource.NONE if known == Usage() else UsageSource.REPORTED
+            return self._row(outcome, http_status, error_code, known, source)
+        rough = self.kind.rough_usage(self.call, self.price(), self.deltas or len(self._body) // BYTES_PER_TOKEN)
         return self._row(outcome, http_status, error_code, estimate or rough, UsageSource.ESTIMATED)
-
-    def _usage_by_request(self) -> Usage | None:
-        """Return usage that follows from the request and needs no report: characters, if they are billed."""
-        if self.call.characters is None:
-            return None
-        price = self.price()
-        if price is not None and price.characters_per_million is None:
-            return None
-        return Usage(characters=self.call.characters)
 
     def _keep(self, events: bytes) -> None:
         self._event_bytes += len(events)
@@ -174,10 +164,20 @@ class Meter:
         return int((self._clock.monotonic() - self._started) * 1000)
 
     def _row(
-        self, outcome: Outcome, http_status: int | None, error_code: str | None, usage: Usage, source: UsageSource
+        self,
+        outcome: Outcome,
+        http_status: int | None,
+        error_code: str | None,
+        usage: Usage,
+        source: UsageSource,
+        *,
+        is_free: bool = False,
     ) -> PendingRow:
         price = self.price(usage.input_tokens or 0)
-        cost, cost_source = self._cost(usage, source, price, ok=outcome is Outcome.OK)
+        cost: int | None = 0
+        cost_source = None if price is None else "price"
+        if not is_free:
+            cost, cost_source = self._cost(usage, price, ok=outcome is Outcome.OK)
         return due_row(
             self.call,
             stream=self.streamed,
@@ -194,12 +194,8 @@ class Meter:
             first_byte_ms=self._first_byte_ms,
         )
 
-    def _cost(
-        self, usage: Usage, source: UsageSource, price: Price | None, *, ok: bool
-    ) -> tuple[int | None, str | None]:
+    def _cost(self, usage: Usage, price: Price | None, *, ok: bool) -> tuple[int | None, str | None]:
         """Return the cost in nano-USD and its source; the operator's price overrides the provider's cost."""
-        if source is UsageSource.NONE:
-            return 0, None if price is None else "price"
         if self._cost_usd is not None and (self._tariff is None or not self._tariff.is_override):
             return round(self._cost_usd * NANO), "provider"
         cost = None if price is None else believable_cost(self.call, usage, price, ok=ok)

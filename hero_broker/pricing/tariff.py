@@ -4,7 +4,6 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Self
 
-from hero_broker.core.calls import CallKind
 from hero_broker.pricing.price import Price
 
 DAY_S = 86_400
@@ -43,7 +42,7 @@ class Tariff:
     is_override: bool = False  # the operator's own price, which takes precedence over a cost that the provider reports
     varies: bool = field(init=False, compare=False)  # by time or by input length
     # Cached results of `kinds.typical.is_priced`, by kind of call.
-    kinds: dict[CallKind, bool] = field(default_factory=dict, init=False, compare=False, repr=False)
+    kinds: dict[str, bool] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         varies = len(self.periods) > 1 or any(period.thresholds for period in self.periods)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from hero_broker.kinds.dialect import OPENAI, Dialect
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
@@ -23,3 +25,4 @@ class Provider:
     api_keys: tuple[str, ...]
     stream_usage: bool
     timeouts: Timeouts | None = None  # None: the defaults for all providers
+    dialect: Dialect = OPENAI

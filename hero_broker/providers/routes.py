@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Protocol
 
-from hero_broker.core.calls import CallKind
 from hero_broker.core.errors import ModelNotFound
 from hero_broker.pricing.listing import Certainty, Listing
 from hero_broker.pricing.tariff import Tariff
@@ -19,7 +18,7 @@ class ModelRoute:
     """The provider that serves a model, the model's name there, and its price."""
 
     model: str
-    kind: CallKind | None  # None for a model of the price list, which has no kinds: calls of any kind may use it
+    kind: str | None  # None for a model of the price list, which has no kinds: calls of any kind may use it
     provider: Provider
     upstream_model: str
     aliases: tuple[str, ...] = ()
@@ -68,7 +67,7 @@ class Routes:
         """Return the providers in the order of the settings, then those that appear only in routes."""
         return tuple(self._every.values())
 
-    def find(self, model: str, kind: CallKind) -> ModelRoute:
+    def find(self, model: str, kind: str) -> ModelRoute:
         """Return the route of `model` for a call of this kind.
 
         Raises:

@@ -7,6 +7,7 @@ from hero_broker import __version__
 from hero_broker.admin_plane import openapi_routes as admin_plane
 from hero_broker.admin_plane.contract import Document
 from hero_broker.data_plane import openapi_routes as data_plane
+from hero_broker.kinds.route_spec import RouteSpec
 
 PATH = "/openapi.json"
 JSON = "application/json"
@@ -96,7 +97,7 @@ def document(contract: Document) -> dict[str, Any]:
     }
 
 
-def _operation(route: data_plane.RouteSpec) -> dict[str, Any]:
+def _operation(route: RouteSpec) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,
@@ -120,7 +121,8 @@ def _operation(route: data_plane.RouteSpec) -> dict[str, Any]:
     operation["responses"] = {
         "200": {"description": "The provider's response." if route.body else "Success.", "content": content}
     }
-    operation["responses"] |= {str(status): _error(text) for status, text in sorted(route.statuses.items())}
+    statuses = data_plane.CALL_STATUSES if route.statuses is None else route.statuses
+    operation["responses"] |= {str(status): _error(text) for status, text in sorted(statuses.items())}
     return operation
 
 

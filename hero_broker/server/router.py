@@ -16,8 +16,8 @@ from hero_broker.admin_plane.methods import Admin
 from hero_broker.admin_plane.rpc import RpcEndpoint
 from hero_broker.core.errors import BrokerError, InternalError, MethodNotAllowed, NotFound
 from hero_broker.data_plane import models
-from hero_broker.data_plane.routes import CALL_PATHS
 from hero_broker.edge.errors import encode_error
+from hero_broker.kinds.registry import KIND_BY_PATH
 from hero_broker.providers.routes import Routes
 from hero_broker.server import openapi
 
@@ -93,4 +93,4 @@ def build_router(calls: ASGIApp, routes: Routes, admin: Admin, body_timeout_s: f
     )
     starlette.router.default = not_found
     starlette.router.redirect_slashes = False
-    return Router({**dict.fromkeys(CALL_PATHS, calls), "/rpc": RpcEndpoint(admin, body_timeout_s)}, starlette)
+    return Router({**dict.fromkeys(KIND_BY_PATH, calls), "/rpc": RpcEndpoint(admin, body_timeout_s)}, starlette)

@@ -13,7 +13,7 @@ import uvloop
 from starlette.types import ASGIApp
 
 from hero_broker.ledger.state_dir import own_state_dir
-from hero_broker.providers.fake import fake_provider
+from hero_broker.providers.fake.app import fake_provider
 from hero_broker.server import shutdown, wiring
 from hero_broker.server.http1.fd_limits import max_connections, raise_nofile_limit
 from hero_broker.server.http1.protocol import make_protocol

@@ -3,14 +3,12 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
-from decimal import Decimal
 
 from starlette.types import ASGIApp
 
 from hero_broker import __version__
 from hero_broker.admin_plane.contract import Contract, load_document
 from hero_broker.admin_plane.methods import METHODS, Admin
-from hero_broker.core.calls import CallKind
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.duties import Duty
 from hero_broker.data_plane.exchange import AdmissionPolicy, Exchange, ExchangeLimits
@@ -20,6 +18,7 @@ from hero_broker.edge.admission import Admission
 from hero_broker.edge.middleware import EdgeMiddleware
 from hero_broker.edge.origins import Origins
 from hero_broker.edge.source_ip import SourceIp
+from hero_broker.kinds.dialect import dialect_of
 from hero_broker.ledger.health import LedgerHealth
 from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.ledger import Ledger
@@ -29,7 +28,8 @@ from hero_broker.metering.tokens import TokenCounter
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
-from hero_broker.providers import fake
+from hero_broker.providers.fake.app import FAKES
+from hero_broker.providers.fake.fake_kind import FakeKind
 from hero_broker.providers.health import HealthTracker
 from hero_broker.providers.inventory import Inventory
 from hero_broker.providers.provider import Provider, Timeouts
@@ -43,16 +43,7 @@ from hero_broker.settings import ModelSettings, PriceSettings, Settings, Upstrea
 from hero_broker.store.database import open_database
 
 FAKE = "fake"
-_TEXT = Price(input_per_million=Decimal("0.59"), output_per_million=Decimal("0.79"), source="fake provider")
-# The fake provider's models and what they cost.
-FAKE_MODELS: Mapping[CallKind, tuple[str, Price]] = {
-    CallKind.CHAT: (fake.CHAT_MODEL, _TEXT),
-    CallKind.COMPLETION: (fake.COMPLETION_MODEL, _TEXT),
-    CallKind.EMBEDDING: (fake.EMBEDDING_MODEL, _TEXT),
-    CallKind.TTS: (fake.TTS_MODEL, Price(characters_per_million=Decimal(15), source="fake provider")),
-    CallKind.STT: (fake.STT_MODEL, Price(audio_per_minute=Decimal("0.006"), source="fake provider")),
-    CallKind.RERANK: (fake.RERANK_MODEL, Price(per_thousand_searches=Decimal(2), source="fake provider")),
-}
+FAKE_MODELS: Mapping[str, FakeKind] = {fake.kind: fake for fake in FAKES}
 
 
 def build_routes(settings: Settings, fake_url: str | None, catalogue: Catalogue) -> Routes:
@@ -64,6 +55,7 @@ def build_routes(settings: Settings, fake_url: str | None, catalogue: Catalogue)
             provider.api_keys,
             provider.stream_usage,
             None if provider.timeouts is None else _timeouts(provider.timeouts),
+            dialect_of(provider.base_url),
         )
         for provider in settings.providers
     }
@@ -72,8 +64,10 @@ def build_routes(settings: Settings, fake_url: str | None, catalogue: Catalogue)
     if fake_url is not None:
         providers[FAKE] = Provider(FAKE, fake_url, (), stream_usage=True)
         fake_routes = [
-            ModelRoute(model, kind, providers[FAKE], model, (), Tariff.fixed(price, is_override=True))
-            for kind, (model, price) in FAKE_MODELS.items()
+            ModelRoute(
+                each.model, each.kind, providers[FAKE], each.model, (), Tariff.fixed(each.price, is_override=True)
+            )
+            for each in FAKES
         ]
     configured = [
         ModelRoute(
@@ -97,8 +91,10 @@ def model_tariff(model: ModelSettings, catalogue: Catalogue, *, fake: bool) -> T
     if model.price is not None:
         return Tariff.fixed(build_price(model.price), is_override=True)
     if fake and model.provider == FAKE:
-        name, price = FAKE_MODELS[model.kind]
-        return Tariff.fixed(price, is_override=True) if name == model.upstream_model else None
+        played = FAKE_MODELS.get(model.kind)
+        if played is None or played.model != model.upstream_model:
+            return None
+        return Tariff.fixed(played.price, is_override=True)
     return catalogue.tariff(model.provider, model.upstream_model)
 
 
@@ -148,6 +144,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 server.max_audio_bytes,
                 server.body_timeout_s,
                 settings.state_dir / "uploads",
+                settings.default_models,
             )
             labels = LabelBook(database, clock)
             reports, books = Reports(database, labels, clock), Books(database, clock)

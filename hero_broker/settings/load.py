@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
-from hero_broker.core.calls import CallKind
+from hero_broker.kinds.registry import DEFAULT_KIND, KINDS
 from hero_broker.settings.errors import Fault, SettingsError
 from hero_broker.settings.known_providers import KNOWN_PROVIDERS
 from hero_broker.settings.model import (
@@ -42,6 +42,7 @@ from hero_broker.settings.validators import (
     ORIGIN_FORM,
     accept_base_url,
     accept_database,
+    accept_kind,
     accept_listen,
     accept_name,
     accept_network,
@@ -130,6 +131,7 @@ def load(
         providers = _providers_from_environment(environ, faults)
     known = {provider.name for provider in providers} | ({FAKE_PROVIDER} if fake else set())
     models = _models(root.tables("models"), known)
+    default_models = _default_models(root.table("default_models"))
     root.refuse_unknown_keys()
     tokens = [(name, environ.get(name, "").strip()) for name in ("ADMIN_TOKEN", "HERO_SECRET")]
     admin_tokens = tuple(
@@ -149,6 +151,7 @@ def load(
         billing=billing,
         providers=providers,
         models=models,
+        default_models=default_models,
         admin_tokens=admin_tokens,
         insecure_dev=insecure_dev,
         fake=fake,
@@ -441,7 +444,7 @@ def _providers_from_environment(environ: Mapping[str, str], faults: list[Fault])
 def _models(tables: list[TomlTable], providers: set[str]) -> tuple[ModelSettings, ...]:
     places: dict[str, str] = {}
     models = []
-    kinds = ", ".join(quoted(kind) for kind in CallKind)
+    kinds = ", ".join(quoted(kind) for kind in KINDS)
     for table in tables:
         name = table.string("name", None, accept_name, NAME_FORM) or ""
         aliases = table.strings("aliases", (), accept_name, NAME_FORM)
@@ -458,13 +461,18 @@ def _models(tables: list[TomlTable], providers: set[str]) -> tuple[ModelSettings
             ModelSettings(
                 name=name,
                 aliases=aliases,
-                kind=table.string("kind", "chat", CallKind, f"must be one of {kinds}") or CallKind.CHAT,
+                kind=table.string("kind", DEFAULT_KIND, accept_kind, f"must be one of {kinds}") or DEFAULT_KIND,
                 provider=provider,
                 upstream_model=table.string("upstream_model", name or "-", accept_name, NAME_FORM) or "",
                 price=_price(table.table("price"), is_present=table.has("price")),
             )
         )
     return tuple(models)
+
+
+def _default_models(table: TomlTable) -> Mapping[str, str]:
+    defaults = {name: kind.default_model for name, kind in KINDS.items() if kind.default_model is not None}
+    return {name: table.string(name, model, accept_name, NAME_FORM) or model for name, model in defaults.items()}
 
 
 def _price(table: TomlTable, *, is_present: bool) -> PriceSettings | None:

@@ -1,12 +1,12 @@
 """Defines the settings as frozen, checked and typed values, for `cli` and `server`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 from hero_broker.core.addresses import parse_ip
-from hero_broker.core.calls import CallKind
 
 SQLITE = "sqlite:///"  # prefix of the URL of a ledger in a file
 
@@ -138,7 +138,7 @@ class ModelSettings:
 
     name: str
     aliases: tuple[str, ...]
-    kind: CallKind
+    kind: str
     provider: str
     upstream_model: str
     price: PriceSettings | None = None
@@ -155,6 +155,7 @@ class Settings:
     billing: BillingSettings
     providers: tuple[ProviderSettings, ...]
     models: tuple[ModelSettings, ...]
+    default_models: Mapping[str, str]  # the model of requests that name none, by kind
     admin_tokens: tuple[str, ...] = field(repr=False)  # empty in dev mode
     insecure_dev: bool
     fake: bool  # the broker adds a provider named "fake"

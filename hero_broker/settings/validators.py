@@ -5,6 +5,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from hero_broker.kinds.registry import KINDS
 from hero_broker.settings.model import IpNetwork, Listen, TcpListen, UnixListen
 
 MAX_NAME_LENGTH = 200  # characters of a model, provider or upstream model
@@ -38,6 +39,10 @@ def accept_string(text: str) -> str:
 
 def accept_one_of(text: str, words: tuple[str, ...]) -> str:
     return _require(text, text in words)
+
+
+def accept_kind(text: str) -> str:
+    return _require(text, text in KINDS)
 
 
 def accept_name(text: str) -> str:

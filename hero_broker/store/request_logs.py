@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 
-from hero_broker.core.calls import CallKind, Outcome
+from hero_broker.core.calls import Outcome
 from hero_broker.core.errors import RowsRejected
 from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.core.usage import UsageSource
@@ -92,7 +92,6 @@ def build_row(row: Row[Any]) -> RequestLog:
     """Return the record of a database row; columns are read by name."""
     values = row._mapping
     fields: dict[str, Any] = {name: values[name] for name in COLUMNS}
-    fields["kind"] = CallKind(fields["kind"])
     fields["outcome"] = Outcome(fields["outcome"])
     fields["usage_source"] = UsageSource(fields["usage_source"])
     fields["stream"] = bool(fields["stream"])

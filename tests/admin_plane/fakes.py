@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 
-from hero_broker.core.calls import CallKind
 from hero_broker.core.inventory import InventoryHealth, InventoryModel, InventoryPrice, InventoryProvider
 from hero_broker.core.labels import Label
 from hero_broker.core.queries import RowsQuery, UsageQuery
@@ -72,7 +71,7 @@ class ServedFake:
         price = InventoryPrice(
             {"input_per_million": "0.59", "output_per_million": "0.79"}, "settings", "settings", False
         )
-        return [InventoryModel("llama", ("l",), CallKind.CHAT, "groq", "llama-3.3-70b-versatile", True, price)]
+        return [InventoryModel("llama", ("l",), "chat", "groq", "llama-3.3-70b-versatile", True, price)]
 
     def providers(self) -> list[InventoryProvider]:
         health = InventoryHealth(answered=3, last_answered_at=1_700_000_000)

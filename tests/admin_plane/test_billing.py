@@ -21,7 +21,7 @@ from hero_broker.admin_plane.methods import Admin
 from hero_broker.admin_plane.rest import REST_ROUTES, routes
 from hero_broker.admin_plane.rpc import RpcEndpoint
 from hero_broker.core.addresses import ip_key
-from hero_broker.core.calls import CallKind, Outcome
+from hero_broker.core.calls import Outcome
 from hero_broker.core.clock import Clock, SystemClock
 from hero_broker.core.queries import RowsQuery
 from hero_broker.core.records import Rows
@@ -45,7 +45,7 @@ ROWS = [
         ip=ip,
         ip_key=ip_key(ip),
         model=f"model-{number % 3}",
-        kind=CallKind.TTS if number % 4 == 0 else CallKind.CHAT,
+        kind="tts" if number % 4 == 0 else "chat",
         outcome=Outcome.PROVIDER_ERROR if number % 5 == 0 else Outcome.OK,
         context="=1+1" if number == 7 else None,
         cost_nano_usd=None if number == 3 else 1000 + number,

@@ -80,7 +80,7 @@ def test_doctor_follows_a_call_to_the_bill(fresh: Place) -> None:
 
     assert ended.exit_code == 0, ended.output
     assert [line[:6] for line in ended.stdout.splitlines()] == ["ok    "] * 7
-    assert "ok    reports show it: 1 request, 0.00000473 USD" in ended.stdout
+    assert "ok    reports show it: 1 request, 0.00000414 USD" in ended.stdout
 
 
 def test_doctor_says_what_is_wrong(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hero_broker.core.calls import Call, Caller, CallKind
+from hero_broker.core.calls import Call, Caller
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import ProviderError
 from hero_broker.data_plane.event_stream import AFTER_LAST_BYTES, EventStream
@@ -17,7 +17,7 @@ PING = b": ping\n\n"
 SPOKEN = b'data: {"type":"speech.audio.delta","audio":"AA"}\n\n'
 
 
-def passage(*, kind: CallKind = CallKind.CHAT, wants_usage: bool = False) -> EventStream:
+def passage(*, kind: str = "chat", wants_usage: bool = False) -> EventStream:
     call = Call("id", kind, "m", "p", "m", "http://p", b"{}", Caller("192.0.2.1", None), 0, True, wants_usage)
     return EventStream(call, ("sk-secret",), Meter(call, None, SystemClock()))
 
@@ -46,18 +46,18 @@ def test_error_in_a_stream_is_noticed_and_passes_without_keys(size: int) -> None
 @pytest.mark.parametrize(
     ("kind", "stream"),
     [
-        (CallKind.CHAT, DELTA + DONE),
-        (CallKind.CHAT, DELTA + FINISH),
-        (CallKind.CHAT, DELTA + FINISH + PING),
-        (CallKind.CHAT, DELTA + FINISH[:-2]),
-        (CallKind.CHAT, DELTA + USAGE),
-        (CallKind.CHAT, DELTA + USAGE + PING),
-        (CallKind.CHAT, DELTA + DONE[:-2]),
-        (CallKind.CHAT, DELTA + DONE + DELTA[:10]),
-        (CallKind.TTS, SPOKEN),
+        ("chat", DELTA + DONE),
+        ("chat", DELTA + FINISH),
+        ("chat", DELTA + FINISH + PING),
+        ("chat", DELTA + FINISH[:-2]),
+        ("chat", DELTA + USAGE),
+        ("chat", DELTA + USAGE + PING),
+        ("chat", DELTA + DONE[:-2]),
+        ("chat", DELTA + DONE + DELTA[:10]),
+        ("tts", SPOKEN),
     ],
 )
-def test_stream_is_whole(kind: CallKind, stream: bytes) -> None:
+def test_stream_is_whole(kind: str, stream: bytes) -> None:
     watched = passage(kind=kind)
     watched.feed(stream)
 
@@ -67,16 +67,16 @@ def test_stream_is_whole(kind: CallKind, stream: bytes) -> None:
 @pytest.mark.parametrize(
     ("kind", "stream"),
     [
-        (CallKind.CHAT, b""),
-        (CallKind.CHAT, PING),
-        (CallKind.CHAT, DELTA),
-        (CallKind.CHAT, DELTA + FINISH[:-20]),
-        (CallKind.COMPLETION, DELTA + USAGE[:-20]),
-        (CallKind.CHAT, DELTA + DONE[:-5]),
-        (CallKind.TTS, SPOKEN + SPOKEN[:-10]),
+        ("chat", b""),
+        ("chat", PING),
+        ("chat", DELTA),
+        ("chat", DELTA + FINISH[:-20]),
+        ("completion", DELTA + USAGE[:-20]),
+        ("chat", DELTA + DONE[:-5]),
+        ("tts", SPOKEN + SPOKEN[:-10]),
     ],
 )
-def test_stream_is_broken_off(kind: CallKind, stream: bytes) -> None:
+def test_stream_is_broken_off(kind: str, stream: bytes) -> None:
     watched = passage(kind=kind)
     watched.feed(stream)
 

@@ -10,11 +10,13 @@ import pytest
 
 from hero_broker.core.calls import Call, Caller
 from hero_broker.core.errors import InvalidRequest
+from hero_broker.data_plane.form_request import FormRequest
 from hero_broker.data_plane.models import routes as model_routes
-from hero_broker.data_plane.openapi_routes import CALLS, FORM, JSON, MODELS, Body, RouteSpec
+from hero_broker.data_plane.openapi_routes import CALLS, MODELS
 from hero_broker.data_plane.request_context import RequestContext
-from hero_broker.data_plane.routes import CALL_PATHS, READERS, UPLOADS
-from hero_broker.data_plane.stt import SttRequest
+from hero_broker.kinds.json_body import read_json
+from hero_broker.kinds.registry import KIND_BY_PATH
+from hero_broker.kinds.route_spec import FORM, JSON, BodySpec, RouteSpec
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.providers.provider import Provider
 from hero_broker.providers.routes import ModelRoute, Routes
@@ -36,7 +38,7 @@ JSON_CALLS = [call for call in CALLS if call.body is not None and call.body.medi
 FORM_CALLS = [call for call in CALLS if call.body is not None and call.body.media_type == FORM]
 
 
-def body_of(call: RouteSpec) -> Body:
+def body_of(call: RouteSpec) -> BodySpec:
     assert call.body is not None
     return call.body
 
@@ -52,7 +54,9 @@ def least(call: RouteSpec) -> dict[str, Any]:
 
 
 def read(call: RouteSpec, members: Mapping[str, Any]) -> Call:
-    return READERS[call.path](json.dumps(members).encode(), ARRIVAL, ROUTES)[0]
+    kind = KIND_BY_PATH[call.path]
+    request = kind.read(read_json(json.dumps(members).encode(), kind.default_model and "m"))
+    return ARRIVAL.build_call(kind, call.path, request, ROUTES.find(request.model, kind.name))
 
 
 EACH_MEMBER = [
@@ -61,9 +65,8 @@ EACH_MEMBER = [
 
 
 def test_every_call_is_described_once() -> None:
-    assert sorted(call.path for call in CALLS) == sorted(CALL_PATHS)
-    assert {call.path for call in JSON_CALLS} == READERS.keys()
-    assert {call.path for call in FORM_CALLS} == UPLOADS.keys()
+    assert sorted(call.path for call in CALLS) == sorted(KIND_BY_PATH)
+    assert {call.path for call in FORM_CALLS} == {path for path, kind in KIND_BY_PATH.items() if kind.takes_form}
     assert [route.path.replace(":path}", "}") for route in model_routes(ROUTES)] == [route.path for route in MODELS]
 
 
@@ -118,13 +121,13 @@ def upload(directory: Path, call: RouteSpec, fields: Mapping[str, bytes]) -> Cal
     parts = [part(name, text, file_name="a.wav" if name == "file" else None) for name, text in fields.items()]
 
     async def run() -> Call:
-        request = SttRequest(b"multipart/form-data; boundary=b", ROUTES, directory, 1 << 20)
+        request = FormRequest(KIND_BY_PATH[call.path], b"multipart/form-data; boundary=b", ROUTES, directory, 1 << 20)
         client = Client()
         client.sends(form(*parts), more=False)
         await request.upload.receive(client.receive, 20)
         try:
             await request.upload.ready()
-            return request.call(UPLOADS[call.path], 0, ARRIVAL)[0]
+            return request.call(call.path, 0, ARRIVAL)[0]
         finally:
             await request.upload.close()
 

@@ -1,10 +1,10 @@
-"""Events stay byte for byte the same, however they are cut, and plain events are recognised."""
+"""Events stay byte for byte the same, however they are cut."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hero_broker.data_plane.sse import MAX_EVENT_BYTES, EventSplitter, EventTooLong, event_data, plain_length
+from hero_broker.data_plane.sse import MAX_EVENT_BYTES, EventSplitter, EventTooLong, event_data
 
 DELTA = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
 NULL = b'data: {"choices":[{"delta":{"content":"a"}}],"usage":null}\n\n'
@@ -21,27 +21,6 @@ def test_events_come_out_as_they_went_in(events: list[bytes], size: int) -> None
 
     assert split == events
     assert splitter.is_at_boundary
-
-
-@pytest.mark.parametrize(
-    ("chunk", "length"),
-    [
-        (b"", 0),
-        (DELTA, len(DELTA)),
-        (DELTA + NULL, len(DELTA + NULL)),
-        (DELTA + USAGE + DONE, len(DELTA)),
-        (USAGE, 0),
-        (DELTA + DONE, len(DELTA)),
-        (DELTA + b'data: {"type":"speech.audio.done"}\n\n', len(DELTA)),
-        (DELTA + b'data: {"error":{}}\n\n', len(DELTA)),
-        (b'data: {"error":null}\n\n', len(b'data: {"error":null}\n\n')),
-        (DELTA + DELTA[:10], len(DELTA)),
-        (DELTA[:10], 0),
-        (RETURNS, 0),
-    ],
-)
-def test_plain_events_end_before_the_first_that_matters(chunk: bytes, length: int) -> None:
-    assert plain_length(chunk) == length
 
 
 @pytest.mark.parametrize(

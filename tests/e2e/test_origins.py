@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hero_broker.data_plane.routes import CALL_PATHS, UPLOADS
+from hero_broker.kinds.registry import KIND_BY_PATH
 from tests.e2e_support import Broker, broker, chat
 from tests.raw_clients import connected, read_answer, request
 
@@ -43,9 +43,9 @@ def listing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
-@pytest.mark.parametrize("path", CALL_PATHS)
+@pytest.mark.parametrize("path", list(KIND_BY_PATH))
 def test_page_that_is_not_listed_cannot_spend(listing: Broker, path: str, page: dict[str, str]) -> None:
-    kind = "multipart/form-data; boundary=b" if path in UPLOADS else "application/json"
+    kind = "multipart/form-data; boundary=b" if KIND_BY_PATH[path].takes_form else "application/json"
     before = listing.usage()["totals"]["requests"]
     headers = {"content-type": kind, "content-length": "500", "authorization": f"Bearer {TOKEN}", **page}
 
@@ -66,7 +66,7 @@ def test_program_that_is_no_page_calls(listing: Broker, headers: dict[str, str])
 
 
 @pytest.mark.parametrize("origin", [LISTED, "http://[::1]:8080"])
-@pytest.mark.parametrize("path", [*CALL_PATHS, "/v1/models"])
+@pytest.mark.parametrize("path", [*KIND_BY_PATH, "/v1/models"])
 def test_listed_page_may_ask_what_it_may_send(listing: Broker, path: str, origin: str) -> None:
     asked = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,x-a"}
     answer = httpx.options(f"{listing.url}{path}", headers={"origin": origin, "sec-fetch-site": "cross-site", **asked})

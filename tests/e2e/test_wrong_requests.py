@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from hero_broker.data_plane.routes import CALL_PATHS
+from hero_broker.kinds.registry import KIND_BY_PATH
 from tests.e2e.conftest import Ledger
 from tests.e2e_support import Broker
 
@@ -30,7 +30,7 @@ def verbs(broker: Broker, path: str) -> set[str]:
     return set(refused.headers["allow"].split(", "))
 
 
-@pytest.mark.parametrize("path", CALL_PATHS)
+@pytest.mark.parametrize("path", list(KIND_BY_PATH))
 def test_call_is_made_by_post_alone(shared_broker: Broker, path: str) -> None:
     assert verbs(shared_broker, path) == {"POST"}
     for verb in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS"):

@@ -23,12 +23,12 @@ import httptools
 from starlette.routing import Match, Route
 from starlette.types import Message, Receive, Scope, Send
 
-from hero_broker.data_plane.routes import CALL_PATHS
 from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.edge.admission import Admission
 from hero_broker.edge.middleware import EdgeMiddleware
 from hero_broker.edge.origins import Origins
 from hero_broker.edge.source_ip import SourceIp
+from hero_broker.kinds.registry import KIND_BY_PATH
 from hero_broker.server.router import Router
 from hero_broker.settings.model import ServerSettings
 from tests.e2e_support import broker
@@ -38,7 +38,7 @@ from tests.server.test_router import routes_of_the_program
 TOKEN = "a-token-of-the-fuzzer"
 LONGEST = 60_000  # bytes of a target; a head has at most 65,536
 SOCKET_SHARE = 100  # of so many paths one goes to the broker, too
-OPEN_PATHS = ("/health/live", "/health/ready", "/v1/models", "/v1/models/{name:path}", *CALL_PATHS)
+OPEN_PATHS = ("/health/live", "/health/ready", "/v1/models", "/v1/models/{name:path}", *KIND_BY_PATH)
 SAMPLES = {"{ip:path}": "127.0.0.1", "{request_id}": "req_1", "{name:path}": "fake-chat"}
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 PAGE = [(b"origin", b"https://evil.example"), (b"sec-fetch-site", b"cross-site"), (b"sec-fetch-mode", b"no-cors")]
@@ -228,7 +228,7 @@ async def look(
     found.counts["of no route" if route is None else "of calls, models and health"] += 1
     if route is not None:
         found.expect(without in (None, 400), target, f"{route} is refused without a token: {without}")
-    if route in CALL_PATHS:
+    if route in KIND_BY_PATH:
         for status in (page, page_in_dev):
             found.expect(status in (400, 403), target, f"{route} is reached by a page: {status}")
 

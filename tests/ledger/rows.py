@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from hero_broker.core.calls import Caller, CallKind, Outcome
+from hero_broker.core.calls import Caller, Outcome
 from hero_broker.core.ids import new_request_id
 from hero_broker.core.records import RequestLog
 from hero_broker.core.usage import UsageSource
@@ -16,7 +16,7 @@ FOUNDING = RequestLog(
     peer_ip=None,
     context=None,
     api_key_id=None,
-    kind=CallKind.CHAT,
+    kind="chat",
     model="llama-3.3-70b",
     provider="groq",
     upstream_model="llama-3.3-70b-versatile",

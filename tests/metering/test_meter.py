@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from hero_broker.core.calls import Call, Caller, CallKind, Outcome
+from hero_broker.core.calls import Call, Caller, Outcome
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import BrokerError, ClientLeft
 from hero_broker.core.records import RequestLog
 from hero_broker.core.usage import Usage, UsageSource
-from hero_broker.kinds.report import is_answer
+from hero_broker.kinds.registry import KINDS
 from hero_broker.metering.billing_row import interrupted_row
 from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.meter import MAX_KEPT_BYTES, ZERO_USAGE, Meter
@@ -48,7 +48,7 @@ class Form:
         return
 
 
-def meter(kind: CallKind, price: Price | None, *, is_override: bool = False, **of_call: Any) -> Meter:
+def meter(kind: str, price: Price | None, *, is_override: bool = False, **of_call: Any) -> Meter:
     call = Call(
         **{
             "request_id": "id",
@@ -98,7 +98,7 @@ def test_reported_usage_is_billed_in_disjoint_parts() -> None:
     price = msgspec.json.decode(TEXT.rates)
     cached = Price.from_rates(msgspec.json.encode({**price, "cached_input_per_million": "0.295"}).decode())
     usage = {"prompt_tokens": 40, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 30}}
-    row = closed(answered(meter(CallKind.CHAT, cached), {"choices": [1], "usage": usage}))
+    row = closed(answered(meter("chat", cached), {"choices": [1], "usage": usage}))
 
     assert units(row) == {"input_tokens": 40, "output_tokens": 3, "cached_input_tokens": 30}
     assert row.cost_nano_usd == 10 * 590 + 30 * 295 + 3 * 790
@@ -108,12 +108,12 @@ def test_reported_usage_is_billed_in_disjoint_parts() -> None:
 @pytest.mark.parametrize(
     ("kind", "price", "body", "expected", "cost"),
     [
-        (CallKind.EMBEDDING, TEXT, {"usage": {"prompt_tokens": 8}}, {"input_tokens": 8, "output_tokens": 0}, 4_720),
-        (CallKind.STT, BY_MINUTE, {"usage": {"type": "duration", "seconds": 9}}, {"audio_ms": 9_000}, 900_000),
-        (CallKind.STT, BY_MINUTE, b'{"duration":8.4701}', {"audio_ms": 8_471}, 847_100),
-        (CallKind.STT, BY_MINUTE, b'{"duration":"8.47"}', {"audio_ms": 8_470}, 847_000),
+        ("embedding", TEXT, {"usage": {"prompt_tokens": 8}}, {"input_tokens": 8, "output_tokens": 0}, 4_720),
+        ("stt", BY_MINUTE, {"usage": {"type": "duration", "seconds": 9}}, {"audio_ms": 9_000}, 900_000),
+        ("stt", BY_MINUTE, b'{"duration":8.4701}', {"audio_ms": 8_471}, 847_100),
+        ("stt", BY_MINUTE, b'{"duration":"8.47"}', {"audio_ms": 8_470}, 847_000),
         (
-            CallKind.STT,
+            "stt",
             Price(
                 input_per_million=Decimal("2.5"),
                 audio_input_per_million=Decimal(6),
@@ -123,9 +123,9 @@ def test_reported_usage_is_billed_in_disjoint_parts() -> None:
             {"input_tokens": 14, "audio_input_tokens": 10, "output_tokens": 5},
             4 * 2_500 + 10 * 6_000 + 5 * 10_000,
         ),
-        (CallKind.RERANK, BY_SEARCH, {"meta": {"billed_units": {"search_units": 2}}}, {"search_units": 2}, 4_000_000),
+        ("rerank", BY_SEARCH, {"meta": {"billed_units": {"search_units": 2}}}, {"search_units": 2}, 4_000_000),
         (
-            CallKind.RERANK,
+            "rerank",
             Price(input_per_million=Decimal("0.02")),
             {"usage": {"total_tokens": 500}},
             {"input_tokens": 500, "output_tokens": 0},
@@ -134,7 +134,7 @@ def test_reported_usage_is_billed_in_disjoint_parts() -> None:
     ],
 )
 def test_each_kind_reports_in_its_own_units(
-    kind: CallKind, price: Price, body: object, expected: dict[str, int], cost: int
+    kind: str, price: Price, body: object, expected: dict[str, int], cost: int
 ) -> None:
     row = closed(answered(meter(kind, price), body))
 
@@ -142,7 +142,7 @@ def test_each_kind_reports_in_its_own_units(
 
 
 def test_characters_are_no_estimate_where_they_are_billed() -> None:
-    watching = meter(CallKind.TTS, BY_CHARACTERS, characters=5)
+    watching = meter("tts", BY_CHARACTERS, characters=5)
     watching.on_response()
 
     assert not watching.needs_estimate
@@ -153,10 +153,10 @@ def test_characters_are_no_estimate_where_they_are_billed() -> None:
 def test_speech_priced_by_tokens_is_estimated_unless_reported() -> None:
     price = Price(input_per_million=Decimal("0.6"), output_per_million=Decimal(12))
     body = b'{"input":"hello there"}'
-    silent = meter(CallKind.TTS, price, characters=11, body=body)
+    silent = meter("tts", price, characters=11, body=body)
     silent.on_response()
     row = estimated(silent)
-    telling = meter(CallKind.TTS, price, characters=11, body=body)
+    telling = meter("tts", price, characters=11, body=body)
     telling.on_response()
     telling.on_event(b'{"type":"speech.audio.done","usage":{"input_tokens":2,"output_tokens":20}}')
 
@@ -166,26 +166,26 @@ def test_speech_priced_by_tokens_is_estimated_unless_reported() -> None:
 
 
 def test_transcript_without_a_report_is_billed_by_the_uploads_duration() -> None:
-    row = estimated(answered(meter(CallKind.STT, BY_MINUTE, body=Form()), b"plain text"))
+    row = estimated(answered(meter("stt", BY_MINUTE, body=Form()), b"plain text"))
 
     assert (units(row), row.cost_nano_usd, row.usage_source) == ({"audio_ms": 30_000}, 3_000_000, UsageSource.ESTIMATED)
 
 
 def test_transcript_priced_by_tokens_is_estimated_by_time_and_text() -> None:
-    row = estimated(answered(meter(CallKind.STT, TEXT, body=Form()), b"plain text"))
+    row = estimated(answered(meter("stt", TEXT, body=Form()), b"plain text"))
 
     assert (row.audio_input_tokens, row.output_tokens) == (300, 2)
     assert row.cost_nano_usd == 300 * 590 + 2 * 790
 
 
 def test_rerank_without_a_report_is_one_search() -> None:
-    row = estimated(answered(meter(CallKind.RERANK, BY_SEARCH), {"results": []}))
+    row = estimated(answered(meter("rerank", BY_SEARCH), {"results": []}))
 
     assert (row.search_units, row.cost_nano_usd, row.usage_source) == (1, 2_000_000, UsageSource.ESTIMATED)
 
 
 def test_stream_without_usage_is_counted_from_its_text() -> None:
-    watching = meter(CallKind.CHAT, TEXT, stream=True, body=b'{"messages":[{"role":"user","content":"hello"}]}')
+    watching = meter("chat", TEXT, stream=True, body=b'{"messages":[{"role":"user","content":"hello"}]}')
     watching.on_response()
     for word in ("one", " two", " three"):
         watching.on_event(b'{"choices":[{"delta":{"content":"%s"}}]}' % word.encode())
@@ -194,7 +194,7 @@ def test_stream_without_usage_is_counted_from_its_text() -> None:
 
 
 def test_stream_that_is_too_long_to_keep_is_scaled_up() -> None:
-    watching = meter(CallKind.CHAT, TEXT, stream=True)
+    watching = meter("chat", TEXT, stream=True)
     watching.on_response()
     event = b'{"choices":[{"delta":{"content":" word"}}]}'
     count = 3 * MAX_KEPT_BYTES // len(event)
@@ -206,7 +206,7 @@ def test_stream_that_is_too_long_to_keep_is_scaled_up() -> None:
 
 
 def test_last_usage_of_a_stream_counts_and_null_is_none() -> None:
-    watching = meter(CallKind.CHAT, TEXT, stream=True)
+    watching = meter("chat", TEXT, stream=True)
     watching.on_response()
     watching.on_event(b'{"choices":[{"delta":{"content":"a"}}],"usage":null}')
     watching.on_event(b'{"choices":[{"delta":{}}],"usage":{"prompt_tokens":1,"completion_tokens":1}}')
@@ -217,7 +217,7 @@ def test_last_usage_of_a_stream_counts_and_null_is_none() -> None:
 
 
 def test_zero_usage_of_an_answer_is_kept_and_marked() -> None:
-    row = closed(answered(meter(CallKind.CHAT, TEXT), {"usage": {"prompt_tokens": 0, "completion_tokens": 0}}))
+    row = closed(answered(meter("chat", TEXT), {"usage": {"prompt_tokens": 0, "completion_tokens": 0}}))
 
     assert (row.cost_nano_usd, row.usage_source, row.error_code) == (0, UsageSource.REPORTED, ZERO_USAGE)
 
@@ -239,19 +239,19 @@ def test_providers_cost_goes_before_the_list_and_after_the_operator(
     cost: str, is_override: bool, expected: tuple[int, str]
 ) -> None:
     body = f'{{"usage":{{"prompt_tokens":40,"completion_tokens":3,"cost":{cost}}}}}'.encode()
-    row = closed(answered(meter(CallKind.CHAT, TEXT, is_override=is_override), body))
+    row = closed(answered(meter("chat", TEXT, is_override=is_override), body))
 
     assert (row.cost_nano_usd, row.cost_source) == expected
 
 
 def test_model_without_a_price_is_unpriced_not_free() -> None:
-    row = closed(answered(meter(CallKind.CHAT, None), {"usage": {"prompt_tokens": 40, "completion_tokens": 3}}))
+    row = closed(answered(meter("chat", None), {"usage": {"prompt_tokens": 40, "completion_tokens": 3}}))
 
     assert (row.cost_nano_usd, row.cost_source, row.price_id) == (None, None, None)
 
 
 def test_upload_that_broke_off_costs_nothing() -> None:
-    row = closed(meter(CallKind.STT, BY_MINUTE, body=Form(ClientLeft("gone"))), outcome=Outcome.CLIENT_DISCONNECTED)
+    row = closed(meter("stt", BY_MINUTE, body=Form(ClientLeft("gone"))), outcome=Outcome.CLIENT_DISCONNECTED)
 
     assert (row.cost_nano_usd, row.usage_source) == (0, UsageSource.NONE)
 
@@ -259,14 +259,14 @@ def test_upload_that_broke_off_costs_nothing() -> None:
 @pytest.mark.parametrize(
     ("kind", "price", "of_call", "cost"),
     [
-        (CallKind.CHAT, TEXT, {"input_bytes": 400}, 100 * 590),
-        (CallKind.TTS, BY_CHARACTERS, {"characters": 5}, 75_000),
-        (CallKind.STT, BY_MINUTE, {"input_bytes": 160_000, "body": Form()}, 1_000_000),
-        (CallKind.RERANK, BY_SEARCH, {"input_bytes": 400}, 2_000_000),
+        ("chat", TEXT, {"input_bytes": 400}, 100 * 590),
+        ("tts", BY_CHARACTERS, {"characters": 5}, 75_000),
+        ("stt", BY_MINUTE, {"input_bytes": 160_000, "body": Form()}, 1_000_000),
+        ("rerank", BY_SEARCH, {"input_bytes": 400}, 2_000_000),
     ],
 )
 def test_note_of_a_call_prices_what_is_known_before_it_is_made(
-    kind: CallKind, price: Price, of_call: dict[str, Any], cost: int
+    kind: str, price: Price, of_call: dict[str, Any], cost: int
 ) -> None:
     row = interrupted_row(meter(kind, price, **of_call).call_started()).row
 
@@ -283,8 +283,8 @@ def test_note_of_a_call_prices_what_is_known_before_it_is_made(
     ],
 )
 def test_usage_counts_beside_what_strict_readers_refuse(usage: bytes) -> None:
-    row = closed(answered(meter(CallKind.CHAT, TEXT), b'{"choices":[],"usage":' + usage + b"}"))
-    streamed = meter(CallKind.CHAT, TEXT)
+    row = closed(answered(meter("chat", TEXT), b'{"choices":[],"usage":' + usage + b"}"))
+    streamed = meter("chat", TEXT)
     streamed.on_response()
 
     assert streamed.on_event(b'{"choices":[],"usage":' + usage + b"}")
@@ -302,7 +302,7 @@ def test_usage_counts_beside_what_strict_readers_refuse(usage: bytes) -> None:
     ],
 )
 def test_error_with_status_200_costs_what_was_used(body: object, source: UsageSource) -> None:
-    row = closed(answered(meter(CallKind.CHAT, TEXT), body), outcome=Outcome.PROVIDER_ERROR)
+    row = closed(answered(meter("chat", TEXT), body), outcome=Outcome.PROVIDER_ERROR)
 
     assert row.usage_source is source
 
@@ -310,20 +310,20 @@ def test_error_with_status_200_costs_what_was_used(body: object, source: UsageSo
 @pytest.mark.parametrize(
     ("kind", "body", "is_one"),
     [
-        (CallKind.CHAT, b'{"odd":"\\ud83d"}', True),
-        (CallKind.CHAT, b'{"odd":NaN}', True),
-        (CallKind.CHAT, b'{"odd":' + b"9" * 5000 + b"}", True),
-        (CallKind.CHAT, b'\xef\xbb\xbf{"odd":1}', True),
-        (CallKind.RERANK, b'[{"index":0,"score":0.5}]', True),
-        (CallKind.CHAT, b"[1]", False),
-        (CallKind.CHAT, b'{"half":', False),
-        (CallKind.CHAT, b"", False),
-        (CallKind.CHAT, b"<html>", False),
-        (CallKind.CHAT, b"[" * 100_000, False),
+        ("chat", b'{"odd":"\\ud83d"}', True),
+        ("chat", b'{"odd":NaN}', True),
+        ("chat", b'{"odd":' + b"9" * 5000 + b"}", True),
+        ("chat", b'\xef\xbb\xbf{"odd":1}', True),
+        ("rerank", b'[{"index":0,"score":0.5}]', True),
+        ("chat", b"[1]", False),
+        ("chat", b'{"half":', False),
+        ("chat", b"", False),
+        ("chat", b"<html>", False),
+        ("chat", b"[" * 100_000, False),
     ],
 )
-def test_answer_is_told_from_what_is_none(kind: CallKind, body: bytes, is_one: bool) -> None:
-    assert is_answer(kind, body) is is_one
+def test_answer_is_told_from_what_is_none(kind: str, body: bytes, is_one: bool) -> None:
+    assert KINDS[kind].is_answer(body) is is_one
 
 
 @pytest.mark.parametrize(("rate", "cost"), [(10**6, 10**15), (10**6 + 1, None), (10**15, None), (10**40, None)])
@@ -333,7 +333,7 @@ def test_cost_that_no_ledger_can_sum_is_no_price_and_the_usage_is_kept(
     price = Price(per_request=Decimal(rate))
     usage = {"prompt_tokens": 40, "completion_tokens": 3}
 
-    row = closed(answered(meter(CallKind.CHAT, price), {"usage": usage}))
+    row = closed(answered(meter("chat", price), {"usage": usage}))
 
     assert (row.input_tokens, row.output_tokens, row.usage_source) == (40, 3, UsageSource.REPORTED)
     assert (row.cost_nano_usd, row.cost_source) == (cost, None if cost is None else "price")

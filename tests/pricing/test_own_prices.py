@@ -11,24 +11,27 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from hero_broker.cli import config_report
-from hero_broker.core.calls import Caller, CallKind, Outcome
+from hero_broker.core.calls import Caller, Outcome
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.money import usd_text
 from hero_broker.core.records import PriceRecord
 from hero_broker.data_plane.request_context import RequestContext
+from hero_broker.kinds.kind import Request
+from hero_broker.kinds.registry import KINDS
 from hero_broker.ledger.rows import PendingRow
 from hero_broker.metering.billing_row import interrupted_row
 from hero_broker.metering.meter import Meter
 from hero_broker.pricing.catalogue import Catalogue
+from hero_broker.providers.fake.app import FAKES
 from hero_broker.providers.health import HealthTracker
 from hero_broker.providers.inventory import Inventory
 from hero_broker.providers.routes import ModelRoute, Routes
 from hero_broker.reports.explain import explain
-from hero_broker.server.wiring import FAKE, FAKE_MODELS, build_routes
+from hero_broker.server.wiring import FAKE, build_routes
 from hero_broker.settings import Settings, load
 
 PROVIDERS = ("p", "q", FAKE)
-KINDS = (CallKind.CHAT, CallKind.COMPLETION, CallKind.EMBEDDING)
+TEXT_KINDS = ("chat", "completion", "embedding")
 ANSWER = msgspec.json.encode({"choices": [{}], "usage": {"prompt_tokens": 1000, "completion_tokens": 1000}})
 CALLER = Caller("192.0.2.1", None)
 CATALOGUE = Catalogue()
@@ -39,7 +42,7 @@ class Model(NamedTuple):
 
     provider: str
     upstream_model: str
-    kind: CallKind
+    kind: str
     has_price: bool
 
 
@@ -47,8 +50,8 @@ MODELS = st.lists(
     st.builds(
         Model,
         st.sampled_from(PROVIDERS),
-        st.sampled_from(["a", "b", *(model for model, _ in FAKE_MODELS.values())]),
-        st.sampled_from(KINDS),
+        st.sampled_from(["a", "b", *(fake.model for fake in FAKES)]),
+        st.sampled_from(TEXT_KINDS),
         st.booleans(),
     ),
     min_size=1,
@@ -75,9 +78,9 @@ def rates_of(index: int, model: Model) -> dict[str, str] | None:
     """Return what the model costs by the settings, else by the fake provider; None if it has no price."""
     if model.has_price:
         return {"input_per_million": str(index + 1), "output_per_million": str(100 * (index + 1))}
-    name, price = FAKE_MODELS[model.kind]
-    is_fake = (model.provider, model.upstream_model) == (FAKE, name)
-    return msgspec.json.decode(price.rates, type=dict[str, str]) if is_fake else None
+    fake = next(fake for fake in FAKES if fake.kind == model.kind)
+    is_fake = (model.provider, model.upstream_model) == (FAKE, fake.model)
+    return msgspec.json.decode(fake.price.rates, type=dict[str, str]) if is_fake else None
 
 
 def nano_usd(rates: dict[str, str], input_tokens: int, output_tokens: int) -> int:
@@ -86,10 +89,9 @@ def nano_usd(rates: dict[str, str], input_tokens: int, output_tokens: int) -> in
     return int((rate_in * input_tokens + rate_out * output_tokens) * 1000)
 
 
-def meter_of(route: ModelRoute, kind: CallKind) -> Meter:
-    call, _ = RequestContext("id", CALLER, 1_795_500_000).build_call(
-        kind, route, "http://127.0.0.1:1", b"{}", input_bytes=400
-    )
+def meter_of(route: ModelRoute, kind: str) -> Meter:
+    path = next(iter(KINDS[kind].paths))
+    call = RequestContext("id", CALLER, 1_795_500_000).build_call(KINDS[kind], path, Request(route.model, 400), route)
     return Meter(call, route.tariff, SystemClock())
 
 
@@ -131,7 +133,7 @@ def test_provider_that_is_only_called_fake_has_no_price_of_the_built_in_one(tmp_
     config = tmp_path / "hero-broker.toml"
     config.write_text(
         f'[[providers]]\nname = "{FAKE}"\nbase_url = "http://127.0.0.1:1/v1"\n'
-        f'[[models]]\nname = "{FAKE_MODELS[CallKind.CHAT][0]}"\nprovider = "{FAKE}"\n'
+        f'[[models]]\nname = "{FAKES[0].model}"\nprovider = "{FAKE}"\n'
     )
 
     routes = build_routes(load(config=config, environ={}), None, CATALOGUE)
@@ -157,7 +159,7 @@ def test_every_model_is_shown_with_its_own_price(models: list[Model]) -> None:
         if rates is None:
             assert checked[name] == "no price known"
         else:
-            output_tokens = 0 if model.kind is CallKind.EMBEDDING else 1000
+            output_tokens = 0 if model.kind == "embedding" else 1000
             assert checked[name].endswith(f" cost {usd_text(nano_usd(rates, 1000, output_tokens))} USD")
 
 

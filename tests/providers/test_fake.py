@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
-from hero_broker.providers.fake import CHAT_MODEL, EMBEDDING_MODEL, RERANK_MODEL, STT_MODEL, TTS_MODEL, fake_provider
+from hero_broker.providers.fake.app import fake_provider
 
 USER = [{"role": "user", "content": "one two three four"}]
-CHAT = {"model": CHAT_MODEL, "messages": USER}
+CHAT = {"model": "fake-chat", "messages": USER}
 WITH_USAGE = {"stream": True, "stream_options": {"include_usage": True}}
 TOOLS = [{"type": "function", "function": {"name": name, "parameters": {}}} for name in ("first", "second")]
 
@@ -56,7 +56,7 @@ def wav(seconds: float, *, rate: int = 8_000, width: int = 2, channels: int = 1)
 
 
 def transcribe(audio: bytes, task: str = "transcriptions", **fields: str) -> httpx.Response:
-    data = {"model": STT_MODEL, **fields}
+    data = {"model": "fake-stt", **fields}
     return ask("POST", f"/v1/audio/{task}", data=data, files={"file": ("speech.wav", audio)})
 
 
@@ -76,7 +76,7 @@ def test_chat_counts_a_word_as_a_token_and_echoes_the_last_three() -> None:
 
 
 def test_chat_that_says_nothing_is_answered() -> None:
-    reply = answer("/v1/chat/completions", {"model": CHAT_MODEL, "messages": []})
+    reply = answer("/v1/chat/completions", {"model": "fake-chat", "messages": []})
 
     assert reply["choices"][0]["message"]["content"] == "nothing was said"
     assert reply["usage"] == {"prompt_tokens": 0, "completion_tokens": 3, "total_tokens": 3}
@@ -198,7 +198,7 @@ def test_completion_stream_has_a_word_an_event_and_usage_when_asked() -> None:
     ],
 )
 def test_embedding_counts_words_or_token_ids(given: object, vectors: int, tokens: int) -> None:
-    reply = answer("/v1/embeddings", {"model": EMBEDDING_MODEL, "input": given})
+    reply = answer("/v1/embeddings", {"model": "fake-embedding", "input": given})
 
     assert [item["index"] for item in reply["data"]] == list(range(vectors))
     assert reply["usage"] == {"prompt_tokens": tokens, "total_tokens": tokens}
@@ -207,7 +207,7 @@ def test_embedding_counts_words_or_token_ids(given: object, vectors: int, tokens
 @pytest.mark.parametrize(("requested", "dimensions"), [(None, 8), (1, 1), (300, 300)])
 def test_embeddings_are_unit_vectors_of_as_many_dimensions_as_requested(requested: int | None, dimensions: int) -> None:
     reply = answer(
-        "/v1/embeddings", {"model": EMBEDDING_MODEL, "input": ["same", "same", "other"], "dimensions": requested}
+        "/v1/embeddings", {"model": "fake-embedding", "input": ["same", "same", "other"], "dimensions": requested}
     )
 
     one, two, three = (item["embedding"] for item in reply["data"])
@@ -218,7 +218,7 @@ def test_embeddings_are_unit_vectors_of_as_many_dimensions_as_requested(requeste
 
 
 def test_embedding_in_base64_is_the_same_vector_as_little_endian_float32() -> None:
-    body = {"model": EMBEDDING_MODEL, "input": "a"}
+    body = {"model": "fake-embedding", "input": "a"}
 
     plain = answer("/v1/embeddings", body)["data"][0]["embedding"]
     packed = answer("/v1/embeddings", {**body, "encoding_format": "base64"})["data"][0]["embedding"]
@@ -230,7 +230,7 @@ def test_embedding_in_base64_is_the_same_vector_as_little_endian_float32() -> No
 
 
 def test_speech_is_a_wav_of_50_ms_a_character_whatever_format_is_asked() -> None:
-    reply = ask("POST", "/v1/audio/speech", json={"model": TTS_MODEL, "input": "été " * 10, "response_format": "mp3"})
+    reply = ask("POST", "/v1/audio/speech", json={"model": "fake-tts", "input": "été " * 10, "response_format": "mp3"})
 
     assert reply.headers["content-type"] == "audio/wav"
     assert "content-length" not in reply.headers
@@ -241,7 +241,7 @@ def test_speech_is_a_wav_of_50_ms_a_character_whatever_format_is_asked() -> None
 
 
 def test_speech_as_pcm_is_the_samples_of_the_wav() -> None:
-    body = {"model": TTS_MODEL, "input": "hello"}
+    body = {"model": "fake-tts", "input": "hello"}
 
     reply = ask("POST", "/v1/audio/speech", json={**body, "response_format": "pcm"})
     whole = ask("POST", "/v1/audio/speech", json=body)
@@ -252,7 +252,7 @@ def test_speech_as_pcm_is_the_samples_of_the_wav() -> None:
 
 
 def test_speech_as_events_has_the_same_audio_and_reports_usage_last() -> None:
-    body = {"model": TTS_MODEL, "input": "hello world"}
+    body = {"model": "fake-tts", "input": "hello world"}
 
     *deltas, done = events("/v1/audio/speech", {**body, "stream_format": "sse"})
     whole = ask("POST", "/v1/audio/speech", json=body)
@@ -268,7 +268,7 @@ def test_speech_as_events_has_the_same_audio_and_reports_usage_last() -> None:
 
 def test_speech_differs_by_text() -> None:
     one, two = (
-        ask("POST", "/v1/audio/speech", json={"model": TTS_MODEL, "input": text}).content for text in ("one", "two")
+        ask("POST", "/v1/audio/speech", json={"model": "fake-tts", "input": text}).content for text in ("one", "two")
     )
 
     assert one != two
@@ -294,7 +294,7 @@ def test_transcription_reports_the_seconds_begun(seconds: float, billed: int, wo
 
 
 def test_transcription_of_speech_lasts_as_long_as_was_spoken() -> None:
-    speech = ask("POST", "/v1/audio/speech", json={"model": TTS_MODEL, "input": "x" * 90})
+    speech = ask("POST", "/v1/audio/speech", json={"model": "fake-tts", "input": "x" * 90})
 
     reply = transcribe(speech.content, response_format="verbose_json").json()
 
@@ -353,7 +353,7 @@ def test_transcription_stream_has_a_word_an_event_and_usage_last() -> None:
     audio = wav(2)
     text = transcribe(audio).json()["text"]
 
-    upload = {"data": {"model": STT_MODEL, "stream": "true"}, "files": {"file": ("speech.wav", audio)}}
+    upload = {"data": {"model": "fake-stt", "stream": "true"}, "files": {"file": ("speech.wav", audio)}}
     *deltas, done = events("/v1/audio/transcriptions", **upload)
 
     assert len(deltas) == 6
@@ -370,7 +370,7 @@ DOCUMENTS = ["the moon", {"text": "red fox, brown fox"}, "a red fox"]
 @pytest.mark.parametrize("version", ["1", "2"])
 def test_rerank_sorts_by_shared_words_and_reports_search_units_alone(version: str) -> None:
     body = {
-        "model": RERANK_MODEL,
+        "model": "fake-rerank",
         "query": "Red fox",
         "documents": DOCUMENTS,
         "top_n": None,
@@ -385,19 +385,19 @@ def test_rerank_sorts_by_shared_words_and_reports_search_units_alone(version: st
         {"index": 0, "relevance_score": 0},
     ]
     assert reply["meta"] == {"api_version": {"version": version}, "billed_units": {"search_units": 1}}
-    assert reply["model"] == RERANK_MODEL
+    assert reply["model"] == "fake-rerank"
     assert "usage" not in reply
 
 
 @pytest.mark.parametrize(("top_n", "results"), [(1, 1), (2, 2), (50, 3)])
 def test_rerank_returns_at_most_the_number_asked_for(top_n: int, results: int) -> None:
-    reply = answer("/v2/rerank", {"model": RERANK_MODEL, "query": "fox", "documents": DOCUMENTS, "top_n": top_n})
+    reply = answer("/v2/rerank", {"model": "fake-rerank", "query": "fox", "documents": DOCUMENTS, "top_n": top_n})
 
     assert len(reply["results"]) == results
 
 
 def test_rerank_returns_documents_where_asked() -> None:
-    body = {"model": RERANK_MODEL, "query": "", "documents": ["", {"text": "b"}], "return_documents": True}
+    body = {"model": "fake-rerank", "query": "", "documents": ["", {"text": "b"}], "return_documents": True}
 
     reply = answer("/v1/rerank", body)
 
@@ -407,7 +407,7 @@ def test_rerank_returns_documents_where_asked() -> None:
 
 @pytest.mark.parametrize(("documents", "units"), [(1, 1), (100, 1), (101, 2), (200, 2)])
 def test_rerank_bills_a_search_unit_per_hundred_documents_begun(documents: int, units: int) -> None:
-    reply = answer("/v2/rerank", {"model": RERANK_MODEL, "query": "a", "documents": ["b"] * documents, "top_n": 1})
+    reply = answer("/v2/rerank", {"model": "fake-rerank", "query": "a", "documents": ["b"] * documents, "top_n": 1})
 
     assert reply["meta"]["billed_units"] == {"search_units": units}
 

@@ -13,14 +13,7 @@ import openai
 import pytest
 import uvicorn
 
-from hero_broker.providers.fake import (
-    CHAT_MODEL,
-    COMPLETION_MODEL,
-    EMBEDDING_MODEL,
-    STT_MODEL,
-    TTS_MODEL,
-    fake_provider,
-)
+from hero_broker.providers.fake.app import fake_provider
 
 
 @pytest.fixture(scope="module")
@@ -40,19 +33,19 @@ def client() -> Iterator[openai.OpenAI]:
 
 
 def test_sdk_reads_models(client: openai.OpenAI) -> None:
-    assert CHAT_MODEL in [model.id for model in client.models.list()]
+    assert "fake-chat" in [model.id for model in client.models.list()]
 
 
 def test_sdk_reads_tool_calls_whole_and_streamed(client: openai.OpenAI) -> None:
     with client.chat.completions.stream(
-        model=CHAT_MODEL,
+        model="fake-chat",
         messages=[{"role": "user", "content": "what is the weather"}],
         tools=[{"type": "function", "function": {"name": "weather", "parameters": {}}}],
         tool_choice="required",
     ) as stream:
         streamed = stream.get_final_completion()
     whole = client.chat.completions.create(
-        model=CHAT_MODEL,
+        model="fake-chat",
         messages=[{"role": "user", "content": "what is the weather"}],
         tools=[{"type": "function", "function": {"name": "weather", "parameters": {}}}],
         tool_choice={"type": "function", "function": {"name": "weather"}},
@@ -70,10 +63,10 @@ def test_sdk_reads_tool_calls_whole_and_streamed(client: openai.OpenAI) -> None:
 
 
 def test_sdk_reads_completions_whole_and_streamed(client: openai.OpenAI) -> None:
-    whole = client.completions.create(model=COMPLETION_MODEL, prompt="a b c d")
+    whole = client.completions.create(model="fake-completion", prompt="a b c d")
     chunks = list(
         client.completions.create(
-            model=COMPLETION_MODEL, prompt="a b c d", stream=True, stream_options={"include_usage": True}
+            model="fake-completion", prompt="a b c d", stream=True, stream_options={"include_usage": True}
         )
     )
 
@@ -84,8 +77,8 @@ def test_sdk_reads_completions_whole_and_streamed(client: openai.OpenAI) -> None
 
 
 def test_sdk_reads_embeddings_in_both_encodings(client: openai.OpenAI) -> None:
-    packed = client.embeddings.create(model=EMBEDDING_MODEL, input=["a b", "c"], dimensions=16)
-    plain = client.embeddings.create(model=EMBEDDING_MODEL, input=["a b", "c"], dimensions=16, encoding_format="float")
+    packed = client.embeddings.create(model="fake-embedding", input=["a b", "c"], dimensions=16)
+    plain = client.embeddings.create(model="fake-embedding", input=["a b", "c"], dimensions=16, encoding_format="float")
 
     vectors = [item.embedding for item in packed.data]
     assert vectors == [pytest.approx(item.embedding) for item in plain.data]
@@ -95,7 +88,7 @@ def test_sdk_reads_embeddings_in_both_encodings(client: openai.OpenAI) -> None:
 
 def test_sdk_streams_speech_in_chunks(client: openai.OpenAI) -> None:
     with client.audio.speech.with_streaming_response.create(
-        model=TTS_MODEL, voice="alloy", input="hello " * 50, response_format="wav"
+        model="fake-tts", voice="alloy", input="hello " * 50, response_format="wav"
     ) as reply:
         length = reply.headers.get("content-length")
         audio = b"".join(reply.iter_bytes())
@@ -107,7 +100,7 @@ def test_sdk_streams_speech_in_chunks(client: openai.OpenAI) -> None:
 
 def test_sdk_streams_speech_as_events(client: openai.OpenAI) -> None:
     with client.audio.speech.with_streaming_response.create(
-        model=TTS_MODEL, voice="alloy", input="hello", response_format="pcm", stream_format="sse"
+        model="fake-tts", voice="alloy", input="hello", response_format="pcm", stream_format="sse"
     ) as reply:
         lines = [line.removeprefix("data: ") for line in reply.iter_lines() if line]
 
@@ -117,13 +110,13 @@ def test_sdk_streams_speech_as_events(client: openai.OpenAI) -> None:
 
 
 def test_sdk_reads_what_was_spoken(client: openai.OpenAI) -> None:
-    speech = client.audio.speech.create(model=TTS_MODEL, voice="alloy", input="x" * 90).read()
+    speech = client.audio.speech.create(model="fake-tts", voice="alloy", input="x" * 90).read()
 
-    short = client.audio.transcriptions.create(model=STT_MODEL, file=("speech.wav", speech))
+    short = client.audio.transcriptions.create(model="fake-stt", file=("speech.wav", speech))
     verbose = client.audio.transcriptions.create(
-        model=STT_MODEL, file=("speech.wav", speech), response_format="verbose_json"
+        model="fake-stt", file=("speech.wav", speech), response_format="verbose_json"
     )
-    text = client.audio.transcriptions.create(model=STT_MODEL, file=("speech.wav", speech), response_format="text")
+    text = client.audio.transcriptions.create(model="fake-stt", file=("speech.wav", speech), response_format="text")
 
     assert verbose.duration == 4.5
     assert verbose.segments is not None
@@ -136,9 +129,9 @@ def test_sdk_reads_what_was_spoken(client: openai.OpenAI) -> None:
 
 
 def test_sdk_streams_a_transcript(client: openai.OpenAI) -> None:
-    speech = client.audio.speech.create(model=TTS_MODEL, voice="alloy", input="x" * 40).read()
+    speech = client.audio.speech.create(model="fake-tts", voice="alloy", input="x" * 40).read()
 
-    events = list(client.audio.transcriptions.create(model=STT_MODEL, file=("speech.wav", speech), stream=True))
+    events = list(client.audio.transcriptions.create(model="fake-stt", file=("speech.wav", speech), stream=True))
 
     *deltas, done = events
     assert done.type == "transcript.text.done"
@@ -148,6 +141,6 @@ def test_sdk_streams_a_transcript(client: openai.OpenAI) -> None:
 
 def test_sdk_raises_for_audio_that_cannot_be_decoded(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as refused:
-        client.audio.transcriptions.create(model=STT_MODEL, file=("speech.mp3", b"no audio at all"))
+        client.audio.transcriptions.create(model="fake-stt", file=("speech.mp3", b"no audio at all"))
 
     assert refused.value.param == "file"

@@ -8,7 +8,6 @@ from genai_prices.data_snapshot import get_snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hero_broker.core.calls import CallKind
 from hero_broker.core.errors import ModelNotFound
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.tariff import Tariff
@@ -86,7 +85,7 @@ WORDS = st.sampled_from(
 def test_any_name_is_its_owners_or_nobodys_and_is_billed_under_a_name_that_reaches_it(
     providers: list[str], name: str, has_model: bool
 ) -> None:
-    model = ModelRoute(name, CallKind.CHAT, provider_of(providers[0]), "its own")
+    model = ModelRoute(name, "chat", provider_of(providers[0]), "its own")
     routes = served(*providers, models=[model] if has_model else [])
 
     route = routes.get(name)
@@ -191,11 +190,11 @@ def test_name_goes_to_the_provider_that_it_names_or_that_is_surest(
 
 def test_caller_learns_under_which_name_another_provider_serves_a_model() -> None:
     with pytest.raises(ModelNotFound, match="groq serves it as 'groq/moonshotai/kimi-k2-instruct'"):
-        served("moonshotai", "groq").find("moonshotai/kimi-k2-instruct", CallKind.CHAT)
+        served("moonshotai", "groq").find("moonshotai/kimi-k2-instruct", "chat")
 
 
 def test_provider_that_only_models_of_the_settings_name_is_not_another_either() -> None:
-    model = ModelRoute("fake-chat", CallKind.CHAT, provider_of("fake"), "fake-chat")
+    model = ModelRoute("fake-chat", "chat", provider_of("fake"), "fake-chat")
     routes = served("openrouter", models=[model])
 
     assert routes.get("fake/fake-chat") is model
@@ -207,8 +206,8 @@ def test_provider_that_only_models_of_the_settings_name_is_not_another_either() 
 @pytest.mark.parametrize("alias", [False, True], ids=["name", "alias"])
 def test_exact_name_wins_over_provider_and_model_of_another_entry(turn: int, alias: bool) -> None:
     stub, other = provider_of("stub"), provider_of("other")
-    short = ModelRoute("m", CallKind.CHAT, stub, "a")
-    exact = ModelRoute("x" if alias else "stub/m", CallKind.CHAT, other, "b", ("stub/m",) if alias else ())
+    short = ModelRoute("m", "chat", stub, "a")
+    exact = ModelRoute("x" if alias else "stub/m", "chat", other, "b", ("stub/m",) if alias else ())
 
     routes = Routes([short, exact][::turn], [stub, other], CATALOGUE)
 
@@ -217,7 +216,7 @@ def test_exact_name_wins_over_provider_and_model_of_another_entry(turn: int, ali
 
 
 def test_name_of_the_settings_hides_the_lists_model_of_that_name() -> None:
-    model = ModelRoute("gpt-4o", CallKind.CHAT, provider_of("openrouter"), "openai/gpt-4o")
+    model = ModelRoute("gpt-4o", "chat", provider_of("openrouter"), "openai/gpt-4o")
     routes = served("openai", "openrouter", models=[model])
 
     assert routes.get("gpt-4o") is model
@@ -227,8 +226,8 @@ def test_name_of_the_settings_hides_the_lists_model_of_that_name() -> None:
 
 def test_upstream_name_of_a_model_is_served_only_where_the_list_knows_it() -> None:
     price = Tariff(())
-    model = ModelRoute("mine", CallKind.CHAT, provider_of("groq"), "unheard-of", (), price)
-    listed = ModelRoute("fast", CallKind.CHAT, provider_of("groq"), "llama-3.3-70b-versatile", (), price)
+    model = ModelRoute("mine", "chat", provider_of("groq"), "unheard-of", (), price)
+    listed = ModelRoute("fast", "chat", provider_of("groq"), "llama-3.3-70b-versatile", (), price)
     routes = served("groq", models=[model, listed])
 
     assert routes.get("unheard-of") is None

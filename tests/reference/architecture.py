@@ -23,7 +23,7 @@ The [path of a request](../explanation/path-of-a-request.md) tells it in full.
 1. `server/http1/protocol.py` reads the request from its connection and refuses what two readers could read differently.
 2. `edge/middleware.py` gives it an id; `edge/source_ip.py` decides the address that is billed; `edge/admission.py` refuses addresses that may not call.
 3. `server/router.py` sends calls to `data_plane/routes.py`, admin paths to `admin_plane/`.
-4. `data_plane/routes.py` reads the body into a `Call` (`core/calls.py`) through the reader of its kind (`data_plane/chat.py`, `embedding.py`, …).
+4. `data_plane/routes.py` reads the body through its kind (`kinds/chat.py`, `embedding.py`, …; all in `kinds/registry.py`), finds the model's provider (`providers/routes.py`), and makes a `Call` (`core/calls.py`).
 5. `data_plane/exchange.py` looks the price up, notes the call in the journal (`ledger/journal.py`), and sends it through `providers/upstream/`.
 6. The answer passes to the client (`data_plane/relay.py`, `event_stream.py`), and the meter sees it (`metering/meter.py`). The tail is held back.
 7. The meter makes the row (`metering/billing_row.py`, `pricing/cost.py`), the ledger appends it to the journal, and only then the tail leaves.

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from hero_broker.core.addresses import ip_key
-from hero_broker.core.calls import FAILED_OUTCOMES, CallKind, Outcome
+from hero_broker.core.calls import FAILED_OUTCOMES, Outcome
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import TooWide
 from hero_broker.core.queries import Bucket, Dimension, Filter, UsageQuery
@@ -46,7 +46,7 @@ rows_of_calls = st.builds(
     started_at=moments,
     model=st.sampled_from(["llama", "gpt", "Ärger"]),
     provider=st.sampled_from(["groq", "openai"]),
-    kind=st.sampled_from([CallKind.CHAT, CallKind.TTS]),
+    kind=st.sampled_from(["chat", "tts"]),
     context=st.sampled_from([None, "", "a", "Zürich"]),
     outcome=st.sampled_from(Outcome),
     usage_source=st.sampled_from(UsageSource),

@@ -12,12 +12,12 @@ from starlette.types import Receive, Scope, Send
 
 from hero_broker.admin_plane.contract import load_document
 from hero_broker.admin_plane.methods import Admin
-from hero_broker.data_plane.routes import CALL_PATHS
 from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.edge.admission import Admission
 from hero_broker.edge.middleware import EdgeMiddleware
 from hero_broker.edge.origins import Origins
 from hero_broker.edge.source_ip import SourceIp
+from hero_broker.kinds.registry import KIND_BY_PATH
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.providers.routes import Routes
 from hero_broker.server.router import Router, build_router
@@ -122,7 +122,7 @@ def test_route_that_a_page_reaches_without_a_preflight(
         answer = asyncio.run(ask(content_type))
         if path in HEALTH:
             assert answer.status_code in (200, 500)  # no call, and nothing that the page can read
-        elif path in CALL_PATHS or path in READ:
+        elif path in KIND_BY_PATH or path in READ:
             assert (answer.status_code, method == "HEAD" or "origin_not_allowed" in answer.text) == (403, True)
         else:
             assert answer.status_code == (401 if tokens else 403)

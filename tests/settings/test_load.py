@@ -13,7 +13,6 @@ import msgspec
 import pytest
 
 from hero_broker import settings
-from hero_broker.core.calls import CallKind
 from hero_broker.core.usage import MAX_UNITS, Usage
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.cost import cost_of
@@ -128,7 +127,7 @@ def test_whole_file_is_understood(tmp_path: Path) -> None:
     assert found.providers[0].api_keys == ("from-environment", "from-file", "literal")
     assert not found.providers[0].stream_usage
     model = found.models[0]
-    assert (model.name, model.aliases, model.kind, model.upstream_model) == ("m", ("n",), CallKind.RERANK, "up")
+    assert (model.name, model.aliases, model.kind, model.upstream_model) == ("m", ("n",), "rerank", "up")
     assert model.price is not None
     assert (model.price.input_per_million, model.price.per_request) == (Decimal("0.59"), Decimal(1))
     assert model.price.output_per_million is None
@@ -165,7 +164,7 @@ def test_whole_answer_may_not_take_longer_than_the_call(tmp_path: Path) -> None:
 def test_upstream_model_is_the_name_by_default(tmp_path: Path) -> None:
     model = load_text(tmp_path, MODEL).models[0]
 
-    assert (model.upstream_model, model.kind, model.price) == ("llama", CallKind.CHAT, None)
+    assert (model.upstream_model, model.kind, model.price) == ("llama", "chat", None)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from hero_broker.core.calls import Caller, CallKind, Outcome
+from hero_broker.core.calls import Caller, Outcome
 from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.core.usage import UsageSource
 from hero_broker.ledger.journal import FRAME, HEADER, Journal, read_segment
@@ -52,7 +52,7 @@ STORED: dict[str, object] = {
     "duration_ms": 113,
     "first_byte_ms": 114,
 }
-KINDS = {"kind": CallKind.COMPLETION, "outcome": Outcome.PROVIDER_ERROR, "usage_source": UsageSource.ESTIMATED}
+KINDS = {"kind": "completion", "outcome": Outcome.PROVIDER_ERROR, "usage_source": UsageSource.ESTIMATED}
 ROW = RequestLog(**{**STORED, **KINDS, "stream": True})  # type: ignore[arg-type]
 DUE = PendingRow(
     row=ROW, rates='{"input_per_million":"1"}', price_source="https://example.org/prices", price_version="9"
@@ -62,7 +62,7 @@ NOTE = CallStarted(
     request_id="01920000-0000-7000-8000-000000000002",
     started_at=1_700_000_002,
     caller=Caller(ip="2001:db8::1", peer_ip="192.0.2.3", context="another context"),
-    kind=CallKind.CHAT,
+    kind="chat",
     model="model 2",
     provider="provider 2",
     upstream_model="upstream 2",

@@ -7,18 +7,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from hero_broker.core.errors import InvalidRequest
-from hero_broker.providers.fake.chat import answer_chat
-from hero_broker.providers.fake.completions import answer_completion
-from hero_broker.providers.fake.embeddings import answer_embedding
-from hero_broker.providers.fake.rerank import answer_rerank
-from hero_broker.providers.fake.speech import answer_speech
-from hero_broker.providers.fake.transcription import answer_transcription, answer_translation
+from hero_broker.kinds.registry import KINDS
+from hero_broker.providers.fake import chat, completion, embedding, rerank, stt, tts
 from hero_broker.providers.fake.wire import error_response, json_response
 
-CHAT_MODEL, COMPLETION_MODEL, EMBEDDING_MODEL = "fake-chat", "fake-completion", "fake-embedding"
-TTS_MODEL, STT_MODEL, RERANK_MODEL = "fake-tts", "fake-stt", "fake-rerank"
-
-_MODELS = (CHAT_MODEL, COMPLETION_MODEL, EMBEDDING_MODEL, TTS_MODEL, STT_MODEL, RERANK_MODEL)
+FAKES = tuple(module.FAKE for module in (chat, completion, embedding, tts, stt, rerank))
 
 
 def fake_provider() -> Starlette:
@@ -26,14 +19,7 @@ def fake_provider() -> Starlette:
     return Starlette(
         routes=[
             Route("/v1/models", _list_models, methods=["GET"]),
-            Route("/v1/chat/completions", answer_chat, methods=["POST"]),
-            Route("/v1/completions", answer_completion, methods=["POST"]),
-            Route("/v1/embeddings", answer_embedding, methods=["POST"]),
-            Route("/v1/audio/speech", answer_speech, methods=["POST"]),
-            Route("/v1/audio/transcriptions", answer_transcription, methods=["POST"]),
-            Route("/v1/audio/translations", answer_translation, methods=["POST"]),
-            Route("/v1/rerank", answer_rerank, methods=["POST"]),
-            Route("/v2/rerank", answer_rerank, methods=["POST"]),
+            *(Route(path, fake.answer, methods=["POST"]) for fake in FAKES for path in KINDS[fake.kind].paths),
         ],
         exception_handlers={
             InvalidRequest: error_response,
@@ -49,5 +35,6 @@ async def _on_disconnect(_: Request, _error: Exception) -> Response:
 
 
 async def _list_models(_: Request) -> Response:
-    data = [{"id": model, "object": "model", "created": 0, "owned_by": "fake"} for model in _MODELS]
+    models = [fake.model for fake in FAKES]
+    data = [{"id": model, "object": "model", "created": 0, "owned_by": "fake"} for model in models]
     return json_response({"object": "list", "data": data})

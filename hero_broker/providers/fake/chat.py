@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from hero_broker.core.errors import InvalidRequest
 from hero_broker.providers.fake.echo import echo
+from hero_broker.providers.fake.fake_kind import TEXT_PRICE, FakeKind
 from hero_broker.providers.fake.wire import DONE, event_stream, json_response, read_body, response_id, token_usage
 
 TokenLimit = Annotated[int, msgspec.Meta(ge=1)]
@@ -122,3 +123,6 @@ def _echo(words: list[str], max_words: int | None) -> _Reply:
     reply = echo(words, max_words)
     deltas: list[dict[str, object]] = [{"content": piece} for piece in reply.pieces]
     return _Reply({"content": reply.text, "refusal": None}, deltas, reply.finish_reason, len(reply.words))
+
+
+FAKE = FakeKind("chat", "fake-chat", TEXT_PRICE, answer_chat)

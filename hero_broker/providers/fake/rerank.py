@@ -3,12 +3,15 @@
 import hashlib
 import re
 import uuid
+from decimal import Decimal
 from typing import Annotated
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from hero_broker.pricing.price import Price
+from hero_broker.providers.fake.fake_kind import SOURCE, FakeKind
 from hero_broker.providers.fake.wire import json_response, read_body
 
 _DOCUMENTS_PER_UNIT = 100
@@ -53,3 +56,6 @@ def _overlap(query: str, text: str) -> float:
     """Return the share of common words among all words of both, from 0 to 1."""
     query_words, text_words = (set(_WORD.findall(side.lower())) for side in (query, text))
     return len(query_words & text_words) / (len(query_words | text_words) or 1)
+
+
+FAKE = FakeKind("rerank", "fake-rerank", Price(per_thousand_searches=Decimal(2), source=SOURCE), answer_rerank)

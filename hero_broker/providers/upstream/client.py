@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache, partial
 from typing import Protocol, cast
@@ -16,6 +16,7 @@ from yarl import URL
 
 from hero_broker.core.calls import UploadBody
 from hero_broker.core.duties import Duty
+from hero_broker.kinds.dialect import Dialect
 from hero_broker.providers.provider import Provider, Timeouts
 from hero_broker.providers.upstream.connection import Connection, Deadline
 from hero_broker.providers.upstream.failures import DISCONNECTS, FAILURES, error_status, no_response_error
@@ -39,10 +40,8 @@ class Sending(Protocol):
 class _RequestTemplate:
     """What all requests to one URL with one key have in common: request line, headers, the bound on connecting."""
 
-    def __init__(self, url: str, key: str | None, connect_s: float) -> None:
-        headers = {"accept-encoding": "identity", "content-type": "application/json"}
-        if key is not None:
-            headers["authorization"] = f"Bearer {key}"
+    def __init__(self, dialect: Dialect, url: str, key: str | None, connect_s: float) -> None:
+        headers = {"accept-encoding": "identity", "content-type": "application/json", **dialect.headers_with(key)}
         self.request = aiohttp.ClientRequest("POST", URL(url), headers=headers)
         lines = [f"POST {self.request.url.raw_path_qs} HTTP/1.1"]
         lines += [
@@ -106,10 +105,11 @@ class Upstream:
         timeouts = provider.timeouts or self._timeouts
         try:
             if isinstance(body, bytes):
-                template = self._template(url, key, timeouts.connect_s)
+                template = self._template(provider.dialect, url, key, timeouts.connect_s)
                 reply = await self._send(template, client_headers, body, sending, timeouts, is_stream=is_stream)
             else:
-                reply = await self._upload(url, key, client_headers, body, sending, timeouts, is_stream=is_stream)
+                own = provider.dialect.headers_with(key)
+                reply = await self._upload(url, own, client_headers, body, sending, timeouts, is_stream=is_stream)
         except FAILURES as error:
             status = error_status(error)
             if status is None:
@@ -161,7 +161,7 @@ class Upstream:
     async def _upload(
         self,
         url: str,
-        key: str | None,
+        own: Mapping[str, str],
         client_headers: Sequence[tuple[str, str]],
         body: UploadBody,
         sending: Sending,
@@ -169,9 +169,7 @@ class Upstream:
         *,
         is_stream: bool,
     ) -> UpstreamResponse:
-        headers = {**dict(client_headers), "accept-encoding": "identity", "content-type": body.content_type}
-        if key is not None:
-            headers["authorization"] = f"Bearer {key}"
+        headers = {**dict(client_headers), "accept-encoding": "identity", "content-type": body.content_type, **own}
         if body.length is not None:
             headers["content-length"] = str(body.length)
         ends_at = self._now() + timeouts.total_s

@@ -18,7 +18,7 @@ from typing import Any
 from msgspec.structs import astuple, replace
 
 from hero_broker.core.addresses import UNKNOWN, canonical_ip, ip_key
-from hero_broker.core.calls import CallKind, Outcome
+from hero_broker.core.calls import Outcome
 from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.core.usage import UsageSource
 
@@ -35,12 +35,12 @@ BATCH_ROWS = 50_000
 
 _PROVIDERS = ("alpha", "beta", "gamma", "delta")
 _KINDS = {
-    CallKind.CHAT: 20,
-    CallKind.EMBEDDING: 6,
-    CallKind.TTS: 4,
-    CallKind.STT: 4,
-    CallKind.COMPLETION: 3,
-    CallKind.RERANK: 3,
+    "chat": 20,
+    "embedding": 6,
+    "tts": 4,
+    "stt": 4,
+    "completion": 3,
+    "rerank": 3,
 }
 _OUTCOMES = {
     Outcome.OK: 955,
@@ -58,7 +58,7 @@ class Model:
     """A model that calls are made to."""
 
     name: str
-    kind: CallKind
+    kind: str
     provider: str
     input_nano_usd: int  # per unit of input: a token, a character, a millisecond or a search
     output_nano_usd: int  # per token
@@ -102,11 +102,11 @@ class Plan:
         source.shuffle(kinds)
         return [
             Model(
-                name=f"{kind.value}-model-{number:02}",
+                name=f"{kind}-model-{number:02}",
                 kind=kind,
                 provider=source.choices(_PROVIDERS, weights=(4, 3, 2, 1))[0],
                 input_nano_usd=source.randrange(50, 3000),
-                output_nano_usd=source.randrange(200, 15_000) if kind in (CallKind.CHAT, CallKind.COMPLETION) else 0,
+                output_nano_usd=source.randrange(200, 15_000) if kind in ("chat", "completion") else 0,
             )
             for number, kind in enumerate(kinds)
         ]
@@ -200,7 +200,7 @@ def _call(source: random.Random, model: Model) -> RequestLog:
         model=model.name,
         provider=model.provider,
         upstream_model=f"{model.provider}/{model.name}-2025",
-        stream=kind in (CallKind.CHAT, CallKind.COMPLETION) and source.random() < 0.6,
+        stream=kind in ("chat", "completion") and source.random() < 0.6,
         outcome=outcome,
         http_status=_STATUSES.get(outcome, 200),
         error_code=None if answered else outcome.value,
@@ -226,15 +226,15 @@ def _call(source: random.Random, model: Model) -> RequestLog:
     )
 
 
-def _units(source: random.Random, kind: CallKind) -> dict[str, int]:
+def _units(source: random.Random, kind: str) -> dict[str, int]:
     tokens = int(source.lognormvariate(6.5, 1.2)) + 1
-    if kind == CallKind.EMBEDDING:
+    if kind == "embedding":
         return {"input_tokens": tokens}
-    if kind == CallKind.TTS:
+    if kind == "tts":
         return {"characters": tokens}
-    if kind == CallKind.STT:
+    if kind == "stt":
         return {"audio_ms": tokens * 100}
-    if kind == CallKind.RERANK:
+    if kind == "rerank":
         return {"search_units": 1 + tokens // 1000}
     units = {"input_tokens": tokens, "output_tokens": int(source.lognormvariate(5.3, 1.0)) + 1}
     if source.random() < 0.3:

@@ -7,12 +7,15 @@ import math
 import struct
 import wave
 from collections.abc import AsyncIterator, Iterator
+from decimal import Decimal
 from typing import Annotated, Literal
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from hero_broker.pricing.price import Price
+from hero_broker.providers.fake.fake_kind import SOURCE, FakeKind
 from hero_broker.providers.fake.wire import event_stream, read_body
 
 _SAMPLE_RATE = 16_000
@@ -73,3 +76,6 @@ def _events(text: str, chunks: list[bytes]) -> Iterator[dict[str, object]]:
     words, characters = len(text.split()), len(text)
     usage = {"input_tokens": words, "output_tokens": characters, "total_tokens": words + characters}
     yield {"type": "speech.audio.done", "usage": usage}
+
+
+FAKE = FakeKind("tts", "fake-tts", Price(characters_per_million=Decimal(15), source=SOURCE), answer_speech)

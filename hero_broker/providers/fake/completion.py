@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from hero_broker.providers.fake.chat import StreamOptions, TokenLimit
 from hero_broker.providers.fake.echo import echo
+from hero_broker.providers.fake.fake_kind import TEXT_PRICE, FakeKind
 from hero_broker.providers.fake.wire import DONE, event_stream, json_response, read_body, response_id, token_usage
 
 
@@ -45,3 +46,6 @@ async def answer_completion(request: Request) -> Response:
 
 def _choice(index: int, text: str, finish_reason: str | None) -> dict[str, object]:
     return {"index": index, "text": text, "logprobs": None, "finish_reason": finish_reason}
+
+
+FAKE = FakeKind("completion", "fake-completion", TEXT_PRICE, answer_completion)

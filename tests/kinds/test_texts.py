@@ -4,23 +4,18 @@ import base64
 import json
 import struct
 import time
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hero_broker.core.calls import CallKind
-from hero_broker.kinds.texts import (
-    FILE_TOKENS_MAX,
-    UNSEEN_FILE_TOKENS,
-    UNSEEN_IMAGE_TOKENS,
-    Reading,
-    delivered_events,
-    delivered_text,
-    request_reading,
-)
+from hero_broker.kinds.attachments import FILE_TOKENS_MAX, UNSEEN_FILE_TOKENS, UNSEEN_IMAGE_TOKENS
+from hero_broker.kinds.registry import KINDS
+from hero_broker.kinds.texts import Reading
 from hero_broker.kinds.wide_json import MAX_VALUES
+from hero_broker.pricing.price import Price
 
 ONE_MESSAGE = 3 + 4  # priming and framing
 
@@ -31,7 +26,7 @@ def body(**members: object) -> bytes:
 
 def chat(*content: object) -> Reading:
     messages = [{"role": "user", "content": item} for item in content]
-    return request_reading(CallKind.CHAT, body(messages=messages))
+    return KINDS["chat"].request_reading(body(messages=messages))
 
 
 def data_url(data: bytes, kind: str = "image/png") -> str:
@@ -70,7 +65,7 @@ def test_messages_are_framed_and_the_reply_is_primed() -> None:
 
 
 def test_a_name_is_read_and_framed() -> None:
-    reading = request_reading(CallKind.CHAT, body(messages=[{"role": "user", "name": "Ada", "content": "hi"}]))
+    reading = KINDS["chat"].request_reading(body(messages=[{"role": "user", "name": "Ada", "content": "hi"}]))
 
     assert reading == Reading(("hi", "Ada"), ONE_MESSAGE + 1)
 
@@ -90,7 +85,7 @@ def test_calls_and_reasoning_of_earlier_turns_are_read() -> None:
         "function_call": {"name": "h", "arguments": "1"},
     }
 
-    reading = request_reading(CallKind.CHAT, body(messages=[message]))
+    reading = KINDS["chat"].request_reading(body(messages=[message]))
 
     assert sorted(reading.texts) == sorted(["why", "f", "{}", "g", "[]", "h", "1"])
 
@@ -98,7 +93,7 @@ def test_calls_and_reasoning_of_earlier_turns_are_read() -> None:
 def test_definitions_are_read_as_compact_json() -> None:
     spaced = b'{"messages": [], "tools": [ {"name": "\\u00fc"} ], "response_format": {"type" : "text"}, "n": 1}'
 
-    reading = request_reading(CallKind.CHAT, spaced)
+    reading = KINDS["chat"].request_reading(spaced)
 
     assert reading.texts == ('[{"name":"ü"}]', '{"type":"text"}')
 
@@ -198,42 +193,42 @@ def test_a_file_costs_its_size_up_to_a_bound(file: object, tokens: int) -> None:
     ],
 )
 def test_input_to_embed_is_text_or_token_ids(given_: object, reading: Reading) -> None:
-    assert request_reading(CallKind.EMBEDDING, body(input=given_)) == reading
-    assert request_reading(CallKind.COMPLETION, body(prompt=given_)) == reading
+    assert KINDS["embedding"].request_reading(body(input=given_)) == reading
+    assert KINDS["completion"].request_reading(body(prompt=given_)) == reading
 
 
 def test_suffix_of_a_completion_is_read() -> None:
-    assert request_reading(CallKind.COMPLETION, body(prompt="a", suffix="b")).texts == ("a", "b")
+    assert KINDS["completion"].request_reading(body(prompt="a", suffix="b")).texts == ("a", "b")
 
 
 def test_query_is_read_with_each_document() -> None:
     documents = ["one", {"text": "two"}, {"title": "ü"}]
 
-    reading = request_reading(CallKind.RERANK, body(query="q", documents=documents))
+    reading = KINDS["rerank"].request_reading(body(query="q", documents=documents))
 
     assert reading.texts == ("q", "q", "q", "one", "two", '{"title": "ü"}')
 
 
 def test_query_alone_is_read() -> None:
-    assert request_reading(CallKind.RERANK, body(query={"text": "q"}, documents=[])).texts == ("q",)
+    assert KINDS["rerank"].request_reading(body(query={"text": "q"}, documents=[])).texts == ("q",)
 
 
 def test_text_to_speak_is_read_with_its_instructions() -> None:
-    assert request_reading(CallKind.TTS, body(input="hello", instructions="softly")).texts == ("hello", "softly")
+    assert KINDS["tts"].request_reading(body(input="hello", instructions="softly")).texts == ("hello", "softly")
 
 
-@pytest.mark.parametrize("kind", CallKind)
+@pytest.mark.parametrize("kind", sorted(KINDS))
 @pytest.mark.parametrize("sent", [b"", b"[]", b"nonsense", b"\xff", b"null", b'{"messages"'])
-def test_what_is_no_json_object_has_nothing_to_read(kind: CallKind, sent: bytes) -> None:
-    assert request_reading(kind, sent) == Reading()
+def test_what_is_no_json_object_has_nothing_to_read(kind: str, sent: bytes) -> None:
+    assert KINDS[kind].request_reading(sent) == Reading()
 
 
 def test_an_upload_has_nothing_to_read() -> None:
-    assert request_reading(CallKind.STT, body(input="x")) == Reading()
+    assert KINDS["stt"].request_reading(body(input="x")) == Reading()
 
 
 def test_a_number_out_of_range_hides_nothing() -> None:
-    reading = request_reading(CallKind.CHAT, b'{"messages":[{"content":"text","n":1e999}],"tools":[1e999]}')
+    reading = KINDS["chat"].request_reading(b'{"messages":[{"content":"text","n":1e999}],"tools":[1e999]}')
 
     assert reading == Reading(("text", "[1e999]"), ONE_MESSAGE)
 
@@ -242,7 +237,7 @@ def test_a_deep_document_does_not_hide_the_query() -> None:
     lengths = set()
     for depth in range(800, 1100):
         document = b'{"a":' * depth + b"1" + b"}" * depth
-        reading = request_reading(CallKind.RERANK, b'{"query":"q","documents":[' + document + b"]}")
+        reading = KINDS["rerank"].request_reading(b'{"query":"q","documents":[' + document + b"]}")
         lengths.add(len(reading.texts))
 
     # Read, without the document, and refused as no JSON at all.
@@ -267,25 +262,25 @@ JSON = st.recursive(
 )
 
 
-@given(value=JSON, kind=st.sampled_from(CallKind))
-def test_any_shape_is_read(value: Any, kind: CallKind) -> None:
+@given(value=JSON, kind=st.sampled_from(sorted(KINDS)))
+def test_any_shape_is_read(value: Any, kind: str) -> None:
     members = dict.fromkeys(("messages", "input", "prompt", "suffix", "query", "documents", "tools"), value)
     answer = {"choices": value, "delta": value, "text": value}
     for data in (json.dumps(members).encode(), json.dumps({"messages": [value]}).encode(), json.dumps(value).encode()):
-        reading = request_reading(kind, data)
+        reading = KINDS[kind].request_reading(data)
         assert reading.fixed_tokens >= 0
         assert reading.audio_tokens >= 0
         assert all(reading.texts)
     for data in (json.dumps(answer).encode(), json.dumps({"choices": [value, value]}).encode()):
-        assert all(delivered_text(kind, data))
-        assert all(delivered_events(kind, data + b"\n" + data))
+        assert all(KINDS[kind].delivered_text(data))
+        assert all(KINDS[kind].delivered_events(data + b"\n" + data))
 
 
-@given(data=st.binary(), kind=st.sampled_from(CallKind))
-def test_any_bytes_are_read(data: bytes, kind: CallKind) -> None:
-    assert isinstance(request_reading(kind, data), Reading)
-    assert all(delivered_text(kind, data))
-    assert all(delivered_events(kind, data))
+@given(data=st.binary(), kind=st.sampled_from(sorted(KINDS)))
+def test_any_bytes_are_read(data: bytes, kind: str) -> None:
+    assert isinstance(KINDS[kind].request_reading(data), Reading)
+    assert all(KINDS[kind].delivered_text(data))
+    assert all(KINDS[kind].delivered_events(data))
     for part in (image(url=data_url(b"\xff\xd8" + data)), image(url=data_url(data)), audio(b"RIFF1234WAVE" + data)):
         assert chat(part).fixed_tokens >= ONE_MESSAGE
 
@@ -300,7 +295,7 @@ def test_a_whole_answer_is_all_that_was_written() -> None:
     }
     answer = {"choices": [{"index": 0, "message": message}, {"index": 1, "message": {"content": [{"text": "two"}]}}]}
 
-    written = delivered_text(CallKind.CHAT, json.dumps(answer).encode())
+    written = KINDS["chat"].delivered_text(json.dumps(answer).encode())
 
     assert written == ("text", "thought", "no", "spoken", "f", "{}", "two")
 
@@ -308,23 +303,25 @@ def test_a_whole_answer_is_all_that_was_written() -> None:
 def test_reasoning_under_two_names_is_written_once() -> None:
     answer = b'{"choices":[{"message":{"content":"a","reasoning":"b","reasoning_content":"b"}}]}'
 
-    assert delivered_text(CallKind.CHAT, answer) == ("a", "b")
+    assert KINDS["chat"].delivered_text(answer) == ("a", "b")
 
 
 def test_a_completion_is_its_text() -> None:
-    assert delivered_text(CallKind.COMPLETION, b'{"choices":[{"text":"a"},{"text":"b"}]}') == ("a", "b")
+    assert KINDS["completion"].delivered_text(b'{"choices":[{"text":"a"},{"text":"b"}]}') == ("a", "b")
 
 
 def test_a_transcript_may_be_json_or_plain() -> None:
-    assert delivered_text(CallKind.STT, b'{"text":"spoken"}') == ("spoken",)
-    assert delivered_text(CallKind.STT, "gesprochen, hörst du".encode()) == ("gesprochen, hörst du",)
-    assert delivered_text(CallKind.STT, b"42") == ("42",)
+    assert KINDS["stt"].delivered_text(b'{"text":"spoken"}') == ("spoken",)
+    assert KINDS["stt"].delivered_text("gesprochen, hörst du".encode()) == ("gesprochen, hörst du",)
+    assert KINDS["stt"].delivered_text(b"42") == ("42",)
 
 
-@pytest.mark.parametrize("kind", [CallKind.EMBEDDING, CallKind.RERANK, CallKind.TTS])
-def test_kinds_without_text_wrote_none(kind: CallKind) -> None:
-    assert delivered_text(kind, b'{"choices":[{"text":"a"}]}') == ()
-    assert delivered_events(kind, b'{"choices":[{"text":"a"}]}') == ()
+@pytest.mark.parametrize("kind", ["embedding", "rerank", "tts"])
+def test_what_kinds_without_text_write_is_not_counted(kind: str) -> None:
+    by_token = Price(input_per_million=Decimal(1), output_per_million=Decimal(1))
+
+    assert not KINDS[kind].writes_tokens(None)
+    assert not KINDS[kind].writes_tokens(by_token)
 
 
 def test_deltas_of_a_stream_are_joined_by_choice_and_place() -> None:
@@ -342,7 +339,7 @@ def test_deltas_of_a_stream_are_joined_by_choice_and_place() -> None:
     ]
     events = b"\n".join(json.dumps({"choices": [delta]}).encode() for delta in deltas)
 
-    written = delivered_events(CallKind.CHAT, events + b'\n{"choices":[],"usage":null}\n{broken\n[DONE]')
+    written = KINDS["chat"].delivered_events(events + b'\n{"choices":[],"usage":null}\n{broken\n[DONE]')
 
     assert written == ("thought", "one word", "two", "f", '{"a":1}', "g", "{}", "spoken")
 
@@ -350,23 +347,23 @@ def test_deltas_of_a_stream_are_joined_by_choice_and_place() -> None:
 def test_halves_of_a_character_in_two_deltas_are_written() -> None:
     events = b'{"choices":[{"text":"\\ud83d"}]}\n{"choices":[{"text":"\\ude00"}]}'
 
-    assert delivered_events(CallKind.COMPLETION, events) == ("\ud83d\ude00",)
+    assert KINDS["completion"].delivered_events(events) == ("\ud83d\ude00",)
 
 
 def test_an_answer_that_is_nested_too_deep_has_no_text() -> None:
-    assert delivered_text(CallKind.CHAT, b"[" * 100_000 + b"]" * 100_000) == ()
+    assert KINDS["chat"].delivered_text(b"[" * 100_000 + b"]" * 100_000) == ()
 
 
 def test_texts_of_a_completions_stream_are_joined() -> None:
-    assert delivered_events(CallKind.COMPLETION, b'{"choices":[{"text":"a"}]}\n{"choices":[{"text":"b"}]}') == ("ab",)
+    assert KINDS["completion"].delivered_events(b'{"choices":[{"text":"a"}]}\n{"choices":[{"text":"b"}]}') == ("ab",)
 
 
 def test_end_of_a_transcript_does_not_repeat_it() -> None:
     deltas = b'{"type":"transcript.text.delta","delta":"a "}\n{"type":"transcript.text.delta","delta":"b"}\n'
     end = b'{"type":"transcript.text.done","text":"a b"}'
 
-    assert delivered_events(CallKind.STT, deltas + end) == ("a b",)
-    assert delivered_events(CallKind.STT, end) == ("a b",)
+    assert KINDS["stt"].delivered_events(deltas + end) == ("a b",)
+    assert KINDS["stt"].delivered_events(end) == ("a b",)
 
 
 FAST = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 1_000_000_000, 2_000_000_000, 2, 16)
@@ -402,8 +399,8 @@ def test_no_body_makes_its_reading_long(shape: str, item: str, most: int) -> Non
     read = (shape % ",".join([item] * min(most, 10_000_000 // len(item)))).encode()
     began = time.thread_time()
 
-    request_reading(CallKind.CHAT, read)
-    delivered_text(CallKind.CHAT, read)
+    KINDS["chat"].request_reading(read)
+    KINDS["chat"].delivered_text(read)
 
     assert time.thread_time() - began < 1
 
@@ -411,5 +408,5 @@ def test_no_body_makes_its_reading_long(shape: str, item: str, most: int) -> Non
 def test_body_of_more_values_than_are_decoded_is_one_text() -> None:
     read = b'{"messages":[%s]}' % b",".join([b"{}"] * MAX_VALUES)
 
-    assert request_reading(CallKind.CHAT, read) == Reading((read.decode(),))
-    assert delivered_text(CallKind.CHAT, read) == (read.decode(),)
+    assert KINDS["chat"].request_reading(read) == Reading((read.decode(),))
+    assert KINDS["chat"].delivered_text(read) == (read.decode(),)

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hero_broker.core.errors import InvalidRequest
+from hero_broker.providers.fake.fake_kind import TEXT_PRICE, FakeKind
 from hero_broker.providers.fake.wire import json_response, read_body
 
 _DIMENSIONS = 8
@@ -65,3 +66,6 @@ def _vector(text: str | list[int], dimensions: int) -> bytes:
     values = [number + 0.5 for number in struct.unpack(f"<{dimensions}i", digest)]  # the half avoids a vector of zeros
     norm = math.hypot(*values)
     return struct.pack(f"<{dimensions}f", *(value / norm for value in values))
+
+
+FAKE = FakeKind("embedding", "fake-embedding", TEXT_PRICE, answer_embedding)

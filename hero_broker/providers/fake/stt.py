@@ -6,6 +6,7 @@ import math
 import wave
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import BinaryIO
 
 from starlette.concurrency import run_in_threadpool
@@ -14,6 +15,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from hero_broker.core.errors import InvalidRequest
+from hero_broker.pricing.price import Price
+from hero_broker.providers.fake.fake_kind import SOURCE, FakeKind
 from hero_broker.providers.fake.wire import event_stream, json_response
 
 _VOCABULARY = ("amber", "bridge", "cedar", "delta", "ember", "fjord", "grove", "harbour", "island", "juniper", "kite")
@@ -45,17 +48,12 @@ class _TranscriptSegment:
     text: str
 
 
-async def answer_transcription(request: Request) -> Response:
-    """Answer `POST /v1/audio/transcriptions`; usage is the started seconds, which plain text does not include."""
-    return await _answer(request, "transcribe")
+async def answer_upload(request: Request) -> Response:
+    """Answer `POST /v1/audio/transcriptions` and `/v1/audio/translations` alike; the words are English anyway.
 
-
-async def answer_translation(request: Request) -> Response:
-    """Answer `POST /v1/audio/translations` like a transcription; the words are English anyway."""
-    return await _answer(request, "translate")
-
-
-async def _answer(request: Request, task: str) -> Response:
+    Usage is the started seconds, which plain text does not include.
+    """
+    task = "translate" if request.url.path.endswith("/translations") else "transcribe"
     async with request.form(max_files=1) as form:
         _field_text(form, "model")
         answer_format = _field_choice(form, "response_format", _FORMATS)
@@ -164,3 +162,6 @@ def _plain(recording: _Recording, answer_format: str) -> str:
 def _clock(time_s: float, point: str) -> str:
     seconds, milliseconds = divmod(round(time_s * 1000), 1000)
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{point}{milliseconds:03}"
+
+
+FAKE = FakeKind("stt", "fake-stt", Price(audio_per_minute=Decimal("0.006"), source=SOURCE), answer_upload)

@@ -1,0 +1,60 @@
+"""What the events of a kind's streams mean: text, usage, the last one."""
+
+import re
+from dataclasses import dataclass
+
+FINISH_REASON = re.compile(rb'"finish_reason"\s*:\s*"')
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRules:
+    """How a stream of events is read. Bytes are searched, because parsing every event would take too long."""
+
+    last_events: tuple[bytes, ...] = (b"[DONE]",)  # the data of a stream's last event starts with one of these
+    last_mark: bytes | None = None  # besides [DONE], what occurs in each of `last_events`
+    finish: re.Pattern[bytes] | None = None  # a stream without this or a last event was broken off; None: any may end
+    delta_marks: tuple[bytes, bytes] = (b'"content"', b'"text"')  # an event with one of these has a piece of text,
+    empty_deltas: tuple[bytes, ...] = (b'"content":""', b'"content":null')  # unless it has one of these
+
+    def plain_length(self, events: bytes) -> int:
+        """Return the length of the leading whole events that have no usage and no error, and are not the last."""
+        end = len(events)
+        mark = self.last_mark
+        if b'"usage"' in events or b'"error"' in events or b"[DONE]" in events or (mark is not None and mark in events):
+            end = self._first_mark(events)
+        blank_line = events.rfind(b"\n\n", 0, end)
+        return 0 if blank_line == -1 else blank_line + 2
+
+    def _first_mark(self, events: bytes) -> int:
+        end = _find_mark(events, b"[DONE]", len(events))
+        if self.last_mark is not None:
+            end = _find_mark(events, self.last_mark, end)
+        end = _find_value(events, b'"usage"', end)
+        return _find_value(events, b'"error"', end)
+
+    def is_delta(self, data: bytes) -> bool:
+        """Return whether an event has a piece of text."""
+        first, second = self.delta_marks
+        return (first in data or second in data) and not any(empty in data for empty in self.empty_deltas)
+
+    def count_deltas(self, events: bytes) -> int:
+        """Return about how many of some whole events have a piece of text."""
+        first, second = self.delta_marks
+        return events.count(b"\n\n") if first in events or second in events else 0
+
+    def is_finished(self, events: bytes) -> bool:
+        """Return whether these events, the latest of a stream, say that it is complete."""
+        return self.finish is None or self.finish.search(events) is not None
+
+
+def _find_mark(events: bytes, mark: bytes, end: int) -> int:
+    at = events.find(mark, 0, end)
+    return end if at == -1 else at
+
+
+def _find_value(events: bytes, name: bytes, end: int) -> int:
+    """Return the position of the first member `name` before `end` that is not null, as it often is; else `end`."""
+    at = events.find(name, 0, end)
+    while at != -1 and events.startswith(b":null", at + len(name)):
+        at = events.find(name, at + len(name), end)
+    return end if at == -1 else at

@@ -1,0 +1,56 @@
+"""A kind of call is in one place: no other module names it."""
+
+import ast
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import hero_broker
+from hero_broker.kinds.kind import JSON, Kind
+from hero_broker.kinds.registry import DEFAULT_KIND, KIND_BY_PATH, KINDS
+from hero_broker.providers.fake.app import FAKES
+
+ROOT = Path(hero_broker.__file__).parent
+OWN = ("kinds", "providers/fake")
+# The other modules that may name a kind, each with its reason.
+MAY_NAME = {
+    "cli/demo_traffic.py": "the demo streams every second chat",
+}
+
+
+def names_of_kinds(path: Path) -> set[str]:
+    names = {*KINDS, *KIND_BY_PATH, *(fake.model for fake in FAKES)}
+    strings = (node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant))
+    return {value for value in strings if isinstance(value, str) and value in names}
+
+
+def test_no_other_module_names_a_kind() -> None:
+    others = [path for path in ROOT.rglob("*.py") if not path.relative_to(ROOT).as_posix().startswith(OWN)]
+
+    assert {path.relative_to(ROOT).as_posix() for path in others if names_of_kinds(path)} == MAY_NAME.keys()
+    assert len(MAY_NAME) <= 3
+
+
+def test_registry_is_complete_and_names_are_unique() -> None:
+    defined = {path.stem for path in (ROOT / "kinds").glob("*.py")}
+
+    assert KINDS.keys() <= defined
+    assert sorted(fake.kind for fake in FAKES) == sorted(KINDS)
+    assert DEFAULT_KIND == "chat"
+    assert len(KIND_BY_PATH) == sum(len(kind.paths) for kind in KINDS.values())
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
+def test_kind_describes_each_of_its_paths_once(kind: Kind) -> None:
+    assert [spec.path for spec in kind.specs] == [*kind.paths]
+    assert all(spec.body is not None for spec in kind.specs)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
+def test_example_is_a_request_of_its_kind(kind: Kind) -> None:
+    content_type, body = kind.example_body("m")
+
+    assert content_type.startswith("multipart/form-data" if kind.takes_form else JSON)
+    if not kind.takes_form:
+        assert msgspec.json.decode(body) == {"model": "m", **kind.example}
