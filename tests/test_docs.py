@@ -167,7 +167,7 @@ def test_commands_of_the_guide_to_billing_answer_what_it_says(tmp_path: Path) ->
             assert '"total_cost_usd":0.00002597,' in answer, asked
         elif "text/csv" in asked:
             assert answer.splitlines()[1].endswith(",0.00002597")
-    assert printed["hero-broker verify"] == "1 rows, 0 differences\n"
+    assert printed["hero-broker verify"] == "1 row, 0 differences\n"
     assert printed["hero-broker rebuild"] == "roll-ups rebuilt, up to seq 1\n"
 
 

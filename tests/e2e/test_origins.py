@@ -143,7 +143,7 @@ def test_this_machine_gets_health_and_the_admin_plane_whoever_may_call(tmp_path:
 @pytest.mark.parametrize(
     "lines", [["https://evil.example", LISTED], [LISTED, "https://evil.example"], [LISTED, LISTED]]
 )
-@pytest.mark.parametrize("path", [*CALL_PATHS, "/v1/models", "/rpc", "/billing/usage", "/health/live"])
+@pytest.mark.parametrize("path", [*KIND_BY_PATH, "/v1/models", "/rpc", "/billing/usage", "/health/live"])
 def test_request_of_two_origins_is_refused(listing: Broker, path: str, lines: list[str]) -> None:
     named = [("origin", line) for line in lines]
     answer = httpx.post(f"{listing.url}{path}", headers=[("authorization", f"Bearer {TOKEN}"), *named], json=chat())
