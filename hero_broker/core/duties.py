@@ -41,14 +41,20 @@ class Duty:
         """Record a success."""
         if self.failing_since is not None:
             self.failing_since = None
-            log.warning("duty %s works again after %.1f s: %s", self.name, time.monotonic() - self._began, self._task)
+            # Not how long it failed: the attempt that succeeded may have come long after it could have.
+            log.warning(
+                "duty %s works again; the first failure was %.1f s ago: %s",
+                self.name,
+                time.monotonic() - self._began,
+                self._task,
+            )
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """Attempt the duty in the block. An exception is recorded and swallowed: the next attempt must run."""
         try:
             yield
-        except Exception as error:
+        except Exception as error:  # whatever the block raises, the caller's loop must go on to its next attempt
             self.failed(type(error).__name__)
             log.error("duty %s: an internal error", self.name, exc_info=error)
         else:

@@ -182,7 +182,9 @@ class TokenCounter:
             if name not in self._encodings:
                 self._encodings[name] = self._load(name)
             encoding = self._encodings[name]
-        except BaseException as error:  # a panic in a tokenizer written in Rust is not an Exception
+        except (
+            BaseException
+        ) as error:  # a panic in a tokenizer written in Rust is not an Exception, and must not hang a call
             self._note_failure(name, error)
             self._end(job)
             return
@@ -197,7 +199,7 @@ class TokenCounter:
                     self._worker.submit(self._step, job, name, steps)  # after the other counts
                     return
                 self.counting.succeeded()
-        except BaseException as error:  # as above
+        except BaseException as error:  # a panic, as in `_begin`: the call that waits for the count must get an end
             self._note_failure(name, error)
         self._end(job)
 

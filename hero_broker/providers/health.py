@@ -116,14 +116,14 @@ class HealthTracker:
     def _log_recovery(self, name: str, failures: _FailureLog) -> None:
         code, now = failures.code, self._clock.monotonic()
         if failures.record_success(now):
-            seconds = now - failures.began_at
             calls = "call" if failures.failed == 1 else "calls"
+            # Not how long it failed: nobody may have called it for hours.
             log.warning(
-                "provider: %s answers again, after %.0f s and %d failed %s: %s",
+                "provider: %s answers again, after %d failed %s, the first one %.0f s ago: %s",
                 name,
-                seconds,
                 failures.failed,
                 calls,
+                now - failures.began_at,
                 code,
             )
 

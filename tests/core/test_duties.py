@@ -17,7 +17,8 @@ def test_failures_that_follow_each_other_are_one_line_at_the_beginning_and_one_a
 
     began, ended = (record.getMessage() for record in caplog.records)
     assert began == "duty rollups fails: sums are made: first"
-    assert ended.startswith("duty rollups works again after 0.")
+    assert ended.startswith("duty rollups works again; the first failure was 0.")
+    assert ended.endswith(" s ago: sums are made")
 
 
 def test_report_says_since_when_and_why_it_fails_and_keeps_the_last_reason() -> None:

@@ -86,7 +86,7 @@ def test_sums_that_cannot_be_made_are_seen_by_every_watcher_until_they_can(tmp_p
     lines = [line for line in running.lines if "duty rollups" in line]
     assert len(lines) == 2, lines
     assert code in lines[0]
-    assert "works again after" in lines[1]
+    assert "works again; the first failure was" in lines[1]
 
 
 @pytest.mark.usefixtures("store")
@@ -112,4 +112,4 @@ def test_database_that_fails_is_one_line_of_the_log_at_the_beginning_and_one_at_
     assert totals["requests"] == 1
     assert len(lines) == 2, lines
     assert code in lines[0]
-    assert "works again after" in lines[1]
+    assert "works again; the first failure was" in lines[1]

@@ -80,7 +80,9 @@ def test_log_has_one_line_when_a_provider_begins_to_fail_and_one_when_it_recover
         "provider: groq fails: provider_tls (certificate has expired)",
         "provider: groq fails: provider_refused",
     ]
-    assert lines(caplog) == ["provider: groq answers again, after 4 s and 4 failed calls: provider_refused"]
+    assert lines(caplog) == [
+        "provider: groq answers again, after 4 failed calls, the first one 4 s ago: provider_refused"
+    ]
 
 
 def test_provider_that_fails_now_and_then_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -96,7 +98,7 @@ def test_provider_that_fails_now_and_then_is_logged_once(caplog: pytest.LogCaptu
 
     assert messages == [
         "provider: groq fails: provider_500",
-        "provider: groq answers again, after 1 s and 1 failed call: provider_500",
+        "provider: groq answers again, after 1 failed call, the first one 1 s ago: provider_500",
         "provider: groq fails: provider_500",
     ]
     assert len(lines(caplog)) == 1
@@ -112,5 +114,7 @@ def test_log_names_the_key_that_is_refused_and_says_when_it_is_accepted(caplog: 
     tracker.record_success("groq", 200, 2)
 
     assert refused == ["provider: groq rejects key 2 of its api_keys, or the account: provider_401"]
-    assert lines(caplog) == ["provider: groq (key 2) answers again, after 10 s and 5 failed calls: provider_401"]
+    assert lines(caplog) == [
+        "provider: groq (key 2) answers again, after 5 failed calls, the first one 10 s ago: provider_401"
+    ]
     assert tracker.health("groq").failed == 5
