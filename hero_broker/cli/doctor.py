@@ -86,7 +86,7 @@ def _examine(backend: Backend, url: str, model: str | None) -> Iterator[CheckRes
     yield _check_cost(row)
     yield _check_report(backend, row, context)
     verified = backend.call(methods.verify(row.started_at, row.started_at + 1)).data
-    behind = f"; in no sum: {counted(verified.behind, 'row')}" if verified.behind else ""
+    behind = f"; newer than the sums: {counted(verified.behind, 'row')}" if verified.behind else ""
     yield (
         verified.ok,
         f"{counted(verified.rows, 'row')} of this hour and the sums in reports have"

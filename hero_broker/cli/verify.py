@@ -26,7 +26,8 @@ def verify(url: UrlOption = None, token: TokenOption = None, database: DatabaseO
         )
     say(f"{counted(result.rows, 'row')}, {counted(result.differences, 'difference')}")
     if result.behind:
-        warn(f"in no sum yet, and not compared: {counted(result.behind, 'row')}; see system.health")
+        rows = counted(result.behind, "row")
+        warn(f"newer than the sums, and not compared: {rows}; reports add them one by one")
     if not result.ok:
         raise typer.Exit(FAILED)
 

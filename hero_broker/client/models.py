@@ -267,7 +267,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the sums match the calls."""
 
-    ok: bool  # whether there are no differences, and the sums are not behind
+    ok: bool  # whether there are no differences
     rows: int  # calls of the hours that were compared; reports add calls that are in no sum yet one by one
     differences: int
     behind: int  # calls that ended more than a minute ago and are in no sum yet, so they were not compared

@@ -178,7 +178,7 @@ class Verification:
 
     rows: int  # in the hours that were compared
     differences: int
-    behind: int  # rows that should long be in the roll-ups, and are not
+    behind: int  # rows above the watermark whose calls ended more than a minute ago: in a copy all that it has
     listed: tuple[Difference, ...]  # the first differences
     as_of: int  # unix seconds, UTC
 

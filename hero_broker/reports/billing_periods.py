@@ -85,8 +85,9 @@ class Books:
         """Sum the rows of the window's hours, in steps, and compare the roll-ups; without a window, periods too.
 
         A block longer than an hour is compared as a whole if the window touches it.
-        Rows above the watermark are counted but not compared: they are in no roll-up yet. If they ended more than
-        `BEHIND_S` ago, they count as behind.
+        Rows above the watermark are counted but not compared: they are in no roll-up yet, and reports add them one by
+        one. If they ended more than `BEHIND_S` ago, they count as behind; that is no difference: a copy of a ledger has
+        no roll-ups until a broker opens it, and a duty tells if a broker cannot make them.
 
         Raises:
             StoreUnavailable: the database does not answer.

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from hero_broker.cli.demo_traffic import RowsPending, bill
 from hero_broker.cli.verify import wait_for_rebuild
 from hero_broker.client import Client
+from hero_broker.store.database import open_database
 from tests.e2e_support import Broker, broker, chat
 from tests.stores import locked
 
@@ -29,6 +31,11 @@ def run(folder: Path, *arguments: str, state: Path | None = None) -> "subprocess
 def called(running: Broker) -> None:
     httpx.post(f"{running.url}/v1/chat/completions", json=chat()).raise_for_status()
     running.usage()
+
+
+def change(database_url: str, statement: str) -> None:
+    with open_database(database_url) as database, database.writing() as connection:
+        connection.execute(text(statement))
 
 
 @pytest.mark.parametrize(
@@ -67,6 +74,27 @@ def test_copy_needs_no_key_and_names_both_ledgers_in_full(tmp_path: Path) -> Non
         f"writing sqlite:///{tmp_path}/copy.db",
     ]
     assert ended.stdout == "1 row, 0.00002597 USD: the same in both ledgers\n"
+
+
+def test_fresh_copy_is_right_although_it_has_no_sums_yet_and_a_falsified_one_is_wrong(tmp_path: Path) -> None:
+    with broker(tmp_path / "state") as running:
+        called(running)
+    copy = f"sqlite:///{tmp_path}/copy.db"
+    (tmp_path / "hero-broker.toml").write_text(KEYLESS)
+    change(f"sqlite:///{tmp_path}/state/hero-broker.db", "UPDATE request_logs SET started_at = started_at - 3600")
+    run(tmp_path, "copy-ledger", "sqlite:///hero-broker.db", copy)
+    fresh = run(tmp_path, "verify", "--database", copy)
+    with open_database(copy) as database:
+        database.fold(1000)
+    folded = run(tmp_path, "verify", "--database", copy)
+    change(copy, "UPDATE usage_by_ip SET requests = 2")
+    falsified = run(tmp_path, "verify", "--database", copy)
+
+    assert (fresh.returncode, fresh.stdout) == (0, "1 rows, 0 differences\n")
+    assert "1 rows are newer than the sums" in fresh.stderr
+    assert (folded.returncode, folded.stdout) == (0, "1 rows, 0 differences\n")
+    assert "newer than the sums" not in folded.stderr
+    assert falsified.returncode == 1
 
 
 def test_copy_of_a_ledger_that_does_not_exist_is_3_and_makes_none(tmp_path: Path) -> None:
