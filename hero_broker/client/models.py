@@ -97,7 +97,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     journal_oldest_pending_s: float | None  # seconds that the oldest of them has waited, or None
     journal_open_calls: int  # calls in flight
     journal_bytes: int  # size of the journal's segments in bytes
-    rejected_rows: int  # rows that the database rejected because of a value in them: on no bill, kept in a file
+    # rows that the database rejected because of a value in them: on no bill, kept in a file or in the journal
+    rejected_rows: int
     disk_free_bytes: int  # free bytes on the state directory's file system
     rollups: Rollups | None  # their state after the writer's last run; None until the first one
     duties: tuple[Duty, ...]  # the broker's recurring background work, and whether it fails

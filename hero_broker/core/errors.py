@@ -41,13 +41,12 @@ Exception
 │   ├── StateDirInUse             Another broker holds this state directory.
 │   └── StateDirUnusable          The state directory cannot be written, or every user may write in it.
 ├── JournalFull                   The journal has no room for another call; the call must not be made.
-├── QueryError                    A query or a change of the ledger failed; `admin_plane.errors` has the codes.
-│   ├── Conflict                  409 conflict
-│   ├── InvalidParams             400 invalid_parameter
-│   ├── NotRecorded               404 not_found
-│   ├── StoreUnavailable          503 store_unavailable
-│   └── TooWide                   400 too_wide
-└── RowsRejected                  The store refuses a value in one of these rows; a retry would fail too.
+└── QueryError                    A query or a change of the ledger failed; `admin_plane.errors` has the codes.
+    ├── Conflict                  409 conflict
+    ├── InvalidParams             400 invalid_parameter
+    ├── NotRecorded               404 not_found
+    ├── StoreUnavailable          503 store_unavailable
+    └── TooWide                   400 too_wide
 
 A `CannotStart` ends a command with exit code 3; no client gets it.
 """
@@ -351,10 +350,6 @@ class StateDirUnusable(CannotStart):
 
 class JournalFull(Exception):
     """The journal has no room for another call; the call must not be made."""
-
-
-class RowsRejected(Exception):
-    """The store refuses a value in one of these rows; a retry would fail too."""
 
 
 class QueryError(Exception):

@@ -41,7 +41,7 @@ class LedgerHealth:
             "journal_oldest_pending_s": None if waited_s is None else round(waited_s, 3),
             "journal_open_calls": self.journal.open_calls,
             "journal_bytes": self.journal.size_bytes,
-            "rejected_rows": self.journal.rejected.count,
+            "rejected_rows": self.ledger.rejected,
             "disk_free_bytes": shutil.disk_usage(self.state_dir).free,
             "rollups": None if rollups is None else asdict(rollups),
             "duties": [duty.report() for duty in self.duties],
@@ -53,4 +53,4 @@ class LedgerHealth:
         waited_s = self.ledger.oldest_pending_s
         is_stuck = waited_s is not None and waited_s > STUCK_S
         is_failing = any(duty.is_failing for duty in self.duties)
-        return "degraded" if is_stuck or is_failing or self.journal.rejected.count else "ok"
+        return "degraded" if is_stuck or is_failing or self.ledger.rejected else "ok"

@@ -21,8 +21,11 @@ import os
 import struct
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import msgspec
@@ -31,6 +34,7 @@ from hero_broker.core.duties import Duty
 from hero_broker.core.errors import JournalFull, JournalUnreadable, JournalUnusable
 from hero_broker.ledger.rejected_rows import RejectedRows
 from hero_broker.ledger.rows import CallStarted, PendingRow
+from hero_broker.util.os_errors import describe
 from hero_broker.util.private_files import FILE_MODE, make_directory
 
 MAGIC = b"HEROJRNL"
@@ -62,10 +66,6 @@ class _JournalSegment:
 _ENCODER = msgspec.msgpack.Encoder()
 _NOTES = msgspec.msgpack.Decoder(CallStarted)
 _ROWS = msgspec.msgpack.Decoder(PendingRow)
-
-
-def _describe(error: OSError) -> str:
-    return f"{errno.errorcode.get(error.errno or 0, 'OSError')}: {error.strerror}"
 
 
 def _sync(fd: int) -> None:
@@ -135,7 +135,8 @@ class Journal:
             make_directory(directory)
             self._old = sorted(directory.glob("*.journal"))
             self.recovered = self._read_all()
-            self.rejected = RejectedRows(directory / REJECTED)
+            recovered = (due.row.request_id for due in self.recovered)
+            self.rejected = RejectedRows(directory / REJECTED, recovered, max_bytes=max_bytes)
             number = int(self._old[-1].stem) + 1 if self._old else 1
             self._segments = [self._create(number)]
         except OSError as error:
@@ -153,14 +154,25 @@ class Journal:
                 else:
                     began.setdefault(record.request_id, record)
         try:
-            return [*due.values(), *(self._interrupted_row(note) for key, note in began.items() if key not in due)]
+            cut_off = [self._interrupted_row(note) for key, note in began.items() if key not in due]
         except ValueError as error:  # the rates of the price have another version
             raise JournalUnreadable("the journal has a call whose price this program cannot read") from error
+        if due or cut_off:
+            outcomes = Counter(one.row.outcome.value for one in cut_off)
+            settled = ", ".join(f"{count} as {outcome}" for outcome, count in outcomes.items()) or "0"
+            log.info(
+                "journal: %d rows of an earlier run are replayed, unless the database has them; "
+                "calls without a row that are settled: %s",
+                len(due),
+                settled,
+            )
+        return [*due.values(), *cut_off]
 
     def forget_recovered(self) -> None:
-        """Remove the segments of earlier runs. Call it once the store has their rows."""
+        """Remove the segments of earlier runs. Call it once the store or another segment has their rows."""
         self._remove(self._old)
         self._old = []
+        self.rejected.forget_recovered()
 
     def begin(self, note: CallStarted) -> None:
         """Write the note of a call that begins, and reserve space for its row.
@@ -193,8 +205,33 @@ class Journal:
             self._began.pop(due.row.request_id, None)
             return segment.number
 
+    @property
+    def newest(self) -> int:
+        """The number of the segment that is being written."""
+        return self._segments[-1].number
+
+    def carry(self, rows: Sequence[PendingRow]) -> tuple[int, int]:
+        """Write rows that stay for long to the newest segment again, so that older segments can be removed.
+
+        Return its number, and how many of the rows, from the first one on, it has now. They fill at most half of it.
+
+        Raises:
+            OSError: the disk fails; the rows are where they were.
+        """
+        frames = [_frame(DUE, _ENCODER.encode(due)) for due in rows]
+        with self._lock:
+            segment = self._segments[-1]
+            room = min(segment.size // 2, segment.size - len(self._began) * RECORD_MAX) - segment.position
+            sizes = list(accumulate(len(frame) for frame in frames))
+            carried = bisect_right(sizes, room)
+            if carried:
+                self._write(segment, b"".join(frames[:carried]))
+        self.flush()
+        segment.waiting += carried  # only the caller's thread removes segments: this one is still there
+        return segment.number, carried
+
     def forget(self, counts: dict[int, int]) -> None:
-        """Record how many rows of each segment the store has committed; remove segments that are done."""
+        """Record how many rows of each segment need it no longer; remove segments that are done."""
         with self._lock:
             for segment in self._segments:
                 segment.waiting -= counts.get(segment.number, 0)
@@ -215,7 +252,7 @@ class Journal:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 remaining.append(path)
-                self.releasing.failed(_describe(error))
+                self.releasing.failed(describe(error))
         self._emptied = remaining
         if not remaining:
             self.releasing.succeeded()
@@ -256,9 +293,11 @@ class Journal:
         except OSError as error:
             log.error("journal: the last flush failed: %s", error.strerror)
         with self._lock:
+            is_done = not self._began
             for segment in self._segments:
                 os.close(segment.fd)
-                if segment.waiting == 0 and not self._began:
+                is_done = is_done and segment.waiting == 0  # the oldest first, as in `forget`
+                if is_done:
                     segment.path.unlink(missing_ok=True)
             self._segments = []
 
@@ -267,7 +306,7 @@ class Journal:
             try:
                 self.flush()
             except OSError as error:  # no error may end this thread: it must retry
-                self.flushing.failed(_describe(error))
+                self.flushing.failed(describe(error))
             else:
                 self.flushing.succeeded()
 

@@ -4,14 +4,14 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 import msgspec
 
 from hero_broker.core.duties import Duty
-from hero_broker.core.errors import JournalFull, RowsRejected, StoreUnavailable
+from hero_broker.core.errors import JournalFull, StoreUnavailable
 from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.rows import CallStarted, PendingRow
@@ -31,11 +31,10 @@ FOLD_EVERY_S = 2.0  # the longer a fold is delayed, the more single rows reports
 class Store(Protocol):
     """The store of rows; see `store.database`."""
 
-    def append(self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord]) -> None:
+    def append(self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord]) -> Mapping[str, str]:
         """Add rows and their prices in one transaction; existing ones are left as they are.
 
-        Raises:
-            RowsRejected: the store rejects a value of one of them; none was added.
+        Return why the store rejects a value of the others, by `request_id`.
         """
         ...
 
@@ -51,24 +50,30 @@ class Store(Protocol):
 log = logging.getLogger(__name__)
 
 
+RECOVERED, NOWHERE = 0, -1  # in place of a segment's number: in those of earlier runs; the journal did not take the row
+
+
 class _Waiting(msgspec.Struct, frozen=True):
-    segment: int  # of the journal; 0 for rows of earlier runs
+    segment: int  # of the journal
     due: PendingRow
     since: float  # monotonic seconds
+    reason: str = ""  # why the store rejects it
 
 
 class Ledger:
     """Takes every row to the store: call `begin` before a call is made, and `offer` when it has ended.
 
     Both must be called in the same thread. A batch stays in the queue until the store has committed it. A row that the
-    store rejects goes to `journal.rejected`, so that it does not block the others.
+    store rejects goes to `journal.rejected`, and waits in the journal while that cannot take it, so that it does not
+    block the others.
     """
 
     def __init__(self, journal: Journal, store: Store) -> None:
         self._journal = journal
         self._store = store
         now = time.monotonic()
-        self._due: deque[_Waiting] = deque(_Waiting(0, due, now) for due in journal.recovered)
+        self._due: deque[_Waiting] = deque(_Waiting(RECOVERED, due, now) for due in journal.recovered)
+        self._unkept: list[_Waiting] = []  # rows that the store rejects and `journal.rejected` does not have yet
         self._recovered_left = len(self._due)
         self._arrived = threading.Event()  # a row, or closing
         self._closing = threading.Event()
@@ -129,24 +134,30 @@ class Ledger:
             segment = self._journal.settle(due)
         except OSError as error:
             log.error("journal: cannot write a row: %s", error.strerror, extra={"request_id": due.row.request_id})
-            segment = 0
+            segment = NOWHERE
         self._due.append(_Waiting(segment, due, time.monotonic()))
         if not self._arrived.is_set():
             self._arrived.set()
-        return segment != 0
+        return segment != NOWHERE
 
     @property
     def pending(self) -> int:
-        """The number of rows that the store does not have yet."""
-        return len(self._due)
+        """The number of rows that neither the store nor `journal.rejected` has yet."""
+        return len(self._due) + len(self._unkept)
+
+    @property
+    def rejected(self) -> int:
+        """The number of rows that the store rejects, in `journal.rejected` or still in the journal."""
+        return self._journal.rejected.count + len(self._unkept)
 
     @property
     def oldest_pending_s(self) -> float | None:
         """Seconds for which the oldest row has waited; None if no row waits."""
-        try:
-            return time.monotonic() - self._due[0].since
-        except IndexError:
-            return None
+        oldest = []
+        for waiting in (self._due, self._unkept):
+            with suppress(IndexError):  # the writer has just emptied it
+                oldest.append(waiting[0].since)
+        return time.monotonic() - min(oldest) if oldest else None
 
     @property
     def is_full(self) -> bool:
@@ -164,18 +175,20 @@ class Ledger:
         while True:
             batch = self._next_batch()
             if not batch and self._closing.is_set():
+                self._retry_rejected()
                 if self._unfolded:  # so that offline reports need not add up single rows
                     self._fold()
                 return
             try:
                 if time.monotonic() >= check_at:
+                    self._retry_rejected()
                     self._store.check()
                     check_at = time.monotonic() + CHECK_EVERY_S
                 if batch:
                     self._move(batch)
                 if self._is_fold_due():
                     self._fold()
-            except Exception as error:  # no error of the store or its driver may end the writer
+            except Exception as error:  # whatever the store or its driver raises, the writer must live and retry
                 self._record_failure(error)
                 if self._closing.wait(back_off):
                     return  # the remaining rows stay in the journal
@@ -194,39 +207,74 @@ class Ledger:
         return [self._due[index] for index in range(min(BATCH_ROWS, len(self._due)))]
 
     def _move(self, batch: list[_Waiting]) -> None:
-        self._store_or_reject([one.due for one in batch])
+        reasons = self._store_rows([one.due for one in batch])
+        rejected = []
+        if reasons:
+            for one in batch:
+                reason = reasons.get(one.due.row.request_id)
+                if reason is not None:
+                    rejected.append(_Waiting(one.segment, one.due, one.since, reason))
         counts = Counter(one.segment for one in batch)
+        counts.subtract(one.segment for one in rejected)
+        self._unkept += rejected
         for _ in batch:
             self._due.popleft()
-        if self._recovered_left:
-            self._recovered_left = max(0, self._recovered_left - len(batch))
-            if not self._recovered_left:
-                self._journal.forget_recovered()
-        self._journal.forget(counts)
+        self._release(counts)
+        if rejected and not self._journal.rejected.keeping.is_failing:  # else it is retried once a second
+            self._keep_rejected()
         self._is_full = False
         self._unfolded += len(batch)
 
-    def _store_or_reject(self, batch: Sequence[PendingRow]) -> None:
-        """Store a batch in order; keep the rows that the store rejects in `journal.rejected`.
+    def _store_rows(self, batch: Sequence[PendingRow]) -> Mapping[str, str]:
+        """Store a batch in order; return the reasons for the rows that the store rejects, by `request_id`.
 
         Raises:
-            StoreUnavailable: the store does not answer; a part of the batch may be stored.
-            OSError: a rejected row cannot be written to its file.
+            StoreUnavailable: the store does not answer; the batch may be stored.
         """
         prices: dict[str, PriceRecord] = {}
         for due in batch:
             if due.row.price_id is not None and due.rates is not None and due.row.price_id not in prices:
                 record = PriceRecord(due.row.price_id, due.rates, due.price_source, due.price_version)
                 prices[due.row.price_id] = record
-        try:
-            self._store.append([due.row for due in batch], [prices[price_id] for price_id in sorted(prices)])
-        except RowsRejected as error:
-            middle = len(batch) // 2
-            if not middle:
-                self._journal.rejected.keep(batch[0], str(error))
+        return self._store.append([due.row for due in batch], list(prices.values()))
+
+    def _release(self, counts: Counter[int]) -> None:
+        """Let the journal forget rows, given their number by segment."""
+        if self._recovered_left:
+            self._recovered_left -= counts[RECOVERED]
+            if not self._recovered_left:
+                self._journal.forget_recovered()
+        self._journal.forget(counts)
+
+    def _retry_rejected(self) -> None:
+        if self._unkept or self._journal.rejected.keeping.is_failing:
+            self._keep_rejected()
+
+    def _keep_rejected(self) -> None:
+        """Move the rows that the store rejects to their file; those that it does not take stay in the journal."""
+        while True:
+            part = self._unkept[:BATCH_ROWS]
+            if not self._journal.rejected.keep([(one.due, one.reason) for one in part]):
+                self._carry_rejected()
                 return
-            self._store_or_reject(batch[:middle])
-            self._store_or_reject(batch[middle:])
+            self._unkept = self._unkept[len(part) :]
+            self._release(Counter(one.segment for one in part))
+            if not self._unkept:
+                return
+
+    def _carry_rejected(self) -> None:
+        """Move rows that stay to the journal's newest segment, so that the older segments can be removed."""
+        newest = self._journal.newest
+        older = [one for one in self._unkept if one.segment != newest]
+        if not older:
+            return
+        try:
+            number, carried = self._journal.carry([one.due for one in older])
+        except OSError:  # the duty `journal_flush` says so; they stay where they are
+            return
+        moved = [_Waiting(number, one.due, one.since, one.reason) for one in older[:carried]]
+        self._unkept = [*older[carried:], *(one for one in self._unkept if one.segment == newest), *moved]
+        self._release(Counter(one.segment for one in older[:carried]))
 
     def _is_fold_due(self) -> bool:
         now = time.monotonic()
@@ -241,7 +289,7 @@ class Ledger:
         self._fold_at = began + FOLD_EVERY_S
         try:
             is_behind = self._store.fold(self._fold_rows) >= self._fold_rows
-        except Exception as error:  # rows are still written: reports add them up one by one
+        except Exception as error:  # whatever fails here, rows must be written: reports add them up one by one
             self.folding.failed(_sentence(error))
             return
         self.folding.succeeded()

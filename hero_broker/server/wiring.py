@@ -156,6 +156,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 database.wal,
                 journal.flushing,
                 journal.releasing,
+                journal.rejected.keeping,
                 counter.counting,
                 upstream.watching,
             ]

@@ -52,17 +52,18 @@ class Database:
         self.rollups: rollups.Progress | None = None  # as of the last fold
         self.wal = Duty("wal", "SQLite's write-ahead log is emptied")
 
-    def append(self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord]) -> None:
-        """Add rows in one transaction.
+    def append(self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord]) -> dict[str, str]:
+        """Add rows in one transaction; return why the database rejects a value of the others, by `request_id`.
 
         Raises:
             StoreUnavailable: the database does not answer, or was replaced meanwhile; the rows may be stored or not.
         """
         with self._translated():
             self._ensure_schema()
-            request_logs.append(self.engine, rows, prices)
+            rejected = request_logs.append(self.engine, rows, prices)
             self._bound_wal()
         self._check_file()  # an insert into a deleted file succeeds, and is lost with the file
+        return rejected
 
     def fold(self, max_rows: int) -> int:
         """Fold about `max_rows` rows into the roll-ups; return how many, 0 if the roll-ups are up to date.

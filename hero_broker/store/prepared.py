@@ -13,6 +13,9 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
+# What a statement may raise because of a bound value: Core's errors, and what a driver or Python raises for a value
+# that it cannot send, such as an integer beyond 64 bits or text that is not Unicode; see `is_about_data`.
+DATA_ERRORS = (DBAPIError, ArithmeticError, ValueError, TypeError)
 _DATA_CLASSES = ("22",)  # PostgreSQL's "data exception"
 _DATA_CODES = (
     "23502",  # PostgreSQL: not_null_violation
@@ -75,7 +78,6 @@ def is_about_data(error: Exception) -> bool:
         return state[:2] in _DATA_CLASSES or state in _DATA_CODES
     if (code := getattr(cause, "sqlite_errorcode", None)) is not None:
         return code in _SQLITE_DATA_CODES
-    # Raised by a driver that cannot send the value, or by Python: an integer beyond 64 bits, text that is not Unicode.
     is_named = "DataError" in (one.__name__ for one in type(cause).__mro__)
     return is_named or isinstance(cause, ArithmeticError | ValueError | TypeError)
 

@@ -1,6 +1,6 @@
 """Statements on `request_logs`: insert rows, and find one."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from operator import attrgetter
@@ -12,36 +12,70 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 
 from hero_broker.core.calls import Outcome
-from hero_broker.core.errors import RowsRejected
 from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.core.usage import UsageSource
 from hero_broker.store.engine import WRITES
-from hero_broker.store.prepared import is_about_data
+from hero_broker.store.prepared import DATA_ERRORS, is_about_data
 from hero_broker.store.schema import PRICES, REQUEST_LOGS
 
 COLUMNS = RequestLog.__struct_fields__  # columns are addressed by these names, whatever their order in the table
 _ENUMS = ("kind", "outcome", "usage_source")
+# A batch with a value that the database rejects is inserted in groups, and a group with one row by row. A group has
+# about the square root of a batch: one such row costs 45 statements, and a batch of them hardly more than one each.
+GROUP_ROWS = 25
 
 
-def append(engine: Engine, rows: Sequence[RequestLog], prices: Iterable[PriceRecord]) -> None:
+def append(engine: Engine, rows: Sequence[RequestLog], prices: Iterable[PriceRecord]) -> dict[str, str]:
     """Add rows in one transaction; an existing `request_id` or `price_id` is left as it is.
 
-    Raises:
-        RowsRejected: the database rejects a value of a row or of a price; nothing was added.
+    Return why the database rejects a value of a row or of its price, by `request_id`; all other rows are added.
     """
-    with engine.execution_options(**WRITES).begin() as connection:
-        try:
-            _insert(connection, rows, prices)
-        except Exception as error:  # drivers raise various errors for a value that they cannot send
-            if is_about_data(error):
-                cause = error.orig if isinstance(error, DBAPIError) else error
-                raise RowsRejected(type(cause).__name__) from error
+    known = {price.price_id: price for price in prices}
+    writing = engine.execution_options(**WRITES)
+    try:
+        with writing.begin() as connection:
+            _insert(connection, rows, known)
+    except DATA_ERRORS as error:
+        if not is_about_data(error):
             raise
+    else:
+        return {}
+    with writing.begin() as connection:
+        return _insert_in_groups(connection, rows, known)
 
 
-def _insert(connection: Connection, rows: Sequence[RequestLog], prices: Iterable[PriceRecord]) -> None:
+def _insert_in_groups(
+    connection: Connection, rows: Sequence[RequestLog], prices: Mapping[str, PriceRecord]
+) -> dict[str, str]:
+    """Insert the rows that the database accepts, in order; return the reasons for the others by `request_id`."""
+    rejected = {}
+    for at in range(0, len(rows), GROUP_ROWS):
+        group = rows[at : at + GROUP_ROWS]
+        if _try_insert(connection, group, prices) is not None:
+            for row in group:
+                reason = _try_insert(connection, [row], prices)
+                if reason is not None:
+                    rejected[row.request_id] = reason
+    return rejected
+
+
+def _try_insert(connection: Connection, rows: Sequence[RequestLog], prices: Mapping[str, PriceRecord]) -> str | None:
+    """Insert rows under a savepoint; if the database rejects a value, undo that and return the error's name."""
+    try:
+        with connection.begin_nested():
+            _insert(connection, rows, prices)
+    except DATA_ERRORS as error:
+        if not is_about_data(error):
+            raise
+        return type(error.orig if isinstance(error, DBAPIError) else error).__name__
+    return None
+
+
+def _insert(connection: Connection, rows: Sequence[RequestLog], prices: Mapping[str, PriceRecord]) -> None:
+    """Insert rows and those of the prices that they have."""
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    new_prices = [asdict(price) for price in prices]
+    ids = sorted({row.price_id for row in rows if row.price_id is not None})
+    new_prices = [asdict(prices[price_id]) for price_id in ids if price_id in prices]
     if new_prices:
         connection.execute(insert(PRICES).on_conflict_do_nothing(), new_prices)
     statement, names = _insert_statement(connection.dialect)

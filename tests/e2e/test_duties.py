@@ -20,6 +20,7 @@ DUTIES = {
     "wal",
     "journal_flush",
     "journal_release",
+    "rejected_rows",
     "token_counts",
     "upstream",
     "connections",

@@ -4,6 +4,7 @@ import errno
 import os
 import threading
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from hero_broker.core.calls import Outcome
 from hero_broker.core.errors import JournalFull, JournalUnreadable, JournalUnusable
+from hero_broker.ledger import journal as journal_module
 from hero_broker.ledger.journal import DUE, FRAME, HEADER, MAGIC, VERSION, Journal
 from hero_broker.ledger.rows import PendingRow
 from hero_broker.metering.billing_row import interrupted_row
@@ -271,3 +273,22 @@ def test_call_whose_price_this_program_does_not_know_stops_the_start_and_is_kept
         journal_in(tmp_path)
 
     assert path.read_bytes() == content
+
+
+def test_segment_that_follows_one_with_a_row_that_is_needed_stays_when_the_journal_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "SEGMENT_MIN", 1)
+    journal = journal_in(tmp_path)
+    counts: Counter[int] = Counter()
+    while journal.newest < 3:
+        due = PendingRow(row(), None)
+        journal.begin(note_of(due.row))
+        counts[journal.settle(due)] += 1
+    counts[1] -= 1
+
+    journal.forget(counts)
+    journal.close()
+
+    # Without their rows, the notes of the first segment would become rows of calls that were interrupted.
+    assert [int(path.stem) for path in segments(tmp_path)] == [1, 2, 3]

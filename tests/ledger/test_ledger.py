@@ -2,22 +2,27 @@
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from hero_broker.core.errors import StoreUnavailable
 from hero_broker.core.records import PriceRecord, RequestLog
+from hero_broker.ledger import journal as journal_module
 from hero_broker.ledger import ledger as ledger_module
 from hero_broker.ledger.health import LedgerHealth
 from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.ledger import Ledger
-from hero_broker.ledger.rejected_rows import RejectedRows
 from hero_broker.ledger.rows import PendingRow
 from hero_broker.metering.billing_row import interrupted_row
 from hero_broker.store.database import Database, open_database
+from tests.ledger import dying_writer
 from tests.ledger.rows import note_of, row
 from tests.stores import query
 from tests.waits import wait_until
@@ -31,14 +36,15 @@ class Unreliable:
         self._plan = iter(plan)
         self.calls = 0
 
-    def append(self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord]) -> None:
+    def append(self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord]) -> Mapping[str, str]:
         self.calls += 1
         step = next(self._plan, "take")
         if step == "b":
             raise StoreUnavailable("refused before")
-        self._database.append(rows, prices)
+        rejected = self._database.append(rows, prices)
         if step == "a":
             raise StoreUnavailable("the outcome of the commit is not known")
+        return rejected
 
     def check(self) -> None:
         self._database.check()
@@ -233,42 +239,231 @@ def test_rejected_rows_are_counted_after_a_restart_until_the_file_is_taken_away(
         counts.append(again.rejected.count)
         again.close()
     (tmp_path / "rejected.jsonl").unlink()
+    counts.append(again.rejected.count)
     last = journal_in(tmp_path)
     counts.append(last.rejected.count)
     last.close()
 
-    assert counts == [1, 1, 0]
+    assert counts == [1, 1, 0, 0]
 
 
-def test_row_that_is_rejected_again_after_a_kill_is_kept_once_and_a_torn_line_is_no_fault(tmp_path: Path) -> None:
-    path = tmp_path / "rejected.jsonl"
-    due, other = PendingRow(row(), None), PendingRow(row(), None)
-    RejectedRows(path).keep(due, "x")
-    whole = path.read_bytes()
+def test_flood_of_rejected_rows_takes_few_transactions_and_one_flush_a_batch(
+    tmp_path: Path, database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered = [PendingRow(row(cost_nano_usd=UNSTORABLE if at % 2 else at), None) for at in range(1000)]
+    journal = journal_in(tmp_path)
+    for due in offered:
+        journal.settle(due)
+    journal.close()
+    database.check()
+    transactions: list[object] = []
+    flushes: list[int] = []
+    inserts: list[int] = []
+    event.listen(database.engine, "begin", transactions.append)
+    event.listen(
+        database.engine,
+        "before_cursor_execute",
+        lambda *arguments: inserts.append(1) if "INTO request_logs" in arguments[2] else None,
+    )
+    fsync = os.fsync
 
-    for length in range(1, len(whole) + 1):
-        path.write_bytes(whole + whole[:length].rstrip(b"\n"))
-        rejected = RejectedRows(path)
-        rejected.keep(due, "x")
-        rejected.keep(other, "x")
-        assert RejectedRows(path).count == rejected.count == 2
+    def counting_fsync(fd: int) -> None:
+        flushes.append(fd)
+        fsync(fd)
 
-    lines = path.read_text().splitlines()
-    assert [json.loads(lines[at])["request_id"] for at in (0, -1)] == [due.row.request_id, other.row.request_id]
+    monkeypatch.setattr(os, "fsync", counting_fsync)
+
+    again = journal_in(tmp_path)
+    with Ledger.running(again, database, close_within_s=60):
+        pass
+    again.close()
+
+    assert ids_in(database_url) == [due.row.request_id for due in offered[::2]]
+    assert [one["request_id"] for one in rejected_in(tmp_path)] == [due.row.request_id for due in offered[1::2]]
+    assert len(transactions) < 20
+    assert len(flushes) < 10
+    assert len(inserts) < 1.1 * len(offered)
 
 
-def test_rejected_row_stays_in_the_journal_while_it_cannot_be_kept(tmp_path: Path, database: Database) -> None:
+def test_price_that_the_store_rejects_is_rejected_with_its_row_alone(
+    tmp_path: Path, database: Database, database_url: str
+) -> None:
+    journal = journal_in(tmp_path)
+    good, bad = PendingRow(row(price_id="good"), "{}"), PendingRow(row(price_id="bad"), "{}", price_version="\ud800")
+    rejected = database.append(
+        [bad.row, good.row], [PriceRecord("bad", "\ud800", "", ""), PriceRecord("good", "", "", "")]
+    )
+    journal.close()
+
+    assert rejected == {bad.row.request_id: "UnicodeEncodeError"}
+    assert ids_in(database_url) == [good.row.request_id]
+    assert query(database_url, "SELECT price_id FROM prices") == [("good",)]
+
+
+@pytest.mark.parametrize("step", dying_writer.STEPS)
+def test_kill_at_any_step_of_a_rejection_loses_no_row_and_doubles_none(
+    tmp_path: Path, database: Database, database_url: str, step: str
+) -> None:
+    offered = [PendingRow(row(cost_nano_usd=UNSTORABLE if at % 2 else at), None) for at in range(60)]
+    journal = journal_in(tmp_path)
+    for due in offered:
+        journal.settle(due)
+    journal.close()
+    database.check()
+
+    killed = subprocess.run(
+        [sys.executable, "-m", "tests.ledger.dying_writer", str(tmp_path), database_url, step], timeout=60, check=False
+    )
+    again = journal_in(tmp_path)
+    with Ledger.running(again, database, close_within_s=60) as ledger:
+        wait_until(lambda: not ledger.pending)
+        rejected = ledger.rejected
+    again.close()
+
+    kept = [line for line in (tmp_path / "rejected.jsonl").read_text().splitlines() if line.endswith("}")]
+    assert killed.returncode == dying_writer.EXIT_CODE
+    assert sorted(ids_in(database_url)) == sorted(due.row.request_id for due in offered[::2])
+    assert [json.loads(line)["request_id"] for line in kept] == [due.row.request_id for due in offered[1::2]]
+    assert rejected == 30
+    assert [path.name for path in tmp_path.glob("*.journal")] == []
+
+
+def test_replay_is_logged_with_its_rows_and_the_calls_that_it_settles(
+    tmp_path: Path, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    journal = journal_in(tmp_path)
+    for _ in range(3):
+        journal.settle(PendingRow(row(), None))
+    for _ in range(2):
+        journal.begin(note_of(row()))
+    journal.close()
+    before = [one.getMessage() for one in caplog.records]
+
+    again = journal_in(tmp_path)
+    with Ledger.running(again, database):
+        pass
+    again.close()
+    journal_in(tmp_path).close()  # an orderly stop leaves nothing to replay
+
+    assert before == []
+    assert [(one.levelno, one.getMessage()) for one in caplog.records] == [
+        (
+            logging.INFO,
+            "journal: 3 rows of an earlier run are replayed, unless the database has them; "
+            "calls without a row that are settled: 2 as interrupted",
+        )
+    ]
+
+
+def test_rejected_row_stays_in_the_journal_while_it_cannot_be_kept_and_holds_up_no_other(
+    tmp_path: Path, database: Database, database_url: str
+) -> None:
     journal = journal_in(tmp_path)
     (tmp_path / "rejected.jsonl").mkdir()  # so that no file of this name can be written
-    due = PendingRow(row(cost_nano_usd=UNSTORABLE), None)
-    with Ledger.running(journal, database, close_within_s=0.5) as ledger:
-        ledger.offer(due)
-    pending, is_degraded = ledger.pending, ledger.is_degraded
+    bad = [PendingRow(row(cost_nano_usd=UNSTORABLE), None) for _ in range(3)]
+    good = [PendingRow(row(), None) for _ in range(3)]
+    with Ledger.running(journal, database) as ledger:
+        for one, other in zip(bad, good, strict=True):
+            ledger.offer(one)
+            ledger.offer(other)
+        wait_until(lambda: ledger.pending == len(bad))
+        health = LedgerHealth(ledger, journal, tmp_path, True, lambda: None, [journal.rejected.keeping]).report()
     journal.close()
     (tmp_path / "rejected.jsonl").rmdir()
+
+    stored, duties = ids_in(database_url), health["duties"]
+    again = journal_in(tmp_path)
+    recovered = again.recovered
+    with Ledger.running(again, database):
+        pass
+    again.close()
+    assert stored == [due.row.request_id for due in good]
+    assert (health["status"], health["store"], health["rejected_rows"]) == ("degraded", "ok", len(bad))
+    assert isinstance(duties, list)
+    assert [(duty["duty"], duty["status"], duty["last_error"]) for duty in duties] == [
+        ("rejected_rows", "failing", "EISDIR: Is a directory")
+    ]
+    assert [due for due in recovered if due in bad] == bad
+    assert [one["request_id"] for one in rejected_in(tmp_path)] == [due.row.request_id for due in bad]
+    assert ids_in(database_url) == stored
+
+
+def test_broker_starts_although_the_rejected_rows_cannot_be_read_and_keeps_them_once_they_can(
+    tmp_path: Path, database: Database, database_url: str
+) -> None:
+    bad, good = PendingRow(row(cost_nano_usd=UNSTORABLE), None), PendingRow(row(), None)
+    journal = journal_in(tmp_path)
+    for due in (bad, good):
+        journal.settle(due)
+    journal.close()
+    (tmp_path / "rejected.jsonl").mkdir()
+
+    again = journal_in(tmp_path)
+    is_failing = again.rejected.keeping.is_failing
+    with Ledger.running(again, database) as ledger:
+        wait_until(lambda: ledger.pending == 1)
+        stored = ids_in(database_url)
+        (tmp_path / "rejected.jsonl").rmdir()
+        wait_until(lambda: not ledger.pending)
+        wait_until(lambda: not again.rejected.keeping.is_failing)
+    again.close()
+
+    assert is_failing
+    assert stored == [good.row.request_id]
+    assert [one["request_id"] for one in rejected_in(tmp_path)] == [bad.row.request_id]
+    assert list(tmp_path.glob("*.journal")) == []
+
+
+def test_row_that_an_earlier_run_kept_is_not_kept_twice_if_the_file_can_be_read_only_later(
+    tmp_path: Path, database: Database
+) -> None:
+    due = PendingRow(row(cost_nano_usd=UNSTORABLE), None)
+    path = tmp_path / "rejected.jsonl"
+    journal = journal_in(tmp_path)
+    journal.settle(due)
+    journal.rejected.keep([(due, "x")])
+    journal.close()
+    path.rename(tmp_path / "aside")
+    path.mkdir()
+
+    again = journal_in(tmp_path)
+    with Ledger.running(again, database) as ledger:
+        wait_until(lambda: [one.name for one in tmp_path.glob("*.journal")] == ["000000000002.journal"])
+        path.rmdir()
+        (tmp_path / "aside").rename(path)
+        wait_until(lambda: not ledger.pending)
+    again.close()
+
+    assert [one["request_id"] for one in rejected_in(tmp_path)] == [due.row.request_id]
+    assert list(tmp_path.glob("*.journal")) == []
+
+
+def test_rejected_rows_that_cannot_be_kept_do_not_let_the_journal_grow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "SEGMENT_MIN", 1)  # 160 KiB, for ten calls
+    (tmp_path / "rejected.jsonl").mkdir()
+    bad = [PendingRow(row(cost_nano_usd=UNSTORABLE), None) for _ in range(3)]
+    journal = journal_in(tmp_path)
+    with (
+        open_database(f"sqlite:///{tmp_path}/state/ledger.db") as database,
+        Ledger.running(journal, database, close_within_s=60) as ledger,
+    ):
+        for due in bad:
+            ledger.offer(due)
+        for _ in range(5):
+            for _ in range(500):
+                due = PendingRow(row(), None)
+                ledger.begin(note_of(due.row))
+                ledger.offer(due)
+            wait_until(lambda: ledger.pending == len(bad))
+        wait_until(lambda: len(list(tmp_path.glob("*.journal"))) <= 2)
+        left = sorted(path.name for path in tmp_path.glob("*.journal"))
+    journal.close()
 
     again = journal_in(tmp_path)
     recovered = again.recovered
     again.close()
-    assert (pending, is_degraded) == (1, True)
-    assert recovered == [due]
+    assert left[0] >= "000000000004.journal"
+    assert [due for due in recovered if due in bad] == bad
