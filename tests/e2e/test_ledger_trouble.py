@@ -45,3 +45,24 @@ def test_calls_are_refused_while_the_database_is_locked_where_the_settings_say_s
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "ledger_unavailable")
     assert refused.headers["retry-after"]
     assert totals["requests"] == 1
+
+
+def test_broker_serves_and_says_why_while_rejected_rows_cannot_be_written(tmp_path: Path) -> None:
+    with broker(tmp_path / "state"):
+        pass
+    (journal,) = (tmp_path / "state").rglob("journal")
+    blocked = journal / "rejected.jsonl"
+    blocked.mkdir()
+
+    with broker(tmp_path / "state") as running, httpx.Client(base_url=running.url) as client:
+        client.post("/v1/chat/completions", json=chat()).raise_for_status()
+        totals = running.usage()["totals"]
+        health = client.get("/admin/health").json()
+        ready = client.get("/health/ready")
+        blocked.rmdir()
+        wait_until(lambda: client.get("/health/ready").json()["status"] == "ok")
+
+    failing = [(duty["duty"], duty["last_error"]) for duty in health["duties"] if duty["status"] == "failing"]
+    assert totals["requests"] == 1
+    assert (ready.status_code, health["status"], health["store"]) == (200, "degraded", "ok")
+    assert failing == [("rejected_rows", "EISDIR: Is a directory")]
