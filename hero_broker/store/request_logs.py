@@ -49,18 +49,22 @@ def _insert_in_groups(
 ) -> dict[str, str]:
     """Insert the rows that the database accepts, in order; return the reasons for the others by `request_id`."""
     rejected = {}
+    missing = dict(prices)  # each is inserted once, with the first row that is accepted: a statement is a round trip
     for at in range(0, len(rows), GROUP_ROWS):
         group = rows[at : at + GROUP_ROWS]
-        if _try_insert(connection, group, prices) is not None:
+        if _try_insert(connection, group, missing) is not None:
             for row in group:
-                reason = _try_insert(connection, [row], prices)
+                reason = _try_insert(connection, [row], missing)
                 if reason is not None:
                     rejected[row.request_id] = reason
     return rejected
 
 
-def _try_insert(connection: Connection, rows: Sequence[RequestLog], prices: Mapping[str, PriceRecord]) -> str | None:
-    """Insert rows under a savepoint; if the database rejects a value, undo that and return the error's name."""
+def _try_insert(connection: Connection, rows: Sequence[RequestLog], prices: dict[str, PriceRecord]) -> str | None:
+    """Insert rows under a savepoint, and remove their prices from `prices`.
+
+    If the database rejects a value, undo the insert and return the error's name.
+    """
     try:
         with connection.begin_nested():
             _insert(connection, rows, prices)
@@ -68,6 +72,9 @@ def _try_insert(connection: Connection, rows: Sequence[RequestLog], prices: Mapp
         if not is_about_data(error):
             raise
         return type(error.orig if isinstance(error, DBAPIError) else error).__name__
+    for row in rows:
+        if row.price_id is not None:
+            prices.pop(row.price_id, None)
     return None
 
 

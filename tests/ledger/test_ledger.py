@@ -285,18 +285,20 @@ def test_flood_of_rejected_rows_takes_few_transactions_and_one_flush_a_batch(
     assert len(inserts) < 1.1 * len(offered)
 
 
-def test_price_that_the_store_rejects_is_rejected_with_its_row_alone(
-    tmp_path: Path, database: Database, database_url: str
+def test_price_is_stored_with_the_first_row_that_is_accepted_and_rejected_with_its_row_alone(
+    database: Database, database_url: str
 ) -> None:
-    journal = journal_in(tmp_path)
-    good, bad = PendingRow(row(price_id="good"), "{}"), PendingRow(row(price_id="bad"), "{}", price_version="\ud800")
-    rejected = database.append(
-        [bad.row, good.row], [PriceRecord("bad", "\ud800", "", ""), PriceRecord("good", "", "", "")]
-    )
-    journal.close()
+    bad_price = row(price_id="bad")
+    bad_row = row(price_id="good", cost_nano_usd=UNSTORABLE)
+    good = [row(price_id="good") for _ in range(2)]
 
-    assert rejected == {bad.row.request_id: "UnicodeEncodeError"}
-    assert ids_in(database_url) == [good.row.request_id]
+    rejected = database.append(
+        [bad_price, bad_row, *good], [PriceRecord("bad", "\ud800", "", ""), PriceRecord("good", "{}", "", "")]
+    )
+
+    assert rejected.keys() == {bad_price.request_id, bad_row.request_id}
+    assert rejected[bad_price.request_id] == "UnicodeEncodeError"
+    assert ids_in(database_url) == [one.request_id for one in good]
     assert query(database_url, "SELECT price_id FROM prices") == [("good",)]
 
 
