@@ -182,9 +182,7 @@ class TokenCounter:
             if name not in self._encodings:
                 self._encodings[name] = self._load(name)
             encoding = self._encodings[name]
-        except (
-            BaseException
-        ) as error:  # a panic in a tokenizer written in Rust is not an Exception, and must not hang a call
+        except BaseException as error:  # a panic in a tokenizer written in Rust is not an Exception
             self._note_failure(name, error)
             self._end(job)
             return
