@@ -154,7 +154,8 @@ def test_log_tells_once_when_a_provider_is_gone_and_once_when_it_is_back(tmp_pat
     assert rows == [("provider_refused", 0)] * 3 + [(None, 25_970)]
     assert told[0] == "provider: p fails: provider_refused (Connection refused)"
     assert [line.partition(",")[0] for line in told[1:]] == ["provider: p answers again"]
-    assert told[1].endswith("and 3 failed calls: provider_refused")
+    assert ", after 3 failed calls, the first one " in told[1]
+    assert told[1].endswith(" s ago: provider_refused")
 
 
 def test_whole_answer_that_takes_too_long_is_billed_an_estimate(tmp_path: Path) -> None:
