@@ -1,4 +1,4 @@
-"""A typed client of a broker's admin plane: `Client` blocks, `AsyncClient` waits, both ask the same questions."""
+"""A typed client of a broker's admin plane: `Client` blocks, `AsyncClient` awaits; both have the same methods."""
 
 from hero_broker.client import methods, models
 from hero_broker.client.clients import DEFAULT_URL, AsyncClient, Client

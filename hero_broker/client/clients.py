@@ -45,15 +45,15 @@ AnyPage = TypeVar("AnyPage", bound=Page)
 class MethodGroup(Generic[Mode]):
     """Methods of the contract that share the first part of their names."""
 
-    def __init__(self, ask: Callable[[Query[Any]], Any]) -> None:
-        self.call = ask
+    def __init__(self, call: Callable[[Query[Any]], Any]) -> None:
+        self.call = call
 
 
 class Method(Generic[P, Answer]):
     """A method of both clients: declared once, it returns its answer from one and an awaitable from the other."""
 
-    def __init__(self, question: Callable[P, Query[Answer]]) -> None:
-        self.question = question
+    def __init__(self, query: Callable[P, Query[Answer]]) -> None:
+        self.query = query
 
     @overload
     def __get__(self, at: None, owner: type) -> Self: ...
@@ -65,11 +65,11 @@ class Method(Generic[P, Answer]):
         if at is None:
             return self
 
-        @wraps(self.question)
-        def ask(*args: P.args, **kwargs: P.kwargs) -> Any:
-            return at.call(self.question(*args, **kwargs))
+        @wraps(self.query)
+        def send(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return at.call(self.query(*args, **kwargs))
 
-        return ask
+        return send
 
 
 class RpcMethods(MethodGroup[Mode]):
@@ -159,21 +159,21 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    def call(self, question: Query[Answer]) -> Answer:
+    def call(self, query: Query[Answer]) -> Answer:
         """Return the result of one query."""
-        return jsonrpc.decode(question, self.call_raw(question.method, question.params))
+        return jsonrpc.decode(query, self.call_raw(query.method, query.params))
 
-    def batch(self, asked: Sequence[Query[Any]]) -> list[Any]:
+    def batch(self, queries: Sequence[Query[Any]]) -> list[Any]:
         """Return the results of at most 100 queries, sent as one batch, in their order; errors in their places."""
-        if not asked:
+        if not queries:
             return []
-        answer = self._post([(question.method, question.params) for question in asked])
-        results = jsonrpc.parse_results(answer, len(asked))
-        return [_decoded(question, result) for question, result in zip(asked, results, strict=True)]
+        answer = self._post([(query.method, query.params) for query in queries])
+        results = jsonrpc.parse_results(answer, len(queries))
+        return [_decoded(query, result) for query, result in zip(queries, results, strict=True)]
 
-    def pages(self, question: Query[AnyPage]) -> Iterator[AnyPage]:
+    def pages(self, query: Query[AnyPage]) -> Iterator[AnyPage]:
         """Yield a page and all that follow it."""
-        return every_page(self.call, question)
+        return every_page(self.call, query)
 
     def call_raw(self, method: str, params: Mapping[str, Any] | Sequence[Any] = ()) -> bytes:
         """Return the JSON of a method's result, as the broker wrote it; also of methods that are not known here."""
@@ -224,24 +224,24 @@ class AsyncClient:
         """Close the connections."""
         await self._http.aclose()
 
-    async def call(self, question: Query[Answer]) -> Answer:
+    async def call(self, query: Query[Answer]) -> Answer:
         """Return the result of one query."""
-        return jsonrpc.decode(question, await self.call_raw(question.method, question.params))
+        return jsonrpc.decode(query, await self.call_raw(query.method, query.params))
 
-    async def batch(self, asked: Sequence[Query[Any]]) -> list[Any]:
+    async def batch(self, queries: Sequence[Query[Any]]) -> list[Any]:
         """Return the results of at most 100 queries, sent as one batch, in their order; errors in their places."""
-        if not asked:
+        if not queries:
             return []
-        answer = await self._post([(question.method, question.params) for question in asked])
-        results = jsonrpc.parse_results(answer, len(asked))
-        return [_decoded(question, result) for question, result in zip(asked, results, strict=True)]
+        answer = await self._post([(query.method, query.params) for query in queries])
+        results = jsonrpc.parse_results(answer, len(queries))
+        return [_decoded(query, result) for query, result in zip(queries, results, strict=True)]
 
-    async def pages(self, question: Query[AnyPage]) -> AsyncIterator[AnyPage]:
+    async def pages(self, query: Query[AnyPage]) -> AsyncIterator[AnyPage]:
         """Yield a page and all that follow it."""
-        page = await self.call(question)
+        page = await self.call(query)
         yield page
         while page.next_cursor is not None:
-            page = await self.call(_next(question, page.next_cursor))
+            page = await self.call(_next(query, page.next_cursor))
             yield page
 
     async def call_raw(self, method: str, params: Mapping[str, Any] | Sequence[Any] = ()) -> bytes:
@@ -257,18 +257,18 @@ class AsyncClient:
             raise jsonrpc.broker_unreachable(self._url, error) from error
 
 
-def every_page(ask: Callable[[Query[AnyPage]], AnyPage], question: Query[AnyPage]) -> Iterator[AnyPage]:
-    """Yield an answer and all that follow it, from whoever answers questions."""
-    page = ask(question)
+def every_page(call: Callable[[Query[AnyPage]], AnyPage], query: Query[AnyPage]) -> Iterator[AnyPage]:
+    """Yield a page and all that follow it; `call` returns the result of a query."""
+    page = call(query)
     yield page
     while page.next_cursor is not None:
-        page = ask(_next(question, page.next_cursor))
+        page = call(_next(query, page.next_cursor))
         yield page
 
 
-def _next(question: Query[AnyPage], cursor: str) -> Query[AnyPage]:
-    return replace(question, params={**question.params, "cursor": cursor})
+def _next(query: Query[AnyPage], cursor: str) -> Query[AnyPage]:
+    return replace(query, params={**query.params, "cursor": cursor})
 
 
-def _decoded(question: Query[Any], result: bytes | RpcError) -> Any:
-    return result if isinstance(result, RpcError) else jsonrpc.decode(question, result)
+def _decoded(query: Query[Any], result: bytes | RpcError) -> Any:
+    return result if isinstance(result, RpcError) else jsonrpc.decode(query, result)

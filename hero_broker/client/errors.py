@@ -1,9 +1,9 @@
 """The errors of the client.
 
 ClientError
-├── BrokerUnreachable  nothing answers there, or nothing that lets this machine ask
-├── UnexpectedResponse      an answer that is not the contract's: a broker of another major version
-└── RpcError           the broker says no; carries its code
+├── BrokerUnreachable   no broker answers at the URL, or it refuses this machine's address
+├── UnexpectedResponse  the result has another shape: the broker's contract has another major version
+└── RpcError            the broker refused the query, or failed; carries the code
 """
 
 
@@ -12,11 +12,11 @@ class ClientError(Exception):
 
 
 class BrokerUnreachable(ClientError):
-    """Nothing answers at the URL, or something that is no broker or does not let this machine ask."""
+    """No broker answers at the URL, or it refuses this machine's address."""
 
 
 class UnexpectedResponse(ClientError):
-    """The broker answered in a shape that this client does not know."""
+    """The broker's result has a shape that this client does not know."""
 
 
 class RpcError(ClientError):
@@ -34,7 +34,7 @@ class RpcError(ClientError):
         self.code = code
         self.message = message
         self.param = param  # which parameter is bad, for -32602
-        self.reason = reason  # and what is accepted; or why the broker did not take the question
+        self.reason = reason  # the accepted form; or why the broker refused the query
         self.request_id = request_id  # of a fault of the broker's own, to look for in its log
         why = " ".join(part for part in (param, reason) if part)
         detail = f": {why}" if why else f" (request {request_id})" if request_id else ""

@@ -60,11 +60,11 @@ def headers(token: str | None) -> dict[bytes, bytes]:
     return fields if token is None else {**fields, b"authorization": f"Bearer {token}".encode()}
 
 
-def encode(questions: Sequence[tuple[str, Any]]) -> bytes:
+def encode(queries: Sequence[tuple[str, Any]]) -> bytes:
     """Return the request body: one call alone, several as a batch."""
     requests = [
         {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
-        for number, (method, params) in enumerate(questions)
+        for number, (method, params) in enumerate(queries)
     ]
     return msgspec.json.encode(requests[0] if len(requests) == 1 else requests)
 
@@ -103,16 +103,16 @@ def parse_results(answer: httpx.Response, count: int) -> list[bytes | RpcError]:
     return [_error(one.error) if one.error is not None else _result(one) for _, one in sorted(by_id.items())]
 
 
-def decode(question: Query[Answer], result: bytes) -> Answer:
+def decode(query: Query[Answer], result: bytes) -> Answer:
     """Return a result as the query's type.
 
     Raises:
         UnexpectedResponse: the result has another shape.
     """
     try:
-        return msgspec.json.decode(result, type=question.answer)
+        return msgspec.json.decode(result, type=query.answer)
     except msgspec.DecodeError as error:
-        raise UnexpectedResponse(f"{question.method} returned a result of unknown shape: {error}") from error
+        raise UnexpectedResponse(f"{query.method} returned a result of unknown shape: {error}") from error
 
 
 def broker_unreachable(url: str, error: httpx.HTTPError) -> BrokerUnreachable:

@@ -163,7 +163,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     audio_ms: int | None  # milliseconds of the audio that was transcribed
     search_units: int | None
     usage_source: str
-    cost_usd: Decimal | None  # USD, in plain decimal notation; None where no price is known
+    cost_usd: Decimal | None  # USD, in plain decimal notation; None if no price is known
     cost_nano_usd: str | None  # the same in 0.000000001 USD, as a string of digits
     cost_source: str | None  # "price", or "provider" if the provider reported the cost
     price_id: str | None  # content hash of the rates

@@ -20,7 +20,7 @@ NAMESPACES |= {"providers": clients.ProvidersMethods, "labels": clients.LabelsMe
 
 def methods_of_the_client() -> dict[str, Any]:
     return {
-        f"{prefix}.{name}": member.question
+        f"{prefix}.{name}": member.query
         for prefix, namespace in NAMESPACES.items()
         for name, member in vars(namespace).items()
         if isinstance(member, clients.Method)
