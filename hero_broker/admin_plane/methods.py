@@ -245,7 +245,7 @@ async def requests(
     limit: int | None = None,
     cursor: Any = None,
 ) -> dict[str, object]:
-    """Return rows of the ledger, newest first, as they stood when the first page was asked for."""
+    """Return rows of the ledger, newest first, as they were when the first page was requested."""
     query = rows_query(since, until, filter, limit)
     left = cursors.parse_position(cursor, tuple[_Seq, _Seq])
     result = await admin.reports.rows(replace(query, left=left))

@@ -16,7 +16,7 @@ from hero_broker.server.wiring import build_price
 from hero_broker.settings import ModelSettings, Settings
 from hero_broker.settings.known_providers import KNOWN_PROVIDERS
 
-SHOWN_MODELS = 12
+MAX_NAMES = 12
 
 
 def report_lines(settings: Settings, served: Routes) -> Iterator[str]:
@@ -24,8 +24,8 @@ def report_lines(settings: Settings, served: Routes) -> Iterator[str]:
     for listen in settings.server.listen:
         yield f"listen    {listen}"
     for provider in served.every_provider:
-        where = f"at {provider.base_url}, {counted(len(provider.api_keys), 'key')}" if provider.base_url else "built in"
-        yield f"provider  {provider.name} {where}"
+        place = f"at {provider.base_url}, {counted(len(provider.api_keys), 'key')}" if provider.base_url else "built in"
+        yield f"provider  {provider.name} {place}"
     for route in served.named:
         yield f"model     {route.model} ({route.kind}) at {route.provider.name}: {_warning_lines(route)}"
     for provider_name, count in Counter(provider.name for _, provider in served.listed()).items():
@@ -36,12 +36,12 @@ def model_lines(served: Routes) -> str:
     """Return the names of the models on one line."""
     named = [route.model for route in served.named]
     listed = sum(1 for _ in served.listed())
-    shown = list(islice(named, SHOWN_MODELS))
-    more = len(named) - len(shown)
-    told = ", ".join(shown) + (f" and {more} more" if more else "")
+    first = list(islice(named, MAX_NAMES))
+    more = len(named) - len(first)
+    names = ", ".join(first) + (f" and {more} more" if more else "")
     if not listed:
-        return told or "none"
-    return f"{told}; {listed} of the price list" if told else f"{listed} of the price list"
+        return names or "none"
+    return f"{names}; {listed} of the price list" if names else f"{listed} of the price list"
 
 
 def nothing_served(served: Routes) -> str | None:

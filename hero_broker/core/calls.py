@@ -78,7 +78,7 @@ class Call(msgspec.Struct, frozen=True):
     caller: Caller
     started_at: int  # unix seconds, UTC
     stream: bool = False
-    wants_usage: bool = False  # the client itself asked for the stream's usage event
+    wants_usage: bool = False  # the client itself requested the stream's usage event
     headers: tuple[tuple[str, str], ...] = ()  # the client's headers that may be forwarded to a provider
     input_bytes: int = 0  # size of the text or audio that the model reads; the basis of the first estimate
     characters: int | None = None  # of the text to be spoken

@@ -123,7 +123,7 @@ class HeadTooLarge(InvalidRequest):
 
 
 class MethodNotAllowed(InvalidRequest):
-    """The path is there, for other methods."""
+    """The path exists, but does not allow this method."""
 
     status = 405
     code = "method_not_allowed"
@@ -191,7 +191,7 @@ class ClientRefused(BrokerError):
 
 
 class OriginRefused(BrokerError):
-    """A web page asks, and its origin is not among the allowed origins."""
+    """A web page sent the request, and its origin is not among the allowed origins."""
 
     status = 403
     type = "permission_error"
@@ -243,7 +243,7 @@ class ProviderError(BrokerError):
         detail: str | None = None,
         may_charge: bool = False,
     ) -> None:
-        """Take what the client is told, and what the operator is told besides.
+        """Take the client's message, and `detail`, which only the operator's log shows.
 
         `may_charge`: the provider has begun to answer, or had the whole request and time to work on it.
         """
@@ -253,7 +253,7 @@ class ProviderError(BrokerError):
 
 
 class ProviderDns(ProviderError):
-    """The name of the provider's host was not found."""
+    """The name of the provider's host does not resolve."""
 
     code = "provider_dns"
 
@@ -265,7 +265,7 @@ class ProviderRefused(ProviderError):
 
 
 class ProviderTls(ProviderError):
-    """There is no TLS connection to the provider: its certificate is not valid, or it speaks no TLS."""
+    """The TLS handshake with the provider failed: its certificate is not valid, or it does not speak TLS."""
 
     code = "provider_tls"
 
@@ -302,7 +302,7 @@ class ProviderAnswerTooLong(ProviderError):
 
 
 class ProviderCredentials(ProviderError):
-    """The provider refused the broker's own key or account, which is for its operator to mend."""
+    """The provider refused the broker's own key or account, which only the broker's operator can correct."""
 
     code = "provider_credentials"
     may_retry = False
@@ -378,8 +378,8 @@ class TooWide(QueryError):
 
 
 class NotRecorded(QueryError):
-    """The ledger has nothing of this name."""
+    """The ledger has no call, billing period or label of this name."""
 
 
 class Conflict(QueryError):
-    """The ledger already says otherwise."""
+    """The change contradicts what the ledger already records."""

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class Shutdown:
-    """Whether the broker has been asked to stop, and whether it may take its grace."""
+    """Whether a signal to stop has come, and whether the broker may still take its grace."""
 
     def __init__(self, on_terminal: bool) -> None:
         self._on_terminal = on_terminal
