@@ -16,19 +16,19 @@ ROOT = Path(hero_broker.__file__).parent
 HEAD = """# Architecture
 
 Hero Broker is one process: an ASGI application on an event loop, a writer thread that moves rows to the database, and a few threads that read reports.
-The [path of a request](../explanation/path-of-a-request.md) tells it in full.
+[The path of a request](../explanation/path-of-a-request.md) has the details.
 
 ## How a call becomes a row
 
-1. `server/http1/protocol.py` reads the request from its connection and refuses what two readers could read differently.
+1. `server/http1/protocol.py` parses the request, and refuses one that two parsers could read differently.
 2. `edge/middleware.py` gives it an id; `edge/source_ip.py` decides the address that is billed; `edge/admission.py` refuses addresses that may not call.
 3. `server/router.py` sends calls to `data_plane/routes.py`, admin paths to `admin_plane/`.
-4. `data_plane/routes.py` reads the body through its kind (`kinds/chat.py`, `embedding.py`, …; all in `kinds/registry.py`), finds the model's provider (`providers/routes.py`), and makes a `Call` (`core/calls.py`).
+4. `data_plane/routes.py` reads the body through its kind (`kinds/chat.py`, `embedding.py`, …; all are in `kinds/registry.py`), finds the model's provider (`providers/routes.py`), and makes a `Call` (`core/calls.py`).
 5. `data_plane/exchange.py` looks the price up, notes the call in the journal (`ledger/journal.py`), and sends it through `providers/upstream/`.
-6. The answer passes to the client (`data_plane/relay.py`, `event_stream.py`), and the meter sees it (`metering/meter.py`). The tail is held back.
-7. The meter makes the row (`metering/billing_row.py`, `pricing/cost.py`), the ledger appends it to the journal, and only then the tail leaves.
+6. The response is forwarded to the client (`data_plane/relay.py`, `event_stream.py`) and metered (`metering/meter.py`). Its tail is held back.
+7. The meter makes the row (`metering/billing_row.py`, `pricing/cost.py`), the ledger appends it to the journal, and only then does the tail leave.
 8. `ledger/ledger.py` moves rows to the database in batches (`store/request_logs.py`) and folds them into roll-ups (`store/rollups.py`).
-9. A report is a read beside all that: `admin_plane/methods.py` → `reports/usage.py` → `store/usage.py` → one `GROUP BY`.
+9. A report only reads the database: `admin_plane/methods.py` → `reports/usage.py` → `store/usage.py` → one `GROUP BY`.
 
 ## The folders
 
@@ -36,17 +36,17 @@ The [path of a request](../explanation/path-of-a-request.md) tells it in full.
 ARROWS = """
 ## What may import what
 
-An import stays in its folder or follows an arrow. `tests/test_architecture.py` holds the table that this picture is drawn from.
-`core` and `util` are left out of the picture, because every folder may import them.
+A module imports from its own folder, or from a folder to which an arrow leads. The picture is drawn from the table in `tests/test_architecture.py`.
+`core` and `util` are not in the picture: every folder may import them.
 
 ```mermaid
 graph TD
 """
 TAIL = """```
 
-The data plane and the admin plane do not know each other: what both need lies below both.
-`settings` is read by `cli` and `server` alone, which hand each object the values that it needs.
-Importing a module does nothing but define names; `server/wiring.py` is the only place that makes objects and joins them.
+The data plane and the admin plane do not import each other: what both need is in a folder below both.
+Only `cli` and `server` read `settings`; they pass each object the values that it needs.
+Importing a module only defines names; `server/wiring.py` is the only place that makes the broker's objects and joins them.
 
 ## Where a change goes
 
