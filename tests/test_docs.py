@@ -162,10 +162,10 @@ def test_commands_of_the_guide_to_billing_answer_what_it_says(tmp_path: Path) ->
             printed[example.strip().replace("http://127.0.0.1:33850", "")] = ended.stdout
 
     assert len(printed) == 13
-    for asked, answer in printed.items():
-        if "/billing/" in asked and "text/csv" not in asked:
-            assert '"total_cost_usd":0.00002597,' in answer, asked
-        elif "text/csv" in asked:
+    for command, answer in printed.items():
+        if "/billing/" in command and "text/csv" not in command:
+            assert '"total_cost_usd":0.00002597,' in answer, command
+        elif "text/csv" in command:
             assert answer.splitlines()[1].endswith(",0.00002597")
     assert printed["hero-broker verify"] == "1 row, 0 differences\n"
     assert printed["hero-broker rebuild"] == "roll-ups rebuilt, up to seq 1\n"

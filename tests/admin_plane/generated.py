@@ -86,11 +86,11 @@ def wrong() -> Values:
     return st.one_of(_JSON, st.sampled_from([*out_of_bounds, "", "1", "a" * 10_000, [], {}, [[]], [None] * 1000]))
 
 
-def cursors(method: str, asked: Mapping[str, Any]) -> Values:
+def cursors(method: str, params: Mapping[str, Any]) -> Values:
     """Return cursors that look like ours, of the question that is asked or of another; positions may not be ours."""
     others = {param["name"]: valid(param["schema"], param["name"]) for param in METHODS[method]["params"]}
     others.pop("cursor", None)
-    same = {name: value for name, value in asked.items() if value is not None}
+    same = {name: value for name, value in params.items() if value is not None}
     number = st.one_of(st.integers(-(2**63), 2**63), st.integers(0, 2000), st.integers(AT - 100_000, AT + 100_000))
     text = st.sampled_from([*_KNOWN["ip"], *_KNOWN["model"], *_TROUBLE, "a" * 1001])
     shape = {

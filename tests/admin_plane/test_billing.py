@@ -82,8 +82,8 @@ class Ledger:
         return self.ask(method, params)
 
     def ask(self, method: str, params: dict[str, Any] | list[Any]) -> Any:
-        asked = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
-        return self.send("POST", "/rpc", content=asked, headers=JSON).json()
+        request = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+        return self.send("POST", "/rpc", content=request, headers=JSON).json()
 
     def run(self, statement: str) -> None:
         with self.database.writing() as connection:
@@ -203,7 +203,7 @@ def test_pages_of_rows_hold_each_row_once_as_the_listing_began(ledger: Ledger, l
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "filters",
     [
         {"ip": "192.0.2.9"},
         {"ip": "192.0.2.77"},
@@ -214,14 +214,14 @@ def test_pages_of_rows_hold_each_row_once_as_the_listing_began(ledger: Ledger, l
         {"since": AT - 10, "until": AT - 5},
     ],
 )
-def test_rows_are_filtered(ledger: Ledger, asked: dict[str, Any]) -> None:
+def test_rows_are_filtered(ledger: Ledger, filters: dict[str, Any]) -> None:
     def matches(one: Any) -> bool:
-        inside = asked.get("since", 0) <= one.started_at < asked.get("until", 2**53)
-        prefix = "prefix" not in asked or one.ip == "192.0.2.1"
-        values = {name: value for name, value in asked.items() if name not in ("since", "until", "prefix")}
+        inside = filters.get("since", 0) <= one.started_at < filters.get("until", 2**53)
+        prefix = "prefix" not in filters or one.ip == "192.0.2.1"
+        values = {name: value for name, value in filters.items() if name not in ("since", "until", "prefix")}
         return inside and prefix and all(str(getattr(one, name)) == value for name, value in values.items())
 
-    found = [one["request_id"] for one in ledger.get("/billing/requests", **asked)["data"]]
+    found = [one["request_id"] for one in ledger.get("/billing/requests", **filters)["data"]]
 
     assert found == [one.request_id for one in reversed(ROWS) if matches(one)]
 
@@ -573,10 +573,10 @@ def test_documented_examples_are_answered_in_the_documented_shape(ledger: Ledger
 def test_body_that_is_no_json_object_closes_no_period(
     ledger: Ledger, options: dict[str, Any], status: int, code: str | None
 ) -> None:
-    told = ledger.send("POST", "/billing/periods", **options)
+    closed = ledger.send("POST", "/billing/periods", **options)
 
-    assert told.status_code == status
-    assert code is None or told.json()["error"]["code"] == code
+    assert closed.status_code == status
+    assert code is None or closed.json()["error"]["code"] == code
     assert ledger.get("/billing/periods")["data"] == []
 
 
@@ -591,9 +591,9 @@ def test_head_of_an_export_reads_one_page(ledger: Ledger, monkeypatch: pytest.Mo
     monkeypatch.setattr(Reports, "every_row", counted)
     monkeypatch.setattr(exports, "ROWS_PER_PIECE", 5)
     head = ledger.send("HEAD", "/billing/requests", headers={"accept": "text/csv"})
-    told = len(pages)
+    count = len(pages)
     whole = ledger.send("GET", "/billing/requests", headers={"accept": "text/csv"})
 
-    assert (head.status_code, head.content, told) == (200, b"", 1)
+    assert (head.status_code, head.content, count) == (200, b"", 1)
     assert head.headers["content-type"] == whole.headers["content-type"]
-    assert len(pages) - told == len(ROWS) // 5
+    assert len(pages) - count == len(ROWS) // 5

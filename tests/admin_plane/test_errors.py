@@ -60,8 +60,8 @@ def failing(error: Exception) -> Admin:
 def ask(app: ASGIApp, method: str, params: dict[str, Any]) -> Any:
     async def run() -> Any:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
-            asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-            return (await client.post("/rpc", json=asked)).json()
+            request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+            return (await client.post("/rpc", json=request)).json()
 
     return asyncio.run(run())
 

@@ -103,13 +103,13 @@ def test_generated_questions_have_the_same_answer_under_their_url(
     query |= params.get("filter", {})
 
     answer = ledger.ask(method, params)
-    told = ledger.send("GET", PATHS[method].replace(":path", "").format(**in_path), params=query)
+    response = ledger.send("GET", PATHS[method].replace(":path", "").format(**in_path), params=query)
 
     if "result" in answer:
-        assert (told.status_code, told.json()) == (200, answer["result"])
+        assert (response.status_code, response.json()) == (200, answer["result"])
         return
-    failure, refusal = answer["error"], told.json()["error"]
-    assert (told.status_code, refusal["code"]) == REFUSALS[failure["code"]]
+    failure, refusal = answer["error"], response.json()["error"]
+    assert (response.status_code, refusal["code"]) == REFUSALS[failure["code"]]
     reasons = failure.get("data", {"param": None})
     assert refusal["param"] == reasons["param"]
     assert refusal["message"] == (

@@ -16,7 +16,7 @@ def usage(until: int) -> Any:
     return send("GET", f"/billing/usage/{IP}?until={until}").json()
 
 
-def told(result: object, identifier: object) -> dict[str, object]:
+def response_to(result: object, identifier: object) -> dict[str, object]:
     return {"jsonrpc": "2.0", "result": result, "id": identifier}
 
 
@@ -27,17 +27,21 @@ def request(method: str, params: object = None, **members: object) -> str:
 # The examples of the specification's section 7, in its order; `subtract` is the usage of an address until a time.
 EXAMPLES = [
     pytest.param(
-        request("billing.usage_for_ip", [IP, None, AFTER], id=1), lambda: told(usage(AFTER), 1), id="by position"
+        request("billing.usage_for_ip", [IP, None, AFTER], id=1), lambda: response_to(usage(AFTER), 1), id="by position"
     ),
     pytest.param(
-        request("billing.usage_for_ip", [IP, None, BEFORE], id=2), lambda: told(usage(BEFORE), 2), id="by position, 2"
+        request("billing.usage_for_ip", [IP, None, BEFORE], id=2),
+        lambda: response_to(usage(BEFORE), 2),
+        id="by position, 2",
     ),
     pytest.param(
-        request("billing.usage_for_ip", {"ip": IP, "until": AFTER}, id=3), lambda: told(usage(AFTER), 3), id="by name"
+        request("billing.usage_for_ip", {"ip": IP, "until": AFTER}, id=3),
+        lambda: response_to(usage(AFTER), 3),
+        id="by name",
     ),
     pytest.param(
         request("billing.usage_for_ip", {"until": AFTER, "ip": IP}, id=4),
-        lambda: told(usage(AFTER), 4),
+        lambda: response_to(usage(AFTER), 4),
         id="by name, 2",
     ),
     pytest.param(request("billing.usage_for_ip", [1, 2, 3, 4, 5]), lambda: None, id="notification"),
@@ -63,11 +67,11 @@ EXAMPLES = [
             {request("system.health", id="9")}
         ]""",
         lambda: [
-            told(usage(AFTER), "1"),
-            told(usage(BEFORE), "2"),
+            response_to(usage(AFTER), "1"),
+            response_to(usage(BEFORE), "2"),
             INVALID,
             NOT_FOUND | {"id": "5"},
-            told(HEALTHY, "9"),
+            response_to(HEALTHY, "9"),
         ],
         id="batch",
     ),
@@ -165,8 +169,8 @@ def test_members_that_are_no_requests_have_an_error_each() -> None:
 )
 @pytest.mark.parametrize("method", ["system.health", "foobar", "rpc.foobar"])
 def test_id_is_repeated_as_it_was(shown_id: str, method: str) -> None:
-    asked = HEALTH.replace("system.health", method).replace("1}", shown_id + "}")
-    answers = [post(asked).json(), *post(f"[{asked}]").json()]
+    request_text = HEALTH.replace("system.health", method).replace("1}", shown_id + "}")
+    answers = [post(request_text).json(), *post(f"[{request_text}]").json()]
 
     for answer in answers:
         assert json.dumps(answer["id"]) == json.dumps(json.loads(shown_id))
@@ -179,14 +183,14 @@ def test_names_count_as_they_are_written() -> None:
 
 
 def test_other_members_of_a_request_are_not_looked_at() -> None:
-    asked = json.loads(HEALTH) | {"result": 1, "error": None, "Params": 1, "": {}, "context": [1]}
+    message = json.loads(HEALTH) | {"result": 1, "error": None, "Params": 1, "": {}, "context": [1]}
 
-    assert post(json.dumps(asked)).json() == told(HEALTHY, 1)
+    assert post(json.dumps(message)).json() == response_to(HEALTHY, 1)
 
 
 @pytest.mark.parametrize("params", [[], {}])
 def test_empty_params_are_none(params: object) -> None:
-    assert call("system.health", params) == told(HEALTHY, 1)
+    assert call("system.health", params) == response_to(HEALTHY, 1)
 
 
 @pytest.mark.parametrize("method", ["billing.usage_by_ip", "billing.usage"])
@@ -215,7 +219,7 @@ def test_batch_has_a_limit(count: int, answered: bool) -> None:
     answer = post(f"[{','.join([HEALTH] * count)}]")
 
     assert answer.status_code == 200
-    assert answer.json() == ([told(HEALTHY, 1)] * count if answered else INVALID)
+    assert answer.json() == ([response_to(HEALTHY, 1)] * count if answered else INVALID)
 
 
 def test_batch_runs_one_after_another() -> None:

@@ -107,9 +107,9 @@ def test_label_is_replaced_listed_and_removed(ledger: Ledger) -> None:
 )
 def test_bad_label_is_refused_and_nothing_changes(ledger: Ledger, params: dict[str, str], param: str) -> None:
     before = ledger.call("labels.list")["result"]["data"]
-    told = ledger.call("labels.set", **params)["error"]
+    error = ledger.call("labels.set", **params)["error"]
 
-    assert (told["code"], told["data"]["param"]) == (-32602, param)
+    assert (error["code"], error["data"]["param"]) == (-32602, param)
     assert ledger.call("labels.list")["result"]["data"] == before
 
 

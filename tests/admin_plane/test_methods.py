@@ -47,8 +47,8 @@ def admin(spend: Spend) -> Admin:
 
 
 def ask(spend: Spend, **params: Any) -> Any:
-    told = asyncio.run(dispatch(admin(spend), CONTRACT, "billing.usage_by_ip", params))
-    return msgspec.json.decode(told)
+    encoded = asyncio.run(dispatch(admin(spend), CONTRACT, "billing.usage_by_ip", params))
+    return msgspec.json.decode(encoded)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4])
@@ -120,16 +120,17 @@ def test_without_limit_ten_thousand_are_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "asked"), [("::ffff:192.0.2.1", "192.0.2.1"), ("2001:DB8:0::1", "2001:db8::1"), ("unknown", "unknown")]
+    ("given", "canonical"),
+    [("::ffff:192.0.2.1", "192.0.2.1"), ("2001:DB8:0::1", "2001:db8::1"), ("unknown", "unknown")],
 )
-def test_address_is_asked_for_in_its_one_spelling(given: str, asked: str) -> None:
+def test_address_is_asked_for_in_its_one_spelling(given: str, canonical: str) -> None:
     spend = Spend()
 
-    told: Any = asyncio.run(usage_for_ip(admin(spend), given))
+    result: Any = asyncio.run(usage_for_ip(admin(spend), given))
 
-    assert spend.asked == [asked]
-    assert told["data"]["ip"] == asked
-    assert told["data"]["models"] == []
+    assert spend.asked == [canonical]
+    assert result["data"]["ip"] == canonical
+    assert result["data"]["models"] == []
 
 
 @pytest.mark.parametrize("ip", ["nobody", "", "1.2.3", "192.0.2.0/24", "[::1]"])

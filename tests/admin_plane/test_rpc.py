@@ -129,8 +129,8 @@ def post(body: str | bytes, reports: OneCall | None = None, health: Callable[[],
 
 
 def call(method: str, params: object = None, reports: OneCall | None = None) -> Any:
-    asked = {"jsonrpc": "2.0", "method": method, "id": 1} | ({} if params is None else {"params": params})
-    return post(json.dumps(asked), reports).json()
+    request = {"jsonrpc": "2.0", "method": method, "id": 1} | ({} if params is None else {"params": params})
+    return post(json.dumps(request), reports).json()
 
 
 def error(code: int, message: str) -> dict[str, object]:

@@ -106,15 +106,15 @@ def test_doctor_fails_where_no_price_is_known(tmp_path: Path) -> None:
         with broker(tmp_path / "state", "--config", str(config)) as running:
             command = [sys.executable, "-m", "hero_broker", "doctor", "--model", "m", "--url", running.url]
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-                asked = provider.accept()
+                accepted = provider.accept()
                 body = b'{"choices":[],"usage":{"prompt_tokens":40,"completion_tokens":3}}'
-                asked.send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n")
-                asked.send(b"content-length: %d\r\n\r\n%s" % (len(body), body))
-                told, _ = process.communicate(timeout=60)
-                asked.end()
+                accepted.send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n")
+                accepted.send(b"content-length: %d\r\n\r\n%s" % (len(body), body))
+                output, _ = process.communicate(timeout=60)
+                accepted.end()
 
     assert process.returncode == 1
-    assert "FAIL  no price is known for the model" in told
+    assert "FAIL  no price is known for the model" in output
 
 
 def test_books_are_proved_and_mended(place: Place) -> None:

@@ -127,7 +127,7 @@ def test_commands_ask_the_broker_of_the_settings_beside_them(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("listen", "asked"),
+    ("listen", "expected"),
     [
         ('"127.0.0.1:7"', "http://127.0.0.1:7"),
         ('"[::1]:7"', "http://[::1]:7"),
@@ -137,12 +137,12 @@ def test_commands_ask_the_broker_of_the_settings_beside_them(tmp_path: Path) -> 
         ('"unix:/nowhere/rest.sock"', "unix:/nowhere/rest.sock"),
     ],
 )
-def test_address_that_is_asked_is_one_that_the_broker_listens_on(tmp_path: Path, listen: str, asked: str) -> None:
+def test_address_that_is_asked_is_one_that_the_broker_listens_on(tmp_path: Path, listen: str, expected: str) -> None:
     (tmp_path / "hero-broker.toml").write_text(f"[server]\nlisten = [{listen}]\n")
 
     ended = run(tmp_path, "usage")
 
-    assert (ended.returncode, ended.stderr.partition(": ")[0]) == (1, f"no broker answers at {asked}")
+    assert (ended.returncode, ended.stderr.partition(": ")[0]) == (1, f"no broker answers at {expected}")
 
 
 def test_settings_that_cannot_be_read_are_2(tmp_path: Path) -> None:

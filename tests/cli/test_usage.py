@@ -95,10 +95,10 @@ def test_limit_shows_the_largest_and_the_total_of_all(place: Place) -> None:
 
 
 def test_json_is_the_answer_as_it_came(place: Place) -> None:
-    told = place.out("usage", "--json")
+    printed = place.out("usage", "--json")
 
-    assert '"total_cost_usd":0.00007791,' in told
-    assert json.loads(told)["totals"]["requests"] == 6
+    assert '"total_cost_usd":0.00007791,' in printed
+    assert json.loads(printed)["totals"]["requests"] == 6
 
 
 def test_json_on_a_terminal_keeps_its_digits(place: Place) -> None:

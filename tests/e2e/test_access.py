@@ -111,19 +111,19 @@ def test_blank_around_the_token_does_not_count_and_a_blank_token_is_none(closed:
 
 def test_address_that_is_none_is_told(closed: Broker) -> None:
     for ip in ("localhost", "1.2.3", "::1::", "127.0.0.01", "evil<script>"):
-        told = httpx.get(f"{closed.url}/billing/usage/{ip}", headers={"authorization": f"Bearer {TOKEN}"})
-        assert (told.status_code, told.json()["error"]["param"]) == (400, "ip")
+        response = httpx.get(f"{closed.url}/billing/usage/{ip}", headers={"authorization": f"Bearer {TOKEN}"})
+        assert (response.status_code, response.json()["error"]["param"]) == (400, "ip")
 
 
 def test_filter_that_looks_like_sql_is_a_text(closed: Broker) -> None:
     text = "x' OR '1'='1' --"
-    told = httpx.get(
+    response = httpx.get(
         f"{closed.url}/billing/requests",
         params={"model": text, "provider": text, "context": text},
         headers={"authorization": f"Bearer {TOKEN}"},
     )
 
-    assert (told.status_code, told.json()["data"]) == (200, [])
+    assert (response.status_code, response.json()["data"]) == (200, [])
 
 
 def test_length_and_chunks_at_once_are_refused_and_the_connection_closed(closed: Broker) -> None:
@@ -133,12 +133,12 @@ def test_length_and_chunks_at_once_are_refused_and_the_connection_closed(closed:
             b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
             b"content-length: 40\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /billing/usage HTTP/1.1\r\n\r\n"
         )
-        told = b""
+        received = b""
         while more := connection.recv(65536):
-            told += more
+            received += more
 
-    assert told.startswith(b"HTTP/1.1 400 ")
-    assert told.count(b"HTTP/1.1") == 1
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert received.count(b"HTTP/1.1") == 1
 
 
 def test_headers_pass_by_a_list_in_both_directions(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_headers_pass_by_a_list_in_both_directions(tmp_path: Path) -> None:
         with broker(tmp_path / "state", "--config", str(config)) as running:
             sent: list[bytes] = []
             with answering(provider, answer, sent):
-                told = httpx.post(
+                response = httpx.post(
                     f"{running.url}/v1/chat/completions",
                     json={**chat(), "model": "m", "api_base": "http://127.0.0.1:9", "base_url": "http://127.0.0.1:9"},
                     headers={
@@ -178,8 +178,8 @@ def test_headers_pass_by_a_list_in_both_directions(tmp_path: Path) -> None:
     assert b"of-the-client" not in sent[0]
     assert b"bearer sk-provider-key" in head
     assert b"127.0.0.1:9" not in sent[0]
-    assert set(told.headers) == {"date", "content-type", "content-length", "openai-version", "x-request-id"}
-    assert told.headers["x-request-id"] != "theirs"
+    assert set(response.headers) == {"date", "content-type", "content-length", "openai-version", "x-request-id"}
+    assert response.headers["x-request-id"] != "theirs"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -189,12 +189,12 @@ def test_redirect_is_not_followed_and_not_told(tmp_path: Path, status: int) -> N
         config.write_text(provider.config())
         answer = f"HTTP/1.1 {status} Found\r\nlocation: {elsewhere.url}\r\ncontent-length: 0\r\n\r\n".encode()
         with broker(tmp_path / "state", "--config", str(config)) as running, answering(provider, answer):
-            told = httpx.post(f"{running.url}/v1/chat/completions", json={**chat(), "model": "m"})
+            response = httpx.post(f"{running.url}/v1/chat/completions", json={**chat(), "model": "m"})
 
         with pytest.raises(TimeoutError):
             elsewhere.accept(within_s=0.1)
-    assert told.status_code == 502
-    assert "location" not in told.headers
+    assert response.status_code == 502
+    assert "location" not in response.headers
 
 
 def test_everything_that_a_broker_makes_is_its_owners_alone_though_the_umask_is_0(tmp_path: Path) -> None:

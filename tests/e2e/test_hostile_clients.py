@@ -51,7 +51,7 @@ def rows(running: Broker, database: str) -> int:
     return int(query(database, "SELECT count(*) FROM request_logs")[0][0])
 
 
-def told(received: bytes) -> tuple[int, str]:
+def status_and_code(received: bytes) -> tuple[int, str]:
     """Return the status and the code of the only answer, which closes the connection; 0 where there is none."""
     if not received:
         return GONE, ""
@@ -103,7 +103,7 @@ def test_head_that_is_too_long_is_refused(running: Broker, head: bytes) -> None:
     with connected(running.url) as connection:
         connection.sendall(b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n" + head)
 
-        assert told(rest_of(connection)) == (TOO_LONG, "head_too_large")
+        assert status_and_code(rest_of(connection)) == (TOO_LONG, "head_too_large")
 
 
 def test_head_within_the_bounds_is_read_however_it_comes(running: Broker) -> None:
@@ -124,7 +124,7 @@ def test_trailer_without_end_is_refused(running: Broker) -> None:
         head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         connection.sendall(head + b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\na: " + b"b" * 400_000)
 
-        assert told(rest_of(connection)) == (TOO_LONG, "head_too_large")
+        assert status_and_code(rest_of(connection)) == (TOO_LONG, "head_too_large")
 
 
 @pytest.mark.parametrize("sent", SHAPES.values(), ids=SHAPES)
@@ -135,7 +135,7 @@ def test_what_two_readers_could_take_for_different_requests_is_refused_and_not_b
     with connected(running.url) as connection:
         connection.sendall(sent + b"GET /smuggled HTTP/1.1\r\nhost: localhost\r\n\r\n")
 
-        assert told(rest_of(connection)) == (BAD, "unreadable_request")
+        assert status_and_code(rest_of(connection)) == (BAD, "unreadable_request")
 
     assert rows(running, database) == before
 
@@ -179,7 +179,7 @@ def test_websocket_is_refused_with_426_and_nothing_is_read_behind_it(running: Br
         connection.sendall(call(WEBSOCKET.replace(b"websocket", name, 1), chat_request(), line))
         answer = rest_of(connection)
 
-    assert told(answer) == (426, "upgrade_refused")
+    assert status_and_code(answer) == (426, "upgrade_refused")
     assert b"\r\nupgrade: HTTP/1.1\r\nconnection: upgrade\r\n" in answer
     assert b"\r\nx-should-retry: false\r\n" in answer
 
@@ -430,13 +430,13 @@ def test_client_that_takes_nothing_is_cut_off(running: Broker, sent: bytes) -> N
 def test_client_that_takes_nothing_of_a_whole_answer_is_cut_off_and_billed(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/ledger.db"
     config = tmp_path / "settings.toml"
-    told = b'{"usage":{"prompt_tokens":40,"completion_tokens":3},"text":"%s"}' % (b"a" * 8_000_000)
+    large_response = b'{"usage":{"prompt_tokens":40,"completion_tokens":3},"text":"%s"}' % (b"a" * 8_000_000)
     with Provider() as provider:
         config.write_text(provider.config() + "[upstream]\nidle_timeout_s = 1\n")
         with broker(tmp_path / "state", "--config", str(config), HERO_BROKER_DATABASE_URL=url) as found:
             with (
                 connected(found.url, received_bytes=4096) as connection,
-                answering(provider, JSON_HEAD + b"content-length: %d\r\n\r\n" % len(told) + told),
+                answering(provider, JSON_HEAD + b"content-length: %d\r\n\r\n" % len(large_response) + large_response),
             ):
                 body = json.dumps({"model": "m", "messages": []}).encode()
                 connection.sendall(request("/v1/chat/completions", body))

@@ -30,14 +30,14 @@ def test_openrouters_model_goes_to_openrouter_though_google_has_a_pattern_for_it
                     f"{running.url}/v1/chat/completions", json={**chat(), "model": f"openrouter/{MODEL}"}, timeout=20
                 )
             unknown = httpx.post(f"{running.url}/v1/chat/completions", json={**chat(), "model": "google/gpt-4o"})
-            told = httpx.get(f"{running.url}/v1/models/openrouter/{MODEL}").json()
+            listed = httpx.get(f"{running.url}/v1/models/openrouter/{MODEL}").json()
             running.usage()
             row = httpx.get(f"{running.url}/billing/requests").json()["data"][0]
 
     assert answer.status_code == 200
     assert f'"model":"{MODEL}"'.encode() in sent[0].replace(b": ", b":")
     assert (row["provider"], row["model"], row["upstream_model"]) == ("openrouter", MODEL, MODEL)
-    assert told["owned_by"] == "openrouter"
+    assert listed["owned_by"] == "openrouter"
     assert unknown.status_code == 404
 
 

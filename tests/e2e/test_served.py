@@ -26,7 +26,10 @@ def test_models_and_providers_tell_prices_and_health_without_keys(tmp_path: Path
             provider.__exit__(None, None, None)
             refused = client.post("/v1/chat/completions", json=CHAT)
             after = client.get("/admin/providers")
-            rows = [client.post("/rpc", json=asked("models.list")), client.post("/rpc", json=asked("providers.list"))]
+            rows = [
+                client.post("/rpc", json=rpc_request("models.list")),
+                client.post("/rpc", json=rpc_request("providers.list")),
+            ]
 
     assert refused.status_code == 502
     model = models.json()["data"][0]
@@ -51,13 +54,13 @@ def test_models_of_the_price_list_have_their_public_price(tmp_path: Path) -> Non
     assert (models["gpt-4o"]["configured"], models["gpt-4o"]["kind"]) == (False, None)
     assert models["gpt-4o"]["price"]["rates"]["input_per_million"] == "2.5"
     assert "genai-prices" in models["gpt-4o"]["price"]["version"]
-    told = {one["provider"]: one for one in providers.json()["data"]}
-    assert told["openai"]["api_keys"] == 1
-    assert told["openai"]["listed_models"] == sum(not one["configured"] for one in models.values())
+    by_name = {one["provider"]: one for one in providers.json()["data"]}
+    assert by_name["openai"]["api_keys"] == 1
+    assert by_name["openai"]["listed_models"] == sum(not one["configured"] for one in models.values())
     assert "sk-secret" not in providers.text
 
 
-def asked(method: str) -> dict[str, object]:
+def rpc_request(method: str) -> dict[str, object]:
     return {"jsonrpc": "2.0", "id": 1, "method": method}
 
 

@@ -70,30 +70,30 @@ def test_json_that_cannot_be_read_is_the_clients_fault(shared_broker: Broker, me
     members = {"model": b'"fake-chat"', "messages": b"[]"} | {member: value}
     body = b"{%s}" % b",".join(b'"%s":%s' % (name.encode(), text) for name, text in members.items())
 
-    told = httpx.post(
+    response = httpx.post(
         f"{shared_broker.url}/v1/chat/completions", content=body, headers={"content-type": "application/json"}
     )
 
-    assert told.status_code == 400
-    assert told.json()["error"]["type"] == "invalid_request_error"
+    assert response.status_code == 400
+    assert response.json()["error"]["type"] == "invalid_request_error"
 
 
 def test_deep_json_of_an_admin_question_is_the_clients_fault(client: httpx.Client) -> None:
-    told = client.put(
+    response = client.put(
         "/admin/labels",
         params={"target": "unknown"},
         content=b'{"label": %s}' % DEEP,
         headers={"content-type": "application/json"},
     )
 
-    assert (told.status_code, told.json()["error"]["param"]) == (400, "body")
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "body")
 
 
 @pytest.mark.parametrize("member", ["model", "provider", "context", "api_key_id", "period"])
 def test_nul_in_a_filter_is_refused_on_each_store(client: httpx.Client, member: str) -> None:
-    told = client.get("/billing/requests", params={member: "a\0b"})
+    response = client.get("/billing/requests", params={member: "a\0b"})
 
-    assert (told.status_code, told.json()["error"]["param"]) == (400, "filter")
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "filter")
 
 
 @pytest.mark.parametrize("text", ["\\u0000", "\\ud800"])
@@ -110,10 +110,10 @@ def test_text_that_no_database_stores_is_refused(
 ) -> None:
     question = f'{{"jsonrpc": "2.0", "id": 1, "method": "{method}", "params": {params % text}}}'
 
-    told = client.post("/rpc", content=question, headers={"content-type": "application/json"}).json()
+    response = client.post("/rpc", content=question, headers={"content-type": "application/json"}).json()
 
-    assert told["error"]["code"] == -32602
-    assert told["error"]["data"]["param"] == param
+    assert response["error"]["code"] == -32602
+    assert response["error"]["data"]["param"] == param
 
 
 def test_what_is_no_http_is_told_in_openais_shape(shared_broker: Broker) -> None:
@@ -122,12 +122,12 @@ def test_what_is_no_http_is_told_in_openais_shape(shared_broker: Broker) -> None
         connection.sendall(b"hello\r\n\r\n")
         answer = http.client.HTTPResponse(connection)
         answer.begin()
-        told = answer.read()
+        response = answer.read()
 
     assert answer.status == 400
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-request-id"]
-    assert b'"code":"unreadable_request"' in told
+    assert b'"code":"unreadable_request"' in response
 
 
 def test_url_that_is_too_long_is_told_in_openais_shape(shared_broker: Broker) -> None:
@@ -136,9 +136,9 @@ def test_url_that_is_too_long_is_told_in_openais_shape(shared_broker: Broker) ->
     try:
         connection.request("GET", "/v1/models?" + "a" * 70_000)
         answer = connection.getresponse()
-        told = answer.read()
+        response = answer.read()
     finally:
         connection.close()
 
     assert answer.status == 431
-    assert b"65536" in told
+    assert b"65536" in response

@@ -138,14 +138,14 @@ def totals_of(rows: Sequence[RequestLog]) -> UsageTotals:
     )
 
 
-def chosen(rows: Sequence[RequestLog], since: int | None, until: int | None, asked: Filter) -> list[RequestLog]:
+def chosen(rows: Sequence[RequestLog], since: int | None, until: int | None, filters: Filter) -> list[RequestLog]:
     return [
         one
         for one in rows
         if (since is None or one.started_at >= since)
         and (until is None or one.started_at < until)
-        and all(str(getattr(one, name)) == value for name, value in asked.values.items())
-        and (asked.prefix is None or (one.ip != "unknown" and ip_address(one.ip) in asked.prefix))
+        and all(str(getattr(one, name)) == value for name, value in filters.values.items())
+        and (filters.prefix is None or (one.ip != "unknown" and ip_address(one.ip) in filters.prefix))
     ]
 
 
@@ -185,10 +185,10 @@ GROUPINGS = [
 BITS = (25, 47)
 
 
-def is_carried(group_by: Sequence[Dimension], asked: Filter) -> bool:
+def is_carried(group_by: Sequence[Dimension], filters: Filter) -> bool:
     """Whether roll-ups have all that is asked for."""
-    names = {str(name) for name in (*group_by, *asked.values)}
-    if asked.prefix is not None or "prefix" in names:
+    names = {str(name) for name in (*group_by, *filters.values)}
+    if filters.prefix is not None or "prefix" in names:
         names = names - {"prefix"} | {"ip"}
     return any(names <= carried for carried in CARRIED)
 
@@ -197,13 +197,13 @@ def is_month(since: int | None, until: int | None) -> bool:
     return since is not None and until is not None and until - since <= 31 * 86_400 + 3_600
 
 
-async def pages(asked: Reports, question: UsageQuery) -> list[UsageReport]:
+async def pages(reports: Reports, question: UsageQuery) -> list[UsageReport]:
     """Follow a report to its end."""
-    found = [await asked.usage(question)]
+    found = [await reports.usage(question)]
     while found[-1].more:
         last = found[-1].groups[-1]
         seen = (last.start or 0, last.totals.cost_nano_usd, last.key)
-        found.append(await asked.usage(replace(question, after=seen)))
+        found.append(await reports.usage(replace(question, after=seen)))
     return found
 
 
@@ -211,7 +211,7 @@ async def pages(asked: Reports, question: UsageQuery) -> list[UsageReport]:
 @given(
     batches=batches,
     window=windows,
-    asked=filters,
+    filter_by=filters,
     group_by=st.sampled_from(GROUPINGS),
     limit=st.sampled_from([1, 2, 1000]),
 )
@@ -219,19 +219,19 @@ def test_every_grouping_equals_the_sums_of_its_rows(
     ledger: Ledger,
     batches: Batches,
     window: Bounds,
-    asked: Filter,
+    filter_by: Filter,
     group_by: tuple[Dimension, ...],
     limit: int,
 ) -> None:
-    rows = chosen(ledger.fill(batches), *window, asked)
+    rows = chosen(ledger.fill(batches), *window, filter_by)
     question = UsageQuery(
-        group_by=group_by, since=window[0], until=window[1], filter=asked, prefix_bits=BITS, limit=limit
+        group_by=group_by, since=window[0], until=window[1], filter=filter_by, prefix_bits=BITS, limit=limit
     )
     by_group = defaultdict(list)
     for one in rows:
         by_group[group_of(one, group_by, BITS)].append(one)
 
-    if not is_carried(group_by, asked) and not is_month(*window):
+    if not is_carried(group_by, filter_by) and not is_month(*window):
         with pytest.raises(TooWide):
             asyncio.run(ledger.reports.usage(question))
         return
@@ -249,7 +249,7 @@ def test_every_grouping_equals_the_sums_of_its_rows(
 @given(
     batches=batches,
     window=windows,
-    asked=filters,
+    filter_by=filters,
     group_by=st.sampled_from(GROUPINGS[:6]),
     zone=st.sampled_from(ZONES),
     bucket=st.sampled_from(["hour", "day", "month"]),
@@ -260,19 +260,19 @@ def test_buckets_are_what_clocks_show_and_add_up(
     ledger: Ledger,
     batches: Batches,
     window: Bounds,
-    asked: Filter,
+    filter_by: Filter,
     group_by: tuple[Dimension, ...],
     zone: str,
     bucket: Bucket,
     dense: bool,
     limit: int,
 ) -> None:
-    rows = chosen(ledger.fill(batches), *window, asked)
+    rows = chosen(ledger.fill(batches), *window, filter_by)
     question = UsageQuery(
         group_by=group_by,
         since=window[0],
         until=window[1],
-        filter=asked,
+        filter=filter_by,
         prefix_bits=BITS,
         bucket=bucket,
         zone=ZoneInfo(zone),
@@ -286,7 +286,7 @@ def test_buckets_are_what_clocks_show_and_add_up(
     try:
         found = asyncio.run(pages(ledger.reports, question))
     except TooWide:
-        assert zone in PART_HOUR_ZONES or not is_carried(group_by, asked)
+        assert zone in PART_HOUR_ZONES or not is_carried(group_by, filter_by)
         assert not is_month(*window)
         return
 

@@ -167,12 +167,12 @@ def test_start_ends_with_a_documented_code_and_its_cause(
 ) -> None:
     ended = end_of(folder, command, environ)
 
-    told = (ended.stdout + ended.stderr).decode()
-    assert ended.returncode == code, told
-    assert said in told
-    assert "Traceback" not in told
-    assert len(ended.stderr.splitlines()) <= 7, told
-    assert "hidden" not in told
+    output = (ended.stdout + ended.stderr).decode()
+    assert ended.returncode == code, output
+    assert said in output
+    assert "Traceback" not in output
+    assert len(ended.stderr.splitlines()) <= 7, output
+    assert "hidden" not in output
 
 
 def test_port_in_use_is_3(folder: Path) -> None:

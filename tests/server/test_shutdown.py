@@ -21,9 +21,9 @@ def on_terminal(tmp_path: Path, first: Callable[[], object]) -> "Iterator[tuple[
     with subprocess.Popen(command, env=environ, cwd=tmp_path, stderr=its, preexec_fn=first) as process:
         os.close(its)
         try:
-            told = ""
-            while not BANNER.search(told):
-                told += os.read(ours, 65536).decode()
+            output = ""
+            while not BANNER.search(output):
+                output += os.read(ours, 65536).decode()
             yield process, ours
         finally:
             process.terminate()

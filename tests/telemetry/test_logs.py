@@ -36,7 +36,7 @@ def stream() -> Iterator[io.StringIO]:
         server.setLevel(level)
 
 
-def told(stream: io.StringIO) -> list[dict[str, Any]]:
+def log_lines(stream: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
@@ -44,7 +44,7 @@ def told(stream: io.StringIO) -> list[dict[str, Any]]:
 def test_line_of_any_logger_is_one_object_with_its_request(stream: io.StringIO, name: str) -> None:
     logging.getLogger(name).warning("it %s", "failed", extra={"request_id": "0190"})
 
-    (line,) = told(stream)
+    (line,) = log_lines(stream)
     assert line.pop("time").endswith("+00:00")
     assert line == {"level": "warning", "logger": name, "event": "it failed", "request_id": "0190"}
 
@@ -54,7 +54,7 @@ def test_control_characters_cannot_end_a_line_or_colour_a_terminal(stream: io.St
 
     assert stream.getvalue().isascii()
     assert stream.getvalue()[:-1].isprintable()
-    assert told(stream)[0]["event"] == "a\nb\x1b[31m\x9b31m\u2028"
+    assert log_lines(stream)[0]["event"] == "a\nb\x1b[31m\x9b31m\u2028"
 
 
 def test_text_that_is_no_unicode_is_told() -> None:
@@ -72,7 +72,7 @@ def test_exception_is_told_by_type_and_place_without_its_text(stream: io.StringI
     except PermissionError:
         logging.getLogger("hero_broker").exception("it failed")
 
-    (line,) = told(stream)
+    (line,) = log_lines(stream)
     assert line["error"] == "PermissionError (Permission denied) from ValueError"
     assert line["at"][-1].endswith("test_exception_is_told_by_type_and_place_without_its_text")
     assert "prompt" not in stream.getvalue()
@@ -82,13 +82,13 @@ def test_exception_is_told_by_type_and_place_without_its_text(stream: io.StringI
 def test_known_secret_is_masked_whoever_logs_it(stream: io.StringIO) -> None:
     logging.getLogger("other").error("a key: %s, %s", KEY, "absent")
 
-    assert told(stream)[0]["event"] == "a key: ***, absent"
+    assert log_lines(stream)[0]["event"] == "a key: ***, absent"
 
 
 def test_of_others_lines_the_first_alone_is_told(stream: io.StringIO) -> None:
     logging.getLogger("asyncio").error("Task exception was never retrieved\nfuture: <Task ValueError('the prompt')>")
 
-    assert told(stream)[0]["event"] == "Task exception was never retrieved"
+    assert log_lines(stream)[0]["event"] == "Task exception was never retrieved"
 
 
 def test_lines_of_one_place_are_limited_and_counted() -> None:
@@ -117,7 +117,7 @@ def test_thread_that_fails_is_told_without_its_text(stream: io.StringIO) -> None
     failing.start()
     failing.join()
 
-    (line,) = told(stream)
+    (line,) = log_lines(stream)
     assert (line["level"], line["event"], line["error"]) == ("critical", "the thread a thread failed", "ValueError")
     assert "prompt" not in stream.getvalue()
 
