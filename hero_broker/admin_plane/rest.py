@@ -168,7 +168,7 @@ async def _export(admin: Admin, contract: Contract, params: dict[str, Any], requ
     arguments = contract.arguments("billing.requests", params)
     for name in ("limit", "cursor"):
         if name in arguments:
-            raise InvalidParams(name, "is for pages; this answer is all rows")
+            raise InvalidParams(name, "is not accepted with an export, which returns all rows")
     query = rows_query(**arguments, limit=exports.ROWS_PER_PIECE)
     pieces = exports.build_export(admin.reports, query, media_type)
     first = await anext(pieces, b"")  # before the response begins, so that an error can still change its status

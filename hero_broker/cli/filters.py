@@ -31,7 +31,8 @@ def parse_filters(where: Sequence[str] | None) -> QueryFilter:
         name, equals, value = option.partition("=")
         if not equals or name not in NAMES or name in filters:
             raise typer.BadParameter(
-                f"{option!r} must be NAME=VALUE, each once, NAME among {', '.join(NAMES)}", param_hint="--where"
+                f"{option!r} must be NAME=VALUE, with each NAME given once, and NAME one of {', '.join(NAMES)}",
+                param_hint="--where",
             )
         filters[name] = value
     return cast("QueryFilter", filters)  # its names are checked above

@@ -54,7 +54,7 @@ class LocalLedger:
             ValueError: `method` needs a running broker.
         """
         if method not in METHODS:
-            raise ValueError(f"{method} is answered by a running broker only")
+            raise ValueError(f"{method} needs a running broker")
         return asyncio.run(dispatch(self._admin, self._contract, method, dict(params)))
 
 

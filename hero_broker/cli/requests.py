@@ -111,7 +111,7 @@ def _following(backend: Backend, query: Query[models.RequestsPage], last_seq: in
             is_warned = False
         except BrokerUnreachable as error:
             if not is_warned:
-                warn(f"{error}; waiting for it")
+                warn(f"{error}; trying again")
             is_warned, more = True, []
         for row in reversed(more):
             last_seq = row.seq

@@ -67,7 +67,7 @@ def parse_params(method: str, texts: Sequence[str]) -> dict[str, Any]:
         container = params.setdefault(param, {}) if dot else params
         key = member if dot else name
         if not equals or not key or not isinstance(container, dict) or key in container:
-            raise typer.BadParameter(f"{text!r} must be NAME=VALUE, each once", param_hint="NAME=VALUE")
+            raise typer.BadParameter(f"{text!r} must be NAME=VALUE, with each NAME given once", param_hint="NAME=VALUE")
         container[key] = value if dot else _value(_param_type(method, name), value)
     return params
 

@@ -116,7 +116,7 @@ class BodyTooLarge(InvalidRequest):
 
 
 class HeadTooLarge(InvalidRequest):
-    """The request's head is longer than any that is read."""
+    """The request's head is longer than the broker accepts, or has too many headers."""
 
     status = 431
     code = "head_too_large"
@@ -199,7 +199,7 @@ class OriginRefused(BrokerError):
 
 
 class TooManyCalls(BrokerError):
-    """As many calls of the caller's address are in flight as the settings allow one address."""
+    """The caller's address has reached `server.max_calls_per_address`."""
 
     status = 429
     type = "rate_limit_error"
@@ -209,7 +209,7 @@ class TooManyCalls(BrokerError):
 
 
 class Overloaded(BrokerError):
-    """As many calls are in flight as the settings allow all addresses together."""
+    """All addresses together have reached `server.max_calls`."""
 
     status = 503
     code = "overloaded"
@@ -218,7 +218,7 @@ class Overloaded(BrokerError):
 
 
 class LedgerUnavailable(BrokerError):
-    """The ledger has no room, so that the call could not be billed."""
+    """The ledger cannot take another call, so the call could not be billed."""
 
     status = 503
     code = "ledger_unavailable"
@@ -271,7 +271,7 @@ class ProviderTls(ProviderError):
 
 
 class ProviderReset(ProviderError):
-    """The provider closed the connection without a byte of an answer."""
+    """The provider closed the connection before the first byte of a response."""
 
     code = "provider_reset"
 
@@ -284,7 +284,7 @@ class ProviderTimeout(ProviderError):
 
 
 class ProviderBadAnswer(ProviderError):
-    """The provider's answer is not readable."""
+    """The provider's response cannot be parsed."""
 
     code = "provider_bad_answer"
 

@@ -178,7 +178,7 @@ class Verification:
 
     rows: int  # in the hours that were compared
     differences: int
-    behind: int  # rows above the watermark whose calls ended more than a minute ago: in a copy all that it has
+    behind: int  # rows above the watermark whose calls ended more than a minute ago; in a copy, all of its rows
     listed: tuple[Difference, ...]  # the first differences
     as_of: int  # unix seconds, UTC
 

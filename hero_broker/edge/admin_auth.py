@@ -33,7 +33,7 @@ class AdminGate:
         Raises:
             HostRefused: dev mode, and `Host` is no loopback name or address.
             InvalidRequest: the path has a control character.
-            OriginRefused: dev mode, and a page of another site asks an admin path.
+            OriginRefused: dev mode, and a page of another site requests an admin path.
             Unauthorized: an admin path, and no token or a wrong one; `/rpc` is answered in JSON-RPC's shape instead.
         """
         if scope["type"] != "http":

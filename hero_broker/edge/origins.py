@@ -65,7 +65,7 @@ class Origins:
 
         Raises:
             InvalidRequest: the path has a control character.
-            OriginRefused: a page sent the request whose origin is not allowed.
+            OriginRefused: the request comes from a web page whose origin is not allowed.
         """
         info = classify_path(path)
         if info.is_guarded:

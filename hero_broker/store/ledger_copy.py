@@ -126,7 +126,7 @@ def _write(target: Engine, batch: Sequence[Row[Any]]) -> None:
     except (DBAPIError, ValueError) as error:  # a driver has no class of its own for text that is no Unicode
         if is_about_data(error):
             raise LedgersDiffer(
-                f"the target does not take a row of seq {batch[0].seq} to {batch[-1].seq}, because of a value in it"
+                f"the target rejects a row of seq {batch[0].seq} to {batch[-1].seq}, because of a value in it"
             ) from error
         raise
 

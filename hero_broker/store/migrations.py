@@ -67,7 +67,8 @@ def check_version(engine: Engine) -> None:
         version = _version(connection)
     if version < len(STEPS):
         raise WrongVersion(
-            f"the database has schema version {version}, and this program reads {len(STEPS)}: start its broker once"
+            f"the database has schema version {version}, and this program needs {len(STEPS)}: "
+            "start the broker once to update it"
         )
 
 
@@ -76,5 +77,7 @@ def _version(connection: Connection) -> int:
     if inspect(connection).has_table(SCHEMA_VERSION.name):
         version = len(connection.execute(select(SCHEMA_VERSION.c.version)).all())
     if version > len(STEPS):
-        raise DatabaseTooNew(f"the database has schema version {version}; this program knows up to {len(STEPS)}")
+        raise DatabaseTooNew(
+            f"the database has schema version {version}; this program supports versions up to {len(STEPS)}"
+        )
     return version

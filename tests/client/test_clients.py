@@ -12,7 +12,20 @@ from typing import Any
 import httpx
 import pytest
 
-from hero_broker.client import AsyncClient, BrokerUnreachable, Client, RpcError, UnexpectedResponse, methods, models
+from hero_broker.client import (
+    AsyncClient,
+    BrokerUnreachable,
+    Client,
+    Filter,
+    Question,
+    RpcError,
+    UnexpectedResponse,
+    UnknownAnswer,
+    answers,
+    methods,
+    models,
+    questions,
+)
 from hero_broker.client.methods import Query
 from tests.client.stub import answering
 from tests.e2e_support import Broker, broker, chat
@@ -131,7 +144,7 @@ def test_pages_hold_every_line_once(running: Broker) -> None:
 
 
 def test_batch_is_answered_in_order_with_errors_in_their_places(running: Broker) -> None:
-    asked: list[Query[Any]] = [
+    queries: list[Query[Any]] = [
         methods.info(),
         methods.usage_by_ip(since=2, until=1),
         methods.usage_for_ip("127.0.0.2"),
@@ -139,10 +152,10 @@ def test_batch_is_answered_in_order_with_errors_in_their_places(running: Broker)
 
     async def waiting() -> list[Any]:
         async with AsyncClient(running.url, TOKEN) as client:
-            return [*await client.batch(asked), *await client.batch([]), *await client.batch(asked[:1])]
+            return [*await client.batch(queries), *await client.batch([]), *await client.batch(queries[:1])]
 
     with Client(running.url, TOKEN) as client:
-        info, error, used = client.batch(asked)
+        info, error, used = client.batch(queries)
         assert client.batch([]) == []
         with pytest.raises(RpcError, match="Invalid Request"):
             client.batch([methods.info()] * 101)
@@ -151,6 +164,22 @@ def test_batch_is_answered_in_order_with_errors_in_their_places(running: Broker)
     assert (error.code, error.param) == (-32602, "since")
     assert used.data.totals.requests == 1
     assert [type(answer) for answer in asyncio.run(waiting())] == [type(info), RpcError, type(used), type(info)]
+
+
+def test_names_of_the_release_before_still_work(running: Broker) -> None:
+    async def awaited() -> list[Any]:
+        async with AsyncClient(running.url, TOKEN) as client:
+            return [await client.ask(questions.info()), *await client.ask_all([questions.info()])]
+
+    with Client(running.url, TOKEN) as client:
+        info = client.ask(questions.info())
+        batch = client.ask_all([questions.info()])
+        raw = client.raw("system.info")
+
+    assert isinstance(info, answers.Info)
+    assert [info, *batch, *asyncio.run(awaited())] == [info] * 4
+    assert json.loads(raw)["name"] == info.name
+    assert (Filter, Question, UnknownAnswer) == (methods.QueryFilter, Query, UnexpectedResponse)
 
 
 @pytest.mark.parametrize("token", [None, "wrong"])

@@ -22,11 +22,10 @@ HEAD = """# Errors
 
 Errors have OpenAI's body, `{"error": {"message", "type", "param", "code"}}`, also for unknown paths and unreadable JSON.
 `x-should-retry` says whether a retry can help; 429 and 503 have `retry-after`.
-A provider's own error keeps its status, and its message where that is harmless; its row has `provider_` and the status as `error_code`.
-So has an answer, or an event of a stream, that says `error` although its status is 200: as a whole answer it becomes a 502, as an event it passes on; the provider's keys are taken out of both.
-What a provider says of the broker's own key or account is not passed on: the client gets `provider_credentials`, and the row the status, or `provider_credentials` where the status does not tell.
-Other codes of such rows: `provider_dns`, `provider_refused`, `provider_tls`, `provider_reset`, `provider_timeout` and `provider_unreachable` (below), `provider_bad_answer` (no HTTP, a whole answer that is no JSON object, or a content coding that nobody reads), `provider_bad_stream` (an event of more than 8 MiB), `provider_answer_too_long`.
-
+A provider's own error keeps its status if clients can use it (otherwise it becomes 502), and its message with the provider's keys redacted. The `error_code` of its row is `provider_` and the status, as in `provider_429`.
+A response with status 200 that is an error is treated alike: a whole response becomes a 502, an event of a stream is forwarded with the keys redacted.
+An error about the broker's own key or account is not forwarded: the client gets `provider_credentials`. The row has the status, or `provider_credentials` if the status does not show the cause.
+Rows of failed calls may also have `provider_dns`, `provider_refused`, `provider_tls`, `provider_reset`, `provider_timeout` and `provider_unreachable` (below), `provider_bad_answer` (the response is not HTTP, cannot be parsed, or has an unsupported content coding), `provider_bad_stream` (an event of more than 8 MiB), and `provider_answer_too_long`.
 
 | Status | `type` | `code` | When | A retry may help |
 | --- | --- | --- | --- | --- |
@@ -35,9 +34,10 @@ ADMIN = """
 ## The admin plane
 
 REST responses have the same body; JSON-RPC responses have the number.
-For -32602 `data` is `{"param", "reason"}`: which parameter, and what is accepted.
-For -32603 it is `{"request_id"}`, which the broker's log explains.
-A request that is refused before its body is read (401, 405, 408, 413, 415) has the reason in `{"reason"}`: a missing token and a wrong one, for example, are two reasons.
+For -32602 `data` is `{"param", "reason"}`: the parameter, and the accepted form.
+For -32603 it is `{"request_id"}`; the event in the broker's log has the same id.
+If a request is refused before its body is read (401, 405, 408, 413, 415), it is `{"reason"}`, which distinguishes, for example, a missing token from a wrong one.
+
 
 | JSON-RPC | REST | `code` | When |
 | --- | --- | --- | --- |

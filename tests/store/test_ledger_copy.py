@@ -208,5 +208,5 @@ def test_row_that_the_target_does_not_take_is_named(tmp_path: Path, postgres_ser
     with open_database(source) as database:
         database.append([row(context="null\0character")], PRICES)
 
-    with pytest.raises(LedgersDiffer, match="does not take a row of seq 1 to 3"):
+    with pytest.raises(LedgersDiffer, match="rejects a row of seq 1 to 3"):
         copy(source, postgres_server.new_database())
