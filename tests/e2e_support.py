@@ -64,7 +64,7 @@ def started_broker(
     open_files: str = "",
     **environ: str,
 ) -> Iterator[Broker]:
-    """Run a broker as `broker` does, started anew: one that is measured.
+    """Run a broker as `broker` does, but in a new process: one that is measured.
 
     `program` is what Python runs: the broker, or something that becomes one. `open_files` is the number of descriptors
     that it may have.

@@ -87,7 +87,7 @@ def wrong() -> Values:
 
 
 def cursors(method: str, params: Mapping[str, Any]) -> Values:
-    """Return cursors that look like ours, of the question that is asked or of another; positions may not be ours."""
+    """Return cursors that look like the broker's, of the same query or of another; their positions may be invalid."""
     others = {param["name"]: valid(param["schema"], param["name"]) for param in METHODS[method]["params"]}
     others.pop("cursor", None)
     same = {name: value for name, value in params.items() if value is not None}

@@ -40,7 +40,7 @@ DOCUMENTED = [(name, error["code"]) for name, method in METHODS.items() for erro
 
 
 class Raising:
-    """Whatever it is asked, it fails."""
+    """Fails at every query."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error

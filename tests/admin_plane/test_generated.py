@@ -1,4 +1,4 @@
-"""Whatever is asked, the answer is what the document says, on each store."""
+"""The response to every query matches the document, on each store."""
 
 from collections.abc import Iterator
 from typing import Any

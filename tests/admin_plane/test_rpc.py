@@ -296,7 +296,7 @@ class Client:
 
 
 class Noting(OneCall):
-    """Does something each time that it is asked."""
+    """Calls a function at each query."""
 
     def __init__(self, note: Callable[[], object]) -> None:
         super().__init__()

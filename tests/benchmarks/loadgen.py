@@ -113,5 +113,5 @@ async def load(
 
 
 def percentile(values: Sequence[float], part: float) -> float:
-    """Return the value below which a part of sorted values lies; 0 where there are none."""
+    """Return the value below which a share of the sorted values lies; 0 without values."""
     return values[int(part * (len(values) - 1))] if values else 0.0

@@ -40,7 +40,7 @@ Loads = Mapping[str, Sequence[Load]]  # of one kind of load: each candidate's, r
 
 @contextmanager
 def candidates(litellm_python: str | None = None) -> Iterator[dict[str, Candidate]]:
-    """Run all candidates for the time of the block, each on its core; LiteLLM where an interpreter has it."""
+    """Run all candidates during the block, each on its core; LiteLLM too if an interpreter has it."""
     with ExitStack() as stack:
         provider_pid, provider_port = stack.enter_context(started("tests.benchmarks.provider"))
         pin(provider_pid, OTHER_CORE)

@@ -55,5 +55,5 @@ def check(running: Broker, bill: Bill) -> None:
 
 
 def cpu_us(found: Load) -> float:
-    """Return the CPU microseconds for a call, or for an event where the answers are streams."""
+    """Return the CPU microseconds of a call, or of an event if the responses are streams."""
     return found.cpu_s * 1e6 / (found.events or len(found.took_ms))

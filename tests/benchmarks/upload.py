@@ -92,7 +92,7 @@ class _Answer:
 
 
 def upload_until(stop: threading.Event, port: int, request: bytes) -> int:
-    """Upload again and again, until told to stop; return how often."""
+    """Upload again and again until stopped; return how often."""
     count = 0
     with socket.create_connection(("127.0.0.1", port)) as connection:
         while not stop.is_set():

@@ -1,4 +1,4 @@
-"""An HTTP server that answers whatever it is asked with the same body."""
+"""An HTTP server that answers every request with the same body."""
 
 import threading
 from collections.abc import Iterator

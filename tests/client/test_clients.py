@@ -53,7 +53,7 @@ Asker = Callable[[Query[Any]], Any]
 
 @pytest.fixture(params=["blocking", "waiting"])
 def ask(request: pytest.FixtureRequest, running: Broker) -> Asker:
-    """Each client in turn, asked by the same questions."""
+    """Each client in turn, with the same queries."""
 
     def blocking(question: Query[Any]) -> Any:
         with Client(running.url, TOKEN) as client:

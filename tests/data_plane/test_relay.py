@@ -15,7 +15,7 @@ Message = MutableMapping[str, Any]
 
 
 class Connection:
-    """A client's end: it takes messages, or blocks, or fails; it leaves when told."""
+    """A client's end: it takes messages, blocks, or fails; the test makes it leave."""
 
     def __init__(
         self, take: Callable[[Message], Awaitable[None]] | None = None, *, is_slow: bool = True, has_left: bool = False

@@ -1,4 +1,4 @@
-"""Where a client runs as its users run it: told nothing but the broker's URL and a key, by the environment."""
+"""Runs a client as its users do: it gets only the broker's URL and a key, from the environment."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The admin plane is closed to whoever has no token, and to other hosts' names in dev mode."""
+"""The admin plane needs a token, or in dev mode a loopback `Host`."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""One caller is one address, whoever stands between."""
+"""One caller is one address, whatever proxies are between."""
 
 import logging
 from ipaddress import ip_network

@@ -329,7 +329,7 @@ def _framing() -> list[Fault]:
 
 
 def _encodings() -> list[Fault]:
-    """Answers that are compressed though none was asked for, and bombs."""
+    """Responses that are compressed although no compression was accepted, and bombs."""
     packed = {form: gzip.compress(BODY[form]) for form in FORMS}
     deflated = {form: zlib.compress(BODY[form]) for form in FORMS}
     spaces = b" " * BOMB_BYTES

@@ -309,7 +309,7 @@ def read_only(folder: Path) -> Refused:
 
 
 def full_disk(folder: Path) -> Refused:
-    """Start, with rows in the journal, where no file can grow to the size of a journal; then where it can."""
+    """Start, with rows in the journal, while no file can grow to the size of a journal; then while it can."""
     state = folder / "state"
     answered = _killed(state, 10)
     refused = _start(state, (*LIMITED, "--file-bytes", "1000000"))

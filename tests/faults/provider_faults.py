@@ -173,7 +173,7 @@ def ask(client: httpx.Client, url: str, fault: str, form: str, call: str, *, usa
 
 
 def request(form: str, asked: str, *, usage: bool = True) -> tuple[str, dict[str, Any]]:
-    """Return the path and the body, as httpx takes it, of a call for which the provider does as it is `asked`."""
+    """Return the path and the body, for httpx, of a call that makes the provider do what `asked` says."""
     if form == EMBEDDING:
         return "/v1/embeddings", {"json": {"model": "e", "input": "hello", "user": asked}}
     if form == SPEECH:
@@ -190,7 +190,7 @@ def request(form: str, asked: str, *, usage: bool = True) -> tuple[str, dict[str
 
 
 def _head_fault(answer: httpx.Response) -> str | None:
-    """Return what is wrong with an answer's head; None where nothing is."""
+    """Return what is wrong with a response's head; None if nothing is."""
     names = [name.lower() for name, _ in answer.headers.multi_items()]
     if "x-injected" in names or "set-cookie" in names or answer.headers.get("x-request-id") == "theirs":
         return "FORGED HEADERS"
@@ -364,7 +364,7 @@ def memory_kb(pid: int, what: str = "VmRSS") -> int:
 
 
 def reset_peak(pid: int) -> None:
-    """Let the peak of a process's memory begin anew."""
+    """Reset the peak of a process's memory."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 

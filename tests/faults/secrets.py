@@ -49,7 +49,7 @@ UPLOAD_BYTES = 3_000_000  # more than is held in memory
 
 
 class _Provider(BaseHTTPRequestHandler):
-    """Answers by the model that it is asked for, and tells its key wherever an error has room for it."""
+    """Responds by the requested model, and puts its key into every field of an error."""
 
     protocol_version = "HTTP/1.1"
     seen: bytearray
@@ -249,7 +249,7 @@ def _call(search: Search, client: httpx.Client) -> None:
 
 
 def _call_wrongly(search: Search, client: httpx.Client) -> None:
-    """Make calls that are refused before a provider is asked."""
+    """Make calls that are refused before a provider is called."""
     path, kind = "/v1/chat/completions", {"content-type": "application/json"}
     told = [
         client.post(path, content=f'{{"model": "chat", "messages": "{PROMPT}'.encode(), headers=kind),
@@ -322,7 +322,7 @@ def _search_files(search: Search, state: Path) -> int:
 
 
 def main() -> None:
-    """Print what was searched and found; end with 1 where something was."""
+    """Print what was searched and what was found; exit with 1 if anything was found."""
     with tempfile.TemporaryDirectory() as folder:
         search = run(Path(folder))
     print(search)  # noqa: T201

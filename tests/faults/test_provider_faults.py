@@ -1,4 +1,4 @@
-"""A provider may misbehave as it likes: each call has one row, the books agree, and its client is told the truth."""
+"""However a provider misbehaves, each call has one row, the books agree, and the client gets a correct error."""
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -211,7 +211,7 @@ def _before_blank(line: str, at: int) -> int:
 
 
 def nodes(elements: Sequence[Pairs]) -> list[str | None]:
-    """Return the `for` of each element; None where it has none, or two."""
+    """Return the `for` of each element; None if it has no `for`, or two."""
     found = [[value for name, value in pairs if name.lower() == "for"] for pairs in elements]
     return [each[0] if len(each) == 1 else None for each in found]
 

@@ -16,7 +16,7 @@ SPECIAL = frozenset(b'()<>@,;:\\"/[]?=')  # Go's isTSpecial
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One part of a form; `file` is the last part of its path, None where it is no file."""
+    """One part of a form; `file` is the last part of its path; None if the part is not a file."""
 
     name: str
     file: str | None

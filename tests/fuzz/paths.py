@@ -109,7 +109,7 @@ class Targets:
 
 
 def path_of(target: bytes) -> str | None:
-    """Return the path that the server reads from a target; None where it refuses it."""
+    """Return the path that the server reads from a target; None if it refuses the target."""
     if target[:1] != b"/" or b"#" in target:
         return None
     try:
@@ -132,7 +132,7 @@ class Oracle:
         self.paths = table_of(self._routing)
 
     def route(self, path: str) -> str | None:
-        """Return the path of the route that answers; None where there is none."""
+        """Return the path of the route that answers; None if no route does."""
         if path in self._routing.hot:
             return path
         scope = {"type": "http", "path": path, "method": "GET", "headers": []}
@@ -169,7 +169,7 @@ class Application:
         self._status = 0
 
     async def ask(self, method: str, path: str, headers: list[tuple[bytes, bytes]]) -> int | None:
-        """Return the status of a refusal; None where the request reaches the router."""
+        """Return the status of a refusal; None if the request reaches the router."""
         self._has_passed = False
         scope = {
             "type": "http",

@@ -1,4 +1,4 @@
-"""Reports equal what the rows say, whatever is folded, whenever it is asked, in any zone."""
+"""Reports equal the sums of the rows, whatever is folded, at any time, in any zone."""
 
 import asyncio
 from collections import defaultdict
@@ -114,7 +114,7 @@ Batches = list[tuple[list[RequestLog], int]]
 
 @pytest.fixture(autouse=True, scope="module")
 def few_buckets() -> Iterator[None]:
-    """Let buckets be asked for in several pieces."""
+    """Let buckets be queried in several pieces."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(usage, "FIRST_BUCKETS", 2)
         yield
@@ -163,7 +163,7 @@ def group_of(one: RequestLog, group_by: Sequence[Dimension], bits: tuple[int, in
 
 
 def local(at: int, bucket: str, zone: ZoneInfo) -> tuple[int, ...]:
-    """What a clock on the wall shows, down to the bucket; hours that it shows twice are told apart."""
+    """What a clock on the wall shows, down to the bucket; hours that it shows twice are distinguished."""
     shown = datetime.fromtimestamp(at, UTC).astimezone(zone)
     if bucket == "month":
         return shown.year, shown.month
@@ -186,7 +186,7 @@ BITS = (25, 47)
 
 
 def is_carried(group_by: Sequence[Dimension], filters: Filter) -> bool:
-    """Whether roll-ups have all that is asked for."""
+    """Whether the roll-ups can answer the query."""
     names = {str(name) for name in (*group_by, *filters.values)}
     if filters.prefix is not None or "prefix" in names:
         names = names - {"prefix"} | {"ip"}

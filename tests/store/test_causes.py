@@ -1,4 +1,4 @@
-"""Why a database does not answer is told apart, without a name, an address or a row."""
+"""The causes of a database's failure are distinguished, without a name, an address or a row."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""A value that a store refuses is told from all other reasons for which a statement fails."""
+"""A rejected value is distinguished from all other reasons for which a statement fails."""
 
 import threading
 from pathlib import Path

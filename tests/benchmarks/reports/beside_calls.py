@@ -1,4 +1,4 @@
-"""What reports that are asked back to back do to the calls of the same broker."""
+"""How reports that run back to back slow down the calls of the same broker."""
 
 import os
 import tempfile

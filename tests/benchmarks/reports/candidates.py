@@ -1,4 +1,4 @@
-"""Who answers: the broker's reports, and three databases that are asked by plain SQL."""
+"""The candidates: the broker's reports, and three databases that get plain SQL."""
 
 import asyncio
 import csv
@@ -49,7 +49,7 @@ class Ours:
         return self._loop.run_until_complete(self._ask(question))
 
     def close(self) -> None:
-        """End the threads that asked."""
+        """End the threads."""
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
 
@@ -105,7 +105,7 @@ def _line(key: str, totals: UsageTotals) -> Line:
 
 
 class Rival:
-    """A database that is asked by plain SQL."""
+    """A database that gets plain SQL."""
 
     def __init__(self, run: Callable[[str], Sequence[Sequence[Any]]], collation: str = "") -> None:
         self._run = run

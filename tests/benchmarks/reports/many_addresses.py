@@ -14,7 +14,7 @@ PAGES = (PAGE, 100)
 
 
 def measure(bench: Bench) -> list[Figure]:
-    """Find the slowest window for each size of page: all are asked once, the slowest of each length in every round."""
+    """Find the slowest window for each size of page: all run once, the slowest of each length in every round."""
     plan = bench.many_addresses
     source, folded = bench.source(plan), bench.folded(plan)
     warm(folded)

@@ -1,4 +1,4 @@
-"""What is asked of every candidate, and the plain SQL that answers it."""
+"""The queries of every candidate, and the plain SQL that answers them."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,4 +1,4 @@
-"""How large the write-ahead log becomes when reports are asked back to back while rows are written."""
+"""How large the write-ahead log becomes when reports run back to back while rows are written."""
 
 import asyncio
 import tempfile

@@ -1,4 +1,4 @@
-"""The windows that reports are asked for: from an hour to everything, their edges inside hours."""
+"""The windows of the reports: from an hour to all time, with edges inside hours."""
 
 import random
 from collections.abc import Sequence

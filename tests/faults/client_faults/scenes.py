@@ -77,7 +77,7 @@ class Books:
 
     @property
     def are_right(self) -> bool:
-        """Whether each call has one row, with the provider's usage where it was heard, and no other is billed."""
+        """Whether each call has one row, with the provider's usage if it arrived, and nothing else is billed."""
         return not (self.without_row or self.doubled or self.wrong or self.unseen)
 
 

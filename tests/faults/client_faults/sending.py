@@ -35,7 +35,7 @@ class Closed:
 
 
 def half_sent(scene: Scene, sent: bytes, count: int, drip: bytes = b"") -> Closed:
-    """Open connections, send the same on each, and go on with a byte ten times a second where there is one."""
+    """Open connections, send the same bytes on each, and then send `drip` ten times a second if it is not empty."""
     forget_peak(scene.running.process.pid)
     before, begun, last = scene.rss, time.monotonic(), 0.0
     with ExitStack() as stack:

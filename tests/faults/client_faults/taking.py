@@ -1,4 +1,4 @@
-"""Clients that take what they asked for slowly, or not at all."""
+"""Clients that read their responses slowly, or not at all."""
 
 import json
 import select
