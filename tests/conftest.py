@@ -1,6 +1,7 @@
 """Fixtures of the whole suite, the stores that it runs on, and how many processes run it."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +14,10 @@ STORE_FIXTURES = ("store_name", "postgres_name")
 TESTS = Path(__file__).parent
 # What starts brokers, commands or other programs, or takes seconds for its examples.
 SLOW = {"e2e", "faults", "fuzz", "cli", "client", "server", "test_docs.py", "test_generated.py", "test_verification.py"}
+
+# Programs that tests start find compiled modules, whatever the environment says: else each compiles the whole program.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,6 +40,11 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """Return one more than there are cores: tests of time-outs wait as long as others work."""
     return len(os.sched_getaffinity(0)) + 1
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import nothing of a folder or file whose tests are all slow, if the slow ones are left out."""
+    return True if config.option.markexpr == "not slow" and is_slow_place(collection_path) else None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -61,10 +71,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def is_slow(item: pytest.Item) -> bool:
     """Return whether a test starts a process or a server, or asks for thousands of examples."""
-    folder = item.path.relative_to(TESTS).parts[0]
-    if folder in SLOW or item.path.name in SLOW:
+    if is_slow_place(item.path):
         return True
     return any(value not in (None, SQLITE) for name, value in parameters(item) if name in STORE_FIXTURES)
+
+
+def is_slow_place(path: Path) -> bool:
+    """Return whether all tests of a folder or file are slow."""
+    return path.name in SLOW or (path.is_relative_to(TESTS) and not SLOW.isdisjoint(path.relative_to(TESTS).parts[:1]))
 
 
 def parameters(item: pytest.Item) -> list[tuple[str, object]]:

@@ -193,6 +193,7 @@ def test_empty_params_are_none(params: object) -> None:
     assert call("system.health", params) == response_to(HEALTHY, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["billing.usage_by_ip", "billing.usage"])
 def test_deep_values_are_bad_parameters_or_too_deep_for_json(method: str) -> None:
     codes = set()

@@ -30,6 +30,7 @@ def test_duty_that_fails_degrades_the_status_and_is_named(tmp_path: Path) -> Non
     assert failing["duties"] == [duty.report()]
 
 
+@pytest.mark.slow
 def test_rows_that_wait_for_long_degrade_the_status_although_the_database_has_not_refused_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -203,6 +203,7 @@ def test_journal_is_closed_though_the_last_flush_fails(tmp_path: Path, monkeypat
     assert journal_in(tmp_path).recovered == [due]
 
 
+@pytest.mark.slow
 def test_journal_works_where_the_system_lacks_fdatasync_and_posix_fallocate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -194,7 +194,7 @@ def rejected_in(directory: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-@pytest.mark.parametrize("bad", [{0}, {7}, {19}, {3, 4, 11}, set(range(20))], ids=str)
+@pytest.mark.parametrize("bad", [{0}, {7}, {19}, {3, 4, 11}, set(range(20))], ids=lambda bad: str(sorted(bad)))
 def test_row_that_the_store_rejects_is_kept_and_holds_up_no_other(
     tmp_path: Path, database: Database, database_url: str, bad: set[int], caplog: pytest.LogCaptureFixture
 ) -> None:

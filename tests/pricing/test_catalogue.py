@@ -114,6 +114,7 @@ def test_unknown_provider_has_no_models() -> None:
     assert Catalogue().models("nobody") == ()
 
 
+@pytest.mark.slow
 def test_list_is_not_loaded_for_the_operators_own_prices(tmp_path: Path) -> None:
     config = tmp_path / "own.toml"
     config.write_text('[[models]]\nname = "m"\nprovider = "fake"\n[models.price]\nper_request = 1\n')
