@@ -13,7 +13,19 @@ from tests.stores import SQLITE, USUAL, PostgresServer, postgres
 STORE_FIXTURES = ("store_name", "postgres_name")
 TESTS = Path(__file__).parent
 # What starts brokers, commands or other programs, or takes seconds for its examples.
-SLOW = {"e2e", "faults", "fuzz", "cli", "client", "server", "test_docs.py", "test_generated.py", "test_verification.py"}
+SLOW = {
+    "e2e",
+    "faults",
+    "fuzz",
+    "cli",
+    "client",
+    "server",
+    "test_docs.py",
+    "test_generated.py",
+    "test_verification.py",
+    "test_overflow.py",
+    "test_causes.py",
+}
 
 # Programs that tests start find compiled modules, whatever the environment says: else each compiles the whole program.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

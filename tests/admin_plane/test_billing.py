@@ -291,6 +291,7 @@ def test_periods_follow_each_other_and_are_idempotent(ledger: Ledger) -> None:
     assert ledger.call("billing.usage", group_by=[], filter={"period": "none"})["error"]["code"] == -32004
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "statement",
     [
@@ -329,6 +330,7 @@ def test_verify_finds_what_was_done_by_hand_and_rebuild_mends_the_rollups(ledger
     assert ledger.get("/billing/verify")["data"]["ok"]
 
 
+@pytest.mark.slow
 def test_verify_counts_rows_that_are_newer_than_the_sums_and_does_not_call_the_books_wrong(ledger: Ledger) -> None:
     hour = 3600
     all_of_it = ledger.get("/billing/verify")["data"]
@@ -345,6 +347,7 @@ def test_verify_counts_rows_that_are_newer_than_the_sums_and_does_not_call_the_b
     assert ledger.get("/billing/verify")["data"]["ok"]
 
 
+@pytest.mark.slow
 def test_verify_finds_a_billed_row_that_was_changed(ledger: Ledger) -> None:
     ledger.call("billing.mark_billed", reference="a", to_seq=10)
 

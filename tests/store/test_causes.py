@@ -75,7 +75,6 @@ def on_socket(server: PostgresServer, user: str, database: str = "postgres") -> 
     return f"postgresql://{user}:{HIDDEN}@/{database}?host={Path(server.socket_path).parent}"
 
 
-@pytest.mark.slow
 def test_wrong_password_no_such_database_and_who_is_not_admitted_are_told_apart(strict_server: PostgresServer) -> None:
     said = [
         said_of(on_socket(strict_server, "careful")),
@@ -111,7 +110,6 @@ def test_dns_refused_tls_and_a_missing_socket_are_told_apart(tcp_port: int, tmp_
     ]
 
 
-@pytest.mark.slow
 def test_statement_that_fails_is_named_by_its_code(store_name: str, new_ledger: Callable[[str], str]) -> None:
     url = new_ledger(store_name)
     with open_database(url) as database:
