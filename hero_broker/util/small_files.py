@@ -11,13 +11,14 @@ WITHIN_S = 5.0  # for a pipe, such as a shell's `<(command)`
 PIECE = 65_536
 
 
-def read_small_text(path: Path, max_bytes: int, within_s: float = WITHIN_S) -> str:
-    """Return the text of a file in UTF-8, without a byte order mark.
+def read_small_text(path: Path, max_bytes: int, within_s: float | None = None) -> str:
+    """Return the text of a file in UTF-8, without a byte order mark; a pipe may take `within_s`, else `WITHIN_S`.
 
     Raises:
         OSError: the file cannot be read, has more than `max_bytes`, or is a pipe that did not end in time.
         UnicodeDecodeError: the file is not UTF-8.
     """
+    within_s = WITHIN_S if within_s is None else within_s
     ends_at = time.monotonic() + within_s
     # Without O_NONBLOCK, opening a pipe waits until a program writes to it.
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

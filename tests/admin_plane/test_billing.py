@@ -454,6 +454,7 @@ LAST = 2**53 - 1 - AT  # as late as a row can be, 8,000 years: each page by mont
         ),
     ],
 )
+@pytest.mark.slow
 def test_pages_have_the_rows_of_the_first_ones_window_later_ones_too(
     database_url: str, method: str, params: dict[str, Any], later: int, folded: int
 ) -> None:
@@ -552,6 +553,7 @@ def test_what_would_read_too_much_is_refused(read_only: Ledger, params: dict[str
     assert read_only.call("billing.usage", **params)["error"]["code"] == -32003
 
 
+@pytest.mark.slow
 def test_report_pages_resume_where_they_stopped(ledger: Ledger) -> None:
     whole = ledger.call("billing.usage", group_by=["ip"], bucket="day")["result"]
     seen = []
@@ -577,6 +579,7 @@ def test_report_pages_resume_where_they_stopped(ledger: Ledger) -> None:
         if method["name"] in LEDGERS
     ],
 )
+@pytest.mark.slow
 def test_documented_examples_are_answered_in_the_documented_shape(ledger: Ledger, method: Any, example: Any) -> None:
     params = {param["name"]: param["value"] for param in example["params"]}
     if method["name"] == "labels.remove":

@@ -141,6 +141,7 @@ def test_labels_are_read_anew_only_after_a_change(ledger: Ledger) -> None:
     labels.close()
 
 
+@pytest.mark.slow
 def test_revision_grows_with_each_of_many_changes_at_once(ledger: Ledger) -> None:
     def change(number: int) -> None:
         for _ in range(5):

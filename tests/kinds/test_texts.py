@@ -395,6 +395,7 @@ ENDLESS_WAV = base64.b64encode(b"RIFF\0\0\0\0WAVE" + b"junk\0\0\0\0" * 1000).dec
 )
 @pytest.mark.parametrize("shape", ['{"messages":[%s]}', '{"messages":[{"content":[%s]}]}'])
 @pytest.mark.parametrize("most", [MAX_VALUES // 3, 10_000_000])
+@pytest.mark.slow
 def test_no_body_makes_its_reading_long(shape: str, item: str, most: int) -> None:
     read = (shape % ",".join([item] * min(most, 10_000_000 // len(item)))).encode()
     began = time.thread_time()

@@ -86,6 +86,7 @@ def test_rows_reach_the_store_in_order_and_leave_the_journal(
 
 
 @pytest.mark.parametrize("plan", ["b", "a", "ba", "ab", "bab"])
+@pytest.mark.slow
 def test_batch_that_the_store_refused_is_offered_again_and_none_is_doubled(
     tmp_path: Path, database: Database, database_url: str, plan: str
 ) -> None:
@@ -303,6 +304,7 @@ def test_price_is_stored_with_the_first_row_that_is_accepted_and_rejected_with_i
 
 
 @pytest.mark.parametrize("step", dying_writer.STEPS)
+@pytest.mark.slow
 def test_kill_at_any_step_of_a_rejection_loses_no_row_and_doubles_none(
     tmp_path: Path, database: Database, database_url: str, step: str
 ) -> None:
@@ -391,6 +393,7 @@ def test_rejected_row_stays_in_the_journal_while_it_cannot_be_kept_and_holds_up_
     assert ids_in(database_url) == stored
 
 
+@pytest.mark.slow
 def test_broker_starts_although_the_rejected_rows_cannot_be_read_and_keeps_them_once_they_can(
     tmp_path: Path, database: Database, database_url: str
 ) -> None:
@@ -417,6 +420,7 @@ def test_broker_starts_although_the_rejected_rows_cannot_be_read_and_keeps_them_
     assert list(tmp_path.glob("*.journal")) == []
 
 
+@pytest.mark.slow
 def test_row_that_an_earlier_run_kept_is_not_kept_twice_if_the_file_can_be_read_only_later(
     tmp_path: Path, database: Database
 ) -> None:
@@ -441,6 +445,7 @@ def test_row_that_an_earlier_run_kept_is_not_kept_twice_if_the_file_can_be_read_
     assert list(tmp_path.glob("*.journal")) == []
 
 
+@pytest.mark.slow
 def test_rejected_rows_that_cannot_be_kept_do_not_let_the_journal_grow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

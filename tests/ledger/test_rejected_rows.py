@@ -32,6 +32,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.mark.slow
 def test_row_that_is_rejected_again_after_a_kill_is_kept_once_and_a_torn_line_is_no_fault(tmp_path: Path) -> None:
     path = tmp_path / "rejected.jsonl"
     due, other = PendingRow(row(), None), PendingRow(row(), None)

@@ -243,6 +243,7 @@ ASF = b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c" + byte
         pytest.param(b"RIFF\0\0\0\0WAVE" + b"fmt \0\0\0\0" * (MANY // 8), id="empty formats"),
     ],
 )
+@pytest.mark.slow
 def test_no_bytes_make_the_work_long(audio: bytes) -> None:
     began = time.thread_time()
 

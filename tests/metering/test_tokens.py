@@ -87,6 +87,7 @@ def test_count_is_near_the_true_one(encoding: str, sample: str, true: int) -> No
 
 
 @pytest.mark.parametrize(("encoding", "sample", "true"), TRUE_COUNTS)
+@pytest.mark.slow
 def test_count_of_a_long_text_is_near_the_true_one(encoding: str, sample: str, true: int) -> None:
     text = (SAMPLES / f"{sample}.txt").read_text(encoding="utf-8")
 
@@ -126,6 +127,7 @@ def test_encoding_is_the_models_own_or_the_newest(model: str, encoding: str) -> 
 
 
 @pytest.mark.parametrize("name", MIB)
+@pytest.mark.slow
 def test_a_mebibyte_of_anything_is_counted_in_time(name: str) -> None:
     encoding = load_encoding(O200K)
     began = time.process_time()

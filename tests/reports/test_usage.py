@@ -256,6 +256,7 @@ def test_every_grouping_equals_the_sums_of_its_rows(
     dense=st.booleans(),
     limit=st.sampled_from([1, 3, 1000]),
 )
+@pytest.mark.slow
 def test_buckets_are_what_clocks_show_and_add_up(
     ledger: Ledger,
     batches: Batches,

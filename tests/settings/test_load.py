@@ -20,6 +20,7 @@ from hero_broker.pricing.price import Price
 from hero_broker.settings import Settings, SettingsError, TcpListen, UnixListen, ledger_url, listens_of, load
 from hero_broker.settings.known_providers import KNOWN_PROVIDERS
 from hero_broker.settings.load import MAX_PER_MILLION, MAX_PRICES
+from hero_broker.util import small_files
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 GROQ = '[[providers]]\nname = "groq"\nbase_url = "https://api.groq.com/openai/v1"\n'
@@ -601,16 +602,20 @@ def endless(tmp_path: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["device", "pipe", "huge file"])
-def test_file_of_a_key_that_has_no_end_is_a_fault(tmp_path: Path, kind: str) -> None:
+def test_file_of_a_key_that_has_no_end_is_a_fault(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(small_files, "WITHIN_S", 0.1)
     faults = faults_of(tmp_path, f'{GROQ}api_keys = ["file:{endless(tmp_path, kind)}"]\n')
 
-    reason = "it has not ended after 5 s" if kind == "pipe" else "it is longer than 100000 bytes"
+    reason = "it has not ended after 0.1 s" if kind == "pipe" else "it is longer than 100000 bytes"
     assert faults["providers[0].api_keys[0]"].endswith(f'must be a readable text file ("file:PATH"); {reason}')
 
 
 @pytest.mark.parametrize("kind", ["device", "pipe", "huge file"])
 @pytest.mark.parametrize("key", ["--config", "HERO_BROKER_CONFIG"])
-def test_settings_file_that_has_no_end_is_a_fault(tmp_path: Path, kind: str, key: str) -> None:
+def test_settings_file_that_has_no_end_is_a_fault(
+    tmp_path: Path, kind: str, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(small_files, "WITHIN_S", 0.1)
     path = endless(tmp_path, kind)
     config, environ = (path, {}) if key == "--config" else (None, {key: str(path)})
 

@@ -2,6 +2,7 @@
 
 import threading
 
+import pytest
 from sqlalchemy import text
 
 from hero_broker.store.database import open_database
@@ -11,6 +12,7 @@ from tests.ledger.rows import row
 WRITERS, BATCHES, ROWS = 4, 25, 3
 
 
+@pytest.mark.slow
 def test_no_row_appears_below_one_that_was_already_read(database_url: str) -> None:
     with open_database(database_url):
         pass

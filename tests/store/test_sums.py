@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ CALLS = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(CALLS)
+@pytest.mark.slow
 def test_parts_make_costs_and_costs_make_reports(calls: list[tuple[str, Usage, Price, Outcome]]) -> None:
     rows = []
     spent: dict[str, int] = defaultdict(int)
