@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
@@ -98,6 +98,8 @@ def test_generated_questions_have_the_same_answer_under_their_url(
     ledger: Ledger, method: str, data: st.DataObject
 ) -> None:
     params = data.draw(params_by_url(method))
+    # The edge refuses a path with a control character before any route sees it.
+    assume(all(str(params[name]).isprintable() for name in IN_PATH.get(method, ())))
     in_path = {name: quote(str(params[name]), safe="") for name in IN_PATH.get(method, ())}
     query = {name: text_of(value) for name, value in params.items() if name not in in_path and name != "filter"}
     query |= params.get("filter", {})

@@ -70,7 +70,7 @@ def test_refused_methods_end_with_their_code(place: Place) -> None:
     missing = place.run("rpc", "billing.request", "request_id=none", "--database", place.database)
 
     assert (unknown.exit_code, "no such method" in unknown.stderr) == (1, True)
-    assert (offline.exit_code, "running broker only" in offline.stderr) == (2, True)
+    assert (offline.exit_code, "needs a running broker" in offline.stderr) == (2, True)
     assert (bad.exit_code, "limit must be an integer" in bad.stderr) == (2, True)
     assert (missing.exit_code, missing.stderr.splitlines()[-1]) == (1, "No such request")
 

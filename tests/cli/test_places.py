@@ -90,9 +90,9 @@ def test_fresh_copy_is_right_although_it_has_no_sums_yet_and_a_falsified_one_is_
     change(copy, "UPDATE usage_by_ip SET requests = 2")
     falsified = run(tmp_path, "verify", "--database", copy)
 
-    assert (fresh.returncode, fresh.stdout) == (0, "1 rows, 0 differences\n")
+    assert (fresh.returncode, fresh.stdout) == (0, "1 row, 0 differences\n")
     assert "newer than the sums, and not compared: 1 row;" in fresh.stderr
-    assert (folded.returncode, folded.stdout) == (0, "1 rows, 0 differences\n")
+    assert (folded.returncode, folded.stdout) == (0, "1 row, 0 differences\n")
     assert "newer than the sums" not in folded.stderr
     assert falsified.returncode == 1
 
