@@ -16,6 +16,13 @@ MODEL: Mapping[str, Schema] = {
         "description": "A model's name, an alias, or provider/model, as `GET /v1/models` lists them.",
     }
 }
+OPTIONAL_MODEL: Mapping[str, Schema] = {
+    "model": {
+        **MODEL["model"],
+        "type": ["string", "null"],
+        "description": f"{MODEL['model']['description']} Without it, `default_models` of the settings names it.",
+    }
+}
 STREAM: Mapping[str, Schema] = {"stream": {**FLAG, "description": "Whether to respond with an event stream."}}
 STREAM_OPTIONS: Mapping[str, Schema] = {
     "stream_options": {

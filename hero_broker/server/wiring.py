@@ -83,6 +83,18 @@ def build_routes(settings: Settings, fake_url: str | None, catalogue: Catalogue)
     return Routes([*configured, *fake_routes], listed, catalogue)
 
 
+def default_models(settings: Settings, routes: Routes) -> Mapping[str, str]:
+    """Return the model of requests that name none, by kind.
+
+    If no provider serves the model of the settings, it is the first configured one of the kind.
+    """
+    models = {}
+    for kind, model in settings.default_models.items():
+        others = [route.model for route in routes.named if route.kind == kind]
+        models[kind] = others[0] if others and routes.get(model) is None else model
+    return models
+
+
 def model_tariff(model: ModelSettings, catalogue: Catalogue, *, fake: bool) -> Tariff | None:
     """Return the tariff of a configured model: its own price, else the fake provider's, else the price list's.
 
@@ -144,7 +156,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 server.max_audio_bytes,
                 server.body_timeout_s,
                 settings.state_dir / "uploads",
-                settings.default_models,
+                default_models(settings, routes),
             )
             labels = LabelBook(database, clock)
             reports, books = Reports(database, labels, clock), Books(database, clock)
