@@ -75,7 +75,7 @@ def test_required_members_are_enough_and_further_ones_go_through(call: RouteSpec
     made = read(call, {**least(call), "further": [1]})
 
     assert isinstance(made.body, bytes)
-    assert json.loads(made.body) == {**least(call), "further": [1]}
+    assert json.loads(made.body) == {"model": "m", **least(call), "further": [1]}
 
 
 @pytest.mark.parametrize(("call", "name"), EACH_MEMBER)

@@ -122,6 +122,40 @@ def test_rerank_is_billed_by_searches(place: Place, path: str) -> None:
     assert place.rows(*UNITS, "search_units") == [("rerank", "reported", 2_000_000, 1)]
 
 
+def test_moderation_costs_nothing_where_the_provider_takes_nothing(place: Place, client: openai.OpenAI) -> None:
+    named = client.moderations.create(model="fake-moderation", input=["this does harm", "that does not"])
+    part: Any = {"type": "text", "text": "no harm"}
+    unnamed = client.moderations.create(input=[part])
+
+    assert [item.flagged for item in named.results] == [True, False]
+    assert [item.flagged for item in unnamed.results] == [True]
+    assert (
+        place.rows("model", *UNITS, "input_tokens", "cost_source")
+        == [("fake-moderation", "moderation", "none", 0, None, "price")] * 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("usage", "source", "tokens"),
+    [({"prompt_tokens": 7, "total_tokens": 7, "completion_tokens": 0}, "reported", 7), (None, "estimated", 3)],
+)
+def test_moderation_is_billed_by_tokens_where_the_price_is_by_token(
+    tmp_path: Path, database_url: str, usage: object, source: str, tokens: int
+) -> None:
+    config = tmp_path / "broker.toml"
+    answer = JSON_HEAD + b"\r\n" + json.dumps({"results": [{"flagged": False}], "usage": usage}).encode()
+    with Provider() as provider:
+        config.write_text(provider.config().replace('kind = "chat"', 'kind = "moderation"'))
+        with (
+            broker(tmp_path / "state", "--config", str(config), HERO_BROKER_DATABASE_URL=database_url) as running,
+            answering(provider, answer),
+        ):
+            httpx.post(f"{running.url}/v1/moderations", json={"input": "three small words"}).raise_for_status()
+            stored = rows(running, database_url, "kind", "model", "usage_source", "input_tokens", "cost_nano_usd")
+
+    assert stored == [("moderation", "m", source, tokens, tokens * 590)]
+
+
 def test_tools_and_embeddings_of_both_encodings_are_billed(place: Place, client: openai.OpenAI) -> None:
     tool: Any = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "base_url": 1}}}
     called = client.chat.completions.create(

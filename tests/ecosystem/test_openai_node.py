@@ -38,6 +38,11 @@ def test_embeddings_of_either_encoding_are_the_same_and_one_row_each(place: Plac
     assert place.rows() == [Row("embedding", "fake-embedding", 1_770, {"input_tokens": 3, "output_tokens": 0})] * 2
 
 
+def test_moderation_is_one_row_without_units_and_needs_no_model(place: Place) -> None:
+    assert place.call_node(CLIENT, "moderation") == [[True, False], [False]]
+    assert place.rows() == [Row("moderation", "fake-moderation", 0, {}, usage_source="none")] * 2
+
+
 def test_speech_is_one_row_of_characters(place: Place) -> None:
     assert place.call_node(CLIENT, "speech") == "RIFF"
     assert place.rows() == [Row("tts", "fake-tts", 165_000, {"characters": 11})]

@@ -6,7 +6,7 @@ from tests.ecosystem.place import Place, Row
 
 CLIENT = "openai_python"
 CHAT_UNITS = {"input_tokens": 40, "output_tokens": 3}
-MODELS = {"fake-chat", "fake-completion", "fake-embedding", "fake-tts", "fake-stt", "fake-rerank"}
+MODELS = {"fake-chat", "fake-completion", "fake-embedding", "fake-tts", "fake-stt", "fake-rerank", "fake-moderation"}
 
 
 def test_chat_is_one_row(place: Place) -> None:
@@ -50,6 +50,11 @@ def test_embeddings_of_either_encoding_are_the_same_and_one_row_each(place: Plac
     assert as_base64[0] == pytest.approx(as_floats[0])
     assert as_base64[1] == pytest.approx(as_floats[1])
     assert place.rows() == [Row("embedding", "fake-embedding", 1_770, {"input_tokens": 3, "output_tokens": 0})] * 2
+
+
+def test_moderation_is_one_row_without_units_and_needs_no_model(place: Place) -> None:
+    assert place.call(CLIENT, "moderation") == [[True, False], [False]]
+    assert place.rows() == [Row("moderation", "fake-moderation", 0, {}, usage_source="none")] * 2
 
 
 @pytest.mark.parametrize("name", ["speech", "speech_streamed"])

@@ -18,14 +18,14 @@ ONE = Decimal(1)
     ("rates", "kinds"),
     [
         pytest.param(("input_per_million", "output_per_million"), set(KINDS), id="tokens"),
-        pytest.param(("input_per_million",), {"embedding", "rerank"}, id="input"),
+        pytest.param(("input_per_million",), {"embedding", "rerank", "moderation"}, id="input"),
         pytest.param(("characters_per_million",), {"tts"}, id="characters"),
         pytest.param(("audio_per_minute",), {"stt"}, id="minutes"),
         pytest.param(("per_thousand_searches",), set(KINDS), id="searches, which replace tokens"),
         pytest.param(("per_request",), set(KINDS), id="requests"),
         pytest.param(
             ("input_per_million", "audio_output_per_million"),
-            {"embedding", "rerank", "tts"},
+            {"embedding", "rerank", "moderation", "tts"},
             id="audio out",
         ),
         pytest.param(("audio_input_per_million", "output_per_million"), {"stt"}, id="audio in"),

@@ -426,6 +426,7 @@ def test_models_of_every_kind_are_listed() -> None:
         "fake-tts",
         "fake-stt",
         "fake-rerank",
+        "fake-moderation",
     ]
     assert all(set(model) == {"id", "object", "created", "owned_by"} for model in reply["data"])
 

@@ -8,10 +8,10 @@ from starlette.routing import Route
 
 from hero_broker.core.errors import InvalidRequest
 from hero_broker.kinds.registry import KINDS
-from hero_broker.providers.fake import chat, completion, embedding, rerank, stt, tts
+from hero_broker.providers.fake import chat, completion, embedding, moderation, rerank, stt, tts
 from hero_broker.providers.fake.wire import error_response, json_response
 
-FAKES = tuple(module.FAKE for module in (chat, completion, embedding, tts, stt, rerank))
+FAKES = tuple(module.FAKE for module in (chat, completion, embedding, tts, stt, rerank, moderation))
 
 
 def fake_provider() -> Starlette:

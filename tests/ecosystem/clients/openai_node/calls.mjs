@@ -61,6 +61,12 @@ const calls = {
     return answer.data.map((item) => item.embedding);
   },
 
+  async moderation() {
+    const named = await client.moderations.create({ model: "fake-moderation", input: ["do harm", "do good"] });
+    const unnamed = await client.moderations.create({ input: [{ type: "text", text: "be kind" }] });
+    return [named, unnamed].map((answer) => answer.results.map((item) => item.flagged));
+  },
+
   async speech() {
     const answer = await client.audio.speech.create({ model: "fake-tts", voice: "alloy", input: "Hello there" });
     return Buffer.from(await answer.arrayBuffer()).toString("latin1", 0, 4);

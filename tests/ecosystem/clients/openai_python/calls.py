@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import openai
 from openai.types.chat import ChatCompletionUserMessageParam
@@ -70,6 +71,13 @@ def embeddings_as_floats() -> object:
     return [item.embedding for item in answer.data]
 
 
+def moderation() -> object:
+    named = CLIENT.moderations.create(model="fake-moderation", input=["do harm", "do good"])
+    part: Any = {"type": "text", "text": "be kind"}
+    unnamed = CLIENT.moderations.create(input=[part])
+    return [[item.flagged for item in answer.results] for answer in (named, unnamed)]
+
+
 def speech() -> object:
     return CLIENT.audio.speech.create(model="fake-tts", voice="alloy", input="Hello there").content[:4].decode()
 
@@ -131,6 +139,7 @@ CALLS = (
     completion,
     embeddings,
     embeddings_as_floats,
+    moderation,
     speech,
     speech_streamed,
     transcription,

@@ -1,0 +1,67 @@
+"""Moderation: whether a text or an image is harmful; free at OpenAI, billed by tokens elsewhere."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from hero_broker.core.usage import Usage
+from hero_broker.kinds.attachments import image_tokens
+from hero_broker.kinds.json_body import ARRAY, STRING, JsonBody
+from hero_broker.kinds.kind import JSON, CallSize, Kind, Measured, Request
+from hero_broker.kinds.route_spec import OPTIONAL_MODEL, BodySpec, RouteSpec, provider_answer
+from hero_broker.kinds.texts import Reading, mapping, member, sequence, texts_or_ids
+from hero_broker.pricing.price import Price
+
+_INPUT = {
+    "type": ["string", "array"],
+    "description": "A string, an array of strings, or an array of text and image parts.",
+}
+
+
+class Moderation(Kind):
+    """`POST /v1/moderations`."""
+
+    name = "moderation"
+    paths = {"/v1/moderations": "/moderations"}
+    specs = (
+        RouteSpec(
+            "/v1/moderations",
+            "createModeration",
+            "Classify text and images as harmful or not",
+            provider_answer(JSON),
+            BodySpec(JSON, {**OPTIONAL_MODEL, "input": _INPUT}, ("input",)),
+        ),
+    )
+    typical = (("1,000 tokens in", Usage(input_tokens=1000, output_tokens=0)),)
+    example = {"input": "a few words"}
+    default_model = "omni-moderation-latest"
+
+    def read(self, body: JsonBody) -> Request:
+        """Check `input`."""
+        return Request(body.model, len(body.require("input", STRING, ARRAY)), body)
+
+    def reading(self, members: Mapping[str, msgspec.Raw]) -> Reading:
+        """Return the texts of `input`, and the tokens of its images."""
+        value = member(members, "input")
+        texts = texts_or_ids(value)
+        images = sum(image_tokens(mapping(part)) for part in sequence(value))
+        return Reading(texts.texts, texts.fixed_tokens + images)
+
+    def writes_tokens(self, price: Price | None) -> bool:
+        """Return False: scores are not billed."""
+        return False
+
+    def estimate(self, call: CallSize, price: Price | None, measured: Measured) -> Usage:
+        """Return the tokens of the input; none if the price is by request, or 0."""
+        return Usage() if _is_flat(price) else Usage(input_tokens=measured.input_tokens, output_tokens=0)
+
+    def usage_by_request(self, call: CallSize, price: Price | None) -> Usage | None:
+        """Return no units if the price is by request, or 0."""
+        return Usage() if _is_flat(price) else None
+
+
+def _is_flat(price: Price | None) -> bool:
+    return price is not None and price.input_per_million is None and price.per_request is not None
+
+
+MODERATION = Moderation()
