@@ -217,7 +217,12 @@ class Exchange:
         elif framing is Framing.CHUNKS:
             await self._relay_chunks(reply, relay, ending)
         else:
-            body = await reply.read_all(self._limits.max_answer_bytes)
+            pieces: list[bytes] = []
+            try:
+                body = await reply.read_all(self._limits.max_answer_bytes, pieces)
+            except (ProviderError, asyncio.CancelledError):
+                meter.on_cut_body(b"".join(pieces))
+                raise
             report = meter.on_body(body)
             if not (
                 report.is_object or kind.may_be_text(content_type) or await self._estimates.run(kind.is_answer, body)

@@ -57,6 +57,8 @@ class Estimates:
 
     async def _output(self, meter: Meter) -> int:
         call, kind, delivered = meter.call, meter.kind, meter.delivered()
+        if delivered.is_cut:  # JSON without its end cannot be parsed
+            return await self._counter.count(call.upstream_model, (delivered.body.decode("utf-8", "replace"),))
         if not delivered.events:
             texts = await self._workers.run(lambda _: kind.delivered_text(delivered.body))
             return await self._counter.count(call.upstream_model, texts)

@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 class Delivered:
     """The part of a provider's response that was received."""
 
-    body: bytes = b""  # a whole response
+    body: bytes = b""  # a whole response, or as much of it as came
+    is_cut: bool = False  # the body is not whole
     # Lines of a stream's events, with or without their field name; at most about `MAX_KEPT_BYTES`.
     events: bytes = b""
     event_bytes: int = 0  # of all events, including those that were not kept
@@ -55,6 +56,7 @@ class Meter:
         self.streamed = call.stream
         self.deltas = 0  # pieces of text in a stream; each is about a token
         self._body = b""
+        self._is_cut = False
         self._events = bytearray()
         self._event_bytes = 0
         self._awaited_deltas = 0
@@ -114,6 +116,10 @@ class Meter:
             self.answered = False
         return report
 
+    def on_cut_body(self, body: bytes) -> None:
+        """Note what came of a whole response that broke off; the provider charges for it all the same."""
+        self._body, self._is_cut = body, True
+
     @property
     def needs_estimate(self) -> bool:
         """Whether a response has begun for which the provider reported no billable usage."""
@@ -121,7 +127,7 @@ class Meter:
 
     def delivered(self) -> Delivered:
         """Return what was received of the response."""
-        return Delivered(self._body, bytes(self._events), self._event_bytes)
+        return Delivered(self._body, self._is_cut, bytes(self._events), self._event_bytes)
 
     def close(
         self, outcome: Outcome, http_status: int | None, error_code: str | None, estimate: Usage | None = None

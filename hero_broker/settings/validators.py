@@ -17,7 +17,7 @@ ORIGIN_FORM = (
     'must be an origin as browsers send it, "SCHEME://HOST" or "SCHEME://HOST:PORT" in ASCII without a path, '
     'such as "https://chat.example.org"; "*" and "null" are not accepted'
 )
-DATABASE_FORM = 'must be "sqlite:///FILE" or "postgresql://USER:PASSWORD@HOST:PORT/NAME"'
+DATABASE_FORM = 'must be "sqlite:///FILE" or "postgresql://USER:PASSWORD@HOST:PORT/NAME" ("postgres://" too)'
 BASE_URL_FORM = 'must be an http:// or https:// URL without user, query or fragment, such as "https://host/v1"'
 # What the broker appends to a base URL; with it, every call would be 404 at the provider.
 _ENDPOINT = re.compile(

@@ -318,6 +318,27 @@ def test_strange_usage_passes_on_and_is_estimated(tmp_path: Path, database_url: 
     assert found == [("ok", "estimated", 3)] * len(STRANGE_USAGE)
 
 
+def test_answer_that_breaks_off_is_billed_by_what_came_of_it(tmp_path: Path, database_url: str) -> None:
+    came = b'{"choices":[{"index":0,"message":{"role":"assistant","content":"' + b"word " * 100
+    with (
+        Provider() as provider,
+        broker(
+            tmp_path / "state",
+            *configured(tmp_path, provider, "chat", "input_per_million = 0.59\noutput_per_million = 0.79"),
+            HERO_BROKER_DATABASE_URL=database_url,
+        ) as running,
+        answering(provider, JSON_HEAD + b"content-length: 10000\r\n\r\n" + came),
+    ):
+        sent = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+        answer = httpx.post(f"{running.url}/v1/chat/completions", json=sent)
+        found = rows(running, database_url, "outcome", "usage_source", "input_tokens", "output_tokens")
+
+    assert answer.status_code == 502
+    ((outcome, source, input_tokens, output_tokens),) = found
+    assert (outcome, source, input_tokens) == ("provider_error", "estimated", 8)
+    assert 100 <= output_tokens <= 125  # a hundred words, and the JSON around them
+
+
 def test_providers_own_cost_is_billed_where_the_operator_set_no_price(tmp_path: Path, database_url: str) -> None:
     body = b'{"choices":[],"usage":{"prompt_tokens":40,"completion_tokens":3,"cost":0.0012345678915}}'
     with (

@@ -70,14 +70,14 @@ class UpstreamResponse:
                 "The provider's response has a content coding that was not accepted.", detail=detail
             )
 
-    async def read_all(self, max_bytes: int) -> bytes:
-        """Return the whole body.
+    async def read_all(self, max_bytes: int, pieces: list[bytes] | None = None) -> bytes:
+        """Return the whole body. `pieces` gets what arrives, which is all there is if the provider breaks off.
 
         Raises:
             ProviderError: the body is longer than `max_bytes`, or the provider disconnected or was silent for too
                 long.
         """
-        pieces = []
+        pieces = [] if pieces is None else pieces
         left = max_bytes
         while piece := await self.read():
             left -= len(piece)
