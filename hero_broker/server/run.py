@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import gc
 import math
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import uvicorn
@@ -24,8 +22,6 @@ from hero_broker.settings import Settings, TcpListen, UnixListen
 # Longer than clients keep an idle connection (httpx 5 s, aiohttp 15 s), so that none sends a request as we close.
 KEEP_ALIVE_S = 75.0
 CONNECTIONS_END_S = 0.5  # how long connections may take to close after the last call
-# How long a thread that computes a report may hold the GIL while calls wait; Python's default is 5 ms.
-SWITCH_INTERVAL_S = 0.001
 
 
 class _QuietServer(uvicorn.Server):
@@ -85,9 +81,6 @@ def serve(settings: Settings, started: Callable[[list[socket.socket]], None]) ->
     """
     with own_state_dir(settings.state_dir), contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(opened) for opened in open_listeners(settings.server.listen)]
-        gc.freeze()  # imported modules stay; scanning them for garbage again and again takes 5 % of the time
-        gc.set_threshold(20_000, 50, 50)
-        sys.setswitchinterval(SWITCH_INTERVAL_S)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings, sockets, started))
         for listen in settings.server.listen:
