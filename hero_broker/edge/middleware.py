@@ -10,6 +10,7 @@ from hero_broker.core.ids import RequestIds
 from hero_broker.edge.admission import Admission
 from hero_broker.edge.errors import send_error
 from hero_broker.edge.origins import Origins, answer_preflight, check_single, is_preflight
+from hero_broker.edge.plain_connection import PlainConnection, ResponseAborted
 from hero_broker.edge.response_channel import Headers, ResponseChannel
 from hero_broker.edge.source_ip import SourceIp
 from hero_broker.util.timeouts import wait_at_most
@@ -23,7 +24,8 @@ log = logging.getLogger(__name__)
 class EdgeMiddleware:
     """Plain ASGI middleware: sets `state.request_id`, `.headers`, `.client` and `.caller`.
 
-    It responds to errors in OpenAI's shape. It needs `state.connection`, which `server.http1.protocol` sets.
+    It responds to errors in OpenAI's shape. It runs under any ASGI server, and faster under one that sets
+    `state.connection`, as `server.http1.protocol` does. A server must take the peer's address from the socket alone.
     """
 
     def __init__(self, app: ASGIApp, source_ip: SourceIp, admission: Admission, origins: Origins) -> None:
@@ -38,8 +40,11 @@ class EdgeMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        state = scope.setdefault("state", {})
+        if "connection" not in state:
+            await self._serve_plain(scope, receive, send)
+            return
         request_id = self._ids.next()
-        state = scope["state"]
         state["request_id"] = request_id
         state["headers"] = headers = dict(scope["headers"])
         state["client"] = client = ResponseChannel(state["connection"], send, request_id)
@@ -69,6 +74,16 @@ class EdgeMiddleware:
         finally:
             # `client` has `send`, which has the scope. A reference cycle per request costs a GC pause each second.
             del state["client"]
+
+    async def _serve_plain(self, scope: Scope, receive: Receive, send: Send) -> None:
+        connection = PlainConnection(receive)
+        scope["state"]["connection"] = connection
+        try:
+            await self(scope, connection.receive, send)
+        finally:
+            connection.stop()
+        if connection.is_broken_off:
+            raise ResponseAborted
 
 
 def _bound_body_pauses(receive: Receive) -> Receive:
