@@ -11,7 +11,7 @@ from hero_broker.kinds.registry import DEFAULT_KIND
 from hero_broker.kinds.typical import is_priced, typical_cost
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.plausibility import price_warnings
-from hero_broker.providers.routes import ModelRoute, Routes
+from hero_broker.providers.routes import Route, Routes
 from hero_broker.server.wiring import build_price
 from hero_broker.settings import ModelSettings, Settings
 from hero_broker.settings.known_providers import KNOWN_PROVIDERS
@@ -83,7 +83,7 @@ def _double_names(models: Sequence[ModelSettings]) -> Iterator[str]:
                 yield f"models[{index}]: {name} is this model, and not provider/model of {other}"
 
 
-def _warning_lines(route: ModelRoute) -> str:
+def _warning_lines(route: Route) -> str:
     if route.tariff is None:
         return "no price known"
     price = route.tariff.price(int(time.time()), 0)

@@ -1,7 +1,7 @@
-"""One client request to a model, and how it can end."""
+"""One client request to a model, the requests to providers that serve it, and how it can end."""
 
 from collections.abc import AsyncIterator, Callable
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Protocol
 
 import msgspec
@@ -17,6 +17,15 @@ class Outcome(StrEnum):
     CLIENT_DISCONNECTED = "client_disconnected"
     INTERRUPTED = "interrupted"
     INTERNAL_ERROR = "internal_error"
+
+
+class Verdict(Enum):
+    """What an attempt shows of its provider's health."""
+
+    UNKNOWN = "unknown"  # nothing: the client or the broker ended it
+    ANSWERED = "answered"  # a whole response; its status may still be a failure
+    FAILED = "failed"
+    KEY_REFUSED = "key refused"  # the provider rejected the operator's key or account
 
 
 # The outcomes that `failed_requests` counts.
@@ -65,8 +74,8 @@ class UploadBody(Protocol):
         ...
 
 
-class Call(msgspec.Struct, frozen=True):
-    """One client request, read and ready to be sent to a provider."""
+class Attempt(msgspec.Struct, frozen=True):
+    """One request to a provider: a client's call, encoded for a target."""
 
     request_id: str  # UUIDv7, made by the broker
     kind: str  # a name of `kinds.registry`

@@ -1,10 +1,11 @@
 """The rows of the ledger and of its reports."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from hero_broker.core.calls import Outcome
+from hero_broker.core.calls import Outcome, Verdict
 from hero_broker.core.usage import UsageSource
 
 
@@ -47,6 +48,24 @@ class RequestLog(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=
     attempts: int
     duration_ms: int
     first_byte_ms: int | None
+
+
+class AttemptResult(msgspec.Struct, frozen=True):
+    """How a provider answered one attempt of a call."""
+
+    provider: str
+    verdict: Verdict
+    status: int | None = None  # the provider's
+    code: str | None = None  # as in `error_code`
+    key_number: int = 0  # which of the provider's keys was used, from 1; 0 without one
+    detail: str | None = None  # of a failure, for the log
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """A call that has its row, as observers see it."""
+
+    row: RequestLog
+    attempts: Sequence[AttemptResult]  # the last one last; empty if nothing was sent
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from hero_broker.core.calls import Call
+from hero_broker.core.calls import Attempt
 from hero_broker.core.errors import ProviderBadStream, ProviderError
 from hero_broker.data_plane.relay import Item
 from hero_broker.data_plane.responses import client_error_event, is_about_our_key
@@ -17,7 +17,7 @@ AFTER_LAST_BYTES = 64 * 1024  # about this much is read after the last event
 class EventStream:
     """One event stream, read by its meter on the way."""
 
-    def __init__(self, call: Call, keys: Sequence[str], meter: Meter) -> None:
+    def __init__(self, call: Attempt, keys: Sequence[str], meter: Meter) -> None:
         """Prepare for a stream from a provider that has these keys."""
         self._call = call
         self._keys = keys

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from hero_broker.core.calls import Call
+from hero_broker.data_plane.client_call import ClientCall, RequestContext
 from hero_broker.data_plane.multipart import FormRewriter, parse_boundary
-from hero_broker.data_plane.request_context import RequestContext
 from hero_broker.data_plane.upload import Upload
 from hero_broker.kinds.kind import Kind
-from hero_broker.providers.routes import ModelRoute, Routes
+from hero_broker.providers.routes import Route, Routes
 
 
 class FormRequest:
@@ -21,14 +20,14 @@ class FormRequest:
         """
         self._kind = kind
         self._routes = routes
-        self._route: ModelRoute | None = None
+        self._route: Route | None = None
         self.upload = Upload(FormRewriter(parse_boundary(content_type), self._upstream_model), directory, max_bytes)
 
     def _upstream_model(self, model: str) -> str:
         self._route = self._routes.find(model, self._kind.name)
         return self._route.upstream_model
 
-    def call(self, path: str, declared_bytes: int, context: RequestContext) -> tuple[Call, ModelRoute]:
+    def call(self, path: str, declared_bytes: int, context: RequestContext) -> tuple[ClientCall, Route]:
         """Return the call that came on `path`, and its route, once the upload is ready.
 
         Raises:
@@ -36,4 +35,4 @@ class FormRequest:
         """
         request = self._kind.read_form(self.upload.fields, self.upload.length or declared_bytes)
         route = self._route or self._routes.find(request.model, self._kind.name)
-        return context.build_call(self._kind, path, request, route, self.upload), route
+        return ClientCall(context, self._kind, path, request, self.upload), route

@@ -15,9 +15,9 @@ from hero_broker.core.errors import (
     MethodNotAllowed,
     UnsupportedMedia,
 )
+from hero_broker.data_plane.client_call import ClientCall, RequestContext, forwarded_headers
 from hero_broker.data_plane.exchange import Exchange
 from hero_broker.data_plane.form_request import FormRequest
-from hero_broker.data_plane.request_context import RequestContext, forwarded_headers
 from hero_broker.edge.admission import Admission, Slot
 from hero_broker.edge.response_channel import ResponseChannel
 from hero_broker.kinds.json_body import read_json
@@ -84,7 +84,7 @@ class DataPlane:
                     raise _body_too_large(self._max_body_bytes)
                 request = kind.read(read_json(body, self._default_models.get(kind.name)))
                 route = self._routes.find(request.model, kind.name)
-                call = context.build_call(kind, path, request, route)
+                call = ClientCall(context, kind, path, request)
                 await self._exchange.start(call, route, client, slot.release)
 
     async def _serve_upload(

@@ -54,7 +54,7 @@ class TargetProvider(Protocol):
     def dialect(self) -> Dialect: ...
 
 
-class Target(Protocol):
+class WireTarget(Protocol):
     """Who may answer a request: a provider, and the model's name there."""
 
     @property
@@ -115,11 +115,11 @@ class Kind:
         """
         raise NotImplementedError
 
-    def encode(self, request: Request, target: Target) -> bytes:
+    def encode(self, request: Request, target: WireTarget) -> bytes:
         """Return the JSON for a provider."""
         return request.body.encode(model=target.upstream_model)
 
-    def url(self, path: str, target: Target) -> str:
+    def url(self, path: str, target: WireTarget) -> str:
         """Return the provider's URL for a request that came on `path`."""
         return target.provider.base_url + self.paths[path]
 

@@ -7,7 +7,7 @@ import msgspec
 
 from hero_broker.core.usage import Usage
 from hero_broker.kinds.json_body import ARRAY, OBJECT, STRING, JsonBody
-from hero_broker.kinds.kind import JSON, CallSize, Kind, Measured, Request, Target
+from hero_broker.kinds.kind import JSON, CallSize, Kind, Measured, Request, WireTarget
 from hero_broker.kinds.report import WireReply, count, details
 from hero_broker.kinds.route_spec import RouteSpec, json_body, provider_answer
 from hero_broker.kinds.texts import Reading, mapping, member, non_empty, sequence
@@ -53,7 +53,7 @@ class Rerank(Kind):
         documents = body.require("documents", ARRAY)
         return Request(body.model, len(query) + len(documents), body)
 
-    def url(self, path: str, target: Target) -> str:
+    def url(self, path: str, target: WireTarget) -> str:
         """Return the provider's URL: its own interface in the version of `path` if it has one, as Cohere does."""
         base_url = target.provider.base_url
         root = target.provider.dialect.own_root(base_url)

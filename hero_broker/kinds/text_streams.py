@@ -3,7 +3,7 @@
 import msgspec
 
 from hero_broker.kinds.json_body import JsonBody
-from hero_broker.kinds.kind import EVENT_STREAM, Framing, Kind, Request, Target
+from hero_broker.kinds.kind import EVENT_STREAM, Framing, Kind, Request, WireTarget
 from hero_broker.kinds.stream_rules import FINISH_REASON, StreamRules
 
 # What some servers send as the content type of an event stream.
@@ -30,7 +30,7 @@ class TextStreamKind(Kind):
             wants_usage=options.get("include_usage") is True,
         )
 
-    def encode(self, request: Request, target: Target) -> bytes:
+    def encode(self, request: Request, target: WireTarget) -> bytes:
         """Return the JSON for a provider; a stream is asked to report usage if the provider knows how."""
         body = request.body
         if not request.stream or not target.provider.stream_usage:

@@ -152,7 +152,7 @@ class Journal:
                 if isinstance(record, PendingRow):
                     due.setdefault(record.row.request_id, record)
                 else:
-                    began.setdefault(record.request_id, record)
+                    began[record.request_id] = record  # the latest attempt
         try:
             cut_off = [self._interrupted_row(note) for key, note in began.items() if key not in due]
         except ValueError as error:  # the rates of the price have another version
@@ -175,7 +175,7 @@ class Journal:
         self.rejected.forget_recovered()
 
     def begin(self, note: CallStarted) -> None:
-        """Write the note of a call that begins, and reserve space for its row.
+        """Write the note of a call that begins, or of its next attempt, and reserve space for its row.
 
         Raises:
             JournalFull: the journal has no space; the call must not be made.

@@ -37,3 +37,4 @@ class CallStarted(msgspec.Struct, frozen=True, array_like=True):
     rates: str | None  # JSON; the price for the estimated length of its input; None if no price is known
     price_source: str
     price_version: str
+    attempts: int = 1  # the note is written again before each further attempt

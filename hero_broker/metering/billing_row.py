@@ -4,7 +4,7 @@ import logging
 from typing import Protocol
 
 from hero_broker.core.addresses import ip_key
-from hero_broker.core.calls import Call, Caller, Outcome
+from hero_broker.core.calls import Attempt, Caller, Outcome
 from hero_broker.core.money import MAX_COST_USD, NANO
 from hero_broker.core.records import RequestLog
 from hero_broker.core.usage import Usage, UsageSource
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class CallIdentity(Protocol):
-    """The call's part of a row: a `Call`, or its `CallStarted`."""
+    """The call's part of a row: an `Attempt`, or its `CallStarted`."""
 
     @property
     def request_id(self) -> str: ...
@@ -37,8 +37,8 @@ class CallIdentity(Protocol):
     def upstream_model(self) -> str: ...
 
 
-def build_note(call: Call, price: Price | None) -> CallStarted:
-    """Return the journal's note of a call that begins."""
+def build_note(call: Attempt, price: Price | None, attempts: int) -> CallStarted:
+    """Return the journal's note of a call, or of its next attempt, that begins."""
     return CallStarted(
         call.request_id,
         call.started_at,
@@ -53,6 +53,7 @@ def build_note(call: Call, price: Price | None) -> CallStarted:
         None if price is None else price.rates,
         "" if price is None else price.source[:SOURCE_MAX],
         "" if price is None else price.version,
+        attempts,
     )
 
 
@@ -74,7 +75,7 @@ def interrupted_row(note: CallStarted) -> PendingRow:
         cost=cost,
         cost_source=None if cost is None else "price",
         price=price,
-        attempts=1,
+        attempts=note.attempts,
         duration_ms=0,
         first_byte_ms=None,
     )

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
 from msgspec.structs import replace
 
-from hero_broker.core.calls import Call, Outcome
+from hero_broker.core.calls import Attempt, Outcome
 from hero_broker.core.clock import Clock
 from hero_broker.core.money import NANO
 from hero_broker.core.usage import BYTES_PER_TOKEN, Usage, UsageSource
@@ -39,11 +40,11 @@ class Delivered:
 class Meter:
     """Observes one call; `close` returns its row. The last plausible usage counts."""
 
-    def __init__(self, call: Call, tariff: Tariff | None, clock: Clock) -> None:
+    def __init__(self, call: Attempt, tariff: Tariff | None, clock: Clock) -> None:
+        """Take the first attempt, and the tariff of its target."""
         self.call = call
         self.kind: Kind = KINDS[call.kind]
         self._tariff = tariff
-        self._varies = tariff is not None and tariff.varies
         self._clock = clock
         self._started = clock.monotonic()
         self._first_byte_ms: int | None = None
@@ -63,11 +64,25 @@ class Meter:
         self._has_enough_deltas: asyncio.Event | None = None
 
     def call_started(self) -> CallStarted:
-        """Return the journal's note of the call, written before the call is sent."""
-        price = self.price()
-        if price is not None and self._varies:
-            price = self.price(self.kind.rough_usage(self.call, price, 0).input_tokens or 0)
-        return build_note(self.call, price)
+        """Return the journal's note of the first attempt, written before it is sent."""
+        return self._note(self.call, self._tariff, self.attempts)
+
+    def next_attempt(self, call: Attempt, tariff: Tariff | None, write: Callable[[CallStarted], None]) -> None:
+        """Go on with another attempt, after one of which nothing was sent; `write` writes its note to the journal.
+
+        What `write` raises is raised, and the meter is unchanged.
+        """
+        attempts = self.attempts + 1
+        write(self._note(call, tariff, attempts))
+        self.call, self._tariff, self.attempts = call, tariff, attempts
+
+    def _note(self, call: Attempt, tariff: Tariff | None, attempts: int) -> CallStarted:
+        if tariff is None:
+            return build_note(call, None, attempts)
+        price = tariff.price(call.started_at, 0)
+        if tariff.varies:
+            price = tariff.price(call.started_at, self.kind.rough_usage(call, price, 0).input_tokens or 0)
+        return build_note(call, price, attempts)
 
     def price(self, input_tokens: int = 0) -> Price | None:
         """Return the price of this call if it has `input_tokens`."""

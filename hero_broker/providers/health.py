@@ -2,8 +2,10 @@
 
 import logging
 
+from hero_broker.core.calls import Verdict
 from hero_broker.core.clock import Clock
 from hero_broker.core.inventory import InventoryHealth
+from hero_broker.core.records import Settled
 
 # Statuses below 500 that are the fault of the provider or of the operator's account, not of the client's request. A 403
 # about the key goes to `key_refused`; any other is about a request, and a client could feign a failure with it.
@@ -71,11 +73,21 @@ class _ProviderRecord:
 
 
 class HealthTracker:
-    """Counts successes and failures, for `providers.list`."""
+    """Counts successes and failures, for `providers.list`; an observer of settled calls."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._records: dict[str, _ProviderRecord] = {}
+
+    def settled(self, end: Settled) -> None:
+        """Count the attempts of a call that has its row."""
+        for attempt in end.attempts:
+            if attempt.verdict is Verdict.ANSWERED:
+                self.record_success(attempt.provider, attempt.status or 0, attempt.key_number)
+            elif attempt.verdict is Verdict.FAILED:
+                self.record_failure(attempt.provider, attempt.code, attempt.detail)
+            elif attempt.verdict is Verdict.KEY_REFUSED:
+                self.key_refused(attempt.provider, attempt.code, attempt.key_number)
 
     def record_success(self, provider: str, status: int, key_number: int = 0) -> None:
         """Count a complete response; some statuses count as failures."""

@@ -7,7 +7,7 @@ from hero_broker.core.clock import Clock
 from hero_broker.core.inventory import InventoryModel, InventoryPrice, InventoryProvider
 from hero_broker.pricing.tariff import Tariff
 from hero_broker.providers.health import HealthTracker
-from hero_broker.providers.routes import ModelRoute, Routes
+from hero_broker.providers.routes import Route, Routes
 
 
 class Inventory:
@@ -41,7 +41,7 @@ class Inventory:
             for provider in self._routes.every_provider
         ]
 
-    def _model(self, route: ModelRoute, *, is_configured: bool) -> InventoryModel:
+    def _model(self, route: Route, *, is_configured: bool) -> InventoryModel:
         return InventoryModel(
             model=route.model,
             aliases=route.aliases,

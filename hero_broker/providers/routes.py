@@ -1,4 +1,4 @@
-"""Resolves a model name to its provider, upstream model and price: by the settings, then by the price list."""
+"""Resolves a model name to the targets that may serve it: by the settings, then by the price list."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,15 +14,50 @@ MAX_NAME = 200  # characters
 
 
 @dataclass(frozen=True, slots=True)
-class ModelRoute:
-    """The provider that serves a model, the model's name there, and its price."""
+class Target:
+    """Who may answer a call: a provider, the model's name there, and its price."""
+
+    provider: Provider
+    upstream_model: str
+    tariff: Tariff | None = None  # of this model only, even if others share its upstream model; None: no price is known
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The targets that may serve a model, in the order in which they are tried."""
 
     model: str
     kind: str | None  # None for a model of the price list, which has no kinds: calls of any kind may use it
-    provider: Provider
-    upstream_model: str
+    targets: tuple[Target, ...]  # at least one
     aliases: tuple[str, ...] = ()
-    tariff: Tariff | None = None  # of this model only, even if others share its upstream model; None: no price is known
+
+    @classmethod
+    def to(
+        cls,
+        model: str,
+        kind: str | None,
+        provider: Provider,
+        upstream_model: str,
+        aliases: tuple[str, ...] = (),
+        tariff: Tariff | None = None,
+    ) -> "Route":
+        """Return the route of a model that one target serves."""
+        return cls(model, kind, (Target(provider, upstream_model, tariff),), aliases)
+
+    @property
+    def provider(self) -> Provider:
+        """The provider of the first target."""
+        return self.targets[0].provider
+
+    @property
+    def upstream_model(self) -> str:
+        """The model's name at the first target."""
+        return self.targets[0].upstream_model
+
+    @property
+    def tariff(self) -> Tariff | None:
+        """The price at the first target."""
+        return self.targets[0].tariff
 
 
 class PricedModels(Protocol):
@@ -45,16 +80,16 @@ class Routes:
     certainly serves it (`Certainty`), and to the first one of equals.
     """
 
-    def __init__(self, routes: Iterable[ModelRoute], providers: Iterable[Provider], listed: PricedModels) -> None:
+    def __init__(self, routes: Iterable[Route], providers: Iterable[Provider], listed: PricedModels) -> None:
         """Take the routes of the settings, and the providers whose other models are looked up in the price list."""
         self.named = tuple(routes)
-        names: dict[str, ModelRoute] = {}
+        names: dict[str, Route] = {}
         for route in self.named:
             for name in (route.model, *route.aliases):
                 names.setdefault(name, route)
         for route in self.named:
             names.setdefault(f"{route.provider.name}/{route.model}", route)
-        self._names: Mapping[str, ModelRoute] = names
+        self._names: Mapping[str, Route] = names
         self.providers = tuple(providers)
         self._every: Mapping[str, Provider] = {
             provider.name: provider for provider in (*self.providers, *(route.provider for route in self.named))
@@ -67,7 +102,7 @@ class Routes:
         """Return the providers in the order of the settings, then those that appear only in routes."""
         return tuple(self._every.values())
 
-    def find(self, model: str, kind: str) -> ModelRoute:
+    def find(self, model: str, kind: str) -> Route:
         """Return the route of `model` for a call of this kind.
 
         Raises:
@@ -82,7 +117,7 @@ class Routes:
             raise ModelNotFound(message, param="model")
         return route
 
-    def get(self, model: str) -> ModelRoute | None:
+    def get(self, model: str) -> Route | None:
         """Return the route of `model`; None if no provider serves it.
 
         The price list knows no name with a control character, though its prefixes would match one: PostgreSQL stores
@@ -113,12 +148,12 @@ class Routes:
                 named.setdefault(model, provider)
         return named
 
-    def _find_listed(self, name: str) -> ModelRoute | None:
+    def _find_listed(self, name: str) -> Route | None:
         match = self._resolve(name)
         if match is None:
             return None
         provider, model, listing = match
-        return ModelRoute(self._name_of(provider, model), None, provider, model, (), listing.tariff)
+        return Route.to(self._name_of(provider, model), None, provider, model, (), listing.tariff)
 
     def _resolve(self, name: str) -> tuple[Provider, str, Listing] | None:
         """Return the provider, upstream model and listing of a name that the settings lack."""

@@ -11,7 +11,9 @@ from hero_broker.admin_plane.contract import Contract, load_document
 from hero_broker.admin_plane.methods import METHODS, Admin
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.duties import Duty
-from hero_broker.data_plane.exchange import AdmissionPolicy, Exchange, ExchangeLimits
+from hero_broker.data_plane.call_run import ExchangeLimits
+from hero_broker.data_plane.checks import Check, LedgerOpen, price_known
+from hero_broker.data_plane.exchange import Exchange
 from hero_broker.data_plane.routes import DataPlane
 from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.edge.admission import Admission
@@ -33,7 +35,7 @@ from hero_broker.providers.fake.fake_kind import FakeKind
 from hero_broker.providers.health import HealthTracker
 from hero_broker.providers.inventory import Inventory
 from hero_broker.providers.provider import Provider, Timeouts
-from hero_broker.providers.routes import ModelRoute, Routes
+from hero_broker.providers.routes import Route, Routes
 from hero_broker.providers.upstream.client import open_upstream
 from hero_broker.reports.billing_periods import Books
 from hero_broker.reports.labels import LabelBook
@@ -64,13 +66,11 @@ def build_routes(settings: Settings, fake_url: str | None, catalogue: Catalogue)
     if fake_url is not None:
         providers[FAKE] = Provider(FAKE, fake_url, (), stream_usage=True)
         fake_routes = [
-            ModelRoute(
-                each.model, each.kind, providers[FAKE], each.model, (), Tariff.fixed(each.price, is_override=True)
-            )
+            Route.to(each.model, each.kind, providers[FAKE], each.model, (), Tariff.fixed(each.price, is_override=True))
             for each in FAKES
         ]
     configured = [
-        ModelRoute(
+        Route.to(
             model.name,
             model.kind,
             providers[model.provider],
@@ -142,7 +142,16 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             stack.callback(counter.close)
             estimates, standings = Estimates(counter), HealthTracker(clock)
             stack.callback(estimates.close)
-            exchange = Exchange(upstream, ledger, estimates, standings, clock, _limits(settings), _rules(settings))
+            exchange = Exchange(
+                upstream,
+                ledger,
+                estimates,
+                clock,
+                _limits(settings),
+                checks=_checks(settings, ledger),
+                observers=(standings,),
+                fsync=billing.durability == "fsync",
+            )
             for provider in settings.providers:
                 catalogue.models(provider.name)  # loads the price list now, not while a call waits
             routes = build_routes(settings, fake_url, catalogue)
@@ -217,12 +226,14 @@ def _limits(settings: Settings) -> ExchangeLimits:
     )
 
 
-def _rules(settings: Settings) -> AdmissionPolicy:
-    return AdmissionPolicy(
-        fsync=settings.billing.durability == "fsync",
-        refuse_without_database=settings.billing.on_database_error == "refuse",
-        refuse_unpriced=settings.billing.unpriced == "refuse",
-    )
+def _checks(settings: Settings, ledger: Ledger) -> list[Check]:
+    """Return what must hold before a call is sent, in the order in which it is checked."""
+    checks: list[Check] = []
+    if settings.billing.unpriced == "refuse":
+        checks.append(price_known)
+    if settings.billing.on_database_error == "refuse":
+        checks.append(LedgerOpen(ledger))
+    return checks
 
 
 def _timeouts(upstream: UpstreamSettings) -> Timeouts:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hero_broker.core.calls import Call, Caller
+from hero_broker.core.calls import Attempt, Caller
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import ProviderError
 from hero_broker.data_plane.event_stream import AFTER_LAST_BYTES, EventStream
@@ -18,7 +18,7 @@ SPOKEN = b'data: {"type":"speech.audio.delta","audio":"AA"}\n\n'
 
 
 def passage(*, kind: str = "chat", wants_usage: bool = False) -> EventStream:
-    call = Call("id", kind, "m", "p", "m", "http://p", b"{}", Caller("192.0.2.1", None), 0, True, wants_usage)
+    call = Attempt("id", kind, "m", "p", "m", "http://p", b"{}", Caller("192.0.2.1", None), 0, True, wants_usage)
     return EventStream(call, ("sk-secret",), Meter(call, None, SystemClock()))
 
 

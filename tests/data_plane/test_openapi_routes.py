@@ -8,23 +8,23 @@ from typing import Any
 
 import pytest
 
-from hero_broker.core.calls import Call, Caller
+from hero_broker.core.calls import Attempt, Caller
 from hero_broker.core.errors import InvalidRequest
+from hero_broker.data_plane.client_call import ClientCall, RequestContext
 from hero_broker.data_plane.form_request import FormRequest
 from hero_broker.data_plane.models import routes as model_routes
 from hero_broker.data_plane.openapi_routes import CALLS, MODELS
-from hero_broker.data_plane.request_context import RequestContext
 from hero_broker.kinds.json_body import read_json
 from hero_broker.kinds.registry import KIND_BY_PATH
 from hero_broker.kinds.route_spec import FORM, JSON, BodySpec, RouteSpec
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.providers.provider import Provider
-from hero_broker.providers.routes import ModelRoute, Routes
+from hero_broker.providers.routes import Route, Routes
 from tests.data_plane.test_multipart import form, part
 from tests.data_plane.test_upload import Client
 
 PROVIDER = Provider("p", "http://127.0.0.1:1/v1", (), stream_usage=True)
-ROUTES = Routes([ModelRoute("m", None, PROVIDER, "m")], [], Catalogue())  # of no kind: it serves all
+ROUTES = Routes([Route.to("m", None, PROVIDER, "m")], [], Catalogue())  # of no kind: it serves all
 ARRIVAL = RequestContext("id", Caller(ip="192.0.2.1", peer_ip=None), 0)
 SAMPLES: Mapping[str, Any] = {
     "string": "m",
@@ -53,10 +53,11 @@ def least(call: RouteSpec) -> dict[str, Any]:
     return {name: SAMPLES[forms_of(body.members[name])[0]] for name in body.required}
 
 
-def read(call: RouteSpec, members: Mapping[str, Any]) -> Call:
+def read(call: RouteSpec, members: Mapping[str, Any]) -> Attempt:
     kind = KIND_BY_PATH[call.path]
     request = kind.read(read_json(json.dumps(members).encode(), kind.default_model and "m"))
-    return ARRIVAL.build_call(kind, call.path, request, ROUTES.find(request.model, kind.name))
+    route = ROUTES.find(request.model, kind.name)
+    return ClientCall(ARRIVAL, kind, call.path, request).attempt(route, route.targets[0])
 
 
 EACH_MEMBER = [
@@ -117,17 +118,18 @@ def test_text_may_be_empty_unless_a_length_is_described(call: RouteSpec, name: s
         assert refused.value.param == name
 
 
-def upload(directory: Path, call: RouteSpec, fields: Mapping[str, bytes]) -> Call:
+def upload(directory: Path, call: RouteSpec, fields: Mapping[str, bytes]) -> Attempt:
     parts = [part(name, text, file_name="a.wav" if name == "file" else None) for name, text in fields.items()]
 
-    async def run() -> Call:
+    async def run() -> Attempt:
         request = FormRequest(KIND_BY_PATH[call.path], b"multipart/form-data; boundary=b", ROUTES, directory, 1 << 20)
         client = Client()
         client.sends(form(*parts), more=False)
         await request.upload.receive(client.receive, 20)
         try:
             await request.upload.ready()
-            return request.call(call.path, 0, ARRIVAL)[0]
+            made, route = request.call(call.path, 0, ARRIVAL)
+            return made.attempt(route, route.targets[0])
         finally:
             await request.upload.close()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hero_broker.data_plane.request_context import MAX_REQUEST_HEADER_BYTES
+from hero_broker.data_plane.client_call import MAX_REQUEST_HEADER_BYTES
 from tests.e2e.provider import Provider, answering
 from tests.e2e_support import Broker, broker, chat, started_broker
 

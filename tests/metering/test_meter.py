@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hero_broker.core.calls import Call, Caller, Outcome
+from hero_broker.core.calls import Attempt, Caller, Outcome
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import BrokerError, ClientLeft
 from hero_broker.core.records import RequestLog
@@ -49,7 +49,7 @@ class Form:
 
 
 def meter(kind: str, price: Price | None, *, is_override: bool = False, **of_call: Any) -> Meter:
-    call = Call(
+    call = Attempt(
         **{
             "request_id": "id",
             "kind": kind,

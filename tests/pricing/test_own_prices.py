@@ -15,7 +15,7 @@ from hero_broker.core.calls import Caller, Outcome
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.money import usd_text
 from hero_broker.core.records import PriceRecord
-from hero_broker.data_plane.request_context import RequestContext
+from hero_broker.data_plane.client_call import ClientCall, RequestContext
 from hero_broker.kinds.kind import Request
 from hero_broker.kinds.registry import KINDS
 from hero_broker.ledger.rows import PendingRow
@@ -25,7 +25,7 @@ from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.providers.fake.app import FAKES
 from hero_broker.providers.health import HealthTracker
 from hero_broker.providers.inventory import Inventory
-from hero_broker.providers.routes import ModelRoute, Routes
+from hero_broker.providers.routes import Route, Routes
 from hero_broker.reports.explain import explain
 from hero_broker.server.wiring import FAKE, build_routes
 from hero_broker.settings import Settings, load
@@ -89,10 +89,11 @@ def nano_usd(rates: dict[str, str], input_tokens: int, output_tokens: int) -> in
     return int((rate_in * input_tokens + rate_out * output_tokens) * 1000)
 
 
-def meter_of(route: ModelRoute, kind: str) -> Meter:
+def meter_of(route: Route, kind: str) -> Meter:
     path = next(iter(KINDS[kind].paths))
-    call = RequestContext("id", CALLER, 1_795_500_000).build_call(KINDS[kind], path, Request(route.model, 400), route)
-    return Meter(call, route.tariff, SystemClock())
+    context = RequestContext("id", CALLER, 1_795_500_000)
+    call = ClientCall(context, KINDS[kind], path, Request(route.model, 400))
+    return Meter(call.attempt(route, route.targets[0]), route.tariff, SystemClock())
 
 
 def bill(due: PendingRow) -> tuple[int | None, int | None, dict[str, str], str | None]:

@@ -12,7 +12,7 @@ from hero_broker.core.errors import ModelNotFound
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.tariff import Tariff
 from hero_broker.providers.provider import Provider
-from hero_broker.providers.routes import ModelRoute, Routes
+from hero_broker.providers.routes import Route, Routes
 from hero_broker.settings.known_providers import KNOWN_PROVIDERS
 
 CATALOGUE = Catalogue()
@@ -24,7 +24,7 @@ def provider_of(name: str) -> Provider:
     return Provider(name, "http://127.0.0.1:1/v1", (), stream_usage=True)
 
 
-def served(*names: str, models: Sequence[ModelRoute] = ()) -> Routes:
+def served(*names: str, models: Sequence[Route] = ()) -> Routes:
     return Routes(models, [provider_of(name) for name in names], CATALOGUE)
 
 
@@ -85,7 +85,7 @@ WORDS = st.sampled_from(
 def test_any_name_is_its_owners_or_nobodys_and_is_billed_under_a_name_that_reaches_it(
     providers: list[str], name: str, has_model: bool
 ) -> None:
-    model = ModelRoute(name, "chat", provider_of(providers[0]), "its own")
+    model = Route.to(name, "chat", provider_of(providers[0]), "its own")
     routes = served(*providers, models=[model] if has_model else [])
 
     route = routes.get(name)
@@ -194,7 +194,7 @@ def test_caller_learns_under_which_name_another_provider_serves_a_model() -> Non
 
 
 def test_provider_that_only_models_of_the_settings_name_is_not_another_either() -> None:
-    model = ModelRoute("fake-chat", "chat", provider_of("fake"), "fake-chat")
+    model = Route.to("fake-chat", "chat", provider_of("fake"), "fake-chat")
     routes = served("openrouter", models=[model])
 
     assert routes.get("fake/fake-chat") is model
@@ -206,8 +206,8 @@ def test_provider_that_only_models_of_the_settings_name_is_not_another_either() 
 @pytest.mark.parametrize("alias", [False, True], ids=["name", "alias"])
 def test_exact_name_wins_over_provider_and_model_of_another_entry(turn: int, alias: bool) -> None:
     stub, other = provider_of("stub"), provider_of("other")
-    short = ModelRoute("m", "chat", stub, "a")
-    exact = ModelRoute("x" if alias else "stub/m", "chat", other, "b", ("stub/m",) if alias else ())
+    short = Route.to("m", "chat", stub, "a")
+    exact = Route.to("x" if alias else "stub/m", "chat", other, "b", ("stub/m",) if alias else ())
 
     routes = Routes([short, exact][::turn], [stub, other], CATALOGUE)
 
@@ -216,7 +216,7 @@ def test_exact_name_wins_over_provider_and_model_of_another_entry(turn: int, ali
 
 
 def test_name_of_the_settings_hides_the_lists_model_of_that_name() -> None:
-    model = ModelRoute("gpt-4o", "chat", provider_of("openrouter"), "openai/gpt-4o")
+    model = Route.to("gpt-4o", "chat", provider_of("openrouter"), "openai/gpt-4o")
     routes = served("openai", "openrouter", models=[model])
 
     assert routes.get("gpt-4o") is model
@@ -226,8 +226,8 @@ def test_name_of_the_settings_hides_the_lists_model_of_that_name() -> None:
 
 def test_upstream_name_of_a_model_is_served_only_where_the_list_knows_it() -> None:
     price = Tariff(())
-    model = ModelRoute("mine", "chat", provider_of("groq"), "unheard-of", (), price)
-    listed = ModelRoute("fast", "chat", provider_of("groq"), "llama-3.3-70b-versatile", (), price)
+    model = Route.to("mine", "chat", provider_of("groq"), "unheard-of", (), price)
+    listed = Route.to("fast", "chat", provider_of("groq"), "llama-3.3-70b-versatile", (), price)
     routes = served("groq", models=[model, listed])
 
     assert routes.get("unheard-of") is None
