@@ -8,10 +8,11 @@ from hero_broker.core.calls import Attempt
 from hero_broker.core.errors import ProviderBadStream, ProviderError
 from hero_broker.data_plane.relay import Item
 from hero_broker.data_plane.responses import client_error_event, is_about_our_key
-from hero_broker.data_plane.sse import EventSplitter, EventTooLong, event_data
+from hero_broker.data_plane.sse import EventSplitter, EventTooLong, event_data, last_data
 from hero_broker.metering.meter import Meter
 
 AFTER_LAST_BYTES = 64 * 1024  # about this much is read after the last event
+_DATA = (b"data: {", b"data:{")  # what most chunks begin with; others may have no data
 
 
 class EventStream:
@@ -25,7 +26,7 @@ class EventStream:
         self._kind = meter.kind
         self._rules = meter.kind.stream_rules
         self._splitter = EventSplitter()
-        self._latest = b""  # the latest events, or the data of the latest event
+        self._latest = b""  # the latest event that has data, or whole events that contain it
         self._is_finished = False  # usage has come, or the last event
         self._after_last = 0
         self.tail: list[Item] = []  # the last event, and whatever follows it
@@ -49,7 +50,7 @@ class EventStream:
         elif self._splitter.is_at_boundary and (length := self._rules.plain_length(chunk)):
             plain, chunk = chunk[:length], chunk[length:]
             self._meter.on_plain_events(plain)
-            if not plain.startswith(b":"):
+            if plain.startswith(_DATA) or last_data(plain):
                 self._latest = plain
             if not chunk:
                 return plain
@@ -72,14 +73,14 @@ class EventStream:
             self.tail.append(self._process(rest, data))
         if (self.tail and self._is_finished) or self.is_error:
             return
-        if not is_complete or not (self._is_finished or self._rules.is_finished(self._latest)):
+        if not is_complete or not (self._is_finished or self._rules.is_finished(last_data(self._latest))):
             raise ProviderError("The provider broke off its response.")
 
     def _process(self, event: bytes, data: bytes) -> bytes:
         """Meter an event; return the part of it that may leave now."""
         is_usage_event = self._meter.on_event(data)
         if data:
-            self._latest = data
+            self._latest = event
         if b'"error"' in data and self._kind.report(data).is_error:
             self.is_error = True
             self.is_our_key |= is_about_our_key(200, data)

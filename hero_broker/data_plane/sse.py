@@ -63,3 +63,8 @@ def event_data(event: bytes) -> bytes:
         if name == b"data":
             lines.append(value.removeprefix(b" "))
     return b"\n".join(lines)
+
+
+def last_data(events: bytes) -> bytes:
+    """Return the data of the last of some events that has data; empty if none has."""
+    return next(filter(None, map(event_data, reversed(_BLANK_LINE.split(events)))), b"")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hero_broker.data_plane.sse import MAX_EVENT_BYTES, EventSplitter, EventTooLong, event_data
+from hero_broker.data_plane.sse import MAX_EVENT_BYTES, EventSplitter, EventTooLong, event_data, last_data
 
 DELTA = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
 NULL = b'data: {"choices":[{"delta":{"content":"a"}}],"usage":null}\n\n'
@@ -44,3 +44,18 @@ def test_event_without_an_end_is_refused_however_it_is_cut() -> None:
 
     with pytest.raises(EventTooLong):
         splitter.feed(b"a")
+
+
+@pytest.mark.parametrize(
+    ("events", "data"),
+    [
+        (b"data: a\n\ndata: b\n\n", b"b"),
+        (b"data: a\r\n\r\n: ping\r\n\r\n", b"a"),
+        (b"data: a\n\nid: 1\n\ndata:\n\n", b"a"),
+        (b"data: a\ndata: b", b"a\nb"),
+        (b": ping\n\n", b""),
+        (b"", b""),
+    ],
+)
+def test_last_data_is_that_of_the_last_event_with_data(events: bytes, data: bytes) -> None:
+    assert last_data(events) == data
