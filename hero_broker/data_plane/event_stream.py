@@ -68,7 +68,7 @@ class EventStream:
         """
         rest = self._splitter.rest()
         data = event_data(rest)
-        is_complete = not data or data.startswith(self._rules.last_events) or _is_json(data)
+        is_complete = not data or self._rules.is_last(data) or _is_json(data)
         if rest and is_complete:
             self.tail.append(self._process(rest, data))
         if (self.tail and self._is_finished) or self.is_error:
@@ -85,7 +85,7 @@ class EventStream:
             self.is_error = True
             self.is_our_key |= is_about_our_key(200, data)
             event = client_error_event(event, data, self._keys)
-        is_last = data.startswith(self._rules.last_events)
+        is_last = self._rules.is_last(data)
         self._is_finished |= is_usage_event or is_last
         if is_usage_event and not self._call.wants_usage:
             return b""

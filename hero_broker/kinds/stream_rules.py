@@ -3,6 +3,9 @@
 import re
 from dataclasses import dataclass
 
+import msgspec
+
+DONE = b"[DONE]"
 FINISH_REASON = re.compile(rb'"finish_reason"\s*:\s*"')
 
 
@@ -10,8 +13,7 @@ FINISH_REASON = re.compile(rb'"finish_reason"\s*:\s*"')
 class StreamRules:
     """How a stream of events is read. Bytes are searched, because parsing every event would take too long."""
 
-    last_events: tuple[bytes, ...] = (b"[DONE]",)  # the data of a stream's last event starts with one of these
-    last_mark: bytes | None = None  # besides [DONE], what occurs in each of `last_events`
+    last_type: bytes | None = None  # the `type` of a stream's last event, in quotes; None: only [DONE] is the last
     finish: re.Pattern[bytes] | None = None  # a stream without this or a last event was broken off; None: any may end
     delta_marks: tuple[bytes, bytes] = (b'"content"', b'"text"')  # an event with one of these has a piece of text,
     empty_deltas: tuple[bytes, ...] = (b'"content":""', b'"content":null')  # unless it has one of these
@@ -19,18 +21,24 @@ class StreamRules:
     def plain_length(self, events: bytes) -> int:
         """Return the length of the leading whole events that have no usage and no error, and are not the last."""
         end = len(events)
-        mark = self.last_mark
-        if b'"usage"' in events or b'"error"' in events or b"[DONE]" in events or (mark is not None and mark in events):
+        mark = self.last_type
+        if b'"usage"' in events or b'"error"' in events or DONE in events or (mark is not None and mark in events):
             end = self._first_mark(events)
         blank_line = events.rfind(b"\n\n", 0, end)
         return 0 if blank_line == -1 else blank_line + 2
 
     def _first_mark(self, events: bytes) -> int:
-        end = _find_mark(events, b"[DONE]", len(events))
-        if self.last_mark is not None:
-            end = _find_mark(events, self.last_mark, end)
+        end = _find_mark(events, DONE, len(events))
+        if self.last_type is not None:
+            end = _find_mark(events, self.last_type, end)
         end = _find_value(events, b'"usage"', end)
         return _find_value(events, b'"error"', end)
+
+    def is_last(self, data: bytes) -> bool:
+        """Return whether an event is the last one of its stream."""
+        if data.startswith(DONE):
+            return True
+        return self.last_type is not None and self.last_type in data and _type_of(data) == self.last_type
 
     def is_delta(self, data: bytes) -> bool:
         """Return whether an event has a piece of text."""
@@ -45,6 +53,23 @@ class StreamRules:
     def is_finished(self, events: bytes) -> bool:
         """Return whether these events, the latest of a stream, say that it is complete."""
         return self.finish is None or self.finish.search(events) is not None
+
+
+class _TypedEvent(msgspec.Struct):
+    """The member of an event that names its type."""
+
+    type: msgspec.Raw = msgspec.Raw()
+
+
+_DECODER = msgspec.json.Decoder(_TypedEvent)
+
+
+def _type_of(data: bytes) -> bytes:
+    """Return the JSON of an event's `type`; empty if it has none or is not a JSON object."""
+    try:
+        return bytes(_DECODER.decode(data).type)
+    except (msgspec.DecodeError, RecursionError):
+        return b""
 
 
 def _find_mark(events: bytes, mark: bytes, end: int) -> int:

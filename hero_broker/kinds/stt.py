@@ -62,9 +62,7 @@ class Stt(Kind):
     )
     takes_form = True
     measures_audio = True
-    stream_rules = StreamRules(
-        last_events=(b"[DONE]", b'{"type":"transcript.text.done"'), last_mark=b'"transcript.text.done"'
-    )
+    stream_rules = StreamRules(last_type=b'"transcript.text.done"')
 
     def read_form(self, fields: Mapping[str, str], size: int) -> Request:
         """Check `model` and `stream`."""
