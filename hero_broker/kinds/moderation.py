@@ -8,6 +8,7 @@ from hero_broker.core.usage import Usage
 from hero_broker.kinds.attachments import image_tokens
 from hero_broker.kinds.json_body import ARRAY, STRING, JsonBody
 from hero_broker.kinds.kind import JSON, CallSize, Kind, Measured, Request
+from hero_broker.kinds.report import WireReply, input_usage
 from hero_broker.kinds.route_spec import OPTIONAL_MODEL, BodySpec, RouteSpec, provider_answer
 from hero_broker.kinds.texts import Reading, mapping, member, sequence, texts_or_ids
 from hero_broker.pricing.price import Price
@@ -39,6 +40,10 @@ class Moderation(Kind):
     def read(self, body: JsonBody) -> Request:
         """Check `input`."""
         return Request(body.model, len(body.require("input", STRING, ARRAY)), body)
+
+    def usage(self, reported: Mapping[str, object], reply: WireReply) -> Usage | None:
+        """Return the tokens of the input."""
+        return input_usage(reported)
 
     def reading(self, members: Mapping[str, msgspec.Raw]) -> Reading:
         """Return the texts of `input`, and the tokens of its images."""

@@ -105,6 +105,13 @@ def text_usage(reported: Mapping[str, object]) -> Usage | None:
     )
 
 
+def input_usage(reported: Mapping[str, object]) -> Usage | None:
+    """Parse the usage of a kind without output: OpenAI's, or the total alone, as Voyage AI reports it."""
+    if "prompt_tokens" in reported or "total_tokens" not in reported:
+        return text_usage(reported)
+    return Usage(input_tokens=count(reported["total_tokens"], may_be_null=False), output_tokens=0)
+
+
 def count(value: object, *, may_be_null: bool = True) -> int | None:
     """Return a count; None if it is null and may be.
 
