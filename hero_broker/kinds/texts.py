@@ -114,11 +114,12 @@ def part_texts(content: object) -> list[str]:
 
 def tool_call_texts(message: Mapping[str, object]) -> list[tuple[tuple[object, ...], object]]:
     """Return the place and text of the names and arguments of a message's function calls."""
-    functions = {-1: mapping(message.get("function_call"))}  # the older form, with one call
+    # The older form has one call; some providers give several calls the same index.
+    functions = [(-1, mapping(message.get("function_call")))]
     for at, item in enumerate(sequence(message.get("tool_calls"))):
         call = mapping(item)
-        functions[_index(call, at)] = mapping(call.get("function"))
-    return [(("call", at, name), call.get(name)) for at, call in functions.items() for name in ("name", "arguments")]
+        functions.append((_index(call, at), mapping(call.get("function"))))
+    return [(("call", at, name), call.get(name)) for at, call in functions for name in ("name", "arguments")]
 
 
 def _index(item: Mapping[str, object], at: int) -> int:

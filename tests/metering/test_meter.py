@@ -13,7 +13,6 @@ from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import BrokerError, ClientLeft
 from hero_broker.core.records import RequestLog
 from hero_broker.core.usage import Usage, UsageSource
-from hero_broker.kinds.registry import KINDS
 from hero_broker.metering.billing_row import interrupted_row
 from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.meter import MAX_KEPT_BYTES, ZERO_USAGE, Meter
@@ -305,25 +304,6 @@ def test_error_with_status_200_costs_what_was_used(body: object, source: UsageSo
     row = closed(answered(meter("chat", TEXT), body), outcome=Outcome.PROVIDER_ERROR)
 
     assert row.usage_source is source
-
-
-@pytest.mark.parametrize(
-    ("kind", "body", "is_one"),
-    [
-        ("chat", b'{"odd":"\\ud83d"}', True),
-        ("chat", b'{"odd":NaN}', True),
-        ("chat", b'{"odd":' + b"9" * 5000 + b"}", True),
-        ("chat", b'\xef\xbb\xbf{"odd":1}', True),
-        ("rerank", b'[{"index":0,"score":0.5}]', True),
-        ("chat", b"[1]", False),
-        ("chat", b'{"half":', False),
-        ("chat", b"", False),
-        ("chat", b"<html>", False),
-        ("chat", b"[" * 100_000, False),
-    ],
-)
-def test_answer_is_told_from_what_is_none(kind: str, body: bytes, is_one: bool) -> None:
-    assert KINDS[kind].is_answer(body) is is_one
 
 
 @pytest.mark.parametrize(("rate", "cost"), [(10**6, 10**15), (10**6 + 1, None), (10**15, None), (10**40, None)])
