@@ -48,11 +48,8 @@ class JsonBody(msgspec.Struct, frozen=True):
         Raises:
             InvalidRequest: the member is missing, empty or no string.
         """
-        try:
-            value: object = msgspec.json.decode(self.require(name, STRING))
-        except msgspec.DecodeError as error:
-            raise InvalidRequest(f"'{name}' must be a string in UTF-8.", param=name) from error
-        if not isinstance(value, str) or not value:
+        value: str = msgspec.json.decode(self.require(name, STRING))  # `read_json` has checked its escapes and UTF-8
+        if not value:
             raise InvalidRequest(f"'{name}' must be a non-empty string.", param=name)
         return value
 

@@ -3,9 +3,11 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hero_broker.core.errors import InvalidRequest
-from hero_broker.kinds.json_body import DROPPED_KEYS, read_json
+from hero_broker.kinds.json_body import ARRAY, DROPPED_KEYS, OBJECT, STRING, read_json
 
 
 def body(*members: str) -> bytes:
@@ -66,3 +68,96 @@ def test_text_in_utf8_passes_as_it_is() -> None:
     sent = read_json(json.dumps(text, ensure_ascii=False).encode()).encode(model="m")
 
     assert json.loads(sent) == text
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"[]", b"null", b'"model"', b'{"model":"m"', b'{"model":"m"}}', b"[" * 100_000, b"\xff"]
+)
+def test_body_that_is_no_json_object_is_refused(sent: bytes) -> None:
+    with pytest.raises(InvalidRequest, match="JSON object"):
+        read_json(sent, "default")
+
+
+@pytest.mark.parametrize("model", [b'""', b"7", b"[]", b"{}", b"true"])
+def test_wrong_model_is_refused_even_if_there_is_a_default(model: bytes) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read_json(b'{"model":%s}' % model, "default")
+
+    assert caught.value.param == "model"
+
+
+def test_model_in_half_characters_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="UTF-8"):
+        read_json(b'{"model":"\\ud83d"}')
+
+
+@given(text=st.binary() | st.sampled_from([b"\\ud83d", b"\\ude00", b"\\ud83d\\u0041", b"\\x", b"\xed\xa0\x80"]))
+def test_any_string_of_a_body_that_was_read_can_be_decoded(text: bytes) -> None:
+    try:
+        read = read_json(b'{"model":"m","x":"%s."}' % text)
+    except InvalidRequest:
+        return
+    assert read.string("x").endswith(".")
+
+
+@pytest.mark.parametrize("sent", [b"{}", b'{"model":null}'])
+def test_default_model_is_used_only_if_there_is_one(sent: bytes) -> None:
+    assert read_json(sent, "default").model == "default"
+    with pytest.raises(InvalidRequest, match="'model'"):
+        read_json(sent)
+
+
+MEMBERS = (
+    *('"s": "a"', '"e": ""', '"a": [1]', '"o": {"k": 1}', '"n": null'),
+    *('"t": true', '"f": false', '"i": 7', '"x": {"k": 1e999}'),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "types", "raw", "message"),
+    [
+        ("s", (STRING,), b'"a"', None),
+        ("a", (STRING, ARRAY), b"[1]", None),
+        ("o", (OBJECT,), b'{"k": 1}', None),
+        ("s", (ARRAY,), None, "'s' must be an array."),
+        ("i", (STRING, OBJECT), None, "'i' must be a string or an object."),
+        ("n", (STRING,), None, "'n' must be a string."),
+        ("z", (STRING,), None, "'z' is missing."),
+    ],
+)
+def test_required_member_has_one_of_the_types(
+    name: str, types: tuple[bytes, ...], raw: bytes | None, message: str | None
+) -> None:
+    read = read_json(body(*MEMBERS))
+    if message is None:
+        assert bytes(read.require(name, *types)) == raw
+    else:
+        with pytest.raises(InvalidRequest, match=f"^{message}$"):
+            read.require(name, *types)
+
+
+def test_string_is_decoded_and_not_empty() -> None:
+    read = read_json(body(*MEMBERS))
+
+    assert read.string("s") == "a"
+    for name, message in (("e", "non-empty"), ("i", "string"), ("z", "missing")):
+        with pytest.raises(InvalidRequest, match=message):
+            read.string(name)
+
+
+def test_boolean_is_false_unless_it_is_true() -> None:
+    read = read_json(body(*MEMBERS))
+
+    assert [read.boolean(name) for name in "tfnz"] == [True, False, False, False]
+    for name in "sio":
+        with pytest.raises(InvalidRequest, match="true or false"):
+            read.boolean(name)
+
+
+def test_object_is_empty_unless_it_is_one() -> None:
+    read = read_json(body(*MEMBERS))
+
+    assert [read.json_object(name) for name in "onz"] == [{"k": 1}, {}, {}]
+    for name, message in (("a", "an object"), ("s", "an object"), ("x", "valid JSON")):
+        with pytest.raises(InvalidRequest, match=message):
+            read.json_object(name)

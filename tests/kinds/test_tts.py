@@ -3,11 +3,9 @@
 import json
 
 import pytest
-from msgspec import Raw
 
 from hero_broker.core.errors import InvalidRequest
 from hero_broker.core.usage import Usage
-from hero_broker.kinds.json_body import JsonBody
 from hero_broker.kinds.kind import EVENT_STREAM, JSON, Framing
 from hero_broker.kinds.texts import Reading
 from hero_broker.kinds.tts import TTS
@@ -53,13 +51,6 @@ def test_wrong_input_is_named(members: dict[str, object]) -> None:
         read(TTS, **members)
 
     assert caught.value.param == "input"
-
-
-def test_half_of_a_character_is_no_text() -> None:
-    body = JsonBody({"model": Raw(b'"m"'), "input": Raw(b'"\\ud83d"')}, "m")
-
-    with pytest.raises(InvalidRequest, match="UTF-8"):
-        TTS.read(body)
 
 
 def test_body_is_sent_with_the_providers_name_of_the_model() -> None:
