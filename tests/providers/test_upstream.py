@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import aiohttp
@@ -13,7 +13,9 @@ import uvloop
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_exceptions import HttpProcessingError
 
-from hero_broker.core.errors import ProviderError, ProviderTimeout
+from hero_broker.core.calls import UploadBody
+from hero_broker.core.errors import BrokerError, ProviderError, ProviderTimeout
+from hero_broker.kinds.dialect import OPENAI, Dialect
 from hero_broker.providers.provider import Provider, Timeouts
 from hero_broker.providers.upstream.client import open_upstream
 from hero_broker.providers.upstream.connection import Connection
@@ -437,3 +439,100 @@ def test_flood_of_interim_responses_ends_the_exchange() -> None:
         exchange_with(url, nothing)
 
     assert caught.value.code == "provider_bad_answer"
+
+
+class Form:
+    """A form that is in memory."""
+
+    content_type = "multipart/form-data; boundary=b"
+    length: int | None = len(b"--b--")
+    failure: BrokerError | None = None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield b"--b--"
+
+    def audio_ms(self, is_over: Callable[[], bool]) -> int:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        return
+
+
+VERSIONED = Dialect(
+    credential_header="x-api-key", credential_prefix="", headers=(("X-Version", "2026-01-01"), ("x-beta", "a,b"))
+)
+VERSIONED_HEADERS = {"x-version": ["2026-01-01"], "x-beta": ["a,b"]}
+
+
+@pytest.mark.parametrize("body", [pytest.param(b"{}", id="JSON"), pytest.param(Form(), id="upload")])
+@pytest.mark.parametrize(
+    ("dialect", "keys", "headers"),
+    [
+        pytest.param(OPENAI, ("k",), {"authorization": ["Bearer k"]}, id="OpenAI's"),
+        pytest.param(OPENAI, (), {}, id="OpenAI's without a key"),
+        pytest.param(VERSIONED, ("k",), {"x-api-key": ["k"], **VERSIONED_HEADERS}, id="another's"),
+        pytest.param(VERSIONED, (), VERSIONED_HEADERS, id="another's without a key"),
+    ],
+)
+def test_credential_and_headers_of_the_providers_dialect_are_sent_once(
+    dialect: Dialect, keys: tuple[str, ...], headers: dict[str, list[str]], body: bytes | UploadBody
+) -> None:
+    sent: list[bytes] = []
+
+    def answer(exchange: Exchange) -> None:
+        sent.append(exchange.request)
+        exchange.send(CHUNKED + b"0\r\n\r\n")
+        exchange.wait_for_close()
+
+    async def ask(url: str) -> None:
+        async with open_upstream(LONG, 1) as opened:
+            provider = Provider("p", url, keys, stream_usage=True, dialect=dialect)
+            client_headers = [("openai-beta", "c")]
+            reply = await asyncio.wait_for(
+                opened.post(provider, url, client_headers, body, Sent(), is_stream=False), WITHIN_S
+            )
+            assert await reply.read_all(1000) == b""
+            assert reply.key_number == len(keys)
+            reply.close()
+
+    with answering(answer) as url:
+        uvloop.run(ask(url))
+
+    received: dict[str, list[str]] = {}
+    for line in sent[0].partition(b"\r\n\r\n")[0].decode().split("\r\n")[1:]:
+        name, _, value = line.partition(": ")
+        received.setdefault(name.lower(), []).append(value)
+    content_type = "application/json" if isinstance(body, bytes) else Form.content_type
+    others = {"host", "accept", "accept-encoding", "user-agent", "content-length", "content-type", "openai-beta"}
+    assert {name: values for name, values in received.items() if name not in others} == headers
+    assert (received["content-type"], received["openai-beta"]) == ([content_type], ["c"])
+
+
+def test_keys_of_a_dialect_take_turns() -> None:
+    seen: list[bytes] = []
+
+    def answer_both(provider: RawProvider) -> None:
+        for _ in range(2):
+            exchange = provider.accept()
+            seen.append(exchange.request)
+            exchange.send(HEAD)
+            exchange.end()
+
+    async def ask(url: str) -> None:
+        async with open_upstream(LONG, 1) as opened:
+            provider = Provider("p", url, ("k1", "k2"), stream_usage=True, dialect=VERSIONED)
+            for body in (b"{}", Form()):
+                reply = await opened.post(provider, url, (), body, Sent(), is_stream=False)
+                await asyncio.wait_for(reply.read_all(1000), WITHIN_S)
+                reply.close()
+
+    with RawProvider() as provider:
+        thread = threading.Thread(target=answer_both, args=(provider,))
+        thread.start()
+        uvloop.run(ask(provider.url))
+        thread.join(20)
+
+    assert [[key for key in (b"k1", b"k2") if b"x-api-key: " + key in request.lower()] for request in seen] == [
+        [b"k1"],
+        [b"k2"],
+    ]
