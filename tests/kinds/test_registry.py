@@ -1,6 +1,9 @@
 """A kind of call is in one place: no other module names it."""
 
 import ast
+import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -12,6 +15,7 @@ from hero_broker.kinds.registry import DEFAULT_KIND, KIND_BY_PATH, KINDS
 from hero_broker.providers.fake.app import FAKES
 
 ROOT = Path(hero_broker.__file__).parent
+REPOSITORY = ROOT.parent
 OWN = ("kinds", "providers/fake")
 # The other modules that may name a kind, each with its reason.
 MAY_NAME = {
@@ -54,3 +58,39 @@ def test_example_is_a_request_of_its_kind(kind: Kind) -> None:
     assert content_type.startswith("multipart/form-data" if kind.takes_form else JSON)
     if not kind.takes_form:
         assert msgspec.json.decode(body) == {"model": "m", **kind.example}
+
+
+def enums(value: object) -> Iterator[list[object]]:
+    """Yield the values of each `enum` below a JSON value."""
+    if isinstance(value, dict):
+        yield from (item for name, item in value.items() if name == "enum" and isinstance(item, list))
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for child in children:
+        yield from enums(child)
+
+
+def test_contract_lists_the_kinds_in_the_order_of_the_registry() -> None:
+    contract = json.loads((REPOSITORY / "openrpc.json").read_text())
+    kinds = [values for values in enums(contract) if DEFAULT_KIND in values]
+
+    assert kinds
+    assert all(values == [*KINDS] for values in kinds)
+
+
+def test_settings_page_lists_the_kinds_in_the_order_of_the_registry() -> None:
+    page = (REPOSITORY / "docs" / "reference" / "settings.md").read_text()
+    line = next(line for line in page.splitlines() if line.startswith('| `kind` | `"chat"` |'))
+
+    assert re.findall(r'`"(\w+)"`', line.split("|")[3]) == [*KINDS]
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
+def test_guide_has_a_command_for_each_path(kind: Kind) -> None:
+    guide = (REPOSITORY / "docs" / "how-to" / "call.md").read_text()
+
+    assert [path for path in kind.paths if f"http://127.0.0.1:33850{path} " not in guide] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kind_has_its_own_tests(kind: str) -> None:
+    assert (Path(__file__).parent / f"test_{kind}.py").is_file()
