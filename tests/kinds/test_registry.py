@@ -13,6 +13,7 @@ import hero_broker
 from hero_broker.kinds.kind import JSON, Kind
 from hero_broker.kinds.registry import DEFAULT_KIND, KIND_BY_PATH, KINDS
 from hero_broker.providers.fake.app import FAKES
+from hero_broker.settings.validators import endpoint_of
 
 ROOT = Path(hero_broker.__file__).parent
 REPOSITORY = ROOT.parent
@@ -89,6 +90,11 @@ def test_guide_has_a_command_for_each_path(kind: Kind) -> None:
     guide = (REPOSITORY / "docs" / "how-to" / "call.md").read_text()
 
     assert [path for path in kind.paths if f"http://127.0.0.1:33850{path} " not in guide] == []
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
+def test_base_url_that_ends_in_a_path_of_the_kind_is_recognised(kind: Kind) -> None:
+    assert [path for path in kind.paths.values() if endpoint_of(f"https://p.example/v1{path}") != path] == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

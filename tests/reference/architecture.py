@@ -55,7 +55,8 @@ Importing a module only defines names; `server/wiring.py` is the only place that
 | a setting | the field with its default in `settings/model.py`, its check in `settings/load.py`, its user in `server/wiring.py`, its line in `docs/reference/settings.md` |
 | an admin method | `openrpc.json`, the function in `admin_plane/methods.py`, its route in `admin_plane/rest.py`, the query in `reports/` and the statement in `store/`, the client in `client/` |
 | a column of `request_logs` | `core/records.py` (last, with a default), `store/schema.py`, a step in `store/migrations.py`, `openrpc.json` |
-| a price that no list has | `pricing/supplement.py`, with its source and date |
+| a kind of call | [Add a kind of call](add-a-kind.md) |
+| a price that no list has | `pricing/supplement.toml`, with its source and date |
 | an error | a class in `core/errors.py`; `python -m tests.reference.errors` writes its page |
 """
 
