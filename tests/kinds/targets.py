@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from hero_broker.core.calls import Call, Caller, Outcome
+from hero_broker.core.calls import Attempt, Caller, Outcome
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.usage import Usage
 from hero_broker.data_plane.event_stream import EventStream
@@ -105,7 +105,7 @@ def relay(kind: Kind, pieces: Iterator[bytes], *, wants_usage: bool = False) -> 
         ProviderError: the stream is incomplete.
     """
     caller = Caller("192.0.2.1", None)
-    call = Call("id", kind.name, "m", "p", "m", "http://p", b"{}", caller, 0, True, wants_usage)
+    call = Attempt("id", kind.name, "m", "p", "m", "http://p", b"{}", caller, 0, True, wants_usage)
     meter = Meter(call, None, SystemClock())
     meter.on_response()
     stream = EventStream(call, (), meter)
