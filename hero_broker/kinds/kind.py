@@ -130,7 +130,7 @@ class Kind:
         return Framing.EVENTS if content_type.startswith(EVENT_STREAM) else Framing.WHOLE
 
     def may_be_text(self, content_type: str) -> bool:
-        """Return whether a whole response may be something else than JSON."""
+        """Return whether a whole response may be something other than JSON."""
         return False
 
     def report(self, body: bytes) -> Report:

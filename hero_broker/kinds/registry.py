@@ -1,4 +1,4 @@
-"""The list of all kinds. A kind is added by one line here."""
+"""The list of all kinds. docs/contributing/add-a-kind.md says how to add one."""
 
 from collections.abc import Mapping
 

@@ -43,7 +43,7 @@ _DECODER = msgspec.json.Decoder(WireReply, float_hook=Decimal)
 
 
 class ImplausibleError(ValueError):
-    """A count is not an integer from 0 to `MAX_UNITS`."""
+    """A count or a duration is not a plausible number."""
 
 
 UsageReader = Callable[[Mapping[str, object], WireReply], Usage | None]

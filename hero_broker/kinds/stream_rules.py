@@ -11,10 +11,10 @@ FINISH_REASON = re.compile(rb'"finish_reason"\s*:\s*"')
 
 @dataclass(frozen=True, slots=True)
 class StreamRules:
-    """How a stream of events is read. Bytes are searched, because parsing every event would take too long."""
+    """How a stream of events is read. Its bytes are searched, because parsing every event would take too long."""
 
     last_type: bytes | None = None  # the `type` of a stream's last event, in quotes; None: only [DONE] is the last
-    finish: re.Pattern[bytes] | None = None  # a stream without this or a last event was broken off; None: any may end
+    finish: re.Pattern[bytes] | None = None  # ends a stream that has no last event; None: it may end anywhere
     delta_marks: tuple[bytes, bytes] = (b'"content"', b'"text"')  # an event with one of these has a piece of text,
     empty_deltas: tuple[bytes, ...] = (b'"content":""', b'"content":null')  # unless it has one of these
 

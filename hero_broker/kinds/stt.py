@@ -75,7 +75,7 @@ class Stt(Kind):
         return Request(model, size, stream=stream)
 
     def may_be_text(self, content_type: str) -> bool:
-        """Return whether a transcript is no JSON, as the client may choose."""
+        """Return whether a transcript may be something other than JSON: the client chooses its format."""
         return not content_type.startswith(JSON)
 
     def usage(self, reported: Mapping[str, object], reply: WireReply) -> Usage | None:

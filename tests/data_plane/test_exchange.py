@@ -1,6 +1,7 @@
 """Every way in which a call can end, before and after something of it was sent, and what its row then says."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -24,7 +25,7 @@ from hero_broker.core.errors import (
     TooManyCalls,
 )
 from hero_broker.core.records import RequestLog, Settled
-from hero_broker.data_plane.call_run import ExchangeLimits
+from hero_broker.data_plane.call_run import CallRun, ExchangeLimits
 from hero_broker.data_plane.client_call import ClientCall, RequestContext
 from hero_broker.data_plane.exchange import Exchange
 from hero_broker.data_plane.observers import Observer
@@ -313,6 +314,39 @@ def run_two(upstream: TwoProviders, books: Books, call: ClientCall, *observers: 
 
 
 ANSWER = b'{"choices":[{"message":{"content":"yes"}}],"usage":{"prompt_tokens":40,"completion_tokens":3}}'
+
+
+def runs_in_memory() -> int:
+    return sum(isinstance(one, CallRun) for one in gc.get_objects())
+
+
+def test_call_that_is_over_is_not_left_to_the_garbage_collector() -> None:
+    async def run() -> int:
+        books = Books()
+        upstream = TwoProviders(ANSWER)
+        exchange = Exchange(cast(Upstream, upstream), cast(Ledger, books), Estimates(Counter()), SystemClock(), LIMITS)
+
+        async def send(_message: Message) -> None:
+            return
+
+        async def call() -> None:
+            connection = Connection(has_left=False)
+            channel = ResponseChannel(connection, send, "id")
+            await exchange.start(call_of(ENDS["provider closes"], "chat"), TWO, channel, lambda: None)
+            connection.leave = lambda: None  # as a connection forgets whom to notify
+
+        await call()
+        upstream.urls.clear()
+        gc.collect()
+        before = runs_in_memory()  # the failures of other tests keep theirs
+        gc.disable()
+        try:
+            await call()
+            return runs_in_memory() - before
+        finally:
+            gc.enable()
+
+    assert asyncio.run(run()) == 0
 
 
 def test_second_target_is_tried_if_the_first_cannot_be_connected_to() -> None:
