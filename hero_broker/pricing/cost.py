@@ -43,6 +43,10 @@ def cost_of(usage: Usage, price: Price, *, ok: bool = True) -> int | None:
 
     It is the sum of `cost_parts`, whose docstring states the rules.
     """
+    rates, tokens_in, tokens_out = price.token_rates, usage.input_tokens, usage.output_tokens
+    if rates is not None and tokens_in is not None and tokens_out is not None and not _has_other_units(usage):
+        # Without rates of their own, parts of the input and the output are charged as these.
+        return _rounded(tokens_in * rates[0] + tokens_out * rates[1], price.scale)
     total: Fraction | int = 0
     for _, units, rate_name in _lines(usage, price, ok):
         rate = price.scaled.get(rate_name)
@@ -50,6 +54,10 @@ def cost_of(usage: Usage, price: Price, *, ok: bool = True) -> int | None:
             return None
         total += units * rate
     return _rounded(total, price.scale) if isinstance(total, int) else round(total / price.scale)
+
+
+def _has_other_units(usage: Usage) -> bool:
+    return usage.characters is not None or usage.audio_ms is not None or usage.search_units is not None
 
 
 def _rounded(total: int, scale: int) -> int:

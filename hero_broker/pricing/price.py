@@ -27,6 +27,7 @@ PER: Mapping[str, int] = {
 }
 # The members of a price: its rates in USD, and the minimum of audio that is billed, in seconds.
 RATES = (*PER, "audio_minimum_s")
+_TOKENS = {"input_per_million", "output_per_million"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class Price:
     # The known rates as integers, so that a cost is a sum of integers: nano-USD per unit, times `scale`.
     scaled: Mapping[str, int] = field(init=False, compare=False, repr=False)
     scale: int = field(init=False, compare=False, repr=False)
+    # The scaled rates of input and output, if the price has these two and no others, as most have.
+    token_rates: tuple[int, int] | None = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         known = {name: plain(rate) for name in RATES if (rate := getattr(self, name)) is not None}
@@ -64,6 +67,12 @@ class Price:
         scale = lcm(*(rate.denominator for rate in rates.values()))
         object.__setattr__(self, "scaled", {name: int(rate * scale) for name, rate in rates.items()})
         object.__setattr__(self, "scale", scale)
+        two = (
+            (self.scaled["input_per_million"], self.scaled["output_per_million"])
+            if self.scaled.keys() == _TOKENS
+            else None
+        )
+        object.__setattr__(self, "token_rates", two)
 
     @classmethod
     def from_rates(cls, text: str, *, source: str = "", version: str = "") -> Self:
