@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from typing import Annotated
 
 import msgspec
 
@@ -72,6 +73,59 @@ def read_report(body: bytes, read_usage: UsageReader) -> Report:
         is_error=isinstance(reply.error, dict | str) and bool(reply.error),
         has_choices=choices not in (b"[]", b"null"),
     )
+
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_UNITS)]
+
+
+class _InputDetails(msgspec.Struct):
+    cached_tokens: _Count | None = None
+    cache_write_tokens: _Count | None = None
+    audio_tokens: _Count | None = None
+
+
+class _OutputDetails(msgspec.Struct):
+    reasoning_tokens: _Count | None = None
+    audio_tokens: _Count | None = None
+
+
+class _TextUsage(msgspec.Struct):
+    prompt_tokens: _Count
+    completion_tokens: _Count = 0
+    prompt_tokens_details: _InputDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+    cost: None = None
+
+
+class _TextReply(msgspec.Struct):
+    usage: _TextUsage
+    choices: msgspec.Raw = msgspec.Raw(b"null")
+    error: None = None
+
+
+_TEXT_DECODER = msgspec.json.Decoder(_TextReply)
+_NO_INPUT, _NO_OUTPUT = _InputDetails(), _OutputDetails()
+
+
+def read_text_report(body: bytes) -> Report:
+    """Return what `read_report` with `text_usage` does, in half the time for what most responses look like."""
+    try:
+        reply = _TEXT_DECODER.decode(body)
+    except (msgspec.DecodeError, RecursionError):  # no usage, another form of it, a cost, or an error
+        return read_report(body, lambda reported, _reply: text_usage(reported))
+    reported = reply.usage
+    into, out = reported.prompt_tokens_details or _NO_INPUT, reported.completion_tokens_details or _NO_OUTPUT
+    choices = bytes(reply.choices)
+    usage = Usage(
+        reported.prompt_tokens,
+        reported.completion_tokens,
+        into.cached_tokens,
+        into.cache_write_tokens,
+        out.reasoning_tokens,
+        into.audio_tokens,
+        out.audio_tokens,
+    )
+    return Report(usage, None, choices == b"[]", True, False, choices not in (b"[]", b"null"))
 
 
 def _parse_leniently(body: bytes) -> WireReply | None:

@@ -4,6 +4,7 @@ import msgspec
 
 from hero_broker.kinds.json_body import JsonBody
 from hero_broker.kinds.kind import EVENT_STREAM, Framing, Kind, Request, WireTarget
+from hero_broker.kinds.report import Report, read_text_report
 from hero_broker.kinds.stream_rules import FINISH_REASON, StreamRules
 
 # What some servers send as the content type of an event stream.
@@ -14,6 +15,10 @@ class TextStreamKind(Kind):
     """A kind whose streams give a finish reason, end with [DONE], and report usage if they are asked to."""
 
     stream_rules = StreamRules(finish=FINISH_REASON)
+
+    def report(self, body: bytes) -> Report:
+        """Return what a response, or an event's data, reports."""
+        return read_text_report(body)
 
     def text_request(self, body: JsonBody, text: msgspec.Raw) -> Request:
         """Return the request of a body whose input is `text`.

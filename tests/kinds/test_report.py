@@ -1,5 +1,6 @@
 """What a provider reports is read leniently, and believed within bounds."""
 
+import json
 from decimal import Decimal
 
 import pytest
@@ -18,6 +19,8 @@ from hero_broker.kinds.report import (
     details,
     input_usage,
     milliseconds,
+    read_report,
+    read_text_report,
     text_usage,
 )
 from tests.kinds.targets import NO_COUNTS
@@ -182,3 +185,43 @@ def test_any_usage_is_read_or_refused(reported: dict[str, object]) -> None:
 def test_details_of_another_type_are_empty(value: object, expected: dict[str, int]) -> None:
     assert details({"x": value}, "x") == expected
     assert details({}, "x") == {}
+
+
+COUNTS = st.one_of(st.none(), st.integers(-2, 2**40), st.floats(), st.booleans(), st.text(max_size=3))
+DETAILS = st.one_of(
+    st.none(),
+    st.integers(),
+    st.dictionaries(
+        st.sampled_from(["cached_tokens", "cache_write_tokens", "audio_tokens", "reasoning_tokens", "x"]), COUNTS
+    ),
+)
+REPORTED = st.one_of(
+    st.none(),
+    st.text(max_size=3),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "prompt_tokens": COUNTS,
+            "completion_tokens": COUNTS,
+            "total_tokens": COUNTS,
+            "prompt_tokens_details": DETAILS,
+            "completion_tokens_details": DETAILS,
+            "cost": COUNTS,
+        },
+    ),
+)
+REPLIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "usage": REPORTED,
+        "choices": st.sampled_from([None, [], [1], {}, "x", False]),
+        "error": st.sampled_from([None, {}, "", "x", {"message": "m"}, 0, []]),
+        "duration": COUNTS,
+    },
+)
+
+
+@given(REPLIES, st.binary(max_size=2))
+def test_quick_reader_of_text_reports_what_the_careful_one_does(reply: dict[str, object], rest: bytes) -> None:
+    for body in (json.dumps(reply).encode(), json.dumps(reply).encode() + rest, rest):
+        assert read_text_report(body) == read_report(body, lambda reported, _reply: text_usage(reported))
