@@ -94,10 +94,10 @@ class CallRun:
         "_code",
         "_drain",
         "_meter",
-        "_on_disconnect",
         "_outcome",
         "_provider",
         "_relay",
+        "_release_slot",
         "_reply",
         "_route",
         "_services",
@@ -113,7 +113,7 @@ class CallRun:
         route: Route,
         meter: Meter,
         client: ResponseChannel,
-        on_disconnect: Callable[[], None],
+        release_slot: Callable[[], None],
     ) -> None:
         """Prepare to run; the meter has the first attempt, which is noted in the journal."""
         self._services = services
@@ -122,7 +122,7 @@ class CallRun:
         self._route = route
         self._meter = meter
         self._client = client
-        self._on_disconnect = on_disconnect
+        self._release_slot = release_slot
         self._provider = route.targets[0].provider  # of the current attempt
         self._attempts: list[AttemptResult] = []  # those that have ended
         self._reply: UpstreamResponse | None = None
@@ -140,7 +140,7 @@ class CallRun:
         """Run the call to its row, and the response to its end."""
         task = cast("asyncio.Task[None]", asyncio.current_task())
         self._calls.tasks.add(task)
-        drain = self._drain = _Drain(self._end_drain, self._meter, task, self._on_disconnect)
+        drain = self._drain = _Drain(self._end_drain, self._meter, task, self._release_slot)
         relay = self._relay = Relay(self._client, self._services.limits.idle_s, drain.begin)
         meter, request_id = self._meter, self._attempt.request_id
         try:
@@ -400,25 +400,25 @@ class CallRun:
 class _Drain:
     """Bounds how long a provider is read after the client has disconnected."""
 
-    __slots__ = ("_end", "_meter", "_on_disconnect", "_task", "_watch")
+    __slots__ = ("_end", "_meter", "_release_slot", "_task", "_watch")
 
     def __init__(
         self,
         end: Callable[["asyncio.Task[None]"], Coroutine[None, None, None]],
         meter: Meter,
         task: "asyncio.Task[None]",
-        on_disconnect: Callable[[], None],
+        release_slot: Callable[[], None],
     ) -> None:
-        """Prepare to call `on_disconnect` when the client disconnects, then `end`, which cancels the call's task."""
+        """Prepare to call `release_slot` when the client disconnects, then `end`, which cancels the call's task."""
         self._end = end
         self._meter = meter
         self._task = task
-        self._on_disconnect = on_disconnect
+        self._release_slot = release_slot
         self._watch: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
         """Start the drain, because the client has disconnected."""
-        self._on_disconnect()
+        self._release_slot()
         self._meter.may_retry = False
         self._watch = asyncio.create_task(self._end(self._task))
 

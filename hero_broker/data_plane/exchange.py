@@ -46,11 +46,11 @@ class Exchange:
         self._calls = InFlight()
 
     def start(
-        self, call: ClientCall, route: Route, client: ResponseChannel, on_disconnect: Callable[[], None]
+        self, call: ClientCall, route: Route, client: ResponseChannel, release_slot: Callable[[], None]
     ) -> Coroutine[None, None, None]:
         """Note in the journal that the call begins, and return its run, to be awaited.
 
-        `on_disconnect` is called once if the client disconnects before its response has ended; the run may go on.
+        `release_slot` is called once if the client disconnects before its response has ended; the run may go on.
 
         Raises:
             BrokerError: a check refuses the call, or it could not be billed; nothing was sent.
@@ -63,7 +63,7 @@ class Exchange:
             self._ledger.begin(meter.call_started())
         except JournalFull as error:
             raise LedgerUnavailable("The ledger has no room for another call; try again later.") from error
-        return CallRun(self._services, self._calls, call, route, meter, client, on_disconnect).run()
+        return CallRun(self._services, self._calls, call, route, meter, client, release_slot).run()
 
     @property
     def in_flight(self) -> int:

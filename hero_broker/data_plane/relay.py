@@ -31,14 +31,14 @@ Item = ResponseHead | bytes | Literal[_Mark.ABORT]
 class Relay:
     """One response on its way to its client."""
 
-    def __init__(self, client: ResponseChannel, write_timeout_s: float, on_disconnect: Callable[[], None]) -> None:
+    def __init__(self, client: ResponseChannel, write_timeout_s: float, on_client_left: Callable[[], None]) -> None:
         """Prepare to send. A client that reads nothing for `write_timeout_s` counts as disconnected.
 
-        `on_disconnect` is called once if the client disconnects before its response has ended.
+        `on_client_left` is called once if the client disconnects before its response has ended.
         """
         self._client = client
         self._write_timeout_s = write_timeout_s
-        self._on_disconnect = on_disconnect
+        self._on_client_left = on_client_left
         self._is_over = False
         self.is_gone = False  # the client has disconnected
         self.has_begun = False  # the head has been sent, or is being sent
@@ -88,7 +88,7 @@ class Relay:
         if self._is_over or self.is_gone:
             return
         self.is_gone = True
-        self._on_disconnect()
+        self._on_client_left()
 
     async def _end(self, tail: Sequence[Item]) -> None:
         for item in tail:
