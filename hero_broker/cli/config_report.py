@@ -27,7 +27,7 @@ def report_lines(settings: Settings, served: Routes) -> Iterator[str]:
         place = f"at {provider.base_url}, {counted(len(provider.api_keys), 'key')}" if provider.base_url else "built in"
         yield f"provider  {provider.name} {place}"
     for route in served.named:
-        yield f"model     {route.model} ({route.kind}) at {route.provider.name}: {_warning_lines(route)}"
+        yield f"model     {route.model} ({route.kind}) at {route.provider.name}: {_price_text(route)}"
     for provider_name, count in Counter(provider.name for _, provider in served.listed()).items():
         yield f"models    {count} at {provider_name} that the price list knows; GET /v1/models names them"
 
@@ -83,7 +83,7 @@ def _double_names(models: Sequence[ModelSettings]) -> Iterator[str]:
                 yield f"models[{index}]: {name} is this model, and not provider/model of {other}"
 
 
-def _warning_lines(route: Route) -> str:
+def _price_text(route: Route) -> str:
     if route.tariff is None:
         return "no price known"
     price = route.tariff.price(int(time.time()), 0)

@@ -41,7 +41,7 @@ MAGIC = b"HEROJRNL"
 VERSION = 2
 HEADER = struct.Struct("<8sH6x")
 FRAME = struct.Struct("<IIB")
-BEGAN, DUE = 1, 2
+BEGAN, DUE = 1, 2  # types of records
 RECORD_MAX = 4096  # bytes of the longest frame; an open call reserves as many
 GROWTH_MAX = 512  # bytes by which a row may be longer than its note: counts, ids, an error code
 ALLOCATE_BYTES = 1024 * 1024  # that are written at once on systems without `posix_fallocate`
@@ -92,8 +92,8 @@ def _allocate(fd: int, size: int) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _frame(kind: int, payload: bytes) -> bytes:
-    return FRAME.pack(len(payload), zlib.crc32(payload, kind), kind) + payload
+def _frame(record_type: int, payload: bytes) -> bytes:
+    return FRAME.pack(len(payload), zlib.crc32(payload, record_type), record_type) + payload
 
 
 class Journal:
@@ -364,12 +364,12 @@ def read_segment(path: Path) -> Iterator[CallStarted | PendingRow]:
         raise JournalUnreadable(f"{path.name} has version {version}; this program knows version {VERSION}")
     position = HEADER.size
     while position + FRAME.size <= len(data):
-        length, checksum, kind = FRAME.unpack_from(data, position)
+        length, checksum, record_type = FRAME.unpack_from(data, position)
         payload = data[position + FRAME.size : position + FRAME.size + length]
-        if length == 0 or len(payload) != length or zlib.crc32(payload, kind) != checksum:
+        if length == 0 or len(payload) != length or zlib.crc32(payload, record_type) != checksum:
             return
         try:
-            record: CallStarted | PendingRow = (_NOTES if kind == BEGAN else _ROWS).decode(payload)
+            record: CallStarted | PendingRow = (_NOTES if record_type == BEGAN else _ROWS).decode(payload)
         except msgspec.DecodeError as error:  # written by another version: a call must not be skipped
             raise JournalUnreadable(f"{path.name} has a record that this program does not know") from error
         yield record
