@@ -34,6 +34,7 @@ GIVEN_UP_MODULES = [
     "data_plane/arrival",
     "data_plane/answers",
     "data_plane/bodies",
+    "data_plane/routes",
     "connections/heads",
     "connections/open_connections",
     "connections/descriptors",
@@ -162,6 +163,7 @@ GIVEN_UP_NAMES = [
     "price_of",
     "tariff_of",
     "encoding_of",
+    "_warning_lines",
 ]
 # Where one of these names is right.
 KEPT = {

@@ -61,7 +61,7 @@ NO_OBJECT = "must be a JSON object in UTF-8, each member once"
 WITH_BODY = ("POST", "PUT")
 
 
-def routes(admin: Admin, body_timeout_s: float = 60) -> list[Route]:
+def http_routes(admin: Admin, body_timeout_s: float = 60) -> list[Route]:
     """Return a route for each path of `REST_ROUTES`."""
     contract = Contract(admin.document)
     paths = dict.fromkeys(twin.path for twin in REST_ROUTES)

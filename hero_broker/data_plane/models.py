@@ -9,18 +9,18 @@ from hero_broker.providers.provider import Provider
 from hero_broker.providers.routes import Routes
 
 
-def routes(served: Routes) -> list[Route]:
-    """Return the routes that list the models."""
+def http_routes(model_routes: Routes) -> list[Route]:
+    """Return the HTTP routes that list the models."""
 
     async def list_all(_request: Request) -> Response:
-        models = [_model_object(route.model, route.provider) for route in served.named]
-        models.extend(_model_object(alias, route.provider) for route in served.named for alias in route.aliases)
-        models.extend(_model_object(name, provider) for name, provider in served.listed())
+        models = [_model_object(route.model, route.provider) for route in model_routes.named]
+        models.extend(_model_object(alias, route.provider) for route in model_routes.named for alias in route.aliases)
+        models.extend(_model_object(name, provider) for name, provider in model_routes.listed())
         return JSONResponse({"object": "list", "data": models})
 
     async def retrieve(request: Request) -> Response:
         name: str = request.path_params["name"]
-        route = served.get(name)
+        route = model_routes.get(name)
         if route is None:
             raise ModelNotFound(f"The model {name[:200]!r} does not exist.", param="model")
         return JSONResponse(_model_object(name, route.provider))

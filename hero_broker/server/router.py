@@ -63,7 +63,7 @@ class Router:
         await self.hot.get(scope["path"], self.others)(scope, receive, send)
 
 
-def build_router(calls: ASGIApp, routes: Routes, admin: Admin, body_timeout_s: float) -> Router:
+def build_router(calls: ASGIApp, model_routes: Routes, admin: Admin, body_timeout_s: float) -> Router:
     """Return the router; `calls` is the application of the data plane's paths."""
 
     async def live(_request: Request) -> Response:
@@ -86,8 +86,8 @@ def build_router(calls: ASGIApp, routes: Routes, admin: Admin, body_timeout_s: f
             Route("/health/live", live),
             Route("/health/ready", ready),
             Route(openapi.PATH, description),
-            *models.routes(routes),
-            *rest.routes(admin, body_timeout_s),
+            *models.http_routes(model_routes),
+            *rest.http_routes(admin, body_timeout_s),
         ],
         exception_handlers=EXCEPTION_HANDLERS,
     )

@@ -63,7 +63,7 @@ def _config(application: ASGIApp, connections: ConnectionTracker, grace_s: float
     )
 
 
-def _limits(settings: Settings) -> ConnectionLimits:
+def _connection_limits(settings: Settings) -> ConnectionLimits:
     server = settings.server
     return ConnectionLimits(
         max_open=max_connections(raise_nofile_limit(), server.max_calls, settings.billing.drain_max_calls),
@@ -95,7 +95,7 @@ async def _serve(
         stop = stack.enter_context(shutdown.handle_signals())
         fake_url = await stack.enter_async_context(_fake()) if settings.fake else None
         broker = await stack.enter_async_context(wiring.running(settings, fake_url=fake_url))
-        connections = ConnectionTracker(_limits(settings))
+        connections = ConnectionTracker(_connection_limits(settings))
         broker.duties.append(connections.watching)
         await stack.enter_async_context(connections.running())
         config = _config(broker.application, connections, settings.server.grace_s)

@@ -13,8 +13,8 @@ from hero_broker.core.clock import SystemClock
 from hero_broker.core.duties import Duty
 from hero_broker.data_plane.call_run import ExchangeLimits
 from hero_broker.data_plane.checks import Check, LedgerOpen, price_known
+from hero_broker.data_plane.endpoint import DataPlane
 from hero_broker.data_plane.exchange import Exchange
-from hero_broker.data_plane.routes import DataPlane
 from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.edge.admission import Admission
 from hero_broker.edge.middleware import EdgeMiddleware
@@ -103,10 +103,10 @@ def model_tariff(model: ModelSettings, catalogue: Catalogue, *, fake: bool) -> T
     if model.price is not None:
         return Tariff.fixed(build_price(model.price), is_override=True)
     if fake and model.provider == FAKE:
-        played = FAKE_MODELS.get(model.kind)
-        if played is None or played.model != model.upstream_model:
+        fake_kind = FAKE_MODELS.get(model.kind)
+        if fake_kind is None or fake_kind.model != model.upstream_model:
             return None
-        return Tariff.fixed(played.price, is_override=True)
+        return Tariff.fixed(fake_kind.price, is_override=True)
     return catalogue.tariff(model.provider, model.upstream_model)
 
 
@@ -134,22 +134,24 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
         journal = Journal(journal_dir, interrupted_row, max_bytes=billing.journal_max_bytes, max_calls=server.max_calls)
         stack.callback(journal.close)
         ledger = stack.enter_context(Ledger.running(journal, database))
-        own = [_timeouts(provider.timeouts) for provider in settings.providers if provider.timeouts is not None]
+        own_timeouts = [
+            _timeouts(provider.timeouts) for provider in settings.providers if provider.timeouts is not None
+        ]
         max_calls = server.max_calls + billing.drain_max_calls
-        async with open_upstream(_timeouts(settings.upstream), max_calls, own) as upstream:
+        async with open_upstream(_timeouts(settings.upstream), max_calls, own_timeouts) as upstream:
             catalogue = Catalogue()
             counter = TokenCounter()
             stack.callback(counter.close)
-            estimates, standings = Estimates(counter), HealthTracker(clock)
+            estimates, provider_health = Estimates(counter), HealthTracker(clock)
             stack.callback(estimates.close)
             exchange = Exchange(
                 upstream,
                 ledger,
                 estimates,
                 clock,
-                _limits(settings),
+                _exchange_limits(settings),
                 checks=_checks(settings, ledger),
-                observers=(standings,),
+                observers=(provider_health,),
                 fsync=billing.durability == "fsync",
             )
             for provider in settings.providers:
@@ -169,8 +171,8 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             )
             labels = LabelBook(database, clock)
             reports, books = Reports(database, labels, clock), Books(database, clock)
-            for reading in (labels, reports, books):
-                stack.callback(reading.close)
+            for reader in (labels, reports, books):
+                stack.callback(reader.close)
             duties = [
                 ledger.storing,
                 ledger.folding,
@@ -185,7 +187,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 reports=reports,
                 books=books,
                 labels=labels,
-                served=Inventory(routes, standings, clock),
+                served=Inventory(routes, provider_health, clock),
                 health=LedgerHealth(
                     ledger,
                     journal,
@@ -214,7 +216,7 @@ class Broker:
     duties: list[Duty]  # shown by `system.health`; `server.run` adds its own
 
 
-def _limits(settings: Settings) -> ExchangeLimits:
+def _exchange_limits(settings: Settings) -> ExchangeLimits:
     billing = settings.billing
     return ExchangeLimits(
         max_answer_bytes=settings.server.max_answer_bytes,

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from hero_broker.admin_plane import exports
 from hero_broker.admin_plane.contract import load_document
 from hero_broker.admin_plane.methods import Admin
-from hero_broker.admin_plane.rest import REST_ROUTES, routes
+from hero_broker.admin_plane.rest import REST_ROUTES, http_routes
 from hero_broker.admin_plane.rpc import RpcEndpoint
 from hero_broker.core.addresses import ip_key
 from hero_broker.core.calls import Outcome
@@ -65,7 +65,9 @@ class Ledger:
         reports, books = Reports(database, labels, clock), Books(database, clock)
         admin = Admin(reports, books, labels, ServedFake(), lambda: HEALTHY, lambda: INFO, DOCUMENT)
         self._app = with_request_id(
-            Starlette(routes=[Route("/rpc", RpcEndpoint(admin)), *routes(admin)], exception_handlers=EXCEPTION_HANDLERS)
+            Starlette(
+                routes=[Route("/rpc", RpcEndpoint(admin)), *http_routes(admin)], exception_handlers=EXCEPTION_HANDLERS
+            )
         )
 
     def send(self, method: str, url: str, **options: Any) -> httpx.Response:

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hero_broker.admin_plane.contract import load_document
 from hero_broker.admin_plane.methods import Admin
-from hero_broker.admin_plane.rest import routes
+from hero_broker.admin_plane.rest import http_routes
 from hero_broker.admin_plane.rpc import MAX_BODY_BYTES, RpcEndpoint
 from hero_broker.core.duties import Duty
 from hero_broker.core.errors import StoreUnavailable
@@ -115,7 +115,7 @@ def send(
     async def run() -> httpx.Response:
         admin = admin_of(reports or OneCall(), health)
         app = Starlette(
-            routes=[Route("/rpc", RpcEndpoint(admin)), *routes(admin)], exception_handlers=EXCEPTION_HANDLERS
+            routes=[Route("/rpc", RpcEndpoint(admin)), *http_routes(admin)], exception_handlers=EXCEPTION_HANDLERS
         )
         transport = httpx.ASGITransport(with_request_id(app), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:

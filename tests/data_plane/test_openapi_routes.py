@@ -12,7 +12,7 @@ from hero_broker.core.calls import Attempt, Caller
 from hero_broker.core.errors import InvalidRequest
 from hero_broker.data_plane.client_call import ClientCall, RequestContext
 from hero_broker.data_plane.form_request import FormRequest
-from hero_broker.data_plane.models import routes as model_routes
+from hero_broker.data_plane.models import http_routes as model_routes
 from hero_broker.data_plane.openapi_routes import CALLS, MODELS
 from hero_broker.kinds.json_body import read_json
 from hero_broker.kinds.registry import KIND_BY_PATH

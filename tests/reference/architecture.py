@@ -22,8 +22,8 @@ Hero Broker is one process: an ASGI application on an event loop, a writer threa
 
 1. `server/http1/protocol.py` parses the request, and refuses one that two parsers could read differently.
 2. `edge/middleware.py` gives it an id; `edge/source_ip.py` decides the address that is billed; `edge/admission.py` refuses addresses that may not call.
-3. `server/router.py` sends calls to `data_plane/routes.py`, admin paths to `admin_plane/`.
-4. `data_plane/routes.py` reads the body through its kind (`kinds/chat.py`, `embedding.py`, …; all are in `kinds/registry.py`), finds the model's provider (`providers/routes.py`), and makes a `ClientCall` (`data_plane/client_call.py`).
+3. `server/router.py` sends calls to `data_plane/endpoint.py`, admin paths to `admin_plane/`.
+4. `data_plane/endpoint.py` reads the body through its kind (`kinds/chat.py`, `embedding.py`, …; all are in `kinds/registry.py`), finds the model's provider (`providers/routes.py`), and makes a `ClientCall` (`data_plane/client_call.py`).
 5. `Exchange.start` (`data_plane/exchange.py`) asks the checks (`checks.py`), encodes the call for a target, and notes it in the journal (`Journal.begin` in `ledger/journal.py`). `CallRun.run` (`data_plane/call_run.py`) sends it through `providers/upstream/`.
 6. The response is forwarded to the client (`data_plane/relay.py`, `event_stream.py`) and metered (`metering/meter.py`). Its tail is held back.
 7. The meter makes the row (`metering/billing_row.py`, `pricing/cost.py`), the ledger appends it to the journal, and only then does the tail leave.
