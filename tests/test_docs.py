@@ -1,5 +1,6 @@
 """The documents' commands run, and print what the documents say."""
 
+import inspect
 import os
 import re
 import shlex
@@ -8,14 +9,21 @@ import sys
 from pathlib import Path
 
 import httpx
+from starlette.routing import Match
 
+from hero_broker.core import errors
+from hero_broker.server.router import Router
 from tests.e2e_support import broker, chat
+from tests.server.test_router import routes_of_the_program
 from tests.stores import query
 from tests.terminal import on_terminal
 
 DOCS = Path(__file__).parent.parent / "docs"
 SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
+BASES = ("/v1", "/v2")  # of URLs; no routes themselves
+# What ends a call that has a row, or has no client any more.
+NOT_REFUSALS = (errors.ProviderError, errors.InternalError, errors.ClientLeft)
 CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 
 
@@ -80,6 +88,47 @@ def test_tests_that_documents_name_are_there() -> None:
 
     assert len(named) > 50
     assert missing == []
+
+
+ROUTE = re.compile(r"\b(GET|HEAD|POST|PUT|PATCH|DELETE) (/[\w./{}:-]*[\w}/])")
+OUR_PATH = re.compile(r"`(/(?:v1|v2|rpc|billing|admin|metrics|health|openrpc|openapi)(?:[/.][\w./{}:-]*)?)`")
+GUIDE_TO_KINDS = "add-a-kind.md"  # adds a route that the program does not have; its own test adds it, too
+
+
+def is_served(router: Router, method: str | None, path: str) -> bool:
+    """Return whether the program has the route; with None for `method`, whether it has the path."""
+    if path in router.hot:
+        return method in ("POST", None)
+    scope = {"type": "http", "method": method or "GET", "path": path, "root_path": "", "headers": []}
+    matches = [route.matches(scope)[0] for route in router.others.routes]
+    return Match.FULL in matches or (method is None and Match.PARTIAL in matches)
+
+
+def test_routes_that_documents_name_are_there() -> None:
+    root = DOCS.parent
+    router = routes_of_the_program()
+    names: set[tuple[str, str | None, str]] = set()
+    for page in [root / "README.md", root / "SECURITY.md", root / "CONTRIBUTING.md", *DOCS.rglob("*.md")]:
+        if page.name != GUIDE_TO_KINDS:
+            text = page.read_text()
+            names |= {(page.name, method, path) for method, path in ROUTE.findall(text)}
+            names |= {(page.name, None, path) for path in OUR_PATH.findall(text) if path not in BASES}
+
+    assert len({(method, path) for _, method, path in names}) > 40
+    assert [name for name in sorted(names, key=str) if not is_served(router, *name[1:])] == []
+
+
+def test_statuses_without_a_row_are_those_of_all_refusals() -> None:
+    text = (DOCS / "explanation" / "ledger.md").read_text()
+    listed = re.search(r"refused before a provider is asked \(([\d, ]+)\) has no row", text)
+    refusals = {
+        error.status
+        for _, error in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(error, errors.BrokerError) and not issubclass(error, NOT_REFUSALS)
+    }
+
+    assert listed is not None
+    assert listed.group(1).split(", ") == [str(status) for status in sorted(refusals - {errors.BrokerError.status})]
 
 
 def test_each_promise_of_the_ledger_names_tests() -> None:

@@ -11,6 +11,7 @@ from hero_broker.pricing.tariff import Tariff
 from hero_broker.providers.provider import Provider
 
 MAX_NAME = 200  # characters
+WHERE_LISTED = "GET /v1/models lists the models."
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +111,7 @@ class Routes:
         """
         route = self.get(model)
         if route is None or route.kind not in (kind, None):
-            message = f"The model {model[:MAX_NAME]!r} does not exist for calls of kind {kind}."
-            other = self._named_by.get(model)
-            if route is None and other is not None:
-                message += f" The provider {other.name} serves it as {f'{other.name}/{model}'!r}."
-            raise ModelNotFound(message, param="model")
+            raise ModelNotFound(self._why_not(model, kind, route), param="model")
         return route
 
     def get(self, model: str) -> Route | None:
@@ -138,6 +135,18 @@ class Routes:
                 name = self._name_of(provider, model)
                 if name not in self._names:
                     yield name, provider
+
+    def _why_not(self, model: str, kind: str, route: Route | None) -> str:
+        """Return why no call of this kind may use the name; `route` is that of the name, if it has one."""
+        name = f"The model {model[:MAX_NAME]!r}"
+        other = self._named_by.get(model)
+        if route is not None:
+            message = f"{name} exists for calls of kind {route.kind}, not for calls of kind {kind}."
+        elif other is not None:
+            message = f"{name} does not exist. The provider {other.name} serves it as {f'{other.name}/{model}'!r}."
+        else:
+            message = f"{name} does not exist."
+        return f"{message} {WHERE_LISTED}"
 
     @cached_property
     def _named_by(self) -> Mapping[str, Provider]:

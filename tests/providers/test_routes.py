@@ -193,6 +193,25 @@ def test_caller_learns_under_which_name_another_provider_serves_a_model() -> Non
         served("moonshotai", "groq").find("moonshotai/kimi-k2-instruct", "chat")
 
 
+def test_caller_learns_of_which_kind_a_model_is_and_where_all_are_listed() -> None:
+    routes = served(models=[Route.to("fake-chat", "chat", provider_of("fake"), "fake-chat", ("small",))])
+
+    for name in ("fake-chat", "small", "fake/fake-chat"):
+        with pytest.raises(ModelNotFound) as refused:
+            routes.find(name, "embedding")
+        assert refused.value.message == (
+            f"The model '{name}' exists for calls of kind chat, not for calls of kind embedding."
+            " GET /v1/models lists the models."
+        )
+
+
+def test_caller_with_an_unknown_name_learns_where_the_models_are_listed() -> None:
+    with pytest.raises(ModelNotFound) as refused:
+        served("openai").find("gpt-0", "chat")
+
+    assert refused.value.message == "The model 'gpt-0' does not exist. GET /v1/models lists the models."
+
+
 def test_provider_that_only_models_of_the_settings_name_is_not_another_either() -> None:
     model = Route.to("fake-chat", "chat", provider_of("fake"), "fake-chat")
     routes = served("openrouter", models=[model])
