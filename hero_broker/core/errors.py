@@ -1,7 +1,7 @@
-"""The errors of the broker; the edge turns them into answers.
+"""The errors of the broker; the edge turns them into responses.
 
 Exception
-├── BrokerError                   A refusal or failure that is answered in OpenAI's shape.
+├── BrokerError                   A refusal or failure that becomes a response in OpenAI's shape.
 │   ├── ClientRefused             403 address_not_allowed
 │   ├── HostRefused               403 host_not_allowed
 │   ├── InternalError             500 internal_error
@@ -53,7 +53,7 @@ A `CannotStart` ends a command with exit code 3; no client gets it.
 
 
 class BrokerError(Exception):
-    """A refusal or failure that is answered in OpenAI's shape."""
+    """A refusal or failure that becomes a response in OpenAI's shape."""
 
     status: int = 500
     type: str = "server_error"
@@ -154,7 +154,7 @@ class NotFound(InvalidRequest):
 
 
 class ModelNotFound(NotFound):
-    """No configured model has this name."""
+    """No model of this name serves calls of this kind."""
 
     code = "model_not_found"
 
@@ -245,7 +245,7 @@ class ProviderError(BrokerError):
     ) -> None:
         """Take the client's message, and `detail`, which only the operator's log shows.
 
-        `may_charge`: the provider has begun to answer, or had the whole request and time to work on it.
+        `may_charge`: the provider has begun to respond, or had the whole request and time to work on it.
         """
         super().__init__(message, param=param, code=code)
         self.detail = detail  # the system's words for the cause; for the log alone
@@ -277,7 +277,7 @@ class ProviderReset(ProviderError):
 
 
 class ProviderTimeout(ProviderError):
-    """The provider did not answer in time."""
+    """The provider did not respond in time."""
 
     status = 504
     code = "provider_timeout"
@@ -296,7 +296,7 @@ class ProviderBadStream(ProviderError):
 
 
 class ProviderAnswerTooLong(ProviderError):
-    """The provider's answer is longer than `server.max_answer_bytes`."""
+    """The provider's response is longer than `server.max_answer_bytes`."""
 
     code = "provider_answer_too_long"
 
@@ -370,11 +370,11 @@ class InvalidParams(QueryError):
 
 
 class StoreUnavailable(QueryError):
-    """The database does not answer."""
+    """The database does not respond."""
 
 
 class TooWide(QueryError):
-    """The window is too wide for the grouping, or the answer took too long."""
+    """The window is too wide for the grouping, or the query took too long."""
 
 
 class NotRecorded(QueryError):

@@ -15,6 +15,7 @@ REFUSALS = {
     400: "A member is missing or invalid, or X-Hero-Context is too long; `param` names it.",
     403: "The address or the web page may not call, or, in dev mode, Host is no loopback name or address.",
     404: "No model of this name serves calls of this kind, or its price is unknown.",
+    408: "The body did not arrive in time.",
     413: "The body is too large.",
     415: "Unsupported content type or encoding.",
     429: "The address has reached its limit of calls in flight.",

@@ -1,6 +1,7 @@
 """The description of a body says what its reader checks: neither more nor less."""
 
 import asyncio
+import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,12 +9,20 @@ from typing import Any
 
 import pytest
 
+from hero_broker.core import errors
 from hero_broker.core.calls import Attempt, Caller
-from hero_broker.core.errors import InvalidRequest
+from hero_broker.core.errors import (
+    ClientLeft,
+    HeadTooLarge,
+    InvalidRequest,
+    MethodNotAllowed,
+    Unauthorized,
+    UpgradeRefused,
+)
 from hero_broker.data_plane.client_call import ClientCall, RequestContext
 from hero_broker.data_plane.form_request import FormRequest
 from hero_broker.data_plane.models import http_routes as model_routes
-from hero_broker.data_plane.openapi_routes import CALLS, MODELS
+from hero_broker.data_plane.openapi_routes import CALLS, MODELS, REFUSALS
 from hero_broker.kinds.json_body import read_json
 from hero_broker.kinds.registry import KIND_BY_PATH
 from hero_broker.kinds.route_spec import FORM, JSON, BodySpec, RouteSpec
@@ -69,6 +78,20 @@ def test_every_call_is_described_once() -> None:
     assert sorted(call.path for call in CALLS) == sorted(KIND_BY_PATH)
     assert {call.path for call in FORM_CALLS} == {path for path, kind in KIND_BY_PATH.items() if kind.takes_form}
     assert [route.path.replace(":path}", "}") for route in model_routes(ROUTES)] == [route.path for route in MODELS]
+
+
+# Errors of calls that no described request gets: another method than POST, an upgrade, a head that is too large, or a
+# client that is gone.
+UNDESCRIBED = (MethodNotAllowed, UpgradeRefused, HeadTooLarge, ClientLeft)
+ADMIN_ONLY = (Unauthorized,)
+
+
+def test_each_status_of_a_refused_call_is_described() -> None:
+    classes = [one for _, one in inspect.getmembers(errors, inspect.isclass) if issubclass(one, errors.BrokerError)]
+
+    statuses = {one.status for one in classes if not issubclass(one, UNDESCRIBED + ADMIN_ONLY)}
+
+    assert statuses == set(REFUSALS)
 
 
 @pytest.mark.parametrize("call", JSON_CALLS, ids=lambda call: call.path)
