@@ -1,5 +1,6 @@
 """The documents' commands run, and print what the documents say."""
 
+import ast
 import inspect
 import os
 import re
@@ -88,6 +89,31 @@ def test_tests_that_documents_name_are_there() -> None:
 
     assert len(named) > 50
     assert missing == []
+
+
+MODULE = re.compile(r"`((?:hero_broker/)?[a-z_]+(?:/[\w]+)+\.(?:py|toml))`")
+MEMBER = re.compile(r"`([A-Z]\w*[a-z]\w*)\.(\w+)`")
+EXPLAIN_CODE = ("contributing/architecture.md", "contributing/glossary.md", "explanation/path-of-a-request.md")
+
+
+def test_modules_and_methods_that_documents_name_are_there() -> None:
+    root = DOCS.parent
+    program = root / "hero_broker"
+    methods = {
+        (node.name, one.name)
+        for path in program.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+        for one in node.body
+        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    text = "".join((DOCS / page).read_text() for page in EXPLAIN_CODE)
+    modules, members = set(MODULE.findall(text)), set(MEMBER.findall(text))
+
+    assert len(modules) > 40
+    assert sorted(name for name in modules if not (program / name).exists() and not (root / name).exists()) == []
+    assert len(members) > 8
+    assert members - methods == set()
 
 
 ROUTE = re.compile(r"\b(GET|HEAD|POST|PUT|PATCH|DELETE) (/[\w./{}:-]*[\w}/])")

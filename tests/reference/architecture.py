@@ -21,14 +21,15 @@ Hero Broker is one process: an ASGI application on an event loop, a writer threa
 ## How a call becomes a row
 
 1. `server/http1/protocol.py` parses the request, and refuses one that two parsers could read differently.
-2. `edge/middleware.py` gives it an id; `edge/source_ip.py` decides the address that is billed; `edge/admission.py` refuses addresses that may not call.
-3. `server/router.py` sends calls to `data_plane/endpoint.py`, admin paths to `admin_plane/`.
-4. `data_plane/endpoint.py` reads the body through its kind (`kinds/chat.py`, `embedding.py`, …; all are in `kinds/registry.py`), finds the model's provider (`providers/routes.py`), and makes a `ClientCall` (`data_plane/client_call.py`).
-5. `Exchange.start` (`data_plane/exchange.py`) asks the checks (`checks.py`), encodes the call for a target, and notes it in the journal (`Journal.begin` in `ledger/journal.py`). `CallRun.run` (`data_plane/call_run.py`) sends it through `providers/upstream/`.
-6. The response is forwarded to the client (`data_plane/relay.py`, `event_stream.py`) and metered (`metering/meter.py`). Its tail is held back.
-7. The meter makes the row (`metering/billing_row.py`, `pricing/cost.py`), the ledger appends it to the journal, and only then does the tail leave.
-8. `ledger/ledger.py` moves rows to the database in batches (`store/request_logs.py`) and folds them into roll-ups (`store/rollups.py`).
-9. A report only reads the database: `admin_plane/methods.py` → `reports/usage.py` → `store/usage.py` → one `GROUP BY`.
+2. `edge/middleware.py` gives it an id; `edge/source_ip.py` decides the address that is billed; `Admission.check_address` (`edge/admission.py`) refuses addresses that may not call; `edge/origins.py` refuses web pages.
+3. `AdminGate` (`edge/admin_auth.py`) asks for the admin token on admin paths, or in dev mode for a loopback `Host`.
+4. `server/router.py` sends calls to the endpoint `DataPlane` (`data_plane/endpoint.py`), admin paths to `admin_plane/`.
+5. `DataPlane` takes a slot (`Admission.slot` in `edge/admission.py`), which bounds the calls in flight. It reads the body through its kind (`kinds/chat.py`, `kinds/embedding.py`, …; all are in `kinds/registry.py`), finds the route of the model (`Routes.find` in `providers/routes.py`), and makes a `ClientCall` (`data_plane/client_call.py`).
+6. `Exchange.start` (`data_plane/exchange.py`) asks the checks (`data_plane/checks.py`), encodes the call for the first target of the route (`ClientCall.attempt`), and notes it in the journal (`Ledger.begin`, `Journal.begin`).
+7. `CallRun.run` (`data_plane/call_run.py`) sends the attempt through `providers/upstream/client.py`, and forwards the response to the client (`data_plane/relay.py`, `data_plane/event_stream.py`). `Meter` (`metering/meter.py`) meters it. Its tail is held back.
+8. `Meter.close` makes the row (`metering/billing_row.py`, `pricing/cost.py`). `Ledger.offer` (`ledger/ledger.py`) appends it to the journal (`Journal.settle` in `ledger/journal.py`), the observers see it (`data_plane/observers.py`), and only then does the tail leave (`Relay.finish`).
+9. The writer thread of `ledger/ledger.py` moves rows to the database in batches (`store/request_logs.py`) and folds them into roll-ups (`store/rollups.py`).
+10. A report only reads the database: `admin_plane/methods.py` → `reports/usage.py` → `store/usage.py` → one `GROUP BY`.
 
 ## The folders
 
@@ -52,12 +53,25 @@ Importing a module only defines names; `server/wiring.py` is the only place that
 
 | Change | Place |
 | --- | --- |
-| a setting | the field with its default in `settings/model.py`, its check in `settings/load.py`, its user in `server/wiring.py`, its line in `docs/reference/settings.md` |
+| a setting | the field with its default in `settings/model.py`, its check in `settings/load.py`, and its user: `server/wiring.py`, or `ConnectionLimits` in `server/http1/tracker.py` and `_connection_limits` in `server/run.py` if it bounds connections. The tests are in `tests/settings/test_load.py`, the pages are written by hand; [an example](#example-a-setting) has the order |
 | an admin method | `openrpc.json`, the function in `admin_plane/methods.py`, its route in `admin_plane/rest.py`, the query in `reports/` and the statement in `store/`, the client in `client/` |
 | a column of `request_logs` | `core/records.py` (last, with a default), `store/schema.py`, a step in `store/migrations.py`, `openrpc.json` |
 | a kind of call | [Add a kind of call](add-a-kind.md) |
 | a price that no list has | `pricing/supplement.toml`, with its source and date |
 | an error | a class in `core/errors.py`; `python -m tests.reference.errors` writes its page |
+
+### Example: a setting
+
+The pause between two requests of a connection is the constant `KEEP_ALIVE_S`. To make it the setting `server.keep_alive_s`, change these files in this order:
+
+1. `tests/settings/test_load.py`: a file that sets `keep_alive_s` is read, in `test_whole_file_is_understood`; what must hold between two settings is a test of its own. A test of the behaviour stands with its part, here in `tests/server/http1`.
+2. `settings/model.py`: `keep_alive_s: float = 75` in `ServerSettings`.
+3. `settings/load.py`: `keep_alive_s=table.seconds("keep_alive_s", default.keep_alive_s, "0.001", 86_400)` in `_server`.
+4. `server/run.py`: `_connection_limits` passes `server.keep_alive_s` to `ConnectionLimits`, and the constant goes. A setting of any other object is passed by `server/wiring.py`, which makes that object.
+5. `docs/reference/settings.md`: a row with the default, the accepted form and the meaning. `tests/settings/test_settings_page.py` compares default and bounds with the program.
+6. `docs/explanation/reliability.md`: the setting in place of "75 s" in the table of connections. It and "Memory, by design" list all limits.
+7. `CHANGELOG.md`: a line below "Unreleased".
+8. `python -m pytest tests/settings tests/server tests/test_docs.py`, then `.ci/check`.
 """
 
 
