@@ -10,6 +10,7 @@ from hero_broker.core.errors import ProviderBadAnswer
 
 INLINE_BYTES = 64 * 1024  # the largest piece that is passed on in the loop iteration in which it arrives
 _GZIP, _ZLIB, _RAW_DEFLATE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
+_MEMBER_MARK = b"\x1f\x8b"  # how each member of a gzip body begins
 _WINDOW_BITS = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": _ZLIB}
 
 
@@ -37,6 +38,7 @@ class DecodedBody:
         self._coding = coding
         self._encoded = b""
         self._decompressor = zlib.decompressobj(_WINDOW_BITS[coding])
+        self._mark = b""  # the first byte of what may be another member's mark
         self._has_begun = False  # the coding's variant is known
         self._has_more = False  # the last piece had the maximum length
 
@@ -77,7 +79,9 @@ class DecodedBody:
             if self._coding == "deflate" and encoded[0] & 0xF != zlib.DEFLATED:  # some omit the zlib header
                 self._decompressor = zlib.decompressobj(_RAW_DEFLATE)
         elif self._decompressor.eof:  # gzip may have several members; anything else that follows is padding
-            if self._coding == "deflate" or not encoded.startswith(b"\x1f\x8b"):
+            encoded, self._mark = self._mark + encoded, b""
+            if self._coding == "deflate" or not encoded.startswith(_MEMBER_MARK):
+                self._mark = encoded if encoded == _MEMBER_MARK[:1] else b""
                 return b""
             self._decompressor = zlib.decompressobj(_GZIP)
         try:
