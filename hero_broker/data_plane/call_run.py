@@ -263,7 +263,7 @@ class CallRun:
         pieces: list[bytes] = []
         try:
             return await reply.read_all(self._services.limits.max_answer_bytes, pieces)
-        except (ProviderError, asyncio.CancelledError):
+        except BaseException:  # whatever ends the call, it is billed by what came
             self._meter.on_cut_body(b"".join(pieces))
             raise
 

@@ -25,6 +25,7 @@ from hero_broker.core.records import RequestLog
 from hero_broker.data_plane.call_run import AFTER_LAST_S, ESTIMATE_TIMEOUT_S, MAX_ERROR_BYTES
 from hero_broker.data_plane.client_call import ClientCall
 from hero_broker.data_plane.event_stream import AFTER_LAST_BYTES
+from hero_broker.data_plane.exchange import INTERRUPT_TIMEOUT_S
 from tests.data_plane.scripted import (
     KEY,
     LIMITS,
@@ -207,6 +208,9 @@ def test_call_ends(form_name: str, point: str, way: str) -> None:
     if row.usage_source == "reported":
         assert usage_of(row) == form.units
     assert (usage_of(row) == (None,) * 4) == (row.usage_source == "none")
+    if row.usage_source == "estimated" and form.units[1] is not None:
+        words = {"whole": 1, "events": 2}[form_name]  # that came before the call ended
+        assert row.output_tokens == (words if point == "piece" else 0)
     assert row.cost_nano_usd == cost_of(row)
     assert play.released == leaves
     has_response = has_head or (way in COMPLETE and point == "sent")
@@ -340,6 +344,26 @@ def test_estimate_that_does_not_come_is_replaced_by_a_rough_one(way: str) -> Non
     assert row.output_tokens == len(BARE_ANSWER) // 4
     assert row.cost_nano_usd == cost_of(row)
     assert play.client.body == BARE_ANSWER
+
+
+def test_stop_ends_the_estimate_of_a_call_that_it_interrupts() -> None:
+    async def whole() -> tuple[Play, RequestLog]:
+        counter = WordCounter(blocks=True)
+        play = Play([[Head(), ANSWER[:20], PAUSE]], chat(), counter=counter)
+        play.begin()
+        await play.provider.paused()
+        closing = asyncio.ensure_future(play.exchange.close(0))
+        await until(lambda: counter.has_begun)
+        assert not play.ledger.rows
+        skip(INTERRUPT_TIMEOUT_S + 0.1)
+        await turns(100)
+        assert closing.done()
+        return play, await play.end()
+
+    play, row = run(whole())
+
+    assert (row.outcome, row.usage_source, row.output_tokens) == ("interrupted", "estimated", 20 // 4)
+    assert error_of(play)["code"] == "interrupted"
 
 
 def test_drain_ends_when_the_provider_has_sent_enough_tokens() -> None:
@@ -526,6 +550,13 @@ def test_event_that_is_too_long_is_an_error() -> None:
     assert play.ledger.rows[0].error_code == "provider_bad_stream"
 
 
+def test_stream_that_is_declared_as_something_else_is_relayed_as_events() -> None:
+    play = played([Head(content_type="text/plain"), DELTA, FINISH + DONE], chat_stream)
+
+    assert play.client.headers[b"content-type"] == b"text/event-stream"
+    assert (play.client.body, play.ledger.rows[0].usage_source) == (DELTA + FINISH + DONE, "reported")
+
+
 @pytest.mark.parametrize("encoding", [None, "gzip"])
 def test_length_of_chunks_is_passed_on_unless_they_are_decoded(encoding: str | None) -> None:
     sound = b"onetwo" if encoding is None else gzip.compress(b"onetwo")
@@ -612,8 +643,8 @@ def two(first: Script, second: Script, *, call: ClientCall, leaves: bool = False
         play.begin()
         if leaves:
             await play.provider.paused()
+            play.provider.go_on()  # the provider fails in the moment in which the client leaves
             play.client.leave()
-            play.provider.go_on()
         await play.end()
         return play
 
@@ -644,7 +675,7 @@ def test_second_target_is_not_tried(
 
     row = play.ledger.rows[0]
     assert (len(play.provider.urls), row.provider, row.attempts, row.cost_nano_usd) == (1, "p", 1, 0)
-    assert row.outcome == ("client_disconnected" if leaves else "provider_error")
+    assert row.outcome == "provider_error"
 
 
 def test_durations_are_the_clocks() -> None:
