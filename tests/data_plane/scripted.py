@@ -404,9 +404,9 @@ class Form:
         self.closed += 1
 
 
-def route(targets: int = 1, *, tariff: Tariff | None = None) -> Route:
+def route(targets: int = 1, *, is_priced: bool = True) -> Route:
     """Return a route of the model "m" with one or two targets."""
-    tariff = Tariff.fixed(PRICE, is_override=True) if tariff is None else tariff
+    tariff = Tariff.fixed(PRICE, is_override=True) if is_priced else None
     first = Route.to("m", None, Provider("p", "http://p/v1", (KEY,), stream_usage=True), "m", tariff=tariff)
     second = Target(Provider("q", "http://q/v1", (KEY,), stream_usage=True), "m2", tariff)
     return replace(first, targets=(*first.targets, second)) if targets == 2 else first
@@ -434,6 +434,7 @@ class Play:
     call: ClientCall
     limits: ExchangeLimits = LIMITS
     targets: int = 1
+    is_priced: bool = True
     fsync: bool = False
     counter: WordCounter = field(default_factory=WordCounter)
     client_is: dict[str, Any] = field(default_factory=dict)
@@ -464,7 +465,8 @@ class Play:
         def release() -> None:
             self.released += 1
 
-        started = self.exchange.start(self.call, route(self.targets), self.client.channel(), release)
+        way = route(self.targets, is_priced=self.is_priced)
+        started = self.exchange.start(self.call, way, self.client.channel(), release)
         self.task = asyncio.ensure_future(started)
         return self.task
 

@@ -702,3 +702,18 @@ def test_journal_without_room_refuses_before_anything_is_sent() -> None:
 
     play = run(whole())
     assert (play.provider.urls, play.ledger.rows, play.order) == ([], [], [])
+
+
+@pytest.mark.parametrize(
+    ("script", "cost"),
+    [
+        pytest.param([ProviderReset("")], 0, id="not reached"),
+        pytest.param([Head(400), b"{}"], 0, id="refused"),
+        pytest.param(WHOLE, None, id="answered"),
+        pytest.param([ProviderTimeout("", may_charge=True)], None, id="may charge"),
+    ],
+)
+def test_call_without_a_price_costs_nothing_only_if_nothing_is_charged(script: Script, cost: int | None) -> None:
+    (row,) = played(script, is_priced=False).ledger.rows
+
+    assert (row.cost_nano_usd, row.cost_source) == (cost, None)

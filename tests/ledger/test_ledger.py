@@ -1,5 +1,6 @@
 """Rows offered equal rows stored, whatever fails between."""
 
+import errno
 import json
 import logging
 import os
@@ -12,14 +13,14 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from hero_broker.core.errors import StoreUnavailable
+from hero_broker.core.errors import JournalFull, StoreUnavailable
 from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.ledger import journal as journal_module
 from hero_broker.ledger import ledger as ledger_module
 from hero_broker.ledger.health import LedgerHealth
 from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.ledger import Ledger
-from hero_broker.ledger.rows import PendingRow
+from hero_broker.ledger.rows import CallStarted, PendingRow
 from hero_broker.metering.billing_row import interrupted_row
 from hero_broker.store.database import Database, open_database
 from tests.ledger import dying_writer
@@ -474,3 +475,40 @@ def test_rejected_rows_that_cannot_be_kept_do_not_let_the_journal_grow(
     again.close()
     assert left[0] >= "000000000004.journal"
     assert [due for due in recovered if due in bad] == bad
+
+
+class Unwritable(Journal):
+    """A journal on a disk that fails once `is_broken`."""
+
+    is_broken = False
+
+    def begin(self, note: CallStarted) -> None:
+        self._check()
+        super().begin(note)
+
+    def settle(self, due: PendingRow) -> int:
+        self._check()
+        return super().settle(due)
+
+    def _check(self) -> None:
+        if self.is_broken:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_row_that_the_journal_cannot_take_is_not_billed_as_written_but_reaches_the_store(
+    tmp_path: Path, database: Database, database_url: str
+) -> None:
+    journal = Unwritable(tmp_path / "journal", interrupted_row, max_bytes=100_000_000, max_calls=10)
+    due = PendingRow(row(), None, "", "")
+
+    with Ledger.running(journal, database) as ledger:
+        ledger.begin(note_of(due.row))
+        journal.is_broken = True
+        assert not ledger.offer(due)
+        with pytest.raises(JournalFull):
+            ledger.begin(note_of(row()))
+        wait_until(lambda: not ledger.pending)
+        journal.is_broken = False
+    journal.close()
+
+    assert ids_in(database_url) == [due.row.request_id]
