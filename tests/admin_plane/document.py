@@ -1,4 +1,4 @@
 """The document that `info.version` was last raised for; see test_version_moves_with_the_document."""
 
-VERSION = "0.8.1"
-SHA256 = "ec089264e1c35a9015f13b1ee1f67ee4dee7cadab1e96d826c9a50e1a4fb728b"
+VERSION = "0.8.2"
+SHA256 = "b02bb7fe70cfef1e184fd37e4f29f0da00d4daab069597b39a3e46988e82764b"

@@ -148,6 +148,13 @@ def test_titles_are_unique_names_of_types() -> None:
     assert all(schema["title"] == name for name, schema in SCHEMAS.items())
 
 
+def test_example_of_this_version_has_this_version() -> None:
+    (discover,) = [method for method in METHODS if method["name"] == "rpc.discover"]
+    (example,) = [item for item in discover["examples"] if item["name"].startswith("this version")]
+
+    assert example["result"]["value"]["info"]["version"] == DOCUMENT["info"]["version"]
+
+
 def test_version_moves_with_the_document() -> None:
     info = {name: value for name, value in DOCUMENT["info"].items() if name != "version"}
     canonical = json.dumps({**DOCUMENT, "info": info}, sort_keys=True, separators=(",", ":"))

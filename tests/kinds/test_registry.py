@@ -1,18 +1,23 @@
 """A kind of call is in one place: no other module names it."""
 
 import ast
+import asyncio
 import json
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
 
 import hero_broker
 from hero_broker.kinds.kind import JSON, Kind
 from hero_broker.kinds.registry import DEFAULT_KIND, KIND_BY_PATH, KINDS
-from hero_broker.providers.fake.app import FAKES
+from hero_broker.pricing.price import Price
+from hero_broker.providers.fake.app import FAKES, fake_provider
+from hero_broker.providers.fake.fake_kind import FakeKind
 from hero_broker.settings.validators import endpoint_of
 
 ROOT = Path(hero_broker.__file__).parent
@@ -100,3 +105,20 @@ def test_base_url_that_ends_in_a_path_of_the_kind_is_recognised(kind: Kind) -> N
 @pytest.mark.parametrize("kind", KINDS)
 def test_kind_has_its_own_tests(kind: str) -> None:
     assert (Path(__file__).parent / f"test_{kind}.py").is_file()
+
+
+@pytest.mark.parametrize("fake", FAKES, ids=lambda fake: fake.kind)
+def test_output_that_is_billed_is_read_from_the_fakes_own_answer(fake: FakeKind) -> None:
+    kind = KINDS[fake.kind]
+    content_type, body = kind.example_body(fake.model)
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(fake_provider())
+        async with httpx.AsyncClient(transport=transport, base_url="http://fake") as client:
+            return await client.post(next(iter(kind.paths)), content=body, headers={"content-type": content_type})
+
+    answer = asyncio.run(ask())
+
+    assert answer.status_code == 200
+    if kind.writes_tokens(Price(input_per_million=Decimal(1), output_per_million=Decimal(1))):
+        assert kind.delivered_text(answer.content)

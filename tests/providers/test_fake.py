@@ -439,6 +439,7 @@ ONE_OF_EACH = [
     ("/v1/embeddings", {"model": "m", "input": "a b"}),
     ("/v1/audio/speech", {"model": "m", "input": "a b"}),
     ("/v1/rerank", {"model": "m", "query": "a", "documents": ["a"]}),
+    ("/v1/moderations", {"model": "m", "input": "a b"}),
 ]
 
 
