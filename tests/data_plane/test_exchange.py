@@ -320,6 +320,7 @@ def runs_in_memory() -> int:
     return sum(isinstance(one, CallRun) for one in gc.get_objects())
 
 
+@pytest.mark.slow
 def test_call_that_is_over_is_not_left_to_the_garbage_collector() -> None:
     async def run() -> int:
         books = Books()

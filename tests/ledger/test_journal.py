@@ -89,6 +89,7 @@ def test_unknown_version_is_refused_and_kept(tmp_path: Path) -> None:
     assert path.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_open_calls_survive_the_rotation_of_segments(tmp_path: Path) -> None:
     journal = journal_in(tmp_path)
     open_note = note_of(row())
@@ -163,6 +164,7 @@ def test_flush_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.Mon
     assert journal.flushing.last_error == "EMFILE: Too many open files"
 
 
+@pytest.mark.slow
 def test_segment_that_cannot_be_removed_is_seen_and_removed_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

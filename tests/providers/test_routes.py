@@ -34,6 +34,7 @@ def resolve(routes: Routes, name: str) -> tuple[str, str, str] | None:
     return None if route is None else (route.provider.name, route.upstream_model, route.model)
 
 
+@pytest.mark.slow
 def test_name_that_one_provider_lists_exactly_goes_there_whoever_else_has_a_pattern_for_it() -> None:
     wrong = []
     for first, second in permutations(EVERY, 2):
@@ -46,6 +47,7 @@ def test_name_that_one_provider_lists_exactly_goes_there_whoever_else_has_a_patt
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_provider_and_model_is_that_provider_for_every_name_of_the_list() -> None:
     wrong = [
         (first, second, model)
@@ -59,6 +61,7 @@ def test_provider_and_model_is_that_provider_for_every_name_of_the_list() -> Non
 
 
 @pytest.mark.parametrize("providers", [KNOWN, KNOWN[::-1], EVERY], ids=["known", "reversed", "every"])
+@pytest.mark.slow
 def test_every_model_of_every_provider_is_listed_once_under_a_name_that_reaches_it(providers: list[str]) -> None:
     routes = served(*providers)
 

@@ -215,6 +215,7 @@ async def pages(reports: Reports, question: UsageQuery) -> list[UsageReport]:
     group_by=st.sampled_from(GROUPINGS),
     limit=st.sampled_from([1, 2, 1000]),
 )
+@pytest.mark.slow
 def test_every_grouping_equals_the_sums_of_its_rows(
     ledger: Ledger,
     batches: Batches,
@@ -313,6 +314,7 @@ def test_buckets_are_what_clocks_show_and_add_up(
 
 @every
 @given(batches=batches, bounds=st.lists(moments, min_size=3, max_size=3).map(sorted))
+@pytest.mark.slow
 def test_neighbouring_windows_add_up(ledger: Ledger, batches: Batches, bounds: list[int]) -> None:
     ledger.fill(batches)
     first, middle, last = bounds
@@ -328,6 +330,7 @@ def test_neighbouring_windows_add_up(ledger: Ledger, batches: Batches, bounds: l
 
 @every
 @given(batches=batches, window=windows, limit=st.sampled_from([1, 2, 100]))
+@pytest.mark.slow
 def test_addresses_and_their_models_are_the_sums_of_their_rows(
     ledger: Ledger, batches: Batches, window: Bounds, limit: int
 ) -> None:
