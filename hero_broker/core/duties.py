@@ -3,10 +3,11 @@
 A duty is logged once when it begins to fail and once when it works again; `system.health` reports it meanwhile.
 """
 
+import asyncio
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,23 @@ class Duty:
             log.error("duty %s: an internal error", self.name, exc_info=error)
         else:
             self.succeeded()
+
+    @asynccontextmanager
+    async def repeated(self, work: Callable[[], None], every_s: float) -> AsyncIterator[None]:
+        """Attempt `work` on the event loop every `every_s` seconds, inside the block; first after one such time."""
+        repeating = asyncio.create_task(self._repeat(work, every_s), name=self.name)
+        try:
+            yield
+        finally:
+            repeating.cancel()
+            with suppress(asyncio.CancelledError):
+                await repeating
+
+    async def _repeat(self, work: Callable[[], None], every_s: float) -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            with self.attempt():
+                work()
 
     def report(self) -> dict[str, object]:
         """Return the object of `system.health`."""

@@ -1,5 +1,7 @@
 """A duty that fails is seen, and said once; that it works again is said too."""
 
+import asyncio
+
 import pytest
 
 from hero_broker.core.duties import Duty
@@ -45,3 +47,27 @@ def test_attempt_that_raises_ends_nothing_and_quotes_nothing(caplog: pytest.LogC
 
     assert (is_failing, why, duty.is_failing) == (True, "ValueError", False)
     assert "a secret" not in "".join(record.getMessage() for record in caplog.records)
+
+
+def test_repeated_work_outlives_its_failures_and_ends_with_the_block() -> None:
+    async def run() -> tuple[list[str], set[str]]:
+        duty, done, outcomes = Duty("work", "done"), asyncio.Event(), iter(["fails", "succeeds"])
+        seen: list[str] = []
+
+        def work() -> None:
+            outcome = next(outcomes, "again")
+            seen.append(outcome)
+            if outcome == "fails":
+                raise ValueError(outcome)
+            done.set()
+
+        async with duty.repeated(work, 0.001):
+            async with asyncio.timeout(20):
+                await done.wait()
+        assert (duty.failures, duty.is_failing) == (1, False)
+        return seen, {task.get_name() for task in asyncio.all_tasks()}
+
+    seen, tasks = asyncio.run(run())
+
+    assert seen[:2] == ["fails", "succeeds"]
+    assert "work" not in tasks

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import lru_cache, partial
 from typing import Protocol, cast
 
@@ -146,7 +146,7 @@ class Upstream:
                 message, content = await protocol.read()
                 if message.code < 200:
                     message, content = await _skip_interim_responses(protocol, message, content)
-            except BaseException as error:
+            except BaseException as error:  # whatever ends the exchange, its connection is not used again
                 deadline.end(is_complete=False)
                 is_unread = had_served and isinstance(error, DISCONNECTS) and not protocol.first_bytes
                 # Later than that the provider may have worked on the call, and charge for it.
@@ -192,24 +192,14 @@ class Upstream:
         response.content.on_eof(deadline.forget)  # at the end, the session gives the connection to others at once
         return UpstreamResponse(response.status, response.headers, response.content, connection, deadline.end)
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    def running(self) -> AbstractAsyncContextManager[None]:
         """Check the deadlines of all open requests periodically, inside the block."""
-        watching = asyncio.create_task(self._watch(), name="upstream")
-        try:
-            yield
-        finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
+        return self.watching.repeated(self._sweep, self._sweep_every_s)
 
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(self._sweep_every_s)
-            with self.watching.attempt():
-                now = self._now()
-                for deadline in list(self._open):
-                    deadline.check(now)
+    def _sweep(self) -> None:
+        now = self._now()
+        for deadline in list(self._open):
+            deadline.check(now)
 
 
 @lru_cache(maxsize=1024)

@@ -4,8 +4,7 @@ import asyncio
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -98,20 +97,7 @@ class ConnectionTracker:
             )
             self._evicted, self._logged_at = 0, now
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    def running(self) -> AbstractAsyncContextManager[None]:
         """Sweep all connections every `SWEEP_EVERY_S` during the block."""
-        watching = asyncio.create_task(self._watch(), name="connections")
-        try:
-            yield
-        finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
-
-    async def _watch(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(SWEEP_EVERY_S)
-            with self.watching.attempt():
-                self.sweep(loop.time())
+        now = asyncio.get_running_loop().time
+        return self.watching.repeated(lambda: self.sweep(now()), SWEEP_EVERY_S)
