@@ -39,7 +39,7 @@ class Request(msgspec.Struct, frozen=True):
     input_bytes: int  # size of the text or audio that the model reads; the basis of the first estimate
     body: JsonBody = JsonBody({}, "")  # empty for a form
     stream: bool = False
-    wants_usage: bool = False  # the client itself asked for the stream's usage event
+    wants_usage: bool = False  # the client itself requested the stream's usage event
     characters: int | None = None  # of the text to be spoken
 
 

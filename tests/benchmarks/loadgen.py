@@ -89,7 +89,7 @@ async def load(
 ) -> Load:
     """Keep `at_once` chats in flight, whose answers must have `events_each` events; measure for `seconds`.
 
-    Every call that was begun is waited for. An answer that is none ends the load with an exception.
+    Every call that was begun is waited for. A response that is no answer ends the load with an exception.
     """
     head = (
         f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\naccept: */*\r\n"
