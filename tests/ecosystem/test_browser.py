@@ -27,7 +27,7 @@ class _Page(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer with it."""
-        body = b"<!doctype html><title>a page</title><body></body>"
+        body = b'<!doctype html><title>a page</title><link rel="icon" href="data:,"><body></body>'
         self.send_response(200)
         self.send_header("content-type", "text/html")
         self.send_header("content-length", str(len(body)))

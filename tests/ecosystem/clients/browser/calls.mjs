@@ -6,10 +6,11 @@ const { PAGE_URL: pageUrl, BROKER_URL: broker, TOKEN: token, SOUND: sound } = pr
 const CHAT = { model: 'fake-chat', messages: [{ role: 'user', content: 'word word' }] };
 
 const scripts = {
-  // A form that is sent needs no preflight, and its answer replaces the page.
+  // A form that is sent needs no preflight, and its answer replaces the page. It is waited for until it is loaded: the
+  // browser never ends if it is told to close while a page is being replaced.
   async form(page) {
     await Promise.all([
-      page.waitForResponse((answer) => answer.url().includes('/v1/audio/transcriptions')),
+      page.waitForURL((url) => url.pathname === '/v1/audio/transcriptions'),
       page.evaluate(sendForm, { url: `${broker}/v1/audio/transcriptions`, sound }),
     ]);
   },
@@ -134,9 +135,9 @@ try {
     page.on('response', (answer) => {
       if (answer.url().includes('/v1/') || answer.url().includes('/billing/')) statuses.push(answer.status());
     });
+    console.error(name);
     const told = await scripts[name](page);
     printed[name] = { statuses, read: told ?? null };
-    await page.close();
   }
   console.log(JSON.stringify(printed));
 } finally {
