@@ -82,7 +82,7 @@ class Contract:
         for name in params:
             if name not in known:
                 printable = name[:100].encode("utf-8", "replace").decode()
-                raise InvalidParams(printable, f"unknown; {method} takes {', '.join(known) or 'no parameters'}")
+                raise InvalidParams(printable, f"is unknown; {method} takes {', '.join(known) or 'no parameters'}")
         for name, (required, validator) in known.items():
             if name not in params:
                 if required:

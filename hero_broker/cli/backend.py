@@ -15,6 +15,7 @@ from hero_broker.admin_plane.errors import CODES, codes
 from hero_broker.cli.exit_codes import CANNOT_START, FAILED, WRONG_USE
 from hero_broker.cli.printing import warn
 from hero_broker.client import DEFAULT_URL, BrokerUnreachable, Client, ClientError, Query, RpcError
+from hero_broker.client.jsonrpc import URL_FORMS, base_url
 from hero_broker.core.errors import DatabaseUnusable, InvalidParams, QueryError
 from hero_broker.settings import SettingsError, UnixListen, listens_of
 from hero_broker.settings import ledger_url as absolute_url
@@ -137,8 +138,16 @@ def open_backend(
 
 
 def broker_url(url: str | None) -> str:
-    """Return `url`, or the URL of a broker with the settings of this directory."""
+    """Return `url`, or the URL of a broker with the settings of this directory.
+
+    End the command with 2 if `url` is no URL of a broker, or if the settings are wrong.
+    """
     if url is not None:
+        try:
+            base_url(url)
+        except ValueError as error:
+            warn(f"--url (or HERO_BROKER_URL) must be {URL_FORMS}")
+            raise typer.Exit(WRONG_USE) from error
         return url
     with _settings():
         for listen in listens_of(os.environ):

@@ -24,7 +24,7 @@ from hero_broker.settings import load
 
 
 def demo(
-    port: Annotated[int, typer.Option(help="Port on loopback; 0 lets the system choose.")] = 33850,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on loopback; 0 lets the system choose.")] = 33850,
     once: Annotated[bool, typer.Option("--once", help="End after the bill.")] = False,
 ) -> None:
     """Show a bill: a broker with a fake provider, calls from several addresses, and what each spent."""

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from hero_broker.cli.printing import out, say, warn, writing_output
 
-WIDTH, HEIGHT = 60, 15  # characters, without the labels of the axes
+BAR_WIDTH = 60  # characters
+WIDTH, HEIGHT = 50, 15  # characters; with the labels of the axes 72 wide
 USD_WIDTH, USD_PLACES = 10, 8  # of a label on the axis of USD
 TICK_FORMS = {"hour": "%d %H:%M", "day": "%m-%d", "month": "%Y-%m"}  # at most 9 characters
 MAX_LINES = 6  # more cannot be distinguished
@@ -28,7 +29,7 @@ def bars(amounts: Sequence[tuple[str, Decimal]]) -> None:
         return
     chart = Table(box=None, show_header=False, pad_edge=False)
     for name, usd in amounts:
-        bar = Bar(float(largest), 0, float(usd), width=WIDTH, color="cyan")
+        bar = Bar(float(largest), 0, float(usd), width=BAR_WIDTH, color="cyan")
         chart.add_row(Text(name), bar, Text(f"{usd:f}"))
     with writing_output():
         out().print(chart)

@@ -38,7 +38,8 @@ def usage(
     by: Annotated[
         str | None,
         typer.Option(
-            help=f"Dimensions to group by, with commas: {', '.join((*DIMENSIONS, *BUCKETS))}.",
+            help=f"Dimensions to group by, with commas: {', '.join((*DIMENSIONS, *BUCKETS))}. "
+            "Most combinations of several need a window of at most 31 days.",
             autocompletion=lambda: [*DIMENSIONS, *BUCKETS],
         ),
     ] = None,

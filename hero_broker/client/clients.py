@@ -130,7 +130,11 @@ class Client:
     """
 
     def __init__(self, url: str = DEFAULT_URL, token: str | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
-        """Take the broker's URL, `unix:PATH` for a Unix socket, and its admin token, if it has one."""
+        """Take the broker's URL, `unix:PATH` for a Unix socket, and its admin token, if it has one.
+
+        Raises:
+            ValueError: `url` is no URL of a broker.
+        """
         base, socket = jsonrpc.base_url(url)
         self._url = url
         self._http = httpx.Client(
@@ -195,7 +199,11 @@ class AsyncClient:
     """
 
     def __init__(self, url: str = DEFAULT_URL, token: str | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
-        """Take the broker's URL, `unix:PATH` for a Unix socket, and its admin token, if it has one."""
+        """Take the broker's URL, `unix:PATH` for a Unix socket, and its admin token, if it has one.
+
+        Raises:
+            ValueError: `url` is no URL of a broker.
+        """
         base, socket = jsonrpc.base_url(url)
         self._url = url
         self._http = httpx.AsyncClient(

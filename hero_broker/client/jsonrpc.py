@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -12,6 +13,7 @@ from hero_broker.client.methods import Query
 Answer = TypeVar("Answer")
 
 UNIX = "unix:"
+URL_FORMS = "http://HOST:PORT, https://HOST:PORT or unix:PATH"
 RPC_PATH = "/rpc"
 
 
@@ -47,10 +49,18 @@ _RESPONSES = msgspec.json.Decoder(list[Response] | Response)
 def base_url(url: str) -> tuple[str, str | None]:
     """Return the URL for HTTP and the path of the Unix socket behind it; None if there is no socket.
 
-    `url` is `http://HOST:PORT`, `https://…` or `unix:PATH`.
+    Raises:
+        ValueError: `url` has none of the forms in `URL_FORMS`.
     """
-    if url.startswith(UNIX):
+    if url.startswith(UNIX) and url != UNIX:
         return "http://localhost", url.removeprefix(UNIX)
+    try:
+        parts = urlsplit(url)
+        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number or too large, or a bracket without its other
+        is_valid = False
+    if not is_valid:
+        raise ValueError(f"the broker's URL must be {URL_FORMS}")
     return url.rstrip("/"), None
 
 

@@ -102,11 +102,11 @@ def read_json(body: bytes, default_model: str | None = None) -> JsonBody:
             body.decode()  # members that stay undecoded may hold any bytes
         members = _DECODER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequest("The body must be a JSON object in UTF-8.") from error
+        raise _malformed(error) from error
     try:
         model: object = msgspec.json.decode(members.get("model", b"null"))
-    except msgspec.DecodeError as error:
-        raise InvalidRequest("The body must be a JSON object in UTF-8.") from error
+    except msgspec.DecodeError as error:  # an escape that is half a character, or a number out of range
+        raise InvalidRequest("'model' must be a non-empty string.", param="model") from error
     if model is None and default_model is not None:
         model = default_model
     if not isinstance(model, str) or not model:
@@ -116,6 +116,20 @@ def read_json(body: bytes, default_model: str | None = None) -> JsonBody:
     if len(folded) != len(members) or not own <= members.keys():
         raise _misspelled(members)
     return JsonBody(members, model, own)
+
+
+def _malformed(error: msgspec.DecodeError | UnicodeDecodeError | RecursionError) -> InvalidRequest:
+    """Return the error for a body that is no JSON object in UTF-8."""
+    if isinstance(error, UnicodeDecodeError):
+        return InvalidRequest(f"The body must be in UTF-8; it is not at byte {error.start}.")
+    if isinstance(error, msgspec.ValidationError):
+        return InvalidRequest("The body must be a JSON object.")
+    if isinstance(error, RecursionError):
+        return InvalidRequest("The body is nested too deeply.")
+    reason = str(error).removeprefix("JSON is malformed: ")
+    if reason == "Input data was truncated":
+        reason = "it breaks off, or an escape in it does"
+    return InvalidRequest(f"The body is not valid JSON: {reason}.")
 
 
 def _misspelled(members: Mapping[str, object]) -> InvalidRequest:

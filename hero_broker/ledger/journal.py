@@ -161,7 +161,7 @@ class Journal:
             outcomes = Counter(one.row.outcome.value for one in cut_off)
             settled = ", ".join(f"{count} as {outcome}" for outcome, count in outcomes.items()) or "0"
             log.info(
-                "journal: %d rows of an earlier run are replayed, unless the database has them; "
+                "journal: rows of an earlier run that are written, unless the database has them: %d; "
                 "calls without a row that are settled: %s",
                 len(due),
                 settled,

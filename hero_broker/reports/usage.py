@@ -282,7 +282,7 @@ def _windows(connection: Connection, query: UsageQuery) -> list[TimeWindow]:
 def _check_width(query: UsageQuery, as_of: int) -> None:
     until = as_of + 1 if query.until is None else query.until
     if query.since is None or until - query.since > MAX_ROWS_WINDOW_S:
-        raise TooWide("This grouping reads single calls, so its window is at most 31 days: set since and until")
+        raise TooWide("This grouping needs a window of at most 31 days: set since and until")
 
 
 def _page(connection: Connection, plan: UsagePlan, query: UsageQuery) -> list[usage.Group]:

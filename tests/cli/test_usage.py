@@ -170,6 +170,8 @@ def test_nothing_spent_is_said(fresh: Place) -> None:
         (["labels", "set", "192.0.2.1", " label"], "LABEL must be printable"),
         (["rpc", "billing.usage", "group_by=ip", "since=2", "until=1"], "since must not be later than until"),
         (["usage", "--since", "1h", "--until", "2h"], "--since must not be later than --until"),
+        (["demo", "--port", "99999"], "Invalid value for '--port'"),
+        (["demo", "--port", "-1"], "Invalid value for '--port'"),
     ],
 )
 def test_wrong_use_is_named_with_2(place: Place, arguments: list[str], said: str) -> None:
@@ -177,6 +179,15 @@ def test_wrong_use_is_named_with_2(place: Place, arguments: list[str], said: str
 
     assert ended.exit_code == 2
     assert said in " ".join(ended.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("url", ["nonsense", "ftp://host", "http://", "http://[::1", "http://host:99999", "unix:"])
+@pytest.mark.parametrize("command", ["usage", "doctor"])
+def test_url_that_no_broker_has_is_2(place: Place, command: str, url: str) -> None:
+    ended = place.run(command, url=url)
+
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert ended.stderr == "--url (or HERO_BROKER_URL) must be http://HOST:PORT, https://HOST:PORT or unix:PATH\n"
 
 
 def test_broker_that_does_not_answer_is_1(place: Place) -> None:
@@ -204,7 +215,7 @@ def test_program_that_is_no_broker_is_named(place: Place) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--by", "outcome"], "its window is at most 31 days: set --since and --until"),
+        (["--by", "outcome"], "a window of at most 31 days: set --since and --until"),
         (
             ["--by", "hour", "--since", "2000-01-01", "--plot"],
             "set a narrower window with --since and --until, or larger buckets",

@@ -71,11 +71,25 @@ def test_text_in_utf8_passes_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "sent", [b"", b"[]", b"null", b'"model"', b'{"model":"m"', b'{"model":"m"}}', b"[" * 100_000, b"\xff"]
+    ("sent", "message"),
+    [
+        (b"", "The body is not valid JSON: it breaks off, or an escape in it does."),
+        (b'{"model":"m"', "The body is not valid JSON: it breaks off, or an escape in it does."),
+        (b'{"model":"m"}}', "The body is not valid JSON: trailing characters (byte 14)."),
+        (b'{"model":NaN}', "The body is not valid JSON: invalid character (byte 9)."),
+        (b"[]", "The body must be a JSON object."),
+        (b"null", "The body must be a JSON object."),
+        (b'"model"', "The body must be a JSON object."),
+        (b"[" * 100_000, "The body must be a JSON object."),
+        (b'{"model":' + b"[" * 100_000, "The body is nested too deeply."),
+        (b'{"model":"m","x":"\xff"}', "The body must be in UTF-8; it is not at byte 18."),
+    ],
 )
-def test_body_that_is_no_json_object_is_refused(sent: bytes) -> None:
-    with pytest.raises(InvalidRequest, match="JSON object"):
+def test_body_that_is_no_json_object_is_refused(sent: bytes, message: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
         read_json(sent, "default")
+
+    assert caught.value.message == message
 
 
 @pytest.mark.parametrize("model", [b'""', b"7", b"[]", b"{}", b"true"])
@@ -87,7 +101,7 @@ def test_wrong_model_is_refused_even_if_there_is_a_default(model: bytes) -> None
 
 
 def test_model_in_half_characters_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match="UTF-8"):
+    with pytest.raises(InvalidRequest, match="an escape in it"):
         read_json(b'{"model":"\\ud83d"}')
 
 

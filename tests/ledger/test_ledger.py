@@ -355,7 +355,7 @@ def test_replay_is_logged_with_its_rows_and_the_calls_that_it_settles(
     assert [(one.levelno, one.getMessage()) for one in caplog.records] == [
         (
             logging.INFO,
-            "journal: 3 rows of an earlier run are replayed, unless the database has them; "
+            "journal: rows of an earlier run that are written, unless the database has them: 3; "
             "calls without a row that are settled: 2 as interrupted",
         )
     ]

@@ -14,7 +14,7 @@ PAGE = Path(__file__).parent.parent.parent / "docs" / "reference" / "commands.md
 HEAD = """# Commands
 
 Every command has `--help`, with examples.
-Tables have frames and colours on a terminal, and are plain columns elsewhere; `NO_COLOR` is honoured.
+Tables have frames and colours on a terminal, and are plain columns of full width elsewhere; `NO_COLOR` is honoured.
 If the terminal is too narrow for a table, a row takes two lines, and `requests` leaves columns out; addresses, names and sums are never cut.
 Piped output is UTF-8 in every locale.
 `hero-broker --install-completion` teaches your shell to complete commands, options, methods and groupings.
