@@ -1,11 +1,31 @@
-"""What must hold before a call is sent to a provider. The journal's note, which is the last check, is in `exchange`."""
+"""What must hold before a call is sent to a provider.
+
+Early checks come before the request's body is read, the others after it. The last check, the journal's note, is in
+`exchange`.
+"""
 
 from typing import Protocol
 
+from hero_broker.core.calls import Caller
 from hero_broker.core.errors import LedgerUnavailable, ModelNotPriced
 from hero_broker.data_plane.client_call import ClientCall
 from hero_broker.kinds.typical import is_priced
 from hero_broker.providers.routes import Route
+
+
+class EarlyCheck(Protocol):
+    """Decides by the caller alone, before the body is read, whether a call may go on; a plain call that does not wait.
+
+    It bounds what a flood costs, so it changes nothing: a call that it lets pass may be refused later.
+    """
+
+    def __call__(self, caller: Caller, /) -> None:
+        """Return if the call may go on.
+
+        Raises:
+            BrokerError: it may not; the error has its status, code and time to retry.
+        """
+        ...
 
 
 class Check(Protocol):

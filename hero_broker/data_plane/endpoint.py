@@ -1,12 +1,13 @@
 """The ASGI endpoint of all calls: admits a request, reads its body, and starts its exchange."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from starlette.types import Receive, Scope, Send
 
+from hero_broker.core.calls import Caller
 from hero_broker.core.clock import Clock
 from hero_broker.core.errors import (
     BodyTimeout,
@@ -15,10 +16,11 @@ from hero_broker.core.errors import (
     MethodNotAllowed,
     UnsupportedMedia,
 )
+from hero_broker.data_plane.call_slots import CallSlots, Slot
+from hero_broker.data_plane.checks import EarlyCheck
 from hero_broker.data_plane.client_call import REQUEST_HEADERS, ClientCall, RequestContext, forwarded_headers
 from hero_broker.data_plane.exchange import Exchange
 from hero_broker.data_plane.form_request import FormRequest
-from hero_broker.edge.admission import Admission, Slot
 from hero_broker.edge.response_channel import ResponseChannel
 from hero_broker.kinds.json_body import read_json
 from hero_broker.kinds.kind import Kind
@@ -34,22 +36,26 @@ class DataPlane:
         self,
         exchange: Exchange,
         routes: Routes,
-        admission: Admission,
+        slots: CallSlots,
         clock: Clock,
         max_body_bytes: int,
         max_audio_bytes: int,
         timeout_s: float,
         uploads: Path,
         default_models: Mapping[str, str],
+        *,
+        early_checks: Sequence[EarlyCheck] = (),
     ) -> None:
         """Join what a call needs.
 
+        `early_checks` decide in their order, before the body is read and after a slot was found free.
         `uploads` is the directory of large uploads in progress; `default_models` has the model of requests that name
         none, by kind.
         """
         self._exchange = exchange
         self._routes = routes
-        self._admission = admission
+        self._slots = slots
+        self._early_checks = (slots.check, *early_checks)
         self._clock = clock
         self._max_body_bytes = max_body_bytes
         self._max_audio_bytes = max_audio_bytes
@@ -68,11 +74,14 @@ class DataPlane:
             raise MethodNotAllowed(scope["method"], path, "POST")
         state = scope["state"]
         client: ResponseChannel = state["client"]
-        with self._admission.slot(state["caller"].ip) as slot:
+        caller: Caller = state["caller"]
+        for check in self._early_checks:
+            check(caller)
+        with self._slots.slot(caller.ip) as slot:
             headers: Mapping[bytes, bytes] = state["headers"]
             # Few requests have such headers, and building the list takes longer than to see that there are none.
             forwarded = () if REQUEST_HEADERS.isdisjoint(headers) else forwarded_headers(scope["headers"])
-            context = RequestContext(state["request_id"], state["caller"], self._clock.now(), forwarded)
+            context = RequestContext(state["request_id"], caller, self._clock.now(), forwarded)
             kind = KIND_BY_PATH[path]
             if kind.takes_form:
                 await self._serve_upload(kind, path, headers, context, receive, client, slot)

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hero_broker.core.addresses import UNKNOWN
 from hero_broker.core.errors import BrokerError, InternalError, OriginRefused
 from hero_broker.core.ids import RequestIds
-from hero_broker.edge.admission import Admission
+from hero_broker.edge.allowed_clients import AllowedClients
 from hero_broker.edge.errors import send_error
 from hero_broker.edge.origins import Origins, answer_preflight, check_single, is_preflight
 from hero_broker.edge.plain_connection import PlainConnection, ResponseAborted
@@ -28,10 +28,10 @@ class EdgeMiddleware:
     `state.connection`, as `server.http1.protocol` does. A server must take the peer's address from the socket alone.
     """
 
-    def __init__(self, app: ASGIApp, source_ip: SourceIp, admission: Admission, origins: Origins) -> None:
+    def __init__(self, app: ASGIApp, source_ip: SourceIp, allowed: AllowedClients, origins: Origins) -> None:
         self._app = app
         self._source_ip = source_ip
-        self._admission = admission
+        self._allowed = allowed
         self._origins = origins
         self._ids = RequestIds()
 
@@ -55,7 +55,7 @@ class EdgeMiddleware:
                 cors_headers = self._origins.check(scope["method"], scope["path"], headers)
                 client.headers = (*client.headers, *cors_headers)
             state["caller"] = caller = self._source_ip.resolve(scope.get("client"), scope["headers"], scope["path"])
-            self._admission.check_address(caller, scope["path"])
+            self._allowed.check(caller, scope["path"])
             if cors_headers and is_preflight(scope["method"], headers):
                 await answer_preflight(headers, client.send)
             else:

@@ -12,11 +12,12 @@ from hero_broker.admin_plane.methods import METHODS, Admin
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.duties import Duty
 from hero_broker.data_plane.call_run import ExchangeLimits
+from hero_broker.data_plane.call_slots import CallSlots
 from hero_broker.data_plane.checks import Check, LedgerOpen, price_known
 from hero_broker.data_plane.endpoint import DataPlane
 from hero_broker.data_plane.exchange import Exchange
 from hero_broker.edge.admin_auth import AdminGate
-from hero_broker.edge.admission import Admission
+from hero_broker.edge.allowed_clients import AllowedClients
 from hero_broker.edge.middleware import EdgeMiddleware
 from hero_broker.edge.origins import Origins
 from hero_broker.edge.source_ip import SourceIp
@@ -157,11 +158,10 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             for provider in settings.providers:
                 catalogue.models(provider.name)  # loads the price list now, not while a call waits
             routes = build_routes(settings, fake_url, catalogue)
-            admission = Admission(server.allowed_clients, server.max_calls, server.max_calls_per_address)
             calls = DataPlane(
                 exchange,
                 routes,
-                admission,
+                CallSlots(server.max_calls, server.max_calls_per_address),
                 clock,
                 server.max_body_bytes,
                 server.max_audio_bytes,
@@ -202,7 +202,8 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             Contract(admin.document).check(METHODS)
             gate = AdminGate(build_router(calls, routes, admin, server.body_timeout_s), settings.admin_tokens)
             source_ip = SourceIp(server.trusted_proxies, server.trust_unix, server.trusted_header)
-            edge = EdgeMiddleware(gate, source_ip, admission, Origins(server.allowed_origins))
+            allowed, origins = AllowedClients(server.allowed_clients), Origins(server.allowed_origins)
+            edge = EdgeMiddleware(gate, source_ip, allowed, origins)
             yield Broker(edge, exchange, duties)
             await exchange.close(0)
 

@@ -22,10 +22,11 @@ from hero_broker.core.errors import (
     TooManyCalls,
     UnsupportedMedia,
 )
+from hero_broker.data_plane.call_slots import CallSlots
+from hero_broker.data_plane.checks import EarlyCheck
 from hero_broker.data_plane.endpoint import DataPlane
 from hero_broker.data_plane.exchange import Exchange
 from hero_broker.data_plane.spool import HOLD_BYTES
-from hero_broker.edge.admission import Admission
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.metering.estimates import Estimates
 from hero_broker.pricing.listing import Listing
@@ -74,11 +75,17 @@ class NoList:
 class Endpoint:
     """A `DataPlane` over a scripted provider; make it inside `run`."""
 
-    def __init__(self, uploads: Path, *scripts: Script, default_models: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        uploads: Path,
+        *scripts: Script,
+        default_models: dict[str, str] | None = None,
+        early_checks: Sequence[EarlyCheck] = (),
+    ) -> None:
         self.order: list[str] = []
         self.provider = ScriptedProvider(self.order, *scripts)
         self.ledger = ScriptedLedger(self.order)
-        self.admission = Admission([], 2, 1)
+        self.slots = CallSlots(2, 1)
         self.client = ScriptedClient(self.order)
         self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.estimates = Estimates(WordCounter())
@@ -89,7 +96,16 @@ class Endpoint:
         routes = Routes([route()], [], NoList())
         models = default_models or {}
         self.plane = DataPlane(
-            self.exchange, routes, self.admission, clock, MAX_BODY, MAX_AUDIO, TIMEOUT_S, uploads, models
+            self.exchange,
+            routes,
+            self.slots,
+            clock,
+            MAX_BODY,
+            MAX_AUDIO,
+            TIMEOUT_S,
+            uploads,
+            models,
+            early_checks=early_checks,
         )
 
     def sends(self, *pieces: bytes, more: bool = False) -> None:
@@ -129,7 +145,7 @@ class Endpoint:
         """Wait for the end; check that every slot is free, and return what was raised."""
         await until(self.task.done)
         self.estimates.close()
-        assert (self.admission.in_flight, self.admission.addresses) == (0, 0)
+        assert (self.slots.in_flight, self.slots.addresses) == (0, 0)
         assert self.exchange.in_flight == 0
         return self.task.exception()
 
@@ -255,7 +271,7 @@ def test_body_that_pauses_is_refused_in_time(tmp_path: Path, path: str, before: 
         endpoint.sends(before, more=True)
         endpoint.begin(path)
         await turns()
-        assert endpoint.admission.in_flight == 1
+        assert endpoint.slots.in_flight == 1
         skip(TIMEOUT_S - 1)
         await turns()
         assert not endpoint.task.done()
@@ -280,6 +296,25 @@ def test_long_upload_has_a_timeout_for_each_body_that_it_could_be(tmp_path: Path
 
 
 @pytest.mark.parametrize("path", PATHS)
+def test_early_check_refuses_before_the_body_is_read(tmp_path: Path, path: str) -> None:
+    def no_more(caller: Caller) -> None:
+        raise TooManyCalls(f"{caller.ip} calls too often.", retry_after_s=7)
+
+    async def whole() -> tuple[Endpoint, BaseException | None]:
+        endpoint = Endpoint(tmp_path, early_checks=[no_more])
+        endpoint.sends(b"{}")
+        endpoint.begin(path)
+        return endpoint, await endpoint.end()
+
+    endpoint, raised = run(whole())
+
+    assert isinstance(raised, TooManyCalls)
+    assert (raised.message, raised.retry_after_s) == (f"{IP} calls too often.", 7)
+    assert endpoint.messages.qsize() == 1
+    assert endpoint.ledger.notes == []
+
+
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("before", [(), (b"",)])
 def test_client_that_leaves_while_it_sends_has_no_row(tmp_path: Path, path: str, before: tuple[bytes, ...]) -> None:
     async def whole() -> tuple[Endpoint, BaseException | None]:
@@ -301,12 +336,12 @@ def test_address_has_one_slot_until_its_call_ends_or_its_client_leaves(tmp_path:
         endpoint.client.whole_body = ASKED
         first = endpoint.begin()
         await endpoint.provider.paused()
-        assert endpoint.admission.in_flight == 1
+        assert endpoint.slots.in_flight == 1
         second = endpoint.begin()
         await until(second.done)
         assert isinstance(second.exception(), TooManyCalls)
         endpoint.client.leave()
-        assert endpoint.admission.in_flight == 0
+        assert endpoint.slots.in_flight == 0
         endpoint.task = first
         await turns()
         endpoint.provider.go_on()
@@ -384,7 +419,7 @@ def test_upload_whose_request_is_cancelled_is_closed(tmp_path: Path) -> None:
         await until(task.done)
         await turns()
         assert task.cancelled()
-        assert endpoint.admission.in_flight == 0
+        assert endpoint.slots.in_flight == 0
         assert [task for task in asyncio.all_tasks() if task.get_name() == "upload"] == []
         endpoint.estimates.close()
 

@@ -23,7 +23,7 @@ class Anybody:
     def resolve(self, _client: object, _headers: object, _path: object) -> str:
         return "192.0.2.1"
 
-    def check_address(self, _caller: object, _path: str) -> None:
+    def check(self, _caller: object, _path: str) -> None:
         return
 
 

@@ -24,7 +24,7 @@ from starlette.routing import Match, Route
 from starlette.types import Message, Receive, Scope, Send
 
 from hero_broker.edge.admin_auth import AdminGate
-from hero_broker.edge.admission import Admission
+from hero_broker.edge.allowed_clients import AllowedClients
 from hero_broker.edge.middleware import EdgeMiddleware
 from hero_broker.edge.origins import Origins
 from hero_broker.edge.source_ip import SourceIp
@@ -160,10 +160,10 @@ class Application:
     """The edge and the gate of a broker in this process, around something that notes what reaches it."""
 
     def __init__(self, tokens: tuple[str, ...]) -> None:
-        admission = Admission(ServerSettings().allowed_clients, 1, 1)
+        allowed = AllowedClients(ServerSettings().allowed_clients)
         source_ip = SourceIp((), False, "x-forwarded-for")
         self._edge = EdgeMiddleware(
-            AdminGate(self._reached, tokens), source_ip, admission, Origins(("https://chat.example.org",))
+            AdminGate(self._reached, tokens), source_ip, allowed, Origins(("https://chat.example.org",))
         )
         self._has_passed = False
         self._status = 0

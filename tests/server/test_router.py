@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from hero_broker.admin_plane.contract import load_document
 from hero_broker.admin_plane.methods import Admin
 from hero_broker.edge.admin_auth import AdminGate
-from hero_broker.edge.admission import Admission
+from hero_broker.edge.allowed_clients import AllowedClients
 from hero_broker.edge.middleware import EdgeMiddleware
 from hero_broker.edge.origins import Origins
 from hero_broker.edge.source_ip import SourceIp
@@ -46,7 +46,7 @@ def test_fault_of_the_brokers_own_is_told_in_openais_shape_and_logged(
     edge = EdgeMiddleware(
         routes_of_the_program(),
         SourceIp((), False, "x-forwarded-for"),
-        Admission(ServerSettings().allowed_clients, 1, 1),
+        AllowedClients(ServerSettings().allowed_clients),
         Origins(()),
     )
 
@@ -105,10 +105,8 @@ def test_route_that_a_page_reaches_without_a_preflight(
     method: str, path: str, tokens: tuple[str, ...], page: dict[str, str]
 ) -> None:
     gate = AdminGate(routes_of_the_program(), tokens)
-    admission = Admission(ServerSettings().allowed_clients, 1, 1)
-    edge = EdgeMiddleware(
-        gate, SourceIp((), False, "x-forwarded-for"), admission, Origins(("https://chat.example.org",))
-    )
+    allowed = AllowedClients(ServerSettings().allowed_clients)
+    edge = EdgeMiddleware(gate, SourceIp((), False, "x-forwarded-for"), allowed, Origins(("https://chat.example.org",)))
 
     async def served(scope: Scope, receive: Receive, send: Send) -> None:
         await edge({**scope, "state": {"connection": None}}, receive, send)
