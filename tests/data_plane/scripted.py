@@ -19,6 +19,7 @@ from hero_broker.core.calls import Caller
 from hero_broker.core.errors import BrokerError, JournalFull
 from hero_broker.core.records import RequestLog, Settled
 from hero_broker.data_plane.call_run import ExchangeLimits
+from hero_broker.data_plane.checks import Check
 from hero_broker.data_plane.client_call import ClientCall, RequestContext
 from hero_broker.data_plane.exchange import Exchange
 from hero_broker.edge.response_channel import Headers, ResponseChannel
@@ -176,7 +177,10 @@ class ScriptedProvider:
                 continue
             sending.is_sent = sending.is_sent or sends
             if isinstance(step, Exception):
-                raise step
+                try:
+                    raise step
+                finally:
+                    del step, steps  # else its traceback, which has this frame, would keep the call in a cycle
             if step is PAUSE:
                 await self._pause()
             elif isinstance(step, Head):
@@ -256,6 +260,11 @@ class ScriptedClient:
     def leave(self) -> None:
         """Disconnect."""
         self._on_disconnect()
+
+    def forget(self) -> None:
+        """Forget what is to be called, and the response, as a connection does for its next request."""
+        self._on_disconnect = lambda: None
+        self.status, self.is_complete = None, False
 
     def channel(self) -> ResponseChannel:
         """Return the broker's way to it."""
@@ -436,6 +445,7 @@ class Play:
     targets: int = 1
     is_priced: bool = True
     fsync: bool = False
+    checks: Sequence[Check] = ()
     counter: WordCounter = field(default_factory=WordCounter)
     client_is: dict[str, Any] = field(default_factory=dict)
     ledger_is: dict[str, Any] = field(default_factory=dict)
@@ -455,6 +465,7 @@ class Play:
             self.estimates,
             self.clock,
             self.limits,
+            checks=self.checks,
             observers=[self.watching],
             fsync=self.fsync,
         )

@@ -5,7 +5,7 @@ import gzip
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import msgspec
@@ -17,6 +17,7 @@ from hero_broker.core.errors import (
     BrokerError,
     ClientLeft,
     LedgerUnavailable,
+    ProviderBadAnswer,
     ProviderRefused,
     ProviderReset,
     ProviderTimeout,
@@ -26,6 +27,7 @@ from hero_broker.data_plane.call_run import AFTER_LAST_S, ESTIMATE_TIMEOUT_S, MA
 from hero_broker.data_plane.client_call import ClientCall
 from hero_broker.data_plane.event_stream import AFTER_LAST_BYTES
 from hero_broker.data_plane.exchange import INTERRUPT_TIMEOUT_S
+from hero_broker.metering.billing_row import interrupted_row
 from tests.data_plane.scripted import (
     KEY,
     LIMITS,
@@ -625,6 +627,24 @@ def test_client_that_has_left_before_is_not_called_for() -> None:
     )
 
 
+@pytest.mark.parametrize("call", [chat, lambda: form_call(Form())], ids=["chat", "upload"])
+@pytest.mark.parametrize(
+    ("script", "usage"),
+    [
+        pytest.param([Unsent(), ProviderBadAnswer("")], "none", id="nothing was sent"),
+        pytest.param([ProviderBadAnswer("", may_charge=True)], "estimated", id="it was sent"),
+    ],
+)
+def test_answer_that_cannot_be_read_is_billed_if_the_call_was_sent(
+    script: Script, usage: str, call: Callable[[], ClientCall]
+) -> None:
+    (row,) = played(script, call).ledger.rows
+
+    assert (row.outcome, row.error_code, row.usage_source) == ("provider_error", "provider_bad_answer", usage)
+    assert row.cost_nano_usd == (0 if usage == "none" else cost_of(row))
+    assert (row.cost_nano_usd == 0) == (usage == "none")
+
+
 @pytest.mark.parametrize("failure", [ClientLeft("left"), BodyTimeout("late")])
 def test_upload_that_fails_ends_its_call(failure: BrokerError) -> None:
     form = Form(failure)
@@ -656,7 +676,24 @@ def test_second_target_serves_and_bills_what_the_first_did_not_get() -> None:
 
     row = play.ledger.rows[0]
     assert (row.outcome, row.provider, row.attempts, row.cost_nano_usd) == ("ok", "q", 2, cost_of(row))
+    assert (row.model, row.upstream_model) == ("m", "m2")
     assert play.order == ["note", "note", "closed", "row", "observed", "head", "end"]
+    assert play.provider.urls == ["http://p/v1/chat/completions", "http://q/v1/chat/completions"]
+    assert [b'"m2"' in cast(bytes, body) for body in play.provider.bodies] == [False, True]
+    assert [(note.provider, note.attempts) for note in play.ledger.notes] == [("p", 1), ("q", 2)]
+    assert [(one.provider, one.verdict, one.code) for one in play.watching.seen[0].attempts] == [
+        ("p", Verdict.FAILED, "provider_refused"),
+        ("q", Verdict.ANSWERED, None),
+    ]
+    assert interrupted_row(play.ledger.notes[-1]).row.attempts == 2
+
+
+def test_call_whose_targets_all_fail_has_one_row_of_the_last() -> None:
+    play = two([Unsent(), ProviderRefused("")], [ProviderTimeout("", may_charge=True)], call=chat())
+
+    row = play.ledger.rows[0]
+    assert (row.outcome, row.error_code, row.attempts, row.provider) == ("provider_error", "provider_timeout", 2, "q")
+    assert row.usage_source == "estimated"
 
 
 @pytest.mark.parametrize(
