@@ -142,6 +142,7 @@ class Client:
             headers=jsonrpc.headers(token),
             timeout=timeout_s,
             transport=httpx.HTTPTransport(uds=socket) if socket else None,
+            verify=base.startswith("https:"),  # reading the certificate authorities takes longer than most queries
             trust_env=False,
         )
         self.rpc = RpcMethods[Sync](self.call)
@@ -211,6 +212,7 @@ class AsyncClient:
             headers=jsonrpc.headers(token),
             timeout=timeout_s,
             transport=httpx.AsyncHTTPTransport(uds=socket) if socket else None,
+            verify=base.startswith("https:"),  # reading the certificate authorities takes longer than most queries
             trust_env=False,
         )
         self.rpc = RpcMethods[Async](self.call)

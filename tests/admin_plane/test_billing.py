@@ -324,7 +324,7 @@ def test_verify_finds_what_was_done_by_hand_and_rebuild_mends_the_rollups(ledger
     ledger.run(statement)
     found = ledger.get("/billing/verify")["data"]
     ledger.send("POST", "/billing/rebuild")
-    while ledger.database.fold(3):
+    while ledger.database.fold(7):
         ledger.get("/billing/usage")
 
     assert not found["ok"]
@@ -446,14 +446,7 @@ LAST = 2**53 - 1 - AT  # as late as a row can be, 8,000 years: each page by mont
             for folded in (0, 100)
             if later <= latest
         ),
-        pytest.param("billing.usage", {**BY_IP, "bucket": "month"}, LAST, 0, marks=pytest.mark.slow),
-        pytest.param(
-            "billing.usage",
-            {**BY_IP, "bucket": "month", "tz": "America/New_York"},
-            LAST,
-            100,
-            marks=pytest.mark.slow,
-        ),
+        ("billing.usage", {**BY_IP, "bucket": "month", "tz": "America/New_York"}, LAST, 100),
     ],
 )
 @pytest.mark.slow
@@ -477,9 +470,7 @@ def test_pages_have_the_rows_of_the_first_ones_window_later_ones_too(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("last", "folded"), [(253_370_764_800, 100), (253_402_300_800, 0), (2**53 - 1, 0), (2**53 - 1, 100)]
-)
+@pytest.mark.parametrize(("last", "folded"), [(253_370_764_800, 100), (253_402_300_800, 0), (2**53 - 1, 100)])
 def test_rows_after_the_last_date_are_counted_and_verified_at_once(database_url: str, last: int, folded: int) -> None:
     with open_database(database_url) as database:
         database.append([row(started_at=AT), row(started_at=last)], [])

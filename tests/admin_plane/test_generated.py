@@ -18,7 +18,7 @@ from tests.admin_plane.test_billing import ROWS, Ledger
 
 CHECKED_LINES = 20  # of a list in an answer; thousands are alike
 asked_often = settings(
-    max_examples=20,
+    max_examples=12,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )

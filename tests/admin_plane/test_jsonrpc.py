@@ -197,7 +197,7 @@ def test_empty_params_are_none(params: object) -> None:
 @pytest.mark.parametrize("method", ["billing.usage_by_ip", "billing.usage"])
 def test_deep_values_are_bad_parameters_or_too_deep_for_json(method: str) -> None:
     codes = set()
-    for depth in (*range(10, 500, 70), *range(500, 1010, 3)):
+    for depth in (*range(10, 500, 70), *range(500, 1010, 5)):
         deep = "[" * depth + "]" * depth
         for params in (f"[{deep}, 1]", f"[[{deep}, {deep}]]", f'{{"filter": {{"ip": {deep}}}}}'):
             body = f'{{"jsonrpc": "2.0", "method": "{method}", "params": {params}, "id": 1}}'

@@ -235,14 +235,21 @@ def _is_listened_on(path: Path) -> bool:
         return probe.connect_ex(str(path)) == 0
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "2>/dev/full"])
 @pytest.mark.parametrize(
-    ("command", "code"),
-    [(CHECK, 0), ([*CHECK, "--config", "none.toml"], 2), ([*PROGRAM, "usage", "--url", UNREACHED], 1)],
-    ids=["fine", "wrong settings", "no broker"],
+    ("command", "code", "closed"),
+    [
+        pytest.param(CHECK, 0, ">&-", id="fine, no output"),
+        pytest.param(CHECK, 0, "2>&-", id="fine, no errors"),
+        pytest.param([*CHECK, "--config", "none.toml"], 2, "2>/dev/full", id="wrong settings, full"),
+        pytest.param([*CHECK, "--config", "none.toml"], 2, ">&- 2>&-", id="wrong settings, neither"),
+        *(
+            pytest.param([*PROGRAM, "usage", "--url", UNREACHED], 1, closed, id=f"no broker, {closed}")
+            for closed in (">&-", "2>&-", ">&- 2>&-", "2>/dev/full")
+        ),
+    ],
 )
 def test_exit_code_is_the_same_though_standard_streams_are_closed(
-    tmp_path: Path, closed: str, command: list[str], code: int
+    tmp_path: Path, command: list[str], code: int, closed: str
 ) -> None:
     ended = end_of(tmp_path, in_shell(f'exec "$@" {closed}', command), {})
 
