@@ -106,7 +106,7 @@ MUTATIONS = (
     Mutation("an aborted response is ended", RELAY, "if self.is_gone or ABORT in tail:", "if self.is_gone:"),
     Mutation("a response never ends", RELAY, "            self._is_over = True\n", ""),
     Mutation("a failed end is not cut off", RELAY, "            if not is_complete:", "            if False:"),
-    Mutation("leaving is not passed on", RELAY, "        self._on_disconnect()\n", ""),
+    Mutation("leaving is not passed on", RELAY, "        self._on_client_left()\n", ""),
 )
 
 
