@@ -30,7 +30,7 @@ def modules(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModuleType]:
     for name, source in zip(NAMES, blocks, strict=True):
         module = ModuleType(name)
         monkeypatch.setitem(sys.modules, name, module)
-        exec(compile(source, name, "exec"), module.__dict__)  # noqa: S102 - the page is ours
+        exec(compile(source, f"<{name}>", "exec"), module.__dict__)  # noqa: S102 - the page is ours
         loaded[name] = module
     return loaded
 
