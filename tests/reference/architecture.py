@@ -1,7 +1,4 @@
-"""The page of the architecture: the map of folders from their docstrings, the arrows from the test's own table.
-
-`python -m tests.reference.architecture` writes it; a test compares it with the tree.
-"""
+"""The page of the architecture: the map of folders from their docstrings, the arrows from the test's own table."""
 
 import ast
 from collections.abc import Iterator
@@ -58,7 +55,7 @@ Importing a module only defines names; `server/wiring.py` is the only place that
 | a column of `request_logs` | `core/records.py` (last, with a default), `store/schema.py`, a step in `store/migrations.py`, `openrpc.json` |
 | a kind of call | [Add a kind of call](add-a-kind.md) |
 | a price that no list has | `pricing/supplement.toml`, with its source and date |
-| an error | a class in `core/errors.py`; `python -m tests.reference.errors` writes its page |
+| an error | a class in `core/errors.py`; `python -m tests.reference` writes its page |
 
 ### Example: a setting
 
@@ -100,7 +97,3 @@ def _arrows() -> Iterator[str]:
         for target in ALLOWED:
             if target in below and target not in ("core", "util"):
                 yield f"{part} --> {target}"
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page())

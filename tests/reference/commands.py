@@ -1,7 +1,4 @@
-"""The page of the commands, generated from the command line itself.
-
-`python -m tests.reference.commands` writes it; a test compares it with what the commands are.
-"""
+"""The page of the commands, generated from the command line itself."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,7 +79,3 @@ def _meaning(param: Any) -> str:
     if default in (None, False, ()) or callable(default):
         return str(meaning)
     return f"{meaning} Default: `{default}`."
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page())

@@ -1,9 +1,7 @@
-"""The page of the errors, and the tree at the head of `core.errors`, made from its classes.
-
-`python -m tests.reference.errors` writes the page and prints the tree; a test compares both with the classes.
-"""
+"""The page of the errors, and the tree at the head of `core.errors`, made from its classes."""
 
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +11,7 @@ from hero_broker.core import errors
 from hero_broker.core.errors import BrokerError, QueryError
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "reference" / "errors.md"
+SOURCE = Path(errors.__file__)
 
 Kind = TypeVar("Kind")
 
@@ -61,6 +60,13 @@ def page() -> str:
     return text + "| -32603 | 500 | `internal_error` | An error in the broker itself. |\n"
 
 
+def source() -> str:
+    """Return the source of `core.errors` with the tree of its classes."""
+    return re.sub(
+        r"^Exception\n.*?(?=\n\n)", lambda _: tree(), SOURCE.read_text(), count=1, flags=re.DOTALL | re.MULTILINE
+    )
+
+
 def tree() -> str:
     """Return the tree of the classes, as the docstring of `core.errors` draws it."""
     return "\n".join(["Exception", *_branches(Exception, "")])
@@ -94,8 +100,3 @@ def _code(code: str | None) -> str:
 
 def _when(error: type[Exception]) -> str:
     return " ".join((error.__doc__ or "").split())
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page())
-    print(tree())  # noqa: T201

@@ -1,7 +1,4 @@
-"""The page of the methods, generated from `openrpc.json`.
-
-`python -m tests.reference.methods` writes it; a test compares it with the document.
-"""
+"""The page of the methods, generated from `openrpc.json`."""
 
 import json
 from pathlib import Path
@@ -75,7 +72,3 @@ def _form(schema: dict[str, Any], document: dict[str, Any]) -> str:
     if "maxLength" in schema:
         return f"string, {schema.get('minLength', 0)} to {schema['maxLength']} characters"
     return str(schema["type"])
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page())

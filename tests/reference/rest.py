@@ -1,4 +1,4 @@
-"""`docs/reference/rest.md` as the OpenAPI document has it; `python -m tests.reference.rest` rewrites the page."""
+"""The page of the REST routes, generated from the OpenAPI document."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "rest.md"
 HEAD = """\
 # REST routes
 
-This page is generated from the OpenAPI 3.1 document at `GET /openapi.json`; `python -m tests.reference.rest` rewrites it.
+This page is generated from the OpenAPI 3.1 document at `GET /openapi.json`.
 [How to call it](../how-to/call.md) and [how to bill](../how-to/bill.md) have examples.
 
 """
@@ -140,7 +140,3 @@ def _answers(response: Node, document: Node) -> str:
         else:
             types.append(f"`{kind}`")
     return "; ".join(types) or "nothing"
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")

@@ -3,20 +3,17 @@
 import ast
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
-
-import pytest
 
 import hero_broker
 from hero_broker.core import errors as classes
-from tests.reference import architecture, commands, errors, methods
+from tests.reference import errors
+from tests.reference.generated import files
 
 
-@pytest.mark.parametrize(
-    "module", [architecture, commands, errors, methods], ids=["architecture", "commands", "errors", "methods"]
-)
-def test_page_is_what_the_program_is(module: ModuleType) -> None:
-    assert module.PAGE.read_text() == module.page(), f"rewrite it: python -m {module.__name__}"
+def test_generated_files_are_what_their_generators_write() -> None:
+    stale = [str(path) for path, text in files() if path.read_text(encoding="utf-8") != text]
+
+    assert stale == [], "rewrite them: python -m tests.reference"
 
 
 def test_tree_of_errors_is_drawn_as_it_is() -> None:
