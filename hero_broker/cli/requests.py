@@ -14,9 +14,8 @@ from hero_broker.cli.backend import Backend, DatabaseOption, TokenOption, UrlOpt
 from hero_broker.cli.filters import WhereOption, parse_filters
 from hero_broker.cli.printing import GAP, warn, writing_output
 from hero_broker.cli.times import FORMS, format_time, parse_time, parse_zone
-from hero_broker.client import BrokerUnreachable, methods, models
+from hero_broker.client import BrokerUnreachable, Query, methods, models
 from hero_broker.client.clients import every_page
-from hero_broker.client.methods import Query
 
 POLL_S = 1.0
 PAGE = 1_000  # rows per query

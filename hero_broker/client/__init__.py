@@ -3,7 +3,8 @@
 from hero_broker.client import methods, models
 from hero_broker.client.clients import DEFAULT_URL, AsyncClient, Client
 from hero_broker.client.errors import BrokerUnreachable, ClientError, RpcError, UnexpectedResponse
-from hero_broker.client.methods import Query, QueryFilter
+from hero_broker.client.methods import QueryFilter
+from hero_broker.client.query import Query
 
 # The names that these had before 0.2, for a release.
 answers, questions = models, methods

@@ -1,33 +1,22 @@
 """Clients of a broker's admin plane, one that blocks and one that waits: `client.billing.usage_by_ip(since=…)`."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import wraps
 from types import TracebackType
-from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, overload
+from typing import Any, Protocol, Self, TypeVar
 
 import httpx
 
-from hero_broker.client import jsonrpc, methods
+from hero_broker.client import jsonrpc
+from hero_broker.client.async_methods import AsyncMethods
 from hero_broker.client.errors import RpcError
-from hero_broker.client.methods import Query
+from hero_broker.client.query import Query
+from hero_broker.client.sync_methods import SyncMethods
 
 DEFAULT_URL = "http://127.0.0.1:33850"
 TIMEOUT_S = 60.0
 
-P = ParamSpec("P")
 Answer = TypeVar("Answer")
-
-
-class Sync:
-    """Marks the methods of a client that blocks."""
-
-
-class Async:
-    """Marks the methods of a client that waits."""
-
-
-Mode = TypeVar("Mode", Sync, Async)
 
 
 class Page(Protocol):
@@ -42,85 +31,7 @@ class Page(Protocol):
 AnyPage = TypeVar("AnyPage", bound=Page)
 
 
-class MethodGroup(Generic[Mode]):
-    """Methods of the contract that share the first part of their names."""
-
-    def __init__(self, call: Callable[[Query[Any]], Any]) -> None:
-        self.call = call
-
-
-class Method(Generic[P, Answer]):
-    """A method of both clients: declared once, it returns its answer from one and an awaitable from the other."""
-
-    def __init__(self, query: Callable[P, Query[Answer]]) -> None:
-        self.query = query
-
-    @overload
-    def __get__(self, at: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, at: MethodGroup[Sync], owner: type) -> Callable[P, Answer]: ...
-    @overload
-    def __get__(self, at: MethodGroup[Async], owner: type) -> Callable[P, Awaitable[Answer]]: ...
-    def __get__(self, at: MethodGroup[Any] | None, owner: type) -> Any:
-        if at is None:
-            return self
-
-        @wraps(self.query)
-        def send(*args: P.args, **kwargs: P.kwargs) -> Any:
-            return at.call(self.query(*args, **kwargs))
-
-        return send
-
-
-class RpcMethods(MethodGroup[Mode]):
-    """`rpc.…`"""
-
-    discover = Method(methods.discover)
-
-
-class BillingMethods(MethodGroup[Mode]):
-    """`billing.…`"""
-
-    usage_by_ip = Method(methods.usage_by_ip)
-    usage_for_ip = Method(methods.usage_for_ip)
-    usage = Method(methods.usage)
-    requests = Method(methods.requests)
-    request = Method(methods.request)
-    unbilled = Method(methods.unbilled)
-    mark_billed = Method(methods.mark_billed)
-    periods = Method(methods.periods)
-    verify = Method(methods.verify)
-    rebuild = Method(methods.rebuild)
-
-
-class ModelsMethods(MethodGroup[Mode]):
-    """`models.…`"""
-
-    list = Method(methods.list_models)
-
-
-class ProvidersMethods(MethodGroup[Mode]):
-    """`providers.…`"""
-
-    list = Method(methods.list_providers)
-
-
-class LabelsMethods(MethodGroup[Mode]):
-    """`labels.…`"""
-
-    set = Method(methods.set_label)
-    list = Method(methods.list_labels)
-    remove = Method(methods.remove_label)
-
-
-class SystemMethods(MethodGroup[Mode]):
-    """`system.…`"""
-
-    health = Method(methods.health)
-    info = Method(methods.info)
-
-
-class Client:
+class Client(SyncMethods):
     """Queries a broker, and blocks until it responds. For one thread at a time; a context manager.
 
     Every query raises:
@@ -145,12 +56,7 @@ class Client:
             verify=base.startswith("https:"),  # reading the certificate authorities takes longer than most queries
             trust_env=False,
         )
-        self.rpc = RpcMethods[Sync](self.call)
-        self.billing = BillingMethods[Sync](self.call)
-        self.models = ModelsMethods[Sync](self.call)
-        self.providers = ProvidersMethods[Sync](self.call)
-        self.labels = LabelsMethods[Sync](self.call)
-        self.system = SystemMethods[Sync](self.call)
+        super().__init__(self.call)
 
     def __enter__(self) -> Self:
         return self
@@ -193,7 +99,7 @@ class Client:
             raise jsonrpc.broker_unreachable(self._url, error) from error
 
 
-class AsyncClient:
+class AsyncClient(AsyncMethods):
     """Queries a broker, and awaits the response. For one event loop; an async context manager.
 
     Raises as `Client`.
@@ -215,12 +121,7 @@ class AsyncClient:
             verify=base.startswith("https:"),  # reading the certificate authorities takes longer than most queries
             trust_env=False,
         )
-        self.rpc = RpcMethods[Async](self.call)
-        self.billing = BillingMethods[Async](self.call)
-        self.models = ModelsMethods[Async](self.call)
-        self.providers = ProvidersMethods[Async](self.call)
-        self.labels = LabelsMethods[Async](self.call)
-        self.system = SystemMethods[Async](self.call)
+        super().__init__(self.call)
 
     async def __aenter__(self) -> Self:
         return self

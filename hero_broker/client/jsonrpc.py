@@ -8,7 +8,7 @@ import httpx
 import msgspec
 
 from hero_broker.client.errors import BrokerUnreachable, RpcError, UnexpectedResponse
-from hero_broker.client.methods import Query
+from hero_broker.client.query import Query
 
 Answer = TypeVar("Answer")
 

@@ -2,15 +2,16 @@
 
 Parameters and their order are the contract's. A window is half-open, in unix seconds UTC: `since` counts, `until` does
 not. Parameters that are None are left out.
+Generated from `openrpc.json` by `python -m tests.reference`.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypedDict, TypeVar
+from collections.abc import Sequence
+from typing import Any, Literal, TypedDict
 
 from hero_broker.client import models
+from hero_broker.client.query import Query as Query
+from hero_broker.client.query import build_query
 
-Answer = TypeVar("Answer")
 Dimension = Literal["ip", "prefix", "model", "provider", "kind", "context", "api_key_id", "outcome"]
 Bucket = Literal["hour", "day", "month"]
 
@@ -18,45 +19,55 @@ Bucket = Literal["hour", "day", "month"]
 class QueryFilter(TypedDict, total=False):
     """Which calls count; a call must match all members."""
 
-    ip: str | None
-    prefix: str | None  # a network, such as 192.0.2.0/24
+    ip: str | None  # An address, or "unknown".
+    # A network, such as 192.0.2.0/24 or 2001:db8::/32. An IPv6 network that contains ::ffff:0:0/96 contains IPv4
+    # callers.
+    prefix: str | None
     model: str | None
     provider: str | None
-    kind: str | None
-    context: str | None
+    kind: str | None  # One of chat, completion, embedding, tts, stt, rerank, moderation.
+    context: str | None  # The caller's own claim, from X-Hero-Context.
     api_key_id: str | None
-    outcome: str | None
-    period: str | None  # the reference of a billing period
-
-
-@dataclass(frozen=True, slots=True)
-class Query(Generic[Answer]):
-    """One method with its parameters, and the type of its answer."""
-
-    method: str
-    answer: type[Answer]
-    params: Mapping[str, Any]
-
-
-def _query(method: str, answer: type[Answer], **params: object) -> Query[Answer]:
-    return Query(method, answer, {name: value for name, value in params.items() if value is not None})
+    outcome: str | None  # One of ok, provider_error, client_disconnected, interrupted, internal_error.
+    period: str | None  # The reference of a billing period; selects its calls, whenever they started.
 
 
 def discover() -> Query[dict[str, Any]]:
-    """Ask for the contract itself."""
-    return _query("rpc.discover", dict[str, Any])
+    """Describe these methods.
+
+    Returns this document, which is also at GET /openrpc.json.
+    """
+    return build_query("rpc.discover", dict[str, Any])
 
 
 def usage_by_ip(
     since: int | None = None, until: int | None = None, limit: int | None = None, cursor: str | None = None
 ) -> Query[models.UsageByIp]:
-    """Ask for spend per address, largest first."""
-    return _query("billing.usage_by_ip", models.UsageByIp, since=since, until=until, limit=limit, cursor=cursor)
+    """Spend per address.
+
+    Sums calls by the address that made them, largest spend first, then by ip. The totals cover the whole window, not
+    only the page.
+
+    Args:
+        since: Unix seconds; calls that started at or after it.
+        until: Unix seconds; calls that started before it.
+        limit: The maximum number of addresses; 10,000 if absent.
+        cursor: The next_cursor of the previous page.
+    """
+    return build_query("billing.usage_by_ip", models.UsageByIp, since=since, until=until, limit=limit, cursor=cursor)
 
 
 def usage_for_ip(ip: str, since: int | None = None, until: int | None = None) -> Query[models.UsageForIp]:
-    """Ask for one address's spend by model, largest first."""
-    return _query("billing.usage_for_ip", models.UsageForIp, ip=ip, since=since, until=until)
+    """One address's spend by model.
+
+    For an address without usage, the totals are zero and the array of models is empty.
+
+    Args:
+        ip: An address in any spelling, or "unknown" for callers on a Unix socket.
+        since: Unix seconds; calls that started at or after it.
+        until: Unix seconds; calls that started before it.
+    """
+    return build_query("billing.usage_for_ip", models.UsageForIp, ip=ip, since=since, until=until)
 
 
 def usage(
@@ -72,8 +83,27 @@ def usage(
     prefix_v6: int | None = None,
     dense: bool | None = None,
 ) -> Query[models.UsageReport]:
-    """Ask for usage by any dimensions, and by hour, day or month of a time zone."""
-    return _query(
+    """Usage by any dimension, over time.
+
+    Sums calls by any of their dimensions, and by hours, days or months of a time zone: by bucket, then largest spend
+    first, then by group. The window may be of any length when calls are grouped by nothing, by ip, by prefix, by ip and
+    model, or by any of model, provider and kind; also by bucket, in zones whose offset is whole hours. Other reports
+    read single calls, and their window is at most 31 days.
+
+    Args:
+        group_by: The dimensions to group by; an empty array returns only the totals.
+        since: Unix seconds; calls that started at or after it.
+        until: Unix seconds; calls that started before it.
+        bucket: One sum for each hour, day or month; no buckets if absent.
+        tz: The IANA time zone of the buckets; UTC if absent.
+        filter: Which calls count; all if absent.
+        limit: The maximum number of groups; 10,000 if absent.
+        cursor: The next_cursor of the previous page; the other parameters must then be absent or unchanged.
+        prefix_v4: Bits of an IPv4 prefix; 24 if absent.
+        prefix_v6: Bits of an IPv6 prefix; 64 if absent.
+        dense: Whether to list buckets without calls too, for each group that has calls in the window.
+    """
+    return build_query(
         "billing.usage",
         models.UsageReport,
         group_by=list(group_by),
@@ -97,72 +127,149 @@ def requests(
     limit: int | None = None,
     cursor: str | None = None,
 ) -> Query[models.RequestsPage]:
-    """Ask for the calls themselves, newest first."""
-    return _query(
+    """The calls themselves.
+
+    Lists rows of the ledger, newest first, as of the first page's request: later rows are not included, and no row is
+    missing or repeated. If few calls match, a page may hold fewer rows than the limit, even zero, and still have a
+    next_cursor. GET /billing/requests with Accept: text/csv or application/x-ndjson streams all of them.
+
+    Args:
+        since: Unix seconds; calls that started at or after it.
+        until: Unix seconds; calls that started before it.
+        filter: Which calls to list; all if absent.
+        limit: The maximum number of rows; 100 if absent.
+        cursor: The next_cursor of the previous page; the other parameters must then be absent or unchanged.
+    """
+    return build_query(
         "billing.requests", models.RequestsPage, since=since, until=until, filter=filter, limit=limit, cursor=cursor
     )
 
 
 def request(request_id: str) -> Query[models.RequestAnswer]:
-    """Ask for one call, with how its cost came about."""
-    return _query("billing.request", models.RequestAnswer, request_id=request_id)
+    """One request, and how its cost was computed.
+
+    Returns each unit that was charged, its rate, their product, the exact sum and the source of the price. A row is
+    available within a second of the response.
+
+    Args:
+        request_id: The x-request-id of the response.
+    """
+    return build_query("billing.request", models.RequestAnswer, request_id=request_id)
 
 
 def unbilled() -> Query[models.UnbilledAnswer]:
-    """Ask for what is in no billing period yet."""
-    return _query("billing.unbilled", models.UnbilledAnswer)
+    """Calls in no billing period yet.
+
+    Sums the calls after the last billing period. Pass its to_seq to billing.mark_billed.
+    """
+    return build_query("billing.unbilled", models.UnbilledAnswer)
 
 
 def mark_billed(reference: str, to_seq: int) -> Query[models.PeriodAnswer]:
-    """Ask to close a billing period; asking again changes nothing."""
-    return _query("billing.mark_billed", models.PeriodAnswer, reference=reference, to_seq=to_seq)
+    """Close a billing period.
+
+    Closes the range from the end of the last period to to_seq under the operator's reference. Each call is in exactly
+    one period, a late one in the period that was open when it was recorded. A repeated request with the same reference
+    and to_seq changes nothing and returns the same result.
+
+    Args:
+        reference: The operator's own name for the period, such as 2026-11; unique.
+        to_seq: The last position of the period.
+    """
+    return build_query("billing.mark_billed", models.PeriodAnswer, reference=reference, to_seq=to_seq)
 
 
 def periods() -> Query[models.PeriodsAnswer]:
-    """Ask for all billing periods, the oldest first."""
-    return _query("billing.periods", models.PeriodsAnswer)
+    """All billing periods.
+
+    Lists the periods, oldest first.
+    """
+    return build_query("billing.periods", models.PeriodsAnswer)
 
 
 def verify(since: int | None = None, until: int | None = None) -> Query[models.VerifyAnswer]:
-    """Ask whether rows, sums and periods agree. Reads every call of the window."""
-    return _query("billing.verify", models.VerifyAnswer, since=since, until=until)
+    """Verify that the sums match the calls.
+
+    Adds up all calls of the window's hours and compares the result with the roll-ups that reports read; without a
+    window, with the billing periods too. Reads every row, in short steps.
+
+    Args:
+        since: Unix seconds; the hour that contains it and later hours.
+        until: Unix seconds; earlier hours.
+    """
+    return build_query("billing.verify", models.VerifyAnswer, since=since, until=until)
 
 
 def rebuild() -> Query[models.RebuildAnswer]:
-    """Ask to rebuild the sums of reports."""
-    return _query("billing.rebuild", models.RebuildAnswer)
+    """Rebuild the roll-ups.
+
+    Rebuilds the sums that reports read from all calls, beside the sums in use, and then replaces those. Reports stay
+    exact meanwhile; system.health shows the progress. A rebuild in progress is not restarted.
+    """
+    return build_query("billing.rebuild", models.RebuildAnswer)
 
 
 def list_models() -> Query[models.ModelsAnswer]:
-    """Ask for the models that are served, with prices."""
-    return _query("models.list", models.ModelsAnswer)
+    """Models and their prices.
+
+    Lists the models that clients may request: those of the settings, then those that are only in the price list. Rates
+    are the current ones, in USD.
+    """
+    return build_query("models.list", models.ModelsAnswer)
 
 
 def list_providers() -> Query[models.ProvidersAnswer]:
-    """Ask for the providers, with their health."""
-    return _query("providers.list", models.ProvidersAnswer)
+    """Providers and their health.
+
+    Lists the providers, and how they have responded to this broker since it started. Keys are counted, and never
+    returned.
+    """
+    return build_query("providers.list", models.ProvidersAnswer)
 
 
 def set_label(target: str, label: str) -> Query[models.LabelAnswer]:
-    """Ask to name an address, a network, or "unknown"."""
-    return _query("labels.set", models.LabelAnswer, target=target, label=label)
+    """Name an address or a network.
+
+    Reports show the label beside the address; if several networks that contain it have one, the smallest counts.
+    Replaces an existing label of the target. At most 10,000 labels.
+
+    Args:
+        target: An address in any spelling, a network without host bits, or "unknown".
+        label: Printable characters, without leading or trailing spaces.
+    """
+    return build_query("labels.set", models.LabelAnswer, target=target, label=label)
 
 
 def list_labels() -> Query[models.LabelsAnswer]:
-    """Ask for all labels."""
-    return _query("labels.list", models.LabelsAnswer)
+    """All labels.
+
+    Lists IPv4, IPv6, then "unknown"; each by address, wider networks first.
+    """
+    return build_query("labels.list", models.LabelsAnswer)
 
 
 def remove_label(target: str) -> Query[models.LabelAnswer]:
-    """Ask to remove a label."""
-    return _query("labels.remove", models.LabelAnswer, target=target)
+    """Remove a label.
+
+    Returns the label that was removed.
+
+    Args:
+        target: The label's address or network, in any spelling, or "unknown".
+    """
+    return build_query("labels.remove", models.LabelAnswer, target=target)
 
 
 def health() -> Query[models.Health]:
-    """Ask for the state of the ledger."""
-    return _query("system.health", models.Health)
+    """State of the ledger.
+
+    Returns whether the store accepts rows, and how many wait in the journal.
+    """
+    return build_query("system.health", models.Health)
 
 
 def info() -> Query[models.Info]:
-    """Ask for the name and version of the broker."""
-    return _query("system.info", models.Info)
+    """Name and version of the broker.
+
+    Returns the name, the version and the number of models.
+    """
+    return build_query("system.info", models.Info)

@@ -2,6 +2,7 @@
 
 Members that a newer broker adds are ignored, and enumerations are plain strings, so that an
 older client understands a newer broker. Times are unix seconds, UTC. Sums are exact: USD are Decimal.
+Generated from `openrpc.json` by `python -m tests.reference`.
 """
 
 from decimal import Decimal
@@ -12,35 +13,29 @@ import msgspec
 class BilledTotals(msgspec.Struct, frozen=True, kw_only=True):
     """Counts and cost, without times."""
 
-    requests: int  # calls
-    failed_requests: int  # calls that ended as provider_error, interrupted or internal_error
-    estimated_requests: int  # calls whose usage is an estimate
-    unpriced_requests: int  # calls without a known price
-    input_tokens: int  # input tokens, cached ones included
-    output_tokens: int  # output tokens
-    total_tokens: int  # input and output tokens
-    total_cost_usd: Decimal  # USD, in plain decimal notation
-    total_cost_nano_usd: str  # the same sum in 0.000000001 USD, as a string of digits
+    requests: int  # Calls.
+    failed_requests: int  # Calls that ended as provider_error, interrupted or internal_error.
+    estimated_requests: int  # Calls whose usage is an estimate.
+    unpriced_requests: int  # Calls without a known price.
+    input_tokens: int  # Input tokens, cached ones included.
+    output_tokens: int  # Output tokens.
+    total_tokens: int  # Input and output tokens.
+    total_cost_usd: Decimal  # USD, in plain decimal notation.
+    total_cost_nano_usd: str  # The same sum in 0.000000001 USD, as a string of digits.
 
 
 class UsageTotals(BilledTotals, frozen=True, kw_only=True):
     """Sums over calls."""
 
-    first_seen: int | None  # unix seconds of the earliest call, or None
-    last_seen: int | None  # unix seconds of the latest call, or None
+    first_seen: int | None  # Unix seconds of the earliest call, or None.
+    last_seen: int | None  # Unix seconds of the latest call, or None.
 
 
 class IpUsage(UsageTotals, frozen=True, kw_only=True):
     """Usage of one address."""
 
     ip: str
-    label: str | None  # the operator's name for the address, or for the smallest network with a label that contains it
-
-
-class ModelUsage(UsageTotals, frozen=True, kw_only=True):
-    """Usage of one model."""
-
-    model: str
+    label: str | None  # The operator's name for the address, or for the smallest network with a label that contains it.
 
 
 class UsageByIp(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,138 +47,26 @@ class UsageByIp(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class ModelUsage(UsageTotals, frozen=True, kw_only=True):
+    """Usage of one model."""
+
+    model: str
+
+
 class IpModels(msgspec.Struct, frozen=True, kw_only=True):
     """One address's spend by model."""
 
     ip: str
-    label: str | None  # the operator's name for the address, or for the smallest network with a label that contains it
+    label: str | None  # The operator's name for the address, or for the smallest network with a label that contains it.
     totals: UsageTotals
     models: tuple[ModelUsage, ...]
 
 
 class UsageForIp(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of `billing.usage_for_ip`."""
+    """The result of billing.usage_for_ip."""
 
     data: IpModels
     as_of: int
-
-
-class Rollups(msgspec.Struct, frozen=True, kw_only=True):
-    """The progress of the sums that reports read."""
-
-    generation: int  # counts the rebuilds
-    folded_seq: int  # calls up to this position are in the sums; reports add the rest
-    rebuilt_seq: int | None  # the progress of the rebuild; None if no rebuild is running
-
-
-class Duty(msgspec.Struct, frozen=True, kw_only=True):
-    """A recurring background task of the broker."""
-
-    duty: str
-    status: str  # of its last attempt: ok or failing
-    failing_since: int | None  # unix seconds of the first of the current consecutive failures, or None
-    last_error: str | None  # why it last failed, with SQLSTATE or SQLite's name for it, or None
-    failures: int  # failed attempts since the start
-
-
-class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of the ledger."""
-
-    # ok; degraded: calls are served, but a duty fails, rows have waited long, or some were rejected;
-    # unavailable: calls are refused
-    status: str
-    store: str  # whether the database accepted the last rows
-    journal_pending: int  # rows that the database does not have yet
-    journal_oldest_pending_s: float | None  # seconds that the oldest of them has waited, or None
-    journal_open_calls: int  # calls in flight
-    journal_bytes: int  # size of the journal's segments in bytes
-    # rows that the database rejected because of a value in them: on no bill, kept in a file or in the journal
-    rejected_rows: int
-    disk_free_bytes: int  # free bytes on the state directory's file system
-    rollups: Rollups | None  # their state after the writer's last run; None until the first one
-    duties: tuple[Duty, ...]  # the broker's recurring background work, and whether it fails
-
-
-class Info(msgspec.Struct, frozen=True, kw_only=True):
-    """Name and version of the broker."""
-
-    name: str
-    version: str
-    models: int
-
-
-class CostLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One part of a call's cost: units times a rate."""
-
-    unit: str  # the unit that was charged
-    units: str  # the number of units
-    rate: str  # the rate's name, as in the settings
-    usd: str  # the rate in USD
-    per: int  # the number of units that the rate is for
-    amount_usd: str  # units x usd / per, exact: a decimal, or a fraction such as 1/3
-
-
-class CostExplained(msgspec.Struct, frozen=True, kw_only=True):
-    """How a call's cost was computed."""
-
-    source: str | None
-    price_source: str | None  # the source of the rates
-    price_version: str | None  # the version of that source
-    lines: tuple[CostLine, ...]
-    exact_usd: str | None  # the sum of the lines, before rounding
-    rounding: str
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One call, as billed."""
-
-    seq: int  # position in the ledger, in commit order
-    request_id: str  # UUIDv7, also in the response's x-request-id
-    started_at: int  # unix seconds, UTC
-    ip: str  # the address that is billed, or "unknown"
-    peer_ip: str | None  # the connection's address, if it differs
-    context: str | None  # the caller's own claim, from X-Hero-Context
-    api_key_id: str | None
-    kind: str
-    model: str
-    provider: str
-    upstream_model: str
-    stream: bool
-    outcome: str
-    http_status: int | None  # the status that the client received
-    error_code: str | None
-    input_tokens: int | None  # cached, cache-written and audio input included
-    output_tokens: int | None  # reasoning and audio output included
-    cached_input_tokens: int | None
-    cache_write_tokens: int | None
-    reasoning_tokens: int | None
-    audio_input_tokens: int | None
-    audio_output_tokens: int | None
-    characters: int | None  # characters of the text that was converted to speech
-    audio_ms: int | None  # milliseconds of the audio that was transcribed
-    search_units: int | None
-    usage_source: str
-    cost_usd: Decimal | None  # USD, in plain decimal notation; None if no price is known
-    cost_nano_usd: str | None  # the same in 0.000000001 USD, as a string of digits
-    cost_source: str | None  # "price", or "provider" if the provider reported the cost
-    price_id: str | None  # content hash of the rates
-    attempts: int
-    duration_ms: int
-    first_byte_ms: int | None
-    label: str | None  # the operator's name for the address, or for the smallest network with a label that contains it
-
-
-class ExplainedRequest(Request, frozen=True, kw_only=True):
-    """One call, with how its cost was computed."""
-
-    cost: CostExplained
-
-
-class RequestAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of `billing.request`."""
-
-    data: ExplainedRequest
-    as_of: int  # unix seconds of the response
 
 
 class UsageGroup(UsageTotals, frozen=True, kw_only=True):
@@ -191,10 +74,9 @@ class UsageGroup(UsageTotals, frozen=True, kw_only=True):
 
     # A member for each name of group_by; a prefix in CIDR notation; None if a call had no value.
     group: dict[str, str | None]
-    # Unix seconds of the start of the bucket's part within the window; None without buckets.
-    bucket_start: int | None
-    bucket_end: int | None  # unix seconds of its end, exclusive
-    label: str | None  # the operator's name for the group's address, else for its prefix; None if it has neither
+    bucket_start: int | None  # Unix seconds of the start of the bucket's part within the window; None without buckets.
+    bucket_end: int | None  # Unix seconds of its end, exclusive.
+    label: str | None  # The operator's name for the group's address, else for its prefix; None if it has neither.
 
 
 class UsageReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,6 +88,45 @@ class UsageReport(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One call, as billed."""
+
+    seq: int  # Position in the ledger, in commit order.
+    request_id: str  # UUIDv7, also in the response's x-request-id.
+    started_at: int  # Unix seconds, UTC.
+    ip: str  # The address that is billed, or "unknown".
+    peer_ip: str | None  # The connection's address, if it differs.
+    context: str | None  # The caller's own claim, from X-Hero-Context.
+    api_key_id: str | None
+    kind: str  # One of chat, completion, embedding, tts, stt, rerank, moderation.
+    model: str
+    provider: str
+    upstream_model: str
+    stream: bool
+    outcome: str  # One of ok, provider_error, client_disconnected, interrupted, internal_error.
+    http_status: int | None  # The status that the client received.
+    error_code: str | None
+    input_tokens: int | None  # Cached, cache-written and audio input included.
+    output_tokens: int | None  # Reasoning and audio output included.
+    cached_input_tokens: int | None
+    cache_write_tokens: int | None
+    reasoning_tokens: int | None
+    audio_input_tokens: int | None
+    audio_output_tokens: int | None
+    characters: int | None  # Characters of the text that was converted to speech.
+    audio_ms: int | None  # Milliseconds of the audio that was transcribed.
+    search_units: int | None
+    usage_source: str  # One of reported, estimated, none.
+    cost_usd: Decimal | None  # USD, in plain decimal notation; None if no price is known.
+    cost_nano_usd: str | None  # The same in 0.000000001 USD, as a string of digits.
+    cost_source: str | None  # "price", or "provider" if the provider reported the cost.
+    price_id: str | None  # Content hash of the rates.
+    attempts: int
+    duration_ms: int
+    first_byte_ms: int | None
+    label: str | None  # The operator's name for the address, or for the smallest network with a label that contains it.
+
+
 class RequestsPage(msgspec.Struct, frozen=True, kw_only=True):
     """Calls, newest first."""
 
@@ -214,16 +135,51 @@ class RequestsPage(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class CostLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of a call's cost: units times a rate."""
+
+    unit: str  # The unit that was charged.
+    units: str  # The number of units.
+    rate: str  # The rate's name, as in the settings.
+    usd: str  # The rate in USD.
+    per: int  # The number of units that the rate is for.
+    amount_usd: str  # units x usd / per, exact: a decimal, or a fraction such as 1/3.
+
+
+class CostExplained(msgspec.Struct, frozen=True, kw_only=True):
+    """How a call's cost was computed."""
+
+    source: str | None
+    price_source: str | None  # The source of the rates.
+    price_version: str | None  # The version of that source.
+    lines: tuple[CostLine, ...]
+    exact_usd: str | None  # The sum of the lines, before rounding.
+    rounding: str
+
+
+class ExplainedRequest(Request, frozen=True, kw_only=True):
+    """One call, with how its cost was computed."""
+
+    cost: CostExplained
+
+
+class RequestAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of billing.request."""
+
+    data: ExplainedRequest
+    as_of: int  # Unix seconds of the response.
+
+
 class Unbilled(msgspec.Struct, frozen=True, kw_only=True):
     """The calls in no billing period yet."""
 
-    from_seq: int  # the first position that is in no period
-    to_seq: int  # the last position of the ledger; from_seq - 1 if nothing is unbilled
+    from_seq: int  # The first position that is in no period.
+    to_seq: int  # The last position of the ledger; from_seq - 1 if nothing is unbilled.
     totals: BilledTotals
 
 
 class UnbilledAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of `billing.unbilled`."""
+    """The result of billing.unbilled."""
 
     data: Unbilled
     as_of: int
@@ -232,23 +188,23 @@ class UnbilledAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class Period(msgspec.Struct, frozen=True, kw_only=True):
     """A billing period."""
 
-    number: int  # 1, 2, … in the order of the ledger
-    reference: str  # the operator's own name for the period
-    from_seq: int  # the first position; the previous period ends at from_seq - 1
-    to_seq: int  # the last position
-    marked_at: int  # unix seconds, UTC
+    number: int  # 1, 2, … in the order of the ledger.
+    reference: str  # The operator's own name for the period.
+    from_seq: int  # The first position; the previous period ends at from_seq - 1.
+    to_seq: int  # The last position.
+    marked_at: int  # Unix seconds, UTC.
     totals: BilledTotals
 
 
 class PeriodAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of `billing.mark_billed`."""
+    """The result of billing.mark_billed."""
 
     data: Period
     as_of: int
 
 
 class PeriodsAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of `billing.periods`."""
+    """The result of billing.periods."""
 
     data: tuple[Period, ...]
     as_of: int
@@ -257,10 +213,10 @@ class PeriodsAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """Sums that do not match their calls."""
 
-    table: str  # the table with the wrong sums
-    span_s: int | None  # seconds of the block; 0 = all time; None for a period
-    begins_at: int | None  # unix seconds of the block's start
-    key: dict[str, str]  # the dimensions of the sums, with their values
+    table: str  # The table with the wrong sums. One of usage_by_model, usage_by_ip, usage_by_ip_model, billing_periods.
+    span_s: int | None  # Seconds of the block; 0 = all time; None for a period.
+    begins_at: int | None  # Unix seconds of the block's start.
+    key: dict[str, str]  # The dimensions of the sums, with their values.
     expected: UsageTotals
     found: UsageTotals
 
@@ -268,15 +224,18 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the sums match the calls."""
 
-    ok: bool  # whether there are no differences
-    rows: int  # calls of the hours that were compared; reports add calls that are in no sum yet one by one
+    ok: bool  # Whether there are no differences.
+    rows: int  # Calls of the hours that were compared; reports add calls that are in no sum yet one by one.
     differences: int
-    behind: int  # calls that ended more than a minute ago and are in no sum yet, so they were not compared
-    listed: tuple[Difference, ...]  # the first 100 differences
+    # Calls that ended more than a minute ago and are in no sum yet, so they were not compared; reports add them one by
+    # one. In a copy that no broker has opened yet these are all calls; in a broker's ledger, updating the sums is
+    # catching up, or fails: system.health shows which.
+    behind: int
+    listed: tuple[Difference, ...]  # The first 100 differences.
 
 
 class VerifyAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of `billing.verify`."""
+    """The result of billing.verify."""
 
     data: Verification
     as_of: int
@@ -289,14 +248,14 @@ class Rebuild(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RebuildAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of `billing.rebuild`."""
+    """The result of billing.rebuild."""
 
     data: Rebuild
     as_of: int
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
-    """Rates that are known, in USD; `audio_minimum_s` in seconds."""
+    """USD as exact decimals, for the rates that are known; seconds for audio_minimum_s."""
 
     input_per_million: str | None = None
     output_per_million: str | None = None
@@ -316,27 +275,27 @@ class ModelPrice(msgspec.Struct, frozen=True, kw_only=True):
     """The current price of a model."""
 
     rates: Rates
-    source: str | None  # the source of the rates
-    version: str | None  # the version of that source
-    varies: bool  # whether other rates apply at other times or for longer contexts
+    source: str | None  # The source of the rates.
+    version: str | None  # The version of that source.
+    varies: bool  # Whether other rates apply at other times or for longer contexts.
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """A model that clients may request."""
 
-    model: str  # the name that clients request
-    aliases: tuple[str, ...]  # its other names
-    # The kind of calls that the model accepts; None for a model of the price list, which does not say: any.
+    model: str  # The name that clients request.
+    aliases: tuple[str, ...]  # Its other names.
+    # The kind of calls that the model accepts; None for a model of the price list, which does not say: any. One of
+    # chat, completion, embedding, tts, stt, rerank, moderation.
     kind: str | None
     provider: str
-    upstream_model: str  # the provider's name for it
-    configured: bool  # whether the settings name the model; false if it is only in the price list
-    # The current price, in the first tier of its context lengths; None if no price is known.
-    price: ModelPrice | None
+    upstream_model: str  # The provider's name for it.
+    configured: bool  # Whether the settings name the model; false if it is only in the price list.
+    price: ModelPrice | None  # The current price, in the first tier of its context lengths; None if no price is known.
 
 
 class ModelsAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of `models.list`."""
+    """The result of models.list."""
 
     data: tuple[Model, ...]
 
@@ -344,12 +303,12 @@ class ModelsAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class ProviderHealth(msgspec.Struct, frozen=True, kw_only=True):
     """How a provider has responded since the broker started."""
 
-    status: str  # by the last call; unused if there was no call
-    answered: int  # calls that succeeded, or that it refused through the client's fault
-    failed: int  # calls for which it was unreachable, broke off, timed out, or returned 5xx, 401, 403 or 429
-    last_answered_at: int | None  # unix seconds, UTC
-    last_failed_at: int | None  # unix seconds, UTC
-    last_error_code: str | None  # the error code, as in the rows of the ledger
+    status: str  # By the last call; unused if there was no call. One of unused, ok, failing.
+    answered: int  # Calls that succeeded, or that it refused through the client's fault.
+    failed: int  # Calls for which it was unreachable, broke off, timed out, or returned 5xx, 401, 403 or 429.
+    last_answered_at: int | None  # Unix seconds, UTC.
+    last_failed_at: int | None  # Unix seconds, UTC.
+    last_error_code: str | None  # The error code, as in the rows of the ledger.
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
@@ -357,15 +316,15 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
 
     provider: str
     base_url: str
-    api_keys: int  # the number of keys; they are used in turn
-    stream_usage: bool  # whether the broker requests the usage of streams
-    models: int  # models that the settings name
-    listed_models: int  # models that are only in the price list
+    api_keys: int  # The number of keys; they are used in turn.
+    stream_usage: bool  # Whether the broker requests the usage of streams.
+    models: int  # Models that the settings name.
+    listed_models: int  # Models that are only in the price list.
     health: ProviderHealth
 
 
 class ProvidersAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of `providers.list`."""
+    """The result of providers.list."""
 
     data: tuple[Provider, ...]
 
@@ -373,20 +332,69 @@ class ProvidersAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class Label(msgspec.Struct, frozen=True, kw_only=True):
     """The operator's name for an address or a network."""
 
-    target: str  # an address, a network, or "unknown", in its canonical spelling
+    target: str  # An address, a network, or "unknown", in its canonical spelling.
     label: str
-    set_at: int  # unix seconds, UTC
+    set_at: int  # Unix seconds, UTC.
 
 
 class LabelAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of `labels.set` and `labels.remove`."""
+    """The result of labels.set and labels.remove."""
 
     data: Label
     as_of: int
 
 
 class LabelsAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of `labels.list`."""
+    """The result of labels.list."""
 
     data: tuple[Label, ...]
     as_of: int
+
+
+class Rollups(msgspec.Struct, frozen=True, kw_only=True):
+    """The progress of the sums that reports read."""
+
+    generation: int  # Counts the rebuilds.
+    folded_seq: int  # Calls up to this position are in the sums; reports add the rest.
+    rebuilt_seq: int | None  # The progress of the rebuild; None if no rebuild is running.
+
+
+class Duty(msgspec.Struct, frozen=True, kw_only=True):
+    """A recurring background task of the broker."""
+
+    # store: moves rows to the database; rollups: updates the sums of reports; wal: empties SQLite's write-ahead log;
+    # journal_flush, journal_release: writes the journal to the disk, and removes what is stored; rejected_rows: writes
+    # rows that the database rejects to their file; token_counts; upstream, connections: enforce timeouts.
+    duty: str
+    status: str  # The result of the last attempt. One of ok, failing.
+    failing_since: int | None  # Unix seconds of the first of the current consecutive failures, or None.
+    # The reason of the last failure, with SQLSTATE or SQLite's error name, or None; kept after the duty works again.
+    last_error: str | None
+    failures: int  # Failed attempts since the start.
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of the ledger."""
+
+    # ok; degraded: calls are served, but a duty fails, rows have waited long in the journal, or some were rejected;
+    # unavailable: calls are refused. One of ok, degraded, unavailable.
+    status: str
+    store: str  # Whether the database accepted the last rows. One of ok, refusing.
+    journal_pending: int  # Rows that the database does not have yet.
+    journal_oldest_pending_s: float | None  # Seconds that the oldest of them has waited, or None.
+    journal_open_calls: int  # Calls in flight.
+    journal_bytes: int  # Size of the journal's segments in bytes.
+    # Rows that the database rejected because of a value in them: on no bill, kept in `journal/rejected.jsonl`, or in
+    # the journal while that file cannot be written.
+    rejected_rows: int
+    disk_free_bytes: int  # Free bytes on the state directory's file system.
+    rollups: Rollups | None  # Their state after the writer's last run; None until the first one.
+    duties: tuple[Duty, ...]  # The broker's recurring background work, and whether it fails.
+
+
+class Info(msgspec.Struct, frozen=True, kw_only=True):
+    """Name and version of the broker."""
+
+    name: str
+    version: str
+    models: int

@@ -2,7 +2,7 @@
 
 import inspect
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -10,25 +10,35 @@ import msgspec
 import pytest
 
 from hero_broker.admin_plane.contract import load_document
-from hero_broker.client import AsyncClient, Client, clients, methods, models
+from hero_broker.client import AsyncClient, Client, Query, methods, models
+from hero_broker.client.sync_methods import SyncMethods
 
 DOCUMENT = load_document()
 METHODS = {method["name"]: method for method in DOCUMENT["methods"]}
-NAMESPACES = {"rpc": clients.RpcMethods, "billing": clients.BillingMethods, "models": clients.ModelsMethods}
-NAMESPACES |= {"providers": clients.ProvidersMethods, "labels": clients.LabelsMethods, "system": clients.SystemMethods}
 
 
-def methods_of_the_client() -> dict[str, Any]:
+def same(query: Query[Any]) -> Any:
+    """Stand for a client that sends nothing."""
+    return query
+
+
+def methods_of(client: object) -> dict[str, Callable[..., Any]]:
+    """Return the methods of a client by their documented names."""
     return {
-        f"{prefix}.{name}": member.query
-        for prefix, namespace in NAMESPACES.items()
-        for name, member in vars(namespace).items()
-        if isinstance(member, clients.Method)
+        f"{group}.{name}": method
+        for group, methods_of_group in vars(client).items()
+        if not group.startswith("_")
+        for name, method in inspect.getmembers(methods_of_group, inspect.ismethod)
+        if not name.startswith("_")
     }
 
 
-def test_client_has_the_documented_methods_and_parameters() -> None:
-    ours = methods_of_the_client()
+QUERIES = methods_of(SyncMethods(same))
+
+
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+def test_both_clients_have_the_documented_methods_and_parameters(client: type[Client] | type[AsyncClient]) -> None:
+    ours = methods_of(client())
 
     assert ours.keys() == METHODS.keys()
     for name, function in ours.items():
@@ -37,13 +47,13 @@ def test_client_has_the_documented_methods_and_parameters() -> None:
 
 
 @pytest.mark.parametrize("client", [Client, AsyncClient])
-def test_both_clients_have_every_namespace(client: type[Client] | type[AsyncClient]) -> None:
-    made = client()
-
-    assert {name for name, member in vars(made).items() if isinstance(member, clients.MethodGroup)} == NAMESPACES.keys()
-    for name in METHODS:
-        prefix, _, method = name.partition(".")
-        assert callable(getattr(getattr(made, prefix), method))
+def test_method_shows_its_answer_and_the_meaning_of_its_parameters(client: type[Client] | type[AsyncClient]) -> None:
+    for name, method in methods_of(client()).items():
+        words = " ".join(inspect.getdoc(method).split())  # type: ignore[union-attr]
+        described = [METHODS[name]["summary"], *(param["description"] for param in METHODS[name]["params"])]
+        assert [text for text in described if text not in words] == []
+        assert inspect.signature(method).return_annotation == QUERIES[name](**required_of(name)).answer
+        assert inspect.iscoroutinefunction(method) is (client is AsyncClient)
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if METHODS[name]["params"]])
@@ -51,7 +61,7 @@ def test_questions_carry_parameters_under_their_documented_names(name: str) -> N
     for example in METHODS[name]["examples"]:
         given = {param["name"]: param["value"] for param in example["params"]}
 
-        question = methods_of_the_client()[name](**given)
+        question = QUERIES[name](**given)
 
         assert question.method == name
         assert question.params == {param: value for param, value in given.items() if value is not None}
@@ -59,8 +69,7 @@ def test_questions_carry_parameters_under_their_documented_names(name: str) -> N
 
 @pytest.mark.parametrize("name", METHODS)
 def test_documented_answers_are_understood(name: str) -> None:
-    required = {param["name"]: "x" for param in METHODS[name]["params"] if param["required"]}
-    question = methods_of_the_client()[name](**required)
+    question = QUERIES[name](**required_of(name))
 
     for example in METHODS[name]["examples"]:
         answer = msgspec.json.decode(msgspec.json.encode(example["result"]["value"]), type=question.answer)
@@ -97,6 +106,10 @@ def test_choices_are_the_documented_ones(name: str, param: str) -> None:
     listed = schema["items"]["enum"] if "items" in schema else schema["oneOf"][0]["enum"]
 
     assert list(get_args(getattr(methods, name))) == listed
+
+
+def required_of(name: str) -> dict[str, str]:
+    return {param["name"]: "x" for param in METHODS[name]["params"] if param["required"]}
 
 
 def types_of(schema: dict[str, Any]) -> Iterator[object]:

@@ -9,6 +9,12 @@ import hero_broker
 RIGHT = """
 from hero_broker.client import AsyncClient, Client
 
+
+async def ask(client: AsyncClient) -> str | None:
+    report = await client.billing.usage(["ip"], bucket="day", filter={"model": "m"})
+    return report.data[0].group["ip"]
+
+
 with Client("http://127.0.0.1:33850") as client:
     spent: str = client.billing.usage_by_ip().totals.total_cost_nano_usd
     ip: str = client.billing.usage_for_ip("127.0.0.1").data.ip

@@ -1,0 +1,278 @@
+"""The methods of the contract on a client that blocks: `client.billing.usage_by_ip(since=…)`.
+
+Generated from `openrpc.json` by `python -m tests.reference`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hero_broker.client import methods, models
+from hero_broker.client.methods import Bucket, Dimension, QueryFilter
+from hero_broker.client.query import Call
+
+
+class RpcMethods:
+    """`rpc.…`"""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def discover(self) -> dict[str, Any]:
+        """Describe these methods.
+
+        Returns this document, which is also at GET /openrpc.json.
+        """
+        return self._call(methods.discover())
+
+
+class BillingMethods:
+    """`billing.…`"""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def usage_by_ip(
+        self, since: int | None = None, until: int | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> models.UsageByIp:
+        """Spend per address.
+
+        Sums calls by the address that made them, largest spend first, then by ip. The totals cover the whole window,
+        not only the page.
+
+        Args:
+            since: Unix seconds; calls that started at or after it.
+            until: Unix seconds; calls that started before it.
+            limit: The maximum number of addresses; 10,000 if absent.
+            cursor: The next_cursor of the previous page.
+        """
+        return self._call(methods.usage_by_ip(since, until, limit, cursor))
+
+    def usage_for_ip(self, ip: str, since: int | None = None, until: int | None = None) -> models.UsageForIp:
+        """One address's spend by model.
+
+        For an address without usage, the totals are zero and the array of models is empty.
+
+        Args:
+            ip: An address in any spelling, or "unknown" for callers on a Unix socket.
+            since: Unix seconds; calls that started at or after it.
+            until: Unix seconds; calls that started before it.
+        """
+        return self._call(methods.usage_for_ip(ip, since, until))
+
+    def usage(
+        self,
+        group_by: Sequence[Dimension],
+        since: int | None = None,
+        until: int | None = None,
+        bucket: Bucket | None = None,
+        tz: str | None = None,
+        filter: QueryFilter | None = None,  # noqa: A002 - the contract's word
+        limit: int | None = None,
+        cursor: str | None = None,
+        prefix_v4: int | None = None,
+        prefix_v6: int | None = None,
+        dense: bool | None = None,
+    ) -> models.UsageReport:
+        """Usage by any dimension, over time.
+
+        Sums calls by any of their dimensions, and by hours, days or months of a time zone: by bucket, then largest
+        spend first, then by group. The window may be of any length when calls are grouped by nothing, by ip, by prefix,
+        by ip and model, or by any of model, provider and kind; also by bucket, in zones whose offset is whole hours.
+        Other reports read single calls, and their window is at most 31 days.
+
+        Args:
+            group_by: The dimensions to group by; an empty array returns only the totals.
+            since: Unix seconds; calls that started at or after it.
+            until: Unix seconds; calls that started before it.
+            bucket: One sum for each hour, day or month; no buckets if absent.
+            tz: The IANA time zone of the buckets; UTC if absent.
+            filter: Which calls count; all if absent.
+            limit: The maximum number of groups; 10,000 if absent.
+            cursor: The next_cursor of the previous page; the other parameters must then be absent or unchanged.
+            prefix_v4: Bits of an IPv4 prefix; 24 if absent.
+            prefix_v6: Bits of an IPv6 prefix; 64 if absent.
+            dense: Whether to list buckets without calls too, for each group that has calls in the window.
+        """
+        return self._call(
+            methods.usage(group_by, since, until, bucket, tz, filter, limit, cursor, prefix_v4, prefix_v6, dense)
+        )
+
+    def requests(
+        self,
+        since: int | None = None,
+        until: int | None = None,
+        filter: QueryFilter | None = None,  # noqa: A002 - the contract's word
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> models.RequestsPage:
+        """The calls themselves.
+
+        Lists rows of the ledger, newest first, as of the first page's request: later rows are not included, and no row
+        is missing or repeated. If few calls match, a page may hold fewer rows than the limit, even zero, and still have
+        a next_cursor. GET /billing/requests with Accept: text/csv or application/x-ndjson streams all of them.
+
+        Args:
+            since: Unix seconds; calls that started at or after it.
+            until: Unix seconds; calls that started before it.
+            filter: Which calls to list; all if absent.
+            limit: The maximum number of rows; 100 if absent.
+            cursor: The next_cursor of the previous page; the other parameters must then be absent or unchanged.
+        """
+        return self._call(methods.requests(since, until, filter, limit, cursor))
+
+    def request(self, request_id: str) -> models.RequestAnswer:
+        """One request, and how its cost was computed.
+
+        Returns each unit that was charged, its rate, their product, the exact sum and the source of the price. A row is
+        available within a second of the response.
+
+        Args:
+            request_id: The x-request-id of the response.
+        """
+        return self._call(methods.request(request_id))
+
+    def unbilled(self) -> models.UnbilledAnswer:
+        """Calls in no billing period yet.
+
+        Sums the calls after the last billing period. Pass its to_seq to billing.mark_billed.
+        """
+        return self._call(methods.unbilled())
+
+    def mark_billed(self, reference: str, to_seq: int) -> models.PeriodAnswer:
+        """Close a billing period.
+
+        Closes the range from the end of the last period to to_seq under the operator's reference. Each call is in
+        exactly one period, a late one in the period that was open when it was recorded. A repeated request with the
+        same reference and to_seq changes nothing and returns the same result.
+
+        Args:
+            reference: The operator's own name for the period, such as 2026-11; unique.
+            to_seq: The last position of the period.
+        """
+        return self._call(methods.mark_billed(reference, to_seq))
+
+    def periods(self) -> models.PeriodsAnswer:
+        """All billing periods.
+
+        Lists the periods, oldest first.
+        """
+        return self._call(methods.periods())
+
+    def verify(self, since: int | None = None, until: int | None = None) -> models.VerifyAnswer:
+        """Verify that the sums match the calls.
+
+        Adds up all calls of the window's hours and compares the result with the roll-ups that reports read; without a
+        window, with the billing periods too. Reads every row, in short steps.
+
+        Args:
+            since: Unix seconds; the hour that contains it and later hours.
+            until: Unix seconds; earlier hours.
+        """
+        return self._call(methods.verify(since, until))
+
+    def rebuild(self) -> models.RebuildAnswer:
+        """Rebuild the roll-ups.
+
+        Rebuilds the sums that reports read from all calls, beside the sums in use, and then replaces those. Reports
+        stay exact meanwhile; system.health shows the progress. A rebuild in progress is not restarted.
+        """
+        return self._call(methods.rebuild())
+
+
+class ModelsMethods:
+    """`models.…`"""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def list(self) -> models.ModelsAnswer:
+        """Models and their prices.
+
+        Lists the models that clients may request: those of the settings, then those that are only in the price list.
+        Rates are the current ones, in USD.
+        """
+        return self._call(methods.list_models())
+
+
+class ProvidersMethods:
+    """`providers.…`"""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def list(self) -> models.ProvidersAnswer:
+        """Providers and their health.
+
+        Lists the providers, and how they have responded to this broker since it started. Keys are counted, and never
+        returned.
+        """
+        return self._call(methods.list_providers())
+
+
+class LabelsMethods:
+    """`labels.…`"""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def set(self, target: str, label: str) -> models.LabelAnswer:
+        """Name an address or a network.
+
+        Reports show the label beside the address; if several networks that contain it have one, the smallest counts.
+        Replaces an existing label of the target. At most 10,000 labels.
+
+        Args:
+            target: An address in any spelling, a network without host bits, or "unknown".
+            label: Printable characters, without leading or trailing spaces.
+        """
+        return self._call(methods.set_label(target, label))
+
+    def list(self) -> models.LabelsAnswer:
+        """All labels.
+
+        Lists IPv4, IPv6, then "unknown"; each by address, wider networks first.
+        """
+        return self._call(methods.list_labels())
+
+    def remove(self, target: str) -> models.LabelAnswer:
+        """Remove a label.
+
+        Returns the label that was removed.
+
+        Args:
+            target: The label's address or network, in any spelling, or "unknown".
+        """
+        return self._call(methods.remove_label(target))
+
+
+class SystemMethods:
+    """`system.…`"""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def health(self) -> models.Health:
+        """State of the ledger.
+
+        Returns whether the store accepts rows, and how many wait in the journal.
+        """
+        return self._call(methods.health())
+
+    def info(self) -> models.Info:
+        """Name and version of the broker.
+
+        Returns the name, the version and the number of models.
+        """
+        return self._call(methods.info())
+
+
+class SyncMethods:
+    """All methods, by the first part of their names."""
+
+    def __init__(self, call: Call) -> None:
+        self.rpc = RpcMethods(call)
+        self.billing = BillingMethods(call)
+        self.models = ModelsMethods(call)
+        self.providers = ProvidersMethods(call)
+        self.labels = LabelsMethods(call)
+        self.system = SystemMethods(call)
