@@ -17,7 +17,7 @@ from hero_broker.util.spreadsheets import cell
 ROWS_PER_PIECE = 2_000
 
 CSV, NDJSON = "text/csv", "application/x-ndjson"
-COLUMNS = ("seq", *views.ROW_FIELDS, "label", "cost_usd")
+COLUMNS = ("seq", *views.SHOWN_FIELDS, "label", "cost_usd")
 
 ExportFormat = Sequence[LedgerRow]
 
@@ -50,6 +50,6 @@ def _csv(rows: ExportFormat) -> bytes:
     writer = csv.writer(text)
     for entry in rows:
         cost = entry.row.cost_nano_usd
-        values = [cell(getattr(entry.row, name)) for name in views.ROW_FIELDS]
+        values = [cell(getattr(entry.row, name)) for name in views.SHOWN_FIELDS]
         writer.writerow([entry.seq, *values, cell(entry.label), None if cost is None else usd_text(cost)])
     return text.getvalue().encode()

@@ -9,19 +9,19 @@ from hero_broker.core.inventory import InventoryModel, InventoryProvider
 from hero_broker.core.labels import Label
 from hero_broker.core.money import usd_text
 from hero_broker.core.records import (
+    ROW_FIELDS,
     Difference,
     ExplainedRequest,
     IpUsage,
     LedgerRow,
     ModelUsage,
     Period,
-    RequestLog,
     UsageGroup,
     UsageTotals,
 )
 
 _HIDDEN = ("ip_key",)  # the same address as `ip`, in bytes
-ROW_FIELDS = tuple(name for name in RequestLog.__struct_fields__ if name not in _HIDDEN)
+SHOWN_FIELDS = tuple(field.name for field in ROW_FIELDS if field.name not in _HIDDEN)
 
 
 def usd(nano_usd: int) -> msgspec.Raw:
@@ -121,7 +121,7 @@ def rows(records: Sequence[LedgerRow]) -> list[dict[str, object]]:
 def row(record: LedgerRow) -> dict[str, object]:
     """Return a row: its columns, the address's key left out, its label and the cost as USD added."""
     members: dict[str, object] = {"seq": record.seq}
-    members.update((name, getattr(record.row, name)) for name in ROW_FIELDS)
+    members.update((name, getattr(record.row, name)) for name in SHOWN_FIELDS)
     members["label"] = record.label
     cost = record.row.cost_nano_usd
     members["cost_usd"] = None if cost is None else usd(cost)

@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import NoneType
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
+from msgspec import Meta
 
 from hero_broker.core.calls import Outcome, Verdict
 from hero_broker.core.usage import UsageSource
@@ -14,40 +17,73 @@ class RequestLog(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=
 
     Each call creates one; as a frozen dataclass of this width it would cost ten times as much.
     The journal stores the fields by position: add a new field at the end with a default, and move or remove none.
+    Columns, reports and exports are made of these fields, and the contract has their descriptions: `ROW_FIELDS`.
     """
 
-    request_id: str
-    started_at: int  # unix seconds, UTC
-    ip: str
-    ip_key: bytes | None  # 16 bytes, IPv4 as mapped; None for "unknown"
-    peer_ip: str | None
-    context: str | None
-    api_key_id: str | None
-    kind: str
-    model: str
-    provider: str
-    upstream_model: str
-    stream: bool
-    outcome: Outcome
-    http_status: int | None  # the status of the response to the client
-    error_code: str | None
-    input_tokens: int | None
-    output_tokens: int | None
-    cached_input_tokens: int | None
-    cache_write_tokens: int | None
-    reasoning_tokens: int | None
-    audio_input_tokens: int | None
-    audio_output_tokens: int | None
-    characters: int | None
-    audio_ms: int | None
-    search_units: int | None
-    usage_source: UsageSource
-    cost_nano_usd: int | None  # 1e-9 USD; None if no price is known
-    cost_source: str | None  # "price" or "provider"
-    price_id: str | None
-    attempts: int
-    duration_ms: int
-    first_byte_ms: int | None
+    request_id: Annotated[str, Meta(description="UUIDv7, also in the response's x-request-id.")]
+    started_at: Annotated[int, Meta(description="Unix seconds, UTC.")]
+    ip: Annotated[str, Meta(description='The address that is billed, or "unknown".')]
+    ip_key: Annotated[bytes | None, Meta(description='The 16 bytes of `ip`, IPv4 as mapped; null for "unknown".')]
+    peer_ip: Annotated[str | None, Meta(description="The connection's address, if it differs.")]
+    context: Annotated[str | None, Meta(description="The caller's own claim, from X-Hero-Context.")]
+    api_key_id: Annotated[str | None, Meta(description="Always null: callers have no keys.")]
+    kind: Annotated[str, Meta(description="The kind of the call.")]
+    model: Annotated[str, Meta(description="The broker's name for the model.")]
+    provider: Annotated[str, Meta(description="The provider that the last attempt was sent to.")]
+    upstream_model: Annotated[str, Meta(description="That provider's name for the model.")]
+    stream: Annotated[bool, Meta(description="Whether the client asked for a stream, or got one.")]
+    outcome: Annotated[Outcome, Meta(description="How the call ended.")]
+    http_status: Annotated[int | None, Meta(description="The status that the client received.")]
+    error_code: Annotated[str | None, Meta(description="The code of what went wrong; null if nothing did.")]
+    input_tokens: Annotated[int | None, Meta(description="Cached, cache-written and audio input included.")]
+    output_tokens: Annotated[int | None, Meta(description="Reasoning and audio output included.")]
+    cached_input_tokens: Annotated[int | None, Meta(description="Input that was read from the provider's cache.")]
+    cache_write_tokens: Annotated[int | None, Meta(description="Input that was written to the provider's cache.")]
+    reasoning_tokens: Annotated[int | None, Meta(description="Output that is reasoning.")]
+    audio_input_tokens: Annotated[int | None, Meta(description="Input that is audio.")]
+    audio_output_tokens: Annotated[int | None, Meta(description="Output that is audio.")]
+    characters: Annotated[int | None, Meta(description="Characters of the text that was converted to speech.")]
+    audio_ms: Annotated[int | None, Meta(description="Milliseconds of the audio that was transcribed.")]
+    search_units: Annotated[int | None, Meta(description="Searches, as the provider counts them.")]
+    usage_source: Annotated[UsageSource, Meta(description="Where the counts come from.")]
+    cost_nano_usd: Annotated[
+        int | None,
+        Meta(description="Cost in 0.000000001 USD, in JSON as a string of digits; null if no price is known."),
+    ]
+    cost_source: Annotated[str | None, Meta(description='"price", or "provider" if the provider reported the cost.')]
+    price_id: Annotated[str | None, Meta(description="Content hash of the rates.")]
+    attempts: Annotated[int, Meta(description="Requests that were sent to providers.")]
+    duration_ms: Annotated[int, Meta(description="Milliseconds from the first attempt to the end of the call.")]
+    first_byte_ms: Annotated[
+        int | None,
+        Meta(description="Milliseconds from the first attempt to a successful response; null if there was none."),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class RowField:
+    """A field of `RequestLog`."""
+
+    name: str
+    type: type  # of its values other than None
+    is_nullable: bool
+    description: str  # a sentence with the unit; empty if the field has none, which a test rejects
+
+
+def row_fields(record: type[msgspec.Struct]) -> tuple[RowField, ...]:
+    """Return the fields of a record in its order."""
+    return tuple(_row_field(name, hint) for name, hint in get_type_hints(record, include_extras=True).items())
+
+
+def _row_field(name: str, hint: Any) -> RowField:
+    hint, *annotations = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    types = get_args(hint) or (hint,)
+    (value_type,) = (one for one in types if one is not NoneType)
+    descriptions = [one.description or "" for one in annotations if isinstance(one, Meta)]
+    return RowField(name, value_type, NoneType in types, "".join(descriptions))
+
+
+ROW_FIELDS = row_fields(RequestLog)  # the one list that columns, reports and exports are made of
 
 
 class AttemptResult(msgspec.Struct, frozen=True):

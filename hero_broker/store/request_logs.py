@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from enum import StrEnum
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
@@ -11,15 +12,15 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 
-from hero_broker.core.calls import Outcome
-from hero_broker.core.records import PriceRecord, RequestLog
-from hero_broker.core.usage import UsageSource
+from hero_broker.core.records import ROW_FIELDS, PriceRecord, RequestLog
 from hero_broker.store.engine import WRITES
 from hero_broker.store.prepared import DATA_ERRORS, is_about_data
 from hero_broker.store.schema import PRICES, REQUEST_LOGS
 
-COLUMNS = RequestLog.__struct_fields__  # columns are addressed by these names, whatever their order in the table
-_ENUMS = ("kind", "outcome", "usage_source")
+COLUMNS = tuple(field.name for field in ROW_FIELDS)  # addressed by these names, whatever their order in the table
+_ENUMS = tuple(field for field in ROW_FIELDS if issubclass(field.type, StrEnum))
+_BOOLEANS = tuple(field for field in ROW_FIELDS if issubclass(field.type, bool))
+_TYPED = _ENUMS + _BOOLEANS  # drivers return their values as text and integers
 # A batch with a value that the database rejects is inserted in groups, and a group with one row by row. A group has
 # about the square root of a batch: one such row costs 45 statements, and a batch of them hardly more than one each.
 GROUP_ROWS = 25
@@ -96,13 +97,17 @@ def _insert(connection: Connection, rows: Sequence[RequestLog], prices: Mapping[
 
 def _plain(rows: Sequence[RequestLog], names: Sequence[str]) -> list[tuple[Any, ...]]:
     """Return the fields of rows, in the order of `names`, as drivers accept them."""
-    take, enums, stream = attrgetter(*names), [names.index(name) for name in _ENUMS], names.index("stream")
+    take = attrgetter(*names)
+    enums, booleans = ([names.index(field.name) for field in fields] for fields in (_ENUMS, _BOOLEANS))
     plain = []
     for row in rows:
         values = list(take(row))
         for at in enums:
-            values[at] = str.__str__(values[at])
-        values[stream] = int(values[stream])
+            if values[at] is not None:
+                values[at] = str.__str__(values[at])
+        for at in booleans:
+            if values[at] is not None:
+                values[at] = int(values[at])
         plain.append(tuple(values))
     return plain
 
@@ -133,7 +138,7 @@ def build_row(row: Row[Any]) -> RequestLog:
     """Return the record of a database row; columns are read by name."""
     values = row._mapping
     fields: dict[str, Any] = {name: values[name] for name in COLUMNS}
-    fields["outcome"] = Outcome(fields["outcome"])
-    fields["usage_source"] = UsageSource(fields["usage_source"])
-    fields["stream"] = bool(fields["stream"])
+    for field in _TYPED:
+        if fields[field.name] is not None:
+            fields[field.name] = field.type(fields[field.name])
     return RequestLog(**fields)

@@ -1,11 +1,13 @@
 """Each value of a row stands in the column of its name, whatever the order in which anything is declared."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from hero_broker.core.calls import Caller, Outcome
-from hero_broker.core.records import PriceRecord, RequestLog
+from hero_broker.core.records import ROW_FIELDS, PriceRecord, RequestLog
 from hero_broker.core.usage import UsageSource
 from hero_broker.ledger.journal import FRAME, HEADER, Journal, read_segment
 from hero_broker.ledger.ledger import Ledger
@@ -52,11 +54,16 @@ STORED: dict[str, object] = {
     "duration_ms": 113,
     "first_byte_ms": 114,
 }
-KINDS = {"kind": "completion", "outcome": Outcome.PROVIDER_ERROR, "usage_source": UsageSource.ESTIMATED}
-ROW = RequestLog(**{**STORED, **KINDS, "stream": True})  # type: ignore[arg-type]
-DUE = PendingRow(
-    row=ROW, rates='{"input_per_million":"1"}', price_source="https://example.org/prices", price_version="9"
+ENUMS = {"outcome": Outcome.PROVIDER_ERROR, "usage_source": UsageSource.ESTIMATED}
+# Fields that were added since, each with a value of its own; the segment does not have them.
+OF_TYPE: dict[type, Callable[[int], object]] = {int: int, str: "text {}".format, bool: bool}
+LATER = {field.name: OF_TYPE[field.type](number) for number, field in enumerate(ROW_FIELDS[len(STORED) :], start=200)}
+OLD_ROW = RequestLog(**{**STORED, **ENUMS, "stream": True})  # type: ignore[arg-type]
+ROW = replace(OLD_ROW, **LATER)
+OLD_DUE = PendingRow(
+    row=OLD_ROW, rates='{"input_per_million":"1"}', price_source="https://example.org/prices", price_version="9"
 )
+DUE = replace(OLD_DUE, row=ROW)
 
 NOTE = CallStarted(
     request_id="01920000-0000-7000-8000-000000000002",
@@ -89,21 +96,21 @@ def test_each_value_stands_in_the_column_of_its_name(tmp_path: Path, database_ur
             selection = row_pages.Selection()
             listed, _ = row_pages.rows(connection, selection, row_pages.span(connection, selection), 10)
 
-    stored = {name: query(database_url, f"SELECT {name} FROM request_logs")[0][0] for name in STORED}
-    assert stored == STORED
+    stored = {name: query(database_url, f"SELECT {name} FROM request_logs")[0][0] for name in ROW.__struct_fields__}
+    assert stored == STORED | LATER
     assert found == (1, ROW, PriceRecord(ROW.price_id or "", DUE.rates or "", DUE.price_source, DUE.price_version))
     assert listed == [(1, ROW)]
 
 
-def test_fields_of_stored_journals_come_first_in_their_order_and_later_ones_have_defaults() -> None:
+def test_fields_of_stored_journals_come_first_in_their_order_and_later_ones_are_none_by_default() -> None:
     fields = msgspec.structs.fields(RequestLog)
 
     assert [field.name for field in fields[: len(STORED)]] == list(STORED)
-    assert all(not field.required for field in fields[len(STORED) :])
+    assert [field.name for field in fields[len(STORED) :] if field.default is not None] == []
 
 
 def test_segment_that_was_stored_is_read_field_by_field() -> None:
-    assert list(read_segment(SEGMENT)) == [NOTE, DUE]
+    assert list(read_segment(SEGMENT)) == [NOTE, OLD_DUE]
 
 
 def test_field_that_comes_last_with_a_default_leaves_stored_segments_readable() -> None:
@@ -123,6 +130,8 @@ def test_field_that_comes_last_with_a_default_leaves_stored_segments_readable() 
     (length, _, _) = FRAME.unpack_from(data, at)
     due = msgspec.msgpack.decode(data[at + FRAME.size : at + FRAME.size + length], type=LongerDue)
 
-    assert {name: getattr(due.row, name) for name in STORED} == {name: getattr(ROW, name) for name in STORED}
+    assert {name: getattr(due.row, name) for name in STORED} == {name: getattr(OLD_ROW, name) for name in STORED}
     assert (due.row.requested_model, due.price_version, due.first_error) == (None, "9", None)
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(due), type=PendingRow) == DUE  # as the program before reads it
+    assert (
+        msgspec.msgpack.decode(msgspec.msgpack.encode(due), type=PendingRow) == OLD_DUE
+    )  # as the program before reads it
