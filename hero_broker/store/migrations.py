@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection, Engine, insert, inspect, select
+from sqlalchemy import Connection, Engine, Table, insert, inspect, select
+from sqlalchemy.schema import CreateColumn
 
 from hero_broker.store import rollups
 from hero_broker.store.engine import WRITES
@@ -22,10 +23,16 @@ def _missing_tables(connection: Connection) -> None:
 
 
 def _sources_of_prices(connection: Connection) -> None:
-    existing = {column["name"] for column in inspect(connection).get_columns(PRICES.name)}
-    for name in ("source", "version"):
+    _add_columns(connection, PRICES, "source", "version")
+
+
+def _add_columns(connection: Connection, table: Table, *names: str) -> None:
+    """Add columns, nullable ones, as a broker of the previous release may write at the same time."""
+    existing = {column["name"] for column in inspect(connection).get_columns(table.name)}
+    for name in names:
         if name not in existing:  # the first step creates new ledgers with all current columns
-            connection.exec_driver_sql(f"ALTER TABLE prices ADD COLUMN {name} TEXT")
+            column = CreateColumn(table.c[name]).compile(dialect=connection.dialect)
+            connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {column}")
 
 
 def _rollups(connection: Connection) -> None:
