@@ -97,33 +97,33 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     ip: str  # The address that is billed, or "unknown".
     peer_ip: str | None  # The connection's address, if it differs.
     context: str | None  # The caller's own claim, from X-Hero-Context.
-    api_key_id: str | None
-    kind: str  # One of chat, completion, embedding, tts, stt, rerank, moderation.
-    model: str
-    provider: str
-    upstream_model: str
-    stream: bool
-    outcome: str  # One of ok, provider_error, client_disconnected, interrupted, internal_error.
+    api_key_id: str | None  # Always None: callers have no keys.
+    kind: str  # The kind of the call. One of chat, completion, embedding, tts, stt, rerank, moderation.
+    model: str  # The broker's name for the model.
+    provider: str  # The provider that the last attempt was sent to.
+    upstream_model: str  # That provider's name for the model.
+    stream: bool  # Whether the client asked for a stream, or got one.
+    outcome: str  # How the call ended. One of ok, provider_error, client_disconnected, interrupted, internal_error.
     http_status: int | None  # The status that the client received.
-    error_code: str | None
+    error_code: str | None  # The code of what went wrong; None if nothing did.
     input_tokens: int | None  # Cached, cache-written and audio input included.
     output_tokens: int | None  # Reasoning and audio output included.
-    cached_input_tokens: int | None
-    cache_write_tokens: int | None
-    reasoning_tokens: int | None
-    audio_input_tokens: int | None
-    audio_output_tokens: int | None
+    cached_input_tokens: int | None  # Input that was read from the provider's cache.
+    cache_write_tokens: int | None  # Input that was written to the provider's cache.
+    reasoning_tokens: int | None  # Output that is reasoning.
+    audio_input_tokens: int | None  # Input that is audio.
+    audio_output_tokens: int | None  # Output that is audio.
     characters: int | None  # Characters of the text that was converted to speech.
     audio_ms: int | None  # Milliseconds of the audio that was transcribed.
-    search_units: int | None
-    usage_source: str  # One of reported, estimated, none.
+    search_units: int | None  # Searches, as the provider counts them.
+    usage_source: str  # Where the counts come from. One of reported, estimated, none.
     cost_usd: Decimal | None  # USD, in plain decimal notation; None if no price is known.
-    cost_nano_usd: str | None  # The same in 0.000000001 USD, as a string of digits.
+    cost_nano_usd: str | None  # Cost in 0.000000001 USD, in JSON as a string of digits; None if no price is known.
     cost_source: str | None  # "price", or "provider" if the provider reported the cost.
     price_id: str | None  # Content hash of the rates.
-    attempts: int
-    duration_ms: int
-    first_byte_ms: int | None
+    attempts: int  # Requests that were sent to providers.
+    duration_ms: int  # Milliseconds from the first attempt to the end of the call.
+    first_byte_ms: int | None  # Milliseconds from the first attempt to a successful response; None if there was none.
     label: str | None  # The operator's name for the address, or for the smallest network with a label that contains it.
 
 
