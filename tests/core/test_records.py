@@ -56,7 +56,11 @@ def names_in_billing_row() -> list[str]:
 
 
 def columns_after_migration(folder: Path) -> list[str]:
-    """Return the columns of a ledger of schema 4 that this program has migrated."""
+    """Return the columns of a ledger of schema 4 that this program has migrated.
+
+    Later ones are in the order of the steps, so that a field before those of a release, which its journals have by
+    position, is misplaced.
+    """
     engine = make_engine(f"sqlite:///{folder}/old.db")
     with engine.execution_options(**WRITES).begin() as connection:
         make_old_ledger(connection)
