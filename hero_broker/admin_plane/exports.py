@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import msgspec
 
 from hero_broker.admin_plane import views
-from hero_broker.admin_plane.methods import ReportsInterface
+from hero_broker.admin_plane.admin import ReportsInterface
 from hero_broker.core.money import usd_text
 from hero_broker.core.queries import RowsQuery
 from hero_broker.core.records import LedgerRow, Rows

@@ -9,9 +9,10 @@ import msgspec
 from jsonrpcserver import Error, Result, Success, async_dispatch_to_serializable
 
 from hero_broker.admin_plane import strict_json
+from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.contract import Contract
 from hero_broker.admin_plane.errors import codes
-from hero_broker.admin_plane.methods import METHODS, Admin, dispatch
+from hero_broker.admin_plane.registry import METHODS, dispatch
 from hero_broker.core.errors import InvalidParams, QueryError
 
 MAX_BATCH = 100

@@ -9,9 +9,11 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from hero_broker.admin_plane import exports, strict_json
+from hero_broker.admin_plane.admin import Admin
+from hero_broker.admin_plane.billing import rows_query
 from hero_broker.admin_plane.contract import Contract
 from hero_broker.admin_plane.errors import RestError
-from hero_broker.admin_plane.methods import Admin, dispatch, rows_query
+from hero_broker.admin_plane.registry import dispatch
 from hero_broker.core.errors import (
     BodyTimeout,
     BodyTooLarge,

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from hero_broker.admin_plane import jsonrpc
-from hero_broker.admin_plane.methods import Admin
+from hero_broker.admin_plane.admin import Admin
 from hero_broker.core.errors import ClientLeft
 
 MAX_BODY_BYTES = 1024 * 1024

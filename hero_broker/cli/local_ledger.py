@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.contract import Contract, load_document
-from hero_broker.admin_plane.methods import Admin, dispatch
+from hero_broker.admin_plane.registry import dispatch
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.inventory import InventoryModel, InventoryProvider
 from hero_broker.reports.billing_periods import Books

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hero_broker.admin_plane import rest
-from hero_broker.admin_plane.methods import Admin
+from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.rpc import RpcEndpoint
 from hero_broker.core.errors import BrokerError, InternalError, MethodNotAllowed, NotFound
 from hero_broker.data_plane import models

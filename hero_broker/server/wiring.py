@@ -7,8 +7,9 @@ from dataclasses import dataclass, fields
 from starlette.types import ASGIApp
 
 from hero_broker import __version__
+from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.contract import Contract, load_document
-from hero_broker.admin_plane.methods import METHODS, Admin
+from hero_broker.admin_plane.registry import METHODS
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.duties import Duty
 from hero_broker.data_plane.call_run import ExchangeLimits

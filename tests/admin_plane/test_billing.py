@@ -17,8 +17,8 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from hero_broker.admin_plane import exports
+from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.contract import load_document
-from hero_broker.admin_plane.methods import Admin
 from hero_broker.admin_plane.rest import REST_ROUTES, http_routes
 from hero_broker.admin_plane.rpc import RpcEndpoint
 from hero_broker.core.addresses import ip_key

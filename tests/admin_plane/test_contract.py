@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from hero_broker.admin_plane.contract import Contract, ContractMismatch, load_document
-from hero_broker.admin_plane.methods import METHODS
+from hero_broker.admin_plane.registry import METHODS
 from hero_broker.core.errors import InvalidParams
 
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hero_broker.admin_plane.methods import Admin
+from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.rpc import RpcEndpoint
 from hero_broker.core.errors import StoreUnavailable, TooWide
 from hero_broker.edge.admin_auth import AdminGate

@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from hero_broker.admin_plane.admin import Admin
+from hero_broker.admin_plane.billing import usage_for_ip
 from hero_broker.admin_plane.contract import Contract, load_document
-from hero_broker.admin_plane.methods import Admin, dispatch, usage_for_ip
+from hero_broker.admin_plane.registry import dispatch
 from hero_broker.core.errors import InvalidParams
 from hero_broker.core.money import usd_text
 from hero_broker.core.records import IpUsage, UsageByIp, UsageForIp, UsageTotals

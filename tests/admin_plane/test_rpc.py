@@ -12,8 +12,8 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.contract import load_document
-from hero_broker.admin_plane.methods import Admin
 from hero_broker.admin_plane.rest import http_routes
 from hero_broker.admin_plane.rpc import MAX_BODY_BYTES, RpcEndpoint
 from hero_broker.core.duties import Duty

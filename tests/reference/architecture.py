@@ -26,7 +26,7 @@ Hero Broker is one process: an ASGI application on an event loop, a writer threa
 7. `CallRun.run` (`data_plane/call_run.py`) sends the attempt through `providers/upstream/client.py`, and forwards the response to the client (`data_plane/relay.py`, `data_plane/event_stream.py`). `Meter` (`metering/meter.py`) meters it. Its tail is held back.
 8. `Meter.close` makes the row (`metering/billing_row.py`, `pricing/cost.py`). `Ledger.offer` (`ledger/ledger.py`) appends it to the journal (`Journal.settle` in `ledger/journal.py`), the observers see it (`data_plane/observers.py`), and only then does the tail leave (`Relay.finish`).
 9. The writer thread of `ledger/ledger.py` moves rows to the database in batches (`store/request_logs.py`) and folds them into roll-ups (`store/rollups.py`).
-10. A report only reads the database: `admin_plane/methods.py` → `reports/usage.py` → `store/usage.py` → one `GROUP BY`.
+10. A report only reads the database: `admin_plane/billing.py` → `reports/usage.py` → `store/usage.py` → one `GROUP BY`.
 
 ## The folders
 
@@ -51,7 +51,7 @@ Importing a module only defines names; `server/wiring.py` is the only place that
 | Change | Place |
 | --- | --- |
 | a setting | the field with its default in `settings/model.py`, its check in `settings/load.py`, and its user: `server/wiring.py`, or `ConnectionLimits` in `server/http1/tracker.py` and `_connection_limits` in `server/run.py` if it bounds connections. The tests are in `tests/settings/test_load.py`, the pages are written by hand; [an example](#example-a-setting) has the order |
-| an admin method | `openrpc.json`, the function in `admin_plane/methods.py`, its route in `admin_plane/rest.py`, the query in `reports/` and the statement in `store/`; `python -m tests.reference` writes the client and the pages |
+| an admin method | `openrpc.json`, the function in the module of its subject in `admin_plane/` and its name in `admin_plane/registry.py`, its route in `admin_plane/rest.py`, the query in `reports/` and the statement in `store/`; `python -m tests.reference` writes the client and the pages |
 | a column of `request_logs` | [Add a field to a row](add-a-field.md) |
 | a kind of call | [Add a kind of call](add-a-kind.md) |
 | a price that no list has | `pricing/supplement.toml`, with its source and date |

@@ -10,8 +10,8 @@ import pytest
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.contract import load_document
-from hero_broker.admin_plane.methods import Admin
 from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.edge.allowed_clients import AllowedClients
 from hero_broker.edge.middleware import EdgeMiddleware

@@ -1,0 +1,114 @@
+"""What the methods of the admin plane need: ports to the ledger, the labels and the inventory."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from hero_broker.admin_plane.contract import Document
+from hero_broker.core.inventory import InventoryModel, InventoryProvider
+from hero_broker.core.labels import Label
+from hero_broker.core.queries import RowsQuery, UsageQuery
+from hero_broker.core.records import (
+    ExplainedRequest,
+    Period,
+    Rows,
+    UsageByIp,
+    UsageForIp,
+    UsageReport,
+    Verification,
+)
+
+
+class ReportsInterface(Protocol):
+    """What the admin plane needs from the ledger; see `reports.usage`."""
+
+    async def usage_by_ip(
+        self, since: int | None, until: int | None, limit: int, after: tuple[int, str] | None
+    ) -> UsageByIp:
+        """Return spend per address."""
+        ...
+
+    async def usage_for_ip(self, ip: str, since: int | None, until: int | None) -> UsageForIp:
+        """Return one address's spend by model."""
+        ...
+
+    async def usage(self, query: UsageQuery) -> UsageReport:
+        """Return usage by group and bucket."""
+        ...
+
+    async def rows(self, query: RowsQuery) -> Rows:
+        """Return a page of the ledger."""
+        ...
+
+    def every_row(self, query: RowsQuery) -> AsyncIterator[Rows]:
+        """Yield the ledger page by page."""
+        ...
+
+    async def request(self, request_id: str) -> ExplainedRequest:
+        """Return one row with how its cost was computed."""
+        ...
+
+
+class BooksInterface(Protocol):
+    """What the admin plane needs from the books; see `reports.billing_periods`."""
+
+    async def unbilled(self) -> tuple[Period, int]:
+        """Return what is in no billing period yet, and when that was."""
+        ...
+
+    async def periods(self) -> tuple[list[Period], int]:
+        """Return all billing periods, and when that was."""
+        ...
+
+    async def mark_billed(self, reference: str, to_seq: int) -> tuple[Period, int]:
+        """Close a billing period; return it, and when that was."""
+        ...
+
+    async def verify(self, since: int | None, until: int | None) -> Verification:
+        """Compare rows, roll-ups and billing periods."""
+        ...
+
+    async def rebuild(self) -> int:
+        """Start a rebuild of the roll-ups; return its start."""
+        ...
+
+
+class LabelsInterface(Protocol):
+    """What the admin plane needs from labels; see `reports.labels`."""
+
+    async def set(self, target: str, label: str) -> tuple[Label, int]:
+        """Name an address or a network; return its label, and when that was."""
+        ...
+
+    async def remove(self, target: str) -> tuple[Label, int]:
+        """Remove a label; return it, and when that was."""
+        ...
+
+    async def list(self) -> tuple[list[Label], int]:
+        """Return all labels, and when that was."""
+        ...
+
+
+class InventoryInterface(Protocol):
+    """What the admin plane needs from models and providers; see `providers.inventory`."""
+
+    def models(self) -> list[InventoryModel]:
+        """Return the models that are served. Takes long if the price list is long: not for the event loop."""
+        ...
+
+    def providers(self) -> list[InventoryProvider]:
+        """Return the providers that are configured."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """What the methods need."""
+
+    reports: ReportsInterface
+    books: BooksInterface
+    labels: LabelsInterface
+    served: InventoryInterface
+    health: Callable[[], Mapping[str, object]]
+    info: Callable[[], Mapping[str, object]]
+    document: Document

@@ -1,0 +1,11 @@
+"""The methods `models.*`: the models that are served."""
+
+from asyncio import to_thread
+
+from hero_broker.admin_plane import views
+from hero_broker.admin_plane.admin import Admin
+
+
+async def list_models(admin: Admin) -> dict[str, object]:
+    """Return the models that are served, with their current prices."""
+    return {"data": await to_thread(lambda: [views.model(model) for model in admin.served.models()])}

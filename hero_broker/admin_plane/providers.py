@@ -1,0 +1,9 @@
+"""The methods `providers.*`: the providers that are configured."""
+
+from hero_broker.admin_plane import views
+from hero_broker.admin_plane.admin import Admin
+
+
+async def list_providers(admin: Admin) -> dict[str, object]:
+    """Return the providers that are configured, and their health."""
+    return {"data": [views.provider(provider) for provider in admin.served.providers()]}

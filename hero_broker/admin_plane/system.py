@@ -1,0 +1,18 @@
+"""The methods `system.*` and `rpc.discover`: the state, the version and the contract of the broker."""
+
+from hero_broker.admin_plane.admin import Admin
+
+
+async def health(admin: Admin) -> dict[str, object]:
+    """Return the state of the ledger."""
+    return dict(admin.health())
+
+
+async def info(admin: Admin) -> dict[str, object]:
+    """Return the name and version of the broker."""
+    return dict(admin.info())
+
+
+async def discover(admin: Admin) -> dict[str, object]:
+    """Return the contract."""
+    return admin.document
