@@ -8,6 +8,7 @@ import msgspec
 
 from hero_broker.admin_plane import cursors, params, views
 from hero_broker.admin_plane.admin import Admin
+from hero_broker.admin_plane.method import method
 from hero_broker.core.errors import InvalidParams
 from hero_broker.core.queries import Bucket, Dimension, RowsQuery, UsageQuery
 
@@ -20,6 +21,7 @@ _Seq = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 _Text = Annotated[str, msgspec.Meta(max_length=1000, pattern="^[^\\0]*$")]  # a null character has no place in a store
 
 
+@method("billing.usage_by_ip", rest="GET /billing/usage", offline=True)
 async def usage_by_ip(
     admin: Admin,
     since: int | None = None,
@@ -44,6 +46,7 @@ async def usage_by_ip(
     }
 
 
+@method("billing.usage_for_ip", rest="GET /billing/usage/{ip:path}", offline=True)
 async def usage_for_ip(admin: Admin, ip: str, since: int | None = None, until: int | None = None) -> dict[str, object]:
     """Return one address's spend by model, largest first."""
     params.check_window(since, until)
@@ -58,6 +61,7 @@ async def usage_for_ip(admin: Admin, ip: str, since: int | None = None, until: i
     return {"data": data, "as_of": result.as_of}
 
 
+@method("billing.usage", rest="GET /billing/report", offline=True)
 async def usage(
     admin: Admin,
     group_by: list[str],
@@ -129,6 +133,7 @@ def rows_query(
     return RowsQuery(since=since, until=until, filter=params.parse_filter(filter), limit=limit or ROWS_PER_PAGE)
 
 
+@method("billing.requests", rest="GET /billing/requests", offline=True)
 async def requests(
     admin: Admin,
     since: int | None = None,
@@ -149,12 +154,14 @@ async def requests(
     return {"data": data, "as_of": result.as_of, "next_cursor": following}
 
 
+@method("billing.request", rest="GET /billing/requests/{request_id}", offline=True)
 async def request(admin: Admin, request_id: str) -> dict[str, object]:
     """Return one row with how its cost was computed."""
     result = await admin.reports.request(request_id.strip().lower())
     return {"data": views.explanation(result), "as_of": result.as_of}
 
 
+@method("billing.unbilled", rest="GET /billing/unbilled", offline=True)
 async def unbilled(admin: Admin) -> dict[str, object]:
     """Return what is in no billing period yet."""
     result, as_of = await admin.books.unbilled()
@@ -162,18 +169,21 @@ async def unbilled(admin: Admin) -> dict[str, object]:
     return {"data": data, "as_of": as_of}
 
 
+@method("billing.periods", rest="GET /billing/periods", offline=True)
 async def periods(admin: Admin) -> dict[str, object]:
     """Return all billing periods, the oldest first."""
     result, as_of = await admin.books.periods()
     return {"data": [views.period(period) for period in result], "as_of": as_of}
 
 
+@method("billing.mark_billed", rest="POST /billing/periods")
 async def mark_billed(admin: Admin, reference: str, to_seq: int) -> dict[str, object]:
     """Close a billing period under the operator's reference."""
     result, as_of = await admin.books.mark_billed(params.parse_name("reference", reference), to_seq)
     return {"data": views.period(result), "as_of": as_of}
 
 
+@method("billing.verify", rest="GET /billing/verify", offline=True)
 async def verify(admin: Admin, since: int | None = None, until: int | None = None) -> dict[str, object]:
     """Return whether rows, roll-ups and billing periods agree."""
     params.check_window(since, until)
@@ -188,6 +198,7 @@ async def verify(admin: Admin, since: int | None = None, until: int | None = Non
     return {"data": data, "as_of": result.as_of}
 
 
+@method("billing.rebuild", rest="POST /billing/rebuild")
 async def rebuild(admin: Admin) -> dict[str, object]:
     """Rebuild the roll-ups from all rows, while reports go on."""
     return {"data": {"rebuilding": True}, "as_of": await admin.books.rebuild()}

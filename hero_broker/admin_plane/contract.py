@@ -3,13 +3,14 @@
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft7Validator
 from jsonschema.exceptions import best_match
 
+from hero_broker.admin_plane.method import AdminMethod
 from hero_broker.core.errors import InvalidParams
 
 Document = dict[str, Any]
@@ -53,16 +54,16 @@ class Contract:
         """The documented methods, each with its parameters' names in order."""
         return {name: tuple(params) for name, params in self._params.items()}
 
-    def check(self, functions: Mapping[str, Callable[..., object]]) -> None:
-        """Compare the documented methods with the functions that answer them; the first parameter is not documented.
+    def check(self, methods: Mapping[str, AdminMethod[...]]) -> None:
+        """Compare the document with the methods; the first parameter of their functions is not documented.
 
         Raises:
             ContractMismatch: the name, the order or the optionality of a parameter differs.
         """
-        if functions.keys() != self._params.keys():
-            raise ContractMismatch(f"methods differ: {sorted(functions.keys() ^ self._params.keys())}")
-        for name, function in functions.items():
-            code_params = list(inspect.signature(function).parameters.values())[1:]
+        if methods.keys() != self._params.keys():
+            raise ContractMismatch(f"methods differ: {sorted(methods.keys() ^ self._params.keys())}")
+        for name, method in methods.items():
+            code_params = list(inspect.signature(method.function).parameters.values())[1:]
             actual = [(param.name, param.default is inspect.Parameter.empty) for param in code_params]
             documented = [(param, required) for param, (required, _) in self._params[name].items()]
             if actual != documented:

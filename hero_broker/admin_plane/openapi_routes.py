@@ -1,4 +1,4 @@
-"""The admin plane's routes as OpenAPI, made from the sources of the routes: `rest.REST_ROUTES` and `openrpc.json`.
+"""The admin plane's routes as OpenAPI, made from their sources: `registry.METHODS` and `openrpc.json`.
 
 The contract's schemas are of JSON Schema draft 7; the keywords that they use mean the same in OpenAPI 3.1's
 2020-12, and references to `#/components/schemas` resolve to the same place in both documents.
@@ -11,7 +11,9 @@ from hero_broker.admin_plane import exports
 from hero_broker.admin_plane.contract import Document, resolved
 from hero_broker.admin_plane.errors import CODES, INTERNAL_ERROR, UNAUTHORIZED
 from hero_broker.admin_plane.jsonrpc import MAX_BATCH
-from hero_broker.admin_plane.rest import MAX_BODY_BYTES, REST_ROUTES, WITH_BODY, RestRoute
+from hero_broker.admin_plane.method import RestRoute
+from hero_broker.admin_plane.registry import METHODS
+from hero_broker.admin_plane.rest import MAX_BODY_BYTES, WITH_BODY
 from hero_broker.admin_plane.rpc import MEDIA_TYPES
 from hero_broker.core.errors import (
     BodyTimeout,
@@ -37,9 +39,9 @@ Operation = dict[str, Any]
 
 def operations(document: Document) -> Iterator[tuple[str, str, Operation]]:
     """Yield each route's path, method in lower case, and operation; responses with content have no headers yet."""
-    methods = {method["name"]: method for method in document["methods"]}
-    for route in REST_ROUTES:
-        yield route.template, route.verb.lower(), _operation(route, methods[route.method], document)
+    documented = {method["name"]: method for method in document["methods"]}
+    for name, method in METHODS.items():
+        yield method.rest.template, method.rest.verb.lower(), _operation(method.rest, documented[name], document)
     yield "/rpc", "post", _rpc()
 
 
@@ -69,7 +71,7 @@ def _operation(route: RestRoute, method: Mapping[str, Any], document: Document) 
         operation["requestBody"] = {"required": True, "content": {JSON: {"schema": _object_schema(in_body)}}}
         operation["description"] += f" {_EITHER}"
     contents: dict[str, Any] = {JSON: {"schema": method["result"]["schema"]}}
-    if route.method == "billing.requests":
+    if method["name"] == "billing.requests":
         operation["description"] += f" {_EXPORT}"
         contents |= {kind: {"schema": {"type": "string"}} for kind in (exports.CSV, exports.NDJSON)}
     operation["responses"] = {"200": {"description": "The method's result.", "content": contents}}

@@ -1,7 +1,7 @@
 """The methods of `openrpc.json` by name, and the one way to call them; RPC and REST call the same."""
 
 from asyncio import to_thread
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -9,28 +9,12 @@ import msgspec
 from hero_broker.admin_plane import billing, cursors, labels, models, providers, system
 from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.contract import Contract
+from hero_broker.admin_plane.method import AdminMethod
 
-Method = Callable[..., Awaitable[dict[str, object]]]
+SUBJECTS = (billing, models, providers, labels, system)
 
-METHODS: Mapping[str, Method] = {
-    "rpc.discover": system.discover,
-    "billing.usage_by_ip": billing.usage_by_ip,
-    "billing.usage_for_ip": billing.usage_for_ip,
-    "billing.usage": billing.usage,
-    "billing.requests": billing.requests,
-    "billing.request": billing.request,
-    "billing.unbilled": billing.unbilled,
-    "billing.mark_billed": billing.mark_billed,
-    "billing.periods": billing.periods,
-    "billing.verify": billing.verify,
-    "billing.rebuild": billing.rebuild,
-    "models.list": models.list_models,
-    "providers.list": providers.list_providers,
-    "labels.set": labels.set_label,
-    "labels.list": labels.list_labels,
-    "labels.remove": labels.remove_label,
-    "system.health": system.health,
-    "system.info": system.info,
+METHODS: Mapping[str, AdminMethod[...]] = {
+    member.name: member for subject in SUBJECTS for member in vars(subject).values() if isinstance(member, AdminMethod)
 }
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
@@ -13,7 +13,7 @@ from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.billing import rows_query
 from hero_broker.admin_plane.contract import Contract
 from hero_broker.admin_plane.errors import RestError
-from hero_broker.admin_plane.registry import dispatch
+from hero_broker.admin_plane.registry import METHODS, dispatch
 from hero_broker.core.errors import (
     BodyTimeout,
     BodyTooLarge,
@@ -23,54 +23,20 @@ from hero_broker.core.errors import (
     UnsupportedMedia,
 )
 
-
-class RestRoute(NamedTuple):
-    """A method's URL."""
-
-    path: str
-    method: str
-    verb: str = "GET"
-    in_query: tuple[str, ...] = ()  # parameters that are documented in the query of a request with a body
-
-    @property
-    def template(self) -> str:
-        """The path as OpenAPI spells it."""
-        return self.path.replace(":path}", "}")
-
-
-REST_ROUTES = (
-    RestRoute("/billing/usage", "billing.usage_by_ip"),
-    RestRoute("/billing/usage/{ip:path}", "billing.usage_for_ip"),
-    RestRoute("/billing/report", "billing.usage"),
-    RestRoute("/billing/requests", "billing.requests"),
-    RestRoute("/billing/requests/{request_id}", "billing.request"),
-    RestRoute("/billing/unbilled", "billing.unbilled"),
-    RestRoute("/billing/periods", "billing.periods"),
-    RestRoute("/billing/periods", "billing.mark_billed", "POST"),
-    RestRoute("/billing/verify", "billing.verify"),
-    RestRoute("/billing/rebuild", "billing.rebuild", "POST"),
-    RestRoute("/admin/models", "models.list"),
-    RestRoute("/admin/providers", "providers.list"),
-    RestRoute("/admin/labels", "labels.list"),
-    RestRoute("/admin/labels", "labels.set", "PUT", ("target",)),
-    RestRoute("/admin/labels", "labels.remove", "DELETE"),
-    RestRoute("/admin/health", "system.health"),
-    RestRoute("/admin/info", "system.info"),
-    RestRoute("/openrpc.json", "rpc.discover"),
-)
 MAX_BODY_BYTES = 64 * 1024
 NO_OBJECT = "must be a JSON object in UTF-8, each member once"
 WITH_BODY = ("POST", "PUT")
 
 
 def http_routes(admin: Admin, body_timeout_s: float = 60) -> list[Route]:
-    """Return a route for each path of `REST_ROUTES`."""
+    """Return a route for each path of the methods."""
     contract = Contract(admin.document)
-    paths = dict.fromkeys(twin.path for twin in REST_ROUTES)
-    verbs = {path: {twin.verb: twin.method for twin in REST_ROUTES if twin.path == path} for path in paths}
+    verbs: dict[str, dict[str, str]] = {}
+    for method in METHODS.values():
+        verbs.setdefault(method.rest.path, {})[method.rest.verb] = method.name
     return [
-        Route(path, _endpoint(admin, contract, verbs[path], body_timeout_s), methods=list(verbs[path]))
-        for path in paths
+        Route(path, _endpoint(admin, contract, methods, body_timeout_s), methods=list(methods))
+        for path, methods in verbs.items()
     ]
 
 

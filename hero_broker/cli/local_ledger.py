@@ -7,7 +7,7 @@ from typing import Any
 
 from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.contract import Contract, load_document
-from hero_broker.admin_plane.registry import dispatch
+from hero_broker.admin_plane.registry import METHODS, dispatch
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.inventory import InventoryModel, InventoryProvider
 from hero_broker.reports.billing_periods import Books
@@ -15,23 +15,9 @@ from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.usage import Reports
 from hero_broker.store.database import open_for_reading
 
-# The methods that need only the database, and do not change it.
-METHODS = (
-    "rpc.discover",
-    "billing.usage_by_ip",
-    "billing.usage_for_ip",
-    "billing.usage",
-    "billing.requests",
-    "billing.request",
-    "billing.unbilled",
-    "billing.periods",
-    "billing.verify",
-    "labels.list",
-)
-
 
 class _EmptyInventory:
-    """The inventory of a ledger without its broker; no method in `METHODS` reads it."""
+    """The inventory of a ledger without its broker; no offline method reads it."""
 
     def models(self) -> list[InventoryModel]:
         return []
@@ -54,7 +40,7 @@ class LocalLedger:
             AdminError: the same failure as with a broker.
             ValueError: `method` needs a running broker.
         """
-        if method not in METHODS:
+        if method not in METHODS or not METHODS[method].is_offline:
             raise ValueError(f"{method} needs a running broker")
         return asyncio.run(dispatch(self._admin, self._contract, method, dict(params)))
 

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from hero_broker.admin_plane import exports
 from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.contract import load_document
-from hero_broker.admin_plane.rest import REST_ROUTES, http_routes
+from hero_broker.admin_plane.rest import http_routes
 from hero_broker.admin_plane.rpc import RpcEndpoint
 from hero_broker.core.addresses import ip_key
 from hero_broker.core.calls import Outcome
@@ -174,12 +174,6 @@ def test_rest_and_rpc_give_the_same_answer_in_the_documented_form(
     assert without_time(answer) == without_time(result)
     documented = next(one for one in DOCUMENT["methods"] if one["name"] == method)["result"]["schema"]
     Draft7Validator({**documented, "components": DOCUMENT["components"]}).validate(answer)
-
-
-def test_every_billing_method_has_a_url() -> None:
-    methods = {method["name"] for method in DOCUMENT["methods"]}
-
-    assert methods == {twin.method for twin in REST_ROUTES}
 
 
 def test_prefixes_are_networks(read_only: Ledger) -> None:

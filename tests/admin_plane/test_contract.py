@@ -14,7 +14,7 @@ from hero_broker.core.errors import InvalidParams
 
 def test_every_documented_method_is_a_coroutine_function() -> None:
     for method in load_document()["methods"]:
-        assert inspect.iscoroutinefunction(METHODS[method["name"]])
+        assert inspect.iscoroutinefunction(METHODS[method["name"]].function)
 
 
 def test_document_names_what_the_code_takes() -> None:
@@ -22,7 +22,9 @@ def test_document_names_what_the_code_takes() -> None:
 
     assert {method["name"] for method in documented} == METHODS.keys()
     for method in documented:
-        written = list(inspect.signature(METHODS[method["name"]]).parameters.values())[1:]  # the first is the Admin
+        written = list(inspect.signature(METHODS[method["name"]].function).parameters.values())[
+            1:
+        ]  # the first is the Admin
         takes = [(param.name, param.default is param.empty) for param in written]
         assert takes == [(param["name"], param.get("required", False)) for param in method["params"]]
 
@@ -80,6 +82,6 @@ def test_document_and_code_that_differ_stop_the_start() -> None:
 
     contract.check(METHODS)
     with pytest.raises(ContractMismatch, match=r"system\.info"):
-        contract.check({name: function for name, function in METHODS.items() if name != "system.info"})
+        contract.check({name: method for name, method in METHODS.items() if name != "system.info"})
     with pytest.raises(ContractMismatch, match=r"billing\.usage_for_ip"):
         contract.check({**METHODS, "billing.usage_for_ip": METHODS["billing.usage_by_ip"]})

@@ -9,8 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
-from hero_broker.admin_plane import errors
-from hero_broker.admin_plane.rest import REST_ROUTES
+from hero_broker.admin_plane import errors, registry
 from hero_broker.core.clock import SystemClock
 from hero_broker.store.database import open_database
 from tests.admin_plane.generated import AT, DOCUMENT, METHODS, params_by_url, params_of
@@ -28,7 +27,7 @@ RESULTS = {
     for name, method in METHODS.items()
 }
 
-PATHS = {twin.method: twin.path for twin in REST_ROUTES if twin.verb == "GET"}
+PATHS = {name: method.rest.path for name, method in registry.METHODS.items() if method.rest.verb == "GET"}
 IN_PATH = {"billing.usage_for_ip": ["ip"], "billing.request": ["request_id"]}
 # Of a code's errors, that which a question can have.
 REFUSALS = {one.rpc: (one.status, one.code) for one in errors.CODES.values()}

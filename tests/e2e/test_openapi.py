@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from hero_broker.admin_plane.contract import load_document
-from hero_broker.admin_plane.rest import REST_ROUTES
+from hero_broker.admin_plane.registry import METHODS
 from hero_broker.server import openapi
 from tests.data_plane.test_upload import sound
 from tests.e2e_support import Broker, broker
@@ -93,13 +93,13 @@ def test_examples_of_the_contract_are_answered_in_the_documented_schema(client: 
     made = client.post("/v1/chat/completions", json={"model": "fake-chat", "messages": VALUES["messages"]})
     wait_until(lambda: not client.get("/admin/health").json()["journal_pending"])
     statuses: dict[str, list[int]] = {}
-    methods = {method["name"]: method for method in CONTRACT["methods"]}
 
-    for twin in REST_ROUTES:
-        for example in methods[twin.method]["examples"]:
+    for method in CONTRACT["methods"]:
+        route = METHODS[method["name"]].rest
+        for example in method["examples"]:
             params = {param["name"]: param["value"] for param in example["params"]}
-            answer = ask(client, document, twin.template, twin.verb.lower(), params)
-            statuses.setdefault(twin.method, []).append(conforms(document, twin.template, answer))
+            answer = ask(client, document, route.template, route.verb.lower(), params)
+            statuses.setdefault(method["name"], []).append(conforms(document, route.template, answer))
     row = client.get(f"/billing/requests/{made.headers['x-request-id']}")
 
     # Each example has a ledger of its own; its requests are not in this one.

@@ -12,18 +12,19 @@ from hero_broker import __version__
 from hero_broker.admin_plane import openapi_routes as admin_plane
 from hero_broker.admin_plane.contract import load_document
 from hero_broker.admin_plane.errors import CODES
-from hero_broker.admin_plane.rest import REST_ROUTES, RestRoute
+from hero_broker.admin_plane.method import AdminMethod
+from hero_broker.admin_plane.registry import METHODS
 from hero_broker.data_plane import openapi_routes as data_plane
 from hero_broker.server import openapi
 from tests.server.test_router import routes_of_the_program
 
 CONTRACT = load_document()
-METHODS = {method["name"]: method for method in CONTRACT["methods"]}
+DOCUMENTED = {method["name"]: method for method in CONTRACT["methods"]}
 DOCUMENT: dict[str, Any] = json.loads(msgspec.json.encode(openapi.document(CONTRACT)))
 
 
-def operation_of(twin: RestRoute) -> dict[str, Any]:
-    found: dict[str, Any] = DOCUMENT["paths"][twin.template][twin.verb.lower()]
+def operation_of(method: AdminMethod[...]) -> dict[str, Any]:
+    found: dict[str, Any] = DOCUMENT["paths"][method.rest.template][method.rest.verb.lower()]
     return found
 
 
@@ -60,11 +61,11 @@ def without_null(schema: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("twin", REST_ROUTES, ids=lambda twin: f"{twin.verb} {twin.path}")
-def test_operation_takes_the_methods_parameters(twin: RestRoute) -> None:
-    operation = operation_of(twin)
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_operation_takes_the_methods_parameters(method: AdminMethod[...]) -> None:
+    operation = operation_of(method)
     wanted: dict[str, tuple[bool, Any]] = {}
-    for param in METHODS[twin.method]["params"]:
+    for param in DOCUMENTED[method.name]["params"]:
         if param["name"] == "filter":
             members = CONTRACT["components"]["schemas"]["Filter"]["properties"]
             wanted |= {name: (False, without_null(schema)) for name, schema in members.items()}
@@ -79,7 +80,7 @@ def test_operation_takes_the_methods_parameters(twin: RestRoute) -> None:
 
     assert found == wanted
     for param in operation.get("parameters", ()):
-        assert (param["in"] == "path") == (f"{{{param['name']}}}" in twin.template)
+        assert (param["in"] == "path") == (f"{{{param['name']}}}" in method.rest.template)
         assert (param.get("explode") is False) == (param["schema"]["type"] == "array")
 
 
@@ -87,16 +88,16 @@ def shown(schema: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in schema.items() if name != "description"}
 
 
-@pytest.mark.parametrize("twin", REST_ROUTES, ids=lambda twin: f"{twin.verb} {twin.path}")
-def test_operation_answers_the_methods_result_and_errors(twin: RestRoute) -> None:
-    method, operation = METHODS[twin.method], operation_of(twin)
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_operation_answers_the_methods_result_and_errors(method: AdminMethod[...]) -> None:
+    contract, operation = DOCUMENTED[method.name], operation_of(method)
     statuses = {one.rpc: one.status for one in CODES.values()} | {-32001: 401, -32603: 500}
-    documented = {statuses[error["code"]] for error in method["errors"]}
+    documented = {statuses[error["code"]] for error in contract["errors"]}
     always = {200, 400, 401, 403, 500}
-    with_body = {408, 413, 415} if twin.verb in ("POST", "PUT") else set()
-    with_path = {404} if "{" in twin.template else set()
+    with_body = {408, 413, 415} if method.rest.verb in ("POST", "PUT") else set()
+    with_path = {404} if "{" in method.rest.template else set()
 
-    assert operation["responses"]["200"]["content"]["application/json"]["schema"] == method["result"]["schema"]
+    assert operation["responses"]["200"]["content"]["application/json"]["schema"] == contract["result"]["schema"]
     assert {int(status) for status in operation["responses"]} == documented | always | with_body | with_path
     assert operation["security"] == [{"bearer": []}]
 

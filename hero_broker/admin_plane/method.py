@@ -1,0 +1,47 @@
+"""What a method of the admin plane is; `registry` has them all."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, ParamSpec
+
+Params = ParamSpec("Params")
+Function = Callable[Params, Coroutine[Any, Any, dict[str, object]]]
+
+
+class RestRoute(NamedTuple):
+    """The HTTP method and the URL of a method."""
+
+    verb: str
+    path: str  # as Starlette spells it
+    in_query: tuple[str, ...] = ()  # parameters that are documented in the query of a request with a body
+
+    @property
+    def template(self) -> str:
+        """The path as OpenAPI spells it."""
+        return self.path.replace(":path}", "}")
+
+
+@dataclass(frozen=True, slots=True)
+class AdminMethod(Generic[Params]):
+    """A function that answers a method of `openrpc.json`."""
+
+    name: str
+    function: Function[Params]
+    rest: RestRoute
+    is_offline: bool  # a ledger without its broker can answer it
+
+    def __call__(self, *args: Params.args, **kwargs: Params.kwargs) -> Coroutine[Any, Any, dict[str, object]]:
+        """Call the function."""
+        return self.function(*args, **kwargs)
+
+
+def method(
+    name: str, *, rest: str, offline: bool = False, in_query: tuple[str, ...] = ()
+) -> Callable[[Function[Params]], AdminMethod[Params]]:
+    """Make a coroutine function a method of the admin plane; its first parameter is the `Admin`.
+
+    `rest` is an HTTP method and a path, such as "GET /admin/labels"; every method has one. An `offline` method only
+    reads the database, so that a ledger without its broker can answer it.
+    """
+    verb, path = rest.split(" ")
+    return lambda function: AdminMethod(name, function, RestRoute(verb, path, in_query), offline)

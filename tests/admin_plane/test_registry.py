@@ -1,0 +1,18 @@
+"""The registry has each method once, under a URL of its own."""
+
+from hero_broker.admin_plane.method import AdminMethod
+from hero_broker.admin_plane.registry import METHODS, SUBJECTS
+
+
+def test_no_two_methods_share_a_name_or_a_url() -> None:
+    written = [one for subject in SUBJECTS for one in vars(subject).values() if isinstance(one, AdminMethod)]
+
+    assert [method.name for method in written] == list(METHODS)
+    assert len({(method.rest.verb, method.rest.template) for method in written}) == len(written)
+
+
+def test_method_of_a_ledger_without_its_broker_changes_nothing() -> None:
+    offline = [method for method in METHODS.values() if method.is_offline]
+
+    assert offline
+    assert [method.name for method in offline if method.rest.verb != "GET"] == []
