@@ -21,7 +21,7 @@ _Seq = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 _Text = Annotated[str, msgspec.Meta(max_length=1000, pattern="^[^\\0]*$")]  # a null character has no place in a store
 
 
-@method("billing.usage_by_ip", rest="GET /billing/usage", offline=True)
+@method("billing.usage_by_ip", rest="GET /billing/usage", scope="usage:read", offline=True)
 async def usage_by_ip(
     admin: Admin,
     since: int | None = None,
@@ -46,7 +46,7 @@ async def usage_by_ip(
     }
 
 
-@method("billing.usage_for_ip", rest="GET /billing/usage/{ip:path}", offline=True)
+@method("billing.usage_for_ip", rest="GET /billing/usage/{ip:path}", scope="usage:read", offline=True)
 async def usage_for_ip(admin: Admin, ip: str, since: int | None = None, until: int | None = None) -> dict[str, object]:
     """Return one address's spend by model, largest first."""
     params.check_window(since, until)
@@ -61,7 +61,7 @@ async def usage_for_ip(admin: Admin, ip: str, since: int | None = None, until: i
     return {"data": data, "as_of": result.as_of}
 
 
-@method("billing.usage", rest="GET /billing/report", offline=True)
+@method("billing.usage", rest="GET /billing/report", scope="usage:read", offline=True)
 async def usage(
     admin: Admin,
     group_by: list[str],
@@ -133,7 +133,7 @@ def rows_query(
     return RowsQuery(since=since, until=until, filter=params.parse_filter(filter), limit=limit or ROWS_PER_PAGE)
 
 
-@method("billing.requests", rest="GET /billing/requests", offline=True)
+@method("billing.requests", rest="GET /billing/requests", scope="requests:read", offline=True)
 async def requests(
     admin: Admin,
     since: int | None = None,
@@ -154,14 +154,14 @@ async def requests(
     return {"data": data, "as_of": result.as_of, "next_cursor": following}
 
 
-@method("billing.request", rest="GET /billing/requests/{request_id}", offline=True)
+@method("billing.request", rest="GET /billing/requests/{request_id}", scope="requests:read", offline=True)
 async def request(admin: Admin, request_id: str) -> dict[str, object]:
     """Return one row with how its cost was computed."""
     result = await admin.reports.request(request_id.strip().lower())
     return {"data": views.explanation(result), "as_of": result.as_of}
 
 
-@method("billing.unbilled", rest="GET /billing/unbilled", offline=True)
+@method("billing.unbilled", rest="GET /billing/unbilled", scope="billing:read", offline=True)
 async def unbilled(admin: Admin) -> dict[str, object]:
     """Return what is in no billing period yet."""
     result, as_of = await admin.books.unbilled()
@@ -169,21 +169,21 @@ async def unbilled(admin: Admin) -> dict[str, object]:
     return {"data": data, "as_of": as_of}
 
 
-@method("billing.periods", rest="GET /billing/periods", offline=True)
+@method("billing.periods", rest="GET /billing/periods", scope="billing:read", offline=True)
 async def periods(admin: Admin) -> dict[str, object]:
     """Return all billing periods, the oldest first."""
     result, as_of = await admin.books.periods()
     return {"data": [views.period(period) for period in result], "as_of": as_of}
 
 
-@method("billing.mark_billed", rest="POST /billing/periods")
+@method("billing.mark_billed", rest="POST /billing/periods", scope="billing:write")
 async def mark_billed(admin: Admin, reference: str, to_seq: int) -> dict[str, object]:
     """Close a billing period under the operator's reference."""
     result, as_of = await admin.books.mark_billed(params.parse_name("reference", reference), to_seq)
     return {"data": views.period(result), "as_of": as_of}
 
 
-@method("billing.verify", rest="GET /billing/verify", offline=True)
+@method("billing.verify", rest="GET /billing/verify", scope="billing:read", offline=True)
 async def verify(admin: Admin, since: int | None = None, until: int | None = None) -> dict[str, object]:
     """Return whether rows, roll-ups and billing periods agree."""
     params.check_window(since, until)
@@ -198,7 +198,7 @@ async def verify(admin: Admin, since: int | None = None, until: int | None = Non
     return {"data": data, "as_of": result.as_of}
 
 
-@method("billing.rebuild", rest="POST /billing/rebuild")
+@method("billing.rebuild", rest="POST /billing/rebuild", scope="billing:write")
 async def rebuild(admin: Admin) -> dict[str, object]:
     """Rebuild the roll-ups from all rows, while reports go on."""
     return {"data": {"rebuilding": True}, "as_of": await admin.books.rebuild()}

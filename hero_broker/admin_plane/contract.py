@@ -58,16 +58,23 @@ class Contract:
         """Compare the document with the methods; the first parameter of their functions is not documented.
 
         Raises:
-            ContractMismatch: the name, the order or the optionality of a parameter differs.
+            ContractMismatch: the name, the order or the optionality of a parameter differs, or a method's scope or
+                REST route.
         """
         if methods.keys() != self._params.keys():
             raise ContractMismatch(f"methods differ: {sorted(methods.keys() ^ self._params.keys())}")
-        for name, method in methods.items():
+        for described in self.document["methods"]:
+            name = described["name"]
+            method = methods[name]
             code_params = list(inspect.signature(method.function).parameters.values())[1:]
-            actual = [(param.name, param.default is inspect.Parameter.empty) for param in code_params]
             documented = [(param, required) for param, (required, _) in self._params[name].items()]
-            if actual != documented:
-                raise ContractMismatch(f"parameters of {name} differ: {actual} in the code, {documented} documented")
+            for subject, actual, wanted in (
+                ("parameters", [(param.name, param.default is param.empty) for param in code_params], documented),
+                ("scope", method.scope, described.get("x-scope")),
+                ("REST route", str(method.rest), described.get("x-rest")),
+            ):
+                if actual != wanted:
+                    raise ContractMismatch(f"{subject} of {name}: {actual} in the code, {wanted} documented")
 
     def arguments(self, method: str, params: list[Any] | dict[str, Any]) -> dict[str, Any]:
         """Return parameters by name; null for an optional one counts as absent.

@@ -5,21 +5,21 @@ from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.method import method
 
 
-@method("labels.list", rest="GET /admin/labels", offline=True)
+@method("labels.list", rest="GET /admin/labels", scope="labels:read", offline=True)
 async def list_labels(admin: Admin) -> dict[str, object]:
     """Return all labels."""
     result, as_of = await admin.labels.list()
     return {"data": [views.label(label) for label in result], "as_of": as_of}
 
 
-@method("labels.set", rest="PUT /admin/labels", in_query=("target",))
+@method("labels.set", rest="PUT /admin/labels", scope="labels:write", in_query=("target",))
 async def set_label(admin: Admin, target: str, label: str) -> dict[str, object]:
     """Name an address or a network; a name that it had is replaced."""
     result, as_of = await admin.labels.set(params.parse_target(target), params.parse_name("label", label))
     return {"data": views.label(result), "as_of": as_of}
 
 
-@method("labels.remove", rest="DELETE /admin/labels")
+@method("labels.remove", rest="DELETE /admin/labels", scope="labels:write")
 async def remove_label(admin: Admin, target: str) -> dict[str, object]:
     """Remove the name of an address or a network."""
     result, as_of = await admin.labels.remove(params.parse_target(target))

@@ -20,6 +20,10 @@ class RestRoute(NamedTuple):
         """The path as OpenAPI spells it."""
         return self.path.replace(":path}", "}")
 
+    def __str__(self) -> str:
+        """Return the route as `openrpc.json` spells it: the HTTP method and the path."""
+        return f"{self.verb} {self.template}"
+
 
 @dataclass(frozen=True, slots=True)
 class AdminMethod(Generic[Params]):
@@ -28,6 +32,7 @@ class AdminMethod(Generic[Params]):
     name: str
     function: Function[Params]
     rest: RestRoute
+    scope: str  # what a caller's token must allow: a subject, and "read" or "write"
     is_offline: bool  # a ledger without its broker can answer it
 
     def __call__(self, *args: Params.args, **kwargs: Params.kwargs) -> Coroutine[Any, Any, dict[str, object]]:
@@ -36,12 +41,13 @@ class AdminMethod(Generic[Params]):
 
 
 def method(
-    name: str, *, rest: str, offline: bool = False, in_query: tuple[str, ...] = ()
+    name: str, *, rest: str, scope: str, offline: bool = False, in_query: tuple[str, ...] = ()
 ) -> Callable[[Function[Params]], AdminMethod[Params]]:
     """Make a coroutine function a method of the admin plane; its first parameter is the `Admin`.
 
-    `rest` is an HTTP method and a path, such as "GET /admin/labels"; every method has one. An `offline` method only
-    reads the database, so that a ledger without its broker can answer it.
+    `rest` is an HTTP method and a path, such as "GET /admin/labels"; every method has one. `scope` is a subject and
+    an access, such as "labels:read". The document has both, as `x-rest` and `x-scope`. An `offline` method only reads
+    the database, so that a ledger without its broker can answer it.
     """
     verb, path = rest.split(" ")
-    return lambda function: AdminMethod(name, function, RestRoute(verb, path, in_query), offline)
+    return lambda function: AdminMethod(name, function, RestRoute(verb, path, in_query), scope, offline)

@@ -2,12 +2,14 @@
 
 import inspect
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator
 
 from hero_broker.admin_plane.contract import Contract, ContractMismatch, load_document
+from hero_broker.admin_plane.method import RestRoute
 from hero_broker.admin_plane.registry import METHODS
 from hero_broker.core.errors import InvalidParams
 
@@ -85,3 +87,27 @@ def test_document_and_code_that_differ_stop_the_start() -> None:
         contract.check({name: method for name, method in METHODS.items() if name != "system.info"})
     with pytest.raises(ContractMismatch, match=r"billing\.usage_for_ip"):
         contract.check({**METHODS, "billing.usage_for_ip": METHODS["billing.usage_by_ip"]})
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"scope": "labels:write"}, r"scope of labels\.list: labels:write in the code, labels:read documented"),
+        ({"rest": RestRoute("GET", "/admin/{name}")}, r"REST route of labels\.list: GET /admin/\{name\} in the code"),
+    ],
+    ids=["scope", "route"],
+)
+def test_scope_or_route_that_the_document_does_not_have_stops_the_start(changed: dict[str, Any], message: str) -> None:
+    changed_method = replace(METHODS["labels.list"], **changed)
+
+    with pytest.raises(ContractMismatch, match=message):
+        Contract(load_document()).check({**METHODS, "labels.list": changed_method})
+
+
+@pytest.mark.parametrize("extension", ["x-scope", "x-rest"])
+def test_method_without_its_extension_stops_the_start(extension: str) -> None:
+    document = load_document()
+    del document["methods"][0][extension]
+
+    with pytest.raises(ContractMismatch, match=r"of rpc\.discover: .* None documented"):
+        Contract(document).check(METHODS)

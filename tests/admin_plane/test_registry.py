@@ -1,4 +1,6 @@
-"""The registry has each method once, under a URL of its own."""
+"""The registry has each method once, with a URL of its own and a scope."""
+
+import re
 
 from hero_broker.admin_plane.method import AdminMethod
 from hero_broker.admin_plane.registry import METHODS, SUBJECTS
@@ -15,4 +17,10 @@ def test_method_of_a_ledger_without_its_broker_changes_nothing() -> None:
     offline = [method for method in METHODS.values() if method.is_offline]
 
     assert offline
-    assert [method.name for method in offline if method.rest.verb != "GET"] == []
+    assert [method.name for method in offline if not method.scope.endswith(":read")] == []
+
+
+def test_scope_is_a_subject_and_an_access_that_fits_the_url() -> None:
+    for method in METHODS.values():
+        assert re.fullmatch(r"[a-z]+:(read|write)", method.scope)
+        assert method.scope.endswith(":read") is (method.rest.verb == "GET"), method.name

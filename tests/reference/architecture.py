@@ -51,7 +51,7 @@ Importing a module only defines names; `server/wiring.py` is the only place that
 | Change | Place |
 | --- | --- |
 | a setting | the field with its default in `settings/model.py`, its check in `settings/load.py`, and its user: `server/wiring.py`, or `ConnectionLimits` in `server/http1/tracker.py` and `_connection_limits` in `server/run.py` if it bounds connections. The tests are in `tests/settings/test_load.py`, the pages are written by hand; [an example](#example-a-setting) has the order |
-| an admin method | `openrpc.json`, the function with its name and REST route in the module of its subject in `admin_plane/`, such as `labels.py` (a new subject also in `admin_plane/registry.py`), the query in `reports/` and the statement in `store/`; `python -m tests.reference` writes the client and the pages |
+| an admin method | `openrpc.json`, the function with its name, REST route and scope in the module of its subject in `admin_plane/`, such as `labels.py` (a new subject also in `admin_plane/registry.py`), the query in `reports/` and the statement in `store/`; `python -m tests.reference` writes the client and the pages |
 | a column of `request_logs` | [Add a field to a row](add-a-field.md) |
 | a kind of call | [Add a kind of call](add-a-kind.md) |
 | a price that no list has | `pricing/supplement.toml`, with its source and date |

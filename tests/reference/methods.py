@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from hero_broker.admin_plane.contract import load_document
-from hero_broker.admin_plane.registry import METHODS
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "reference" / "methods.md"
@@ -29,8 +28,7 @@ def page() -> str:
 
 
 def _method(method: dict[str, Any], document: dict[str, Any]) -> str:
-    route = METHODS[method["name"]].rest
-    text = f"## `{method['name']}`\n\n{method['summary']}. {method['description']}\n\nREST: `{route.verb} {route.template}`.\n\n"
+    text = f"## `{method['name']}`\n\n{method['summary']}. {method['description']}\n\nREST: `{method['x-rest']}`.\n\n"
     if method["params"]:
         text += "| Parameter | Form | |\n| --- | --- | --- |\n"
         for param in method["params"]:
