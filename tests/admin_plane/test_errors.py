@@ -1,7 +1,11 @@
 """Every error that a method documents can be had, and no method has another."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -9,9 +13,11 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hero_broker.admin_plane.admin import Admin
+from hero_broker.admin_plane.errors import CODES, INTERNAL_ERROR, UNAUTHORIZED
 from hero_broker.admin_plane.rpc import RpcEndpoint
-from hero_broker.core.errors import StoreUnavailable, TooWide
+from hero_broker.core.errors import StoreUnavailable
 from hero_broker.edge.admin_auth import AdminGate
+from hero_broker.store import statement_timeout
 from hero_broker.store.database import open_database
 from tests.admin_plane.fakes import ServedFake
 from tests.admin_plane.generated import DOCUMENT, METHODS
@@ -27,16 +33,15 @@ NEEDED: dict[str, dict[str, Any]] = {
     "labels.set": {"target": "unknown", "label": "a"},
     "labels.remove": {"target": "unknown"},
 }
-# What provokes the errors that only some methods have.
-ASKED: dict[tuple[str, int], dict[str, Any]] = {
-    ("billing.usage", -32003): {"group_by": ["outcome"]},
-    ("billing.usage", -32004): {"group_by": [], "filter": {"period": "none"}},
-    ("billing.requests", -32004): {"filter": {"period": "none"}},
-    ("billing.request", -32004): {"request_id": "none"},
-    ("labels.remove", -32004): {"target": "192.0.2.77"},
-    ("billing.mark_billed", -32005): {"reference": "2023-11", "to_seq": 6},
-}
 DOCUMENTED = [(name, error["code"]) for name, method in METHODS.items() for error in method["errors"]]
+EXAMPLES = [
+    pytest.param(name, example, id=f"{name}: {example['name']}")
+    for name, method in METHODS.items()
+    for example in method["x-error-examples"]
+]
+OF_EVERY_METHOD = DOCUMENT["components"]["x-error-examples"]
+# Errors that are no fault of a request, so that no example can have them.
+NOT_PROVOKED = {CODES[StoreUnavailable].rpc, INTERNAL_ERROR.rpc}
 
 
 class Raising:
@@ -73,36 +78,88 @@ def with_headers(gate: AdminGate) -> ASGIApp:
     return edge
 
 
-def refusal(tmp_path: Path, method: str, code: int) -> Any:
-    """Return the answer to what should have this error."""
-    needed = NEEDED.get(method, {})
-    if code == -32602:
-        return ask(with_request_id(RpcEndpoint(failing(RuntimeError()))), method, {**needed, "page": 2})
-    if code == -32603:
-        return ask(with_request_id(RpcEndpoint(failing(RuntimeError("secret")))), method, needed)
-    if code == -32001:
-        return ask(
-            with_headers(AdminGate(with_request_id(RpcEndpoint(failing(RuntimeError()))), ("token",))), method, needed
-        )
-    if code == -32003 and (method, code) not in ASKED:  # past the deadline, which takes a minute
-        return ask(with_request_id(RpcEndpoint(failing(TooWide("It took too long.")))), method, needed)
-    path = tmp_path / "ledger.db"
+@contextmanager
+def books(path: Path) -> Iterator[Ledger]:
+    """Open a ledger whose first five calls are billed."""
     with open_database(f"sqlite:///{path}") as database:
         database.append(ROWS, [])
         ledger = Ledger(database)
         ledger.call("billing.mark_billed", reference="2023-11", to_seq=5)
-        if code == -32002:
-            path.rename(tmp_path / "gone.db")
-        return ledger.ask(method, ASKED.get((method, code), needed))
+        yield ledger
 
 
-@pytest.mark.parametrize(("method", "code"), DOCUMENTED)
-def test_documented_error_can_be_had(tmp_path: Path, method: str, code: int) -> None:
-    answer = refusal(tmp_path, method, code)
+def guarded(admin: Admin) -> ASGIApp:
+    return with_headers(AdminGate(with_request_id(RpcEndpoint(admin)), ("TOKEN",)))
+
+
+def failure(tmp_path: Path, method: str, code: int) -> Any:
+    """Return the answer to what should have this error."""
+    needed = NEEDED.get(method, {})
+    if code == INTERNAL_ERROR.rpc:
+        return ask(with_request_id(RpcEndpoint(failing(RuntimeError("secret")))), method, needed)
+    if code == UNAUTHORIZED:
+        return ask(guarded(failing(RuntimeError())), method, needed)
+    with books(tmp_path / "ledger.db") as ledger:
+        (tmp_path / "ledger.db").rename(tmp_path / "gone.db")
+        return ledger.ask(method, needed)
+
+
+@pytest.mark.parametrize(
+    ("method", "code"), [one for one in DOCUMENTED if one[1] in NOT_PROVOKED or one[1] == UNAUTHORIZED]
+)
+def test_documented_error_that_no_parameter_provokes_can_be_had(tmp_path: Path, method: str, code: int) -> None:
+    answer = failure(tmp_path, method, code)
 
     assert answer["error"]["code"] == code
-    assert answer["id"] == (None if code == -32001 else 1)
+    assert answer["id"] == (None if code == UNAUTHORIZED else 1)
     assert "secret" not in str(answer)
+
+
+def test_error_that_a_request_provokes_has_an_example() -> None:
+    examples = {(name, one["error"]["code"]) for name, method in METHODS.items() for one in method["x-error-examples"]}
+    of_every_method = {one["response"]["error"]["code"] for one in OF_EVERY_METHOD}
+
+    assert [
+        (name, code)
+        for name, code in DOCUMENTED
+        if code not in NOT_PROVOKED | of_every_method | {example for method, example in examples if method == name}
+    ] == []
+    assert examples <= set(DOCUMENTED)
+
+
+@pytest.mark.parametrize(("method", "example"), EXAMPLES)
+def test_example_of_an_error_is_answered_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, example: dict[str, Any]
+) -> None:
+    params = {param["name"]: param["value"] for param in example["params"]}
+
+    with books(tmp_path / "ledger.db") as ledger:
+        if "took longer" in example["error"]["message"]:
+            make_every_statement_take_a_minute(monkeypatch)
+        answer = ledger.ask(method, params)
+
+    assert answer == {"jsonrpc": "2.0", "id": 1, "error": example["error"]}
+
+
+def make_every_statement_take_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the clock of statements advance by a minute at each step of SQLite's virtual machine."""
+    clock = SimpleNamespace(monotonic=count(step=61).__next__)
+    monkeypatch.setattr(statement_timeout, "time", clock)
+    monkeypatch.setattr(statement_timeout, "_STEPS", 1)
+
+
+@pytest.mark.parametrize("example", OF_EVERY_METHOD, ids=lambda example: example["name"])
+def test_example_of_an_error_of_every_method_is_answered_so(example: dict[str, Any]) -> None:
+    async def run() -> httpx.Response:
+        transport = httpx.ASGITransport(guarded(failing(RuntimeError())))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.post(
+                "/rpc", headers={"Content-Type": "application/json", **example["headers"]}, content=example["body"]
+            )
+
+    answer = asyncio.run(run())
+
+    assert (answer.status_code, answer.json()) == (example["status"], example["response"])
 
 
 @pytest.mark.parametrize("method", METHODS)

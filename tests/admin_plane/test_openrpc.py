@@ -3,7 +3,9 @@
 import hashlib
 import json
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ SCHEMAS = DOCUMENT["components"]["schemas"]
 
 # The fields of each object: those that it must have, those that it may have; `x-` fields besides, but in an error.
 ROOT = {"openrpc", "info", "methods"}, {"servers", "components", "externalDocs", "$schema"}
+LICENSE = {"name"}, {"url"}
 INFO = {"title", "version"}, {"description", "termsOfService", "contact", "license"}
 METHOD = (
     {"name", "params"},
@@ -28,6 +31,7 @@ DESCRIPTOR = {"name", "schema"}, {"summary", "description", "required", "depreca
 ERROR = {"code", "message"}, {"data"}
 TAG = {"name"}, {"summary", "description", "externalDocs"}
 PAIRING = {"name", "params"}, {"description", "summary", "result"}
+ERROR_PAIRING = {"name", "params", "error"}, set[str]()
 EXAMPLE = {"name", "value"}, {"summary", "description"}
 COMPONENTS = (
     set[str](),
@@ -71,6 +75,7 @@ def is_valid(schema: Mapping[str, Any], value: object) -> bool:
 def test_root_has_the_fields_of_the_specification() -> None:
     check_fields(DOCUMENT, ROOT)
     check_fields(DOCUMENT["info"], INFO)
+    check_fields(DOCUMENT["info"]["license"], LICENSE)
     check_fields(DOCUMENT["components"], COMPONENTS)
     assert re.fullmatch(r"1\.3\.\d+", DOCUMENT["openrpc"])
     assert re.fullmatch(r"\d+\.\d+\.\d+", DOCUMENT["info"]["version"])
@@ -128,6 +133,24 @@ def test_examples_of_a_method_are_what_its_schemas_allow(method: Any) -> None:
             check_fields(param, EXAMPLE)
             assert is_valid(described[param["name"]], param["value"]), param
         assert is_valid(method["result"]["schema"], example["result"]["value"])
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method["name"])
+def test_examples_of_errors_have_the_form_of_other_examples(method: Any) -> None:
+    names = [example["name"] for example in method["x-error-examples"]]
+
+    assert len(set(names)) == len(names)
+    for example in method["x-error-examples"]:
+        check_fields(example, ERROR_PAIRING, extensions=False)
+        check_fields(example["error"], ERROR, extensions=False)
+        for param in example["params"]:
+            check_fields(param, EXAMPLE)
+
+
+def test_license_is_the_one_of_the_package() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+
+    assert DOCUMENT["info"]["license"]["name"] == project["license"]
 
 
 def test_references_stand_in_schemas_and_lead_to_objects_and_enums() -> None:

@@ -16,6 +16,7 @@ This page is generated from `openrpc.json`, which `rpc.discover` and `GET /openr
 Times are Unix seconds, UTC; a window counts calls that started at or after `since` and before `until`.
 Null for an optional parameter counts as absent.
 Clients ignore members that they do not know.
+In the document, `x-rest` is a method's REST route, `x-scope` what a caller needs (no token is limited to scopes yet), and `x-error-examples` are requests that fail; those in `components` fail in the same way for every method.
 """
 
 
@@ -42,7 +43,17 @@ def _method(method: dict[str, Any], document: dict[str, Any]) -> str:
     params = {param["name"]: param["value"] for param in example["params"]}
     request: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": method["name"]}
     request |= {"params": params} if params else {}
-    return text + f"```json\n{json.dumps(request)}\n```\n"
+    return text + f"```json\n{json.dumps(request)}\n```\n\n" + _errors(method["x-error-examples"])
+
+
+def _errors(examples: list[dict[str, Any]]) -> str:
+    text = "| Request that fails | Parameters | Error |\n| --- | --- | --- |\n"
+    for example in examples:
+        params = json.dumps({param["name"]: param["value"] for param in example["params"]})
+        error = example["error"]
+        reason = "" if "data" not in error else f": `{error['data']['param']}` {error['data']['reason']}"
+        text += f"| {example['name']} | `{params}` | {error['code']}, {error['message']}{reason} |\n"
+    return text
 
 
 def _schema(schema: dict[str, Any], document: dict[str, Any]) -> str:
