@@ -76,6 +76,10 @@ class BooksInterface(Protocol):
 class LabelsInterface(Protocol):
     """What the admin plane needs from labels; see `reports.labels`."""
 
+    async def get(self, target: str) -> tuple[Label, int]:
+        """Return the label that reports show for a target, and when that was."""
+        ...
+
     async def set(self, target: str, label: str) -> tuple[Label, int]:
         """Name an address or a network; return its label, and when that was."""
         ...

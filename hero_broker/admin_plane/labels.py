@@ -12,6 +12,13 @@ async def list_labels(admin: Admin) -> dict[str, object]:
     return {"data": [views.label(label) for label in result], "as_of": as_of}
 
 
+@method("labels.get", rest="GET /admin/labels/{target:path}", scope="labels:read", offline=True)
+async def get_label(admin: Admin, target: str) -> dict[str, object]:
+    """Return the label that reports show for an address or a network."""
+    result, as_of = await admin.labels.get(params.parse_target(target))
+    return {"data": views.label(result), "as_of": as_of}
+
+
 @method("labels.set", rest="PUT /admin/labels", scope="labels:write", in_query=("target",))
 async def set_label(admin: Admin, target: str, label: str) -> dict[str, object]:
     """Name an address or a network; a name that it had is replaced."""

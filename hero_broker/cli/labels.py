@@ -1,4 +1,4 @@
-"""`hero-broker labels`: lists, sets and removes labels of addresses and networks."""
+"""`hero-broker labels`: lists, finds, sets and removes labels of addresses and networks."""
 
 from typing import Annotated
 
@@ -16,6 +16,8 @@ hero-broker labels set 2001:db8::7 "build server"
 
 hero-broker labels list
 
+hero-broker labels get 192.0.2.7
+
 hero-broker labels remove 192.0.2.0/24"""
 
 labels = typer.Typer(no_args_is_help=True, help="Name addresses and networks; reports show the names.", epilog=EXAMPLES)
@@ -29,6 +31,16 @@ def list_all(url: UrlOption = None, token: TokenOption = None, database: Databas
     with open_backend(url, token, database) as backend:
         items = backend.call(methods.list_labels()).data
     table([("target", False), ("label", False)], [(item.target, item.label) for item in items])
+
+
+@labels.command("get")
+def get_one(
+    target: TargetArgument, url: UrlOption = None, token: TokenOption = None, database: DatabaseOption = None
+) -> None:
+    """Print the name that reports show for an address or a network, and the target that has it."""
+    with open_backend(url, token, database) as backend:
+        found = backend.call(methods.get_label(target)).data
+    table([("target", False), ("label", False)], [(found.target, found.label)])
 
 
 @labels.command("set")

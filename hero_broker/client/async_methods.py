@@ -234,6 +234,17 @@ class AsyncLabelsMethods:
         """
         return await self._call(methods.list_labels())
 
+    async def get(self, target: str) -> models.LabelAnswer:
+        """One label.
+
+        Returns the label that reports show for a target: of an address, its own or that of the smallest network around
+        it; of a network, its own or that of the smallest network that contains it.
+
+        Args:
+            target: An address or a network, in any spelling, or "unknown".
+        """
+        return await self._call(methods.get_label(target))
+
     async def remove(self, target: str) -> models.LabelAnswer:
         """Remove a label.
 

@@ -248,6 +248,18 @@ def list_labels() -> Query[models.LabelsAnswer]:
     return build_query("labels.list", models.LabelsAnswer)
 
 
+def get_label(target: str) -> Query[models.LabelAnswer]:
+    """One label.
+
+    Returns the label that reports show for a target: of an address, its own or that of the smallest network around it;
+    of a network, its own or that of the smallest network that contains it.
+
+    Args:
+        target: An address or a network, in any spelling, or "unknown".
+    """
+    return build_query("labels.get", models.LabelAnswer, target=target)
+
+
 def remove_label(target: str) -> Query[models.LabelAnswer]:
     """Remove a label.
 

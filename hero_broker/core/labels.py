@@ -33,6 +33,14 @@ def canonical_target(text: str) -> str:
     return canonical_ip(text) if "/" not in text else _format_network(_unmapped(parse_network(text)))
 
 
+def around(target: str) -> tuple[str, ...]:
+    """Return a canonical target and all networks that contain it, the smallest first, in canonical form."""
+    if target == UNKNOWN:
+        return (target,)
+    network = ip_network(target)
+    return tuple(_format_network(network.supernet(new_prefix=bits)) for bits in range(network.prefixlen, -1, -1))
+
+
 class LabelIndex:
     """An index of labels by address and network."""
 

@@ -3,7 +3,7 @@
 from sqlalchemy import Connection
 
 from hero_broker.core.clock import Clock
-from hero_broker.core.labels import Label, LabelIndex, order
+from hero_broker.core.labels import Label, LabelIndex, around, order
 from hero_broker.reports.query_pool import QueryPool
 from hero_broker.store import labels
 from hero_broker.store.database import Database
@@ -52,6 +52,16 @@ class LabelBook:
             StoreUnavailable: the database does not answer; the label may be removed or not.
         """
         return await self._reader.run(self._remove, target), self._clock.now()
+
+    async def get(self, target: str) -> tuple[Label, int]:
+        """Return the label that reports show for a target in canonical form, and the time (unix seconds).
+
+        Raises:
+            NotRecorded: neither the target nor a network around it has a label.
+            StoreUnavailable: the database does not answer.
+        """
+        as_of = self._clock.now()
+        return await self._reader.query(DEADLINE_S, lambda connection: labels.find(connection, around(target))), as_of
 
     async def list(self) -> tuple[list[Label], int]:
         """Return all labels and the time: IPv4, IPv6, "unknown"; by address, and a wider network first.

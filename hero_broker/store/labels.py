@@ -1,5 +1,7 @@
 """Statements on labels. Every change increments the revision, so that cached labels can be recognised as stale."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from hero_broker.core.errors import InvalidParams, NotRecorded
@@ -19,6 +21,22 @@ def labels(connection: Connection) -> list[Label]:
     c = LABELS.c
     rows = connection.execute(select(c.target, c.label, c.set_at).where(c.label.is_not(None)))
     return [Label(target, label, set_at) for target, label, set_at in rows]
+
+
+def find(connection: Connection, targets: Sequence[str]) -> Label:
+    """Return the label of the first of these targets that has one.
+
+    Raises:
+        NotRecorded: none of them has a label.
+    """
+    c = LABELS.c
+    rows = connection.execute(
+        select(c.target, c.label, c.set_at).where(c.target.in_(targets), c.label.is_not(None))
+    ).all()
+    if not rows:
+        raise NotRecorded("No such label")
+    first = min(rows, key=lambda row: targets.index(row.target))
+    return Label(first.target, first.label, first.set_at)
 
 
 def put(connection: Connection, label: Label) -> None:

@@ -1,4 +1,4 @@
 """The document that `info.version` was last raised for; see test_version_moves_with_the_document."""
 
-VERSION = "0.9.1"
-SHA256 = "ce562967824a499772c51367fa4637be7be862793faa73361699d3605de9734d"
+VERSION = "0.10.0"
+SHA256 = "cd3c37d04aedda31b560f9528cde33cdae7a63b42ad64c66f07aab388ce3d470"

@@ -60,6 +60,9 @@ class NoLabels:
     async def remove(self, target: str) -> tuple[Label, int]:
         raise AssertionError(target)
 
+    async def get(self, target: str) -> tuple[Label, int]:
+        raise AssertionError(target)
+
     async def list(self) -> tuple[list[Label], int]:
         raise AssertionError
 

@@ -93,6 +93,39 @@ def test_label_is_replaced_listed_and_removed(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(
+    ("target", "named"),
+    [
+        ("192.0.2.1", ("192.0.2.1", "printer")),
+        ("::ffff:192.0.2.9", ("192.0.2.0/24", "office")),
+        ("192.0.2.0/25", ("192.0.2.0/24", "office")),
+        ("192.0.2.0/24", ("192.0.2.0/24", "office")),
+        ("unknown", ("unknown", "sockets")),
+        ("192.0.0.0/16", None),
+        ("2001:db8::1", None),
+    ],
+)
+def test_label_of_a_target_is_the_one_that_reports_show(
+    ledger: Ledger, target: str, named: tuple[str, str] | None
+) -> None:
+    by_rpc = ledger.call("labels.get", target=target)
+    by_url = ledger.send("GET", f"/admin/labels/{target}")
+
+    if named is None:
+        assert (by_rpc["error"]["code"], by_url.status_code) == (-32004, 404)
+    else:
+        found = by_rpc["result"]["data"]
+        assert (found["target"], found["label"]) == named
+        assert by_url.json()["data"] == found
+
+
+@pytest.mark.parametrize("target", ["nobody", "192.0.2.1/24", ""])
+def test_target_of_a_label_that_is_none_is_named(ledger: Ledger, target: str) -> None:
+    error = ledger.call("labels.get", target=target)["error"]
+
+    assert (error["code"], error["data"]["param"]) == (-32602, "target")
+
+
+@pytest.mark.parametrize(
     ("params", "param"),
     [
         ({"target": "192.0.2.1/24", "label": "a"}, "target"),

@@ -410,6 +410,7 @@ LEDGERS = {
     "billing.verify",
     "billing.rebuild",
     "labels.set",
+    "labels.get",
     "labels.list",
     "labels.remove",
 }

@@ -27,6 +27,13 @@ def test_labels_are_set_shown_and_removed(fresh: Place) -> None:
     assert "127.0.0.1 (this machine)" in fresh.out("usage", "--plot")
     assert "127.0.0.1 (this machine)" in fresh.out("requests")
     assert "this machine" in fresh.out("labels", "list", "--database", fresh.database)
+    for place in ((), ("--database", fresh.database)):
+        assert fresh.out("labels", "get", "127.0.0.1", *place).splitlines()[-1].split() == [
+            "127.0.0.0/8",
+            "this",
+            "machine",
+        ]
+    assert fresh.run("labels", "get", "192.0.2.1").exit_code == 1
     assert fresh.out("labels", "remove", "127.0.0.0/8") == "127.0.0.0/8 is no longer this machine\n"
     assert fresh.run("labels", "remove", "127.0.0.0/8").exit_code == 1
     assert fresh.run("labels", "set", "127.0.0.1/8", "a").exit_code == 2

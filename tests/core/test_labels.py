@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hero_broker.core.labels import LabelIndex, canonical_target, order
+from hero_broker.core.labels import LabelIndex, around, canonical_target, order
 
 # Few bits differ, so that networks hold each other and addresses lie in them.
 ADDRESSES = st.one_of(
@@ -27,18 +27,25 @@ def targets(draw: st.DrawFn) -> str:
 def test_label_is_that_of_the_smallest_network_around_an_address(
     labels: dict[str, str], address: IPv4Address | IPv6Address
 ) -> None:
-    around = [ip_network(target) for target in labels if address in ip_network(target)]
-    smallest = max(around, key=lambda network: network.prefixlen, default=None)
+    holding = [ip_network(target) for target in labels if address in ip_network(target)]
+    smallest = max(holding, key=lambda network: network.prefixlen, default=None)
     expected = None if smallest is None else labels[canonical_target(str(smallest))]
 
     assert LabelIndex(labels.items()).lookup(str(address)) == expected
 
 
 @given(st.dictionaries(targets(), st.text(min_size=1)), targets())
+def test_first_of_the_networks_around_a_target_that_has_a_label_names_it(labels: dict[str, str], target: str) -> None:
+    first = next((labels[one] for one in around(target) if one in labels), None)
+
+    assert first == LabelIndex(labels.items()).lookup_network(ip_network(target))
+
+
+@given(st.dictionaries(targets(), st.text(min_size=1)), targets())
 def test_label_of_a_network_is_that_of_the_smallest_around_all_of_it(labels: dict[str, str], target: str) -> None:
     asked = ip_network(target)
-    around = [found for found in map(ip_network, labels) if found.version == asked.version and _holds(found, asked)]
-    smallest = max(around, key=lambda network: network.prefixlen, default=None)
+    holding = [found for found in map(ip_network, labels) if found.version == asked.version and _holds(found, asked)]
+    smallest = max(holding, key=lambda network: network.prefixlen, default=None)
     expected = None if smallest is None else labels[canonical_target(str(smallest))]
 
     assert LabelIndex(labels.items()).lookup_network(asked) == expected
