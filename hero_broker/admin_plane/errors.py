@@ -42,6 +42,12 @@ def codes(error: QueryError) -> Codes:
     return CODES.get(type(error), INTERNAL_ERROR)
 
 
+def rpc_error(error: QueryError) -> tuple[int, str, Mapping[str, str]]:
+    """Return the code, the message and the data of an error in JSON-RPC; the data is empty if it has none."""
+    data = {"param": error.param, "reason": error.reason} if isinstance(error, InvalidParams) else {}
+    return codes(error).rpc, error.message, data
+
+
 class RestError(BrokerError):
     """A failed query as a REST route answers it."""
 

@@ -11,9 +11,9 @@ from jsonrpcserver import Error, Result, Success, async_dispatch_to_serializable
 from hero_broker.admin_plane import strict_json
 from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.contract import Contract
-from hero_broker.admin_plane.errors import codes
+from hero_broker.admin_plane.errors import INTERNAL_ERROR, rpc_error
 from hero_broker.admin_plane.registry import METHODS, dispatch
-from hero_broker.core.errors import InvalidParams, QueryError
+from hero_broker.core.errors import QueryError
 
 MAX_BATCH = 100
 
@@ -103,13 +103,12 @@ class RpcDispatcher:
         try:
             result = await dispatch(self._admin, self._contract, name, params)
             return Success(msgspec.Raw(result))
-        except InvalidParams as error:
-            return Error(codes(error).rpc, error.message, {"param": error.param, "reason": error.reason})
         except QueryError as error:
-            return Error(codes(error).rpc, error.message)
+            code, message, data = rpc_error(error)
+            return Error(code, message, data) if data else Error(code, message)
         except Exception:  # the RPC boundary: the caller learns the request id and nothing else
             log.exception("rpc: a request failed", extra={"request_id": request_id})
-            return Error(-32603, "Internal error", {"request_id": request_id})
+            return Error(INTERNAL_ERROR.rpc, "Internal error", {"request_id": request_id})
 
 
 def _parse_params(envelope: dict[str, Any], _text: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import httpx
 import msgspec
 import typer
 
-from hero_broker.admin_plane.errors import CODES, codes
+from hero_broker.admin_plane.errors import CODES, rpc_error
 from hero_broker.cli.exit_codes import CANNOT_START, FAILED, WRONG_USE
 from hero_broker.cli.printing import warn
 from hero_broker.client import DEFAULT_URL, BrokerUnreachable, Client, ClientError, Query, RpcError
@@ -94,10 +94,9 @@ class _LedgerBackend:
     def call_raw(self, method: str, params: Mapping[str, Any]) -> bytes:
         try:
             return self._ledger.call_raw(method, params)
-        except InvalidParams as error:
-            raise RpcError(codes(error).rpc, error.message, param=error.param, reason=error.reason) from error
         except QueryError as error:
-            raise RpcError(codes(error).rpc, error.message) from error
+            code, message, data = rpc_error(error)
+            raise RpcError(code, message, **data) from error
 
 
 @contextmanager
