@@ -29,14 +29,14 @@ WITH_BODY = ("POST", "PUT")
 
 
 def http_routes(admin: Admin, body_timeout_s: float = 60) -> list[Route]:
-    """Return a route for each path of the methods."""
+    """Return a route for each path of the methods; those without parameters first, which others would match too."""
     contract = Contract(admin.document)
     verbs: dict[str, dict[str, str]] = {}
     for method in METHODS.values():
         verbs.setdefault(method.rest.path, {})[method.rest.verb] = method.name
     return [
         Route(path, _endpoint(admin, contract, methods, body_timeout_s), methods=list(methods))
-        for path, methods in verbs.items()
+        for path, methods in sorted(verbs.items(), key=lambda item: "{" in item[0])
     ]
 
 

@@ -62,6 +62,10 @@ DatabaseOption = Annotated[
 ]
 
 
+class NeedsBroker(Exception):
+    """A ledger without its broker cannot answer a method."""
+
+
 class Backend(Protocol):
     """Answers the contract's queries: a broker, or a ledger without its broker."""
 
@@ -110,8 +114,8 @@ def open_backend(
 
     The message has the command's `options` for the parameters that the broker names.
 
-    Exit codes: 1 if the broker does not answer or refuses, 2 if a parameter is invalid, 3 if the ledger cannot be
-    opened.
+    Exit codes: 1 if the broker does not answer or refuses, 2 if a parameter is invalid or the method needs a broker, 3
+    if the ledger cannot be opened.
     """
     try:
         if database is None:
@@ -131,6 +135,9 @@ def open_backend(
     except ClientError as error:
         warn(f"{error}{_hint(error)}")
         raise typer.Exit(FAILED) from error
+    except NeedsBroker as error:
+        warn(f"{error}")
+        raise typer.Exit(WRONG_USE) from error
     except DatabaseUnusable as error:
         warn(f"{error}")
         raise typer.Exit(CANNOT_START) from error

@@ -8,6 +8,7 @@ from typing import Any
 from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.contract import Contract, load_document
 from hero_broker.admin_plane.registry import METHODS, dispatch
+from hero_broker.cli.backend import NeedsBroker
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.inventory import InventoryModel, InventoryProvider
 from hero_broker.reports.billing_periods import Books
@@ -38,10 +39,10 @@ class LocalLedger:
 
         Raises:
             AdminError: the same failure as with a broker.
-            ValueError: `method` needs a running broker.
+            NeedsBroker: `method` needs a running broker.
         """
         if method not in METHODS or not METHODS[method].is_offline:
-            raise ValueError(f"{method} needs a running broker")
+            raise NeedsBroker(f"{method} needs a running broker: name its address with --url instead of --database")
         return asyncio.run(dispatch(self._admin, self._contract, method, dict(params)))
 
 

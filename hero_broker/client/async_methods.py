@@ -238,10 +238,11 @@ class AsyncLabelsMethods:
         """One label.
 
         Returns the label that reports show for a target: of an address, its own or that of the smallest network around
-        it; of a network, its own or that of the smallest network that contains it.
+        it; of a network, its own or that of the smallest network that contains it. If there is none, the error is
+        -32004.
 
         Args:
-            target: An address or a network, in any spelling, or "unknown".
+            target: An address in any spelling, a network without host bits, or "unknown".
         """
         return await self._call(methods.get_label(target))
 
@@ -251,7 +252,7 @@ class AsyncLabelsMethods:
         Returns the label that was removed.
 
         Args:
-            target: The label's address or network, in any spelling, or "unknown".
+            target: The target of the label: an address in any spelling, a network without host bits, or "unknown".
         """
         return await self._call(methods.remove_label(target))
 

@@ -252,10 +252,10 @@ def get_label(target: str) -> Query[models.LabelAnswer]:
     """One label.
 
     Returns the label that reports show for a target: of an address, its own or that of the smallest network around it;
-    of a network, its own or that of the smallest network that contains it.
+    of a network, its own or that of the smallest network that contains it. If there is none, the error is -32004.
 
     Args:
-        target: An address or a network, in any spelling, or "unknown".
+        target: An address in any spelling, a network without host bits, or "unknown".
     """
     return build_query("labels.get", models.LabelAnswer, target=target)
 
@@ -266,7 +266,7 @@ def remove_label(target: str) -> Query[models.LabelAnswer]:
     Returns the label that was removed.
 
     Args:
-        target: The label's address or network, in any spelling, or "unknown".
+        target: The target of the label: an address in any spelling, a network without host bits, or "unknown".
     """
     return build_query("labels.remove", models.LabelAnswer, target=target)
 

@@ -338,7 +338,7 @@ class Label(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LabelAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of labels.set and labels.remove."""
+    """The result of labels.get, labels.set and labels.remove."""
 
     data: Label
     as_of: int

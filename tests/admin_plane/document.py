@@ -1,4 +1,4 @@
 """The document that `info.version` was last raised for; see test_version_moves_with_the_document."""
 
 VERSION = "0.10.1"
-SHA256 = "ec205f6cf63a443ec2a3d5c43cb2fcbb01882e447cef3050ec3d6087ba7c7ee1"
+SHA256 = "893a42f6f03267aad76bb095355239f05b73af65a73574103120d7933cb78f88"

@@ -122,7 +122,8 @@ def test_examples_of_a_method_are_what_its_schemas_allow(method: Any) -> None:
     required = {param["name"] for param in method["params"] if param.get("required", False)}
     names = [example["name"] for example in method["examples"]]
 
-    assert len(set(names)) == len(names) >= 2
+    assert len(set(names)) == len(names)
+    assert len(names) >= 2, "a method has two examples or more"
     for example in method["examples"]:
         check_fields(example, PAIRING)
         check_fields(example["result"], EXAMPLE)
@@ -137,6 +138,7 @@ def test_examples_of_a_method_are_what_its_schemas_allow(method: Any) -> None:
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method["name"])
 def test_examples_of_errors_have_the_form_of_other_examples(method: Any) -> None:
+    assert method.get("x-error-examples"), "a method has an example of each error that a request can provoke"
     names = [example["name"] for example in method["x-error-examples"]]
 
     assert len(set(names)) == len(names)

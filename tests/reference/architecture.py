@@ -51,7 +51,7 @@ Importing a module only defines names; `server/wiring.py` is the only place that
 | Change | Place |
 | --- | --- |
 | a setting | the field with its default in `settings/model.py`, its check in `settings/load.py`, and its user: `server/wiring.py`, or `ConnectionLimits` in `server/http1/tracker.py` and `_connection_limits` in `server/run.py` if it bounds connections. The tests are in `tests/settings/test_load.py`, the pages are written by hand; [an example](#example-a-setting) has the order |
-| an admin method | `openrpc.json`, the function with its name, REST route and scope in the module of its subject in `admin_plane/`, such as `labels.py` (a new subject also in `admin_plane/registry.py`), the query in `reports/` and the statement in `store/`; `python -m tests.reference` writes the client and the pages |
+| an admin method | [Add an admin method](add-a-method.md) |
 | a column of `request_logs` | [Add a field to a row](add-a-field.md) |
 | a kind of call | [Add a kind of call](add-a-kind.md) |
 | a price that no list has | `pricing/supplement.toml`, with its source and date |
@@ -67,7 +67,7 @@ The pause between two requests of a connection is the constant `KEEP_ALIVE_S`. T
 4. `server/run.py`: `_connection_limits` passes `server.keep_alive_s` to `ConnectionLimits`, and the constant goes. A setting of any other object is passed by `server/wiring.py`, which makes that object.
 5. `docs/reference/settings.md`: a row with the default, the accepted form and the meaning. `tests/settings/test_settings_page.py` compares default and bounds with the program.
 6. `docs/explanation/reliability.md`: the setting in place of "75 s" in the table of connections. It and "Memory, by design" list all limits.
-7. `CHANGELOG.md`: a line below "Unreleased".
+7. `CHANGELOG.md`: a line below "Unreleased", which you add above the newest version if it is missing.
 8. `python -m pytest tests/settings tests/server tests/test_docs.py`, then `.ci/check`.
 """
 

@@ -43,7 +43,7 @@ def _method(method: dict[str, Any], document: dict[str, Any]) -> str:
     params = {param["name"]: param["value"] for param in example["params"]}
     request: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": method["name"]}
     request |= {"params": params} if params else {}
-    return text + f"```json\n{json.dumps(request)}\n```\n\n" + _errors(method["x-error-examples"])
+    return text + f"```json\n{json.dumps(request)}\n```\n\n" + _errors(method.get("x-error-examples", []))
 
 
 def _errors(examples: list[dict[str, Any]]) -> str:
