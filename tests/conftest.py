@@ -29,6 +29,14 @@ SLOW = {
     "test_causes.py",
 }
 
+LONGEST = {  # files with tests that take 5 seconds and more
+    "test_database_faults.py",
+    "test_duties.py",
+    "test_books.py",
+    "test_provider_connections.py",
+    "test_docs.py",
+}
+
 # Programs that tests start find compiled modules, whatever the environment says: else each compiles the whole program.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
@@ -85,6 +93,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     with_store = [item for item in items if not set(STORE_FIXTURES).isdisjoint(getattr(item, "fixturenames", ()))]
     config.hook.pytest_deselected(items=[item for item in items if item not in with_store])
     items[:] = with_store
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Begin with the longest tests: at the end one worker would run them, and the others wait."""
+    session.items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 def is_slow(item: pytest.Item) -> bool:

@@ -2,16 +2,16 @@
 
 from hero_broker.cli import config_report
 from hero_broker.cli.printing import say, warn
-from hero_broker.cli.runner import ConfigOption, FakeOption, read_settings
+from hero_broker.cli.settings_options import ConfigOption, FakeOption, read_settings
 from hero_broker.pricing.catalogue import Catalogue
-from hero_broker.server import wiring
+from hero_broker.server.configured_routes import build_routes
 
 
 def check_config(config: ConfigOption = None, fake: FakeOption = False) -> None:
     """Print what would be served, with prices. Secrets are redacted."""
     settings = read_settings(config, fake=fake)
     catalogue = Catalogue()
-    routes = wiring.build_routes(settings, "" if fake else None, catalogue)
+    routes = build_routes(settings, "" if fake else None, catalogue)
     for line in config_report.report_lines(settings, routes):
         say(line)
     for warning in config_report.warnings(settings, routes, catalogue):

@@ -12,7 +12,7 @@ from hero_broker.kinds.typical import is_priced, typical_cost
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.plausibility import price_warnings
 from hero_broker.providers.routes import Route, Routes
-from hero_broker.server.wiring import build_price
+from hero_broker.server.configured_routes import build_price
 from hero_broker.settings import ModelSettings, Settings
 from hero_broker.settings.known_providers import KNOWN_PROVIDERS
 

@@ -1,43 +1,24 @@
 """Runs a broker in this process, from its settings to its end."""
 
 import gc
-import os
 import resource
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Annotated, Any
 
 import typer
 from sqlalchemy import make_url
 
-from hero_broker.cli.exit_codes import CANNOT_START, WRONG_USE
+from hero_broker.cli.exit_codes import CANNOT_START
 from hero_broker.cli.printing import warn
 from hero_broker.core.errors import CannotStart, ListenError
 from hero_broker.server.run import serve as run_server
-from hero_broker.settings import Settings, SettingsError, load
+from hero_broker.settings import Settings
 from hero_broker.telemetry import logs
 
 # How long a thread that computes a report may hold the GIL while calls wait; Python's default is 5 ms.
 SWITCH_INTERVAL_S = 0.001
 LEAST_FILES = 64  # with fewer, the start fails at an arbitrary point, not always with a useful message
-
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="The settings file.")]
-FakeOption = Annotated[bool, typer.Option("--fake", help="Add a provider that answers without key or network.")]
-
-
-def read_settings(config: Path | None, **flags: Any) -> Settings:
-    """Return the settings; end the command with 2 and a list of all faults if they are wrong."""
-    try:
-        settings = load(config=config, environ=os.environ, **flags)
-    except SettingsError as error:
-        for fault in error.faults:
-            warn(f"{fault.key}: {fault.problem}")
-        raise typer.Exit(WRONG_USE) from error
-    for warning in settings.warnings:
-        warn(f"warning: {warning}")
-    return settings
 
 
 def run(

@@ -9,9 +9,10 @@ from sqlalchemy import make_url
 
 from hero_broker.cli import config_report
 from hero_broker.cli.printing import warn
-from hero_broker.cli.runner import ConfigOption, FakeOption, bound_address, read_settings, run
+from hero_broker.cli.runner import bound_address, run
+from hero_broker.cli.settings_options import ConfigOption, FakeOption, read_settings
 from hero_broker.pricing.catalogue import Catalogue
-from hero_broker.server import wiring
+from hero_broker.server.configured_routes import build_routes
 from hero_broker.settings import Settings
 
 EXAMPLES = """Examples:
@@ -38,7 +39,7 @@ def serve(
 
 
 def _banner(settings: Settings, sockets: list[socket.socket]) -> None:
-    routes = wiring.build_routes(settings, "" if settings.fake else None, Catalogue())
+    routes = build_routes(settings, "" if settings.fake else None, Catalogue())
     lines = [
         f"listening on  {', '.join(bound_address(opened) for opened in sockets)}",
         f"who may call  {', '.join(str(network) for network in settings.server.allowed_clients)}",

@@ -173,3 +173,11 @@ def test_help_imports_no_command() -> None:
 
     assert "doctor" in ended.stdout
     assert not {"httpx", "sqlalchemy", "starlette", "hero_broker.server.wiring"} & set(ended.stdout.split())
+
+
+def test_check_config_imports_no_broker() -> None:
+    program = "import sys; import hero_broker.cli.check_config; print(*sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+
+    assert "hero_broker.providers.routes" in ended.stdout
+    assert not {"aiohttp", "sqlalchemy", "uvicorn", "hero_broker.server.wiring"} & set(ended.stdout.split())

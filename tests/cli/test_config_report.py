@@ -6,7 +6,7 @@ import pytest
 
 from hero_broker.cli import config_report
 from hero_broker.pricing.catalogue import Catalogue
-from hero_broker.server.wiring import build_routes
+from hero_broker.server.configured_routes import build_routes
 from hero_broker.settings import load
 from hero_broker.settings.known_providers import KNOWN_PROVIDERS
 

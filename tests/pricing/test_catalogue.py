@@ -121,7 +121,7 @@ def test_list_is_not_loaded_for_the_operators_own_prices(tmp_path: Path) -> None
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from hero_broker.server.wiring import build_routes\n"
+        "from hero_broker.server.configured_routes import build_routes\n"
         "from hero_broker.pricing.catalogue import Catalogue\n"
         "from hero_broker.settings import load\n"
         "served = build_routes(load(config=Path(sys.argv[1]), environ={}, fake=True), '', Catalogue())\n"

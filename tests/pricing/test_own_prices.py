@@ -27,7 +27,7 @@ from hero_broker.providers.health import HealthTracker
 from hero_broker.providers.inventory import Inventory
 from hero_broker.providers.routes import Route, Routes
 from hero_broker.reports.explain import explain
-from hero_broker.server.wiring import FAKE, build_routes
+from hero_broker.server.configured_routes import FAKE, build_routes
 from hero_broker.settings import Settings, load
 
 PROVIDERS = ("p", "q", FAKE)

@@ -1,0 +1,96 @@
+"""Makes the routes of the configured models, with their prices; needs neither a ledger nor a network."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+
+from hero_broker.kinds.dialect import dialect_of
+from hero_broker.pricing.catalogue import Catalogue
+from hero_broker.pricing.price import Price
+from hero_broker.pricing.tariff import Tariff
+from hero_broker.providers.fake.app import FAKES
+from hero_broker.providers.fake.fake_kind import FakeKind
+from hero_broker.providers.provider import Provider, Timeouts
+from hero_broker.providers.routes import Route, Routes
+from hero_broker.settings import ModelSettings, PriceSettings, Settings, UpstreamSettings
+
+FAKE = "fake"
+FAKE_MODELS: Mapping[str, FakeKind] = {fake.kind: fake for fake in FAKES}
+
+
+def build_routes(settings: Settings, fake_url: str | None, catalogue: Catalogue) -> Routes:
+    """Return the routes of the configured models; with `fake_url`, those of the fake provider too."""
+    providers = {
+        provider.name: Provider(
+            provider.name,
+            provider.base_url,
+            provider.api_keys,
+            provider.stream_usage,
+            None if provider.timeouts is None else timeouts_of(provider.timeouts),
+            dialect_of(provider.base_url),
+        )
+        for provider in settings.providers
+    }
+    listed = list(providers.values())
+    fake_routes = []
+    if fake_url is not None:
+        providers[FAKE] = Provider(FAKE, fake_url, (), stream_usage=True)
+        fake_routes = [
+            Route.to(each.model, each.kind, providers[FAKE], each.model, (), Tariff.fixed(each.price, is_override=True))
+            for each in FAKES
+        ]
+    configured = [
+        Route.to(
+            model.name,
+            model.kind,
+            providers[model.provider],
+            model.upstream_model,
+            model.aliases,
+            model_tariff(model, catalogue, fake=fake_url is not None),
+        )
+        for model in settings.models
+    ]
+    return Routes([*configured, *fake_routes], listed, catalogue)
+
+
+def default_models(settings: Settings, routes: Routes) -> Mapping[str, str]:
+    """Return the model of requests that name none, by kind.
+
+    If no provider serves the model of the settings, it is the first configured one of the kind.
+    """
+    models = {}
+    for kind, model in settings.default_models.items():
+        others = [route.model for route in routes.named if route.kind == kind]
+        models[kind] = others[0] if others and routes.get(model) is None else model
+    return models
+
+
+def model_tariff(model: ModelSettings, catalogue: Catalogue, *, fake: bool) -> Tariff | None:
+    """Return the tariff of a configured model: its own price, else the fake provider's, else the price list's.
+
+    None if no price is known. Without `fake`, a provider named "fake" is an ordinary provider.
+    """
+    if model.price is not None:
+        return Tariff.fixed(build_price(model.price), is_override=True)
+    if fake and model.provider == FAKE:
+        fake_kind = FAKE_MODELS.get(model.kind)
+        if fake_kind is None or fake_kind.model != model.upstream_model:
+            return None
+        return Tariff.fixed(fake_kind.price, is_override=True)
+    return catalogue.tariff(model.provider, model.upstream_model)
+
+
+def build_price(settings: PriceSettings) -> Price:
+    """Return the price that the operator configured."""
+    rates = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    return Price(**rates, source="settings", version="settings")
+
+
+def timeouts_of(upstream: UpstreamSettings) -> Timeouts:
+    """Return the timeouts of a provider's calls."""
+    return Timeouts(
+        connect_s=upstream.connect_timeout_s,
+        first_byte_s=upstream.first_byte_timeout_s,
+        idle_s=upstream.idle_timeout_s,
+        total_s=upstream.total_timeout_s,
+        whole_s=upstream.whole_answer_timeout_s,
+    )
