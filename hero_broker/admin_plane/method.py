@@ -8,6 +8,10 @@ Params = ParamSpec("Params")
 Function = Callable[Params, Coroutine[Any, Any, dict[str, object]]]
 
 
+class NeedsBroker(Exception):
+    """A ledger without its broker cannot answer a method."""
+
+
 class RestRoute(NamedTuple):
     """The HTTP method and the URL of a method."""
 

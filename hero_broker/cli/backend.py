@@ -12,12 +12,14 @@ import msgspec
 import typer
 
 from hero_broker.admin_plane.errors import CODES, rpc_error
+from hero_broker.admin_plane.method import NeedsBroker
 from hero_broker.cli.exit_codes import CANNOT_START, FAILED, WRONG_USE
 from hero_broker.cli.printing import warn
+from hero_broker.cli.settings_options import reported_faults
 from hero_broker.client import DEFAULT_URL, BrokerUnreachable, Client, ClientError, Query, RpcError
 from hero_broker.client.jsonrpc import URL_FORMS, base_url
 from hero_broker.core.errors import DatabaseUnusable, InvalidParams, QueryError
-from hero_broker.settings import SettingsError, UnixListen, listens_of
+from hero_broker.settings import UnixListen, listens_of
 from hero_broker.settings import ledger_url as absolute_url
 
 TIMEOUT_S = 3600.0  # a verification reads every row
@@ -60,10 +62,6 @@ DatabaseOption = Annotated[
     str | None,
     typer.Option("--database", help="Read this ledger instead, without a broker; relative to the state directory."),
 ]
-
-
-class NeedsBroker(Exception):
-    """A ledger without its broker cannot answer a method."""
 
 
 class Backend(Protocol):
@@ -155,7 +153,7 @@ def broker_url(url: str | None) -> str:
             warn(f"--url (or HERO_BROKER_URL) must be {URL_FORMS}")
             raise typer.Exit(WRONG_USE) from error
         return url
-    with _settings():
+    with reported_faults():
         for listen in listens_of(os.environ):
             if isinstance(listen, UnixListen):
                 return f"unix:{listen.path}"
@@ -167,7 +165,7 @@ def broker_url(url: str | None) -> str:
 
 def ledger_url(database: str) -> str:
     """Return the absolute URL of a ledger; a relative SQLite file is in the state directory."""
-    with _settings():
+    with reported_faults():
         return absolute_url(database, os.environ)
 
 
@@ -176,17 +174,6 @@ def redact_url(url: str) -> str:
     bare = url.partition("?")[0]
     password = urlsplit(bare).password
     return bare if password is None else bare.replace(f":{password}@", ":***@", 1)
-
-
-@contextmanager
-def _settings() -> Iterator[None]:
-    """End the command with 2 and all faults if the settings are wrong."""
-    try:
-        yield
-    except SettingsError as error:
-        for fault in error.faults:
-            warn(f"{fault.key}: {fault.problem}")
-        raise typer.Exit(WRONG_USE) from error
 
 
 def _hint(error: ClientError) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.contract import Contract, load_document
+from hero_broker.admin_plane.method import NeedsBroker
 from hero_broker.admin_plane.registry import METHODS, dispatch
-from hero_broker.cli.backend import NeedsBroker
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.inventory import InventoryModel, InventoryProvider
 from hero_broker.reports.billing_periods import Books
@@ -38,7 +38,7 @@ class LocalLedger:
         """Return the JSON of a method's result.
 
         Raises:
-            AdminError: the same failure as with a broker.
+            QueryError: the same failure as with a broker.
             NeedsBroker: `method` needs a running broker.
         """
         if method not in METHODS or not METHODS[method].is_offline:

@@ -1,6 +1,8 @@
-"""Options that say which settings a command reads."""
+"""The options that say which settings a command reads, and how wrong ones are reported."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,14 +16,21 @@ ConfigOption = Annotated[Path | None, typer.Option("--config", help="The setting
 FakeOption = Annotated[bool, typer.Option("--fake", help="Add a provider that answers without key or network.")]
 
 
-def read_settings(config: Path | None, **flags: Any) -> Settings:
-    """Return the settings; end the command with 2 and a list of all faults if they are wrong."""
+@contextmanager
+def reported_faults() -> Iterator[None]:
+    """End the command with 2 and a list of all faults if the settings that the block reads are wrong."""
     try:
-        settings = load(config=config, environ=os.environ, **flags)
+        yield
     except SettingsError as error:
         for fault in error.faults:
             warn(f"{fault.key}: {fault.problem}")
         raise typer.Exit(WRONG_USE) from error
+
+
+def read_settings(config: Path | None, **flags: Any) -> Settings:
+    """Return the settings, and print their warnings; end the command with 2 if they are wrong."""
+    with reported_faults():
+        settings = load(config=config, environ=os.environ, **flags)
     for warning in settings.warnings:
         warn(f"warning: {warning}")
     return settings

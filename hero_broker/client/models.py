@@ -102,7 +102,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     model: str  # The broker's name for the model.
     provider: str  # The provider that the last attempt was sent to.
     upstream_model: str  # That provider's name for the model.
-    stream: bool  # Whether the client asked for a stream, or got one.
+    stream: bool  # Whether the client requested a stream or received one.
     outcome: str  # How the call ended. One of ok, provider_error, client_disconnected, interrupted, internal_error.
     http_status: int | None  # The status that the client received.
     error_code: str | None  # The code of what went wrong; None if nothing did.

@@ -31,7 +31,7 @@ class RequestLog(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=
     model: Annotated[str, Meta(description="The broker's name for the model.")]
     provider: Annotated[str, Meta(description="The provider that the last attempt was sent to.")]
     upstream_model: Annotated[str, Meta(description="That provider's name for the model.")]
-    stream: Annotated[bool, Meta(description="Whether the client asked for a stream, or got one.")]
+    stream: Annotated[bool, Meta(description="Whether the client requested a stream or received one.")]
     outcome: Annotated[Outcome, Meta(description="How the call ended.")]
     http_status: Annotated[int | None, Meta(description="The status that the client received.")]
     error_code: Annotated[str | None, Meta(description="The code of what went wrong; null if nothing did.")]
