@@ -9,8 +9,6 @@ from typing import Protocol, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.http_parser import RawResponseMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 from yarl import URL
 
@@ -20,13 +18,12 @@ from hero_broker.kinds.dialect import Dialect
 from hero_broker.providers.provider import Provider, Timeouts
 from hero_broker.providers.upstream.connection import Connection, Deadline
 from hero_broker.providers.upstream.failures import DISCONNECTS, FAILURES, error_status, no_response_error
+from hero_broker.providers.upstream.fast_connection import FastConnection
 from hero_broker.providers.upstream.response import UpstreamResponse
 from hero_broker.util.timeouts import wait_at_most
 
 SWEEP_EVERY_S = 1.0
-MAX_INTERIM_RESPONSES = 1_000  # 1xx before a response; more would block the event loop
 RESEND_WITHIN_S = 1.0  # after a request was written to a pooled connection that is lost
-SWITCHING_PROTOCOLS = 101  # the only status below 200 that is a final response
 
 
 class Sending(Protocol):
@@ -143,9 +140,7 @@ class Upstream:
                 protocol.begin_exchange()
                 cast(asyncio.Transport, protocol.transport).write(data)
                 sending.is_sent = True
-                message, content = await protocol.read()
-                if message.code < 200:
-                    message, content = await _skip_interim_responses(protocol, message, content)
+                status, headers, content = await protocol.read_response()
             except BaseException as error:  # whatever ends the exchange, its connection is not used again
                 deadline.end(is_complete=False)
                 is_unread = had_served and isinstance(error, DISCONNECTS) and not protocol.first_bytes
@@ -156,7 +151,7 @@ class Upstream:
                 connector, left_s = self._unpooled, ends_at - self._now()
                 continue
             deadline.got_headers(is_stream=is_stream)
-            return UpstreamResponse(message.code, message.headers, content, protocol, deadline.end)
+            return UpstreamResponse(status, headers, content, protocol, deadline.end)
 
     async def _upload(
         self,
@@ -208,11 +203,16 @@ def _url(text: str) -> URL:
 
 
 @asynccontextmanager
-async def open_upstream(timeouts: Timeouts, max_calls: int, others: Sequence[Timeouts] = ()) -> AsyncIterator[Upstream]:
-    """Open the connection pool inside the block; `others` are the time limits that single providers have."""
+async def open_upstream(
+    timeouts: Timeouts, max_calls: int, others: Sequence[Timeouts] = (), *, fast: bool = True
+) -> AsyncIterator[Upstream]:
+    """Open the connection pool inside the block; `others` are the time limits that single providers have.
+
+    Unless `fast`, aiohttp does all that it can do.
+    """
     connector = aiohttp.TCPConnector(limit=max_calls)
     unpooled = aiohttp.TCPConnector(limit=max_calls, force_close=True)
-    connection: type[ResponseHandler] = Connection
+    connection: type[ResponseHandler] = FastConnection if fast else Connection
     for one in (connector, unpooled):
         one._factory = partial(connection, loop=asyncio.get_running_loop())
     least_s = min(min(one.first_byte_s, one.idle_s, one.total_s, one.whole_s) for one in (timeouts, *others))
@@ -228,22 +228,6 @@ async def open_upstream(timeouts: Timeouts, max_calls: int, others: Sequence[Tim
         upstream = Upstream(session, connector, unpooled, timeouts, min(SWEEP_EVERY_S, least_s / 10))
         async with upstream.running():
             yield upstream
-
-
-async def _skip_interim_responses(
-    protocol: Connection, message: RawResponseMessage, content: aiohttp.StreamReader
-) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
-    """Return the final response.
-
-    Raises:
-        HttpProcessingError: more than `MAX_INTERIM_RESPONSES` came before it.
-    """
-    interim = 0
-    while 100 <= message.code < 200 and message.code != SWITCHING_PROTOCOLS:
-        if (interim := interim + 1) > MAX_INTERIM_RESPONSES:
-            raise HttpProcessingError(message="too many interim responses")
-        message, content = await protocol.read()
-    return message, content
 
 
 async def _record_sent(chunks: AsyncIterator[bytes], sending: Sending) -> AsyncIterator[bytes]:

@@ -2,16 +2,18 @@
 
 import asyncio
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
-from hero_broker.providers.upstream.decoding import INLINE_BYTES
+from hero_broker.providers.upstream.decoding import INLINE_BYTES, Content
 from hero_broker.providers.upstream.failures import has_final_status
 
+MAX_INTERIM_RESPONSES = 1_000  # 1xx before a response; more would block the event loop
+SWITCHING_PROTOCOLS = 101  # the only status below 200 that is a final response
 MAX_FIRST_BYTES = 4 * 1024  # kept of a response, so that its status is known even if its head is incomplete
 CHECK_IDLE_S = 0.02  # a pooled connection that was idle for longer is checked before it is reused
 
@@ -19,7 +21,8 @@ CHECK_IDLE_S = 0.02  # a pooled connection that was idle for longer is checked b
 class Connection(ResponseHandler):
     """A connection that wakes the body's reader on disconnects and parse errors; aiohttp alone would leave it waiting.
 
-    It sets no timers: `Deadline` checks whether data has arrived. It knows whether it can be reused.
+    It sets no timers: `Deadline` checks whether data has arrived. It knows whether it can be reused. aiohttp parses the
+    responses; on a `fast_connection.FastConnection`, a parser of less overhead parses the common ones.
     """
 
     on_body_change: Callable[[], None] | None = None  # called when data, the end or a failure of the body arrives
@@ -48,6 +51,22 @@ class Connection(ResponseHandler):
     def begin_exchange(self) -> None:
         """Prepare for the response to a request that is about to be written."""
         self.set_response_params(read_until_eof=True, auto_decompress=False)
+
+    async def read_response(self) -> tuple[int, Mapping[str, str], Content]:
+        """Wait for the head of the response; return its status, its headers by lower-case name, and its body.
+
+        Raises:
+            HttpProcessingError: the head is malformed, or more than `MAX_INTERIM_RESPONSES` came before it.
+            aiohttp.ClientError: the connection was lost.
+            aiohttp.SocketTimeoutError: the deadline has passed.
+        """
+        message, content = await self.read()
+        interim = 0
+        while 100 <= message.code < 200 and message.code != SWITCHING_PROTOCOLS:
+            if (interim := interim + 1) > MAX_INTERIM_RESPONSES:
+                raise HttpProcessingError(message="too many interim responses")
+            message, content = await self.read()
+        return message.code, message.headers, content
 
     def set_response_params(self, **params: Any) -> None:
         """Prepare for a response; aiohttp's session calls this itself."""

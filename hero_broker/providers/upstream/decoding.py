@@ -4,8 +4,6 @@ import asyncio
 import zlib
 from typing import Protocol
 
-import aiohttp
-
 from hero_broker.core.errors import ProviderBadAnswer
 
 INLINE_BYTES = 64 * 1024  # the largest piece that is passed on in the loop iteration in which it arrives
@@ -33,7 +31,7 @@ class DecodedBody:
     The HTTP client does not decode: if it lacks a coding, it rejects the whole response, head and status included.
     """
 
-    def __init__(self, content: aiohttp.StreamReader, coding: str) -> None:
+    def __init__(self, content: Content, coding: str) -> None:
         self._content = content
         self._coding = coding
         self._encoded = b""

@@ -22,7 +22,7 @@ class UpstreamResponse:
         self,
         status: int,
         headers: Mapping[str, str],
-        content: aiohttp.StreamReader,
+        content: Content,
         connection: Connection | None,
         end: Callable[[bool], None],
     ) -> None:
@@ -30,7 +30,7 @@ class UpstreamResponse:
         self.status = status
         self.headers = headers
         self._received = content
-        self._content: Content = content
+        self._content = content
         self.coding: str | None = None  # the body's content coding, if we cannot decode it
         self._connection = connection
         self._end = end
