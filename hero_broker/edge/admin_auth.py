@@ -52,12 +52,21 @@ class AdminGate:
             body = (_RPC_BODY % error.message).encode()
             await send({"type": "http.response.start", "status": error.status, "headers": error_headers(error, body)})
             await send({"type": "http.response.body", "body": body})
-        elif not self._tokens and scope.get("client") is not None and not _is_loopback(headers.get(b"host", b"")):
-            raise HostRefused("In dev mode, Host must be a loopback name or address.")
-        elif not self._tokens and is_guarded and not _is_own_page(scope["method"], headers):
-            raise OriginRefused("In dev mode, pages of other sites are refused.")
         else:
+            if not self._tokens:
+                self.check_host(scope.get("client"), headers.get(b"host", b""))
+                if is_guarded and not _is_own_page(scope["method"], headers):
+                    raise OriginRefused("In dev mode, pages of other sites are refused.")
             await self._app(scope, receive, send)
+
+    def check_host(self, client: tuple[str, int] | None, host: bytes) -> None:
+        """Check the `Host` of any request from `client`, which is None on a Unix socket.
+
+        Raises:
+            HostRefused: dev mode, and `Host` is no loopback name or address.
+        """
+        if not self._tokens and client is not None and not _is_loopback(host):
+            raise HostRefused("In dev mode, Host must be a loopback name or address.")
 
     def _is_valid_token(self, token: bytes) -> bool:
         matches = [hmac.compare_digest(token, expected) for expected in self._tokens]

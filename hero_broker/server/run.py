@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import uvicorn
 import uvloop
-from starlette.types import ASGIApp
 
 from hero_broker.ledger.state_dir import own_state_dir
 from hero_broker.providers.fake.app import fake_provider
@@ -17,7 +16,7 @@ from hero_broker.server.http1.fd_limits import max_connections, raise_nofile_lim
 from hero_broker.server.http1.protocol import make_protocol
 from hero_broker.server.http1.tracker import ConnectionLimits, ConnectionTracker
 from hero_broker.server.listeners import BACKLOG, open_listener, open_listeners
-from hero_broker.settings import Settings, TcpListen, UnixListen
+from hero_broker.settings import ServerSettings, Settings, TcpListen, UnixListen
 
 # Longer than clients keep an idle connection (httpx 5 s, aiohttp 15 s), so that none sends a request as we close.
 KEEP_ALIVE_S = 75.0
@@ -49,17 +48,17 @@ class _Server(_QuietServer):
         self.should_exit = True
 
 
-def _config(application: ASGIApp, connections: ConnectionTracker, grace_s: float) -> uvicorn.Config:
+def _config(broker: wiring.Broker, connections: ConnectionTracker, settings: ServerSettings) -> uvicorn.Config:
     return uvicorn.Config(
-        application,
-        http=make_protocol(connections),
+        broker.application,
+        http=make_protocol(connections, broker.short_requests if settings.fast_path else None),
         proxy_headers=False,
         server_header=False,
         access_log=False,
         log_config=None,
         backlog=BACKLOG,
         lifespan="off",
-        timeout_graceful_shutdown=math.ceil(grace_s) + 5,  # only a bound: the broker itself ends what is left
+        timeout_graceful_shutdown=math.ceil(settings.grace_s) + 5,  # only a bound: the broker itself ends what is left
     )
 
 
@@ -98,7 +97,7 @@ async def _serve(
         connections = ConnectionTracker(_connection_limits(settings))
         broker.duties.append(connections.watching)
         await stack.enter_async_context(connections.running())
-        config = _config(broker.application, connections, settings.server.grace_s)
+        config = _config(broker, connections, settings.server)
         server = _Server(config, lambda: started(sockets))
         stop.on_request(server.stop)
         serving = asyncio.create_task(server.serve(sockets), name="server")

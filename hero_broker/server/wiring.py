@@ -21,7 +21,9 @@ from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.edge.allowed_clients import AllowedClients
 from hero_broker.edge.middleware import EdgeMiddleware
 from hero_broker.edge.origins import Origins
+from hero_broker.edge.short_requests import ShortRequests
 from hero_broker.edge.source_ip import SourceIp
+from hero_broker.kinds.registry import KIND_BY_PATH
 from hero_broker.ledger.health import LedgerHealth
 from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.ledger import Ledger
@@ -39,6 +41,9 @@ from hero_broker.server.configured_routes import build_routes, default_models, t
 from hero_broker.server.router import build_router
 from hero_broker.settings import Settings
 from hero_broker.store.database import open_database
+
+# The targets of calls whose body is JSON.
+JSON_TARGETS = [path.encode() for path, kind in KIND_BY_PATH.items() if not kind.takes_form]
 
 
 @asynccontextmanager
@@ -63,7 +68,8 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             timeouts_of(provider.timeouts) for provider in settings.providers if provider.timeouts is not None
         ]
         max_calls = server.max_calls + billing.drain_max_calls
-        async with open_upstream(timeouts_of(settings.upstream), max_calls, own_timeouts) as upstream:
+        timeouts = timeouts_of(settings.upstream)
+        async with open_upstream(timeouts, max_calls, own_timeouts, fast=server.fast_path) as upstream:
             catalogue = Catalogue()
             counter = TokenCounter()
             stack.callback(counter.close)
@@ -82,10 +88,11 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             for provider in settings.providers:
                 catalogue.models(provider.name)  # loads the price list now, not while a call waits
             routes = build_routes(settings, fake_url, catalogue)
+            slots = CallSlots(server.max_calls, server.max_calls_per_address)
             calls = DataPlane(
                 exchange,
                 routes,
-                CallSlots(server.max_calls, server.max_calls_per_address),
+                slots,
                 clock,
                 server.max_body_bytes,
                 server.max_audio_bytes,
@@ -128,7 +135,8 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             source_ip = SourceIp(server.trusted_proxies, server.trust_unix, server.trusted_header)
             allowed, origins = AllowedClients(server.allowed_clients), Origins(server.allowed_origins)
             edge = EdgeMiddleware(gate, source_ip, allowed, origins)
-            yield Broker(edge, exchange, duties)
+            short_requests = ShortRequests(JSON_TARGETS, source_ip, allowed, gate, [slots.check])
+            yield Broker(edge, exchange, duties, short_requests)
             await exchange.close(0)
 
 
@@ -139,6 +147,7 @@ class Broker:
     application: ASGIApp
     exchange: Exchange
     duties: list[Duty]  # shown by `system.health`; `server.run` adds its own
+    short_requests: ShortRequests  # for connections that await short bodies
 
 
 def _exchange_limits(settings: Settings) -> ExchangeLimits:

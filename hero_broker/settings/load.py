@@ -73,6 +73,8 @@ MAX_PRICES = {
 FAKE_PROVIDER = "fake"  # the name of the built-in provider that `--fake` adds
 FAKE_FOLDER = "fake"  # inside the state directory, for the ledger of `--fake`
 STATE_DIR = "HERO_BROKER_STATE_DIR"
+FAST_PATH = "HERO_BROKER_FAST_PATH"
+FAST_PATH_WORDS = {"on": True, "off": False}
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -119,7 +121,7 @@ def load(
     path, content = _read_file(config, environ, faults)
     root = TomlTable("", content, faults)
     secrets = _Secrets(environ, path)
-    server = _server(root.table("server"), listen)
+    server = _server(root.table("server"), listen, environ)
     upstream = _upstream(root.table("upstream"))
     database_url = _database_url(root.table("database"), database, secrets, fake=fake)
     state_dir = _state_dir(environ, faults)
@@ -219,7 +221,7 @@ def _decimal(text: str) -> Decimal:
         return Decimal("NaN")
 
 
-def _server(table: TomlTable, flags: Sequence[str]) -> ServerSettings:
+def _server(table: TomlTable, flags: Sequence[str], environ: Mapping[str, str]) -> ServerSettings:
     default = ServerSettings()
     most_bytes = 1_000_000_000_000
     listen = _listens(table, flags)
@@ -242,7 +244,16 @@ def _server(table: TomlTable, flags: Sequence[str]) -> ServerSettings:
         header_timeout_s=table.seconds("header_timeout_s", default.header_timeout_s, "0.001", 86_400),
         body_timeout_s=table.seconds("body_timeout_s", default.body_timeout_s, "0.001", 86_400),
         grace_s=table.seconds("grace_s", default.grace_s, "0", 86_400),
+        fast_path=_fast_path(table, environ),
     )
+
+
+def _fast_path(table: TomlTable, environ: Mapping[str, str]) -> bool:
+    in_file = table.boolean("fast_path", ServerSettings().fast_path)
+    text = environ.get(FAST_PATH, "").strip().lower()
+    if text not in ("", *FAST_PATH_WORDS):
+        table.faults.append(Fault(FAST_PATH, f"must be {' or '.join(FAST_PATH_WORDS)}"))
+    return FAST_PATH_WORDS.get(text, in_file)
 
 
 def _listens(table: TomlTable, flags: Sequence[str] = ()) -> tuple[Listen, ...]:

@@ -76,6 +76,7 @@ class ServerSettings:
     header_timeout_s: float = 10
     body_timeout_s: float = 60
     grace_s: float = 15
+    fast_path: bool = True  # common requests and responses take a shorter way; False rules it out as a cause
 
 
 @dataclass(frozen=True, slots=True)

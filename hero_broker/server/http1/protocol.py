@@ -7,11 +7,19 @@ refused here never becomes a request; the error response has OpenAI's shape and 
 import asyncio
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Container, Sequence
 from http import HTTPStatus
+from typing import Final, Protocol, cast
 
 import httptools
-from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
+from uvicorn._types import (
+    ASGI3Application,
+    ASGIReceiveCallable,
+    ASGIReceiveEvent,
+    ASGISendCallable,
+    ASGISendEvent,
+    Scope,
+)
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
@@ -33,7 +41,10 @@ from hero_broker.server.http1.tracker import NEVER, ConnectionTracker
 MAX_PIPELINED = 100  # pipelined requests behind the one being answered
 MAX_UNPARSED_BYTES = 64 * 1024  # received behind a pipelined request, and not parsed yet
 MAX_DROPPED_BYTES = 64 * 1024 * 1024  # of a body that is discarded
+MAX_SHORT_BODY_BYTES = 64 * 1024  # of a request that waits in the connection until all of it has come
+SHORT_BODY_S = 1.0  # how long it waits there; then it begins without its whole body
 DROP_S = 5.0  # how long such a body may take
+_ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 LINGER_S = 2.0  # how long a client may take to read a final response, or pause in such a body
 
 
@@ -41,6 +52,7 @@ class ClientConnection(HttpToolsProtocol):
     """One client's connection; `make_protocol` makes the subclasses that are used."""
 
     tracker: ConnectionTracker
+    short_requests: "ShortRequestRules | None"
     deadline = NEVER
 
     _unfinished_bytes = 0  # bytes since the parser last completed a head, a piece of a body or a message
@@ -57,6 +69,7 @@ class ClientConnection(HttpToolsProtocol):
     _error: BrokerError | None = None  # raised in one of the parser's callbacks
     _active: RequestResponseCycle | None = None  # the request being answered, or the last one answered
     _on_disconnect: Callable[[], None] | None = None  # called if the client leaves
+    _short_body: list[bytes] | None = None  # what has come of the body of a request that has not begun
     _error_response: bytes | None = None  # an error response, sent after the responses that are due
 
     @property
@@ -75,6 +88,7 @@ class ClientConnection(HttpToolsProtocol):
         """Disconnect the request being answered; pipelined requests behind it never begin."""
         self.tracker.remove(self)
         self.pipeline.clear()
+        self._short_body = None
         if self._active is not None:
             _disconnect(self._active)
         super().connection_lost(exc)
@@ -139,8 +153,16 @@ class ClientConnection(HttpToolsProtocol):
         """Close the connection at once; unsent bytes are lost."""
         self.transport.abort()
 
+    def shutdown(self) -> None:
+        """Begin an orderly shutdown: a request whose head has come is answered."""
+        self._begin_short_request()
+        super().shutdown()
+
     def on_deadline(self, now: float) -> None:
-        """Close the connection, unless its client still reads its response, however slowly."""
+        """Close the connection, unless its client still reads its response, or sends its body, however slowly."""
+        if self._short_body is not None:
+            self._begin_short_request()
+            return
         unsent_bytes = self.transport.get_write_buffer_size()
         if unsent_bytes and unsent_bytes != self._unsent_bytes:
             self._unsent_bytes = unsent_bytes
@@ -172,7 +194,9 @@ class ClientConnection(HttpToolsProtocol):
             # Not `error.__context__`: Python replaces it if another exception is being handled.
             self._refuse(self._error or unreadable_request(f"{error}."))
             return
-        if self._unfinished_bytes > MAX_HEAD_BYTES:  # of a head, of trailers, or of chunk extensions
+        if self._short_body is not None:
+            self._await_short_body()
+        elif self._unfinished_bytes > MAX_HEAD_BYTES:  # of a head, of trailers, or of chunk extensions
             self._refuse(HeadTooLarge(f"A request's head may have at most {MAX_HEAD_BYTES} bytes."))
         elif self._is_idle and (self._unfinished_bytes or self._in_message):
             self._is_idle = False
@@ -200,8 +224,10 @@ class ClientConnection(HttpToolsProtocol):
                 return
 
     def on_message_begin(self) -> None:
-        """Prepare for a new head."""
-        super().on_message_begin()
+        """Prepare for a new head; the scope is made when the request begins."""
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
         self._in_message, self._has_head = True, False
         self._head = RequestHead()
 
@@ -234,25 +260,90 @@ class ClientConnection(HttpToolsProtocol):
         except BrokerError as error:
             self._error = error
             raise
-        self.expect_100_continue = self._head.expects_continue
-        super().on_headers_complete()
-        self.scope["state"]["connection"] = self
-        if not self.cycle.keep_alive:
-            self.cycle.transport = _FinalResponse(self)
         self._has_head = True
         self._unfinished_bytes = self._dropped_bytes = 0
         self._is_idle = False
         self.tracker.mark_busy(self)
         self.deadline = NEVER
+        if self._is_short_request():
+            self._short_body = []
+        else:
+            self._begin_request()
+
+    def _is_short_request(self) -> bool:
+        """Return whether the request may wait in the connection until its short body has come."""
+        rules = self.short_requests
+        if rules is None or self.url not in rules.targets or not 0 < self._head.content_length <= MAX_SHORT_BODY_BYTES:
+            return False
+        if self._head.expects_continue or self.parser.get_method() != b"POST" or not self.parser.should_keep_alive():
+            return False
+        is_first = self.cycle is None or self.cycle.response_complete
+        return is_first and not self.root_path and self.parser.get_http_version() == "1.1"
+
+    def _begin_request(self) -> None:
+        """Begin a request of which the head has come, or queue it behind earlier ones."""
+        url, headers = self.url, self.headers
+        super().on_message_begin()
+        self.url = url
+        self.headers[:] = headers
+        self.expect_100_continue = self._head.expects_continue
+        super().on_headers_complete()
+        self.scope["state"]["connection"] = self
+        if not self.cycle.keep_alive:
+            self.cycle.transport = _FinalResponse(self)
         if self.flow.write_paused:
             self._set_write_deadline()
         if self.pipeline:
             self.flow.resume_reading()
 
+    def _await_short_body(self) -> None:
+        """Wait for the rest of a short body, but not for that of a request that would be refused."""
+        rules = self.short_requests
+        if rules is not None and rules.may_wait(self.client, self.url, self.headers):
+            self.deadline = min(self.deadline, self.loop.time() + SHORT_BODY_S)
+        else:
+            self._begin_short_request()
+
+    def _begin_short_request(self) -> None:
+        """Begin a request that waits for its body; the rest of the body comes to the application as it arrives."""
+        pieces, self._short_body = self._short_body, None
+        if pieces is None:
+            return
+        self.deadline = NEVER
+        self._begin_request()
+        for piece in pieces:
+            super().on_body(piece)
+
+    def _begin_whole_request(self, body: bytes) -> None:
+        """Begin a request that has come whole, without uvicorn's work for one that may come in pieces."""
+        path = self.url.decode("ascii")
+        scope = {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": "1.1",
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": "",
+            "headers": self.headers,
+            "state": {**self.app_state, "connection": self},
+            "method": "POST",
+            "path": path,
+            "raw_path": self.url,
+            "query_string": b"",
+        }
+        self.deadline = NEVER
+        if self.flow.write_paused:
+            self._set_write_deadline()
+        self.cycle = _WholeRequest(cast(Scope, scope), self, body)
+        self._start_asgi_task(self.cycle, self.app)
+
     def on_body(self, body: bytes) -> None:
         """Pass on a piece of a body, or drop it if its request is already answered."""
         self._unfinished_bytes = 0
-        if self.cycle.response_complete:
+        if self._short_body is not None:
+            self._short_body.append(body)
+        elif self.cycle.response_complete:
             self._drop(len(body))
             self.deadline = min(self._body_deadline, self.loop.time() + LINGER_S)
         else:
@@ -264,6 +355,10 @@ class ClientConnection(HttpToolsProtocol):
             return
         self._unfinished_bytes = 0
         self._in_message = False
+        if self._short_body is not None:
+            body, self._short_body = b"".join(self._short_body), None
+            self._begin_whole_request(body)
+            return
         super().on_message_complete()
         if self.cycle.response_complete:
             self._wait_for_client()
@@ -350,6 +445,7 @@ class ClientConnection(HttpToolsProtocol):
     def _refuse(self, error: BrokerError) -> None:
         """Send an error response in its turn, and stop parsing: the start of a next request is unknown."""
         self._has_stopped_reading = True
+        self._begin_short_request()
         response = _encode_response(error)
         if self._in_message and self._has_head:  # the fault is in the body
             if self.pipeline and self.pipeline[0][0] is self.cycle:
@@ -417,9 +513,67 @@ class _FinalResponse(asyncio.Transport):
         self._connection._end()
 
 
-def make_protocol(connections: ConnectionTracker) -> type[ClientConnection]:
-    """Return a protocol class whose connections register with `connections`."""
-    return type("Connection", (ClientConnection,), {"tracker": connections})
+class _NoEvent:
+    """In place of an event that nobody awaits."""
+
+    def set(self) -> None:
+        return
+
+
+class _WholeRequest(RequestResponseCycle):
+    """A request that has come whole, and its response; its fields have their defaults where they differ from none."""
+
+    access_log = False
+    disconnected = False
+    keep_alive = True
+    waiting_for_100_continue = False
+    more_body = False
+    response_started = False
+    response_complete = False
+    chunked_encoding: bool | None = None
+    expected_content_length = 0
+    message_event = cast(asyncio.Event, _NoEvent())
+    _has_event = False
+
+    def __init__(self, scope: Scope, connection: ClientConnection, body: bytes) -> None:
+        self.scope = scope  # type: ignore[assignment]  # of HTTP
+        self.transport = connection.transport
+        self.flow = connection.flow
+        self.logger = connection.logger
+        self.default_headers = connection.server_state.default_headers
+        self.on_response = connection.on_response_complete
+        self.body = bytearray(body)
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """Return the body, once, then wait until the client leaves."""
+        if not self._has_event:
+            self._has_event = True
+            self.message_event = asyncio.Event()
+            self.message_event.set()
+        return await super().receive()
+
+
+class ShortRequestRules(Protocol):
+    """Decides which requests begin only when all of their short body has come; see `edge.short_requests`."""
+
+    @property
+    def targets(self) -> Container[bytes]:
+        """The targets of such requests, byte for byte."""
+        ...
+
+    def may_wait(self, client: tuple[str, int] | None, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+        """Return whether a request whose body did not come with its head may wait for it."""
+        ...
+
+
+def make_protocol(
+    connections: ConnectionTracker, short_requests: ShortRequestRules | None = None
+) -> type[ClientConnection]:
+    """Return a protocol class whose connections register with `connections`.
+
+    Without `short_requests`, each request begins at the end of its head.
+    """
+    return type("Connection", (ClientConnection,), {"tracker": connections, "short_requests": short_requests})
 
 
 def _without_chunks(app: ASGI3Application, cycle: RequestResponseCycle) -> ASGI3Application:

@@ -6,17 +6,19 @@ from hero_broker.core.errors import InvalidRequest, UnreadableRequest, UpgradeRe
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 100
-CHECKED_HEADERS = frozenset({b"host", b"transfer-encoding", b"expect"})
+MAX_LENGTH_DIGITS = 18  # of a content-length; Python refuses to read numbers of thousands of digits
+CHECKED_HEADERS = frozenset({b"host", b"transfer-encoding", b"expect", b"content-length"})
 VERSIONS = ("1.1", "1.0")
 
 
 class RequestHead:
-    """The headers of one request that decide whether its head is accepted."""
+    """The headers of one request that decide whether its head is accepted, and how its body comes."""
 
-    __slots__ = ("_encoding", "_hosts", "expects_continue")
+    __slots__ = ("_encoding", "_hosts", "content_length", "expects_continue")
 
     def __init__(self) -> None:
         self._hosts = 0
+        self.content_length = 0  # 0 if it is unknown or has more than `MAX_LENGTH_DIGITS`
         self._encoding: bytes | None = None
         self.expects_continue = False
 
@@ -24,6 +26,8 @@ class RequestHead:
         """Record one of `CHECKED_HEADERS`."""
         if name == b"host":
             self._hosts += 1
+        elif name == b"content-length":
+            self.content_length = int(value) if value.isdigit() and len(value) <= MAX_LENGTH_DIGITS else 0
         elif name == b"expect":
             self.expects_continue = value.lower() == b"100-continue"
         else:

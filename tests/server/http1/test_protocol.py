@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 import re
+import sys
 from typing import Any
 
 import pytest
@@ -12,13 +13,22 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from hero_broker.core.errors import NotFound
-from hero_broker.server.http1.protocol import DROP_S, LINGER_S, MAX_PIPELINED, ClientConnection, make_protocol
+from hero_broker.server.http1.protocol import (
+    DROP_S,
+    LINGER_S,
+    MAX_PIPELINED,
+    MAX_SHORT_BODY_BYTES,
+    ClientConnection,
+    make_protocol,
+)
 from hero_broker.server.http1.tracker import ConnectionLimits, ConnectionTracker
 from tests.raw_clients import request
 from tests.smuggling import H2C, IN_CHUNKS, SHAPES, WEBSOCKET
 
 LIMITS = ConnectionLimits(max_open=10, header_timeout_s=1_000, keep_alive_s=100, idle_timeout_s=10_000)
 GET = request("/", method="GET")
+UNREAD_BYTES = MAX_SHORT_BODY_BYTES + 1  # of a body that is not awaited in the connection
+UNREAD = request("/", b"", headers={"content-length": str(UNREAD_BYTES)})
 
 
 class Transport(asyncio.Transport):
@@ -81,9 +91,36 @@ async def wait(_scope: Scope, receive: Receive, _send: Send) -> None:
         continue
 
 
+class Everything(frozenset[bytes]):
+    """Has every target."""
+
+    def __contains__(self, _target: object) -> bool:
+        return True
+
+
+class Short:
+    """Lets every request wait for its short body."""
+
+    targets = Everything()
+
+    def may_wait(self, _client: object, _target: bytes, _headers: object) -> bool:
+        return True
+
+
+short_requests: Short | None = None
+
+
+@pytest.fixture(autouse=True, params=[None, Short()], ids=["plain", "short"])
+def _short_requests(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run each test both ways: short bodies awaited by the application, or in the connection."""
+    monkeypatch.setattr(sys.modules[__name__], "short_requests", request.param)
+
+
 def connection(application: Any, transport: Transport) -> ClientConnection:
     config = uvicorn.Config(application, proxy_headers=False, access_log=False, log_level="critical")
-    made = make_protocol(ConnectionTracker(LIMITS))(config=config, server_state=ServerState(), app_state={})
+    made = make_protocol(ConnectionTracker(LIMITS), short_requests)(
+        config=config, server_state=ServerState(), app_state={}
+    )
     made.connection_made(transport)
     return made
 
@@ -111,8 +148,8 @@ async def left_after(data: list[bytes], application: Any = refuse, unsent_bytes:
         pytest.param([GET, b"G"], 1_000, id="a request, and the first byte of another"),
         pytest.param([GET + b"G"], 1_000, id="the same at once"),
         pytest.param([GET, b"\r\n"], 1_000, id="a request, and a line without anything"),
-        pytest.param([request("/", b"", headers={"content-length": "9"}), b"a"], LINGER_S, id="an unread body's begin"),
-        pytest.param([request("/", b"", headers={"content-length": "9"}), b"a" * 9], 100, id="an unread body"),
+        pytest.param([UNREAD, b"a"], LINGER_S, id="an unread body's begin"),
+        pytest.param([UNREAD, b"a" * UNREAD_BYTES], 100, id="an unread body"),
     ],
 )
 def test_client_has_so_long(data: list[bytes], seconds: float) -> None:
@@ -146,7 +183,7 @@ def test_client_that_takes_something_has_as_long_again_and_is_reset_when_it_does
 def test_body_that_nobody_reads_cannot_go_on() -> None:
     async def run() -> float:
         found = connection(refuse, Transport())
-        found.data_received(request("/", b"", headers={"content-length": "9"}))
+        found.data_received(UNREAD)
         await asyncio.sleep(0)
         now = found.loop.time()
         found._body_deadline = now + 1  # as it is after a while
