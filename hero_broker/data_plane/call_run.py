@@ -177,7 +177,8 @@ class CallRun:
                 billed = await self._flush_row()
             if not billed:
                 self._respond_failed(InternalError("The call could not be billed."))
-            await relay.finish(self._tail)
+            if not relay.finish_at_once(self._tail):
+                await relay.finish(self._tail)
         except asyncio.CancelledError:  # the broker stops, and this client reads nothing; its call is billed
             log.info("exchange: stopped while a client was not reading", extra={"request_id": request_id})
         finally:
@@ -245,7 +246,9 @@ class CallRun:
         elif framing is Framing.CHUNKS:
             await self._relay_chunks(reply)
         else:
-            body = await self._read_whole(reply)
+            body = reply.take_whole(self._services.limits.max_answer_bytes)
+            if body is None:
+                body = await self._read_whole(reply)
             report = meter.on_body(body)
             if not (report.is_object or meter.kind.may_be_text(content_type) or await self._is_answer(body)):
                 raise ProviderBadAnswer("The provider's response cannot be parsed.")

@@ -58,13 +58,23 @@ class Relay:
                 self._mark_gone()
                 self._client.connection.abort_response()
 
+    def finish_at_once(self, tail: Sequence[Item]) -> bool:
+        """Send `tail` if it is a whole response that need not wait, the common case; return whether it was sent."""
+        if self.has_begun or self.is_gone or len(tail) != 2:
+            return False
+        head, body = tail
+        if not isinstance(head, ResponseHead) or not isinstance(body, bytes):
+            return False
+        self.has_begun = self._is_over = self._client.send_response(head.status, head.headers, body)
+        return self.has_begun
+
     async def finish(self, tail: Sequence[Item]) -> None:
         """Send the tail and end the response; abort it if that fails, or if `tail` says so."""
         is_complete = False
         try:
             if self.is_gone or ABORT in tail:
                 return
-            if not self._finish_at_once(tail):
+            if not self.finish_at_once(tail):
                 await wait_at_most(self._write_timeout_s, self._end(tail))
             is_complete = True
         except (TimeoutError, OSError):
@@ -73,16 +83,6 @@ class Relay:
             self._is_over = True
             if not is_complete:
                 self._client.connection.abort_response()
-
-    def _finish_at_once(self, tail: Sequence[Item]) -> bool:
-        """Send `tail` if it is a whole response that need not wait, the common case; return whether it was sent."""
-        if self.has_begun or len(tail) != 2:
-            return False
-        head, body = tail
-        if not isinstance(head, ResponseHead) or not isinstance(body, bytes):
-            return False
-        self.has_begun = self._client.send_response(head.status, head.headers, body)
-        return self.has_begun
 
     def _mark_gone(self) -> None:
         if self._is_over or self.is_gone:

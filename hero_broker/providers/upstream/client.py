@@ -19,6 +19,7 @@ from hero_broker.providers.provider import Provider, Timeouts
 from hero_broker.providers.upstream.connection import Connection, Deadline
 from hero_broker.providers.upstream.failures import DISCONNECTS, FAILURES, error_status, no_response_error
 from hero_broker.providers.upstream.fast_connection import FastConnection
+from hero_broker.providers.upstream.pool import PooledConnection, take_pooled
 from hero_broker.providers.upstream.response import UpstreamResponse
 from hero_broker.util.timeouts import wait_at_most
 
@@ -45,6 +46,7 @@ class _RequestTemplate:
             f"{name}: {value}" for name, value in self.request.headers.items() if name.lower() != "content-length"
         ]
         self.head = "\r\n".join(lines).encode()
+        self.connection_key = self.request.connection_key
         self.connecting = aiohttp.ClientTimeout(total=None, sock_connect=connect_s)
 
 
@@ -63,8 +65,14 @@ class Upstream:
         unpooled: aiohttp.TCPConnector,
         timeouts: Timeouts,
         sweep_every_s: float,
+        *,
+        fast: bool,
     ) -> None:
-        """Take a session, its connector, and an `unpooled` connector whose connections are always new."""
+        """Take a session, its connector, and an `unpooled` connector whose connections are always new.
+
+        With `fast`, free connections of the pool are taken without waiting.
+        """
+        self._fast = fast
         self._session = session
         self._connector = connector
         self._unpooled = unpooled
@@ -131,7 +139,11 @@ class Upstream:
         left_s, ends_at = timeouts.total_s, self._now() + timeouts.total_s
         connector = self._connector
         while True:
-            connection = await wait_at_most(left_s, connector.connect(template.request, [], template.connecting))
+            connection: PooledConnection | aiohttp.connector.Connection | None = None
+            if self._fast and connector is self._connector:
+                connection = take_pooled(connector, template.connection_key)
+            if connection is None:
+                connection = await wait_at_most(left_s, connector.connect(template.request, [], template.connecting))
             protocol = cast(Connection, connection.protocol)
             sent_at = self._now()
             deadline = Deadline(connection, protocol, sent_at, ends_at, silent_s, timeouts.idle_s, self._open)
@@ -225,7 +237,7 @@ async def open_upstream(
             trust_env=False,
         ) as session,
     ):
-        upstream = Upstream(session, connector, unpooled, timeouts, min(SWEEP_EVERY_S, least_s / 10))
+        upstream = Upstream(session, connector, unpooled, timeouts, min(SWEEP_EVERY_S, least_s / 10), fast=fast)
         async with upstream.running():
             yield upstream
 

@@ -9,6 +9,7 @@ from hero_broker.core.errors import ProviderAnswerTooLong, ProviderBadAnswer
 from hero_broker.providers.upstream.connection import Connection
 from hero_broker.providers.upstream.decoding import INLINE_BYTES, Content, DecodedBody, can_decode
 from hero_broker.providers.upstream.failures import body_error
+from hero_broker.providers.upstream.fast_connection import ParsedResponse
 
 PLAIN = ("", "identity")  # values of content-encoding that mean no coding
 
@@ -69,6 +70,16 @@ class UpstreamResponse:
             raise ProviderBadAnswer(
                 "The provider's response has a content coding that was not accepted.", detail=detail
             )
+
+    def take_whole(self, max_bytes: int) -> bytes | None:
+        """Return the whole body if all of it has arrived and need not be decoded; None, and nothing is read, if not.
+
+        Use it instead of `read_all`, which waits.
+        """
+        body = self._received
+        if self._content is not body or not isinstance(body, ParsedResponse) or not body.is_complete:
+            return None
+        return body.read_nowait() if body.buffered == body.body_bytes <= max_bytes else None
 
     async def read_all(self, max_bytes: int, pieces: list[bytes] | None = None) -> bytes:
         """Return the whole body. `pieces` gets what arrives, which is all there is if the provider breaks off.
