@@ -18,6 +18,9 @@ from hero_broker.ledger.rows import CallStarted, PendingRow
 
 BATCH_ROWS = 500
 GATHER_S = 0.05  # a transaction costs as much for one row as for a hundred, so wait for a few
+# If that many rows have come by then, processor time is what matters: wait for a whole batch, but not much longer,
+# because reports show a row within a second.
+BUSY_ROWS, GATHER_BUSY_S = 25, 0.2
 BACK_OFF_FIRST_S, BACK_OFF_MAX_S = 0.1, 5.0
 
 CHECK_EVERY_S = 1.0  # how soon the writer notices that the store is gone or was replaced
@@ -76,6 +79,7 @@ class Ledger:
         self._unkept: list[_Waiting] = []  # rows that the store rejects and `journal.rejected` does not have yet
         self._recovered_left = len(self._due)
         self._arrived = threading.Event()  # a row, or closing
+        self._gathered = threading.Event()  # the rows of a whole batch, or closing
         self._closing = threading.Event()
         self.storing = Duty("store", "rows are moved from the journal to the database")
         self.folding = Duty("rollups", "the sums of reports are brought up to date")
@@ -101,6 +105,7 @@ class Ledger:
         finally:
             ledger._closing.set()
             ledger._arrived.set()
+            ledger._gathered.set()
             ledger._writer.join(close_within_s)
 
     def sync(self) -> None:
@@ -138,6 +143,8 @@ class Ledger:
         self._due.append(_Waiting(segment, due, time.monotonic()))
         if not self._arrived.is_set():
             self._arrived.set()
+        if len(self._due) >= BATCH_ROWS and not self._gathered.is_set():
+            self._gathered.set()
         return segment != NOWHERE
 
     @property
@@ -202,9 +209,16 @@ class Ledger:
         self._arrived.clear()  # before the queue is checked, so that no row is missed
         if not self._due and not self._closing.is_set():
             self._arrived.wait(min(CHECK_EVERY_S, max(0.0, self._fold_at - time.monotonic())))
-        if 0 < len(self._due) < BATCH_ROWS:
-            self._closing.wait(GATHER_S)
+        self._gather()
         return [self._due[index] for index in range(min(BATCH_ROWS, len(self._due)))]
+
+    def _gather(self) -> None:
+        """Wait for more rows: for a few, or for those of a whole batch if they come fast. Closing ends the wait."""
+        self._gathered.clear()  # before the queue is checked, as above
+        if 0 < len(self._due) < BATCH_ROWS and not self._closing.is_set():
+            self._gathered.wait(GATHER_S)
+            if BUSY_ROWS <= len(self._due) < BATCH_ROWS:
+                self._gathered.wait(GATHER_BUSY_S)
 
     def _move(self, batch: list[_Waiting]) -> None:
         reasons = self._store_rows([one.due for one in batch])

@@ -19,7 +19,7 @@ from hero_broker.ledger import journal as journal_module
 from hero_broker.ledger import ledger as ledger_module
 from hero_broker.ledger.health import LedgerHealth
 from hero_broker.ledger.journal import Journal
-from hero_broker.ledger.ledger import Ledger
+from hero_broker.ledger.ledger import BATCH_ROWS, BUSY_ROWS, Ledger
 from hero_broker.ledger.rows import CallStarted, PendingRow
 from hero_broker.metering.billing_row import interrupted_row
 from hero_broker.store.database import Database, open_database
@@ -120,6 +120,87 @@ def test_rows_that_the_store_did_not_take_are_there_after_the_next_start(
     again.close()
 
     assert ids_in(database_url) == [due.row.request_id]
+
+
+class Counting:
+    """A store that takes all rows and counts those of each batch."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def append(self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord]) -> Mapping[str, str]:
+        self.batches.append(len(rows))
+        return {}
+
+    def check(self) -> None:
+        pass
+
+    def fold(self, max_rows: int) -> int:
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("waits", "rows"),
+    [
+        pytest.param("GATHER_BUSY_S", BUSY_ROWS - 1, id="few rows do not wait for a whole batch"),
+        pytest.param("GATHER_BUSY_S", BATCH_ROWS, id="a whole batch ends the longer wait"),
+        pytest.param("GATHER_S", BATCH_ROWS, id="a whole batch ends the first wait"),
+    ],
+)
+def test_rows_wait_no_longer_than_they_must(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits: str, rows: int
+) -> None:
+    monkeypatch.setattr(ledger_module, waits, 600)
+    journal = journal_in(tmp_path)
+    store = Counting()
+
+    with Ledger.running(journal, store) as ledger:
+        for _ in range(rows):
+            ledger.offer(PendingRow(row(), None))
+        wait_until(lambda: not ledger.pending)
+    journal.close()
+
+    assert sum(store.batches) == rows
+
+
+def journal_with_rows(directory: Path, rows: int) -> Journal:
+    """Return a journal that has the rows of an earlier run, so that they are there when the writer starts."""
+    earlier = journal_in(directory)
+    for _ in range(rows):
+        earlier.settle(PendingRow(row(), None))
+    earlier.close()
+    return journal_in(directory)
+
+
+def test_many_rows_wait_for_a_whole_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_module, "GATHER_S", 0)
+    monkeypatch.setattr(ledger_module, "GATHER_BUSY_S", 600)
+    journal = journal_with_rows(tmp_path, BUSY_ROWS)
+    store = Counting()
+
+    with Ledger.running(journal, store) as ledger:
+        for _ in range(BATCH_ROWS - BUSY_ROWS):
+            ledger.offer(PendingRow(row(), None))
+        wait_until(lambda: not ledger.pending)
+    journal.close()
+
+    assert store.batches == [BATCH_ROWS]
+
+
+@pytest.mark.parametrize("waits", [{"GATHER_S": 600}, {"GATHER_S": 0, "GATHER_BUSY_S": 600}])
+def test_rows_that_wait_for_others_are_written_when_the_writer_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits: Mapping[str, float]
+) -> None:
+    for name, seconds in waits.items():
+        monkeypatch.setattr(ledger_module, name, seconds)
+    journal = journal_with_rows(tmp_path, BUSY_ROWS)
+    store = Counting()
+
+    with Ledger.running(journal, store):
+        pass
+    journal.close()
+
+    assert store.batches == [BUSY_ROWS]
 
 
 def test_writer_folds_what_it_has_written(
