@@ -1,6 +1,7 @@
 """Reads the JSON bodies of calls and encodes them for the provider, with only the necessary changes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -12,13 +13,28 @@ DROPPED_KEYS = ("api_base", "base_url", "api_key", "api_version", "user_config",
 _DROPPED = frozenset(DROPPED_KEYS)
 
 # JSON types, by their first byte.
-STRING, ARRAY, OBJECT = b'"', b"[", b"{"
+STRING, ARRAY, OBJECT = b'"[{'
 _TYPE_NAMES = {STRING: "a string", ARRAY: "an array", OBJECT: "an object"}
 
 # Members that are dropped or changed. A provider that ignores case would read another spelling of them.
 OWN_KEYS = frozenset((*DROPPED_KEYS, "model", "stream", "stream_options"))
 
+# Clients send bodies with the same few sets of names again and again. The bounds are for clients that do not: the names
+# of all cached sets together have at most 4 MiB.
+CACHED_SETS, CACHED_NAMES, CACHED_BYTES = 256, 32, 16 * 1024
+
+# To copy a shorter body takes less time than to see whether it must be copied.
+COPIED_BYTES = 16 * 1024
+
 _DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class MemberNames(msgspec.Struct, frozen=True):
+    """What is known of a body by the names of its members."""
+
+    own: frozenset[str] = frozenset()  # those in `OWN_KEYS`
+    has_dropped: bool = False  # some are in `DROPPED_KEYS`
+    frame_bytes: int = 0  # of a body without spaces and escapes, less its values; fewer if names are not in ASCII
 
 
 class JsonBody(msgspec.Struct, frozen=True):
@@ -26,9 +42,10 @@ class JsonBody(msgspec.Struct, frozen=True):
 
     members: Mapping[str, msgspec.Raw]
     model: str
-    own: frozenset[str] = frozenset()  # the members that are in `OWN_KEYS`
+    names: MemberNames = MemberNames()
+    as_sent: bytes = b""  # the client's bytes
 
-    def require(self, name: str, *types: bytes) -> msgspec.Raw:
+    def require(self, name: str, *types: int) -> msgspec.Raw:
         """Return a member, undecoded, that has one of these JSON types.
 
         Raises:
@@ -37,7 +54,7 @@ class JsonBody(msgspec.Struct, frozen=True):
         raw = self.members.get(name)
         if raw is None:
             raise InvalidRequest(f"'{name}' is missing.", param=name)
-        if bytes(memoryview(raw)[:1]) not in types:
+        if memoryview(raw)[0] not in types:
             accepted = " or ".join(_TYPE_NAMES[type_] for type_ in types)
             raise InvalidRequest(f"'{name}' must be {accepted}.", param=name)
         return raw
@@ -60,7 +77,9 @@ class JsonBody(msgspec.Struct, frozen=True):
             InvalidRequest: the member has another type.
         """
         raw = self.members.get(name)
-        value = b"null" if raw is None else bytes(raw)
+        if raw is None:
+            return False
+        value = bytes(raw)
         if value not in (b"true", b"false", b"null"):
             raise InvalidRequest(f"'{name}' must be true or false.", param=name)
         return value == b"true"
@@ -82,12 +101,30 @@ class JsonBody(msgspec.Struct, frozen=True):
             raise InvalidRequest(f"'{name}' must be an object.", param=name)
         return value
 
-    def encode(self, **changes: object) -> bytes:
-        """Return the body for the provider, with `changes` and without the `DROPPED_KEYS`."""
-        members: dict[str, object] = {**self.members, **changes}
-        for key in self.own & _DROPPED:
+    def encode(self, *, model: str, **changes: object) -> bytes:
+        """Return the body for the provider, with this model and `changes`, and without the `DROPPED_KEYS`.
+
+        It is without spaces between members. If the client's is so too and nothing changes, a long one is not copied.
+        """
+        if len(self.as_sent) > COPIED_BYTES and model == self.model and not changes and self._is_as_encoded():
+            return self.as_sent
+        members: dict[str, object] = {**self.members, "model": model, **changes}
+        for key in self.names.own & _DROPPED:
             del members[key]
         return msgspec.json.encode(members)
+
+    def _is_as_encoded(self) -> bool:
+        """Return whether encoding all members as they are would give the client's bytes.
+
+        A space, an escape in a name, or a member that comes twice makes the client's body longer than its members.
+        """
+        raw = self.members.get("model")
+        return (
+            not self.names.has_dropped
+            and len(self.as_sent) == self.names.frame_bytes + sum(map(len, self.members.values()))
+            and raw is not None
+            and bytes(raw) == b'"%b"' % self.model.encode("utf-8", "replace")
+        )
 
 
 def read_json(body: bytes, default_model: str | None = None) -> JsonBody:
@@ -111,11 +148,27 @@ def read_json(body: bytes, default_model: str | None = None) -> JsonBody:
         model = default_model
     if not isinstance(model, str) or not model:
         raise InvalidRequest("'model' must be a non-empty string.", param="model")
-    folded = {*map(str.casefold, members)}
+    is_short = len(body) <= CACHED_BYTES and len(members) <= CACHED_NAMES
+    names = _cached_names(*members) if is_short else _check_names(*members)
+    return JsonBody(members, model, names, body)
+
+
+def _check_names(*names: str) -> MemberNames:
+    """Return what is known by these names, which are distinct.
+
+    Raises:
+        InvalidRequest: a name differs only in case from another or from one of `OWN_KEYS`.
+    """
+    folded = {*map(str.casefold, names)}
     own = OWN_KEYS & folded
-    if len(folded) != len(members) or not own <= members.keys():
-        raise _misspelled(members)
-    return JsonBody(members, model, own)
+    if len(folded) != len(names) or not own <= {*names}:
+        raise _misspelled(names)
+    # Each name has two quotes, a colon, and a comma or a brace behind its value.
+    frame_bytes = 1 + sum(len(name) + 4 for name in names)
+    return MemberNames(own, not own.isdisjoint(_DROPPED), frame_bytes)
+
+
+_cached_names = lru_cache(maxsize=CACHED_SETS)(_check_names)
 
 
 def _malformed(error: msgspec.DecodeError | UnicodeDecodeError | RecursionError) -> InvalidRequest:
@@ -132,10 +185,10 @@ def _malformed(error: msgspec.DecodeError | UnicodeDecodeError | RecursionError)
     return InvalidRequest(f"The body is not valid JSON: {reason}.")
 
 
-def _misspelled(members: Mapping[str, object]) -> InvalidRequest:
+def _misspelled(names: Iterable[str]) -> InvalidRequest:
     """Return the error for the first name that differs from another only in case."""
     spellings = {name: name for name in OWN_KEYS}
-    for name in members:
+    for name in names:
         if spellings.setdefault(name.casefold(), name) != name:
             break
     return InvalidRequest(

@@ -2,12 +2,21 @@
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hero_broker.core.errors import InvalidRequest
-from hero_broker.kinds.json_body import ARRAY, DROPPED_KEYS, OBJECT, STRING, read_json
+from hero_broker.kinds.json_body import (
+    ARRAY,
+    CACHED_NAMES,
+    COPIED_BYTES,
+    DROPPED_KEYS,
+    OBJECT,
+    STRING,
+    read_json,
+)
 
 
 def body(*members: str) -> bytes:
@@ -140,7 +149,7 @@ MEMBERS = (
     ],
 )
 def test_required_member_has_one_of_the_types(
-    name: str, types: tuple[bytes, ...], raw: bytes | None, message: str | None
+    name: str, types: tuple[int, ...], raw: bytes | None, message: str | None
 ) -> None:
     read = read_json(body(*MEMBERS))
     if message is None:
@@ -175,3 +184,72 @@ def test_object_is_empty_unless_it_is_one() -> None:
     for name, message in (("a", "an object"), ("s", "an object"), ("x", "valid JSON")):
         with pytest.raises(InvalidRequest, match=message):
             read.json_object(name)
+
+
+PAD = "x" * COPIED_BYTES
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+NAMES = st.sampled_from(["messages", "stream", "temperature", "api_key", "größe", 'a"b', "é\n", "a", ""])
+MODELS = st.sampled_from(["m", "ünï", 'q"', "ab", "\U0001f642"])
+
+
+@st.composite
+def long_bodies(draw: st.DrawFn) -> bytes:
+    """A long object, written as clients may: with and without spaces, escapes and members that come twice."""
+    members = draw(st.lists(st.tuples(NAMES, VALUES), max_size=6))
+    members.insert(draw(st.integers(0, len(members))), ("model", draw(MODELS | st.none())))
+    members.append(("pad", PAD))
+    colon, comma, edge = (draw(st.sampled_from(choices)) for choices in ((":", ": "), (",", ", ", " ,"), ("", "\n")))
+    in_ascii = draw(st.booleans())
+    written = (
+        json.dumps(name, ensure_ascii=in_ascii)
+        + colon
+        + json.dumps(value, ensure_ascii=in_ascii, separators=(",", ":"))
+        for name, value in members
+    )
+    return f"{edge}{{{edge}{comma.join(written)}{edge}}}{edge}".encode()
+
+
+@given(sent=long_bodies(), model=MODELS)
+def test_long_body_is_sent_as_if_it_was_encoded(sent: bytes, model: str) -> None:
+    try:
+        read = read_json(sent, "ab")
+    except InvalidRequest:
+        return
+    members = {**read.members, "model": model}
+    encoded = msgspec.json.encode({name: raw for name, raw in members.items() if name not in DROPPED_KEYS})
+
+    assert read.encode(model=model) == encoded
+
+
+@pytest.mark.parametrize(
+    ("member", "is_copied"),
+    [
+        pytest.param('"x":{"a": [1, 2]}', False, id="nothing changes"),
+        pytest.param('"x": 1', True, id="a space"),
+        pytest.param('"x":1,"x":1', True, id="a member twice"),
+        pytest.param('"\\u0078":1', True, id="an escape in a name"),
+        pytest.param('"api_key":"k"', True, id="a member that is dropped"),
+    ],
+)
+def test_long_body_is_copied_only_if_it_changes(member: str, is_copied: bool) -> None:
+    sent = body(f'"pad":"{PAD}"', member)
+    read = read_json(sent)
+
+    assert (read.encode(model="m") is not sent) is is_copied
+    assert read.encode(model="other") is not sent
+    assert read.encode(model="m", stream_options={}) is not sent
+
+
+def test_names_are_checked_however_often_and_however_many_come() -> None:
+    for _ in range(2):
+        with pytest.raises(InvalidRequest, match="only in case"):
+            read_json(body('"input":1', '"Input":1'))
+
+    many = [f'"{number}":0' for number in range(CACHED_NAMES + 1)]
+    with pytest.raises(InvalidRequest, match="only in case"):
+        read_json(body(*many, '"API_KEY":"k"'))
+    assert b"api_key" not in read_json(body(*many, '"api_key":"k"')).encode(model="m")
