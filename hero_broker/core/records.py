@@ -12,7 +12,7 @@ from hero_broker.core.calls import Outcome, Verdict
 from hero_broker.core.usage import UsageSource
 
 
-class RequestLog(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+class RequestLog(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One call as billed: a row of `request_logs` without its `seq`. Contains no prompt and no reply.
 
     Each call creates one; as a frozen dataclass of this width it would cost ten times as much.

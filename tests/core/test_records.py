@@ -48,11 +48,14 @@ def schema_of(name: str) -> Mapping[str, Any]:
 
 
 def names_in_billing_row() -> list[str]:
-    """Return the names that `due_row` gives to `RequestLog`; one with a default could be forgotten there."""
+    """Return the names that `due_row` gives to `RequestLog`; one with a default could be forgotten there.
+
+    That each value is the one of its position is what `tests/metering/test_billing_row.py` compares.
+    """
     source = ast.parse(textwrap.dedent(inspect.getsource(billing_row.due_row)))
     calls = [node for node in ast.walk(source) if isinstance(node, ast.Call)]
     (call,) = (call for call in calls if ast.unparse(call.func) == RequestLog.__name__)
-    return [keyword.arg or "**" for keyword in call.keywords]
+    return [*NAMES[: len(call.args)], *(keyword.arg or "**" for keyword in call.keywords)]
 
 
 def columns_after_migration(folder: Path) -> list[str]:
