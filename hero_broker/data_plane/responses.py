@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import cast
 from urllib.parse import unquote
 
@@ -61,20 +62,26 @@ _NAMES_A_KEY = re.compile(r"\bkey\b|api[ _-]?key|credential", re.IGNORECASE)
 
 def response_head(status: int, headers: Mapping[str, str], length: str | None = None) -> ResponseHead:
     """Return the head of a provider's response for the client, without headers that have control characters."""
-    content_type = headers.get("content-type", "application/json")
-    if not content_type.isprintable():
-        content_type = "application/json"
-    client_headers = [(b"content-type", content_type.encode("latin-1", "replace"))]
-    client_headers.extend(
-        (name.encode(), value.encode("latin-1", "replace"))
-        for name in RESPONSE_HEADERS
-        if name in headers and len(value := headers[name]) <= MAX_RESPONSE_HEADER_BYTES and value.isprintable()
-    )
+    content_type, is_events = _type_header(headers.get("content-type", "application/json"))
+    client_headers = [content_type]
+    for name in RESPONSE_HEADERS:
+        value = headers.get(name)
+        if value is not None and len(value) <= MAX_RESPONSE_HEADER_BYTES and value.isprintable():
+            client_headers.append((name.encode(), value.encode("latin-1", "replace")))
     if length is not None:
         client_headers.append((b"content-length", length.encode()))
-    elif content_type.startswith("text/event-stream"):
+    elif is_events:
         client_headers.append((b"x-accel-buffering", b"no"))  # otherwise nginx holds events back until a buffer is full
     return ResponseHead(status, tuple(client_headers))
+
+
+@lru_cache(maxsize=64)
+def _type_header(content_type: str) -> tuple[tuple[bytes, bytes], bool]:
+    """Return the header with this type, or with that of JSON if it has control characters; and whether it is events."""
+    if not content_type.isprintable():
+        content_type = "application/json"
+    is_events = content_type.startswith("text/event-stream")
+    return (b"content-type", content_type.encode("latin-1", "replace")), is_events
 
 
 def error_response(
