@@ -453,7 +453,7 @@ def test_rejected_row_stays_in_the_journal_while_it_cannot_be_kept_and_holds_up_
         for one, other in zip(bad, good, strict=True):
             ledger.offer(one)
             ledger.offer(other)
-        wait_until(lambda: ledger.pending == len(bad))
+        wait_until(lambda: ledger.pending == len(bad) and journal.rejected.keeping.is_failing)
         health = LedgerHealth(ledger, journal, tmp_path, True, lambda: None, [journal.rejected.keeping]).report()
     journal.close()
     (tmp_path / "rejected.jsonl").rmdir()
