@@ -9,6 +9,10 @@ from typing import cast
 import httptools
 
 WARM_UP_S = 0.5
+JSON_HEAD = (
+    "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\naccept: */*\r\n"
+    "user-agent: bench/1\r\nauthorization: Bearer sk-0123456789\r\ncontent-length: {length}\r\n\r\n"
+)
 END_WITHIN_S = 30
 
 
@@ -26,7 +30,7 @@ class Load:
 
 @dataclass(slots=True)
 class _Run:
-    request: bytes
+    packets: tuple[bytes, ...]  # of a request
     events_each: int  # of an answer; 0 for one that is no stream
     is_ending: bool = False
     took_ms: list[float] = field(default_factory=list)
@@ -81,26 +85,35 @@ class _Client(asyncio.Protocol):
     def _send(self) -> None:
         self._body.clear()
         self._began = time.perf_counter()
-        self._transport.write(self._run.request)
+        first, *others = self._run.packets
+        self._transport.write(first)
+        for packet in others:  # in the next turn of the event loop, since what is written in one turn is sent as one
+            asyncio.get_running_loop().call_soon(self._transport.write, packet)
 
 
 async def load(
-    port: int, body: bytes, *, at_once: int, seconds: float, events_each: int, cpu_s: Callable[[], float]
+    port: int,
+    body: bytes,
+    *,
+    at_once: int,
+    seconds: float,
+    events_each: int,
+    cpu_s: Callable[[], float],
+    warm_up_s: float = WARM_UP_S,
+    in_two_packets: bool = False,
 ) -> Load:
     """Keep `at_once` chats in flight, whose answers must have `events_each` events; measure for `seconds`.
 
+    The body is sent in the same packet as the head, or, as clients on httpx do, in one of its own.
     Every call that was begun is waited for. A response that is no answer ends the load with an exception.
     """
-    head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\naccept: */*\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    )
-    run = _Run(head.encode() + body, events_each)
+    head = JSON_HEAD.format(port=port, length=len(body)).encode()
+    run = _Run((head, body) if in_two_packets else (head + body,), events_each)
     closed = []
     for _ in range(at_once):  # one after another, lest streams run in step
         _, client = await asyncio.get_running_loop().create_connection(lambda: _Client(run), "127.0.0.1", port)
         closed.append(client.closed)
-        await asyncio.sleep(WARM_UP_S / at_once)
+        await asyncio.sleep(warm_up_s / at_once)
     answers, streams, events = len(run.took_ms), len(run.first_event_ms), run.events
     began, cpu_began = time.perf_counter(), cpu_s()
     await asyncio.wait(closed, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)

@@ -18,6 +18,7 @@ class Scenario:
     at_once: int
     events: int  # of an answer, with those that end it; 0 for JSON
     output_tokens: int
+    input_tokens: int = INPUT_TOKENS
 
     @property
     def body(self) -> bytes:
@@ -30,7 +31,7 @@ class Scenario:
     @property
     def cost_nano_usd(self) -> int:
         """What a call of it costs."""
-        return INPUT_TOKENS * INPUT_NANO_USD + self.output_tokens * OUTPUT_NANO_USD
+        return self.input_tokens * INPUT_NANO_USD + self.output_tokens * OUTPUT_NANO_USD
 
 
 def settings(provider_url: str) -> str:
