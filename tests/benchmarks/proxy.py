@@ -1,166 +1,290 @@
 """What a call through the broker costs, beside gateways that only pass on. `python -m tests.benchmarks.proxy`.
 
 The figure that counts is the CPU time of the gateway's process for a call, or for an event of a stream: it sets how
-much one core carries, and other work on the machine disturbs it least. The candidates are the broker with billing,
-journal and SQLite; Starlette with aiohttp and Starlette with httpx, which pass on and bill nothing, httpx also with
-what `pip install httpx` brings, and so without `sniffio`, which it asks for at each lock (the openai SDK, which the
-tests use, brings it); LiteLLM, where `--litellm` names an interpreter that has it; and the provider alone,
-which shows what load and provider could do. Each is a process of its own, on a core of its own where there are two, and
-is stopped while another has its turn. They take turns, round by round: medians and ratios within a round are printed,
-because on a shared machine an absolute time means little. After each turn every answer of the broker must have its row,
-and the rows the right sum.
+much one core carries, and other work on the machine disturbs it least. The gateways are the broker with billing,
+journal and SQLite, twice, so that its ratio to itself shows the noise; brokers of other source trees (`--against`);
+Starlette with aiohttp and Starlette with httpx, which pass on and bill nothing; a bare relay of bytes, which is the
+limit; and LiteLLM, if `--litellm` names an interpreter that has it. Each is a process of its own, on a core of its own
+if there are two, and is stopped while another has its turn. They take turns, round by round, each round beginning with
+another one. The first round is thrown away.
+
+Medians are printed, and ratios within a round: on a shared machine an absolute time means little. At the end every
+answer of each broker must have its row, and the rows the right sum.
+
+`--provider` and `--loadgen` name programs that take the place of this folder's; see `tests/benchmarks/pair.py`.
 """
 
 import argparse
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
+from tests.benchmarks.gateways import AGAIN, BARE, BROKER, LITELLM, PASSING, RELAY, SLOW, gateways
 from tests.benchmarks.goals import Figure, table
-from tests.benchmarks.litellm import litellm
-from tests.benchmarks.loadgen import Load, percentile
-from tests.benchmarks.processes import MEASURED_CORE, OTHER_CORE, packages_but, pin, started
-from tests.benchmarks.scenarios import Scenario, scenarios, settings
-from tests.benchmarks.turns import Bill, Candidate, check, cpu_us, turn
-from tests.e2e_support import started_broker
+from tests.benchmarks.pair import (
+    LoadGenerator,
+    NamedLoadGenerator,
+    OwnLoadGenerator,
+    Provider,
+    as_answered,
+    provider,
+)
+from tests.benchmarks.processes import OTHER_CORE, pin
+from tests.benchmarks.ratios import Ratios, added_ratios, quartiles, ratios, verdict
+from tests.benchmarks.rounds import Gateway, Turn, alone, cpu_us, first_event_ms, p50_ms, p99_ms, rate
+from tests.benchmarks.scenarios import Scenario, scenarios
 
-BROKER, PASSING, SLOW, ALONE = "broker", "aiohttp, no billing", "httpx, no billing", "provider alone"
-BARE, LITELLM = "httpx without sniffio", "LiteLLM, no database"
-THROUGHPUT = {  # at least so many times theirs, the aim, and at how many calls at once
-    PASSING: (0.9, 1.1, (16, 64)),
-    SLOW: (8, 12, (16,)),
-    BARE: (8, 12, (16,)),
-    LITELLM: (45, 60, (16,)),
+ALONE = "provider alone"
+TRIES = 3
+ADDED_AT_ONCE = (1, 16)  # where the latency that gateways add is compared
+Measure = Callable[[Turn], float]
+Turns = Mapping[str, Sequence[Turn]]  # of one kind of load: each gateway's, round by round
+# At least, and the aim, by how many calls are made at once.
+CPU_GOALS = {1: (1.05, 0.9), 16: (0.9, 0.75), 64: (0.9, 0.75)}
+RATE_GOALS: dict[str, dict[int, tuple[float, float]]] = {
+    PASSING: {16: (1.1, 1.3), 64: (1.1, 1.3)},
+    SLOW: {16: (8, 12)},
+    BARE: {16: (8, 12)},
+    LITELLM: {16: (45, 60)},
 }
-Loads = Mapping[str, Sequence[Load]]  # of one kind of load: each candidate's, round by round
+EVENT_GOALS = {"paced": (1.0, 0.92), "burst": (0.9, 0.75)}
+ADDED_GOALS = {"p50": (1.0, 0.9), "p99": (1.2, 1.0)}
 
 
-@contextmanager
-def candidates(litellm_python: str | None = None) -> Iterator[dict[str, Candidate]]:
-    """Run all candidates during the block, each on its core; LiteLLM too if an interpreter has it."""
-    with ExitStack() as stack:
-        provider_pid, provider_port = stack.enter_context(started("tests.benchmarks.provider"))
-        pin(provider_pid, OTHER_CORE)
-        url = f"http://127.0.0.1:{provider_port}/v1"
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hb-")))
-        config = folder / "hero-broker.toml"
-        config.write_text(settings(url))
-        running = stack.enter_context(started_broker(folder / "state", "--config", str(config)))
-        found = {BROKER: Candidate(running.process.pid, int(running.url.rpartition(":")[2]), running)}
-        packages = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hb-")))
-        without_sniffio = packages_but("sniffio", packages)
-        for name, client, installed in (
-            (PASSING, "aiohttp", None),
-            (SLOW, "httpx", None),
-            (BARE, "httpx", without_sniffio),
-        ):
-            process = started("tests.benchmarks.candidates", client, url, packages=installed)
-            found[name] = Candidate(*stack.enter_context(process))
-        if litellm_python is not None:
-            found[LITELLM] = Candidate(*stack.enter_context(litellm(litellm_python, url)))
-        for candidate in found.values():
-            pin(candidate.pid, MEASURED_CORE)
-        yield {**found, ALONE: Candidate(provider_pid, provider_port)}
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The broker's ratio to another gateway, and the same ratio to itself."""
+
+    what: str
+    found: Ratios
+    itself: Ratios
+    larger_is_better: bool = False
+
+    @property
+    def verdict(self) -> str:
+        """Whether the broker is better or worse, or the noise too large to tell."""
+        return verdict(self.found, self.itself, larger_is_better=self.larger_is_better)
+
+    def figure(self, goals: tuple[float, float] | None) -> Figure:
+        """Return it as a line of the table of goals."""
+        at_least, aim = goals or (None, None)
+        return Figure(
+            self.what, self.found.median, "x", at_least, aim, self.larger_is_better, interval=self.found.interval
+        )
 
 
-def per_second(found: Load) -> float:
-    """Return the answers, or the events of streams, per second."""
-    return (found.events or len(found.took_ms)) / found.window_s
+def compare(what: str, turns: Turns, name: str, measure: Measure, *, larger_is_better: bool = False) -> Comparison:
+    """Compare the broker with a gateway."""
+    ours, again, theirs = ([measure(turn) for turn in turns[one]] for one in (BROKER, AGAIN, name))
+    return Comparison(what, ratios(ours, theirs), ratios(ours, again), larger_is_better)
 
 
-def report(scenario: Scenario, found: Loads) -> None:
-    """Print the medians of all rounds, and those of the ratios within a round."""
+def compare_added(what: str, turns: Turns, name: str, measure: Measure) -> Comparison:
+    """Compare what the broker adds to the provider's own time with what a gateway adds."""
+    ours, again, theirs, least = ([measure(turn) for turn in turns[one]] for one in (BROKER, AGAIN, name, ALONE))
+    return Comparison(what, added_ratios(ours, theirs, least), added_ratios(ours, again, least))
+
+
+def comparisons(scenario: Scenario, turns: Turns) -> Iterator[Comparison]:
+    """Yield all comparisons of a kind of load."""
     what = "event" if scenario.events else "call"
-    ratio = f"{'CPU, broker : this':>20}{'rate, broker : this':>21}"
+    others = [name for name in turns if name not in (BROKER, AGAIN, ALONE)]
+    for name in others:
+        yield compare(f"CPU/{what}, {name}", turns, name, cpu_us)
+    for name in others:
+        yield compare(f"{what}s/s, {name}", turns, name, rate, larger_is_better=True)
+    for part, measure in (("p50", p50_ms), ("p99", p99_ms)):
+        for name in others if is_added_compared(scenario) else []:
+            if name != RELAY:  # it adds hardly anything, so that the ratio would say nothing
+                yield compare_added(f"{part} added, {name}", turns, name, measure)
+
+
+def is_added_compared(scenario: Scenario) -> bool:
+    """Return whether the latency that gateways add is compared under this load."""
+    return not scenario.events and scenario.at_once in ADDED_AT_ONCE
+
+
+def report(scenario: Scenario, turns: Turns) -> None:
+    """Print the medians of all rounds, and the comparisons."""
+    what = "event" if scenario.events else "call"
     first = f"{'first event p50':>17}" if scenario.events else ""
     print(
-        f"\n{scenario.title}\n{'':24}{what + 's/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'CPU us/' + what:>15}{first}{ratio}"
+        f"\n{scenario.title}\n{'':30}{what + 's/s':>10}{'p50 ms':>9}{'p99 ms':>9}{first}"
+        f"{'CPU us/' + what:>15}{'quartiles':>20}"
     )
-    for name, loads in found.items():
-        line = f"  {name:22}{median(map(per_second, loads)):>10,.0f}"
-        line += "".join(f"{median(percentile(one.took_ms, part) for one in loads):>9.2f}" for part in (0.5, 0.99))
-        line += f"{median(map(cpu_us, loads)):>15.0f}" if name != ALONE else f"{'':15}"
+    for name, found in turns.items():
+        line = f"  {name:28}{median(map(rate, found)):>10,.0f}"
+        line += f"{median(map(p50_ms, found)):>9.2f}{median(map(p99_ms, found)):>9.2f}"
         if scenario.events:
-            line += f"{median(percentile(one.first_event_ms, 0.5) for one in loads):>17.2f}"
-        if name not in (BROKER, ALONE):
-            line += f"{_ratio(cpu_us, found, name):>20.2f}{_ratio(per_second, found, name):>21.2f}"
+            line += f"{median(map(first_event_ms, found)):>17.2f}"
+        if name != ALONE:
+            low, high = quartiles([cpu_us(turn) for turn in found])
+            line += f"{median(map(cpu_us, found)):>15.1f}{f'{low:.1f}..{high:.1f}':>20}"
         print(line)
+    heads = ("median", "quartiles", "interval", "to itself", "quartiles")
+    print(_line("broker : this", heads, "verdict"))
+    for one in comparisons(scenario, turns):
+        cells = (_ratio(one.found.median), _ends(one.found.quartiles), _ends(one.found.interval))
+        print(_line(one.what, (*cells, _ratio(one.itself.median), _ends(one.itself.quartiles)), one.verdict))
 
 
-def figures(calls: Mapping[int, Loads], paced: Loads) -> list[Figure]:
-    """Return what is aimed at; `calls` are those answered with JSON, by how many were in flight at once."""
-    found = []
-    for at_once, loads in calls.items():
-        of = f"at {at_once} at once"
-        found.append(Figure(f"CPU of a call, of aiohttp's without billing, {of}", _ratio(cpu_us, loads, PASSING), "x"))
-        for name, (at_least, aim, aimed_at) in THROUGHPUT.items():
-            if name in loads:
-                what, rate = f"throughput, of {name}, {of}", _ratio(per_second, loads, name)
-                goals = (at_least, aim) if at_once in aimed_at else (None, None)
-                found.append(Figure(what, rate, "x", goals[0], goals[1], larger_is_better=True))
-        if at_once == 1:
-            found.append(Figure(f"added latency p50, of httpx's, {of}", _added(loads), "x", 0.4, 0.25))
-    first = _ratio(_first_event_ms, paced, SLOW)
-    found.append(Figure("first event p50 of a paced stream, of httpx's", first, "x", 0.1, 0.05))
-    of_event = _ratio(cpu_us, paced, PASSING)
-    found.append(Figure("CPU of a paced event, of aiohttp's without billing", of_event, "x", 1.1, 0.9))
-    return found
+def _line(what: str, cells: Sequence[str], word: str) -> str:
+    widths = zip(cells, (8, 14, 14, 11, 14), strict=True)
+    return f"  {what:32}" + "".join(f"{cell:>{width}}" for cell, width in widths) + f"  {word}"
 
 
-def _ratio(figure: Callable[[Load], float], found: Loads, name: str) -> float:
-    """Return the median over all rounds of the broker's figure by another candidate's."""
-    return median(figure(ours) / figure(theirs) for ours, theirs in zip(found[BROKER], found[name], strict=True))
+def _ends(ends: tuple[float, float] | None) -> str:
+    return "-" if ends is None else "..".join(map(_ratio, ends))
 
 
-def _added(found: Loads) -> float:
-    """Return what the broker adds to the provider's own time, by what httpx adds."""
-    rounds = zip(found[BROKER], found[SLOW], found[ALONE], strict=True)
-    return median((_p50_ms(ours) - _p50_ms(alone)) / (_p50_ms(slow) - _p50_ms(alone)) for ours, slow, alone in rounds)
+def _ratio(value: float) -> str:
+    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}"
 
 
-def _p50_ms(found: Load) -> float:
-    return percentile(found.took_ms, 0.5)
+def figures(found: Mapping[Scenario, Turns]) -> list[Figure]:
+    """Return what is aimed at."""
+    all_figures = []
+    for scenario, turns in found.items():
+        if scenario.events:
+            what = f"CPU of an event, {scenario.user}, of aiohttp's"
+            all_figures.append(compare(what, turns, PASSING, cpu_us).figure(EVENT_GOALS[scenario.user]))
+            if scenario.user == "paced" and SLOW in turns:
+                first = compare("first event p50, paced, of httpx's", turns, SLOW, first_event_ms)
+                all_figures.append(first.figure((0.1, 0.05)))
+            continue
+        of = f"at {scenario.at_once} at once"
+        cpu = compare(f"CPU of a call, of aiohttp's, {of}", turns, PASSING, cpu_us)
+        all_figures.append(cpu.figure(CPU_GOALS.get(scenario.at_once)))
+        for name, goals in RATE_GOALS.items():
+            if name in turns:
+                calls = compare(f"throughput, of {name}, {of}", turns, name, rate, larger_is_better=True)
+                all_figures.append(calls.figure(goals.get(scenario.at_once)))
+        if is_added_compared(scenario):
+            for part, measure in (("p50", p50_ms), ("p99", p99_ms)):
+                added = compare_added(f"{part} added, of aiohttp's, {of}", turns, PASSING, measure)
+                all_figures.append(added.figure(ADDED_GOALS[part]))
+        if scenario.at_once == 1 and SLOW in turns:
+            added = compare_added(f"p50 added, of httpx's, {of}", turns, SLOW, p50_ms)
+            all_figures.append(added.figure((0.4, 0.25)))
+    return all_figures
 
 
-def _first_event_ms(found: Load) -> float:
-    return percentile(found.first_event_ms, 0.5)
+def run(
+    rounds: int,
+    seconds: float,
+    loads: Sequence[Scenario],
+    found: Mapping[str, Gateway],
+    asked: Provider,
+    load_generator: LoadGenerator,
+) -> dict[Scenario, dict[str, list[Turn]]]:
+    """Return the turns of all rounds but for the first."""
+    names = [*found, ALONE]
+    turns: dict[Scenario, dict[str, list[Turn]]] = {scenario: {name: [] for name in names} for scenario in loads}
+    for number in range(rounds + 1):
+        first = number % len(names)
+        for scenario in loads:
+            asked.prepare(scenario)
+            for name in (*names[first:], *names[:first]):
+                if name == LITELLM and scenario.events:
+                    continue  # it sends other events than the provider, so that they cannot be counted
+                if name == ALONE:
+                    turn = _answered(partial(alone, asked.port, scenario, load_generator, seconds))
+                else:
+                    turn = _answered(partial(found[name].turn, scenario, load_generator, seconds))
+                if number:
+                    turns[scenario][name].append(turn)
+    return {scenario: {name: some for name, some in by_name.items() if some} for scenario, by_name in turns.items()}
+
+
+def _answered(take_turn: Callable[[], Turn]) -> Turn:
+    """Return a turn with answers: on a busy machine all may come before or after the time in which they count."""
+    for _ in range(TRIES):
+        turn = take_turn()
+        if turn.seen.per_second:
+            return turn
+    raise SystemExit(f"{turn.scenario.title}: no answer in {TRIES} turns; give them more --seconds")
 
 
 def main() -> None:
     """Run the rounds and print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="for each candidate, round and kind of load")
-    parser.add_argument("--concurrency", default="1,16,64,256", help="calls at once, of those answered with JSON")
-    parser.add_argument("--litellm", metavar="PYTHON", help="an interpreter that has LiteLLM's proxy, to compare with")
-    asked = parser.parse_args()
-    loads = scenarios([int(count) for count in asked.concurrency.split(",")])
-    seen: list[dict[str, list[Load]]] = [{} for _ in loads]
-    bill = Bill()
+    asked = _arguments()
+    began = time.monotonic()
     pin(os.getpid(), OTHER_CORE)
-    with candidates(asked.litellm) as found:
-        gateways = {name: one for name, one in found.items() if name != ALONE}
-        for _ in range(asked.rounds):
-            for scenario, by_name in zip(loads, seen, strict=True):
-                for name, candidate in found.items():
-                    if name == LITELLM and scenario.events:
-                        continue  # it sends other events than the provider, so that they cannot be counted
-                    others = [one for other, one in gateways.items() if other != name]
-                    load = turn(candidate, others, scenario, asked.seconds)
-                    by_name.setdefault(name, []).append(load)
-                    if candidate.running is not None:
-                        bill.calls += load.answered
-                        bill.cost_nano_usd += load.answered * scenario.cost_nano_usd
-                        check(candidate.running, bill)
-    for scenario, by_name in zip(loads, seen, strict=True):
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hb-")))
+        load_generator: LoadGenerator = OwnLoadGenerator(asked.in_two_packets)
+        if asked.loadgen is not None:
+            load_generator = NamedLoadGenerator(asked.loadgen, folder)
+        running_provider = stack.enter_context(provider(asked.provider))
+        loads = [as_answered(running_provider, one) for one in scenarios(asked.concurrency)]
+        found = stack.enter_context(
+            gateways(
+                running_provider.port,
+                against=asked.against,
+                with_httpx=not asked.no_httpx,
+                without_sniffio=asked.httpx_without_sniffio,
+                litellm_python=asked.litellm,
+            )
+        )
+        turns = run(asked.rounds, asked.seconds, loads, found, running_provider, load_generator)
+        checked = []
+        for name, gateway in found.items():
+            with gateway.running():
+                if gateway.books is not None:
+                    checked.append(f"{name}: {gateway.books.check(are_all_counted=load_generator.is_exact)}")
+    for scenario, by_name in turns.items():
         report(scenario, by_name)
-    of_json = {scenario.at_once: one for scenario, one in zip(loads, seen, strict=True) if not scenario.events}
-    paced = next(one for scenario, one in zip(loads, seen, strict=True) if scenario.user == "paced")
-    print(f"\n{table(figures(of_json, paced))}")
-    print(f"\nrows {bill.calls:,} of {bill.calls:,}, {bill.cost_nano_usd:,} nano-USD as expected, after each turn")
+    print(f"\n{table(figures(turns))}\n")
+    print("\n".join(checked))
+    print(f"{asked.rounds} rounds, {time.monotonic() - began:.0f} s")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=10, help="that count")
+    parser.add_argument("--seconds", type=float, default=0.6, help="for each gateway, round and kind of load")
+    parser.add_argument("--concurrency", type=_counts, default=[1, 16, 64], help="calls at once, for JSON; comma")
+    parser.add_argument("--against", metavar="NAME=TREE", type=_tree, action="append", default=[], help="a broker")
+    parser.add_argument("--no-httpx", action="store_true", help="leave Starlette with httpx out")
+    parser.add_argument("--httpx-without-sniffio", action="store_true", help="add it, as `pip install httpx` makes it")
+    parser.add_argument("--litellm", metavar="PYTHON", help="an interpreter that has LiteLLM's proxy")
+    parser.add_argument("--in-two-packets", action="store_true", help="send head and body apart, as httpx's clients do")
+    parser.add_argument("--loadgen", metavar="PROGRAM", type=_program, help="a load generator in place of ours")
+    parser.add_argument("--provider", metavar="PROGRAM", type=_program, help="a provider in place of ours")
+    asked = parser.parse_args()
+    if asked.in_two_packets and asked.loadgen is not None:
+        parser.error("--in-two-packets is for our load generator; --loadgen's sends as it likes.")
+    if asked.rounds < 1:
+        parser.error("--rounds must be at least 1.")
+    asked.against = dict(asked.against)
+    if taken := {BROKER, AGAIN, PASSING, SLOW, BARE, RELAY, LITELLM, ALONE} & set(asked.against):
+        parser.error(f"--against: the name {min(taken)!r} is taken.")
+    return asked
+
+
+def _counts(text: str) -> list[int]:
+    return [int(count) for count in text.split(",")]
+
+
+def _tree(text: str) -> tuple[str, Path]:
+    name, _, folder = text.partition("=")
+    tree = Path(folder).resolve()
+    if not name or not (tree / "hero_broker" / "__main__.py").is_file():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=TREE, a folder with the source of a broker")
+    return name, tree
+
+
+def _program(text: str) -> Path:
+    program = Path(text).resolve()
+    if not os.access(program, os.X_OK) or program.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a program")
+    return program
 
 
 if __name__ == "__main__":
