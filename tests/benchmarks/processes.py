@@ -68,6 +68,15 @@ def cpu_s(pid: int) -> float:
     return total_ns / 1e9
 
 
+def is_runnable(pid: int) -> bool:
+    """Return whether a thread of a process runs, or waits for a core or for the disk."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if (thread / "stat").read_text().rpartition(")")[2].split()[0] in "RD":
+                return True
+    return False
+
+
 def _descendants(pid: int) -> list[int]:
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
