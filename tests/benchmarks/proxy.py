@@ -16,6 +16,8 @@ answer of each broker must have its row, and the rows the right sum.
 
 import argparse
 import os
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -216,6 +218,7 @@ def main() -> None:
     asked = _arguments()
     began = time.monotonic()
     pin(os.getpid(), OTHER_CORE)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # leaves no gateway behind
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hb-")))
         load_generator: LoadGenerator = OwnLoadGenerator(asked.in_two_packets)
