@@ -103,6 +103,7 @@ class CallRun:
         "_services",
         "_status",
         "_tail",
+        "_task",
     )
 
     def __init__(
@@ -130,6 +131,7 @@ class CallRun:
         self._outcome = Outcome.INTERNAL_ERROR
         self._status: int | None = None
         self._code: str | None = "internal_error"
+        self._drain: _Drain | None = None  # once the client has left
         self._tail: Sequence[Item] = ()  # the part of the response that waits for the row
 
     @property
@@ -140,8 +142,8 @@ class CallRun:
         """Run the call to its row, and the response to its end."""
         task = cast("asyncio.Task[None]", asyncio.current_task())
         self._calls.tasks.add(task)
-        drain = self._drain = _Drain(self._end_drain, self._meter, task, self._release_slot)
-        relay = self._relay = Relay(self._client, self._services.limits.idle_s, drain.begin)
+        self._task = task
+        relay = self._relay = Relay(self._client, self._services.limits.idle_s, self._client_left)
         meter, request_id = self._meter, self._attempt.request_id
         try:
             if relay.is_gone:  # no provider was called, and none will be
@@ -154,7 +156,7 @@ class CallRun:
             meter.answered |= error.may_charge
             self._end_failed(error)
         except asyncio.CancelledError:
-            if drain.has_ended():
+            if self._drain is not None and self._drain.has_ended():
                 self._end(Outcome.CLIENT_DISCONNECTED, "client_disconnected")
             else:
                 self._end(Outcome.INTERRUPTED, "interrupted")
@@ -163,7 +165,8 @@ class CallRun:
             log.exception("exchange: a call failed", extra={"request_id": request_id})
             self._respond_failed(InternalError("The broker failed."))
         finally:
-            drain.stop()
+            if self._drain is not None:
+                self._drain.stop()
             if self._reply is not None:
                 self._reply.close()
             estimate = await self._estimate() if meter.needs_estimate else None
@@ -183,8 +186,8 @@ class CallRun:
             log.info("exchange: stopped while a client was not reading", extra={"request_id": request_id})
         finally:
             self._calls.tasks.discard(task)
-            # Both refer to this run. A reference cycle for each call would cost a third more, in garbage collections.
-            del self._drain, self._relay
+            # These refer to this run. A reference cycle for each call would cost a third more, in garbage collections.
+            del self._drain, self._relay, self._task
             if self._call.upload is not None:
                 await self._call.upload.close()
 
@@ -384,6 +387,11 @@ class CallRun:
             log.error("journal: cannot flush a row: %s", error.strerror, extra={"request_id": request_id})
             return False
         return True
+
+    def _client_left(self) -> None:
+        """Go on for a while without the client."""
+        self._drain = _Drain(self._end_drain, self._meter, self._task, self._release_slot)
+        self._drain.begin()
 
     async def _end_drain(self, task: "asyncio.Task[None]") -> None:
         limits, calls = self._services.limits, self._calls

@@ -1,7 +1,7 @@
 """Guards every admin path: by a bearer token, or in dev mode by a loopback `Host` and the page's origin."""
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
 
@@ -27,8 +27,8 @@ class AdminGate:
         self._app = app
         self._tokens = tuple(token.encode() for token in tokens)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Forward a request, or refuse it before its body is read.
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Forward a request, or refuse it before its body is read; a plain function, because it awaits nothing itself.
 
         Raises:
             HostRefused: dev mode, and `Host` is no loopback name or address.
@@ -37,8 +37,7 @@ class AdminGate:
             Unauthorized: an admin path, and no token or a wrong one; `/rpc` is answered in JSON-RPC's shape instead.
         """
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         path, is_guarded, _ = classify_path(scope["path"])
         headers: Mapping[bytes, bytes] = scope["state"]["headers"]
         if (
@@ -49,15 +48,12 @@ class AdminGate:
             error = Unauthorized(WRONG if token else MISSING)
             if path != "/rpc":
                 raise error
-            body = (_RPC_BODY % error.message).encode()
-            await send({"type": "http.response.start", "status": error.status, "headers": error_headers(error, body)})
-            await send({"type": "http.response.body", "body": body})
-        else:
-            if not self._tokens:
-                self.check_host(scope.get("client"), headers.get(b"host", b""))
-                if is_guarded and not _is_own_page(scope["method"], headers):
-                    raise OriginRefused("In dev mode, pages of other sites are refused.")
-            await self._app(scope, receive, send)
+            return _refuse_rpc(error, send)
+        if not self._tokens:
+            self.check_host(scope.get("client"), headers.get(b"host", b""))
+            if is_guarded and not _is_own_page(scope["method"], headers):
+                raise OriginRefused("In dev mode, pages of other sites are refused.")
+        return self._app(scope, receive, send)
 
     def check_host(self, client: tuple[str, int] | None, host: bytes) -> None:
         """Check the `Host` of any request from `client`, which is None on a Unix socket.
@@ -71,6 +67,12 @@ class AdminGate:
     def _is_valid_token(self, token: bytes) -> bool:
         matches = [hmac.compare_digest(token, expected) for expected in self._tokens]
         return any(matches)
+
+
+async def _refuse_rpc(error: Unauthorized, send: Send) -> None:
+    body = (_RPC_BODY % error.message).encode()
+    await send({"type": "http.response.start", "status": error.status, "headers": error_headers(error, body)})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _bearer(authorization: bytes) -> bytes:

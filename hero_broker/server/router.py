@@ -58,9 +58,9 @@ class Router:
     hot: Mapping[str, ASGIApp]
     others: Starlette
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request by its path."""
-        await self.hot.get(scope["path"], self.others)(scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Answer a request by its path; a coroutine of its own would only pass on what it awaits."""
+        return self.hot.get(scope["path"], self.others)(scope, receive, send)
 
 
 def build_router(calls: ASGIApp, model_routes: Routes, admin: Admin, body_timeout_s: float) -> Router:

@@ -156,7 +156,10 @@ def test_lifespan_passes() -> None:
 
     async def send(_message: Message) -> None: ...
 
-    asyncio.run(AdminGate(app, TOKENS)({"type": "lifespan"}, unread, send))
+    async def run() -> None:
+        await AdminGate(app, TOKENS)({"type": "lifespan"}, unread, send)
+
+    asyncio.run(run())
 
     assert seen == ["lifespan"]
 
