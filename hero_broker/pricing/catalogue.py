@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Protocol
 
+from hero_broker.pricing.genai_prices import GenaiPrices
 from hero_broker.pricing.listing import Certainty, Listing
 from hero_broker.pricing.supplement import Supplement
 from hero_broker.pricing.tariff import Tariff
@@ -35,10 +36,8 @@ class Catalogue:
 
     @cached_property
     def _lists(self) -> tuple[PriceSource, ...]:
-        # Loaded on first use: it takes 250 ms and 25 MB, and a broker whose models all have prices in the settings
-        # never needs it. To keep the load out of the event loop, call `models` for any provider beforehand.
-        from hero_broker.pricing.genai_prices import GenaiPrices
-
+        # Read on first use: a broker whose models all have prices in the settings never needs them. To keep the reading
+        # out of the event loop, call `models` for any provider beforehand.
         return (GenaiPrices(), Supplement.load())
 
     def find(self, provider: str, model: str) -> Listing | None:

@@ -115,7 +115,7 @@ def test_unknown_provider_has_no_models() -> None:
 
 
 @pytest.mark.slow
-def test_list_is_not_loaded_for_the_operators_own_prices(tmp_path: Path) -> None:
+def test_list_is_not_read_for_the_operators_own_prices(tmp_path: Path) -> None:
     config = tmp_path / "own.toml"
     config.write_text('[[models]]\nname = "m"\nprovider = "fake"\n[models.price]\nper_request = 1\n')
     script = (
@@ -123,10 +123,11 @@ def test_list_is_not_loaded_for_the_operators_own_prices(tmp_path: Path) -> None
         "from pathlib import Path\n"
         "from hero_broker.server.configured_routes import build_routes\n"
         "from hero_broker.pricing.catalogue import Catalogue\n"
+        "from hero_broker.pricing.genai_data.reader import read_providers\n"
         "from hero_broker.settings import load\n"
         "served = build_routes(load(config=Path(sys.argv[1]), environ={}, fake=True), '', Catalogue())\n"
         "assert served.get('m').tariff.is_override\n"
-        "assert 'genai_prices' not in sys.modules\n"
+        "assert read_providers.cache_info().currsize == 0\n"
     )
 
     subprocess.run([sys.executable, "-c", script, str(config)], check=True, timeout=60)

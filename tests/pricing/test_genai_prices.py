@@ -6,15 +6,8 @@ from decimal import Decimal
 import pytest
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import (
-    ClauseAnd,
-    ClauseContains,
-    ClauseEndsWith,
     ClauseEquals,
-    ClauseOr,
-    ClauseRegex,
-    ClauseStartsWith,
     ConditionalPrice,
-    MatchLogic,
     ModelInfo,
     ModelPrice,
     Provider,
@@ -27,7 +20,8 @@ from genai_prices.types import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hero_broker.pricing.genai_prices import GenaiPrices, build_tariff, certainty_of
+from hero_broker.pricing.genai_data.reader import convert
+from hero_broker.pricing.genai_prices import GenaiPrices, build_tariff
 from hero_broker.pricing.listing import Certainty
 
 LIST = GenaiPrices()
@@ -37,7 +31,7 @@ CONDITIONAL = [
     for model in provider.models
     if not isinstance(model.prices, ModelPrice) or "TieredPrices" in repr(model.prices)
 ]
-PROVIDER = Provider(id="p", name="P", api_pattern="")
+PROVIDER = convert(Provider(id="p", name="P", api_pattern=""))
 RATES = st.decimals(0, 100, places=3)
 TIERED = st.builds(
     TieredPrices, base=RATES, tiers=st.lists(st.builds(Tier, start=st.integers(0, 500), price=RATES), max_size=3)
@@ -68,7 +62,7 @@ def test_any_conditions_and_tiers_give_the_same_rates(
     model = ModelInfo(id="m", match=ClauseEquals("m"), prices=conditionals)
     listed = model.get_prices(started_at).calc_price(Usage(input_tokens=input_tokens, output_tokens=1_000_000))
 
-    tariff = build_tariff(PROVIDER, model, "1")
+    tariff = build_tariff(PROVIDER, convert(model), "1")
 
     assert tariff is not None
     price = tariff.price(int(started_at.timestamp()), input_tokens)
@@ -89,7 +83,7 @@ def test_conditional_prices_of_the_list_are_what_it_charges(
     started_at = moment.replace(microsecond=0, tzinfo=UTC)
     expected = model.get_prices(started_at)
 
-    tariff = build_tariff(PROVIDER, model, "1")
+    tariff = build_tariff(PROVIDER, convert(model), "1")
 
     price = None if tariff is None else tariff.price(int(started_at.timestamp()), input_tokens)
     for theirs, ours in (("input_mtok", "input_per_million"), ("cache_read_mtok", "cached_input_per_million")):
@@ -128,11 +122,11 @@ def test_prices_say_where_they_come_from() -> None:
 def test_provider_without_a_page_has_the_list_as_source() -> None:
     model = ModelInfo(id="m", match=ClauseEquals("m"), prices=ModelPrice(input_mtok=Decimal(1)))
 
-    tariff = build_tariff(PROVIDER, model, "1")
+    tariff = build_tariff(PROVIDER, convert(model), "1")
 
     assert tariff is not None
     assert tariff.price(0, 0).source == "genai-prices"
-    assert build_tariff(PROVIDER, ModelInfo(id="m", match=ClauseEquals("m")), "1") is None
+    assert build_tariff(PROVIDER, convert(ModelInfo(id="m", match=ClauseEquals("m"))), "1") is None
 
 
 def test_time_of_day_is_read_in_its_zone() -> None:
@@ -149,37 +143,11 @@ def test_time_of_day_is_read_in_its_zone() -> None:
         ],
     )
 
-    tariff = build_tariff(PROVIDER, model, "1")
+    tariff = build_tariff(PROVIDER, convert(model), "1")
 
     assert tariff is not None
     assert tariff.price(1 * 3600, 0).input_per_million == 2  # 09:00 there is 01:00 UTC
     assert tariff.price(4 * 3600, 0).input_per_million == 1
-
-
-NO_SPEECH = ClauseRegex(r"^(?!.*-tts$)")
-
-
-@pytest.mark.parametrize(
-    ("match", "name", "certainty"),
-    [
-        pytest.param(ClauseEquals("M-1"), "m-1", Certainty.ALIAS, id="equal"),
-        pytest.param(ClauseEquals("m-2026-11-24"), "m-20261124", Certainty.ALIAS, id="equal but for the date's dashes"),
-        pytest.param(ClauseStartsWith("m-"), "m-1", Certainty.BEGINS, id="start"),
-        pytest.param(ClauseContains("M-1"), "m-1-latest", Certainty.BEGINS, id="contained at the start"),
-        pytest.param(ClauseContains("m-1"), "reseller/m-1", Certainty.INSIDE, id="contained behind another's name"),
-        pytest.param(ClauseEndsWith("M-1"), "m-1", Certainty.ALIAS, id="the end is the whole"),
-        pytest.param(ClauseEndsWith("m-1"), "reseller/m-1", Certainty.INSIDE, id="end"),
-        pytest.param(ClauseRegex(r"^m-\d$"), "m-1", Certainty.BEGINS, id="regex at the start"),
-        pytest.param(ClauseRegex(r"m-\d"), "reseller/m-1", Certainty.INSIDE, id="regex inside"),
-        pytest.param(NO_SPEECH, "anything", Certainty.INSIDE, id="regex that only leaves names out"),
-        pytest.param(ClauseAnd([ClauseStartsWith("m"), NO_SPEECH]), "m-1", Certainty.BEGINS, id="start without some"),
-        pytest.param(ClauseAnd([ClauseContains("m"), NO_SPEECH]), "x/m", Certainty.INSIDE, id="contained without some"),
-        pytest.param(ClauseOr([ClauseContains("m"), ClauseEquals("x/m")]), "x/m", Certainty.ALIAS, id="the surest"),
-        pytest.param(ClauseOr([ClauseContains("m"), ClauseEquals("y/m")]), "x/m", Certainty.INSIDE, id="that holds"),
-    ],
-)
-def test_pattern_is_as_sure_as_what_it_leaves_open(match: MatchLogic, name: str, certainty: Certainty) -> None:
-    assert certainty_of(match, name) is certainty
 
 
 def test_name_that_is_found_among_another_providers_models_is_not_listed_exactly() -> None:

@@ -4,8 +4,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from genai_prices.data_snapshot import get_snapshot
 
+from hero_broker.pricing.genai_data.reader import read_providers
 from hero_broker.pricing.genai_prices import build_tariff
 from hero_broker.pricing.plausibility import price_warnings
 from hero_broker.pricing.price import Price
@@ -78,8 +78,8 @@ def test_free_and_near_prices_are_not_doubted() -> None:
 def test_no_listed_price_is_doubted() -> None:
     doubted = [
         (provider.id, model.id, sentence)
-        for provider in get_snapshot().providers
-        for model in provider.models
+        for provider in read_providers()
+        for model in provider.models()
         if (tariff := build_tariff(provider, model, "1")) is not None
         for period in tariff.periods
         for price in period.prices
