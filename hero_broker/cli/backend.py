@@ -14,7 +14,7 @@ import typer
 from hero_broker.admin_plane.errors import CODES, rpc_error
 from hero_broker.admin_plane.method import NeedsBroker
 from hero_broker.cli.exit_codes import CANNOT_START, FAILED, WRONG_USE
-from hero_broker.cli.printing import warn
+from hero_broker.cli.notices import warn
 from hero_broker.cli.settings_options import reported_faults
 from hero_broker.client import DEFAULT_URL, BrokerUnreachable, Client, ClientError, Query, RpcError
 from hero_broker.client.jsonrpc import URL_FORMS, base_url

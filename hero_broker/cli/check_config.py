@@ -1,7 +1,8 @@
 """`hero-broker check-config`: prints what a broker with these settings would serve."""
 
 from hero_broker.cli import config_report
-from hero_broker.cli.printing import say, warn
+from hero_broker.cli.notices import warn
+from hero_broker.cli.printing import say
 from hero_broker.cli.settings_options import ConfigOption, FakeOption, read_settings
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.server.configured_routes import build_routes

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from hero_broker.cli.printing import counted
+from hero_broker.cli.notices import counted
 from hero_broker.core.money import usd_text
 from hero_broker.kinds.registry import DEFAULT_KIND
 from hero_broker.kinds.typical import is_priced, typical_cost

@@ -7,7 +7,8 @@ from sqlalchemy.exc import DBAPIError
 
 from hero_broker.cli.backend import ledger_url, redact_url
 from hero_broker.cli.exit_codes import CANNOT_START, WRONG_USE
-from hero_broker.cli.printing import counted, say, warn
+from hero_broker.cli.notices import counted, warn
+from hero_broker.cli.printing import say
 from hero_broker.core.errors import DatabaseUnusable, StoreUnavailable
 from hero_broker.core.money import usd_text
 from hero_broker.store.causes import cause_of

@@ -16,7 +16,7 @@ import typer
 
 from hero_broker.cli import demo_traffic as demo_calls
 from hero_broker.cli.exit_codes import CANNOT_START, FAILED
-from hero_broker.cli.printing import warn
+from hero_broker.cli.notices import warn
 from hero_broker.cli.report_view import addresses_view, print_bill
 from hero_broker.cli.runner import bound_address, run
 from hero_broker.client import ClientError

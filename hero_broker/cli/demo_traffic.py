@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from hero_broker.cli.printing import counted
+from hero_broker.cli.notices import counted
 from hero_broker.client import Client
 from hero_broker.client.jsonrpc import base_url
 from hero_broker.client.models import UsageByIp

@@ -13,7 +13,8 @@ from msgspec.structs import fields
 
 from hero_broker.cli.backend import Backend, TokenOption, UrlOption, broker_url, open_backend
 from hero_broker.cli.exit_codes import FAILED
-from hero_broker.cli.printing import counted, say, warn
+from hero_broker.cli.notices import counted, warn
+from hero_broker.cli.printing import say
 from hero_broker.client import RpcError, methods, models
 from hero_broker.client.jsonrpc import base_url
 from hero_broker.core.usage import Usage

@@ -4,14 +4,17 @@ Exit codes: 0 success; 1 a command failed, or a check did; 2 wrong settings, opt
 start, or a ledger cannot be opened.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import Annotated, Any, NamedTuple
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from hero_broker import __version__
 from hero_broker.cli import streams
+from hero_broker.cli.plain_options import plain_command
 
 EXIT_CODES = "Exit codes: 0 fine, 1 failed, 2 wrong settings or use, 3 cannot start or open a ledger."
 
@@ -57,13 +60,17 @@ COMMANDS = (
 
 def load_command(command: Command) -> Any:
     """Import a command's module, and return the command as Click's object."""
-    module = import_module(f"hero_broker.cli.{command.module}")
+    module = _module(command)
     target = getattr(module, command.attribute)
     if isinstance(target, typer.Typer):
         return typer.main.get_command(target)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command(command.name, epilog=getattr(module, "EXAMPLES", None))(target)
     return typer.main.get_command(app)
+
+
+def _module(command: Command) -> ModuleType:
+    return import_module(f"hero_broker.cli.{command.module}")
 
 
 class _LazyGroup(TyperGroup):
@@ -106,10 +113,22 @@ for _command in COMMANDS:
     cli.command(_command.name, help=_command.help)(_placeholder)
 
 
+def _plain_serve() -> TyperCommand | None:
+    """Return `serve` with the options of the command line, if that is its command and the options are simple."""
+    serve = COMMANDS[0]
+    if sys.argv[1:2] != [serve.name]:
+        return None
+    return plain_command(serve.name, getattr(_module(serve), serve.attribute), sys.argv[2:])
+
+
 def main() -> None:
     """Run the command line."""
     streams.prepare()
     try:
-        cli()
+        command = _plain_serve()
+        if command is None:
+            cli()
+        else:
+            command([])
     finally:
         streams.flush()

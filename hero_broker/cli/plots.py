@@ -9,7 +9,8 @@ from rich.bar import Bar
 from rich.table import Table
 from rich.text import Text
 
-from hero_broker.cli.printing import out, say, warn, writing_output
+from hero_broker.cli.notices import warn
+from hero_broker.cli.printing import out, say, writing_output
 
 BAR_WIDTH = 60  # characters
 WIDTH, HEIGHT = 50, 15  # characters; with the labels of the axes 72 wide

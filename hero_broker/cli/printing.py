@@ -1,10 +1,10 @@
-"""Prints the output of commands: formatted on a terminal, plain in a pipe."""
+"""Prints the results of commands: formatted on a terminal, plain in a pipe."""
 
 import csv
 import errno
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import msgspec
 import typer
@@ -16,6 +16,7 @@ from rich.text import Text
 
 from hero_broker.cli import streams
 from hero_broker.cli.exit_codes import FAILED
+from hero_broker.cli.notices import warn
 from hero_broker.util.spreadsheets import cell
 
 UNBOUNDED = 10_000  # columns: without a terminal, no line is cut or wrapped
@@ -32,21 +33,10 @@ def out() -> Console:
     return console
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number and its noun, such as `1 row` or `2 rows`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def say(text: str) -> None:
     """Print a line of the result."""
     with writing_output():
         out().print(text, markup=False)
-
-
-def warn(text: str) -> None:
-    """Print progress, a warning or an error on standard error; ignore it if that cannot be written."""
-    with suppress(OSError):
-        Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from hero_broker.cli import plots
-from hero_broker.cli.printing import counted, table, warn, write_csv
+from hero_broker.cli.notices import counted, warn
+from hero_broker.cli.printing import table, write_csv
 from hero_broker.cli.times import format_time
 from hero_broker.client import Query, models
 from hero_broker.client.methods import Bucket

@@ -12,7 +12,8 @@ import typer
 
 from hero_broker.cli.backend import Backend, DatabaseOption, TokenOption, UrlOption, open_backend
 from hero_broker.cli.filters import WhereOption, parse_filters
-from hero_broker.cli.printing import GAP, warn, writing_output
+from hero_broker.cli.notices import warn
+from hero_broker.cli.printing import GAP, writing_output
 from hero_broker.cli.times import FORMS, format_time, parse_time, parse_zone
 from hero_broker.client import BrokerUnreachable, Query, methods, models
 from hero_broker.client.clients import every_page

@@ -10,7 +10,7 @@ import typer
 from sqlalchemy import make_url
 
 from hero_broker.cli.exit_codes import CANNOT_START
-from hero_broker.cli.printing import warn
+from hero_broker.cli.notices import warn
 from hero_broker.core.errors import CannotStart, ListenError
 from hero_broker.server.run import serve as run_server
 from hero_broker.settings import Settings

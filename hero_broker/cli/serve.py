@@ -8,7 +8,7 @@ import typer
 from sqlalchemy import make_url
 
 from hero_broker.cli import config_report
-from hero_broker.cli.printing import warn
+from hero_broker.cli.notices import warn
 from hero_broker.cli.runner import bound_address, run
 from hero_broker.cli.settings_options import ConfigOption, FakeOption, read_settings
 from hero_broker.pricing.catalogue import Catalogue

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from hero_broker.cli.exit_codes import WRONG_USE
-from hero_broker.cli.printing import warn
+from hero_broker.cli.notices import warn
 from hero_broker.settings import Settings, SettingsError, load
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The settings file.")]

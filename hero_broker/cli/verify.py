@@ -7,7 +7,8 @@ from rich.console import Console
 
 from hero_broker.cli.backend import Backend, DatabaseOption, TokenOption, UrlOption, open_backend
 from hero_broker.cli.exit_codes import FAILED
-from hero_broker.cli.printing import counted, say, warn
+from hero_broker.cli.notices import counted, warn
+from hero_broker.cli.printing import say
 from hero_broker.client import methods, models
 
 PROGRESS_EVERY_S = 0.5

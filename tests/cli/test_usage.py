@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hero_broker.cli import plots
-from hero_broker.cli.printing import counted
+from hero_broker.cli.notices import counted
 from hero_broker.store.engine import make_engine
 from hero_broker.store.schema import METADATA
 from tests.cli.conftest import Place
