@@ -57,7 +57,7 @@ def main() -> None:
     ratio = median(ours / bare for ours, bare in zip(starts, bares, strict=True))
     figures = [
         Figure("hero-broker --help", median(helps), "s", 0.3, 0.2),
-        Figure("start to the first accepted connection", median(starts), "s", 1.5, 0.8),
+        Figure("start to the first accepted connection", median(starts), "s", 0.8, 0.6),
         Figure("the same, of a bare Starlette with aiohttp", ratio, "x"),
     ]
     print(table(figures))
