@@ -94,6 +94,10 @@ class ClientConnection(HttpToolsProtocol):
         super().connection_lost(exc)
         if self._on_disconnect is not None:
             self._on_disconnect()
+        # A connection refers to its requests and its flow control, and they to it. Without these it is freed at once,
+        # not some thousand connections later by the garbage collector.
+        self._active = self._on_disconnect = None
+        self.scope = self.cycle = self.flow = None  # type: ignore[assignment]  # as uvicorn sets them at first
 
     def on_disconnect(self, call: Callable[[], None]) -> None:
         """Call `call` once if the client leaves before the current request is answered; now, if none is."""

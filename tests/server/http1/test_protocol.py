@@ -1,10 +1,12 @@
 """The deadline of a connection, by what it waits for."""
 
 import asyncio
+import gc
 import json
 import math
 import re
 import sys
+import weakref
 from typing import Any
 
 import pytest
@@ -191,6 +193,37 @@ def test_body_that_nobody_reads_cannot_go_on() -> None:
         return found.deadline - now
 
     assert asyncio.run(run()) == 1 < LINGER_S < DROP_S
+
+
+@pytest.mark.parametrize(
+    ("data", "application"),
+    [
+        pytest.param([], refuse, id="no request"),
+        pytest.param([GET], refuse, id="a request"),
+        pytest.param([GET + GET + b"G"], refuse, id="pipelined requests, and a begin"),
+        pytest.param([GET + GET], wait, id="a request that is being answered, and one behind it"),
+        pytest.param([request("/", method="GET", headers={"connection": "close"})], refuse, id="the last request"),
+        pytest.param([GET.replace(b"HTTP/1.1", b"HTTP/1.0")], wait, id="HTTP/1.0"),
+        pytest.param([b"no request\r\n\r\n"], refuse, id="a refused one"),
+    ],
+)
+def test_lost_connection_is_freed_without_the_garbage_collector(data: list[bytes], application: Any) -> None:
+    async def run() -> bool:
+        opened = connection(application, Transport())
+        freed = weakref.ref(opened)
+        for piece in data:
+            opened.data_received(piece)
+            await settled(3)
+        opened.connection_lost(None)
+        del opened
+        await settled(3)
+        return freed() is None
+
+    gc.disable()
+    try:
+        assert asyncio.run(run())
+    finally:
+        gc.enable()
 
 
 def received(data: list[bytes]) -> list[tuple[str, str, str, bytes, list[str]]]:
