@@ -6,7 +6,7 @@ An operator's own price is not here: it belongs to one model of the settings, an
 
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cache, lru_cache
 from typing import Protocol
 
 from hero_broker.pricing.genai_prices import GenaiPrices
@@ -25,6 +25,13 @@ class PriceSource(Protocol):
         """Return the names of a provider's priced models, except deprecated ones."""
 
 
+@cache
+def _public_lists() -> tuple[PriceSource, ...]:
+    # Read on first use: a broker whose models all have prices in the settings never needs them. To keep the reading out
+    # of the event loop, call `Catalogue.models` for any provider beforehand.
+    return (GenaiPrices(), Supplement.load())
+
+
 class Catalogue:
     """Looks up listings, each once: results are cached until the broker restarts."""
 
@@ -33,12 +40,6 @@ class Catalogue:
         self._listing = lru_cache(maxsize=4096)(self._look_up)
         self._models = lru_cache(maxsize=256)(self._list_models)
         self._names = lru_cache(maxsize=256)(lambda provider: frozenset(self._models(provider)))
-
-    @cached_property
-    def _lists(self) -> tuple[PriceSource, ...]:
-        # Read on first use: a broker whose models all have prices in the settings never needs them. To keep the reading
-        # out of the event loop, call `models` for any provider beforehand.
-        return (GenaiPrices(), Supplement.load())
 
     def find(self, provider: str, model: str) -> Listing | None:
         """Return the listing of a name at a provider; None if no list has a price for it."""
@@ -60,11 +61,11 @@ class Catalogue:
         return self._models(provider)
 
     def _look_up(self, provider: str, model: str) -> Listing | None:
-        listings = (prices.find(provider, model) for prices in self._lists)
+        listings = (prices.find(provider, model) for prices in _public_lists())
         first = next((listing for listing in listings if listing is not None), None)
         if first is not None and model in self._names(provider):
             return replace(first, certainty=Certainty.NAMED)
         return first
 
     def _list_models(self, provider: str) -> tuple[str, ...]:
-        return tuple(sorted({name for prices in self._lists for name in prices.models(provider)}))
+        return tuple(sorted({name for prices in _public_lists() for name in prices.models(provider)}))
