@@ -4,6 +4,7 @@ Exit codes: 0 success; 1 a command failed, or a check did; 2 wrong settings, opt
 start, or a ledger cannot be opened.
 """
 
+import gc
 import sys
 from importlib import import_module
 from types import ModuleType
@@ -118,6 +119,7 @@ def _plain_serve() -> TyperCommand | None:
     serve = COMMANDS[0]
     if sys.argv[1:2] != [serve.name]:
         return None
+    gc.disable()  # a tenth of the start went into looking for garbage among imports; `cli.runner` enables it
     return plain_command(serve.name, getattr(_module(serve), serve.attribute), sys.argv[2:])
 
 
@@ -131,4 +133,5 @@ def main() -> None:
         else:
             command([])
     finally:
+        gc.enable()
         streams.flush()

@@ -45,6 +45,7 @@ def _tune_process() -> None:
     """Set what belongs to the whole process, which a program that embeds a broker decides itself."""
     gc.freeze()  # imported modules stay; scanning them for garbage again and again takes 5 % of the time
     gc.set_threshold(20_000, 50, 50)
+    gc.enable()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
 
 

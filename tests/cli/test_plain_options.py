@@ -94,3 +94,21 @@ def test_serve_imports_neither_pydantic_nor_rich() -> None:
     )
 
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+@pytest.mark.slow
+def test_garbage_is_collected_once_a_broker_runs_or_cannot_start() -> None:
+    script = (
+        "import gc, sys\n"
+        "from hero_broker.cli import main, runner\n"
+        "sys.argv[1:] = ['serve', '--fake', '--database', 'no URL']\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit:\n"
+        "    assert gc.isenabled()\n"
+        "gc.disable()\n"
+        "runner._tune_process()\n"
+        "assert gc.isenabled()\n"
+    )
+
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
