@@ -4,20 +4,31 @@ import os
 import pty
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.forked import STDERR, STDIN, STDOUT, Forked
 
 
 def on_terminal(command: Sequence[str], environ: Mapping[str, str], columns: int = 100) -> str:
-    """Return what a command that succeeds writes to a terminal of so many columns, escape sequences included."""
+    """Return what a command that succeeds writes to a terminal of so many columns, escape sequences included.
+
+    `hero-broker` itself is forked.
+    """
     inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
     variables = {**inherited, "COLUMNS": str(columns), "TERM": "xterm-256color", **environ}
     ours, theirs = pty.openpty()
-    with subprocess.Popen(command, env=variables, stdin=theirs, stdout=theirs, stderr=theirs) as process:
-        os.close(theirs)
-        written = b""
-        while piece := _read(ours):
-            written += piece
-        os.close(ours)
-        assert process.wait(timeout=30) == 0, written.decode()
+    process: Forked | subprocess.Popen[bytes]
+    if command[0] == "hero-broker":
+        streams = {STDIN: theirs, STDOUT: theirs, STDERR: theirs}
+        process = Forked(command[1:], variables, Path.cwd(), streams)
+    else:
+        process = subprocess.Popen(command, env=variables, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    written = b""
+    while piece := _read(ours):
+        written += piece
+    os.close(ours)
+    assert process.wait(timeout=30) == 0, written.decode()
     return written.decode().replace("\r\n", "\n")
 
 

@@ -14,6 +14,7 @@ from starlette.routing import Match
 
 from hero_broker.core import errors
 from hero_broker.server.router import Router
+from tests import forked
 from tests.e2e_support import broker, chat
 from tests.server.test_router import routes_of_the_program
 from tests.stores import query
@@ -38,8 +39,6 @@ def test_tutorials_screens_are_what_its_commands_print(tmp_path: Path) -> None:
     with broker(tmp_path / "state", *shlex.split(commands[0])[3:]) as running:
         for command in commands[1:]:
             words = shlex.split(command.replace("http://127.0.0.1:33850", running.url))
-            if words[0] == "hero-broker":
-                words = [sys.executable, "-m", "hero_broker", *words[1:]]
             environ = {"HERO_BROKER_URL": running.url}
             printed[command] = re.sub(r"\x1b\[[0-9;]*m", "", on_terminal(words, environ))
             running.usage()
@@ -186,16 +185,9 @@ def test_backup_in_the_operators_guide_is_a_copy_of_the_running_ledger(tmp_path:
         httpx.post(f"{running.url}/v1/chat/completions", json=chat()).raise_for_status()
         running.usage()
         environ = {**os.environ, "HERO_BROKER_STATE_DIR": str(tmp_path / "state")}
-        ended = subprocess.run(
-            [sys.executable, "-m", "hero_broker", *words[1:]],
-            env=environ,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=True,
-        )
+        ended = forked.run(words[1:], environ, tmp_path)
 
+    assert ended.returncode == 0, ended.stderr
     assert ended.stdout.strip() == "1 row, 0.00002597 USD: the same in both ledgers"
     assert query(f"sqlite:///{tmp_path}/ledger.db", "SELECT sum(cost_nano_usd) FROM request_logs") == [(25_970,)]
 
@@ -230,10 +222,11 @@ def test_commands_of_the_guide_to_billing_answer_what_it_says(tmp_path: Path) ->
         for example in SHELL.findall(text):
             words = shlex.split(example.replace("http://127.0.0.1:33850", running.url))
             if words[0] == "hero-broker":
-                words = [sys.executable, "-m", "hero_broker", *words[1:], "--url", running.url]
+                ended = forked.run([*words[1:], "--url", running.url])
             else:
                 words.append("--fail-with-body")
-            ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+                ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+            assert ended.returncode == 0, ended.stderr
             printed[example.strip().replace("http://127.0.0.1:33850", "")] = ended.stdout
 
     assert len(printed) == 13

@@ -1,36 +1,34 @@
 """The demo ends in a bill for four addresses, whatever loopback addresses the platform has."""
 
+import functools
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from hero_broker.cli.demo_traffic import callers
-
-# Runs the command on a machine that has these addresses alone.
-WITH_ADDRESSES = """
-import sys
 from hero_broker.cli import demo_traffic
-from hero_broker.cli.main import main
-addresses = sys.argv.pop(1).split(",")
-demo_traffic.can_bind = lambda address: address in addresses
-main()
-"""
+from hero_broker.cli.demo_traffic import callers
+from tests import forked
+
+ENVIRON = {"ADMIN_TOKEN": "of no concern to the demo"}
+DEMO = ["demo", "--port", "0", "--once"]
 
 
-def demo(tmp_path: Path, *arguments: str, addresses: str | None = None) -> "subprocess.CompletedProcess[str]":
-    python = ["-m", "hero_broker"] if addresses is None else ["-c", WITH_ADDRESSES, addresses]
-    command = [sys.executable, *python, "demo", "--port", "0", "--once", *arguments]
-    environ = {**os.environ, "ADMIN_TOKEN": "of no concern to the demo"}
-    return subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+def have_only(addresses: Sequence[str]) -> None:
+    """Let this process run on a machine that has these addresses alone."""
+    demo_traffic.can_bind = lambda address: address in addresses
 
 
 def test_demo_prints_a_bill_that_is_right_to_the_nano_dollar(tmp_path: Path) -> None:
     (tmp_path / "hero-broker.toml").write_text("[server]\nmax_calls = 'of no concern to the demo'\n")
 
-    ended = demo(tmp_path)
+    command = [sys.executable, "-m", "hero_broker", *DEMO]
+    ended = subprocess.run(
+        command, env={**os.environ, **ENVIRON}, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
 
     head, *lines = [line.split() for line in ended.stdout.splitlines()]
     bill = {cells[0]: cells[1:] for cells in lines}
@@ -51,7 +49,8 @@ def test_demo_prints_a_bill_that_is_right_to_the_nano_dollar(tmp_path: Path) -> 
     ],
 )
 def test_demo_does_not_warn_of_itself(tmp_path: Path, addresses: str | None, billed: set[str]) -> None:
-    ended = demo(tmp_path, addresses=addresses)
+    prepare = None if addresses is None else functools.partial(have_only, addresses.split(","))
+    ended = forked.run(DEMO, {**os.environ, **ENVIRON}, tmp_path, prepare=prepare)
 
     logged = [line for line in ended.stderr.splitlines() if line.startswith("{")]
     assert ended.returncode == 0, ended.stderr

@@ -14,18 +14,31 @@ from hero_broker.cli.demo_traffic import RowsPending, bill
 from hero_broker.cli.verify import wait_for_rebuild
 from hero_broker.client import Client
 from hero_broker.store.database import open_database
+from tests import forked
 from tests.e2e_support import Broker, broker, chat
+from tests.forked import Forked
 from tests.stores import locked
 
 KEYLESS = '[[providers]]\nname = "p"\nbase_url = "http://127.0.0.1:1/v1"\napi_keys = ["env:NOT_SET"]\n'
 
 
-def run(folder: Path, *arguments: str, state: Path | None = None) -> "subprocess.CompletedProcess[str]":
-    """Run a command in a folder, as cron does: with nothing of a broker in its environment but the state directory."""
+def environ_of(folder: Path) -> dict[str, str]:
+    """Return an environment as cron gives it: with nothing of a broker but the state directory."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("HERO_", "ADMIN_TOKEN"))}
-    environ = {**ours, "HERO_BROKER_STATE_DIR": str(state or folder / "state")}
+    return {**ours, "HERO_BROKER_STATE_DIR": str(folder / "state")}
+
+
+def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command in a folder."""
+    return forked.run(arguments, environ_of(folder), folder)
+
+
+def start(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command as `run` does, but in a new process, in which it imports what it needs itself."""
     command = [sys.executable, "-m", "hero_broker", *arguments]
-    return subprocess.run(command, env=environ, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, env=environ_of(folder), cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def called(running: Broker) -> None:
@@ -120,7 +133,8 @@ def test_commands_ask_the_broker_of_the_settings_beside_them(tmp_path: Path) -> 
         called(running)
         listen = f'[server]\nlisten = ["{running.url.removeprefix("http://")}"]\n'
         (tmp_path / "hero-broker.toml").write_text(listen + KEYLESS)
-        ends = {name: run(tmp_path, *name.split()) for name in ("usage", "requests", "labels list", "verify", "doctor")}
+        names = ("usage", "requests", "labels list", "verify", "rpc billing.verify", "doctor")
+        ends = {name: start(tmp_path, *name.split()) for name in names}
 
     assert {name: ended.returncode for name, ended in ends.items()} == dict.fromkeys(ends, 0), ends
     assert "0.00002597" in ends["usage"].stdout
@@ -163,18 +177,16 @@ def test_doctor_calls_a_model_that_the_broker_has(tmp_path: Path) -> None:
 
 
 def test_play_money_is_not_in_the_ledger_of_a_broker_that_serves_in_earnest(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hero_broker", "serve", "--listen", "127.0.0.1:0"]
     environ = {**os.environ, "HERO_BROKER_STATE_DIR": str(tmp_path / "state")}
     printed = []
     for flags in (["--fake"], []):
-        with subprocess.Popen(
-            [*command, *flags], env=environ, cwd=tmp_path, stderr=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stderr is not None
+        process = Forked(["serve", "--listen", "127.0.0.1:0", *flags], environ, tmp_path)
+        with process.stderr:
             while "ledger " not in (line := process.stderr.readline()):
                 assert line
             process.terminate()
-            printed.append(line.split()[-1])
+            process.wait(timeout=30)
+        printed.append(line.split()[-1])
 
     assert printed == [f"sqlite:///{tmp_path}/state/{path}hero-broker.db" for path in ("fake/", "")]
 

@@ -2,14 +2,13 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import pytest
 
 from hero_broker.core.labels import Label
 from hero_broker.store import labels
 from hero_broker.store.database import open_database
+from tests import forked
 from tests.ledger.rows import row
 from tests.terminal import on_terminal
 
@@ -33,7 +32,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def lines_of(ledger: str, columns: int, *arguments: str) -> list[str]:
-    command = [sys.executable, "-m", "hero_broker", *arguments, "--database", ledger]
+    command = ["hero-broker", *arguments, "--database", ledger]
     return re.sub(r"\x1b\[[0-9;]*m", "", on_terminal(command, {}, columns)).splitlines()[1:]  # the first names the file
 
 
@@ -123,8 +122,7 @@ def test_terminal_of_80_columns_shows_who_what_how_and_which_call(failed: str) -
 
 
 def calls_of(ledger: str) -> list[dict[str, object]]:
-    command = [sys.executable, "-m", "hero_broker", "requests", "--json", "--database", ledger]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    ended = forked.run(["requests", "--json", "--database", ledger])
     return [json.loads(line) for line in ended.stdout.splitlines()]
 
 

@@ -4,8 +4,6 @@ import http.client
 import os
 import socket
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import httpx
 import pytest
 
 from hero_broker.data_plane.client_call import MAX_REQUEST_HEADER_BYTES
+from tests import forked
 from tests.e2e.provider import Provider, answering
 from tests.e2e_support import Broker, broker, chat, started_broker
 
@@ -218,8 +217,7 @@ def test_settings_that_are_wrong_are_told_without_their_secrets(tmp_path: Path) 
     config = tmp_path / "hero-broker.toml"
     config.write_text('[[providers]]\nname = "p"\nbase_url = "http://user:MARK@h"\napi_keys = ["MARK with spaces"]\n')
     environ = {**os.environ, "ADMIN_TOKEN": "MARK", "HERO_BROKER_DATABASE_URL": "postgresql://u:MARK@"}
-    command = [sys.executable, "-m", "hero_broker", "check-config", "--config", str(config)]
-    ended = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+    ended = forked.run(["check-config", "--config", str(config)], environ, tmp_path)
 
     assert ended.returncode == 2
     assert "MARK" not in ended.stdout + ended.stderr

@@ -2,14 +2,13 @@
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
 import openai
 import pytest
 
+from tests import forked
 from tests.e2e_support import Broker, broker, chat
 
 RPC = {"jsonrpc": "2.0", "id": 1, "method": "billing.usage_by_ip", "params": {}}
@@ -95,9 +94,8 @@ def test_sigterm_ends_with_zero(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("store")
 def test_second_broker_on_a_state_directory_is_refused_with_3(tmp_path: Path) -> None:
     with broker(tmp_path / "state"):
-        command = [sys.executable, "-m", "hero_broker", "serve", "--fake", "--listen", "127.0.0.1:0"]
         environ = {**os.environ, "HERO_BROKER_STATE_DIR": str(tmp_path / "state")}
-        second = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30, check=False)
+        second = forked.run(["serve", "--fake", "--listen", "127.0.0.1:0"], environ)
 
     assert second.returncode == 3
     assert "another broker uses the state directory" in second.stderr

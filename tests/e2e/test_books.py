@@ -1,7 +1,5 @@
 """Books that were falsified are found out and mended from a terminal, while calls go on."""
 
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from hero_broker.store.database import open_database
+from tests import forked
 from tests.e2e_support import Broker, broker, chat
 from tests.waits import wait_until
 
@@ -43,8 +42,7 @@ def test_verify_finds_falsified_rollups_and_rebuild_mends_them_while_calls_go_on
             clean = verified(running)
             with open_database(database_url) as database, database.writing() as connection:
                 connection.execute(text("UPDATE usage_by_ip SET cost_nano_usd = 0 WHERE span_s = 0"))
-            command = [sys.executable, "-m", "hero_broker", "verify", "--url", running.url]
-            falsified = subprocess.run(command, check=False, capture_output=True, text=True)
+            falsified = forked.run(["verify", "--url", running.url])
             httpx.post(f"{running.url}/billing/rebuild").raise_for_status()
             wait_until(lambda: rollups(running)["generation"] != 1)
             mended = verified(running)

@@ -1,7 +1,6 @@
 """No duty fails for ever while every watcher says ok: sums that cannot be made are seen wherever one looks."""
 
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from hero_broker.store.database import open_database
+from tests import forked
 from tests.e2e_support import Broker, broker, chat
 
 DUTIES = {
@@ -43,8 +43,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def command(running: Broker, *words: str) -> "subprocess.CompletedProcess[str]":
-    asked = [sys.executable, "-m", "hero_broker", *words, "--url", running.url]
-    return subprocess.run(asked, capture_output=True, text=True, timeout=WITHIN_S, check=False)
+    return forked.run([*words, "--url", running.url], timeout=WITHIN_S)
 
 
 def change(database_url: str, statement: str) -> None:

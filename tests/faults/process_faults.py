@@ -22,6 +22,7 @@ from pathlib import Path
 
 import httpx
 
+from tests import forked
 from tests.e2e.provider import HEAD, Provider, event
 from tests.e2e_support import Broker, broker, chat, started_broker
 from tests.stores import locked, query
@@ -335,12 +336,17 @@ def _killed(state: Path, calls: int) -> list[str]:
     return answered
 
 
-def _start(state: Path, program: tuple[str, ...] = ("-m", "hero_broker")) -> tuple[int, str]:
-    command = [sys.executable, *program, "serve", "--fake", "--listen", "127.0.0.1:0"]
+def _start(state: Path, program: tuple[str, ...] = ()) -> tuple[int, str]:
+    """Start a broker that is to end, and return how it did; `program` is what Python runs, if it is not forked."""
+    arguments = ["serve", "--fake", "--listen", "127.0.0.1:0"]
     environ = {**os.environ, "HERO_BROKER_STATE_DIR": str(state)}
-    ended = subprocess.run(
-        command, env=environ, cwd=state.parent, capture_output=True, text=True, timeout=60, check=False
-    )
+    if program:
+        command = [sys.executable, *program, *arguments]
+        ended = subprocess.run(
+            command, env=environ, cwd=state.parent, capture_output=True, text=True, timeout=60, check=False
+        )
+    else:
+        ended = forked.run(arguments, environ, state.parent)
     lines = ended.stderr.strip().splitlines() or [""]
     return ended.returncode, lines[-1].replace(str(state), "STATE")
 
@@ -369,16 +375,9 @@ def database_older_than_journal(folder: Path) -> Books:
     with broker(state) as running:
         answered = answer(running, 10)
         running.usage()
-        command = [
-            sys.executable,
-            "-m",
-            "hero_broker",
-            "copy-ledger",
-            "sqlite:///hero-broker.db",
-            f"sqlite:///{backup}",
-        ]
         environ = {**os.environ, "HERO_BROKER_STATE_DIR": str(state)}
-        subprocess.run(command, env=environ, cwd=folder, capture_output=True, check=True)
+        copied = forked.run(["copy-ledger", "sqlite:///hero-broker.db", f"sqlite:///{backup}"], environ, folder)
+        assert copied.returncode == 0, copied.stderr
     with broker(state) as running:
         answered += answer(running, 10)
         running.usage()

@@ -3,16 +3,16 @@
 import os
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests import forked
+
 
 def start(tmp_path: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     environ = {**os.environ, "HERO_BROKER_STATE_DIR": str(tmp_path)}
-    command = [sys.executable, "-m", "hero_broker", "serve", "--fake", *arguments]
-    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30, check=False)
+    return forked.run(["serve", "--fake", *arguments], environ)
 
 
 def test_file_that_is_no_database_is_refused_with_3_and_kept(tmp_path: Path) -> None:
