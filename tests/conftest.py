@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.empty_ledgers import EmptyLedgers, copy_of_empty
 from tests.stores import SQLITE, USUAL, PostgresServer, postgres
 
 STORE_FIXTURES = ("store_name", "postgres_name")
@@ -153,7 +154,27 @@ def postgres_server(postgres_name: str, server_of: Callable[[str], PostgresServe
     return server_of(postgres_name)
 
 
+@pytest.fixture(scope="session")
+def empty_ledgers_of(server_of: Callable[[str], PostgresServer]) -> Callable[[str], EmptyLedgers]:
+    """Return the empty ledgers on the PostgreSQL of a name."""
+    return functools.cache(lambda name: EmptyLedgers(server_of(name)))
+
+
+@pytest.fixture(scope="session")
+def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The path of an empty SQLite ledger, for copies."""
+    return tmp_path_factory.mktemp("empty") / "state" / "hero-broker.db"
+
+
 @pytest.fixture
-def database_url(store_name: str, tmp_path: Path, new_ledger: Callable[[str], str]) -> str:
+def database_url(
+    store_name: str, tmp_path: Path, empty_file: Path, empty_ledgers_of: Callable[[str], EmptyLedgers]
+) -> Iterator[str]:
     """The URL of an empty ledger, on each store in turn."""
-    return f"sqlite:///{tmp_path}/state/hero-broker.db" if store_name == SQLITE else new_ledger(store_name)
+    if store_name == SQLITE:
+        path = tmp_path / "state" / "hero-broker.db"
+        copy_of_empty(empty_file, path)
+        yield f"sqlite:///{path}"
+    else:
+        with empty_ledgers_of(store_name).lent() as url:
+            yield url
