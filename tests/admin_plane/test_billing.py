@@ -6,7 +6,6 @@ import io
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -34,6 +33,7 @@ from hero_broker.store.database import Database, open_database
 from tests.admin_plane.fakes import ServedFake
 from tests.admin_plane.test_methods import cursor_of
 from tests.admin_plane.test_rpc import HEALTHY, INFO, LEDGERS, with_request_id
+from tests.kept_ledger import KeptLedger
 from tests.ledger.rows import row
 
 AT = 1_700_000_000
@@ -93,28 +93,52 @@ class Ledger:
             connection.execute(text(statement))
 
 
-@contextmanager
-def filled(url: str) -> Iterator[Ledger]:
-    """Open a ledger with all rows, of which some are in no sum yet."""
-    with open_database(url) as database:
-        database.append(ROWS[:12], [])
-        database.fold(7)
-        database.append(ROWS[12:], [])
+def fill(database: Database) -> None:
+    """Append all rows, of which some are in no sum yet."""
+    database.append(ROWS[:12], [])
+    database.fold(7)
+    database.append(ROWS[12:], [])
+
+
+@pytest.fixture(scope="module")
+def shared(store_name: str, new_ledger: Callable[[str], str]) -> Iterator[Database]:
+    """One ledger with all rows."""
+    with open_database(new_ledger(store_name)) as database:
+        fill(database)
+        yield database
+
+
+@pytest.fixture(scope="module")
+def kept(shared: Database) -> KeptLedger:
+    """The same, to be changed and put back."""
+    return KeptLedger(shared)
+
+
+@pytest.fixture
+def ledger(kept: KeptLedger) -> Iterator[Ledger]:
+    """A ledger that the test may change."""
+    with kept.lent() as database:
         yield Ledger(database)
 
 
 @pytest.fixture
-def ledger(database_url: str) -> Iterator[Ledger]:
-    """A ledger of the test's own."""
-    with filled(database_url) as own:
-        yield own
+def read_only(shared: Database) -> Ledger:
+    """The ledger, for a test that changes nothing."""
+    return Ledger(shared)
 
 
 @pytest.fixture(scope="module")
-def read_only(store_name: str, new_ledger: Callable[[str], str]) -> Iterator[Ledger]:
-    """One ledger for the tests that change nothing."""
-    with filled(new_ledger(store_name)) as shared:
-        yield shared
+def without_rows(store_name: str, new_ledger: Callable[[str], str]) -> Iterator[KeptLedger]:
+    """A ledger for rows of the tests' own, to be put back."""
+    with open_database(new_ledger(store_name)) as database:
+        yield KeptLedger(database)
+
+
+@pytest.fixture
+def empty(without_rows: KeptLedger) -> Iterator[Database]:
+    """A ledger without rows."""
+    with without_rows.lent() as database:
+        yield database
 
 
 def without_time(answer: Any) -> Any:
@@ -445,17 +469,16 @@ LAST = 2**53 - 1 - AT  # as late as a row can be, 8,000 years: each page by mont
 )
 @pytest.mark.slow
 def test_pages_have_the_rows_of_the_first_ones_window_later_ones_too(
-    database_url: str, method: str, params: dict[str, Any], later: int, folded: int
+    empty: Database, method: str, params: dict[str, Any], later: int, folded: int
 ) -> None:
     rows = [
         row(started_at=AT - 5 + late, ip=f"192.0.2.{number}", context=str(number), cost_nano_usd=number)
         for number in range(3)
         for late in (0, later)
     ]
-    with open_database(database_url) as database:
-        database.append(rows, [])
-        database.fold(folded or 1)
-        pages = list(pages_of(Ledger(database, FrozenClock()), method, {**params, "limit": 1}))
+    empty.append(rows, [])
+    empty.fold(folded or 1)
+    pages = list(pages_of(Ledger(empty, FrozenClock()), method, {**params, "limit": 1}))
 
     assert len(pages) >= 3
     assert {page["totals"]["requests"] for page in pages} == {6}
@@ -465,18 +488,17 @@ def test_pages_have_the_rows_of_the_first_ones_window_later_ones_too(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("last", "folded"), [(253_370_764_800, 100), (253_402_300_800, 0), (2**53 - 1, 100)])
-def test_rows_after_the_last_date_are_counted_and_verified_at_once(database_url: str, last: int, folded: int) -> None:
-    with open_database(database_url) as database:
-        database.append([row(started_at=AT), row(started_at=last)], [])
-        database.fold(folded or 1)
-        ledger = Ledger(database)
-        began = time.process_time()
-        by_model = ledger.call("billing.usage", group_by=["ip", "model"])["result"]
-        since = ledger.call("billing.usage_by_ip", since=AT - 1)["result"]
-        months = ledger.call("billing.usage", group_by=[], bucket="month")["result"]["data"]
-        hours = ledger.call("billing.usage", group_by=[], bucket="hour")["error"]
-        verified = ledger.call("billing.verify")["result"]["data"]
-        took_s = time.process_time() - began
+def test_rows_after_the_last_date_are_counted_and_verified_at_once(empty: Database, last: int, folded: int) -> None:
+    empty.append([row(started_at=AT), row(started_at=last)], [])
+    empty.fold(folded or 1)
+    ledger = Ledger(empty)
+    began = time.process_time()
+    by_model = ledger.call("billing.usage", group_by=["ip", "model"])["result"]
+    since = ledger.call("billing.usage_by_ip", since=AT - 1)["result"]
+    months = ledger.call("billing.usage", group_by=[], bucket="month")["result"]["data"]
+    hours = ledger.call("billing.usage", group_by=[], bucket="hour")["error"]
+    verified = ledger.call("billing.verify")["result"]["data"]
+    took_s = time.process_time() - began
 
     assert [answer["totals"]["requests"] for answer in (by_model, since)] == [2, 2]
     assert [line["requests"] for line in months] == [1, 1]

@@ -1,7 +1,7 @@
 """The response to every query matches the document, on each store."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -14,7 +14,8 @@ from hero_broker.admin_plane import errors, registry
 from hero_broker.core.clock import SystemClock
 from hero_broker.store.database import open_database
 from tests.admin_plane.generated import AT, DOCUMENT, METHODS, params_by_url, params_of
-from tests.admin_plane.test_billing import ROWS, Ledger
+from tests.admin_plane.test_billing import Ledger, fill
+from tests.kept_ledger import KeptLedger
 
 CHECKED_LINES = 20  # of a list in an answer; thousands are alike
 asked_often = settings(
@@ -41,16 +42,21 @@ class StoppedClock(SystemClock):
         return AT + 50_000
 
 
-@pytest.fixture
-def ledger(database_url: str) -> Iterator[Ledger]:
-    with open_database(database_url) as database:
-        database.append(ROWS[:12], [])
-        database.fold(7)
-        database.append(ROWS[12:], [])
+@pytest.fixture(scope="module")
+def kept(store_name: str, new_ledger: Callable[[str], str]) -> Iterator[KeptLedger]:
+    """One ledger for all tests, with a billing period and a label."""
+    with open_database(new_ledger(store_name)) as database:
+        fill(database)
         asking = Ledger(database, StoppedClock())
         asking.call("billing.mark_billed", reference="2023-11", to_seq=5)
         asking.call("labels.set", target="192.0.2.0/24", label="office")
-        yield asking
+        yield KeptLedger(database)
+
+
+@pytest.fixture
+def ledger(kept: KeptLedger) -> Iterator[Ledger]:
+    with kept.lent() as database:
+        yield Ledger(database, StoppedClock())
 
 
 def shortened(result: Any) -> Any:

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -14,20 +14,28 @@ from hero_broker.reports.labels import LabelBook
 from hero_broker.store import labels as stored
 from hero_broker.store.database import open_database
 from tests.admin_plane.test_billing import Ledger
+from tests.kept_ledger import KeptLedger
 from tests.ledger.rows import row
 
 ADDRESSES = ("192.0.2.1", "192.0.2.9", "2001:db8::1", "unknown")
 EXPECTED = {"192.0.2.1": "printer", "192.0.2.9": "office", "2001:db8::1": None, "unknown": "sockets"}
 
 
-@pytest.fixture
-def ledger(database_url: str) -> Iterator[Ledger]:
-    with open_database(database_url) as database:
+@pytest.fixture(scope="module")
+def kept(store_name: str, new_ledger: Callable[[str], str]) -> Iterator[KeptLedger]:
+    """One ledger for all tests, with labels."""
+    with open_database(new_ledger(store_name)) as database:
         database.append([row(ip=ip, ip_key=ip_key(ip)) for ip in ADDRESSES], [])
         asking = Ledger(database)
         for target, label in [("192.0.2.0/24", "office"), ("192.0.2.1", "printer"), ("unknown", "sockets")]:
             assert "result" in asking.call("labels.set", target=target, label=label)
-        yield asking
+        yield KeptLedger(database)
+
+
+@pytest.fixture
+def ledger(kept: KeptLedger) -> Iterator[Ledger]:
+    with kept.lent() as database:
+        yield Ledger(database)
 
 
 def test_every_report_shows_labels(ledger: Ledger) -> None:
