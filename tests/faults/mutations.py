@@ -42,9 +42,14 @@ MUTATIONS = (
         "a fault of ours counts as ok", CALL_RUN, "self._outcome = Outcome.INTERNAL_ERROR", "self._outcome = Outcome.OK"
     ),
     Mutation("a charged failure is free", CALL_RUN, "meter.answered |= error.may_charge", "pass"),
-    Mutation("drain and stop are swapped", CALL_RUN, "if drain.has_ended():", "if not drain.has_ended():"),
+    Mutation(
+        "drain and stop are swapped",
+        CALL_RUN,
+        "if self._drain is not None and self._drain.has_ended():",
+        "if self._drain is None or not self._drain.has_ended():",
+    ),
     Mutation("a stop sends no error", CALL_RUN, 'self._respond_failed(Interrupted("The broker is stopping."))', "pass"),
-    Mutation("the drain is not stopped", CALL_RUN, "            drain.stop()\n", ""),
+    Mutation("the drain is not stopped", CALL_RUN, "self._drain.stop()", "pass"),
     Mutation("the response is not closed", CALL_RUN, "self._reply.close()", "pass"),
     Mutation("nothing is estimated", CALL_RUN, "await self._estimate() if meter.needs_estimate else None", "None"),
     Mutation("a drained call counts as ok", CALL_RUN, "if relay.is_gone and self._outcome is Outcome.OK:", "if False:"),

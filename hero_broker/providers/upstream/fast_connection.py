@@ -16,6 +16,7 @@ from hero_broker.providers.upstream.connection import Connection
 from hero_broker.providers.upstream.decoding import INLINE_BYTES, Content
 
 MAX_HEAD_BYTES = 64 * 1024  # of a response that is parsed here
+MAX_HEADER_LINES = 100  # likewise; aiohttp refuses more than 128
 MAX_BUFFERED_BYTES = 2 * INLINE_BYTES  # of a body that nobody reads; reading from the connection pauses beyond it
 _WITHOUT_BODY = (204, 304)
 
@@ -41,11 +42,11 @@ class FastConnection(Connection):
         """Wait for the head of the response; see `Connection.read_response`."""
         response = self._response
         if response is not None:
-            if not response.status:
+            while not response.status and self._response is response:
+                response.check()
                 await response.wait()
             if response.status:
                 return response.status, response.headers, response
-            response.check()
         return await super().read_response()
 
     def set_response_params(self, **params: Any) -> None:
@@ -61,23 +62,26 @@ class FastConnection(Connection):
         if response.is_complete:  # nobody asked for it; the next call must not get it
             self._abandon()
             return
-        if not response.status:
+        had_head = response.status
+        if not had_head:
             self.first_bytes += data
         try:
             self._parser_of_ours.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            if response.is_complete:
+            if not had_head:
+                self._is_rare = True
+            elif response.is_complete:
                 self._should_close = True
-            elif response.status:
+            else:
                 self._abandon()
                 response.fail(aiohttp.ClientPayloadError("The body's framing is broken."))
-            else:
-                self._is_rare = True
-        if response.status:
+        if not had_head:
+            if self._is_rare or (not response.status and len(self.first_bytes) > MAX_HEAD_BYTES):
+                self._hand_over(response)
+                return
+            if not response.status:
+                return
             self.first_bytes = b""
-        elif self._is_rare or len(self.first_bytes) > MAX_HEAD_BYTES:
-            self._hand_over(response)
-            return
         if response.buffered > MAX_BUFFERED_BYTES and not response.is_complete:
             self._pause()
         response.wake()
@@ -141,7 +145,7 @@ class FastConnection(Connection):
 
     def _hand_over(self, response: "ParsedResponse") -> None:
         """Let aiohttp parse the response, from its first byte."""
-        received = self.first_bytes
+        received, response.status = self.first_bytes, 0
         super().begin_exchange()
         if received:
             super().data_received(received)
@@ -156,7 +160,9 @@ class FastConnection(Connection):
     def on_header(self, name: bytes, value: bytes) -> None:
         response = self._response
         if response is not None and not response.status:  # else it is a trailer
-            response.headers.setdefault(name.lower().decode("latin-1"), value.decode("utf-8", "surrogateescape"))
+            text = value.decode("utf-8", "surrogateescape").rstrip(" \t")
+            response.headers.setdefault(name.lower().decode("latin-1"), text)
+            response.header_lines += 1
 
     def on_headers_complete(self) -> None:
         response, parser = self._response, self._parser_of_ours
@@ -165,7 +171,8 @@ class FastConnection(Connection):
         status, headers = parser.get_status_code(), response.headers
         coding = headers.get("transfer-encoding")
         has_end = "content-length" in headers if coding is None else coding.lower() == "chunked"
-        if status < 200 or not (has_end or status in _WITHOUT_BODY):
+        is_odd = response.header_lines > MAX_HEADER_LINES or b"\0" in self.first_bytes
+        if is_odd or status < 200 or not (has_end or status in _WITHOUT_BODY):
             self._is_rare = True
         elif not self._is_rare:
             response.status = status
@@ -194,6 +201,7 @@ class ParsedResponse:
         "_waiter",
         "body_bytes",
         "buffered",
+        "header_lines",
         "headers",
         "is_complete",
         "status",
@@ -205,6 +213,7 @@ class ParsedResponse:
         self._error: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
         self.status = 0  # until the head is complete
+        self.header_lines = 0
         self.headers: dict[str, str] = {}  # by lower-case name; the first of several counts
         self.buffered = 0  # bytes of the body that nobody has read
         self.body_bytes = 0  # of the body that have arrived
