@@ -173,6 +173,9 @@ def test_both_parsers_hear_the_same(response: bytes, cuts: list[int], end: int |
     async def compare() -> None:
         fast = await hear(FastConnection, pieces, is_lost=is_lost)
         plain = await hear(Connection, pieces, is_lost=is_lost)
+        if fast.failure == "waits" and plain.failure == "head":  # aiohttp judges each line of a head when it comes
+            assert b"\r\n\r\n" not in response
+            return
         if fast.failure == plain.failure == "incomplete":  # aiohttp drops what came before the failure
             assert fast.body.startswith(plain.body)
             plain.body = fast.body
