@@ -12,9 +12,10 @@ _OF_PAGES = frozenset({b"origin", b"sec-fetch-site"})
 
 
 class ShortRequests:
-    """The requests that wait for their body: those that would be served. Others begin at once, and are refused unread.
+    """The requests that wait for their body: those of no web page whose head is no reason to refuse them.
 
-    It decides by the same objects as the application, and only about a body that did not come with its head.
+    Others begin at once, so that they are refused before their body is read. It decides by the same objects as the
+    application, and only about a body that did not come with its head.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class ShortRequests:
         self._early_checks = tuple(early_checks)
 
     def may_wait(self, client: tuple[str, int] | None, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bool:
-        """Return whether nothing in the head of a request is a reason to refuse it; names are lower-case."""
+        """Return whether a request may wait, by its head; header names are lower-case."""
         hosts = [value for name, value in headers if name == b"host"]
         if len(hosts) != 1 or any(name in _OF_PAGES for name, _ in headers):
             return False

@@ -144,7 +144,7 @@ class FastConnection(Connection):
             self.transport.abort()
 
     def _hand_over(self, response: "ParsedResponse") -> None:
-        """Let aiohttp parse the response, from its first byte."""
+        """Let aiohttp parse the response, from its first byte, or name the failure of one that never came."""
         received, response.status = self.first_bytes, 0
         super().begin_exchange()
         if received:

@@ -41,18 +41,18 @@ from hero_broker.server.http1.tracker import NEVER, ConnectionTracker
 MAX_PIPELINED = 100  # pipelined requests behind the one being answered
 MAX_UNPARSED_BYTES = 64 * 1024  # received behind a pipelined request, and not parsed yet
 MAX_DROPPED_BYTES = 64 * 1024 * 1024  # of a body that is discarded
-MAX_SHORT_BODY_BYTES = 64 * 1024  # of a request that waits in the connection until all of it has come
-SHORT_BODY_S = 1.0  # how long it waits there; then it begins without its whole body
-DROP_S = 5.0  # how long such a body may take
+DROP_S = 5.0  # how long a body that is discarded may take
+LINGER_S = 2.0  # how long a client may take to read a final response, or pause in a body that is discarded
+MAX_SHORT_BODY_BYTES = 64 * 1024  # of a body for which a request waits in the connection
+SHORT_BODY_S = 1.0  # how long it waits there, and until the next check of deadlines; then it begins without its body
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
-LINGER_S = 2.0  # how long a client may take to read a final response, or pause in such a body
 
 
 class ClientConnection(HttpToolsProtocol):
     """One client's connection; `make_protocol` makes the subclasses that are used."""
 
     tracker: ConnectionTracker
-    short_requests: "ShortRequestRules | None"
+    short_requests: "ShortRequestRules | None"  # None: without shortcuts
     deadline = NEVER
 
     _unfinished_bytes = 0  # bytes since the parser last completed a head, a piece of a body or a message
@@ -107,9 +107,9 @@ class ClientConnection(HttpToolsProtocol):
             call()
 
     def take_body(self) -> bytes | None:
-        """Return the current request's body, once; None if it is not complete."""
+        """Return the current request's body, and an empty one after that; None if it is not complete."""
         cycle = self._active
-        if cycle is None or cycle.more_body or cycle.disconnected:
+        if self.short_requests is None or cycle is None or cycle.more_body or cycle.disconnected:
             return None
         body, cycle.body = bytes(cycle.body), bytearray()
         self.flow.resume_reading()
@@ -121,7 +121,9 @@ class ClientConnection(HttpToolsProtocol):
         Does what uvicorn does for the two ASGI messages, without its checks of names, values and lengths.
         """
         cycle = self._active
-        if cycle is None or cycle.disconnected or cycle.response_started or self.flow.write_paused:
+        if self.short_requests is None or cycle is None:
+            return False
+        if cycle.disconnected or cycle.response_started or self.flow.write_paused:
             return False
         lines = [STATUS_LINE[status]]
         for name, value in (*self.server_state.default_headers, *headers):
@@ -139,7 +141,9 @@ class ClientConnection(HttpToolsProtocol):
     def send_chunk(self, piece: bytes) -> bool:
         """Send a chunk of the current response; return False if it would have to wait, or is not chunked."""
         cycle = self._active
-        if cycle is None or cycle.disconnected or not cycle.chunked_encoding or self.flow.write_paused:
+        if self.short_requests is None or cycle is None:
+            return False
+        if cycle.disconnected or not cycle.chunked_encoding or self.flow.write_paused:
             return False
         if not cycle.response_started or cycle.response_complete:
             return False
@@ -159,13 +163,13 @@ class ClientConnection(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Begin an orderly shutdown: a request whose head has come is answered."""
-        self._begin_short_request()
+        self._begin_without_body()
         super().shutdown()
 
     def on_deadline(self, now: float) -> None:
         """Close the connection, unless its client still reads its response, or sends its body, however slowly."""
         if self._short_body is not None:
-            self._begin_short_request()
+            self._begin_without_body()
             return
         unsent_bytes = self.transport.get_write_buffer_size()
         if unsent_bytes and unsent_bytes != self._unsent_bytes:
@@ -306,9 +310,9 @@ class ClientConnection(HttpToolsProtocol):
         if rules is not None and rules.may_wait(self.client, self.url, self.headers):
             self.deadline = min(self.deadline, self.loop.time() + SHORT_BODY_S)
         else:
-            self._begin_short_request()
+            self._begin_without_body()
 
-    def _begin_short_request(self) -> None:
+    def _begin_without_body(self) -> None:
         """Begin a request that waits for its body; the rest of the body comes to the application as it arrives."""
         pieces, self._short_body = self._short_body, None
         if pieces is None:
@@ -449,7 +453,7 @@ class ClientConnection(HttpToolsProtocol):
     def _refuse(self, error: BrokerError) -> None:
         """Send an error response in its turn, and stop parsing: the start of a next request is unknown."""
         self._has_stopped_reading = True
-        self._begin_short_request()
+        self._begin_without_body()
         response = _encode_response(error)
         if self._in_message and self._has_head:  # the fault is in the body
             if self.pipeline and self.pipeline[0][0] is self.cycle:
@@ -575,7 +579,8 @@ def make_protocol(
 ) -> type[ClientConnection]:
     """Return a protocol class whose connections register with `connections`.
 
-    Without `short_requests`, each request begins at the end of its head.
+    Without `short_requests` the connection takes no shortcuts: each request begins at the end of its head, and its body
+    and its response are ASGI messages.
     """
     return type("Connection", (ClientConnection,), {"tracker": connections, "short_requests": short_requests})
 
