@@ -86,7 +86,7 @@ class DataPlane:
             if kind.takes_form:
                 await self._serve_upload(kind, path, headers, context, receive, client, slot)
             else:
-                _check_head(headers, b"application/json", self._max_body_bytes)
+                self.check_json_head(headers)
                 body = client.connection.take_body()
                 if body is None:
                     body = await self._read(receive)
@@ -96,6 +96,15 @@ class DataPlane:
                 route = self._routes.find(request.model, kind.name)
                 call = ClientCall(context, kind, path, request)
                 await self._exchange.start(call, route, client, slot.release)
+
+    def check_json_head(self, headers: Mapping[bytes, bytes]) -> None:
+        """Check the head of a request whose body is JSON; names are lower-case.
+
+        Raises:
+            UnsupportedMedia: the content type is not JSON, or the body is compressed.
+            BodyTooLarge: the body will be too large.
+        """
+        _check_head(headers, b"application/json", self._max_body_bytes)
 
     async def _serve_upload(
         self,

@@ -1,6 +1,6 @@
 """Decides which requests with a short body wait in their connection until all of it has come."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from hero_broker.core.calls import Caller
 from hero_broker.core.errors import BrokerError
@@ -25,13 +25,18 @@ class ShortRequests:
         allowed: AllowedClients,
         gate: AdminGate,
         early_checks: Sequence[Callable[[Caller], None]],
+        check_head: Callable[[Mapping[bytes, bytes]], object],
     ) -> None:
-        """Take the targets of calls, byte for byte, and what decides about a call by its head."""
+        """Take the targets of calls, byte for byte, and what decides about a call by its caller and by its headers.
+
+        The checks raise BrokerError.
+        """
         self.targets = frozenset(targets)
         self._source_ip = source_ip
         self._allowed = allowed
         self._gate = gate
         self._early_checks = tuple(early_checks)
+        self._check_head = check_head
 
     def may_wait(self, client: tuple[str, int] | None, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bool:
         """Return whether a request may wait, by its head; header names are lower-case."""
@@ -45,6 +50,7 @@ class ShortRequests:
             self._allowed.check(caller, path)
             for check in self._early_checks:
                 check(caller)
+            self._check_head(dict(headers))
         except (BrokerError, ValueError):  # the application responds
             return False
         return True

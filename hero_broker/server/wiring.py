@@ -135,7 +135,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             source_ip = SourceIp(server.trusted_proxies, server.trust_unix, server.trusted_header)
             allowed, origins = AllowedClients(server.allowed_clients), Origins(server.allowed_origins)
             edge = EdgeMiddleware(gate, source_ip, allowed, origins)
-            short_requests = ShortRequests(JSON_TARGETS, source_ip, allowed, gate, [slots.check])
+            short_requests = ShortRequests(JSON_TARGETS, source_ip, allowed, gate, [slots.check], calls.check_json_head)
             yield Broker(edge, exchange, duties, short_requests)
             await exchange.close(0)
 

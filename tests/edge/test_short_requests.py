@@ -1,13 +1,14 @@
 """A request waits for its short body only if the application would not refuse it by its head."""
 
 import asyncio
+from collections.abc import Mapping
 from ipaddress import ip_network
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from hero_broker.core.calls import Caller
-from hero_broker.core.errors import TooManyCalls
+from hero_broker.core.errors import TooManyCalls, UnsupportedMedia
 from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.edge.allowed_clients import AllowedClients
 from hero_broker.edge.middleware import EdgeMiddleware
@@ -26,9 +27,16 @@ def check(caller: Caller) -> None:
         raise TooManyCalls("busy")
 
 
+def check_head(headers: Mapping[bytes, bytes]) -> None:
+    """Refuse what is not JSON."""
+    if headers.get(b"content-type") == b"text/plain":
+        raise UnsupportedMedia("json")
+
+
 async def application(scope: Scope, _receive: Receive, send: Send) -> None:
     """Respond without reading the body."""
     check(scope["state"]["caller"])
+    check_head(scope["state"]["headers"])
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b""})
 
@@ -38,7 +46,7 @@ def parts(tokens: tuple[str, ...]) -> tuple[ShortRequests, EdgeMiddleware]:
     gate = AdminGate(application, tokens)
     source_ip = SourceIp([ip_network("10.0.0.1/32")], False, "x-forwarded-for")
     allowed = AllowedClients([ip_network("10.0.0.0/8"), ip_network("127.0.0.0/8")])
-    rules = ShortRequests([TARGET], source_ip, allowed, gate, [check])
+    rules = ShortRequests([TARGET], source_ip, allowed, gate, [check], check_head)
     return rules, EdgeMiddleware(gate, source_ip, allowed, Origins(["https://page.example"]))
 
 
@@ -75,6 +83,7 @@ def status(edge: EdgeMiddleware, client: tuple[str, int] | None, headers: list[t
         (("10.0.0.7", 1), [HOST, (b"sec-fetch-site", b"cross-site")]),
         (("10.0.0.7", 1), [(b"host", b"name.example")]),
         (None, [(b"host", b"name.example")]),
+        (("10.0.0.7", 1), [HOST, (b"content-type", b"text/plain")]),
     ],
 )
 def test_what_would_be_refused_does_not_wait(

@@ -145,11 +145,11 @@ class Upstream:
             if connection is None:
                 connection = await wait_at_most(left_s, connector.connect(template.request, [], template.connecting))
             protocol = cast(Connection, connection.protocol)
+            had_served = protocol.has_served
+            protocol.begin_exchange()
             sent_at = self._now()
             deadline = Deadline(connection, protocol, sent_at, ends_at, silent_s, timeouts.idle_s, self._open)
-            had_served = protocol.has_served
             try:
-                protocol.begin_exchange()
                 cast(asyncio.Transport, protocol.transport).write(data)
                 sending.is_sent = True
                 status, headers, content = await protocol.read_response()

@@ -15,8 +15,9 @@ import httptools
 from hero_broker.providers.upstream.connection import Connection
 from hero_broker.providers.upstream.decoding import INLINE_BYTES, Content
 
-MAX_HEAD_BYTES = 64 * 1024  # of a response that is parsed here
-MAX_HEADER_LINES = 100  # likewise; aiohttp refuses more than 128
+# Of a head that is parsed here. aiohttp refuses lines of more than 8,190 bytes, and more than 128 of them.
+MAX_HEAD_BYTES = 8 * 1024 - 2
+MAX_HEADER_LINES = 100
 MAX_BUFFERED_BYTES = 2 * INLINE_BYTES  # of a body that nobody reads; reading from the connection pauses beyond it
 _WITHOUT_BODY = (204, 304)
 
@@ -31,6 +32,9 @@ class FastConnection(Connection):
 
     def begin_exchange(self) -> None:
         """Prepare for the response to a request that is about to be written."""
+        if self._tail:  # the response has begun already
+            super().begin_exchange()
+            return
         self.has_served = True
         self.first_bytes = b""  # until the head is complete, all that has arrived
         if self._parser_of_ours is None:
@@ -100,6 +104,7 @@ class FastConnection(Connection):
             else:  # aiohttp names the failure
                 self._hand_over(response)
         super().connection_lost(exc)
+        self._response = self._parser_of_ours = None  # each refers to this connection
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
         response = self._response
@@ -160,8 +165,11 @@ class FastConnection(Connection):
     def on_header(self, name: bytes, value: bytes) -> None:
         response = self._response
         if response is not None and not response.status:  # else it is a trailer
-            text = value.decode("utf-8", "surrogateescape").rstrip(" \t")
-            response.headers.setdefault(name.lower().decode("latin-1"), text)
+            key = name.lower().decode("latin-1")
+            if key not in response.headers:
+                response.headers[key] = value.decode("utf-8", "surrogateescape").rstrip(" \t")
+            elif key == "transfer-encoding":
+                self._is_rare = True
             response.header_lines += 1
 
     def on_headers_complete(self) -> None:
@@ -171,8 +179,14 @@ class FastConnection(Connection):
         status, headers = parser.get_status_code(), response.headers
         coding = headers.get("transfer-encoding")
         has_end = "content-length" in headers if coding is None else coding.lower() == "chunked"
-        is_odd = response.header_lines > MAX_HEADER_LINES or b"\0" in self.first_bytes
-        if is_odd or status < 200 or not (has_end or status in _WITHOUT_BODY):
+        end = self.first_bytes.find(b"\r\n\r\n")
+        is_odd = response.header_lines > MAX_HEADER_LINES or not 0 < end <= MAX_HEAD_BYTES
+        if (
+            is_odd
+            or self.first_bytes.find(b"\0", 0, end) != -1
+            or status < 200
+            or not (has_end or status in _WITHOUT_BODY)
+        ):
             self._is_rare = True
         elif not self._is_rare:
             response.status = status

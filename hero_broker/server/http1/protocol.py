@@ -307,8 +307,10 @@ class ClientConnection(HttpToolsProtocol):
     def _await_short_body(self) -> None:
         """Wait for the rest of a short body, but not for that of a request that would be refused."""
         rules = self.short_requests
+        if self.deadline != NEVER:  # it waits already
+            return
         if rules is not None and rules.may_wait(self.client, self.url, self.headers):
-            self.deadline = min(self.deadline, self.loop.time() + SHORT_BODY_S)
+            self.deadline = self.loop.time() + SHORT_BODY_S
         else:
             self._begin_without_body()
 

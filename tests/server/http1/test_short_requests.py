@@ -63,9 +63,11 @@ class Rules:
 
     def __init__(self) -> None:
         self.may = True
+        self.asked = 0
 
     def may_wait(self, _client: object, target: bytes, headers: object) -> bool:
         """Return whether they may."""
+        self.asked += 1
         assert target in self.targets
         assert (b"content-length", b"%d" % len(BODY)) in cast("list[tuple[bytes, bytes]]", headers)
         return self.may
@@ -189,6 +191,17 @@ def test_body_that_pauses_is_awaited_by_the_application() -> None:
         await client.send(BODY[5:])
         assert client.application.bodies == [BODY]
         assert client.transport.became == []
+        await client.left()
+
+    asyncio.run(run())
+
+
+def test_request_is_judged_once() -> None:
+    async def run() -> None:
+        client = Client()
+        await client.send(HEAD, *[BODY[at : at + 1] for at in range(len(BODY))])
+        assert client.application.came_whole == [True]
+        assert client.rules.asked == 1
         await client.left()
 
     asyncio.run(run())
