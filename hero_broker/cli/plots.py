@@ -15,7 +15,13 @@ from hero_broker.cli.printing import out, say, writing_output
 BAR_WIDTH = 60  # characters
 WIDTH, HEIGHT = 50, 15  # characters; with the labels of the axes 72 wide
 USD_WIDTH, USD_PLACES = 10, 8  # of a label on the axis of USD
-TICK_FORMS = {"hour": "%d %H:%M", "day": "%m-%d", "month": "%Y-%m"}  # at most 9 characters
+TICK_FORMS = {
+    "hour": "%d %H:%M",
+    "day": "%m-%d",
+    "week": "%m-%d",
+    "month": "%Y-%m",
+    "quarter": "%Y-%m",
+}  # at most 9 characters
 MAX_LINES = 6  # more cannot be distinguished
 COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "red")
 

@@ -1,15 +1,25 @@
 """Parses times from the command line into unix seconds, and formats them."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import typer
 
+MONTH_FORMS = "a month such as 2026-11, this or last"
 FORMS = "7d (also s, m, h, w), 2026-11-01, 2026-11-01T08:30, unix seconds, now, today, yesterday or month"
 
 _AGO = re.compile(r"([0-9]{1,6})([smhdw])")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
+_MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
+_FORMS = {
+    "hour": "%Y-%m-%d %H:%M",
+    "day": "%Y-%m-%d",
+    "week": "%G-W%V",
+    "month": "%Y-%m",
+    "quarter": "%Y",
+    None: "%Y-%m-%d %H:%M:%S",
+}
 _UNIX = re.compile(r"[0-9]{9,16}")
 
 
@@ -52,18 +62,40 @@ def parse_time(text: str | None, zone: ZoneInfo, now: int, option: str) -> int |
         raise typer.BadParameter(f"must be {FORMS}", param_hint=option) from error
 
 
+def parse_month(text: str, zone: ZoneInfo, now: int) -> tuple[int, int]:
+    """Return the first second of a month in a zone, and that of the month after it.
+
+    Raises:
+        typer.BadParameter: `text` has none of the forms in `MONTH_FORMS`.
+    """
+    today = datetime.fromtimestamp(now, zone)
+    first = date(today.year, today.month, 1)
+    if text == "last":
+        first = (first - timedelta(days=1)).replace(day=1)
+    elif text != "this":
+        named = _MONTH.fullmatch(text)
+        if named is None or not 1970 < int(named[1]) < 9999:
+            raise typer.BadParameter(f"must be {MONTH_FORMS}", param_hint="--month")
+        first = date(int(named[1]), int(named[2]), 1)
+    following = date(first.year + first.month // 12, first.month % 12 + 1, 1)
+    begin, end = (int(datetime(day.year, day.month, 1, tzinfo=zone).timestamp()) for day in (first, following))
+    return begin, end
+
+
 def format_time(at: int, zone: ZoneInfo, bucket: str | None = None) -> str:
-    """Return a time in a zone: to the second, or as the hour, day or month that it begins.
+    """Return a time in a zone: to the second, or as the hour, day, week, month or quarter that it begins.
 
     An hour that comes twice, because the clock is put back, is followed by its offset from UTC.
     """
-    form = {"hour": "%Y-%m-%d %H:%M", "day": "%Y-%m-%d", "month": "%Y-%m", None: "%Y-%m-%d %H:%M:%S"}[bucket]
+    form = _FORMS[bucket]
     try:
         local = datetime.fromtimestamp(at, zone)
     except (ValueError, OverflowError):  # beyond the last date: of a clock that was wrong
         return str(at)
     offset, other = local.utcoffset(), local.replace(fold=1 - local.fold).utcoffset()
-    if offset == other or bucket in ("day", "month"):
+    if bucket == "quarter":
+        return f"{local.year:04}-Q{(local.month + 2) // 3}"
+    if offset == other or bucket not in (None, "hour"):
         return local.strftime(form)
     hours = local.strftime("%z")
     return f"{local.strftime(form)} {hours[:3]}:{hours[3:]}"

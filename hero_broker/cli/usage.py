@@ -10,7 +10,7 @@ from hero_broker.cli.backend import Backend, DatabaseOption, TokenOption, UrlOpt
 from hero_broker.cli.filters import WhereOption, parse_filters
 from hero_broker.cli.printing import write_json
 from hero_broker.cli.report_view import BillView, address_view, draw_bill, page_view, print_bill, print_csv
-from hero_broker.cli.times import FORMS, parse_time, parse_zone
+from hero_broker.cli.times import FORMS, MONTH_FORMS, parse_month, parse_time, parse_zone
 from hero_broker.client import Query, QueryFilter, methods
 from hero_broker.client.clients import every_page
 from hero_broker.client.methods import Bucket, Dimension
@@ -20,7 +20,7 @@ BUCKETS: tuple[str, ...] = get_args(Bucket)
 
 EXAMPLES = """Examples:
 
-hero-broker usage --since month
+hero-broker usage --month last
 
 hero-broker usage 192.0.2.7 --since 7d
 
@@ -35,6 +35,9 @@ def usage(
     until: Annotated[
         str | None, typer.Option(help="Calls before this time; accepts the same forms as --since.")
     ] = None,
+    month: Annotated[
+        str | None, typer.Option(help=f"Calls of one month: {MONTH_FORMS}; in place of --since and --until.")
+    ] = None,
     by: Annotated[
         str | None,
         typer.Option(
@@ -43,7 +46,9 @@ def usage(
             autocompletion=lambda: [*DIMENSIONS, *BUCKETS],
         ),
     ] = None,
-    tz: Annotated[str, typer.Option(help="Time zone of dates, hours, days and months.")] = "UTC",
+    tz: Annotated[
+        str, typer.Option(help="Time zone of dates, and of hours, days, weeks, months and quarters.")
+    ] = "UTC",
     where: WhereOption = None,
     limit: Annotated[
         int | None, typer.Option(min=1, max=10_000, help="Number of lines at most, the largest first.")
@@ -59,7 +64,12 @@ def usage(
     if as_json + as_csv + plot > 1:
         raise typer.BadParameter("--json, --csv and --plot exclude each other")
     zone, now = parse_zone(tz), int(time.time())
-    window = parse_time(since, zone, now, "--since"), parse_time(until, zone, now, "--until")
+    if month is None:
+        window = parse_time(since, zone, now, "--since"), parse_time(until, zone, now, "--until")
+    elif since is None and until is None:
+        window = parse_month(month, zone, now)
+    else:
+        raise typer.BadParameter("excludes --since and --until", param_hint="--month")
     query = _build_query(ip, window, by, tz, parse_filters(where), limit, dense=plot)
     with open_backend(url, token, database) as backend:
         if as_json:

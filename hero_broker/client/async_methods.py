@@ -75,16 +75,16 @@ class AsyncBillingMethods:
     ) -> models.UsageReport:
         """Usage by any dimension, over time.
 
-        Sums calls by any of their dimensions, and by hours, days or months of a time zone: by bucket, then largest
-        spend first, then by group. The window may be of any length when calls are grouped by nothing, by ip, by prefix,
-        by ip and model, or by any of model, provider and kind; also by bucket, in zones whose offset is whole hours.
-        Other reports read single calls, and their window is at most 31 days.
+        Sums calls by any of their dimensions, and by hours, days, weeks, months or quarters of a time zone: by bucket,
+        then largest spend first, then by group. The window may be of any length when calls are grouped by nothing, by
+        ip, by prefix, by ip and model, or by any of model, provider and kind; also by bucket, in zones whose offset is
+        whole hours. Other reports read single calls, and their window is at most 31 days.
 
         Args:
             group_by: The dimensions to group by; an empty array returns only the totals.
             since: Unix seconds; calls that started at or after it.
             until: Unix seconds; calls that started before it.
-            bucket: One sum for each hour, day or month; no buckets if absent.
+            bucket: One sum for each hour, day, week (from Monday), month or quarter; no buckets if absent.
             tz: The IANA time zone of the buckets; UTC if absent.
             filter: Which calls count; all if absent.
             limit: The maximum number of groups; 10,000 if absent.

@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-Bucket = Literal["hour", "day", "month"]
+Bucket = Literal["hour", "day", "week", "month", "quarter"]
 Network = IPv4Network | IPv6Network
 
 

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import typer
 
-from hero_broker.cli.times import format_time, parse_time, parse_zone
+from hero_broker.cli.times import format_time, parse_month, parse_time, parse_zone
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = int(datetime(2026, 10, 26, 12, 30, 15, tzinfo=BERLIN).timestamp())  # the clocks went back the day before
@@ -51,13 +51,43 @@ def test_what_is_no_zone_is_refused(name: str) -> None:
         parse_zone(name)
 
 
+def berlin(year: int, month: int) -> int:
+    return int(datetime(year, month, 1, tzinfo=BERLIN).timestamp())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-11", (berlin(2026, 11), berlin(2026, 12))),
+        ("2026-12", (berlin(2026, 12), berlin(2027, 1))),
+        ("this", (berlin(2026, 10), berlin(2026, 11))),
+        ("last", (berlin(2026, 9), berlin(2026, 10))),
+    ],
+)
+def test_month_is_that_of_the_zone(text: str, expected: tuple[int, int]) -> None:
+    assert parse_month(text, BERLIN, NOW) == expected
+
+
+def test_last_month_of_january_is_december() -> None:
+    january = berlin(2027, 1) + 60
+    assert parse_month("last", BERLIN, january) == (berlin(2026, 12), berlin(2027, 1))
+
+
+@pytest.mark.parametrize("text", ["", "2026", "2026-13", "2026-1", "11", "0000-01", "9999-12", "next"])
+def test_what_is_no_month_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="2026-11"):
+        parse_month(text, BERLIN, NOW)
+
+
 def test_times_are_shown_as_the_bucket_that_begins_with_them() -> None:
     at = int(datetime(2026, 10, 1, tzinfo=BERLIN).timestamp())
 
-    assert [format_time(at, BERLIN, bucket) for bucket in ("hour", "day", "month", None)] == [
+    assert [format_time(at, BERLIN, bucket) for bucket in ("hour", "day", "week", "month", "quarter", None)] == [
         "2026-10-01 00:00",
         "2026-10-01",
+        "2026-W40",
         "2026-10",
+        "2026-Q4",
         "2026-10-01 00:00:00",
     ]
 

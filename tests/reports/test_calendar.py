@@ -46,10 +46,23 @@ def test_months_begin_on_their_first() -> None:
     assert starts == ["2023-11-01", "2023-12-01", "2024-01-01", "2024-02-01"]
 
 
+@pytest.mark.parametrize(
+    ("bucket", "starts"),
+    [
+        ("week", ["2023-12-25", "2024-01-01", "2024-01-08"]),
+        ("quarter", ["2023-10-01", "2024-01-01"]),
+    ],
+)
+def test_weeks_begin_on_mondays_and_quarters_with_a_year(bucket: Bucket, starts: list[str]) -> None:
+    found = list(buckets(bucket, ZoneInfo("UTC"), at("2023-12-31T23:00+00:00"), at("2024-01-08T01:00+00:00")))
+
+    assert [datetime.fromtimestamp(start, UTC).date().isoformat() for start, _ in found] == starts
+
+
 @given(
     zone=st.sampled_from(sorted(available_timezones() - {"localtime"})),
     since=st.integers(0, 2_000_000_000),
-    bucket=st.sampled_from(["hour", "day", "month"]),
+    bucket=st.sampled_from(["hour", "day", "week", "month", "quarter"]),
 )
 def test_buckets_follow_each_other_in_every_zone(zone: str, since: int, bucket: Bucket) -> None:
     found = list(islice(buckets(bucket, ZoneInfo(zone), since, since + 90 * 86_400), 100))
