@@ -106,8 +106,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     outcome: str  # How the call ended. One of ok, provider_error, client_disconnected, interrupted, internal_error.
     http_status: int | None  # The status that the client received.
     error_code: str | None  # The code of what went wrong; None if nothing did.
-    input_tokens: int | None  # Cached, cache-written and audio input included.
-    output_tokens: int | None  # Reasoning and audio output included.
+    input_tokens: int | None  # Cached, cache-written, audio and image input included.
+    output_tokens: int | None  # Reasoning, audio and image output included.
     cached_input_tokens: int | None  # Input that was read from the provider's cache.
     cache_write_tokens: int | None  # Input that was written to the provider's cache.
     reasoning_tokens: int | None  # Output that is reasoning.
@@ -119,11 +119,25 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     usage_source: str  # Where the counts come from. One of reported, estimated, none.
     cost_usd: Decimal | None  # USD, in plain decimal notation; None if no price is known.
     cost_nano_usd: str | None  # Cost in 0.000000001 USD, in JSON as a string of digits; None if no price is known.
-    cost_source: str | None  # "price", or "provider" if the provider reported the cost.
+    # "price", "provider" if the provider reported the cost, "mixed" if the cost has several sources, "free" if the
+    # provider charges nothing for it, or "imported".
+    cost_source: str | None
     price_id: str | None  # Content hash of the rates.
     attempts: int  # Requests that were sent to providers.
     duration_ms: int  # Milliseconds from the first attempt to the end of the call.
     first_byte_ms: int | None  # Milliseconds from the first attempt to a successful response; None if there was none.
+    image_input_tokens: int | None  # Input that is images.
+    image_output_tokens: int | None  # Output that is images.
+    cache_write_1h_tokens: int | None  # The part of `cache_write_tokens` that is kept for an hour.
+    images: int | None  # Images that were made.
+    web_searches: int | None  # Searches of the web that the provider made.
+    file_searches: int | None  # Searches of uploaded files that the provider made.
+    service_tier: str | None  # The provider's tier that served; None if unknown.
+    requested_model: str | None  # The model as the client wrote it, cut to 200 characters; None if it is `model`.
+    first_error: str | None  # The code of the first attempt that failed; None if none did.
+    # The operator's key that the provider answered to: 8 hexadecimal digits of its SHA-256; None without a key or an
+    # answer.
+    provider_key: str | None
     label: str | None  # The operator's name for the address, or for the smallest network with a label that contains it.
 
 

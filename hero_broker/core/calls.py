@@ -91,3 +91,4 @@ class Attempt(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()  # the client's headers that may be forwarded to a provider
     input_bytes: int = 0  # size of the text or audio that the model reads; the basis of the first estimate
     characters: int | None = None  # of the text to be spoken
+    requested_model: str | None = None  # as in `RequestLog`

@@ -35,8 +35,8 @@ class RequestLog(msgspec.Struct, frozen=True, array_like=True, gc=False):
     outcome: Annotated[Outcome, Meta(description="How the call ended.")]
     http_status: Annotated[int | None, Meta(description="The status that the client received.")]
     error_code: Annotated[str | None, Meta(description="The code of what went wrong; null if nothing did.")]
-    input_tokens: Annotated[int | None, Meta(description="Cached, cache-written and audio input included.")]
-    output_tokens: Annotated[int | None, Meta(description="Reasoning and audio output included.")]
+    input_tokens: Annotated[int | None, Meta(description="Cached, cache-written, audio and image input included.")]
+    output_tokens: Annotated[int | None, Meta(description="Reasoning, audio and image output included.")]
     cached_input_tokens: Annotated[int | None, Meta(description="Input that was read from the provider's cache.")]
     cache_write_tokens: Annotated[int | None, Meta(description="Input that was written to the provider's cache.")]
     reasoning_tokens: Annotated[int | None, Meta(description="Output that is reasoning.")]
@@ -50,7 +50,13 @@ class RequestLog(msgspec.Struct, frozen=True, array_like=True, gc=False):
         int | None,
         Meta(description="Cost in 0.000000001 USD, in JSON as a string of digits; null if no price is known."),
     ]
-    cost_source: Annotated[str | None, Meta(description='"price", or "provider" if the provider reported the cost.')]
+    cost_source: Annotated[
+        str | None,
+        Meta(
+            description='"price", "provider" if the provider reported the cost, "mixed" if the cost has several '
+            'sources, "free" if the provider charges nothing for it, or "imported".'
+        ),
+    ]
     price_id: Annotated[str | None, Meta(description="Content hash of the rates.")]
     attempts: Annotated[int, Meta(description="Requests that were sent to providers.")]
     duration_ms: Annotated[int, Meta(description="Milliseconds from the first attempt to the end of the call.")]
@@ -58,6 +64,28 @@ class RequestLog(msgspec.Struct, frozen=True, array_like=True, gc=False):
         int | None,
         Meta(description="Milliseconds from the first attempt to a successful response; null if there was none."),
     ]
+    image_input_tokens: Annotated[int | None, Meta(description="Input that is images.")] = None
+    image_output_tokens: Annotated[int | None, Meta(description="Output that is images.")] = None
+    cache_write_1h_tokens: Annotated[
+        int | None, Meta(description="The part of `cache_write_tokens` that is kept for an hour.")
+    ] = None
+    images: Annotated[int | None, Meta(description="Images that were made.")] = None
+    web_searches: Annotated[int | None, Meta(description="Searches of the web that the provider made.")] = None
+    file_searches: Annotated[int | None, Meta(description="Searches of uploaded files that the provider made.")] = None
+    service_tier: Annotated[str | None, Meta(description="The provider's tier that served; null if unknown.")] = None
+    requested_model: Annotated[
+        str | None, Meta(description="The model as the client wrote it, cut to 200 characters; null if it is `model`.")
+    ] = None
+    first_error: Annotated[
+        str | None, Meta(description="The code of the first attempt that failed; null if none did.")
+    ] = None
+    provider_key: Annotated[
+        str | None,
+        Meta(
+            description="The operator's key that the provider answered to: 8 hexadecimal digits of its SHA-256; "
+            "null without a key or an answer."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

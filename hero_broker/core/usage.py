@@ -21,8 +21,9 @@ class UsageSource(StrEnum):
 class Usage(msgspec.Struct, frozen=True, gc=False):
     """Units consumed by one call; None means not reported, 0 means zero.
 
-    `input_tokens` includes cached, cache-written and audio input, `output_tokens` includes reasoning and audio output,
-    as OpenAI reports them. Bounds: 0 to `MAX_UNITS` each.
+    `input_tokens` includes cached, cache-written, audio and image input, `output_tokens` includes reasoning, audio and
+    image output, as OpenAI reports them; `cache_write_tokens` includes `cache_write_1h_tokens`.
+    Bounds: 0 to `MAX_UNITS` each.
     """
 
     input_tokens: int | None = None
@@ -35,3 +36,9 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     characters: int | None = None
     audio_ms: int | None = None
     search_units: int | None = None
+    image_input_tokens: int | None = None
+    image_output_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
+    images: int | None = None
+    web_searches: int | None = None
+    file_searches: int | None = None

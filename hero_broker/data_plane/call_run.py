@@ -151,6 +151,7 @@ class CallRun:
             else:
                 reply = self._reply = await self._send()
                 self._status = reply.status
+                meter.provider_key = self._provider.key_fingerprint(reply.key_number)
                 await self._relay_response(reply)
         except ProviderError as error:
             meter.answered |= error.may_charge
@@ -227,7 +228,7 @@ class CallRun:
         failed = AttemptResult(self._provider.name, Verdict.FAILED, None, error.code, 0, error.detail)
         attempt = self._call.attempt(self._route, target)
         try:
-            self._meter.next_attempt(attempt, target.tariff, self._services.ledger.begin)
+            self._meter.next_attempt(attempt, target.tariff, error.code, self._services.ledger.begin)
         except JournalFull:
             raise error from None
         self._attempts.append(failed)

@@ -10,6 +10,7 @@ from hero_broker.providers.routes import Route, Target
 
 # The client's headers that are forwarded to a provider; none decides where a request goes or who pays there.
 REQUEST_HEADERS = frozenset({b"http-referer", b"idempotency-key", b"openai-beta", b"x-title"})
+MAX_REQUESTED_MODEL = 200  # characters of a model's name, as the client wrote it, in a row
 MAX_REQUEST_HEADER_BYTES = 1024  # of a header's value; longer ones are dropped
 
 
@@ -49,6 +50,7 @@ class ClientCall(msgspec.Struct, frozen=True):
             headers=context.headers,
             input_bytes=request.input_bytes,
             characters=request.characters,
+            requested_model=None if request.model == route.model else request.model[:MAX_REQUESTED_MODEL],
         )
 
 

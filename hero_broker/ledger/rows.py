@@ -38,3 +38,4 @@ class CallStarted(msgspec.Struct, frozen=True, array_like=True):
     price_source: str
     price_version: str
     attempts: int = 1  # the note is written again before each further attempt
+    requested_model: str | None = None  # as in `RequestLog`

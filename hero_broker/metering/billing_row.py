@@ -35,6 +35,8 @@ class CallIdentity(Protocol):
     def provider(self) -> str: ...
     @property
     def upstream_model(self) -> str: ...
+    @property
+    def requested_model(self) -> str | None: ...
 
 
 def build_note(call: Attempt, price: Price | None, attempts: int) -> CallStarted:
@@ -54,6 +56,7 @@ def build_note(call: Attempt, price: Price | None, attempts: int) -> CallStarted
         "" if price is None else price.source[:SOURCE_MAX],
         "" if price is None else price.version,
         attempts,
+        call.requested_model,
     )
 
 
@@ -111,6 +114,8 @@ def due_row(
     attempts: int,
     duration_ms: int,
     first_byte_ms: int | None,
+    first_error: str | None = None,
+    provider_key: str | None = None,
 ) -> PendingRow:
     """Return a call's row; it has the price only if the cost was computed from it."""
     caller = call.caller
@@ -149,6 +154,16 @@ def due_row(
         attempts,
         duration_ms,
         first_byte_ms,
+        usage.image_input_tokens,
+        usage.image_output_tokens,
+        usage.cache_write_1h_tokens,
+        usage.images,
+        usage.web_searches,
+        usage.file_searches,
+        None,  # service_tier
+        call.requested_model,
+        first_error,
+        provider_key,
     )
     if price is None:
         return PendingRow(row, None)

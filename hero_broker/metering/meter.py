@@ -52,6 +52,8 @@ class Meter:
         self._cost_usd: Decimal | None = None
         self.is_sent = False  # some of the call was sent to the provider
         self.attempts = 1  # number of requests sent for it
+        self.first_error: str | None = None  # the code of the first attempt that failed and was followed by another
+        self.provider_key: str | None = None  # the fingerprint of the key that the provider answered to
         self.may_retry = True  # the client waits for it
         self.answered = False  # the provider has begun a response that is charged, or may charge without one
         self.streamed = call.stream
@@ -67,14 +69,19 @@ class Meter:
         """Return the journal's note of the first attempt, written before it is sent."""
         return self._note(self.call, self._tariff, self.attempts)
 
-    def next_attempt(self, call: Attempt, tariff: Tariff | None, write: Callable[[CallStarted], None]) -> None:
+    def next_attempt(
+        self, call: Attempt, tariff: Tariff | None, error_code: str | None, write: Callable[[CallStarted], None]
+    ) -> None:
         """Go on with another attempt, after one of which nothing was sent; `write` writes its note to the journal.
+
+        `error_code` is the code of the attempt before, which failed.
 
         What `write` raises is raised, and the meter is unchanged.
         """
         attempts = self.attempts + 1
         write(self._note(call, tariff, attempts))
         self.call, self._tariff, self.attempts = call, tariff, attempts
+        self.first_error = self.first_error or error_code
 
     def _note(self, call: Attempt, tariff: Tariff | None, attempts: int) -> CallStarted:
         if tariff is None:
@@ -213,6 +220,8 @@ class Meter:
             attempts=self.attempts,
             duration_ms=self._elapsed_ms(),
             first_byte_ms=self._first_byte_ms,
+            first_error=self.first_error or (error_code if outcome is Outcome.PROVIDER_ERROR else None),
+            provider_key=self.provider_key,
         )
 
     def _cost(self, usage: Usage, price: Price | None, *, ok: bool) -> tuple[int | None, str | None]:

@@ -1,8 +1,11 @@
 """A provider: a service that answers calls, and the time limits for its requests."""
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
 
 from hero_broker.kinds.dialect import OPENAI, Dialect
+
+FINGERPRINT_DIGITS = 8  # hexadecimal; they tell an operator's keys apart and reveal none
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +29,13 @@ class Provider:
     stream_usage: bool
     timeouts: Timeouts | None = None  # None: the defaults for all providers
     dialect: Dialect = OPENAI
+    _fingerprints: tuple[str, ...] = field(init=False)  # of `api_keys`
+
+    def __post_init__(self) -> None:
+        """Compute the fingerprints once, not for each call."""
+        digests = [hashlib.sha256(key.encode()).hexdigest() for key in self.api_keys]
+        object.__setattr__(self, "_fingerprints", tuple(digest[:FINGERPRINT_DIGITS] for digest in digests))
+
+    def key_fingerprint(self, number: int) -> str | None:
+        """Return the first digits of the SHA-256 of a key, which is given by its number from 1; None for 0."""
+        return self._fingerprints[number - 1] if number else None

@@ -7,7 +7,7 @@ from sqlalchemy.schema import CreateColumn
 
 from hero_broker.store import rollups
 from hero_broker.store.engine import WRITES
-from hero_broker.store.schema import METADATA, PRICES, SCHEMA_VERSION
+from hero_broker.store.schema import METADATA, PRICES, REQUEST_LOGS, SCHEMA_VERSION
 
 
 class WrongVersion(Exception):
@@ -40,11 +40,30 @@ def _rollups(connection: Connection) -> None:
     rollups.begin(connection)
 
 
+def _kinds_routes_and_keys(connection: Connection) -> None:
+    """Add the columns of rows that a ledger of version 0.3 lacks."""
+    _add_columns(
+        connection,
+        REQUEST_LOGS,
+        "image_input_tokens",
+        "image_output_tokens",
+        "cache_write_1h_tokens",
+        "images",
+        "web_searches",
+        "file_searches",
+        "service_tier",
+        "requested_model",
+        "first_error",
+        "provider_key",
+    )
+
+
 STEPS: tuple[Callable[[Connection], None], ...] = (
     _missing_tables,
     _sources_of_prices,
     _rollups,
     _missing_tables,  # labels
+    _kinds_routes_and_keys,
 )
 
 

@@ -194,7 +194,9 @@ class ScriptedProvider:
         content = aiohttp.StreamReader(protocol, 2**16)
         self._playing.append(asyncio.create_task(self._play(steps, content, line)))
         headers = {"content-type": head.content_type, **dict(head.more)}
-        return UpstreamResponse(head.status, headers, content, cast(Connection, line), self._close)
+        reply = UpstreamResponse(head.status, headers, content, cast(Connection, line), self._close)
+        reply.key_number = 1
+        return reply
 
     def _close(self, is_complete: bool) -> None:
         self._order.append("closed")

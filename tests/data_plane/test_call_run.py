@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import hashlib
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -677,6 +678,7 @@ def test_second_target_serves_and_bills_what_the_first_did_not_get() -> None:
     row = play.ledger.rows[0]
     assert (row.outcome, row.provider, row.attempts, row.cost_nano_usd) == ("ok", "q", 2, cost_of(row))
     assert (row.model, row.upstream_model) == ("m", "m2")
+    assert (row.first_error, row.error_code) == ("provider_refused", None)
     assert play.order == ["note", "note", "closed", "row", "observed", "head", "end"]
     assert play.provider.urls == ["http://p/v1/chat/completions", "http://q/v1/chat/completions"]
     assert [b'"m2"' in cast(bytes, body) for body in play.provider.bodies] == [False, True]
@@ -693,7 +695,36 @@ def test_call_whose_targets_all_fail_has_one_row_of_the_last() -> None:
 
     row = play.ledger.rows[0]
     assert (row.outcome, row.error_code, row.attempts, row.provider) == ("provider_error", "provider_timeout", 2, "q")
-    assert row.usage_source == "estimated"
+    assert (row.usage_source, row.first_error, row.provider_key) == ("estimated", "provider_refused", None)
+
+
+def test_row_has_the_fingerprint_of_the_key_and_no_error_if_the_first_attempt_serves() -> None:
+    row = played(WHOLE).ledger.rows[0]
+
+    assert (row.first_error, row.provider_key) == (None, hashlib.sha256(KEY.encode()).hexdigest()[:8])
+
+
+def test_error_of_the_only_attempt_is_the_first_one() -> None:
+    row = played([ProviderReset("")]).ledger.rows[0]
+
+    assert (row.error_code, row.first_error) == ("provider_reset", "provider_reset")
+
+
+@pytest.mark.parametrize(
+    ("name", "requested"),
+    [
+        pytest.param("m", None, id="its own"),
+        pytest.param("p/m", "p/m", id="another"),
+        pytest.param("x" * 300, "x" * 200, id="long"),
+    ],
+)
+def test_row_has_the_name_by_which_the_client_asked_for_the_model(name: str, requested: str | None) -> None:
+    call = json_call("chat", b'{"model":"%s","messages":[]}' % name.encode())
+
+    play = played(WHOLE, lambda: call)
+
+    assert (play.ledger.rows[0].model, play.ledger.rows[0].requested_model) == ("m", requested)
+    assert interrupted_row(play.ledger.notes[0]).row.requested_model == requested
 
 
 @pytest.mark.parametrize(

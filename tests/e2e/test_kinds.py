@@ -350,10 +350,10 @@ def test_providers_own_cost_is_billed_where_the_operator_set_no_price(tmp_path: 
     ):
         asked = {"model": "alias", "messages": []}
         answer = httpx.post(f"{running.url}/v1/chat/completions", json=asked)
-        found = rows(running, database_url, "model", "cost_nano_usd", "cost_source", "price_id")
+        found = rows(running, database_url, "model", "requested_model", "cost_nano_usd", "cost_source", "price_id")
         explained = httpx.get(f"{running.url}/billing/requests/{answer.headers['x-request-id']}").content
 
-    assert found == [("m", 1_234_568, "provider", None)]
+    assert found == [("m", "alias", 1_234_568, "provider", None)]
     assert json.loads(explained, parse_float=Decimal)["data"]["cost_usd"] == Decimal("0.001234568")
 
 

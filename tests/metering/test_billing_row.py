@@ -33,11 +33,13 @@ def test_row_has_each_value_of_its_call_under_its_name() -> None:
         "attempts": 112,
         "duration_ms": 113,
         "first_byte_ms": 114,
+        "first_error": "another error",
+        "provider_key": "0123abcd",
     }
 
     due = due_row(CALL, usage=Usage(**counts), cost=111, price=price, **end)
 
-    shared = ("request_id", "started_at", "kind", "model", "provider", "upstream_model")
+    shared = ("request_id", "started_at", "kind", "model", "provider", "upstream_model", "requested_model")
     assert asdict(due.row) == {
         **{name: getattr(NOTE, name) for name in shared},
         **asdict(NOTE.caller),
@@ -45,6 +47,7 @@ def test_row_has_each_value_of_its_call_under_its_name() -> None:
         **end,
         "ip_key": ip_key(NOTE.caller.ip),
         "api_key_id": None,
+        "service_tier": None,
         "cost_nano_usd": 111,
         "price_id": price.price_id,
     }

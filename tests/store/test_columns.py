@@ -17,8 +17,9 @@ from hero_broker.store import request_logs, row_pages
 from hero_broker.store.database import open_database
 from tests.stores import query
 
-# A segment of version 2, as the program wrote it when a row had the fields that are named here: one note and one row.
-SEGMENT = Path(__file__).parent.parent / "ledger" / "samples" / "version-2.journal"
+# Segments of version 2, as programs wrote them when a row had the fields that are named here: one note and one row.
+SAMPLES = Path(__file__).parent.parent / "ledger" / "samples"
+SEGMENT, SEGMENT_OF_0_3 = SAMPLES / "version-2.journal", SAMPLES / "version-2-of-0.3.journal"
 KEY = bytes.fromhex("00000000000000000000ffffc0000201")
 STORED: dict[str, object] = {
     "request_id": "01920000-0000-7000-8000-000000000001",
@@ -65,7 +66,7 @@ OLD_DUE = PendingRow(
 )
 DUE = replace(OLD_DUE, row=ROW)
 
-NOTE = CallStarted(
+OLD_NOTE = CallStarted(
     request_id="01920000-0000-7000-8000-000000000002",
     started_at=1_700_000_002,
     caller=Caller(ip="2001:db8::1", peer_ip="192.0.2.3", context="another context"),
@@ -80,6 +81,7 @@ NOTE = CallStarted(
     price_source="a source",
     price_version="a version",
 )
+NOTE = replace(OLD_NOTE, requested_model="an alias")
 
 
 def test_each_value_stands_in_the_column_of_its_name(tmp_path: Path, database_url: str) -> None:
@@ -110,19 +112,20 @@ def test_fields_of_stored_journals_come_first_in_their_order_and_later_ones_are_
 
 
 def test_segment_that_was_stored_is_read_field_by_field() -> None:
-    assert list(read_segment(SEGMENT)) == [NOTE, OLD_DUE]
+    assert list(read_segment(SEGMENT)) == [OLD_NOTE, OLD_DUE]
+    assert list(read_segment(SEGMENT_OF_0_3)) == [replace(OLD_NOTE, attempts=3), OLD_DUE]
 
 
 def test_field_that_comes_last_with_a_default_leaves_stored_segments_readable() -> None:
     class Longer(RequestLog, frozen=True, kw_only=True, array_like=True, gc=False):
-        requested_model: str | None = None
+        a_later_field: str | None = None
 
     class LongerDue(msgspec.Struct, frozen=True, array_like=True):
         row: Longer
         rates: str | None
         price_source: str = ""
         price_version: str = ""
-        first_error: str | None = None
+        another_later_field: str | None = None
 
     data = SEGMENT.read_bytes()
     (length, _, _) = FRAME.unpack_from(data, HEADER.size)
@@ -131,7 +134,7 @@ def test_field_that_comes_last_with_a_default_leaves_stored_segments_readable() 
     due = msgspec.msgpack.decode(data[at + FRAME.size : at + FRAME.size + length], type=LongerDue)
 
     assert {name: getattr(due.row, name) for name in STORED} == {name: getattr(OLD_ROW, name) for name in STORED}
-    assert (due.row.requested_model, due.price_version, due.first_error) == (None, "9", None)
+    assert (due.row.a_later_field, due.price_version, due.another_later_field) == (None, "9", None)
     assert (
         msgspec.msgpack.decode(msgspec.msgpack.encode(due), type=PendingRow) == OLD_DUE
     )  # as the program before reads it
