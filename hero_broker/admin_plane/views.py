@@ -39,6 +39,12 @@ class UsageView(msgspec.Struct, frozen=True, gc=False):
     input_tokens: int
     output_tokens: int
     total_tokens: int
+    cached_input_tokens: int
+    characters: int
+    audio_ms: int
+    search_units: int
+    images: int
+    web_searches: int
     total_cost_usd: msgspec.Raw
     total_cost_nano_usd: str
     first_seen: int | None
@@ -75,6 +81,12 @@ def _members(totals: UsageTotals) -> tuple[object, ...]:
         totals.input_tokens,
         totals.output_tokens,
         totals.input_tokens + totals.output_tokens,
+        totals.cached_input_tokens,
+        totals.characters,
+        totals.audio_ms,
+        totals.search_units,
+        totals.images,
+        totals.web_searches,
         usd(totals.cost_nano_usd),
         str(totals.cost_nano_usd),
         totals.first_seen,

@@ -20,6 +20,12 @@ class BilledTotals(msgspec.Struct, frozen=True, kw_only=True):
     input_tokens: int  # Input tokens, cached ones included.
     output_tokens: int  # Output tokens.
     total_tokens: int  # Input and output tokens.
+    cached_input_tokens: int  # Input tokens that were read from the providers' caches.
+    characters: int  # Characters of texts that were converted to speech.
+    audio_ms: int  # Milliseconds of audio that were transcribed.
+    search_units: int  # Searches of reranks, as the providers count them.
+    images: int  # Images that were made.
+    web_searches: int  # Searches of the web that the providers made.
     total_cost_usd: Decimal  # USD, in plain decimal notation.
     total_cost_nano_usd: str  # The same sum in 0.000000001 USD, as a string of digits.
 

@@ -151,6 +151,12 @@ class UsageTotals(msgspec.Struct, frozen=True, gc=False):
     unpriced_requests: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_input_tokens: int = 0
+    characters: int = 0
+    audio_ms: int = 0
+    search_units: int = 0
+    images: int = 0
+    web_searches: int = 0
     cost_nano_usd: int = 0
     first_seen: int | None = None  # unix seconds, UTC; None if there are no rows
     last_seen: int | None = None

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from hero_broker.core.duties import Duty
 from hero_broker.core.errors import DatabaseUnusable, StoreUnavailable, TooWide
 from hero_broker.core.records import PriceRecord, RequestLog
-from hero_broker.store import request_logs, rollups
+from hero_broker.store import billing_periods, request_logs, rollups
 from hero_broker.store.causes import cause_of
 from hero_broker.store.engine import (
     SQLITE_WAL_LIMIT_BYTES,
@@ -66,7 +66,9 @@ class Database:
         return rejected
 
     def fold(self, max_rows: int) -> int:
-        """Fold about `max_rows` rows into the roll-ups; return how many, 0 if the roll-ups are up to date.
+        """Fold about `max_rows` rows into the roll-ups, or into a billing period that lacks sums; return how many.
+
+        0 means that both are up to date.
 
         Raises:
             StoreUnavailable: the database does not answer.
@@ -74,6 +76,7 @@ class Database:
         with self._translated():
             self._ensure_schema()
             size, self.rollups = rollups.fold(self.engine, max_rows)
+            size = size or billing_periods.complete(self.engine, max_rows)
             self._bound_wal()
             return size
 

@@ -7,7 +7,15 @@ from sqlalchemy.schema import CreateColumn
 
 from hero_broker.store import rollups
 from hero_broker.store.engine import WRITES
-from hero_broker.store.schema import METADATA, PRICES, REQUEST_LOGS, SCHEMA_VERSION
+from hero_broker.store.schema import (
+    BILLING_PERIODS,
+    METADATA,
+    PRICES,
+    REQUEST_LOGS,
+    ROLLUPS,
+    SCHEMA_VERSION,
+    SUMS_SINCE_5,
+)
 
 
 class WrongVersion(Exception):
@@ -40,8 +48,26 @@ def _rollups(connection: Connection) -> None:
     rollups.begin(connection)
 
 
+def _add_sums(connection: Connection, table: Table, *names: str) -> None:
+    """Add sums to a roll-up, which has to be made again.
+
+    Folds of a broker of the previous release fail from then on, because they leave these columns out; nothing is lost:
+    reports add up what is not folded, and brokers of this release fold all rows.
+    """
+    existing = {column["name"] for column in inspect(connection).get_columns(table.name)}
+    for name in names:
+        if name not in existing:
+            column = CreateColumn(table.c[name]).compile(dialect=connection.dialect)
+            connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {column} DEFAULT 0")
+            if connection.dialect.name != "sqlite":  # a SQLite file has one broker
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ALTER COLUMN {name} DROP DEFAULT")
+
+
 def _kinds_routes_and_keys(connection: Connection) -> None:
-    """Add the columns of rows that a ledger of version 0.3 lacks."""
+    """Add the columns of rows, and the sums, that a ledger of version 0.3 lacks.
+
+    The roll-ups begin again, empty: the broker serves while it folds all rows into them.
+    """
     _add_columns(
         connection,
         REQUEST_LOGS,
@@ -56,6 +82,10 @@ def _kinds_routes_and_keys(connection: Connection) -> None:
         "first_error",
         "provider_key",
     )
+    for table in ROLLUPS:
+        _add_sums(connection, table, *SUMS_SINCE_5)
+    _add_columns(connection, BILLING_PERIODS, *SUMS_SINCE_5, "summed_to_seq")
+    rollups.begin_again(connection)
 
 
 STEPS: tuple[Callable[[Connection], None], ...] = (

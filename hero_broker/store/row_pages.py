@@ -86,8 +86,9 @@ def _window(selection: Selection) -> list[ColumnElement[bool]]:
 
 
 def _count_calls(connection: Connection, ip: str) -> int:
-    """Return how many calls of an address are in the roll-ups; few are above the watermark."""
+    """Return how many calls an address has, at most: its calls in the roll-ups, and all above the watermark."""
     c = USAGE_BY_IP.c
-    generation, _ = rollups.watermark(connection)
-    query = select(c.requests).where(c.generation == generation, c.span_s == ALL_TIME, c.begins_at == 0, c.ip == ip)
-    return connection.execute(query).scalar_one_or_none() or 0
+    state = rollups.rollup_state(connection)
+    all_time = [c.generation == state.generation, c.span_s == ALL_TIME, c.begins_at == 0]
+    folded = connection.execute(select(c.requests).where(*all_time, c.ip == ip)).scalar_one_or_none()
+    return (folded or 0) + state.unfolded

@@ -47,6 +47,8 @@ PRICES = Table(
     sqlite_strict=True,
 )
 
+# The sums that ledgers of schema 4 lack.
+SUMS_SINCE_5 = ("cached_input_tokens", "characters", "audio_ms", "search_units", "images", "web_searches")
 # What reports sum, in the order in which statements give it. Roll-ups have a column for each.
 SUMS = (
     "requests",
@@ -55,11 +57,12 @@ SUMS = (
     "unpriced_requests",
     "input_tokens",
     "output_tokens",
+    *SUMS_SINCE_5,
     "cost_nano_usd",
     "first_seen",
     "last_seen",
 )
-COUNTS = SUMS[:7]  # those that can be subtracted
+COUNTS = SUMS[:-2]  # those that can be subtracted
 ALL_TIME = 0  # the span of a roll-up's row that holds everything; it begins at 0
 HOUR, DAY = 3_600, 86_400
 
@@ -141,7 +144,9 @@ BILLING_PERIODS = Table(
     Column("from_seq", BIG, nullable=False),  # the period before ends at from_seq - 1
     Column("to_seq", BIG, nullable=False),  # inclusive
     Column("marked_at", BIG, nullable=False),  # unix seconds, UTC
-    *(Column(name, BIG, nullable=False) for name in COUNTS),
+    # NULL in a period that a broker without these sums marked
+    *(Column(name, BIG, nullable=name in SUMS_SINCE_5) for name in COUNTS),
+    Column("summed_to_seq", BIG),  # rows up to and including it are in all sums; NULL: in those of schema 4 only
     UniqueConstraint("reference", name="billing_periods_reference"),
     UniqueConstraint("from_seq", name="billing_periods_from_seq"),
     sqlite_strict=True,

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Integer, Table, case, cast, func, literal
 from hero_broker.core.calls import FAILED_OUTCOMES
 from hero_broker.core.money import usd_text
 from hero_broker.core.usage import UsageSource
-from hero_broker.store.schema import BIG, REQUEST_LOGS, SUMS
+from hero_broker.store.schema import BIG, REQUEST_LOGS, SUMS, SUMS_SINCE_5
 
 COST = "cost_nano_usd"  # only this sum can overflow: the counts of a row are at most 10^9
 LARGEST = 2**63 - 1
@@ -34,6 +34,7 @@ def row_sums() -> dict[str, ColumnElement[int]]:
         "unpriced_requests": case((c.cost_nano_usd.is_(None), 1), else_=0),
         "input_tokens": func.coalesce(c.input_tokens, 0),
         "output_tokens": func.coalesce(c.output_tokens, 0),
+        **{name: func.coalesce(c[name], 0) for name in SUMS_SINCE_5},
         "cost_nano_usd": func.coalesce(c.cost_nano_usd, 0),
         "first_seen": c.started_at,
         "last_seen": c.started_at,

@@ -102,6 +102,7 @@ def groups(connection: Connection, plan: UsagePlan) -> list[Group]:
         parts=parts,
         is_distinct=parts == (True, False, False) and len(cover.blocks) == 1,
         after=after,
+        has_few_recent=state.unfolded <= rollups.FEW_ROWS,
     )
     width = 1 + len(plan.group_by)
     values = _values(plan, state, cover, rows)

@@ -57,6 +57,7 @@ class Shape:
     parts: tuple[bool, bool, bool]  # blocks, rows of edges, rows above the watermark
     is_distinct: bool  # the only part is one block, in which each key of the roll-up occurs once
     after: tuple[bool, ...] | None  # which values in the key of the last group before are NULL
+    has_few_recent: bool = True  # rows above the watermark are read in the order of `seq`, not by the index on time
     is_among: bool = False  # restricted to a list of addresses
     sums: tuple[str, ...] = SUMS  # the selected sums; always with the cost
 
@@ -76,8 +77,10 @@ def statement(shape: Shape) -> Prepared:
     if shape.parts[1]:
         parts.append(_rows(shape, "edges", c.started_at, c.seq <= parameter("folded", BIG)))
     if shape.parts[2]:
-        # Few rows are above the watermark: `+ 0` keeps the planner from the index on time.
-        parts.append(_rows(shape, "recent", c.started_at + 0, c.seq > parameter("folded", BIG)))
+        # `+ 0` keeps the planner from an index.
+        few = shape.has_few_recent
+        started_at, seq = (c.started_at + 0, c.seq) if few else (c.started_at, c.seq + 0)
+        parts.append(_rows(shape, "recent", started_at, seq > parameter("folded", BIG)))
     return prepare(shape.dialect, _grouped(shape, parts))
 
 

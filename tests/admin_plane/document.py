@@ -1,4 +1,4 @@
 """The document that `info.version` was last raised for; see test_version_moves_with_the_document."""
 
 VERSION = "0.11.0"
-SHA256 = "e079a8b8e12e41a37bdbe8d1bb010626c25f3d62c824d605f5563a72dbb9ef7b"
+SHA256 = "0efe86c56077ed9d7753407a58ff4356599261646d948e8d96b5a84c65da25c2"

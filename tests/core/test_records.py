@@ -22,10 +22,10 @@ from hero_broker.admin_plane.contract import load_document
 from hero_broker.client import models
 from hero_broker.core.records import ROW_FIELDS, LedgerRow, RequestLog, RowField, row_fields
 from hero_broker.metering import billing_row
-from hero_broker.store.engine import WRITES, make_engine
+from hero_broker.store.engine import make_engine
 from hero_broker.store.migrations import migrate
 from hero_broker.store.schema import REQUEST_LOGS
-from tests.store.old_ledgers import make_old_ledger
+from tests.store.old_ledgers import VERSIONS, make_old_ledger
 from tests.store.test_columns import ROW
 
 NAMES = tuple(field.name for field in ROW_FIELDS)
@@ -59,14 +59,15 @@ def names_in_billing_row() -> list[str]:
 
 
 def columns_after_migration(folder: Path) -> list[str]:
-    """Return the columns of a ledger of schema 4 that this program has migrated.
+    """Return the columns of a ledger of an earlier version that this program has migrated.
 
     Later ones are in the order of the steps, so that a field before those of a release, which its journals have by
     position, is misplaced.
     """
-    engine = make_engine(f"sqlite:///{folder}/old.db")
-    with engine.execution_options(**WRITES).begin() as connection:
-        make_old_ledger(connection)
+    url = f"sqlite:///{folder}/old.db"
+    (folder / "old.db").unlink(missing_ok=True)
+    make_old_ledger(url, VERSIONS[0])
+    engine = make_engine(url)
     migrate(engine)
     with engine.connect() as connection:
         columns = inspect_database(connection).get_columns(REQUEST_LOGS.name)

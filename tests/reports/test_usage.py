@@ -26,6 +26,7 @@ from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.usage import Reports
 from hero_broker.store import rollups
 from hero_broker.store.database import Database, open_database
+from hero_broker.store.schema import SUMS_SINCE_5
 from tests.ledger.rows import row
 
 # Around the two changes of the clock in Berlin in 2023, and one of Lord Howe Island's, which are of half an hour.
@@ -53,6 +54,7 @@ rows_of_calls = st.builds(
     input_tokens=st.one_of(st.none(), st.integers(0, 10**9)),
     output_tokens=st.one_of(st.none(), st.integers(0, 10**9)),
     cost_nano_usd=st.one_of(st.none(), st.integers(0, 10**12), st.just(7)),
+    **dict.fromkeys(SUMS_SINCE_5, st.one_of(st.none(), st.integers(0, 10**9))),
 )
 Bounds = tuple[int | None, int | None]
 windows: st.SearchStrategy[Bounds] = st.one_of(
@@ -113,10 +115,11 @@ Batches = list[tuple[list[RequestLog], int]]
 
 
 @pytest.fixture(autouse=True, scope="module")
-def few_buckets() -> Iterator[None]:
-    """Let buckets be queried in several pieces."""
+def few_buckets_and_rows() -> Iterator[None]:
+    """Let buckets be queried in several pieces, and more rows than a few be above the watermark."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(usage, "FIRST_BUCKETS", 2)
+        patch.setattr(rollups, "FEW_ROWS", 5)
         yield
 
 
@@ -132,6 +135,12 @@ def totals_of(rows: Sequence[RequestLog]) -> UsageTotals:
         unpriced_requests=sum(one.cost_nano_usd is None for one in rows),
         input_tokens=sum(one.input_tokens or 0 for one in rows),
         output_tokens=sum(one.output_tokens or 0 for one in rows),
+        cached_input_tokens=sum(one.cached_input_tokens or 0 for one in rows),
+        characters=sum(one.characters or 0 for one in rows),
+        audio_ms=sum(one.audio_ms or 0 for one in rows),
+        search_units=sum(one.search_units or 0 for one in rows),
+        images=sum(one.images or 0 for one in rows),
+        web_searches=sum(one.web_searches or 0 for one in rows),
         cost_nano_usd=sum(one.cost_nano_usd or 0 for one in rows),
         first_seen=min((one.started_at for one in rows), default=None),
         last_seen=max((one.started_at for one in rows), default=None),

@@ -13,7 +13,7 @@ from hero_broker.core.records import RequestLog, Verification
 from hero_broker.reports.billing_periods import Books
 from hero_broker.store import rollups, verification
 from hero_broker.store.database import Database, open_database
-from hero_broker.store.schema import ALL_TIME, DAY, HOUR, ROLLUPS
+from hero_broker.store.schema import ALL_TIME, DAY, HOUR, ROLLUPS, SUMS, SUMS_SINCE_5
 from tests.ledger.rows import row
 
 MONDAY = 1_700_438_400  # the beginning of a UTC day
@@ -31,6 +31,7 @@ rows_of_calls = st.builds(
     model=st.sampled_from(["llama", "gpt"]),
     started_at=moments,
     cost_nano_usd=st.one_of(st.none(), st.integers(0, 10**12)),
+    **dict.fromkeys(SUMS_SINCE_5, st.one_of(st.none(), st.integers(0, 10**9))),
 )
 every = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -101,7 +102,8 @@ def test_block_that_was_falsified_is_found_by_each_window_that_touches_what_it_i
         ]
         table, block = blocks[which % len(blocks)]
         named = [column == getattr(block, column.name) for column in table.primary_key.columns]
-        connection.execute(update(table).where(*named).values(cost_nano_usd=block.cost_nano_usd + 1))
+        name = SUMS[which % len(SUMS)]
+        connection.execute(update(table).where(*named).values({name: getattr(block, name) + 1}))
 
     found = verify(database, since, until)
 

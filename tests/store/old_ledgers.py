@@ -1,20 +1,33 @@
-"""Ledgers of earlier schemas, as the program of that time made them."""
+"""Ledgers of earlier versions, as the programs of then made them.
 
+Each has 16 rows, of which 11 are folded; two billing periods, of 5 and 4 rows; and a label. That of 0.3 was amid a
+rebuild of its roll-ups.
+"""
+
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy import Connection, insert
+import psycopg
 
-from hero_broker.store import rollups
-from hero_broker.store.schema import METADATA, REQUEST_LOGS, SCHEMA_VERSION
+from hero_broker.store.engine import make_engine, sqlite_path
 
 SAMPLES = Path(__file__).parent / "samples"
-OLD_VERSION = 4
+VERSIONS = ("0.1", "0.3")
+ROWS = 16
 
 
-def make_old_ledger(connection: Connection) -> None:
-    """Make an empty ledger of schema 4. Of its tables, only `request_logs` is made from the statement of then."""
-    METADATA.create_all(connection, tables=[table for table in METADATA.sorted_tables if table is not REQUEST_LOGS])
-    statement = SAMPLES / f"request-logs-{OLD_VERSION}.{connection.dialect.name}.sql"
-    connection.exec_driver_sql(statement.read_text())
-    connection.execute(insert(SCHEMA_VERSION), [{"version": number} for number in range(1, OLD_VERSION + 1)])
-    rollups.begin(connection)
+def make_old_ledger(url: str, version: str) -> None:
+    """Fill an empty database, or a file that does not exist, with the ledger of a version."""
+    engine = make_engine(url)
+    path = sqlite_path(engine)
+    store = engine.dialect.name
+    engine.dispose()
+    dump = (SAMPLES / f"ledger-of-{version}.{store}.sql").read_text()
+    if path is None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(dump.encode())
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(path)) as file:
+            file.executescript(dump)
