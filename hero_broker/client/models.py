@@ -233,7 +233,9 @@ class PeriodsAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """Sums that do not match their calls."""
 
-    table: str  # The table with the wrong sums. One of usage_by_model, usage_by_ip, usage_by_ip_model, billing_periods.
+    # The table with the wrong sums. One of usage_by_model, usage_by_key_model, usage_by_ip, usage_by_ip_model,
+    # billing_periods.
+    table: str
     span_s: int | None  # Seconds of the block; 0 = all time; None for a period.
     begins_at: int | None  # Unix seconds of the block's start.
     key: dict[str, str]  # The dimensions of the sums, with their values.

@@ -82,6 +82,7 @@ def _kinds_routes_and_keys(connection: Connection) -> None:
         "first_error",
         "provider_key",
     )
+    METADATA.create_all(connection)
     for table in ROLLUPS:
         _add_sums(connection, table, *SUMS_SINCE_5)
     _add_columns(connection, BILLING_PERIODS, *SUMS_SINCE_5, "summed_to_seq")

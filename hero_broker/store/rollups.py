@@ -14,6 +14,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Table,
+    Text,
     case,
     delete,
     func,
@@ -46,6 +47,7 @@ from hero_broker.store.sums import COST, bounded, bounded_addition, rollup_sums,
 
 ACTIVE, BUILDING, RETIRED = "active", "building", "retired"
 FIRST_GENERATION = 1
+NO_KEY = ""  # in `FRESH`
 # Rows above the watermark are few, except after a migration or in a copy, until they are folded. Up to so many are read
 # in the order of `seq`, whatever the window; of more, those of the window are read by the index on time.
 FEW_ROWS = 20_000
@@ -228,7 +230,7 @@ def _collect(connection: Connection, folded: int, to_seq: int) -> None:
     connection.execute(CreateTable(FRESH, if_not_exists=True))
     c = REQUEST_LOGS.c
     hour = c.started_at - c.started_at % HOUR
-    keys = [hour, c.ip, c.model, c.provider, c.kind]
+    keys = [hour, c.ip, c.model, c.provider, c.kind, func.coalesce(c.api_key_id, literal(NO_KEY, Text))]
     rows = select(*keys, _same(connection, c.ip_key), *_summed(connection, row_sums()))
     rows = rows.where(c.seq > folded, c.seq <= to_seq).group_by(*keys)
     connection.execute(insert(FRESH).from_select([column.name for column in FRESH.c], rows))
@@ -254,7 +256,10 @@ def _add(connection: Connection, table: Table, generation: int) -> Any:
     """INSERT INTO rollup SELECT … FROM fresh × spans GROUP BY block ON CONFLICT DO UPDATE SET x = x + …."""
     names = table.info["dimensions"]
     keys = [FRESH.c.hour, *(FRESH.c[name] for name in names)]
-    hours = select(*keys, *_summed(connection, rollup_sums(FRESH))).group_by(*keys).subquery("hours")
+    added = select(*keys, *_summed(connection, rollup_sums(FRESH))).group_by(*keys)
+    if (has := table.info["has"]) is not None:
+        added = added.where(FRESH.c[has] != NO_KEY)
+    hours = added.subquery("hours")
     spans = union_all(*(select(literal(span).label("span_s")) for span in table.info["spans"])).subquery("spans")
     span = spans.c.span_s
     begins_at = case((span == ALL_TIME, 0), else_=hours.c.hour - hours.c.hour % func.nullif(span, ALL_TIME))

@@ -67,8 +67,8 @@ ALL_TIME = 0  # the span of a roll-up's row that holds everything; it begins at 
 HOUR, DAY = 3_600, 86_400
 
 
-def _rollup(name: str, dimensions: tuple[str, ...], spans: tuple[int, ...]) -> Table:
-    """Return a table of sums over rows, by block of time and by `dimensions`.
+def _rollup(name: str, dimensions: tuple[str, ...], spans: tuple[int, ...], *, has: str | None = None) -> Table:
+    """Return a table of sums over rows, or over those with a value in `has`, by block of time and by `dimensions`.
 
     The key begins with time, so that rows that are folded together, or read for one window, are stored together.
     """
@@ -85,7 +85,7 @@ def _rollup(name: str, dimensions: tuple[str, ...], spans: tuple[int, ...]) -> T
         METADATA,
         *keys,
         *_sums(),
-        info={"dimensions": dimensions, "spans": spans},
+        info={"dimensions": dimensions, "spans": spans, "has": has},
         sqlite_strict=True,
         sqlite_with_rowid=False,
         postgresql_with={"fillfactor": 80},  # rows are updated in place frequently
@@ -102,14 +102,19 @@ def _sums() -> list[Column[int]]:
 USAGE_BY_MODEL = _rollup("usage_by_model", ("model", "provider", "kind"), (HOUR, DAY, 30 * DAY, ALL_TIME))
 USAGE_BY_IP = _rollup("usage_by_ip", ("ip",), (HOUR, DAY, 5 * DAY, 30 * DAY, ALL_TIME))
 USAGE_BY_IP_MODEL = _rollup("usage_by_ip_model", ("ip", "model"), (HOUR, DAY, 30 * DAY))
-ROLLUPS = (USAGE_BY_MODEL, USAGE_BY_IP, USAGE_BY_IP_MODEL)  # the smallest first
+# A call without a key is in none of its rows: what such calls add up to is the rest of `USAGE_BY_MODEL`.
+USAGE_BY_KEY_MODEL = _rollup(
+    "usage_by_key_model", ("api_key_id", "model"), USAGE_BY_MODEL.info["spans"], has="api_key_id"
+)
+ROLLUPS = (USAGE_BY_MODEL, USAGE_BY_KEY_MODEL, USAGE_BY_IP, USAGE_BY_IP_MODEL)  # the smallest first
 
 # The rows that a fold adds, summed by hour and by every dimension of a roll-up; empty between transactions.
 FRESH = Table(
     "fresh",
     MetaData(),
     Column("hour", BIG, primary_key=True, autoincrement=False),
-    *(Column(name, Text, primary_key=True) for name in ("ip", "model", "provider", "kind")),
+    # `api_key_id` is empty for calls without a key.
+    *(Column(name, Text, primary_key=True) for name in ("ip", "model", "provider", "kind", "api_key_id")),
     Column("ip_key", LargeBinary),
     *_sums(),
     prefixes=["TEMPORARY"],

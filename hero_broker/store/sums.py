@@ -7,7 +7,7 @@ report that meets `LARGEST` is rejected.
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Table, case, cast, func, literal
+from sqlalchemy import ColumnElement, Integer, Table, case, cast, func, literal, null
 
 from hero_broker.core.calls import FAILED_OUTCOMES
 from hero_broker.core.money import usd_text
@@ -45,6 +45,12 @@ def row_sums() -> dict[str, ColumnElement[int]]:
 def rollup_sums(table: Table) -> dict[str, ColumnElement[int]]:
     """Return the contribution of one row of a roll-up to each of `SUMS`, by name."""
     return {name: table.c[name] for name in SUMS}
+
+
+def subtracted_sums(table: Table) -> dict[str, ColumnElement[int]]:
+    """Return what takes one row of a roll-up away from sums, by name. Its first and last times cannot be taken away."""
+    no_time: ColumnElement[int] = cast(null(), BIG)
+    return {name: (no_time if name in _MERGED else -one).label(name) for name, one in rollup_sums(table).items()}
 
 
 def summed(contributions: Mapping[str, ColumnElement[int]]) -> list[ColumnElement[int]]:

@@ -10,14 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import msgspec
+from msgspec.structs import replace as replace_in
 from sqlalchemy import Connection, Table, select
 
 from hero_broker.core.errors import TooWide
 from hero_broker.core.records import UsageTotals
 from hero_broker.store import rollups
-from hero_broker.store.schema import ADDRESSES, ALL_TIME, HOUR, ROLLUPS, SUMS
+from hero_broker.store.schema import ADDRESSES, ALL_TIME, HOUR, REQUEST_LOGS, ROLLUPS, SUMS, USAGE_BY_MODEL
 from hero_broker.store.sums import CANNOT_BE_SUMMED, COST, LARGEST
-from hero_broker.store.usage_statement import PREFIX, Shape, statement
+from hero_broker.store.usage_statement import KEY, PREFIX, Shape, statement
 from hero_broker.store.window_cover import Cover, WindowEdge, all_time, cover_window
 
 TimeWindow = tuple[int, int]  # unix seconds, half-open
@@ -52,13 +53,19 @@ class Group(msgspec.Struct, frozen=True, gc=False):
 
 
 def rollup_for(plan: UsagePlan) -> Table | None:
-    """Return the smallest roll-up that can answer a plan; None if only rows can."""
+    """Return the smallest roll-up that can answer a plan, with `_rest_for` it; None if only rows can."""
     dimensions = {"ip" if name == PREFIX else name for name in (*plan.group_by, *plan.filters)}
     if plan.within is not None:
         dimensions.add("ip")
     if plan.seqs is not None or any(since % HOUR for since, _ in (plan.buckets or ())[1:]):
         return None
     return next((table for table in ROLLUPS if dimensions <= set(table.info["dimensions"])), None)
+
+
+def _rest_for(plan: UsagePlan, table: Table | None) -> Table | None:
+    """Return the roll-up of all rows if the plan has a group of the rows that `table` lacks."""
+    has = None if table is None else table.info["has"]
+    return None if has is None or has in plan.filters else USAGE_BY_MODEL
 
 
 def extent(connection: Connection) -> TimeWindow | None:
@@ -82,6 +89,7 @@ def groups(connection: Connection, plan: UsagePlan) -> list[Group]:
     if not rows:
         return []
     table = rollup_for(plan)
+    rest = _rest_for(plan, table)
     cover, recent = Cover([], rows), False
     if table is not None:
         spans = table.info["spans"]
@@ -93,6 +101,7 @@ def groups(connection: Connection, plan: UsagePlan) -> list[Group]:
     shape = Shape(
         dialect=connection.dialect.name,
         table=table,
+        rest=rest,
         group_by=plan.group_by,
         has_buckets=plan.buckets is not None,
         filters=tuple(plan.filters),
@@ -100,7 +109,7 @@ def groups(connection: Connection, plan: UsagePlan) -> list[Group]:
         has_seqs=plan.seqs is not None,
         prefix_bits=plan.prefix_bits,
         parts=parts,
-        is_distinct=parts == (True, False, False) and len(cover.blocks) == 1,
+        is_distinct=parts == (True, False, False) and len(cover.blocks) == 1 and rest is None,
         after=after,
         has_few_recent=state.unfolded <= rollups.FEW_ROWS,
     )
@@ -114,7 +123,24 @@ def groups(connection: Connection, plan: UsagePlan) -> list[Group]:
     cost = width + SUMS.index(COST)
     if any(row[cost] == LARGEST for row in records):
         raise TooWide(CANNOT_BE_SUMMED)
-    return [Group(row[0], row[1:width], UsageTotals(*row[width:])) for row in records]
+    found = [Group(row[0], row[1:width], UsageTotals(*row[width:])) for row in records]
+    return found if rest is None else [_with_times(connection, plan, windows[one.bucket], one) for one in found]
+
+
+def _with_times(connection: Connection, plan: UsagePlan, window: TimeWindow, group: Group) -> Group:
+    """Return a group with the times of its first and its last row, which the rest of a roll-up does not have."""
+    values = dict(zip(plan.group_by, group.key, strict=True))
+    if values[KEY] is not None:
+        return group
+    c = REQUEST_LOGS.c
+    inside = [c.started_at >= window[0], c.started_at < window[1]]
+    inside.extend(c[name] == value for name, value in {**values, **plan.filters}.items())
+    # In the order of the index: among rows without a key, the first that is read is the result.
+    times = [
+        connection.execute(select(c.started_at).where(*inside).order_by(order).limit(1)).scalar_one()
+        for order in (c.started_at, c.started_at.desc())
+    ]
+    return replace_in(group, totals=replace_in(group.totals, first_seen=times[0], last_seen=times[1]))
 
 
 def _are_few_of_many(connection: Connection, plan: UsagePlan) -> bool:

@@ -24,6 +24,7 @@ from sqlalchemy import (
     desc,
     func,
     literal,
+    null,
     or_,
     select,
     true,
@@ -35,10 +36,11 @@ from sqlalchemy.sql.selectable import CTE
 from hero_broker.store.prefixes import prefix_column
 from hero_broker.store.prepared import Prepared, parameter, prepare
 from hero_broker.store.schema import ADDRESSES, BIG, REQUEST_LOGS, SUMS
-from hero_broker.store.sums import rollup_sums, row_sums, summed
+from hero_broker.store.sums import rollup_sums, row_sums, subtracted_sums, summed
 from hero_broker.store.window_cover import Block, WindowEdge
 
 PREFIX = "prefix"  # a dimension without a column of its own
+KEY = "api_key_id"
 _NULLABLE = frozenset(column.name for column in REQUEST_LOGS.c if column.nullable)
 
 
@@ -48,6 +50,7 @@ class Shape:
 
     dialect: str
     table: Table | None  # the roll-up that is read
+    rest: Table | None  # a roll-up of all rows, if `table` lacks those without a key and they are a group of the report
     group_by: tuple[str, ...]
     has_buckets: bool
     filters: tuple[str, ...]
@@ -73,7 +76,11 @@ def statement(shape: Shape) -> Prepared:
         started_at, condition = (c.started_at + 0, and_(*by_seq)) if shape.has_seqs else (c.started_at, true())
         return prepare(shape.dialect, _grouped(shape, [_rows(shape, "edges", started_at, condition)]))
     if shape.parts[0]:
-        parts.append(_blocks(shape, shape.table))
+        blocks = _listed(shape, "blocks", Block._fields)
+        parts.append(_blocks(shape, blocks, shape.table, rollup_sums(shape.table)))
+        if shape.rest is not None:
+            parts.append(_blocks(shape, blocks, shape.rest, rollup_sums(shape.rest), is_rest=True))
+            parts.append(_blocks(shape, blocks, shape.table, subtracted_sums(shape.table), is_rest=True))
     if shape.parts[1]:
         parts.append(_rows(shape, "edges", c.started_at, c.seq <= parameter("folded", BIG)))
     if shape.parts[2]:
@@ -84,14 +91,19 @@ def statement(shape: Shape) -> Prepared:
     return prepare(shape.dialect, _grouped(shape, parts))
 
 
-def _blocks(shape: Shape, table: Table) -> Select[Any]:
-    """SELECT bucket, dimensions, sums FROM blocks JOIN rollup ON (generation, span_s, begins_at)."""
+def _blocks(
+    shape: Shape, blocks: CTE, table: Table, sums: Mapping[str, ColumnElement[int]], *, is_rest: bool = False
+) -> Select[Any]:
+    """SELECT bucket, dimensions, sums FROM blocks JOIN rollup ON (generation, span_s, begins_at).
+
+    In a part of the rest, all rows are in the group without a key.
+    """
     c = table.c
-    blocks = _listed(shape, "blocks", Block._fields)
     source = blocks.join(table, and_(c.span_s == blocks.c.span_s, c.begins_at == blocks.c.begins_at))
     if PREFIX in shape.group_by:
         source = source.join(ADDRESSES, ADDRESSES.c.ip == c.ip)
-    part = select(blocks.c.bucket, *_dimensions(shape, table, ADDRESSES.c.ip_key), *_sums(shape, rollup_sums(table)))
+    dimensions = _dimensions(shape, table, ADDRESSES.c.ip_key, is_rest=is_rest)
+    part = select(blocks.c.bucket, *dimensions, *_sums(shape, sums))
     part = part.select_from(source).where(c.generation == parameter("generation", BIG), *_filters(shape, table))
     if shape.is_within:
         part = part.where(c.ip.in_(select(ADDRESSES.c.ip).where(_within(ADDRESSES.c.ip_key))))
@@ -136,10 +148,18 @@ def _among(shape: Shape) -> Select[Any]:
     return select(func.jsonb_array_elements_text(cast(text, postgresql.JSONB)).column_valued("each_among"))
 
 
-def _dimensions(shape: Shape, table: Table, ip_key: ColumnElement[Any]) -> list[ColumnElement[str]]:
+def _dimensions(
+    shape: Shape, table: Table, ip_key: ColumnElement[Any], *, is_rest: bool = False
+) -> list[ColumnElement[str]]:
     columns: list[ColumnElement[str]] = []
     for at, name in enumerate(shape.group_by):
-        column = prefix_column(shape.dialect, ip_key, shape.prefix_bits) if name == PREFIX else table.c[name]
+        column: ColumnElement[Any]
+        if name == PREFIX:
+            column = prefix_column(shape.dialect, ip_key, shape.prefix_bits)
+        elif name == KEY and is_rest:
+            column = cast(null(), Text)
+        else:
+            column = table.c[name]
         # Compare texts by bytes, as SQLite does.
         columns.append((column if shape.dialect == "sqlite" else collate(column, "C")).label(f"dimension_{at}"))
     return columns
@@ -177,6 +197,8 @@ def _grouped(shape: Shape, parts: Sequence[Select[Any]]) -> Select[Any]:
     if is_grouped:
         # An aggregate without GROUP BY returns a row even without input.
         query = query.group_by(*(buckets + dimensions or [source.c.bucket]))
+    if shape.rest is not None:  # the rest is a group even if it has no rows
+        query = query.having(func.sum(source.c.requests) > 0)
     if shape.after is not None:
         later = _later(shape.after, buckets, cost, dimensions)
         query = query.having(later) if is_grouped else query.where(later)

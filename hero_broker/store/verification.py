@@ -67,6 +67,8 @@ def hours(connection: Connection, table: Table, window: SeqWindow, limit: int) -
     )
     expected: Select[Any] = select(literal(EXPECTED).label("side"), hour, *keys, *row_sums().values())
     expected = expected.where(started_at >= window[0], started_at < window[1], REQUEST_LOGS.c.seq <= folded)
+    if (has := table.info["has"]) is not None:
+        expected = expected.where(REQUEST_LOGS.c[has].is_not(None))
     return _compare(connection, table, HOUR, [actual, expected], limit)
 
 

@@ -26,7 +26,7 @@ from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.usage import Reports
 from hero_broker.store import rollups
 from hero_broker.store.database import Database, open_database
-from hero_broker.store.schema import SUMS_SINCE_5
+from hero_broker.store.schema import ROLLUPS, SUMS_SINCE_5
 from tests.ledger.rows import row
 
 # Around the two changes of the clock in Berlin in 2023, and one of Lord Howe Island's, which are of half an hour.
@@ -48,6 +48,7 @@ rows_of_calls = st.builds(
     model=st.sampled_from(["llama", "gpt", "Ärger"]),
     provider=st.sampled_from(["groq", "openai"]),
     kind=st.sampled_from(["chat", "tts"]),
+    api_key_id=st.sampled_from([None, None, "key-1", "key-2"]),
     context=st.sampled_from([None, "", "a", "Zürich"]),
     outcome=st.sampled_from(Outcome),
     usage_source=st.sampled_from(UsageSource),
@@ -63,9 +64,23 @@ windows: st.SearchStrategy[Bounds] = st.one_of(
     st.tuples(st.none(), moments),
     st.just((None, None)),
 )
-VALUES = {Dimension.IP: IPS, Dimension.MODEL: ["llama", "gpt"], Dimension.KIND: ["chat", "tts"]}
+VALUES = {
+    Dimension.IP: IPS,
+    Dimension.MODEL: ["llama", "gpt"],
+    Dimension.KIND: ["chat", "tts"],
+    Dimension.API_KEY_ID: ["key-1"],
+}
 PREFIXES = [None, None, ip_network("192.0.2.0/25"), ip_network("2001:db8::/47"), ip_network("0.0.0.0/0")]
-FILTERED = st.sampled_from([(), (Dimension.IP,), (Dimension.MODEL,), (Dimension.KIND,)])
+FILTERED = st.sampled_from(
+    [
+        (),
+        (Dimension.IP,),
+        (Dimension.MODEL,),
+        (Dimension.KIND,),
+        (Dimension.API_KEY_ID,),
+        (Dimension.API_KEY_ID, Dimension.MODEL),
+    ]
+)
 filters = st.builds(
     lambda values, prefix: Filter(values=values, prefix=prefix),
     values=FILTERED.flatmap(
@@ -87,7 +102,7 @@ class Ledger:
 
     def clear(self) -> None:
         with self.database.engine.execution_options(writes=True).begin() as connection:
-            for table in ("request_logs", "rollup_state", "usage_by_ip", "usage_by_ip_model", "usage_by_model"):
+            for table in ("request_logs", "rollup_state", *(table.name for table in ROLLUPS)):
                 connection.execute(text(f"DELETE FROM {table}"))
             connection.execute(text("DELETE FROM addresses"))
             rollups.begin(connection)
@@ -180,7 +195,7 @@ def local(at: int, bucket: str, zone: ZoneInfo) -> tuple[int, ...]:
     return day if bucket == "day" else (*day, shown.hour, int((shown.utcoffset() or timedelta()).total_seconds()))
 
 
-CARRIED = [{"ip"}, {"ip", "model"}, {"model", "provider", "kind"}]
+CARRIED = [{"ip"}, {"ip", "model"}, {"model", "provider", "kind"}, {"api_key_id", "model"}]
 GROUPINGS = [
     (),
     (Dimension.IP,),
@@ -188,6 +203,8 @@ GROUPINGS = [
     (Dimension.MODEL,),
     (Dimension.IP, Dimension.MODEL),
     (Dimension.PROVIDER, Dimension.KIND),
+    (Dimension.API_KEY_ID,),
+    (Dimension.MODEL, Dimension.API_KEY_ID),
     (Dimension.CONTEXT, Dimension.OUTCOME),
     (Dimension.IP, Dimension.KIND),
 ]
@@ -260,7 +277,7 @@ def test_every_grouping_equals_the_sums_of_its_rows(
     batches=batches,
     window=windows,
     filter_by=filters,
-    group_by=st.sampled_from(GROUPINGS[:6]),
+    group_by=st.sampled_from(GROUPINGS[:8]),
     zone=st.sampled_from(ZONES),
     bucket=st.sampled_from(["hour", "day", "month"]),
     dense=st.booleans(),

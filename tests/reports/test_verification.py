@@ -29,6 +29,7 @@ rows_of_calls = st.builds(
     row,
     ip=st.sampled_from(["192.0.2.1", "2001:db8::1", "unknown"]),
     model=st.sampled_from(["llama", "gpt"]),
+    api_key_id=st.sampled_from([None, "key-1", "key-2"]),
     started_at=moments,
     cost_nano_usd=st.one_of(st.none(), st.integers(0, 10**12)),
     **dict.fromkeys(SUMS_SINCE_5, st.one_of(st.none(), st.integers(0, 10**9))),

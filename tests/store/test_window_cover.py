@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hero_broker.store.schema import ALL_TIME, DAY, HOUR, ROLLUPS
+from hero_broker.store.schema import ALL_TIME, DAY, HOUR, ROLLUPS, USAGE_BY_IP, USAGE_BY_MODEL
 from hero_broker.store.window_cover import cover_window
 
 SPANS = [table.info["spans"] for table in ROLLUPS]
@@ -35,7 +35,7 @@ def test_cover_is_the_windows_and_nothing_twice(bounds: list[int], spans: tuple[
         assert edge.until - edge.since < 2 * HOUR
 
 
-@pytest.mark.parametrize(("spans", "most"), [(SPANS[0], 110), (SPANS[1], 70)])
+@pytest.mark.parametrize(("spans", "most"), [(USAGE_BY_MODEL.info["spans"], 110), (USAGE_BY_IP.info["spans"], 70)])
 @given(since=moments, length=st.integers(0, 90 * DAY))
 def test_any_window_of_a_quarter_is_few_blocks(spans: tuple[int, ...], most: int, since: int, length: int) -> None:
     assert len(cover_window([(since, since + length)], spans).blocks) <= most
