@@ -1,4 +1,4 @@
-"""Books that were falsified are found out and mended from a terminal, while calls go on."""
+"""Books that were falsified or are old are mended, while calls go on."""
 
 import threading
 from pathlib import Path
@@ -11,6 +11,7 @@ from sqlalchemy import text
 from hero_broker.store.database import open_database
 from tests import forked
 from tests.e2e_support import Broker, broker, chat
+from tests.store.old_ledgers import ROWS, VERSIONS, make_old_ledger
 from tests.waits import wait_until
 
 
@@ -57,3 +58,21 @@ def test_verify_finds_falsified_rollups_and_rebuild_mends_them_while_calls_go_on
     assert mended["ok"]
     assert set(answered) == {200}
     assert (totals["requests"], totals["total_cost_nano_usd"]) == (len(answered), str(len(answered) * 25_970))
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("version", VERSIONS)
+def test_ledger_of_an_earlier_version_takes_calls_and_answers_at_once(
+    tmp_path: Path, database_url: str, version: str
+) -> None:
+    make_old_ledger(database_url, version)
+    with broker(tmp_path / "state") as running:
+        first = running.usage()["totals"]
+        httpx.post(f"{running.url}/v1/chat/completions", json=chat()).raise_for_status()
+        wait_until(lambda: rollups(running)["folded_seq"] == ROWS + 1)
+        checked = verified(running)
+        last = running.usage()["totals"]
+
+    assert (first["requests"], last["requests"]) == (ROWS, ROWS + 1)
+    assert first["cached_input_tokens"] == last["cached_input_tokens"] > 0
+    assert (checked["ok"], checked["behind"]) == (True, 0)
