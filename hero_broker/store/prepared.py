@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Engine, Select, bindparam
+from sqlalchemy import BindParameter, Connection, Engine, Insert, Select, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
@@ -37,7 +37,7 @@ def parameter(name: str, kind: type[TypeEngine[Any]] | TypeEngine[Any]) -> BindP
 
 
 class Prepared:
-    """A compiled query; its values are bound by the names of its `parameter`s."""
+    """A compiled statement; its values are bound by the names of its `parameter`s."""
 
     def __init__(self, text: str, names: Sequence[str] | None, constants: Mapping[str, Any]) -> None:
         self._text = text
@@ -52,14 +52,24 @@ class Prepared:
         Raises:
             The driver's own errors; see `driver_errors`.
         """
-        known = {**values, **self._constants}
-        parameters: Any = known if self._names is None else tuple(known[name] for name in self._names)
         cursor = connection.connection.cursor()
         try:
-            cursor.execute(self._text, parameters)
+            cursor.execute(self._text, self._parameters(values))
             return cursor.fetchall()
         finally:
             cursor.close()
+
+    def run(self, connection: Connection, values: Mapping[str, Any]) -> None:
+        """Run a statement without a result in the open transaction; values without a parameter are ignored.
+
+        Raises:
+            DBAPIError: the driver's error.
+        """
+        connection.exec_driver_sql(self._text, self._parameters(values))
+
+    def _parameters(self, values: Mapping[str, Any]) -> Any:
+        known = {**values, **self._constants}
+        return known if self._names is None else tuple(known[name] for name in self._names)
 
 
 def driver_errors(engine: Engine) -> tuple[type[Exception], ...]:
@@ -88,8 +98,8 @@ def is_overflow(error: Exception) -> bool:
     return getattr(cause, "sqlstate", None) == "22003" or str(cause) == "integer overflow"  # SQLite has no code for it
 
 
-def prepare(dialect_name: str, query: Select[Any]) -> Prepared:
-    """Compile a query for a dialect. It must not contain types that convert parameters or results."""
+def prepare(dialect_name: str, query: Select[Any] | Insert) -> Prepared:
+    """Compile a statement for a dialect. It must not contain types that convert parameters or results."""
     dialect: Dialect = sqlite.dialect() if dialect_name == "sqlite" else postgresql.psycopg.dialect()  # type: ignore[no-untyped-call]
     compiled = query.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
     constants = {name: value for name, value in compiled.params.items() if value is not None}

@@ -4,9 +4,9 @@ Reports read the active generation and add the rows above its watermark, so a fo
 folds all rows into a new generation in the same steps, and then activates it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from sqlalchemy import (
@@ -51,6 +51,7 @@ NO_KEY = ""  # in `FRESH`
 # Rows above the watermark are few, except after a migration or in a copy, until they are folded. Up to so many are read
 # in the order of `seq`, whatever the window; of more, those of the window are read by the index on time.
 FEW_ROWS = 20_000
+Aggregates = Callable[[Mapping[str, ColumnElement[int]]], list[ColumnElement[int]]]
 BOUNDED = {"bounds_sums": True}  # execution options of a fold that limits sums to what the store can hold
 
 
@@ -215,48 +216,54 @@ def _advance(connection: Connection, generation: int, folded: int, to_seq: int) 
     """Add the rows above `folded`, up to and including `to_seq`, to a generation; return the number of positions."""
     if to_seq == folded:
         return 0
-    _collect(connection, folded, to_seq)
-    connection.execute(_note_addresses(connection))
-    for table in ROLLUPS:
-        connection.execute(_add(connection, table, generation))
+    connection.execute(CreateTable(FRESH, if_not_exists=True))
+    values = {"generation": generation, "folded": folded, "to_seq": to_seq}
+    dialect, is_bounded = connection.dialect.name, not BOUNDED.keys().isdisjoint(connection.get_execution_options())
+    for statement in _statements(dialect, is_bounded=is_bounded):
+        statement.run(connection, values)
     advance = update(ROLLUP_STATE).where(ROLLUP_STATE.c.generation == generation).values(folded_seq=to_seq)
     connection.execute(advance)
     connection.execute(delete(FRESH))
     return to_seq - folded
 
 
-def _collect(connection: Connection, folded: int, to_seq: int) -> None:
+@lru_cache(maxsize=4)
+def _statements(dialect: str, *, is_bounded: bool) -> Sequence[Prepared]:
+    """Return what adds rows to a generation, in this order. Core takes longer to build them than SQLite to run them."""
+    sums = partial(bounded, dialect) if is_bounded else summed
+    adding = (_add(dialect, table, sums, is_bounded=is_bounded) for table in ROLLUPS)
+    return [prepare(dialect, one) for one in (_collect(dialect, sums), _note_addresses(dialect), *adding)]
+
+
+def _collect(dialect: str, sums: Aggregates) -> Any:
     """INSERT INTO fresh SELECT hour, dimensions, sums FROM (new rows) GROUP BY hour, dimensions."""
-    connection.execute(CreateTable(FRESH, if_not_exists=True))
     c = REQUEST_LOGS.c
     hour = c.started_at - c.started_at % HOUR
     keys = [hour, c.ip, c.model, c.provider, c.kind, func.coalesce(c.api_key_id, literal(NO_KEY, Text))]
-    rows = select(*keys, _same(connection, c.ip_key), *_summed(connection, row_sums()))
-    rows = rows.where(c.seq > folded, c.seq <= to_seq).group_by(*keys)
-    connection.execute(insert(FRESH).from_select([column.name for column in FRESH.c], rows))
+    rows = select(*keys, _same(dialect, c.ip_key), *sums(row_sums()))
+    rows = rows.where(c.seq > parameter("folded", BIG), c.seq <= parameter("to_seq", BIG)).group_by(*keys)
+    return insert(FRESH).from_select([column.name for column in FRESH.c], rows)
 
 
-def _same(connection: Connection, key: ColumnElement[Any]) -> ColumnElement[Any]:
+def _same(dialect: str, key: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return the key of a group of rows, all of one address. PostgreSQL before 18 has no `max` of bytes."""
-    if connection.dialect.name == "sqlite":
-        return func.max(key)
-    return func.decode(func.max(func.encode(key, "hex")), "hex")
+    return func.max(key) if dialect == "sqlite" else func.decode(func.max(func.encode(key, "hex")), "hex")
 
 
-def _insert(connection: Connection, table: Table) -> Any:
-    return (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(table)
+def _insert(dialect: str, table: Table) -> Any:
+    return (sqlite.insert if dialect == "sqlite" else postgresql.insert)(table)
 
 
-def _note_addresses(connection: Connection) -> Any:
-    new = select(FRESH.c.ip, _same(connection, FRESH.c.ip_key)).group_by(FRESH.c.ip)
-    return _insert(connection, ADDRESSES).from_select(["ip", "ip_key"], new).on_conflict_do_nothing()
+def _note_addresses(dialect: str) -> Any:
+    new = select(FRESH.c.ip, _same(dialect, FRESH.c.ip_key)).group_by(FRESH.c.ip)
+    return _insert(dialect, ADDRESSES).from_select(["ip", "ip_key"], new).on_conflict_do_nothing()
 
 
-def _add(connection: Connection, table: Table, generation: int) -> Any:
+def _add(dialect: str, table: Table, sums: Aggregates, *, is_bounded: bool) -> Any:
     """INSERT INTO rollup SELECT … FROM fresh × spans GROUP BY block ON CONFLICT DO UPDATE SET x = x + …."""
     names = table.info["dimensions"]
     keys = [FRESH.c.hour, *(FRESH.c[name] for name in names)]
-    added = select(*keys, *_summed(connection, rollup_sums(FRESH))).group_by(*keys)
+    added = select(*keys, *sums(rollup_sums(FRESH))).group_by(*keys)
     if (has := table.info["has"]) is not None:
         added = added.where(FRESH.c[has] != NO_KEY)
     hours = added.subquery("hours")
@@ -264,33 +271,25 @@ def _add(connection: Connection, table: Table, generation: int) -> Any:
     span = spans.c.span_s
     begins_at = case((span == ALL_TIME, 0), else_=hours.c.hour - hours.c.hour % func.nullif(span, ALL_TIME))
     dimensions = [hours.c[name] for name in names]
-    sums = _summed(connection, {name: hours.c[name] for name in SUMS})
     blocks = (
-        select(literal(generation), span, begins_at, *dimensions, *sums)
+        select(
+            parameter("generation", BIG), span, begins_at, *dimensions, *sums({name: hours.c[name] for name in SUMS})
+        )
         .select_from(hours.join(spans, literal(True)))
         .group_by(span, begins_at, *dimensions)
     )
-    adding = _insert(connection, table).from_select([column.name for column in table.c], blocks)
+    adding = _insert(dialect, table).from_select([column.name for column in table.c], blocks)
     return adding.on_conflict_do_update(
-        index_elements=list(table.primary_key.columns), set_=_merged(connection, table, adding.excluded)
+        index_elements=list(table.primary_key.columns),
+        set_=_merged(dialect, table, adding.excluded, is_bounded=is_bounded),
     )
 
 
-def _summed(connection: Connection, contributions: Mapping[str, ColumnElement[int]]) -> list[ColumnElement[int]]:
-    is_bounded = _is_bounded(connection)
-    return bounded(connection.dialect.name, contributions) if is_bounded else summed(contributions)
-
-
-def _is_bounded(connection: Connection) -> bool:
-    return not BOUNDED.keys().isdisjoint(connection.get_execution_options())
-
-
-def _merged(connection: Connection, table: Table, new: Any) -> dict[str, ColumnElement[int]]:
-    is_sqlite = connection.dialect.name == "sqlite"
+def _merged(dialect: str, table: Table, new: Any, *, is_bounded: bool) -> dict[str, ColumnElement[int]]:
     merged: dict[str, ColumnElement[int]] = {name: table.c[name] + new[name] for name in SUMS}
-    if _is_bounded(connection):
+    if is_bounded:
         merged[COST] = bounded_addition(table.c[COST], new[COST])
-    least, greatest = (func.min, func.max) if is_sqlite else (func.least, func.greatest)
+    least, greatest = (func.min, func.max) if dialect == "sqlite" else (func.least, func.greatest)
     merged["first_seen"] = least(table.c.first_seen, new.first_seen)
     merged["last_seen"] = greatest(table.c.last_seen, new.last_seen)
     return merged
