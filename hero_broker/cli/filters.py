@@ -14,7 +14,7 @@ WhereOption = Annotated[
     typer.Option(
         "--where",
         metavar="NAME=VALUE",
-        help=f"Only these calls; repeatable. NAME: {', '.join(NAMES)}.",
+        help=f"Only these calls; repeatable. NAME: {', '.join(NAMES)}; `label=` selects addresses without one.",
         autocompletion=lambda: [f"{name}=" for name in NAMES],
     ),
 ]

@@ -14,6 +14,7 @@ from hero_broker.client import Query, models
 from hero_broker.client.methods import Bucket
 
 SUMS = tuple(models.UsageTotals.__struct_fields__)
+LABEL = "label"  # a dimension, and otherwise shown beside the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +65,13 @@ def address_view(page: models.UsageForIp) -> BillView:
 
 def print_bill(bill: BillView, zone: ZoneInfo) -> None:
     """Print the bill as a table."""
-    has_labels = any(line.label for line in bill.lines)
-    heads = [*([bill.bucket] if bill.bucket else []), *bill.dimensions, *(["label"] if has_labels else [])]
+    has_labels = LABEL not in bill.dimensions and any(line.label for line in bill.lines)
+    heads = [*([bill.bucket] if bill.bucket else []), *bill.dimensions, *([LABEL] if has_labels else [])]
     columns = [*((name, False) for name in heads), *((name, True) for name in ("requests", "input", "output", "USD"))]
     rows = []
     for line in bill.lines:
         start = [format_time(line.start, zone, bill.bucket)] if line.start is not None else []
-        names = [name if name is not None else "-" for name in line.names]
-        rows.append([*start, *names, *([line.label or ""] if has_labels else []), *_numbers(line.totals)])
+        rows.append([*start, *_names(bill, line), *([line.label or ""] if has_labels else []), *_numbers(line.totals)])
     footer = ["total", *[""] * (len(heads) - 1)] if heads else []
     table(columns, rows, [*footer, *_numbers(bill.totals)])
     if bill.more:
@@ -81,6 +81,13 @@ def print_bill(bill: BillView, zone: ZoneInfo) -> None:
             f"Estimated: {counted(bill.totals.estimated_requests, 'request')}."
             f" Without a known price, counted as 0 USD: {counted(bill.totals.unpriced_requests, 'request')}."
         )
+
+
+def _names(bill: BillView, line: BillLine) -> list[str]:
+    return [
+        name if name is not None else "(no label)" if dimension == LABEL else "-"
+        for dimension, name in zip(bill.dimensions, line.names, strict=True)
+    ]
 
 
 def _numbers(totals: models.UsageTotals) -> list[str]:
@@ -95,13 +102,14 @@ def _numbers(totals: models.UsageTotals) -> list[str]:
 def print_csv(bill: BillView) -> None:
     """Print the bill as CSV, with every sum."""
     buckets = ["bucket_start", "bucket_end"] if bill.bucket else []
+    labels = [] if LABEL in bill.dimensions else [LABEL]
     write_csv(
-        [*buckets, *bill.dimensions, "label", *SUMS],
+        [*buckets, *bill.dimensions, *labels, *SUMS],
         (
             [
                 *([line.start, line.end] if bill.bucket else []),
                 *line.names,
-                line.label,
+                *([line.label] if labels else []),
                 *(_plain(getattr(line.totals, name)) for name in SUMS),
             ]
             for line in bill.lines
@@ -116,15 +124,15 @@ def _plain(value: object) -> object:
 def draw_bill(bill: BillView, zone: ZoneInfo) -> None:
     """Draw lines over time if there are buckets, else bars."""
     if bill.bucket is None:
-        plots.bars([(_title(line), line.totals.total_cost_usd) for line in bill.lines])
+        plots.bars([(_title(bill, line), line.totals.total_cost_usd) for line in bill.lines])
         return
     series: dict[str, list[tuple[datetime, Decimal]]] = {}
     for line in bill.lines:
         at = datetime.fromtimestamp(line.start or 0, zone).replace(tzinfo=None)
-        series.setdefault(_title(line), []).append((at, line.totals.total_cost_usd))
+        series.setdefault(_title(bill, line), []).append((at, line.totals.total_cost_usd))
     plots.lines(series, str(bill.bucket))
 
 
-def _title(line: BillLine) -> str:
-    names = " ".join("-" if name is None else name for name in line.names) or "all"
-    return f"{names} ({line.label})" if line.label else names
+def _title(bill: BillView, line: BillLine) -> str:
+    names = " ".join(_names(bill, line)) or "all"
+    return f"{names} ({line.label})" if line.label and LABEL not in bill.dimensions else names

@@ -26,6 +26,8 @@ hero-broker usage 192.0.2.7 --since 7d
 
 hero-broker usage --by model,day --since 30d --tz Europe/Berlin --plot
 
+hero-broker usage --by label,month --since 2026-01-01 --tz Europe/Berlin
+
 hero-broker usage --by ip --where provider=groq --csv > bill.csv"""
 
 

@@ -12,7 +12,7 @@ from hero_broker.client import models
 from hero_broker.client.query import Query as Query
 from hero_broker.client.query import build_query
 
-Dimension = Literal["ip", "prefix", "model", "provider", "kind", "context", "api_key_id", "outcome"]
+Dimension = Literal["ip", "prefix", "label", "model", "provider", "kind", "context", "api_key_id", "outcome"]
 Bucket = Literal["hour", "day", "week", "month", "quarter"]
 
 
@@ -23,6 +23,7 @@ class QueryFilter(TypedDict, total=False):
     # A network, such as 192.0.2.0/24 or 2001:db8::/32. An IPv6 network that contains ::ffff:0:0/96 contains IPv4
     # callers.
     prefix: str | None
+    label: str | None  # A label, as reports show it for an address; an empty string selects the addresses without one.
     model: str | None
     provider: str | None
     kind: str | None  # One of chat, completion, embedding, tts, stt, rerank, moderation.
@@ -87,8 +88,9 @@ def usage(
 
     Sums calls by any of their dimensions, and by hours, days, weeks, months or quarters of a time zone: by bucket, then
     largest spend first, then by group. The window may be of any length when calls are grouped by nothing, by ip, by
-    prefix, by ip and model, by api_key_id, by api_key_id and model, or by any of model, provider and kind; also by
-    bucket, in zones whose offset is whole hours. Other reports read single calls, and their window is at most 31 days.
+    prefix, by label, by ip and model, by label and model, by api_key_id, by api_key_id and model, or by any of model,
+    provider and kind; also by bucket, in zones whose offset is whole hours. Other reports read single calls, and their
+    window is at most 31 days. Labels are those of now, whatever the window.
 
     Args:
         group_by: The dimensions to group by; an empty array returns only the totals.

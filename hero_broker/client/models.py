@@ -78,11 +78,14 @@ class UsageForIp(msgspec.Struct, frozen=True, kw_only=True):
 class UsageGroup(UsageTotals, frozen=True, kw_only=True):
     """Usage of one group in one bucket."""
 
-    # A member for each name of group_by; a prefix in CIDR notation; None if a call had no value.
+    # A member for each name of group_by; a prefix in CIDR notation; None if a call had no value, or its address no
+    # label.
     group: dict[str, str | None]
     bucket_start: int | None  # Unix seconds of the start of the bucket's part within the window; None without buckets.
     bucket_end: int | None  # Unix seconds of its end, exclusive.
-    label: str | None  # The operator's name for the group's address, else for its prefix; None if it has neither.
+    # The label that the group is grouped by, else the operator's name for its address, else for its prefix; None if it
+    # has none of them.
+    label: str | None
 
 
 class UsageReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,14 +1,20 @@
 """Labels of addresses and networks; the longest prefix wins."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import NamedTuple
 
-from hero_broker.core.addresses import UNKNOWN, canonical_ip, parse_ip, parse_network
+from hero_broker.core.addresses import UNKNOWN, canonical_ip, key_range, parse_ip, parse_network
 
 Network = IPv4Network | IPv6Network
 
 _MAPPED_BITS = 96  # of ::ffff:0:0/96, which holds the IPv4 addresses
+_KEY_BYTES = 16
+
+_Span = tuple[int, int, str | None]  # the first and the last key of a network as integers, and its label
+_END: _Span = (2 ** (8 * _KEY_BYTES), 2 ** (8 * _KEY_BYTES), None)  # after the last key
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +24,14 @@ class Label:
     target: str  # in canonical form
     label: str
     set_at: int  # unix seconds, UTC
+
+
+class LabelRange(NamedTuple):
+    """Neighbouring addresses with one label."""
+
+    first: bytes  # the `ip_key` of the first address
+    last: bytes  # and of the last
+    label: str
 
 
 def canonical_target(text: str) -> str:
@@ -69,12 +83,45 @@ class LabelIndex:
         number = int(network.network_address)
         return self._longest(network.version, network.max_prefixlen, number, network.prefixlen)
 
+    @cached_property
+    def ranges(self) -> tuple[LabelRange, ...]:
+        """The ranges of addresses that have a label, ascending, without overlap; "unknown" is in none of them."""
+        # The keys of IPv4 addresses are those of ::ffff:0:0/96, but no IPv6 network gives them its label.
+        every_ipv4: _Span = (*_bounds(IPv4Network("0.0.0.0/0")), None)
+        networks = ((ip_network(target), label) for target, label in self._exact.items() if target != UNKNOWN)
+        return tuple(_innermost([every_ipv4, *((*_bounds(network), label) for network, label in networks)]))
+
     def _longest(self, version: int, width: int, number: int, at_most: int) -> str | None:
         for bits in self._lengths[version]:
             label = self._networks.get((version, bits, number >> (width - bits))) if bits <= at_most else None
             if label is not None:
                 return label
         return None
+
+
+def _innermost(spans: Iterable[_Span]) -> Iterator[LabelRange]:
+    """Yield the ranges in which the innermost of nested spans has a label; of two equal spans, the later is inner."""
+    around_here: list[_Span] = []
+    at = 0  # all keys below it are done
+    for span in [*sorted(spans, key=lambda one: (one[0], -one[1])), _END]:
+        while around_here and around_here[-1][1] < span[0]:
+            _, last, label = around_here.pop()
+            yield from _range(at, last, label)
+            at = max(at, last + 1)
+        if around_here:
+            yield from _range(at, span[0] - 1, around_here[-1][2])
+        at = span[0]
+        around_here.append(span)
+
+
+def _range(first: int, last: int, label: str | None) -> Iterator[LabelRange]:
+    if label is not None and first <= last:
+        yield LabelRange(first.to_bytes(_KEY_BYTES), last.to_bytes(_KEY_BYTES), label)
+
+
+def _bounds(network: Network) -> tuple[int, int]:
+    first, last = key_range(network)
+    return int.from_bytes(first), int.from_bytes(last)
 
 
 def order(target: str) -> tuple[int, int, int]:

@@ -15,6 +15,7 @@ class Dimension(StrEnum):
 
     IP = "ip"
     PREFIX = "prefix"
+    LABEL = "label"
     MODEL = "model"
     PROVIDER = "provider"
     KIND = "kind"
@@ -27,7 +28,8 @@ class Dimension(StrEnum):
 class Filter:
     """Which calls a query includes."""
 
-    values: dict[Dimension, str] = field(default_factory=dict)  # without PREFIX; an address in canonical form
+    # Without PREFIX; an address in canonical form; an empty LABEL means addresses without one.
+    values: dict[Dimension, str] = field(default_factory=dict)
     prefix: Network | None = None
     period: str | None = None  # the reference of a billing period
 

@@ -206,7 +206,7 @@ class UsageGroup(msgspec.Struct, frozen=True, gc=False):
     start: int | None  # unix seconds: the part of the bucket that lies in the window, half-open; None without buckets
     end: int | None
     totals: UsageTotals
-    label: str | None = None  # of the group's address, else of its prefix
+    label: str | None = None  # that it is grouped by, else of the group's address, else of its prefix
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ MAX_BUCKETS = 100_000
 FIRST_BUCKETS = 32  # buckets of the first statement; each further one has twice as many
 MAX_DENSE_CELLS = 100_000
 NO_USAGE = UsageTotals()
+_LABELLED = (Dimension.LABEL, Dimension.IP, Dimension.PREFIX)  # the first of them gives a group its label
 
 
 class Reports:
@@ -142,7 +143,7 @@ class Reports:
         """
         as_of = self._clock.now()
         ends_at = self._clock.monotonic() + ROWS_WITHIN_S
-        selection, left = await self._reader.query(DEADLINE_S, _selection, query)
+        selection, left = await self._reader.query(DEADLINE_S, _selection, query, self._labels)
         page: list[LedgerRow] = []
 
         def more(connection: Connection) -> Span:
@@ -171,9 +172,10 @@ class Reports:
             yield page
 
 
-def _selection(connection: Connection, query: RowsQuery) -> tuple[Selection, Span]:
+def _selection(connection: Connection, query: RowsQuery, labels: LabelBook) -> tuple[Selection, Span]:
     selection = Selection(
         filters=_columns(query.filter),
+        names=labels.names(connection),
         within=None if query.filter.prefix is None else key_range(query.filter.prefix),
         since=query.since,
         until=query.until,
@@ -226,9 +228,11 @@ def _ip_usage(group: usage.Group, names: LabelIndex) -> IpUsage:
 
 
 def _usage(connection: Connection, query: UsageQuery, labels: LabelBook, as_of: int) -> UsageReport:
+    names = labels.names(connection)
     plan = UsagePlan(
         group_by=tuple(query.group_by),
         filters=_columns(query.filter),
+        names=names,
         within=None if query.filter.prefix is None else key_range(query.filter.prefix),
         seqs=_seqs(connection, query.filter),
         since=query.since,
@@ -243,7 +247,6 @@ def _usage(connection: Connection, query: UsageQuery, labels: LabelBook, as_of: 
     with time_limit(connection, ROWS_DEADLINE_S if reads_rows else DEADLINE_S):
         totals = _totals(connection, plan)
         page = _dense(connection, plan, query) if query.dense and windows else _page(connection, plan, query)
-    names = labels.names(connection)
     groups = tuple(_group(query, windows, group, names) for group in page[: query.limit])
     more = len(page) > query.limit
     return UsageReport(groups, totals, as_of, more, _end(connection, query.until, as_of) if more else None)
@@ -344,15 +347,16 @@ def _group(
     query: UsageQuery, windows: Sequence[TimeWindow] | None, group: usage.Group, names: LabelIndex
 ) -> UsageGroup:
     group_key: list[str | None] = []
-    label: str | None = None
-    by_ip = Dimension.IP in query.group_by
+    labels: dict[Dimension, str | None] = {}
     for name, value in zip(query.group_by, group.key, strict=True):
         if name is Dimension.PREFIX:
             network = prefixes.network(value or "", query.prefix_bits)
             group_key.append(UNKNOWN if network is None else str(network))
-            label = label if by_ip else names.lookup_network(network)
+            labels[name] = names.lookup_network(network)
         else:
             group_key.append(value)
-            label = names.lookup(value or UNKNOWN) if name is Dimension.IP else label
+            if name in _LABELLED:
+                labels[name] = value if name is Dimension.LABEL else names.lookup(value or UNKNOWN)
+    label = next((labels[name] for name in _LABELLED if name in labels), None)
     start, end = (None, None) if windows is None else windows[group.bucket]
     return UsageGroup(tuple(group_key), group.key, start, end, group.totals, label)

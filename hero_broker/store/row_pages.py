@@ -6,11 +6,14 @@ of short transactions. On SQLite a long transaction would let the write-ahead lo
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
+from hero_broker.core.labels import LabelIndex
 from hero_broker.core.records import RequestLog
 from hero_broker.store import rollups
+from hero_broker.store.address_labels import LABEL, NO_LABEL, has_label, label_values
 from hero_broker.store.request_logs import COLUMNS, build_row
 from hero_broker.store.schema import ALL_TIME, REQUEST_LOGS, USAGE_BY_IP
 
@@ -22,7 +25,8 @@ FEW_ROWS = 20_000  # up to so many calls of one address are sorted; more are fil
 class Selection:
     """Which rows to list; not validated here."""
 
-    filters: Mapping[str, str] = field(default_factory=dict)  # column → value
+    filters: Mapping[str, str] = field(default_factory=dict)  # column, or "label" → value; `NO_LABEL` for no label
+    names: LabelIndex | None = None  # the labels, if "label" is used
     within: tuple[bytes, bytes] | None = None  # the first and last `ip_key` to include
     since: int | None = None
     until: int | None = None
@@ -67,11 +71,18 @@ def rows(
     if ip is not None and _count_calls(connection, ip) <= FEW_ROWS:
         seq, first = c.seq + 0, left.first_seq  # by the index on `ip`, not in the order of `seq`
     conditions = [seq >= first, seq < left.before_seq, *_window(selection)]
-    conditions.extend(c[name] == value for name, value in selection.filters.items())
+    conditions.extend(c[name] == value for name, value in selection.filters.items() if name != LABEL)
+    values: dict[str, Any] = {}
+    label = selection.filters.get(LABEL)
+    if label is not None and selection.names is not None:
+        in_order = c.ip.concat("")  # read in the order of `seq`, not by the index on `ip`
+        conditions.append(has_label(connection.dialect.name, in_order, is_unlabelled=label == NO_LABEL))
+        _, folded = rollups.watermark(connection)
+        values = {**label_values(selection.names), "folded": folded, "is_label": label}
     if selection.within is not None:
         conditions.extend([c.ip_key >= selection.within[0], c.ip_key <= selection.within[1]])
     query = select(c.seq, *(c[name] for name in COLUMNS)).where(*conditions).order_by(c.seq.desc()).limit(limit)
-    page = [(row.seq, build_row(row)) for row in connection.execute(query)]
+    page = [(row.seq, build_row(row)) for row in connection.execute(query, values)]
     return page, Span(left.first_seq, page[-1][0] if len(page) == limit else first)
 
 

@@ -14,8 +14,10 @@ from msgspec.structs import replace as replace_in
 from sqlalchemy import Connection, Table, select
 
 from hero_broker.core.errors import TooWide
+from hero_broker.core.labels import LabelIndex
 from hero_broker.core.records import UsageTotals
 from hero_broker.store import rollups
+from hero_broker.store.address_labels import LABEL, NO_LABEL, label_values
 from hero_broker.store.schema import ADDRESSES, ALL_TIME, HOUR, REQUEST_LOGS, ROLLUPS, SUMS, USAGE_BY_MODEL
 from hero_broker.store.sums import CANNOT_BE_SUMMED, COST, LARGEST
 from hero_broker.store.usage_statement import KEY, PREFIX, Shape, statement
@@ -30,8 +32,9 @@ MANY_ADDRESSES = 3
 class UsagePlan:
     """What to sum; not validated here."""
 
-    group_by: tuple[str, ...] = ()  # columns of `request_logs`, or "prefix"
-    filters: Mapping[str, str] = field(default_factory=dict)  # column → value
+    group_by: tuple[str, ...] = ()  # columns of `request_logs`, "prefix" or "label"
+    filters: Mapping[str, str] = field(default_factory=dict)  # column, or "label" → value; `NO_LABEL` for no label
+    names: LabelIndex | None = None  # the labels, if "label" is used
     within: tuple[bytes, bytes] | None = None  # the first and last `ip_key` to include
     seqs: tuple[int, int] | None = None  # the first and last `seq` to include; None: all
     since: int | None = None
@@ -54,7 +57,7 @@ class Group(msgspec.Struct, frozen=True, gc=False):
 
 def rollup_for(plan: UsagePlan) -> Table | None:
     """Return the smallest roll-up that can answer a plan, with `_rest_for` it; None if only rows can."""
-    dimensions = {"ip" if name == PREFIX else name for name in (*plan.group_by, *plan.filters)}
+    dimensions = {"ip" if name in (PREFIX, LABEL) else name for name in (*plan.group_by, *plan.filters)}
     if plan.within is not None:
         dimensions.add("ip")
     if plan.seqs is not None or any(since % HOUR for since, _ in (plan.buckets or ())[1:]):
@@ -112,6 +115,7 @@ def groups(connection: Connection, plan: UsagePlan) -> list[Group]:
         is_distinct=parts == (True, False, False) and len(cover.blocks) == 1 and rest is None,
         after=after,
         has_few_recent=state.unfolded <= rollups.FEW_ROWS,
+        is_unlabelled=plan.filters.get(LABEL) == NO_LABEL,
     )
     width = 1 + len(plan.group_by)
     values = _values(plan, state, cover, rows)
@@ -186,6 +190,8 @@ def _values(
         "limit": plan.limit,
     }
     values.update((f"is_{name}", value) for name, value in plan.filters.items())
+    if plan.names is not None and LABEL in (*plan.group_by, *plan.filters):
+        values.update(label_values(plan.names))
     if plan.within is not None:
         values["first_key"], values["last_key"] = plan.within
     if plan.seqs is not None:

@@ -11,9 +11,10 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     BigInteger,
     ColumnElement,
-    Integer,
+    Join,
     LargeBinary,
     Select,
     Table,
@@ -31,17 +32,18 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.sql.selectable import CTE
 
+from hero_broker.store.address_labels import LABEL, address_labels, has_label
+from hero_broker.store.json_lists import INTEGER, listed
 from hero_broker.store.prefixes import prefix_column
 from hero_broker.store.prepared import Prepared, parameter, prepare
 from hero_broker.store.schema import ADDRESSES, BIG, REQUEST_LOGS, SUMS
 from hero_broker.store.sums import rollup_sums, row_sums, subtracted_sums, summed
 from hero_broker.store.window_cover import Block, WindowEdge
 
-PREFIX = "prefix"  # a dimension without a column of its own
+PREFIX = "prefix"  # as `LABEL`, a dimension of an address, without a column of its own
 KEY = "api_key_id"
-_NULLABLE = frozenset(column.name for column in REQUEST_LOGS.c if column.nullable)
+_NULLABLE = frozenset([LABEL, *(column.name for column in REQUEST_LOGS.c if column.nullable)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Shape:
     is_distinct: bool  # the only part is one block, in which each key of the roll-up occurs once
     after: tuple[bool, ...] | None  # which values in the key of the last group before are NULL
     has_few_recent: bool = True  # rows above the watermark are read in the order of `seq`, not by the index on time
+    is_unlabelled: bool = False  # the filter of labels includes the addresses without one
     is_among: bool = False  # restricted to a list of addresses
     sums: tuple[str, ...] = SUMS  # the selected sums; always with the cost
 
@@ -76,7 +79,7 @@ def statement(shape: Shape) -> Prepared:
         started_at, condition = (c.started_at + 0, and_(*by_seq)) if shape.has_seqs else (c.started_at, true())
         return prepare(shape.dialect, _grouped(shape, [_rows(shape, "edges", started_at, condition)]))
     if shape.parts[0]:
-        blocks = _listed(shape, "blocks", Block._fields)
+        blocks = listed(shape.dialect, "blocks", dict.fromkeys(Block._fields, INTEGER))
         parts.append(_blocks(shape, blocks, shape.table, rollup_sums(shape.table)))
         if shape.rest is not None:
             parts.append(_blocks(shape, blocks, shape.rest, rollup_sums(shape.rest), is_rest=True))
@@ -102,6 +105,7 @@ def _blocks(
     source = blocks.join(table, and_(c.span_s == blocks.c.span_s, c.begins_at == blocks.c.begins_at))
     if PREFIX in shape.group_by:
         source = source.join(ADDRESSES, ADDRESSES.c.ip == c.ip)
+    source = _with_labels(shape, source, table)
     dimensions = _dimensions(shape, table, ADDRESSES.c.ip_key, is_rest=is_rest)
     part = select(blocks.c.bucket, *dimensions, *_sums(shape, sums))
     part = part.select_from(source).where(c.generation == parameter("generation", BIG), *_filters(shape, table))
@@ -112,8 +116,9 @@ def _blocks(
 
 def _rows(shape: Shape, name: str, started_at: ColumnElement[int], condition: ColumnElement[bool]) -> Select[Any]:
     """SELECT bucket, dimensions, contributions FROM windows JOIN request_logs ON started_at."""
-    windows = _listed(shape, name, WindowEdge._fields)
+    windows = listed(shape.dialect, name, dict.fromkeys(WindowEdge._fields, INTEGER))
     source = windows.join(REQUEST_LOGS, and_(started_at >= windows.c.since, started_at < windows.c.until))
+    source = _with_labels(shape, source, REQUEST_LOGS)
     part = select(windows.c.bucket, *_dimensions(shape, REQUEST_LOGS, REQUEST_LOGS.c.ip_key), *_sums(shape, row_sums()))
     part = part.select_from(source).where(condition, *_filters(shape, REQUEST_LOGS))
     if shape.is_within:
@@ -121,19 +126,12 @@ def _rows(shape: Shape, name: str, started_at: ColumnElement[int], condition: Co
     return part.where(REQUEST_LOGS.c.ip.in_(_among(shape))) if shape.is_among else part
 
 
-def _listed(shape: Shape, name: str, fields: Sequence[str]) -> CTE:
-    """Return a list of tuples of integers as a table; one JSON parameter, so that the statement stays the same."""
-    text = parameter(name, Text)
-    values: list[ColumnElement[Any]]
-    if shape.dialect == "sqlite":
-        each = func.json_each(text).table_valued("value", name=f"each_{name}")
-        values = [func.json_extract(each.c.value, literal(f"$[{at}]")) for at in range(len(fields))]
-    else:
-        each = func.jsonb_array_elements(cast(text, postgresql.JSONB)).table_valued("value", name=f"each_{name}")
-        values = [cast(each.c.value.op("->>")(cast(at, Integer)), BigInteger) for at in range(len(fields))]
-    labelled = [value.label(field) for field, value in zip(fields, values, strict=True)]
-    # Materialised, or SQLite reads the roll-up first and this list once for each of its rows.
-    return select(*labelled).select_from(each).cte(name).prefix_with("MATERIALIZED")
+def _with_labels(shape: Shape, source: Join, table: Table) -> Join:
+    """Return a source whose rows have the label of their address, if they are grouped by it."""
+    if LABEL not in shape.group_by:
+        return source
+    labels = address_labels(shape.dialect)
+    return source.outerjoin(labels, labels.c.ip == table.c.ip)
 
 
 def _sums(shape: Shape, contributions: Mapping[str, ColumnElement[int]]) -> list[ColumnElement[int]]:
@@ -159,14 +157,19 @@ def _dimensions(
         elif name == KEY and is_rest:
             column = cast(null(), Text)
         else:
-            column = table.c[name]
+            column = (address_labels(shape.dialect) if name == LABEL else table).c[name]
         # Compare texts by bytes, as SQLite does.
         columns.append((column if shape.dialect == "sqlite" else collate(column, "C")).label(f"dimension_{at}"))
     return columns
 
 
 def _filters(shape: Shape, table: Table) -> list[ColumnElement[bool]]:
-    return [table.c[name] == parameter(f"is_{name}", Text) for name in shape.filters]
+    return [
+        has_label(shape.dialect, table.c.ip, is_unlabelled=shape.is_unlabelled)
+        if name == LABEL
+        else table.c[name] == parameter(f"is_{name}", Text)
+        for name in shape.filters
+    ]
 
 
 def _within(ip_key: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -1,4 +1,4 @@
 """The document that `info.version` was last raised for; see test_version_moves_with_the_document."""
 
 VERSION = "0.11.0"
-SHA256 = "9da284e1ef2072742151b90a15338aff5d70a1b4c5b11522213051cdff2b6d9f"
+SHA256 = "6ce73550ea91731986ded3db9244161829d92e9a0937a297fc288bbddc969695"

@@ -70,6 +70,73 @@ def test_prefixes_have_the_label_of_the_network_around_them(ledger: Ledger) -> N
     assert [line["label"] for line in by_model] == [None]
 
 
+def test_report_by_label_has_a_line_for_addresses_without_one(ledger: Ledger) -> None:
+    by_label = ledger.get("/billing/report", group_by="label")
+    by_model = ledger.call("billing.usage", group_by=["label", "model"])["result"]
+    by_day = ledger.get("/billing/report", group_by="label", bucket="day", dense="true")
+    with_ip = ledger.get("/billing/report", group_by="label,ip")["data"]
+    with_prefix = ledger.get("/billing/report", group_by="prefix,label")["data"]
+
+    expected = dict.fromkeys(EXPECTED.values(), 1)
+    for report in (by_label, by_model, by_day):
+        assert {line["group"]["label"]: line["requests"] for line in report["data"]} == expected
+        assert all(line["label"] == line["group"]["label"] for line in report["data"])
+        assert report["totals"]["requests"] == 4
+    assert {line["group"]["ip"]: line["group"]["label"] for line in with_ip} == EXPECTED
+    assert sorted((line["group"]["prefix"], line["label"]) for line in with_prefix if line["label"]) == [
+        ("192.0.2.0/24", "office"),
+        ("192.0.2.0/24", "printer"),
+        ("unknown", "sockets"),
+    ]
+
+
+def test_report_uses_the_labels_of_now(ledger: Ledger) -> None:
+    ledger.call("labels.set", target="2001:db8::/32", label="office")
+
+    data = ledger.get("/billing/report", group_by="label")["data"]
+
+    assert {line["group"]["label"]: line["requests"] for line in data} == {"office": 2, "printer": 1, "sockets": 1}
+
+
+@pytest.mark.parametrize("label", [*EXPECTED.values(), "nobody"])
+def test_filter_selects_the_addresses_of_a_label(ledger: Ledger, label: str | None) -> None:
+    expected = [ip for ip, shown in EXPECTED.items() if shown == label]
+    value = label or ""
+
+    report = ledger.get("/billing/report", group_by="ip", label=value)
+    by_rpc = ledger.call("billing.usage", group_by=[], filter={"label": value})["result"]["totals"]
+    by_model = ledger.get("/billing/report", group_by="model,label", label=value)["data"]
+    rows = ledger.get("/billing/requests", label=value)["data"]
+    exported = ledger.send("GET", "/billing/requests", params={"label": value}, headers={"accept": "text/csv"}).text
+
+    assert [line["group"]["ip"] for line in report["data"]] == expected
+    assert report["totals"]["requests"] == by_rpc["requests"] == len(expected)
+    assert [line["group"]["label"] for line in by_model] == [label] * len(expected)
+    assert [row["ip"] for row in rows] == expected
+    assert [line["ip"] for line in csv.DictReader(io.StringIO(exported))] == expected
+
+
+def test_pages_of_a_report_by_label_add_up(ledger: Ledger) -> None:
+    found = []
+    answer = ledger.call("billing.usage", group_by=["label"], limit=1)["result"]
+    while True:
+        found.extend(answer["data"])
+        assert answer["totals"]["requests"] == 4
+        if answer["next_cursor"] is None:
+            break
+        answer = ledger.call("billing.usage", group_by=["label"], limit=1, cursor=answer["next_cursor"])["result"]
+
+    assert [line["group"]["label"] for line in found] == [None, "office", "printer", "sockets"]
+
+
+def test_period_is_reported_by_label(ledger: Ledger) -> None:
+    ledger.call("billing.mark_billed", reference="2023-11", to_seq=2)
+
+    data = ledger.get("/billing/report", group_by="label", period="2023-11")["data"]
+
+    assert [line["group"]["label"] for line in data] == ["office", "printer"]
+
+
 def test_exports_show_labels(ledger: Ledger) -> None:
     ledger.call("labels.set", target="2001:db8::/32", label="=cmd()")
     as_csv = ledger.send("GET", "/billing/requests", headers={"accept": "text/csv"}).text

@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import threading
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -84,6 +85,60 @@ def test_window_and_filter_choose_what_counts(place: Place, arguments: list[str]
     total = place.out("usage", *arguments).splitlines()[-1]
 
     assert total.split()[:2] == ["total", str(requests)]
+
+
+@pytest.fixture
+def named(place: Place) -> Iterator[Place]:
+    """The broker with labels of two departments; 127.0.0.1 is in none."""
+    for target, label in (("127.0.0.2", "Design"), ("127.0.0.3", "Research")):
+        place.out("labels", "set", target, label)
+    yield place
+    for target in ("127.0.0.2", "127.0.0.3"):
+        place.out("labels", "remove", target)
+
+
+def test_bill_by_label_has_a_line_for_addresses_without_one(named: Place) -> None:
+    expected = """\
+label       requests  input  output         USD
+Research           3    120       9  0.00007791
+Design             2     80       6  0.00005194
+(no label)         1     40       3  0.00002597
+total              6    240      18  0.00015582
+"""
+
+    assert stripped(named.out("usage", "--by", "label")) == expected
+    assert stripped(named.out("usage", "--by", "label", "--database", named.database)) == expected
+    by_day = named.out("usage", "--by", "label,model,day").splitlines()
+    assert re.match(r"day +label +model +requests ", by_day[0])
+    assert re.match(r"20\d\d-\d\d-\d\d  Research +fake-chat +3 ", by_day[1])
+
+
+def test_csv_by_label_names_the_label_once(named: Place) -> None:
+    text = named.out("usage", "--by", "label,model,day", "--csv")
+
+    assert text.startswith("bucket_start,bucket_end,label,model,requests,")
+    lines = list(csv.DictReader(io.StringIO(text)))
+    assert [(line["label"], line["requests"]) for line in lines] == [("Research", "3"), ("Design", "2"), ("", "1")]
+
+
+@pytest.mark.parametrize(
+    ("value", "addresses"), [("Design", ["127.0.0.2"]), ("", ["127.0.0.1"]), ("nobody", [])], ids=repr
+)
+def test_filter_by_label_selects_addresses_and_calls(named: Place, value: str, addresses: list[str]) -> None:
+    by_ip = named.out("usage", "--by", "ip", "--where", f"label={value}", "--csv")
+    rows = named.out("requests", "--where", f"label={value}", "--json").splitlines()
+
+    assert [line["ip"] for line in csv.DictReader(io.StringIO(by_ip))] == addresses
+    assert sorted({json.loads(row)["ip"] for row in rows}) == addresses
+
+
+def test_labels_are_drawn_as_bars_and_lines(named: Place) -> None:
+    bars = named.out("usage", "--by", "label", "--plot").splitlines()
+    lines = named.out("usage", "--by", "label,day", "--since", "7d", "--plot")
+
+    assert [line.split("  ")[0] for line in bars] == ["Research", "Design", "(no label)"]
+    assert all(re.search(rf"\b{name}$", lines, re.MULTILINE) for name in ("Research", "Design"))
+    assert "(no label)" in lines
 
 
 def test_limit_shows_the_largest_and_the_total_of_all(place: Place) -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hero_broker.core.addresses import ip_key
 from hero_broker.core.labels import LabelIndex, around, canonical_target, order
 
 # Few bits differ, so that networks hold each other and addresses lie in them.
@@ -49,6 +50,29 @@ def test_label_of_a_network_is_that_of_the_smallest_around_all_of_it(labels: dic
     expected = None if smallest is None else labels[canonical_target(str(smallest))]
 
     assert LabelIndex(labels.items()).lookup_network(asked) == expected
+
+
+WIDE = st.sampled_from(["::/0", "::/64", "::fffe:0:0/95", "0.0.0.0/0", "255.255.255.255", "ffff::/16"])
+
+
+@given(st.dictionaries(st.one_of(targets(), WIDE), st.sampled_from("abc")), ADDRESSES)
+def test_ranges_have_the_labels_of_their_addresses(labels: dict[str, str], address: IPv4Address | IPv6Address) -> None:
+    names = LabelIndex(labels.items())
+    key = ip_key(str(address)) or b""
+
+    found = [one.label for one in names.ranges if one.first <= key <= one.last]
+    bounds = [bound for one in names.ranges for bound in (one.first, one.last)]
+    assert found == [label for label in [names.lookup(str(address))] if label is not None]
+    assert bounds == sorted(bounds)
+    assert len(set(bounds[1::2])) == len(names.ranges)
+
+
+def test_ranges_include_neither_unknown_nor_addresses_of_the_other_version() -> None:
+    mapped = b"\0" * 10 + b"\xff\xff"
+
+    assert LabelIndex([("unknown", "sockets")]).ranges == ()
+    assert LabelIndex([("0.0.0.0/0", "v4")]).ranges == ((mapped + b"\0" * 4, mapped + b"\xff" * 4, "v4"),)
+    assert [one.label for one in LabelIndex([("::/0", "v6"), ("192.0.2.1", "v4")]).ranges] == ["v6", "v4", "v6"]
 
 
 def _holds(outer: object, inner: object) -> bool:

@@ -103,7 +103,7 @@ def test_examples_of_the_contract_are_answered_in_the_documented_schema(client: 
     row = client.get(f"/billing/requests/{made.headers['x-request-id']}")
 
     # Each example has a ledger of its own; its requests are not in this one.
-    assert {name: found for name, found in statuses.items() if found != [200, 200]} == {"billing.request": [404, 404]}
+    assert {name: found for name, found in statuses.items() if set(found) != {200}} == {"billing.request": [404, 404]}
     assert conforms(document, "/billing/requests/{request_id}", row) == 200
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
@@ -18,12 +18,14 @@ from hero_broker.core.addresses import ip_key
 from hero_broker.core.calls import FAILED_OUTCOMES, Outcome
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import TooWide
+from hero_broker.core.labels import Label, LabelIndex, canonical_target
 from hero_broker.core.queries import Bucket, Dimension, Filter, UsageQuery
 from hero_broker.core.records import IpUsage, RequestLog, UsageReport, UsageTotals
 from hero_broker.core.usage import UsageSource
 from hero_broker.reports import usage
 from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.usage import Reports
+from hero_broker.store import labels as stored
 from hero_broker.store import rollups
 from hero_broker.store.database import Database, open_database
 from hero_broker.store.schema import ROLLUPS, SUMS_SINCE_5
@@ -64,11 +66,19 @@ windows: st.SearchStrategy[Bounds] = st.one_of(
     st.tuples(st.none(), moments),
     st.just((None, None)),
 )
+LABELS = {
+    "192.0.2.0/24": "office",
+    "192.0.2.128/25": "Ärger",
+    "192.0.2.1": "printer",
+    "::/0": "office",  # no IPv4 address has it
+    "2001:db8:0:1::/64": "lab",
+}
 VALUES = {
     Dimension.IP: IPS,
     Dimension.MODEL: ["llama", "gpt"],
     Dimension.KIND: ["chat", "tts"],
     Dimension.API_KEY_ID: ["key-1"],
+    Dimension.LABEL: ["office", "Ärger", "nobody", ""],
 }
 PREFIXES = [None, None, ip_network("192.0.2.0/25"), ip_network("2001:db8::/47"), ip_network("0.0.0.0/0")]
 FILTERED = st.sampled_from(
@@ -77,6 +87,7 @@ FILTERED = st.sampled_from(
         (Dimension.IP,),
         (Dimension.MODEL,),
         (Dimension.KIND,),
+        (Dimension.LABEL,),
         (Dimension.API_KEY_ID,),
         (Dimension.API_KEY_ID, Dimension.MODEL),
     ]
@@ -99,6 +110,14 @@ class Ledger:
     @property
     def reports(self) -> Reports:
         return Reports(self.database, LabelBook(self.database, SystemClock()), SystemClock())
+
+    def name(self, labels: Mapping[str, str]) -> None:
+        """Replace all labels."""
+        with self.database.writing() as connection:
+            for label in stored.labels(connection):
+                stored.remove(connection, label.target)
+            for target, label_text in labels.items():
+                stored.put(connection, Label(target, label_text, 0))
 
     def clear(self) -> None:
         with self.database.engine.execution_options(writes=True).begin() as connection:
@@ -123,7 +142,9 @@ class Ledger:
 @pytest.fixture(scope="module")
 def ledger(store_name: str, new_ledger: Callable[[str], str]) -> Iterator[Ledger]:
     with open_database(new_ledger(store_name)) as database:
-        yield Ledger(database)
+        ledger = Ledger(database)
+        ledger.name(LABELS)
+        yield ledger
 
 
 Batches = list[tuple[list[RequestLog], int]]
@@ -162,13 +183,27 @@ def totals_of(rows: Sequence[RequestLog]) -> UsageTotals:
     )
 
 
+def label_of(ip: str) -> str | None:
+    if ip == "unknown":
+        return None
+    address = ip_address(ip)
+    around = [network for network in map(ip_network, LABELS) if address in network]
+    smallest = max(around, key=lambda network: network.prefixlen, default=None)
+    return None if smallest is None else LABELS[str(smallest).removesuffix("/32")]
+
+
+def value_of(one: RequestLog, name: Dimension) -> str | None:
+    value = label_of(one.ip) if name is Dimension.LABEL else getattr(one, name)
+    return None if value is None else str(value)
+
+
 def chosen(rows: Sequence[RequestLog], since: int | None, until: int | None, filters: Filter) -> list[RequestLog]:
     return [
         one
         for one in rows
         if (since is None or one.started_at >= since)
         and (until is None or one.started_at < until)
-        and all(str(getattr(one, name)) == value for name, value in filters.values.items())
+        and all(value_of(one, name) == (value or None) for name, value in filters.values.items())
         and (filters.prefix is None or (one.ip != "unknown" and ip_address(one.ip) in filters.prefix))
     ]
 
@@ -176,8 +211,7 @@ def chosen(rows: Sequence[RequestLog], since: int | None, until: int | None, fil
 def group_of(one: RequestLog, group_by: Sequence[Dimension], bits: tuple[int, int]) -> tuple[str | None, ...]:
     def value(name: Dimension) -> str | None:
         if name is not Dimension.PREFIX:
-            found = getattr(one, name)
-            return None if found is None else str(found)
+            return value_of(one, name)
         if one.ip == "unknown":
             return "unknown"
         length = bits[0] if ip_address(one.ip).version == 4 else bits[1]
@@ -202,6 +236,8 @@ GROUPINGS = [
     (Dimension.PREFIX,),
     (Dimension.MODEL,),
     (Dimension.IP, Dimension.MODEL),
+    (Dimension.LABEL,),
+    (Dimension.LABEL, Dimension.MODEL),
     (Dimension.PROVIDER, Dimension.KIND),
     (Dimension.API_KEY_ID,),
     (Dimension.MODEL, Dimension.API_KEY_ID),
@@ -213,7 +249,7 @@ BITS = (25, 47)
 
 def is_carried(group_by: Sequence[Dimension], filters: Filter) -> bool:
     """Whether the roll-ups can answer the query."""
-    names = {str(name) for name in (*group_by, *filters.values)}
+    names = {"ip" if name is Dimension.LABEL else str(name) for name in (*group_by, *filters.values)}
     if filters.prefix is not None or "prefix" in names:
         names = names - {"prefix"} | {"ip"}
     return any(names <= carried for carried in CARRIED)
@@ -336,6 +372,58 @@ def test_buckets_are_what_clocks_show_and_add_up(
         starts = sorted({(group.start, group.end) for group in groups})
         assert all(one[1] == following[0] for one, following in pairwise(starts))
         assert len(groups) == len(starts) * len({group.group for group in groups})
+
+
+TARGETS = st.sampled_from(
+    [
+        *("0.0.0.0/0", "::ffff:192.0.2.0/120", "192.0.2.128/25", "::ffff:192.0.2.1", "198.51.100.7"),
+        *("::/0", "::fffe:0:0/95", "2001:db8::/32", "2001:db8:0:1::/64", "2001:db8::1", "400::/7", "unknown"),
+    ]
+).map(canonical_target)
+
+
+@every
+@given(
+    batches=batches,
+    window=windows,
+    labels=st.dictionaries(TARGETS, st.sampled_from(["office", "lab", "Ärger", "it's"])),
+    by_model=st.booleans(),
+)
+@pytest.mark.slow
+def test_sums_over_labels_are_sums_over_addresses_and_of_the_window(
+    ledger: Ledger, batches: Batches, window: Bounds, labels: dict[str, str], by_model: bool
+) -> None:
+    rows = chosen(ledger.fill(batches), *window, Filter())
+    more = (Dimension.MODEL,) if by_model else ()
+    names = LabelIndex(labels.items())
+    by_group = defaultdict(list)
+    for one in rows:
+        by_group[names.lookup(one.ip), *group_of(one, more, BITS)].append(one)
+    expected = {key: totals_of(some) for key, some in by_group.items()}
+
+    async def ask(dimension: Dimension, label: str | None = None) -> UsageReport:
+        values = {} if label is None else {Dimension.LABEL: label}
+        query = UsageQuery(group_by=(dimension, *more), filter=Filter(values=values), since=window[0], until=window[1])
+        return await ledger.reports.usage(query)
+
+    def cost(report: UsageReport) -> int:
+        return sum(group.totals.cost_nano_usd for group in report.groups)
+
+    async def compare() -> None:
+        by_ip, by_label = await ask(Dimension.IP), await ask(Dimension.LABEL)
+        assert {group.group: group.totals for group in by_label.groups} == expected
+        assert by_label.totals == by_ip.totals == totals_of(rows)
+        assert cost(by_label) == cost(by_ip) == by_label.totals.cost_nano_usd
+        for label in {*labels.values(), ""}:
+            filtered = await ask(Dimension.LABEL, label)
+            assert filtered.groups == tuple(one for one in by_label.groups if one.group[0] == (label or None))
+            assert filtered.totals == totals_of([one for one in rows if names.lookup(one.ip) == (label or None)])
+
+    ledger.name(labels)
+    try:
+        asyncio.run(compare())
+    finally:
+        ledger.name(LABELS)
 
 
 @every
