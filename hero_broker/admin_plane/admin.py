@@ -6,7 +6,7 @@ from typing import Protocol
 
 from hero_broker.admin_plane.contract import Document
 from hero_broker.core.inventory import InventoryModel, InventoryProvider
-from hero_broker.core.labels import Label
+from hero_broker.core.labels import Label, LabelChanges
 from hero_broker.core.queries import RowsQuery, UsageQuery
 from hero_broker.core.records import (
     ExplainedRequest,
@@ -82,6 +82,10 @@ class LabelsInterface(Protocol):
 
     async def set(self, target: str, label: str) -> tuple[Label, int]:
         """Name an address or a network; return its label, and when that was."""
+        ...
+
+    async def set_many(self, labels_by_target: Mapping[str, str]) -> tuple[LabelChanges, int]:
+        """Name many addresses and networks, all or none; return what changed, and when that was."""
         ...
 
     async def remove(self, target: str) -> tuple[Label, int]:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import msgspec
 
 from hero_broker.core.inventory import InventoryModel, InventoryProvider
-from hero_broker.core.labels import Label
+from hero_broker.core.labels import Label, LabelChanges
 from hero_broker.core.money import usd_text
 from hero_broker.core.records import (
     ROW_FIELDS,
@@ -203,6 +203,15 @@ def provider(record: InventoryProvider) -> dict[str, object]:
 def label(record: Label) -> dict[str, object]:
     """Return a label."""
     return {"target": record.target, "label": record.label, "set_at": record.set_at}
+
+
+def label_changes(record: LabelChanges) -> dict[str, object]:
+    """Return what setting many labels changed."""
+    return {
+        "added": [label(one) for one in record.added],
+        "changed": [{**label(one), "previous": previous} for one, previous in record.changed],
+        "unchanged": [label(one) for one in record.unchanged],
+    }
 
 
 def period(record: Period) -> dict[str, object]:

@@ -228,6 +228,18 @@ class AsyncLabelsMethods:
         """
         return await self._call(methods.set_label(target, label))
 
+    async def set_many(self, csv: str) -> models.LabelChangesAnswer:
+        """Name many addresses and networks at once.
+
+        Takes the text of a CSV file, and sets all of its labels or, if one line has a fault, none. Labels of other
+        targets stay. Setting the same labels again changes nothing. At most 10,000 labels.
+
+        Args:
+            csv: Lines of a target and its label, each target once. The first line may be the header target,label; the
+                separator is a comma, a semicolon or a tab.
+        """
+        return await self._call(methods.set_many_labels(csv))
+
     async def list(self) -> models.LabelsAnswer:
         """All labels.
 

@@ -242,6 +242,19 @@ def set_label(target: str, label: str) -> Query[models.LabelAnswer]:
     return build_query("labels.set", models.LabelAnswer, target=target, label=label)
 
 
+def set_many_labels(csv: str) -> Query[models.LabelChangesAnswer]:
+    """Name many addresses and networks at once.
+
+    Takes the text of a CSV file, and sets all of its labels or, if one line has a fault, none. Labels of other targets
+    stay. Setting the same labels again changes nothing. At most 10,000 labels.
+
+    Args:
+        csv: Lines of a target and its label, each target once. The first line may be the header target,label; the
+            separator is a comma, a semicolon or a tab.
+    """
+    return build_query("labels.set_many", models.LabelChangesAnswer, csv=csv)
+
+
 def list_labels() -> Query[models.LabelsAnswer]:
     """All labels.
 

@@ -369,6 +369,27 @@ class LabelAnswer(msgspec.Struct, frozen=True, kw_only=True):
     as_of: int
 
 
+class ChangedLabel(Label, frozen=True, kw_only=True):
+    """A label that replaced another one."""
+
+    previous: str  # The label before.
+
+
+class LabelChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """What the lines of a file changed."""
+
+    added: tuple[Label, ...]  # Targets that had no label.
+    changed: tuple[ChangedLabel, ...]  # Targets that had another label.
+    unchanged: tuple[Label, ...]  # Targets that had this label already.
+
+
+class LabelChangesAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of labels.set_many."""
+
+    data: LabelChanges
+    as_of: int
+
+
 class LabelsAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The result of labels.list."""
 

@@ -10,6 +10,8 @@ from hero_broker.core.addresses import UNKNOWN, canonical_ip, key_range, parse_i
 
 Network = IPv4Network | IPv6Network
 
+MAX_LABEL_CHARACTERS = 100
+
 _MAPPED_BITS = 96  # of ::ffff:0:0/96, which holds the IPv4 addresses
 _KEY_BYTES = 16
 
@@ -24,6 +26,15 @@ class Label:
     target: str  # in canonical form
     label: str
     set_at: int  # unix seconds, UTC
+
+
+@dataclass(frozen=True, slots=True)
+class LabelChanges:
+    """What setting many labels changed."""
+
+    added: tuple[Label, ...]
+    changed: tuple[tuple[Label, str], ...]  # each with the label before
+    unchanged: tuple[Label, ...]
 
 
 class LabelRange(NamedTuple):

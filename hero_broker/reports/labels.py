@@ -1,9 +1,11 @@
 """Labels of addresses and networks, stored in the ledger's database: brokers that share it share the labels."""
 
+from collections.abc import Mapping, Sequence
+
 from sqlalchemy import Connection
 
 from hero_broker.core.clock import Clock
-from hero_broker.core.labels import Label, LabelIndex, around, order
+from hero_broker.core.labels import Label, LabelChanges, LabelIndex, around, order
 from hero_broker.reports.query_pool import QueryPool
 from hero_broker.store import labels
 from hero_broker.store.database import Database
@@ -44,6 +46,17 @@ class LabelBook:
         now = self._clock.now()
         return await self._reader.run(self._set, Label(target, label, now)), now
 
+    async def set_many(self, labels_by_target: Mapping[str, str]) -> tuple[LabelChanges, int]:
+        """Set the labels of targets in canonical form, all or none; return what changed, and the time (unix seconds).
+
+        Raises:
+            InvalidParams: there would be too many labels.
+            StoreUnavailable: the database does not answer; the labels may be set or not.
+        """
+        now = self._clock.now()
+        new = [Label(target, label, now) for target, label in labels_by_target.items()]
+        return await self._reader.run(self._set_many, new), now
+
     async def remove(self, target: str) -> tuple[Label, int]:
         """Remove a target's label; return it and the time (unix seconds).
 
@@ -77,6 +90,10 @@ class LabelBook:
         with self._database.writing() as connection:
             labels.put(connection, label)
         return label
+
+    def _set_many(self, new: Sequence[Label]) -> LabelChanges:
+        with self._database.writing() as connection:
+            return labels.put_many(connection, new)
 
     def _remove(self, target: str) -> Label:
         with self._database.writing() as connection:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from hero_broker.core.errors import InvalidParams, NotRecorded
-from hero_broker.core.labels import Label
+from hero_broker.core.labels import Label, LabelChanges
 from hero_broker.store.schema import LABELS
 
 MAX_LABELS = 10_000
@@ -49,10 +49,40 @@ def put(connection: Connection, label: Label) -> None:
     others = select(func.count()).where(c.label.is_not(None), c.target != label.target)
     if connection.execute(others).scalar_one() >= MAX_LABELS:
         raise InvalidParams("target", f"exceeds the limit of {MAX_LABELS:,} labels: remove one first")
+    _replace(connection, [label])
+
+
+def put_many(connection: Connection, new: Sequence[Label]) -> LabelChanges:
+    """Set the labels of targets, each given once; leave those that are set already. Needs a writing transaction.
+
+    Raises:
+        InvalidParams: there would be more than `MAX_LABELS` labels.
+    """
+    existing = {label.target: label for label in labels(connection)}
+    added = tuple(label for label in new if label.target not in existing)
+    if len(existing) + len(added) > MAX_LABELS:
+        count = len(existing) + len(added)
+        raise InvalidParams("csv", f"exceeds the limit of {MAX_LABELS:,} labels: with it there would be {count:,}")
+    others = [label for label in new if label.target in existing]
+    changed = tuple(
+        (label, existing[label.target].label) for label in others if existing[label.target].label != label.label
+    )
+    unchanged = tuple(existing[label.target] for label in others if existing[label.target].label == label.label)
+    if added or changed:
+        _replace(connection, [*added, *(label for label, _ in changed)])
+    return LabelChanges(added, changed, unchanged)
+
+
+def _replace(connection: Connection, new: Sequence[Label]) -> None:
+    c = LABELS.c
     after = revision(connection)
-    connection.execute(delete(LABELS).where(c.target == label.target))
+    connection.execute(delete(LABELS).where(c.target.in_([label.target for label in new])))
     connection.execute(
-        insert(LABELS).values(target=label.target, label=label.label, set_at=label.set_at, revision=after + 1)
+        insert(LABELS),
+        [
+            {"target": label.target, "label": label.label, "set_at": label.set_at, "revision": after + 1}
+            for label in new
+        ],
     )
     connection.execute(delete(LABELS).where(c.label.is_(None)))
 

@@ -1,9 +1,9 @@
 """Ledgers that answer nothing, for tests that care about one question."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from hero_broker.core.inventory import InventoryHealth, InventoryModel, InventoryPrice, InventoryProvider
-from hero_broker.core.labels import Label
+from hero_broker.core.labels import Label, LabelChanges
 from hero_broker.core.queries import RowsQuery, UsageQuery
 from hero_broker.core.records import ExplainedRequest, Period, Rows, UsageByIp, UsageForIp, UsageReport, Verification
 
@@ -56,6 +56,9 @@ class NoLabels:
 
     async def set(self, target: str, label: str) -> tuple[Label, int]:
         raise AssertionError((target, label))
+
+    async def set_many(self, labels_by_target: Mapping[str, str]) -> tuple[LabelChanges, int]:
+        raise AssertionError(labels_by_target)
 
     async def remove(self, target: str) -> tuple[Label, int]:
         raise AssertionError(target)

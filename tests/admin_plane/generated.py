@@ -23,6 +23,8 @@ _KNOWN = {
     "ip": [*_ADDRESSES, "192.0.2.77", "192.0.2.0/24", "[::1]", "01.2.3.4", "1"],
     "prefix": [*_NETWORKS, "192.0.2.1"],
     "target": [*_ADDRESSES, *_NETWORKS],
+    "csv": ["192.0.2.1,a", "target;label\n192.0.2.0/24;a\n", "192.0.2.1/24,a", "unknown", '"'],
+    "label": ["", "office", "a"],
     "tz": ["UTC", "Europe/Berlin", "Asia/Kolkata", "America/New_York", "Pacific/Apia", "Mars/Base", "Europe", "../UTC"],
     "model": ["model-0", "model-1"],
     "provider": ["groq"],

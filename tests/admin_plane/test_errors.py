@@ -31,6 +31,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "billing.request": {"request_id": "none"},
     "billing.mark_billed": {"reference": "2023-11", "to_seq": 5},
     "labels.set": {"target": "unknown", "label": "a"},
+    "labels.set_many": {"csv": "unknown,a"},
     "labels.get": {"target": "unknown"},
     "labels.remove": {"target": "unknown"},
 }

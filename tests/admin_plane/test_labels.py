@@ -221,6 +221,63 @@ def test_bad_label_is_refused_and_nothing_changes(ledger: Ledger, params: dict[s
     assert ledger.call("labels.list")["result"]["data"] == before
 
 
+def pairs(labels: list[dict[str, str]]) -> list[tuple[str, str]]:
+    return [(label["target"], label["label"]) for label in labels]
+
+
+def test_many_labels_are_set_at_once_and_again_without_a_change(ledger: Ledger) -> None:
+    text = "target;label\n::ffff:192.0.2.1;plotter\n192.0.2.0/24;office\n2001:db8::/32;lab\n198.51.100.7;lab\n"
+
+    first = ledger.send("POST", "/admin/labels", json={"csv": text}).json()["data"]
+    again = ledger.call("labels.set_many", csv=text)["result"]["data"]
+
+    assert pairs(first["added"]) == [("2001:db8::/32", "lab"), ("198.51.100.7", "lab")]
+    assert pairs(first["changed"]) == [("192.0.2.1", "plotter")]
+    assert first["changed"][0]["previous"] == "printer"
+    assert pairs(first["unchanged"]) == [("192.0.2.0/24", "office")]
+    assert (again["added"], again["changed"], len(again["unchanged"])) == ([], [], 4)
+    assert pairs(ledger.call("labels.list")["result"]["data"]) == [
+        ("192.0.2.0/24", "office"),
+        ("192.0.2.1", "plotter"),
+        ("198.51.100.7", "lab"),
+        ("2001:db8::/32", "lab"),
+        ("unknown", "sockets"),
+    ]
+    assert {line["ip"]: line["label"] for line in ledger.get("/billing/usage")["data"]}["2001:db8::1"] == "lab"
+
+
+def test_labels_that_do_not_change_leave_the_revision(ledger: Ledger) -> None:
+    with ledger.database.reading() as connection:
+        before = stored.revision(connection)
+    ledger.call("labels.set_many", csv="192.0.2.0/24,office\n")
+    with ledger.database.reading() as connection:
+        assert stored.revision(connection) == before
+
+
+def test_file_with_a_fault_sets_no_label(ledger: Ledger) -> None:
+    before = ledger.call("labels.list")["result"]["data"]
+    text = "".join(f"192.0.2.{number}/24,a\n" for number in range(1, 13))
+
+    error = ledger.call("labels.set_many", csv=f"198.51.100.7,lab\n{text}")["error"]
+
+    assert (error["code"], error["data"]["param"]) == (-32602, "csv")
+    assert [part.partition(":")[0] for part in error["data"]["reason"].split("; ")] == [
+        *(f"line {number}" for number in range(2, 12)),
+        "and 2 more lines",
+    ]
+    assert ledger.call("labels.list")["result"]["data"] == before
+
+
+def test_file_with_too_many_labels_sets_none(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "MAX_LABELS", 4)
+
+    error = ledger.call("labels.set_many", csv="198.51.100.7,a\n198.51.100.8,a\n192.0.2.1,a\n")["error"]
+
+    assert error["data"] == {"param": "csv", "reason": "exceeds the limit of 4 labels: with it there would be 5"}
+    assert len(ledger.call("labels.list")["result"]["data"]) == 3
+    assert "result" in ledger.call("labels.set_many", csv="198.51.100.7,a\n192.0.2.1,a\n")
+
+
 def test_labels_are_bounded(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stored, "MAX_LABELS", 3)
 

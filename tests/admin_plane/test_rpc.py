@@ -410,6 +410,7 @@ LEDGERS = {
     "billing.verify",
     "billing.rebuild",
     "labels.set",
+    "labels.set_many",
     "labels.get",
     "labels.list",
     "labels.remove",

@@ -40,7 +40,7 @@ def test_call_is_made_by_post_alone(shared_broker: Broker, path: str) -> None:
 
 def test_other_verb_is_told_those_that_the_path_has(shared_broker: Broker) -> None:
     assert verbs(shared_broker, "/v1/models") == {"GET", "HEAD"}
-    assert verbs(shared_broker, "/admin/labels") == {"GET", "HEAD", "PUT", "DELETE"}
+    assert verbs(shared_broker, "/admin/labels") == {"GET", "HEAD", "POST", "PUT", "DELETE"}
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/health/live", "/billing/usage", "/openrpc.json"])

@@ -12,6 +12,7 @@ from hero_broker.admin_plane.contract import Document
 FOLDER = Path(__file__).parents[2] / "hero_broker" / "client"
 WIDTH = 120
 NAMES = {"Filter": "QueryFilter", "GroupBy": "Dimension"}  # types of parameters whose title in the document is another
+PLURAL = ("list", "set_many")  # methods of several things
 PLAIN = {"integer": "int", "string": "str", "boolean": "bool"}
 
 MARK = "Generated from `openrpc.json` by `python -m tests.reference`."
@@ -225,7 +226,7 @@ def function_name(method: str) -> str:
     group, _, name = method.partition(".")
     if not group.endswith("s"):
         return name
-    return f"{name}_{group if name == 'list' else group.removesuffix('s')}"
+    return f"{name}_{group if name in PLURAL else group.removesuffix('s')}"
 
 
 def _answer(method: Mapping[str, Any]) -> str:
