@@ -239,6 +239,40 @@ def test_commands_of_the_guide_to_billing_answer_what_it_says(tmp_path: Path) ->
     assert printed["hero-broker rebuild"] == "roll-ups rebuilt, up to seq 1\n"
 
 
+def test_guide_to_departments_prints_their_bill(tmp_path: Path) -> None:
+    text = (DOCS / "how-to" / "departments.md").read_text()
+    config, file = (re.search(rf"```{kind}\n(.*?)```", text, re.DOTALL) for kind in ("toml", "csv"))
+    assert config is not None
+    assert file is not None
+    # The machines' calls come by a proxy: this machine has no addresses of theirs.
+    with_proxy = config.group(1).replace("[server]\n", '[server]\ntrusted_proxies = ["127.0.0.1"]\n')
+    (tmp_path / "hero-broker.toml").write_text(with_proxy)
+    (tmp_path / "departments.csv").write_text(file.group(1))
+    secrets = {"ADMIN_TOKEN": "token-of-this-test", "GROQ_API_KEY": "gsk_0123456789"}
+    machines = ["10.77.1.11"] * 2 + ["10.77.1.12"] + ["10.77.2.11"] * 2 + ["10.77.2.17", "10.77.3.11"]
+    printed = {}
+
+    arguments = ("--config", str(tmp_path / "hero-broker.toml"))
+    with broker(tmp_path / "state", *arguments, **secrets) as running:
+        for machine in machines:
+            headers = {"x-forwarded-for": machine}
+            httpx.post(f"{running.url}/v1/chat/completions", json=chat(), headers=headers).raise_for_status()
+        running.usage()
+        environ = {**os.environ, **secrets, "HERO_BROKER_URL": running.url}
+        for command in SHELL.findall(text):
+            ended = forked.run(shlex.split(command)[1:], environ, tmp_path)
+            assert ended.returncode == 0, ended.stderr
+            printed[command.strip()] = "".join(f"{line.rstrip()}\n" for line in ended.stdout.splitlines())
+
+    imported, by_label, unnamed, of_design, as_csv, plot, exported = printed.values()
+    assert re.findall(r"```text\n(.*?)```", text, re.DOTALL) == [imported, by_label]
+    assert [line.split()[0] for line in unnamed.splitlines()] == ["ip", "10.77.3.11", "total"]
+    assert [line.split()[0] for line in of_design.splitlines()] == ["ip", "10.77.2.11", "total"]
+    assert as_csv.startswith("bucket_start,bucket_end,label,model,requests,")
+    assert "(no label)" in plot
+    assert exported == file.group(1)
+
+
 def test_python_examples_print_the_bill(tmp_path: Path) -> None:
     text = (DOCS / "how-to" / "ask-from-python.md").read_text()
     printed = []
