@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from sqlalchemy import ColumnElement, Integer, LargeBinary, Text, and_, func, literal, select, union_all
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.selectable import CTE, FromClause
 
 from hero_broker.core.addresses import UNKNOWN
@@ -25,12 +26,50 @@ NO_LABEL = ""  # as the value of a filter: addresses without a label
 _KEY_BYTES = 16
 
 
-@lru_cache(maxsize=2)  # the same object in all parts of a statement
-def address_labels(dialect: str) -> CTE:
-    """Return the addresses of the ledger that have a label, with it: the columns `ip` and `label`.
+def label_of(dialect: str, ip: ColumnElement[str]) -> ColumnElement[str]:
+    """Return the label of an address, or NULL, in a source that `with_labels` returned.
 
     Needs the values of `label_values`, and `folded`, the watermark.
     """
+    if dialect == "sqlite":
+        return _address_labels(dialect).c.label
+    # PostgreSQL cannot estimate how many addresses a join would have, and compares each with each.
+    return select(_label_map().c.labels).scalar_subquery().op("->>", return_type=Text())(ip)
+
+
+def with_labels(dialect: str, source: FromClause, ip: ColumnElement[str]) -> FromClause:
+    """Return a source to which `label_of` can be applied."""
+    if dialect != "sqlite":
+        return source
+    labels = _address_labels(dialect)
+    return source.outerjoin(labels, labels.c.ip == ip)
+
+
+def has_label(dialect: str, ip: ColumnElement[str], *, is_unlabelled: bool) -> ColumnElement[bool]:
+    """Return whether an address has the label of the parameter `is_label`, or has none; in any source."""
+    value = parameter("is_label", Text)
+    if dialect != "sqlite":
+        label = label_of(dialect, ip)
+        return label.is_(None) if is_unlabelled else label == value
+    labels = _address_labels(dialect)
+    return (
+        ip.not_in(select(labels.c.ip)) if is_unlabelled else ip.in_(select(labels.c.ip).where(labels.c.label == value))
+    )
+
+
+@lru_cache(maxsize=2)
+def label_values(names: LabelIndex) -> Mapping[str, str | bytes | None]:
+    """Return the values of a statement with `address_labels`."""
+    return {
+        "label_ranges": json.dumps([(number, one.label) for number, one in enumerate(names.ranges)]),
+        "label_keys": b"".join(one.first + one.last for one in names.ranges),
+        "unknown_label": names.lookup(UNKNOWN),
+    }
+
+
+@lru_cache(maxsize=2)  # the same object in all parts of a statement
+def _address_labels(dialect: str) -> CTE:
+    """Return the addresses of the ledger that have a label, with it."""
     c = REQUEST_LOGS.c
     ranges = _ranges(dialect)
     is_known = select(ADDRESSES.c.ip).where(ADDRESSES.c.ip == c.ip).exists()
@@ -48,22 +87,12 @@ def address_labels(dialect: str) -> CTE:
     return union_all(*parts).cte("address_labels").prefix_with("MATERIALIZED")
 
 
-def has_label(dialect: str, ip: ColumnElement[str], *, is_unlabelled: bool) -> ColumnElement[bool]:
-    """Return whether an address has the label of the parameter `is_label`, or has none."""
-    labels = address_labels(dialect)
-    if is_unlabelled:
-        return ip.not_in(select(labels.c.ip))
-    return ip.in_(select(labels.c.ip).where(labels.c.label == parameter("is_label", Text)))
-
-
-@lru_cache(maxsize=2)
-def label_values(names: LabelIndex) -> Mapping[str, str | bytes | None]:
-    """Return the values of a statement with `address_labels`."""
-    return {
-        "label_ranges": json.dumps([(number, one.label) for number, one in enumerate(names.ranges)]),
-        "label_keys": b"".join(one.first + one.last for one in names.ranges),
-        "unknown_label": names.lookup(UNKNOWN),
-    }
+@lru_cache(maxsize=1)
+def _label_map() -> CTE:
+    """Return one JSON object of PostgreSQL with the label of each address that has one."""
+    labels = _address_labels("postgresql")
+    column = func.jsonb_object_agg(labels.c.ip, labels.c.label, type_=postgresql.JSONB).label("labels")
+    return select(column).cte("label_map").prefix_with("MATERIALIZED")
 
 
 def _ranges(dialect: str) -> CTE:

@@ -14,7 +14,6 @@ from sqlalchemy import (
     CTE,
     BigInteger,
     ColumnElement,
-    Join,
     LargeBinary,
     Select,
     Table,
@@ -32,8 +31,9 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.sql.selectable import FromClause
 
-from hero_broker.store.address_labels import LABEL, address_labels, has_label
+from hero_broker.store.address_labels import LABEL, has_label, label_of, with_labels
 from hero_broker.store.json_lists import INTEGER, listed
 from hero_broker.store.prefixes import prefix_column
 from hero_broker.store.prepared import Prepared, parameter, prepare
@@ -102,7 +102,7 @@ def _blocks(
     In a part of the rest, all rows are in the group without a key.
     """
     c = table.c
-    source = blocks.join(table, and_(c.span_s == blocks.c.span_s, c.begins_at == blocks.c.begins_at))
+    source: FromClause = blocks.join(table, and_(c.span_s == blocks.c.span_s, c.begins_at == blocks.c.begins_at))
     if PREFIX in shape.group_by:
         source = source.join(ADDRESSES, ADDRESSES.c.ip == c.ip)
     source = _with_labels(shape, source, table)
@@ -117,7 +117,7 @@ def _blocks(
 def _rows(shape: Shape, name: str, started_at: ColumnElement[int], condition: ColumnElement[bool]) -> Select[Any]:
     """SELECT bucket, dimensions, contributions FROM windows JOIN request_logs ON started_at."""
     windows = listed(shape.dialect, name, dict.fromkeys(WindowEdge._fields, INTEGER))
-    source = windows.join(REQUEST_LOGS, and_(started_at >= windows.c.since, started_at < windows.c.until))
+    source: FromClause = windows.join(REQUEST_LOGS, and_(started_at >= windows.c.since, started_at < windows.c.until))
     source = _with_labels(shape, source, REQUEST_LOGS)
     part = select(windows.c.bucket, *_dimensions(shape, REQUEST_LOGS, REQUEST_LOGS.c.ip_key), *_sums(shape, row_sums()))
     part = part.select_from(source).where(condition, *_filters(shape, REQUEST_LOGS))
@@ -126,12 +126,11 @@ def _rows(shape: Shape, name: str, started_at: ColumnElement[int], condition: Co
     return part.where(REQUEST_LOGS.c.ip.in_(_among(shape))) if shape.is_among else part
 
 
-def _with_labels(shape: Shape, source: Join, table: Table) -> Join:
+def _with_labels(shape: Shape, source: FromClause, table: Table) -> FromClause:
     """Return a source whose rows have the label of their address, if they are grouped by it."""
     if LABEL not in shape.group_by:
         return source
-    labels = address_labels(shape.dialect)
-    return source.outerjoin(labels, labels.c.ip == table.c.ip)
+    return with_labels(shape.dialect, source, table.c.ip)
 
 
 def _sums(shape: Shape, contributions: Mapping[str, ColumnElement[int]]) -> list[ColumnElement[int]]:
@@ -157,7 +156,7 @@ def _dimensions(
         elif name == KEY and is_rest:
             column = cast(null(), Text)
         else:
-            column = (address_labels(shape.dialect) if name == LABEL else table).c[name]
+            column = label_of(shape.dialect, table.c.ip) if name == LABEL else table.c[name]
         # Compare texts by bytes, as SQLite does.
         columns.append((column if shape.dialect == "sqlite" else collate(column, "C")).label(f"dimension_{at}"))
     return columns

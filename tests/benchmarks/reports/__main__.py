@@ -16,6 +16,7 @@ from tests.benchmarks.goals import Figure, table
 from tests.benchmarks.reports import (
     beside_calls,
     by_ip,
+    by_label,
     for_ip,
     growth,
     many_addresses,
@@ -38,6 +39,7 @@ MEASURES: Mapping[int, Callable[[Bench], list[Figure]]] = {
     8: wal.measure,
     9: size.measure,
     10: beside_calls.measure,
+    11: by_label.measure,
 }
 
 
