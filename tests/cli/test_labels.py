@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from hero_broker.cli import cli
 from tests.cli.conftest import Place
 
 FILE = "target,label\r\n10.77.0.0/24,Research\r\n10.77.0.11,Design\r\nunknown,'=1+1\r\n"
@@ -39,6 +41,13 @@ def test_import_says_what_it_changed_and_leaves_other_labels(fresh: Place, tmp_p
 
     assert said.splitlines() == ["10.77.0.11 is Sales, no longer Design", "0 added, 1 changed, 1 unchanged"]
     assert "unknown,'=1+1" in fresh.out("labels", "export")
+
+
+def test_file_may_be_the_standard_input(fresh: Place) -> None:
+    environ = {"HERO_BROKER_URL": fresh.broker.url}
+    ended = CliRunner().invoke(cli, ["labels", "import", "-"], input="\ufeff10.77.0.11,Büro\n", env=environ)
+
+    assert (ended.exit_code, ended.stdout) == (0, "10.77.0.11 is Büro\n1 added, 0 changed, 0 unchanged\n")
 
 
 def test_json_of_labels_is_the_answer_as_it_came(fresh: Place, tmp_path: Path) -> None:
