@@ -30,6 +30,7 @@ class Command(NamedTuple):
 
 
 COMMANDS = (
+    Command("init", "init", "init", "Write a settings file with the providers whose keys are in the environment."),
     Command("serve", "serve", "serve", "Run the broker until Ctrl-C."),
     Command(
         "demo",
@@ -116,7 +117,7 @@ for _command in COMMANDS:
 
 def _plain_serve() -> TyperCommand | None:
     """Return `serve` with the options of the command line, if that is its command and the options are simple."""
-    serve = COMMANDS[0]
+    serve = next(command for command in COMMANDS if command.name == "serve")
     if sys.argv[1:2] != [serve.name]:
         return None
     gc.disable()  # a tenth of the start went into looking for garbage among imports; `cli.runner` enables it

@@ -72,11 +72,16 @@ MAX_PRICES = {
 }
 FAKE_PROVIDER = "fake"  # the name of the built-in provider that `--fake` adds
 FAKE_FOLDER = "fake"  # inside the state directory, for the ledger of `--fake`
+CONFIG = "HERO_BROKER_CONFIG"
 STATE_DIR = "HERO_BROKER_STATE_DIR"
 FAST_PATH = "HERO_BROKER_FAST_PATH"
 FAST_PATH_WORDS = {"on": True, "off": False}
+SEVERAL_KEYS_FORM = (
+    "must be a key in printable ASCII without spaces; several are separated by commas in a plural variable"
+)
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PLURALS = frozenset(known.plural for known in KNOWN_PROVIDERS)  # variables that hold several keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +198,11 @@ def ledger_url(database: str, environ: Mapping[str, str]) -> str:
 def _read_file(
     config: Path | None, environ: Mapping[str, str], faults: list[Fault]
 ) -> tuple[Path | None, dict[str, object]]:
-    from_environment = environ.get("HERO_BROKER_CONFIG", "").strip()
+    from_environment = environ.get(CONFIG, "").strip()
     if config is not None:
         key, path = "--config", config
     elif from_environment:
-        key, path = "HERO_BROKER_CONFIG", Path(from_environment)
+        key, path = CONFIG, Path(from_environment)
     else:
         key, path = DEFAULT_FILE, Path(DEFAULT_FILE)
     try:
@@ -375,8 +380,9 @@ def _providers(
             used_names[name] = f"must be unique; {quoted(name)} is already used by {table.key}"
         references = table.strings("api_keys", (), accept_string, API_KEY_FORM)
         keys = (
-            _api_key(reference, table.full_key(f"api_keys[{index}]"), secrets, table.faults)
+            key
             for index, reference in enumerate(references)
+            for key in _api_keys(reference, table.full_key(f"api_keys[{index}]"), secrets, table.faults)
         )
         base_url = table.string("base_url", None, accept_base_url, BASE_URL_FORM) or ""
         if endpoint := endpoint_of(base_url):
@@ -393,6 +399,16 @@ def _providers(
             )
         )
     return tuple(providers)
+
+
+def _api_keys(reference: str, key: str, secrets: _Secrets, faults: list[Fault]) -> list[str | None]:
+    """Return the keys that `reference` names: one, or those of a variable that holds several."""
+    variable = reference.removeprefix("env:")
+    texts = secrets.environ.get(variable, "").split(",") if variable != reference and variable in _PLURALS else []
+    if not any(text.strip() for text in texts):
+        return [_api_key(reference, key, secrets, faults)]
+    prefix = f"names the environment variable {quoted(variable)}, which "
+    return [_secret(text.strip(), key, SEVERAL_KEYS_FORM, faults, prefix) for text in texts if text.strip()]
 
 
 def _api_key(reference: str, key: str, secrets: _Secrets, faults: list[Fault]) -> str | None:
@@ -444,8 +460,9 @@ def _providers_from_environment(environ: Mapping[str, str], faults: list[Fault])
         candidates = [(known.variable, environ.get(known.variable, ""))]
         if known.plural is not None:
             candidates += [(known.plural, key) for key in environ.get(known.plural, "").split(",")]
-        form = "must be a key in printable ASCII without spaces; several are separated by commas in a plural variable"
-        keys = [_secret(key.strip(), variable, form, faults) for variable, key in candidates if key.strip()]
+        keys = [
+            _secret(key.strip(), variable, SEVERAL_KEYS_FORM, faults) for variable, key in candidates if key.strip()
+        ]
         if keys:
             unique = tuple(dict.fromkeys(key for key in keys if key))
             providers.append(ProviderSettings(known.name, known.base_url, unique, known.stream_usage))
