@@ -17,10 +17,20 @@ FORWARDED = "forwarded"
 REAL_IP = "x-real-ip"
 PROBES = "/health/"  # a proxy requests these for itself, without the header
 
-# Headers in which proxies name their client. A warning lists those that came instead of the trusted one.
+# Headers in which proxies name their client. Warnings list those that came.
 _ADDRESS_HEADERS = frozenset(
-    {FORWARDED_FOR, FORWARDED, REAL_IP, "x-client-ip", "x-cluster-client-ip", "true-client-ip", "cf-connecting-ip"}
+    {
+        FORWARDED_FOR.encode(),
+        FORWARDED.encode(),
+        REAL_IP.encode(),
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"true-client-ip",
+        b"cf-connecting-ip",
+    }
 )
+_CONTEXT = b"x-hero-context"
+_OF_INTEREST = _ADDRESS_HEADERS | {_CONTEXT}  # one look-up per header is quicker than two comparisons
 
 # RFC 7239, section 4, read backwards: one element up to the comma before it. In a quoted string, a quote after an odd
 # number of backslashes is escaped. Unquoted values may contain colons and brackets, because some proxies do not quote
@@ -62,7 +72,8 @@ class SourceIp:
     def resolve(self, client: tuple[str, int] | None, headers: Iterable[tuple[bytes, bytes]], path: str = "") -> Caller:
         """Return the caller of a request. `client` is None on a Unix socket; header names are lower-case.
 
-        A trusted peer that sends no header naming its client is billed itself, with a warning once a minute.
+        Two mistakes of an operator are warned of once a minute: a trusted peer that sends no header naming its client,
+        and another peer that sends one. Both are billed themselves.
 
         Raises:
             InvalidRequest: X-Hero-Context is longer than 128 characters.
@@ -70,20 +81,29 @@ class SourceIp:
         """
         lines: list[str] = []
         context: str | None = None
+        names_an_address = False
         for name, value in headers:
-            if name == self._header:
-                lines.append(value.decode("latin-1"))
-            elif name == b"x-hero-context" and context is None:
-                context = _parse_context(value)
+            if name in _OF_INTEREST:
+                if name == _CONTEXT:
+                    context = _parse_context(value) if context is None else context
+                    continue
+                names_an_address = True
+                if name == self._header:
+                    lines.append(value.decode("latin-1"))
 
         if client is not None and not self._trusted:
-            return Caller(ip=canonical_ip(client[0]), peer_ip=None, context=context)
+            ip = canonical_ip(client[0])
+            if names_an_address:
+                self._warn_of_untrusted(ip, headers)
+            return Caller(ip=ip, peer_ip=None, context=context)
         peer = None if client is None else parse_ip(client[0])
         source = peer
         if self._trust_unix if peer is None else self._is_trusted(peer):
             source = self._nearest_untrusted(peer, self._hops_in(lines))
             if source is peer and not path.startswith(PROBES):
-                self._warn(_ip_text(peer), headers)
+                self._warn_of_trusted(_ip_text(peer), headers)
+        elif names_an_address:
+            self._warn_of_untrusted(_ip_text(peer), headers)
         ip, peer_ip = _ip_text(source), _ip_text(peer)
         return Caller(ip=ip, peer_ip=None if peer_ip == ip else peer_ip, context=context)
 
@@ -99,16 +119,24 @@ class SourceIp:
                 break
         return nearest
 
-    def _warn(self, peer: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        if not self._warnings.is_due(peer):
-            return
-        sent = {name.decode("latin-1") for name, _ in headers} & _ADDRESS_HEADERS
-        log.warning(
-            "edge: %s is a trusted proxy, but sent no %s that names its client, so it is billed itself; it sent %s",
-            "a Unix socket" if peer == UNKNOWN else peer,
-            self._header.decode(),
-            ", ".join(sorted(sent)) or "no other header with an address",
-        )
+    def _warn_of_trusted(self, peer: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        if self._warnings.is_due(peer):
+            log.warning(
+                "edge: %s is in server.trusted_proxies, but sent no %s that names its client, so it is billed itself;"
+                " it sent %s; server.trusted_header names the header that is read",
+                _peer_name(peer),
+                self._header.decode(),
+                _address_headers(headers) or "no other header with an address",
+            )
+
+    def _warn_of_untrusted(self, peer: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        if self._warnings.is_due(peer):
+            log.warning(
+                "edge: %s sent %s, but is not in server.trusted_proxies, so it is billed itself;"
+                " if it is a proxy of yours, add it there, and set server.trusted_header to the header that it sends",
+                _peer_name(peer),
+                _address_headers(headers),
+            )
 
     def _is_trusted(self, address: IpAddress) -> bool:
         return any(address in network for network in self._trusted)
@@ -116,6 +144,14 @@ class SourceIp:
 
 def _ip_text(address: IpAddress | None) -> str:
     return UNKNOWN if address is None else str(address)
+
+
+def _peer_name(peer: str) -> str:
+    return "a Unix socket" if peer == UNKNOWN else peer
+
+
+def _address_headers(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    return ", ".join(sorted({name.decode("latin-1") for name, _ in headers if name in _ADDRESS_HEADERS}))
 
 
 def _parse_context(value: bytes) -> str | None:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from hero_broker.kinds.registry import DEFAULT_KIND, KINDS
+from hero_broker.settings.doubts import doubts_about
 from hero_broker.settings.errors import Fault, SettingsError
 from hero_broker.settings.known_providers import KNOWN_PROVIDERS
 from hero_broker.settings.model import (
@@ -162,7 +163,7 @@ def load(
         admin_tokens=admin_tokens,
         insecure_dev=insecure_dev,
         fake=fake,
-        warnings=tuple(secrets.warnings),
+        warnings=(*secrets.warnings, *doubts_about(server)),
     )
 
 

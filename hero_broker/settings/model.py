@@ -160,7 +160,7 @@ class Settings:
     admin_tokens: tuple[str, ...] = field(repr=False)  # empty in dev mode
     insecure_dev: bool
     fake: bool  # the broker adds a provider named "fake"
-    warnings: tuple[str, ...] = ()  # sentences about accepted but unsafe settings, without secrets
+    warnings: tuple[str, ...] = ()  # sentences about accepted but unsafe or doubtful settings, without secrets
 
     @property
     def database_url_absolute(self) -> str:

@@ -67,7 +67,7 @@ def test_open_quote_before_the_hop_of_a_proxy_passes_no_check_and_bills_nobody_e
 
     assert statuses == [403, 403, 200]
     assert lines == {"192.0.2.9": 1, "127.0.0.1": 1}
-    assert "127.0.0.1 is a trusted proxy, but sent no forwarded that names its client" in running.log
+    assert "127.0.0.1 is in server.trusted_proxies, but sent no forwarded that names its client" in running.log
 
 
 @pytest.mark.usefixtures("store")

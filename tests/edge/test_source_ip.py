@@ -1,7 +1,7 @@
 """One caller is one address, whatever proxies are between."""
 
 import logging
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 import pytest
 
@@ -183,15 +183,46 @@ def test_trusted_peer_without_the_trusted_header_is_warned_of_once_a_minute(capl
             reader.resolve(peer, headers, path)
 
     messages = [record.getMessage() for record in caplog.records]
-    assert [line.partition(" is a trusted proxy")[0] for line in messages] == [
+    assert [line.partition(" is in server.trusted_proxies")[0] for line in messages] == [
         "edge: 10.0.0.1",
         "edge: 10.0.0.1",
         "edge: 10.0.0.2",
         "edge: a Unix socket",
     ]
     assert messages[0].endswith(
-        "sent no forwarded that names its client, so it is billed itself; it sent x-forwarded-for"
+        "sent no forwarded that names its client, so it is billed itself; it sent x-forwarded-for;"
+        " server.trusted_header names the header that is read"
     )
+    assert "it sent no other header with an address;" in messages[2]
+
+
+@pytest.mark.parametrize("proxies", [PROXIES, []], ids=["others are trusted", "nobody is trusted"])
+def test_untrusted_peer_that_names_an_address_is_warned_of_once_a_minute(
+    proxies: list[IPv4Network | IPv6Network], caplog: pytest.LogCaptureFixture
+) -> None:
+    now = 0.0
+    reader = SourceIp(proxies, False, "x-forwarded-for", lambda: now)
+    peer, real_ip = ("203.0.113.7", 1), [(b"x-real-ip", b"192.0.2.1"), (b"host", b"broker")]
+    requests = [
+        (0.0, peer, forwarded_for("192.0.2.1") + real_ip),
+        (59.9, peer, real_ip),
+        (60.0, peer, real_ip),
+        (60.0, ("203.0.113.8", 1), [(b"host", b"broker"), (b"x-hero-context", b"a")]),
+        (60.0, None, [(b"cf-connecting-ip", b"192.0.2.1")]),
+    ]
+
+    with caplog.at_level(logging.WARNING):
+        for now, client, headers in requests:  # noqa: B007  # the clock reads it
+            reader.resolve(client, headers)
+
+    messages = [record.getMessage() for record in caplog.records]
+    assert [
+        line.partition(", but is not in server.trusted_proxies, so it is billed itself")[0] for line in messages
+    ] == [
+        "edge: 203.0.113.7 sent x-forwarded-for, x-real-ip",
+        "edge: 203.0.113.7 sent x-real-ip",
+        "edge: a Unix socket sent cf-connecting-ip",
+    ]
 
 
 def test_peers_that_were_warned_of_do_not_fill_the_memory() -> None:
