@@ -12,6 +12,7 @@ from jsonschema.exceptions import best_match
 
 from hero_broker.admin_plane.method import AdminMethod
 from hero_broker.core.errors import InvalidParams
+from hero_broker.util.nearest import did_you_mean, nearest
 
 Document = dict[str, Any]
 
@@ -89,8 +90,7 @@ class Contract:
             params = dict(zip(known, params, strict=False))
         for name in params:
             if name not in known:
-                printable = name[:100].encode("utf-8", "replace").decode()
-                raise InvalidParams(printable, f"is unknown; {method} takes {', '.join(known) or 'no parameters'}")
+                raise self._unknown_param(method, name)
         for name, (required, validator) in known.items():
             if name not in params:
                 if required:
@@ -116,6 +116,16 @@ class Contract:
         """Return the member names of an object parameter; an empty tuple for others."""
         entry = self._params[method].get(param)
         return () if entry is None else tuple(resolved(entry[1].schema, entry[1].schema).get("properties", ()))
+
+    def _unknown_param(self, method: str, name: str) -> InvalidParams:
+        known = self._params[method]
+        # A member of the filter is a parameter of its own in a URL, and easily taken for one.
+        names = {member: f"{member} of the filter" for member in self.object_members(method, "filter")}
+        names |= {param: param for param in known}
+        question = did_you_mean([names[one] for one in nearest(name, names)])
+        takes = f"{method} takes {', '.join(known) or 'no parameters'}"
+        printable = name[:100].encode("utf-8", "replace").decode()
+        return InvalidParams(printable, f"is unknown; {question}{' ' if question else ''}{takes}")
 
 
 def _validator(document: Document, schema: Mapping[str, Any]) -> Draft7Validator:

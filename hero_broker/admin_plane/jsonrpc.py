@@ -14,6 +14,7 @@ from hero_broker.admin_plane.contract import Contract
 from hero_broker.admin_plane.errors import INTERNAL_ERROR, rpc_error
 from hero_broker.admin_plane.registry import METHODS, dispatch
 from hero_broker.core.errors import QueryError
+from hero_broker.util.nearest import did_you_mean, nearest
 
 MAX_BATCH = 100
 
@@ -43,12 +44,11 @@ def _error(code: int, message: str, encoded_id: bytes = b"null", reason: str | N
 
 
 def unread(reason: str) -> bytes:
-    """Return the response to a request that HTTP refuses before its body is read."""
+    """Return the response to a request that is refused as a whole, such as by HTTP before its body is read."""
     return _error(-32600, "Invalid Request", reason=reason)
 
 
-PARSE_ERROR = _error(-32700, "Parse error")
-INVALID_REQUEST = _error(-32600, "Invalid Request")
+_WRONG_SIZE = unread(f"A batch must have 1 to {MAX_BATCH} members.")
 
 
 def parse_batch(body: bytes) -> ParsedBatch:
@@ -59,18 +59,18 @@ def parse_batch(body: bytes) -> ParsedBatch:
     """
     try:
         message = strict_json.decode(body)
-    except ValueError as error:
-        raise InvalidBatch(PARSE_ERROR) from error
+    except strict_json.InvalidJson as error:
+        raise InvalidBatch(_error(-32700, "Parse error", reason=f"The body is not JSON: {error}.")) from error
     if not isinstance(message, list):
         return ParsedBatch([message], is_batch=False)
     if not 1 <= len(message) <= MAX_BATCH:
-        raise InvalidBatch(INVALID_REQUEST)
+        raise InvalidBatch(_WRONG_SIZE)
     return ParsedBatch(message, is_batch=True)
 
 
 def expects_response(member: Any) -> bool:
     """Return whether a member gets a response: all but well-formed notifications do."""
-    return not _is_request(member) or "id" in member
+    return _fault(member) is not None or "id" in member
 
 
 class RpcDispatcher:
@@ -82,12 +82,14 @@ class RpcDispatcher:
 
     async def dispatch(self, member: Any, request_id: str) -> bytes | None:
         """Return the response in JSON, also for an invalid request; None after a notification was carried out."""
-        if not _is_request(member):
-            return INVALID_REQUEST
+        fault = _fault(member)
+        if fault is not None:
+            return unread(fault)
         # An id may hold a lone surrogate, which is JSON only as an escape.
         encoded_id = json.dumps(member.get("id")).encode()
         if member["method"] not in METHODS:
-            return _error(-32601, "Method not found", encoded_id) if "id" in member else None
+            reason = _no_such_method(member["method"])
+            return _error(-32601, "Method not found", encoded_id, reason) if "id" in member else None
         params = member.get("params", [])
 
         async def method() -> Result:
@@ -119,10 +121,22 @@ def _accept(_request: object) -> None:
     return None
 
 
-def _is_request(member: Any) -> bool:
-    if not isinstance(member, dict) or member.get("jsonrpc") != "2.0" or not isinstance(member.get("method"), str):
-        return False
+def _no_such_method(name: str) -> str:
+    question = did_you_mean(nearest(name, METHODS))
+    return f"No method has this name; {question or 'rpc.discover describes the methods.'}"
+
+
+def _fault(member: Any) -> str | None:
+    """Return why a member is no request; None if it is one."""
+    if not isinstance(member, dict):
+        return "A request must be an object."
+    if member.get("jsonrpc") != "2.0":
+        return 'jsonrpc must be "2.0".'
+    if not isinstance(member.get("method"), str):
+        return "method must be a string."
     identifier = member.get("id")
     if isinstance(identifier, bool) or not isinstance(identifier, str | int | float | None):
-        return False
-    return isinstance(member.get("params", []), list | dict)
+        return "id must be a string, a number or null."
+    if not isinstance(member.get("params", []), list | dict):
+        return "params must be an array or an object."
+    return None

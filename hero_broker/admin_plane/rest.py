@@ -120,8 +120,8 @@ async def _body(request: Request, timeout_s: float) -> dict[str, Any]:
         raise UnsupportedMedia("The content type must be application/json, without an encoding.")
     try:
         members = strict_json.decode(bytes(body))
-    except ValueError as error:
-        raise InvalidParams("body", NO_OBJECT) from error
+    except strict_json.InvalidJson as error:
+        raise InvalidParams("body", f"{NO_OBJECT}: {error}") from error
     if not isinstance(members, dict):
         raise InvalidParams("body", NO_OBJECT)
     return members

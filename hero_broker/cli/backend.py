@@ -191,7 +191,7 @@ def _explain(error: RpcError, options: Mapping[str, str], *, has_token: bool) ->
             return "The admin token is wrong: compare --token or ADMIN_TOKEN with the broker's."
         return "The broker needs its admin token: pass --token, or set ADMIN_TOKEN."
     if error.code == -32601:
-        return "The broker has no such method; `hero-broker rpc rpc.discover` describes its methods."
+        return error.reason or "The broker has no such method; `hero-broker rpc rpc.discover` describes its methods."
     if error.param is not None and error.param in options:
         return f"{options[error.param]} {_with_options(error.reason or error.message, options)}"
     return _with_options(str(error), options)

@@ -15,6 +15,7 @@ from hero_broker.edge.paths import classify_path
 MAX_CACHED_LENGTH = 256  # bytes of a host; caching longer ones would let callers fill the memory
 
 MISSING = "An admin token is required: Authorization: Bearer TOKEN."
+NOT_BEARER = "The Authorization header has no admin token in the form: Bearer TOKEN."
 WRONG = "The admin token is wrong."
 
 _RPC_BODY = '{"jsonrpc":"2.0","error":{"code":-32001,"message":"Unauthorized","data":{"reason":"%s"}},"id":null}'
@@ -45,7 +46,7 @@ class AdminGate:
             and is_guarded
             and not self._is_valid_token(token := _bearer(headers.get(b"authorization", b"")))
         ):
-            error = Unauthorized(WRONG if token else MISSING)
+            error = Unauthorized(WRONG if token else NOT_BEARER if b"authorization" in headers else MISSING)
             if path != "/rpc":
                 raise error
             return _refuse_rpc(error, send)

@@ -1,4 +1,4 @@
 """The document that `info.version` was last raised for; see test_version_moves_with_the_document."""
 
 VERSION = "0.11.0"
-SHA256 = "b05d2fffe0b66a6a11b2cd60ffb9b5c84f475c973d4c87738683748ca59578b9"
+SHA256 = "a25cd6983db2c86da6cc0914f3030ab05c66600829acec0a46689178b3b3e35c"

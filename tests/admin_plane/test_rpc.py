@@ -142,7 +142,6 @@ def unread(reason: str) -> dict[str, object]:
     return {"jsonrpc": "2.0", "error": refused, "id": None}
 
 
-INVALID = error(-32600, "Invalid Request")
 TOO_LONG = "The body must be at most 1048576 bytes long."
 
 

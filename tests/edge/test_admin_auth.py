@@ -117,8 +117,9 @@ def test_refusal_has_the_shape_of_its_path() -> None:
 def test_wrong_token_and_none_are_told_apart(path: str) -> None:
     needed = b"An admin token is required: Authorization: Bearer TOKEN."
 
-    for none in ([], bearer(""), bearer("other", "Basic")):
-        assert needed in ask(path, none)[1]
+    assert needed in ask(path, [])[1]
+    for other in (bearer(""), bearer("other", "Basic"), [(b"authorization", b"other")]):
+        assert b"has no admin token in the form: Bearer TOKEN." in ask(path, other)[1]
     assert b"The admin token is wrong." in ask(path, bearer("wrong"))[1]
 
 

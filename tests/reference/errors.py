@@ -35,14 +35,14 @@ ADMIN = """
 REST responses have the same body; JSON-RPC responses have the number.
 For -32602 `data` is `{"param", "reason"}`: the parameter, and the accepted form.
 For -32603 it is `{"request_id"}`; the event in the broker's log has the same id.
-If a request is refused before its body is read (401, 405, 408, 413, 415), it is `{"reason"}`, which distinguishes, for example, a missing token from a wrong one.
+For -32700, -32600, -32601 and -32001 it is `{"reason"}`: why the body is not JSON, why the request or the batch is invalid, the methods whose names are most like the unknown one, or whether a token is missing or wrong.
 
 
 | JSON-RPC | REST | `code` | When |
 | --- | --- | --- | --- |
 | -32700 | 400 | `invalid_parameter` | The body is not JSON (RFC 8259), or a member is given twice. |
 | -32601 | 404 | `not_found` | The method or path does not exist. |
-| -32600 | 405, 408, 413, 415 | as a call's | HTTP refuses the request before its body is parsed. |
+| -32600 | 405, 408, 413, 415 | as a call's | The request or the batch is invalid, or HTTP refuses the request before its body is parsed. |
 | -32001 | 401 | `unauthorized` | The request has no admin token, or a wrong one. |
 """
 
