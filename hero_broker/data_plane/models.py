@@ -6,7 +6,7 @@ from starlette.routing import Route
 
 from hero_broker.core.errors import ModelNotFound
 from hero_broker.providers.provider import Provider
-from hero_broker.providers.routes import MAX_NAME, WHERE_LISTED, Routes
+from hero_broker.providers.routes import Routes
 
 
 def http_routes(model_routes: Routes) -> list[Route]:
@@ -22,7 +22,7 @@ def http_routes(model_routes: Routes) -> list[Route]:
         name: str = request.path_params["name"]
         route = model_routes.get(name)
         if route is None:
-            raise ModelNotFound(f"The model {name[:MAX_NAME]!r} does not exist. {WHERE_LISTED}", param="model")
+            raise ModelNotFound(model_routes.unknown_name(name), param="model")
         return JSONResponse(_model_object(name, route.provider))
 
     return [Route("/v1/models", list_all), Route("/v1/models/{name:path}", retrieve)]

@@ -9,9 +9,11 @@ from hero_broker.core.errors import ModelNotFound
 from hero_broker.pricing.listing import Certainty, Listing
 from hero_broker.pricing.tariff import Tariff
 from hero_broker.providers.provider import Provider
+from hero_broker.util.nearest import MAX_SUGGESTIONS, NameIndex, did_you_mean
 
 MAX_NAME = 200  # characters
 WHERE_LISTED = "GET /v1/models lists the models."
+MAX_CANDIDATES = 8  # nearest names that are looked up, until `MAX_SUGGESTIONS` of them can be called
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,26 @@ class Routes:
             raise ModelNotFound(self._why_not(model, kind, route), param="model")
         return route
 
+    def unknown_name(self, model: str, kind: str | None = None) -> str:
+        """Return the message for a name that no model has, with the nearest names of models for calls of `kind`."""
+        name = f"The model {model[:MAX_NAME]!r} does not exist."
+        other = self._named_by.get(model)
+        if other is not None:
+            hint = f"The provider {other.name} serves it as {f'{other.name}/{model}'!r}."
+        else:
+            question = did_you_mean([repr(name) for name in self._nearest(model, kind)])
+            hint = question[:1].upper() + question[1:]
+        return f"{name} {hint} {WHERE_LISTED}" if hint else f"{name} {WHERE_LISTED}"
+
+    def _nearest(self, model: str, kind: str | None) -> list[str]:
+        """Return the names most like `model` that can be called, by calls of `kind` if it is given."""
+        found = []
+        for name in self._name_index.nearest(model, MAX_CANDIDATES):
+            route = self.get(name)
+            if route is not None and (kind is None or route.kind in (kind, None)):
+                found.append(name)
+        return found[:MAX_SUGGESTIONS]
+
     def get(self, model: str) -> Route | None:
         """Return the route of `model`; None if no provider serves it.
 
@@ -138,15 +160,15 @@ class Routes:
 
     def _why_not(self, model: str, kind: str, route: Route | None) -> str:
         """Return why no call of this kind may use the name; `route` is that of the name, if it has one."""
-        name = f"The model {model[:MAX_NAME]!r}"
-        other = self._named_by.get(model)
-        if route is not None:
-            message = f"{name} exists for calls of kind {route.kind}, not for calls of kind {kind}."
-        elif other is not None:
-            message = f"{name} does not exist. The provider {other.name} serves it as {f'{other.name}/{model}'!r}."
-        else:
-            message = f"{name} does not exist."
+        if route is None:
+            return self.unknown_name(model, kind)
+        message = f"The model {model[:MAX_NAME]!r} exists for calls of kind {route.kind}, not for calls of kind {kind}."
         return f"{message} {WHERE_LISTED}"
+
+    @cached_property
+    def _name_index(self) -> NameIndex:
+        """The names by which clients call models, and the providers' own names of their models."""
+        return NameIndex([*(name for route in self.named for name in (route.model, *route.aliases)), *self._named_by])
 
     @cached_property
     def _named_by(self) -> Mapping[str, Provider]:

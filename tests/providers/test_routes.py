@@ -1,5 +1,6 @@
 """A name goes to the provider that it names, else to the one that most certainly serves it."""
 
+import re
 from collections.abc import Sequence
 from itertools import permutations
 
@@ -209,10 +210,34 @@ def test_caller_learns_of_which_kind_a_model_is_and_where_all_are_listed() -> No
 
 
 def test_caller_with_an_unknown_name_learns_where_the_models_are_listed() -> None:
-    with pytest.raises(ModelNotFound) as refused:
-        served("openai").find("gpt-0", "chat")
+    for name in ("nothing like it", "gpt-4o" * 100, "\x00"):
+        with pytest.raises(ModelNotFound) as refused:
+            served("openai").find(name, "chat")
+        assert refused.value.message == (f"The model {name[:200]!r} does not exist. GET /v1/models lists the models.")
 
-    assert refused.value.message == "The model 'gpt-0' does not exist. GET /v1/models lists the models."
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("gpt-4o-mni", "Did you mean 'gpt-4o-mini', "),
+        ("claude-sonet-4-5", "Did you mean 'claude-sonnet-4-5', "),
+        ("openai/gtp-4o", "Did you mean 'openai/gpt-4o', "),
+        ("LLAMA-3.3-70b-versatil", "Did you mean 'llama-3.3-70b-versatile' "),
+        ("My-modle", "Did you mean 'My-model' or 'My-modell'?"),
+    ],
+)
+def test_caller_with_a_misspelled_name_learns_the_nearest_ones_that_can_be_called(name: str, nearest: str) -> None:
+    provider = provider_of("local")
+    mine = Route.to("My-model", "chat", provider, "m", ("My-modell",))
+    other_kind = Route.to("my-modle-2", "embedding", provider, "m")
+    routes = served("openai", "anthropic", "groq", "openrouter", models=[mine, other_kind])
+    with pytest.raises(ModelNotFound) as refused:
+        routes.find(name, "chat")
+
+    assert f"The model {name!r} does not exist. {nearest}" in refused.value.message
+    assert refused.value.message.endswith(" GET /v1/models lists the models.")
+    for suggested in re.findall(r"'([^']+)'", refused.value.message)[1:]:
+        assert routes.find(suggested, "chat")
 
 
 def test_provider_that_only_models_of_the_settings_name_is_not_another_either() -> None:
