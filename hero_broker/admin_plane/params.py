@@ -9,6 +9,7 @@ from hero_broker.core.errors import InvalidParams
 from hero_broker.core.labels import canonical_target
 from hero_broker.core.queries import Dimension, Filter, Network
 
+PRICED = "priced"  # the other value of `filter.cost` is "unpriced"
 LATEST_S = 253_370_764_800  # the beginning of the year 9999; in milliseconds, a day of 1978
 
 
@@ -56,11 +57,16 @@ def parse_filter(members: Mapping[str, Any] | None) -> Filter:
         InvalidParams: the address or the prefix is malformed.
     """
     values = {name: value for name, value in (members or {}).items() if value is not None}
-    prefix, period = values.pop("prefix", None), values.pop("period", None)
+    prefix, period, cost = (values.pop(name, None) for name in ("prefix", "period", "cost"))
     if "ip" in values:
         values["ip"] = parse_address(values["ip"], "filter", "ip: ")
     dimensions = {Dimension(name): value for name, value in values.items()}
-    return Filter(values=dimensions, prefix=None if prefix is None else _parse_network(prefix), period=period)
+    return Filter(
+        values=dimensions,
+        prefix=None if prefix is None else _parse_network(prefix),
+        period=period,
+        is_priced=None if cost is None else cost == PRICED,
+    )
 
 
 def _parse_network(text: str) -> Network:

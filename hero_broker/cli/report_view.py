@@ -76,11 +76,8 @@ def print_bill(bill: BillView, zone: ZoneInfo) -> None:
     table(columns, rows, [*footer, *_numbers(bill.totals)])
     if bill.more:
         warn(f"Only the first {counted(len(bill.lines), 'line')} of the bill: the total includes all.")
-    if bill.totals.estimated_requests or bill.totals.unpriced_requests:
-        warn(
-            f"Estimated: {counted(bill.totals.estimated_requests, 'request')}."
-            f" Without a known price, counted as 0 USD: {counted(bill.totals.unpriced_requests, 'request')}."
-        )
+    if bill.totals.estimated_requests:
+        warn(f"Estimated: {counted(bill.totals.estimated_requests, 'request')}.")
 
 
 def _names(bill: BillView, line: BillLine) -> list[str]:

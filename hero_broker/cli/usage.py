@@ -1,16 +1,19 @@
 """`hero-broker usage`: prints who spent how much, as a table, JSON, CSV or a plot."""
 
 import time
+from collections import Counter
 from dataclasses import replace
 from typing import Annotated, Any, cast, get_args
 
 import typer
 
-from hero_broker.cli.backend import Backend, DatabaseOption, TokenOption, UrlOption, open_backend
+from hero_broker.cli.backend import Backend, DatabaseOption, TokenOption, UrlOption, open_backend, redact_url
 from hero_broker.cli.filters import WhereOption, parse_filters
+from hero_broker.cli.notices import counted, warn
 from hero_broker.cli.printing import write_json
 from hero_broker.cli.report_view import BillView, address_view, draw_bill, page_view, print_bill, print_csv
 from hero_broker.cli.times import FORMS, MONTH_FORMS, parse_month, parse_time, parse_zone
+from hero_broker.cli.unpriced import command_that_lists, describe, unpriced_models
 from hero_broker.client import Query, QueryFilter, methods
 from hero_broker.client.clients import every_page
 from hero_broker.client.methods import Bucket, Dimension
@@ -78,12 +81,26 @@ def usage(
             write_json(backend.call_raw(query.method, query.params))
             return
         bill = _bill(backend, query, whole=limit is None)
+        models = Counter() if as_csv or plot else unpriced_models(backend, query, bill)
     if as_csv:
         print_csv(bill)
     elif plot:
         draw_bill(bill, zone)
     else:
         print_bill(bill, zone)
+        if bill.totals.unpriced_requests:
+            conditions = [one for one in where or () if not one.startswith("cost=")] + ([f"ip={ip}"] if ip else [])
+            options = [
+                *(("--where", condition) for condition in conditions),
+                ("--since", since),
+                ("--until", until),
+                ("--tz", None if tz == "UTC" else tz),
+                ("--database", None if database is None else redact_url(database)),
+            ]
+            count = counted(bill.totals.unpriced_requests, "request")
+            named = f", of {describe(models)}" if models else ""
+            warn(f"Without a known price, counted as 0 USD: {count}{named}.")
+            warn(f"List them: {command_that_lists(options)}")
 
 
 def _build_query(

@@ -31,6 +31,9 @@ class QueryFilter(TypedDict, total=False):
     api_key_id: str | None
     outcome: str | None  # One of ok, provider_error, client_disconnected, interrupted, internal_error.
     period: str | None  # The reference of a billing period; selects its calls, whenever they started.
+    # priced: only calls whose cost is known. unpriced: only those for which no price was known, which reports count as
+    # 0 USD in unpriced_requests. One of priced, unpriced.
+    cost: str | None
 
 
 def discover() -> Query[dict[str, Any]]:

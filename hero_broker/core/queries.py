@@ -32,6 +32,7 @@ class Filter:
     values: dict[Dimension, str] = field(default_factory=dict)
     prefix: Network | None = None
     period: str | None = None  # the reference of a billing period
+    is_priced: bool | None = None  # only calls whose cost is known, or only those whose cost is not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

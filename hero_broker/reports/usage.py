@@ -180,6 +180,7 @@ def _selection(connection: Connection, query: RowsQuery, labels: LabelBook) -> t
         since=query.since,
         until=query.until,
         seqs=_seqs(connection, query.filter),
+        is_priced=query.filter.is_priced,
     )
     return selection, row_pages.span(connection, selection) if query.left is None else Span(*query.left)
 
@@ -235,6 +236,7 @@ def _usage(connection: Connection, query: UsageQuery, labels: LabelBook, as_of: 
         names=names,
         within=None if query.filter.prefix is None else key_range(query.filter.prefix),
         seqs=_seqs(connection, query.filter),
+        is_priced=query.filter.is_priced,
         since=query.since,
         until=query.until,
         prefix_bits=query.prefix_bits,

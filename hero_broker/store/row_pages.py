@@ -16,6 +16,7 @@ from hero_broker.store import rollups
 from hero_broker.store.address_labels import LABEL, NO_LABEL, has_label, label_values
 from hero_broker.store.request_logs import COLUMNS, build_row
 from hero_broker.store.schema import ALL_TIME, REQUEST_LOGS, USAGE_BY_IP
+from hero_broker.store.sums import priced
 
 STEP_ROWS = 20_000  # positions that one statement reads at most
 FEW_ROWS = 20_000  # up to so many calls of one address are sorted; more are filtered from all rows
@@ -31,6 +32,7 @@ class Selection:
     since: int | None = None
     until: int | None = None
     seqs: tuple[int, int] | None = None  # the first and last `seq` to include; None: all
+    is_priced: bool | None = None  # only rows with a cost, or only those without one; None: all
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ def rows(
         values = {**label_values(selection.names), "folded": folded, "is_label": label}
     if selection.within is not None:
         conditions.extend([c.ip_key >= selection.within[0], c.ip_key <= selection.within[1]])
+    if selection.is_priced is not None:
+        conditions.append(priced(selection.is_priced))
     query = select(c.seq, *(c[name] for name in COLUMNS)).where(*conditions).order_by(c.seq.desc()).limit(limit)
     page = [(row.seq, build_row(row)) for row in connection.execute(query, values)]
     return page, Span(left.first_seq, page[-1][0] if len(page) == limit else first)

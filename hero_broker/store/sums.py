@@ -24,6 +24,12 @@ _LOW_BITS = 31  # a sum in two parts has room for 2^31 rows
 _MERGED: dict[str, Any] = {"first_seen": func.min, "last_seen": func.max}  # all others are summed
 
 
+def priced(is_priced: bool) -> ColumnElement[bool]:
+    """Return the condition for rows of `request_logs` with a known cost, or for those without one."""
+    cost = REQUEST_LOGS.c.cost_nano_usd
+    return cost.is_not(None) if is_priced else cost.is_(None)
+
+
 def row_sums() -> dict[str, ColumnElement[int]]:
     """Return the contribution of one row of `request_logs` to each of `SUMS`, by name."""
     c = REQUEST_LOGS.c
@@ -31,7 +37,7 @@ def row_sums() -> dict[str, ColumnElement[int]]:
         "requests": literal(1),
         "failed_requests": case((c.outcome.in_([str(one) for one in FAILED_OUTCOMES]), 1), else_=0),
         "estimated_requests": case((c.usage_source == UsageSource.ESTIMATED.value, 1), else_=0),
-        "unpriced_requests": case((c.cost_nano_usd.is_(None), 1), else_=0),
+        "unpriced_requests": case((priced(False), 1), else_=0),
         "input_tokens": func.coalesce(c.input_tokens, 0),
         "output_tokens": func.coalesce(c.output_tokens, 0),
         **{name: func.coalesce(c[name], 0) for name in SUMS_SINCE_5},

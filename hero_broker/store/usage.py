@@ -37,6 +37,7 @@ class UsagePlan:
     names: LabelIndex | None = None  # the labels, if "label" is used
     within: tuple[bytes, bytes] | None = None  # the first and last `ip_key` to include
     seqs: tuple[int, int] | None = None  # the first and last `seq` to include; None: all
+    is_priced: bool | None = None  # only rows with a cost, or only those without one; None: all
     since: int | None = None
     until: int | None = None
     buckets: Sequence[TimeWindow] | None = None  # neighbouring windows, ascending; None: no buckets
@@ -60,7 +61,11 @@ def rollup_for(plan: UsagePlan) -> Table | None:
     dimensions = {"ip" if name in (PREFIX, LABEL) else name for name in (*plan.group_by, *plan.filters)}
     if plan.within is not None:
         dimensions.add("ip")
-    if plan.seqs is not None or any(since % HOUR for since, _ in (plan.buckets or ())[1:]):
+    if (
+        plan.seqs is not None
+        or plan.is_priced is not None
+        or any(since % HOUR for since, _ in (plan.buckets or ())[1:])
+    ):
         return None
     return next((table for table in ROLLUPS if dimensions <= set(table.info["dimensions"])), None)
 
@@ -110,6 +115,7 @@ def groups(connection: Connection, plan: UsagePlan) -> list[Group]:
         filters=tuple(plan.filters),
         is_within=plan.within is not None,
         has_seqs=plan.seqs is not None,
+        is_priced=plan.is_priced,
         prefix_bits=plan.prefix_bits,
         parts=parts,
         is_distinct=parts == (True, False, False) and len(cover.blocks) == 1 and rest is None,

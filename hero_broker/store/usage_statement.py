@@ -38,7 +38,7 @@ from hero_broker.store.json_lists import INTEGER, listed
 from hero_broker.store.prefixes import prefix_column
 from hero_broker.store.prepared import Prepared, parameter, prepare
 from hero_broker.store.schema import ADDRESSES, BIG, REQUEST_LOGS, SUMS
-from hero_broker.store.sums import rollup_sums, row_sums, subtracted_sums, summed
+from hero_broker.store.sums import priced, rollup_sums, row_sums, subtracted_sums, summed
 from hero_broker.store.window_cover import Block, WindowEdge
 
 PREFIX = "prefix"  # as `LABEL`, a dimension of an address, without a column of its own
@@ -64,6 +64,7 @@ class Shape:
     after: tuple[bool, ...] | None  # which values in the key of the last group before are NULL
     has_few_recent: bool = True  # rows above the watermark are read in the order of `seq`, not by the index on time
     is_unlabelled: bool = False  # the filter of labels includes the addresses without one
+    is_priced: bool | None = None  # only rows with a cost, or only those without one; no roll-up is read then
     is_among: bool = False  # restricted to a list of addresses
     sums: tuple[str, ...] = SUMS  # the selected sums; always with the cost
 
@@ -123,6 +124,8 @@ def _rows(shape: Shape, name: str, started_at: ColumnElement[int], condition: Co
     part = part.select_from(source).where(condition, *_filters(shape, REQUEST_LOGS))
     if shape.is_within:
         part = part.where(_within(REQUEST_LOGS.c.ip_key))
+    if shape.is_priced is not None:
+        part = part.where(priced(shape.is_priced))
     return part.where(REQUEST_LOGS.c.ip.in_(_among(shape))) if shape.is_among else part
 
 

@@ -184,6 +184,13 @@ def without_time(answer: Any) -> Any:
             {"model": "model-1", "limit": "3"},
             {"filter": {"model": "model-1"}, "limit": 3},
         ),
+        ("/billing/requests", "billing.requests", {"cost": "unpriced"}, {"filter": {"cost": "unpriced"}}),
+        (
+            "/billing/report",
+            "billing.usage",
+            {"group_by": "model", "cost": "priced", **WINDOW},
+            {"group_by": ["model"], "filter": {"cost": "priced"}, **WINDOW},
+        ),
         ("/billing/unbilled", "billing.unbilled", {}, {}),
         ("/billing/periods", "billing.periods", {}, {}),
         ("/billing/verify", "billing.verify", {"since": AT}, {"since": AT}),
@@ -198,6 +205,29 @@ def test_rest_and_rpc_give_the_same_answer_in_the_documented_form(
     assert without_time(answer) == without_time(result)
     documented = next(one for one in DOCUMENT["methods"] if one["name"] == method)["result"]["schema"]
     Draft7Validator({**documented, "components": DOCUMENT["components"]}).validate(answer)
+
+
+def test_calls_are_chosen_by_whether_their_price_is_known(read_only: Ledger) -> None:
+    rows = {cost: read_only.get("/billing/requests", cost=cost)["data"] for cost in ("priced", "unpriced")}
+    totals = {
+        cost: read_only.get("/billing/report", group_by="model", bucket="day", cost=cost, **WINDOW)["totals"]
+        for cost in rows
+    }
+    every = read_only.get("/billing/report", group_by="model", **WINDOW)["totals"]
+
+    assert [row["cost_nano_usd"] for row in rows["unpriced"]] == [None]
+    assert len(rows["priced"]) == len(ROWS) - 1
+    assert (totals["unpriced"]["requests"], totals["unpriced"]["unpriced_requests"]) == (1, 1)
+    assert (totals["priced"]["requests"], totals["priced"]["unpriced_requests"]) == (every["requests"] - 1, 0)
+    assert totals["priced"]["total_cost_nano_usd"] == every["total_cost_nano_usd"]
+
+
+def test_report_by_price_reads_single_calls_and_so_needs_a_window(read_only: Ledger) -> None:
+    answer = read_only.call("billing.usage", group_by=["model"], filter={"cost": "unpriced"})
+    wrong = read_only.call("billing.requests", filter={"cost": "free"})
+
+    assert answer["error"]["code"] == -32003
+    assert wrong["error"]["data"] == {"param": "filter", "reason": "cost: must be one of priced, unpriced"}
 
 
 def test_prefixes_are_networks(read_only: Ledger) -> None:
