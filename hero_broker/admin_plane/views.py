@@ -196,6 +196,7 @@ def provider(record: InventoryProvider) -> dict[str, object]:
             "last_answered_at": health.last_answered_at,
             "last_failed_at": health.last_failed_at,
             "last_error_code": health.last_error_code,
+            "rejected_keys": [{"number": key.number, "error_code": key.error_code} for key in health.rejected_keys],
         },
     }
 

@@ -40,6 +40,12 @@ COMMANDS = (
     ),
     Command("usage", "usage", "usage", "Print who spent how much, the largest first."),
     Command("requests", "requests", "requests", "Print the latest calls, in the order in which they were recorded."),
+    Command(
+        "providers",
+        "providers",
+        "providers",
+        "Print the providers, how they have answered since the broker started, and why the last call failed.",
+    ),
     Command("labels", "labels", "labels", "Name addresses and networks; reports show the names."),
     Command("rpc", "rpc", "rpc", "Call a method of the admin plane and print its result, as JSON."),
     Command(

@@ -325,6 +325,13 @@ class ModelsAnswer(msgspec.Struct, frozen=True, kw_only=True):
     data: tuple[Model, ...]
 
 
+class RejectedKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key that a provider rejects."""
+
+    number: int  # Its place in api_keys, from 1; 0 for calls without a key.
+    error_code: str  # The error code of the last call with it, as in the rows of the ledger.
+
+
 class ProviderHealth(msgspec.Struct, frozen=True, kw_only=True):
     """How a provider has responded since the broker started."""
 
@@ -334,6 +341,8 @@ class ProviderHealth(msgspec.Struct, frozen=True, kw_only=True):
     last_answered_at: int | None  # Unix seconds, UTC.
     last_failed_at: int | None  # Unix seconds, UTC.
     last_error_code: str | None  # The error code, as in the rows of the ledger.
+    # The keys that it rejected and has not accepted since, by number; missing in the response of an older broker.
+    rejected_keys: tuple[RejectedKey, ...] | None = None
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):

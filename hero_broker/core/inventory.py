@@ -27,6 +27,14 @@ class InventoryModel:
 
 
 @dataclass(frozen=True, slots=True)
+class InventoryKey:
+    """A key of a provider that rejects it; never the key itself."""
+
+    number: int  # in the provider's `api_keys`, from 1; 0 for calls without a key
+    error_code: str | None  # of the last call with it
+
+
+@dataclass(frozen=True, slots=True)
 class InventoryHealth:
     """How a provider has answered this broker since it started."""
 
@@ -36,6 +44,7 @@ class InventoryHealth:
     last_failed_at: int | None = None
     last_error_code: str | None = None  # as in the rows of the ledger
     is_failing: bool = False  # whether the last call failed
+    rejected_keys: tuple[InventoryKey, ...] = ()  # by number; a key leaves the list when a call with it succeeds
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import logging
 
 from hero_broker.core.calls import Verdict
 from hero_broker.core.clock import Clock
-from hero_broker.core.inventory import InventoryHealth
+from hero_broker.core.inventory import InventoryHealth, InventoryKey
 from hero_broker.core.records import Settled
 
 # Statuses below 500 that are the fault of the provider or of the operator's account, not of the client's request. A 403
@@ -157,4 +157,7 @@ class HealthTracker:
             record.last_failed_at,
             record.last_error_code,
             record.is_failing,
+            tuple(
+                InventoryKey(number, key.code) for number, key in sorted(record.keys.items()) if key.code is not None
+            ),
         )
