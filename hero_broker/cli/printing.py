@@ -5,6 +5,7 @@ import errno
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 
 import msgspec
 import typer
@@ -74,6 +75,15 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], footer: Sequ
         else:
             for line in _in_two_lines(columns, [*cells, *([footer] if footer is not None else [])]):
                 console.print(line, markup=False)
+
+
+def amounts(values: Sequence[Decimal], *, is_for_people: bool) -> list[str]:
+    """Return amounts in full, each with as many decimal places as the longest, so that a column has one line of points.
+
+    For people thousands are separated.
+    """
+    places = max((max(0, -int(value.as_tuple().exponent)) for value in values), default=0)
+    return [format(value, f"{',' if is_for_people else ''}.{places}f") for value in values]
 
 
 def _table(

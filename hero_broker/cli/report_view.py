@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from hero_broker.cli import plots
 from hero_broker.cli.notices import counted, warn
-from hero_broker.cli.printing import table, write_csv
+from hero_broker.cli.printing import amounts, out, table, write_csv
 from hero_broker.cli.times import format_time
 from hero_broker.client import Query, models
 from hero_broker.client.methods import Bucket
@@ -68,12 +68,18 @@ def print_bill(bill: BillView, zone: ZoneInfo) -> None:
     has_labels = LABEL not in bill.dimensions and any(line.label for line in bill.lines)
     heads = [*([bill.bucket] if bill.bucket else []), *bill.dimensions, *([LABEL] if has_labels else [])]
     columns = [*((name, False) for name in heads), *((name, True) for name in ("requests", "input", "output", "USD"))]
+    is_for_people = out().is_terminal
+    usd = amounts(
+        [one.total_cost_usd for one in (*(line.totals for line in bill.lines), bill.totals)],
+        is_for_people=is_for_people,
+    )
     rows = []
-    for line in bill.lines:
+    for line, cost in zip(bill.lines, usd, strict=False):  # the last amount is the total
         start = [format_time(line.start, zone, bill.bucket)] if line.start is not None else []
-        rows.append([*start, *_names(bill, line), *([line.label or ""] if has_labels else []), *_numbers(line.totals)])
+        label = [line.label or ""] if has_labels else []
+        rows.append([*start, *_names(bill, line), *label, *_counts(line.totals, is_for_people), cost])
     footer = ["total", *[""] * (len(heads) - 1)] if heads else []
-    table(columns, rows, [*footer, *_numbers(bill.totals)])
+    table(columns, rows, [*footer, *_counts(bill.totals, is_for_people), usd[-1]])
     if bill.more:
         warn(f"Only the first {counted(len(bill.lines), 'line')} of the bill: the total includes all.")
     if bill.totals.estimated_requests:
@@ -87,13 +93,9 @@ def _names(bill: BillView, line: BillLine) -> list[str]:
     ]
 
 
-def _numbers(totals: models.UsageTotals) -> list[str]:
-    return [
-        str(totals.requests),
-        str(totals.input_tokens),
-        str(totals.output_tokens),
-        format(totals.total_cost_usd, "f"),
-    ]
+def _counts(totals: models.UsageTotals, is_for_people: bool) -> list[str]:
+    form = "," if is_for_people else ""
+    return [format(count, form) for count in (totals.requests, totals.input_tokens, totals.output_tokens)]
 
 
 def print_csv(bill: BillView) -> None:

@@ -4,6 +4,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,7 @@ from hero_broker.client.clients import every_page
 
 POLL_S = 1.0
 PAGE = 1_000  # rows per query
+NANO_PLACES = 9  # decimal places of a nano-USD
 
 EXAMPLES = """Examples:
 
@@ -170,7 +172,7 @@ def _print(row: models.Request, as_json: bool, layout: Layout, zone: ZoneInfo) -
         "ERROR": row.error_code or "-",
         "INPUT": _count(row.input_tokens),
         "OUTPUT": _count(row.output_tokens),
-        "USD": "-" if row.cost_usd is None else format(row.cost_usd, "f"),
+        "USD": "-" if row.cost_usd is None else _usd(row.cost_usd),
         "MS": str(row.duration_ms),
         "REQUEST": row.request_id,
     }
@@ -178,6 +180,12 @@ def _print(row: models.Request, as_json: bool, layout: Layout, zone: ZoneInfo) -
         _write(line)
     if row.error_code is not None and all("ERROR" not in columns for columns in layout):
         _write(f"{GAP}error: {row.error_code}")
+
+
+def _usd(cost: Decimal) -> str:
+    """Return an amount in full, with spaces in place of the digits that it lacks, so that points are aligned."""
+    whole, point, fraction = format(cost, "f").partition(".")
+    return whole + (point or " ") + fraction.ljust(NANO_PLACES)
 
 
 def _count(units: int | None) -> str:

@@ -15,7 +15,7 @@ from tests.terminal import on_terminal
 ADDRESSES = [f"2001:db8:aaaa:bbbb:cccc:dddd:eeee:ff0{number}" for number in (1, 2, 3)]
 MODEL = "a-model-with-a-long-name-70b-versatile"
 LABEL = "the build server in the cellar"
-COST, TOTAL = "123456.789012345", "370370.367037035"  # of 15 digits
+COST, TOTAL = "123,456.789012345", "370,370.367037035"  # of 15 digits
 WIDTHS = [40, 80, 120, 250]
 
 
@@ -24,7 +24,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A ledger with a call from each of some long addresses, each at a large cost."""
     url = f"sqlite:///{tmp_path_factory.mktemp('tables')}/ledger.db"
     with open_database(url) as database:
-        cost = int(COST.replace(".", ""))
+        cost = int(COST.replace(".", "").replace(",", ""))
         database.append([row(ip=ip, ip_key=None, model=MODEL, cost_nano_usd=cost) for ip in ADDRESSES], [])
         with database.writing() as connection:
             labels.put(connection, Label(ADDRESSES[0], LABEL, 1))
@@ -58,6 +58,43 @@ def test_numbers_stand_below_each_other_where_a_row_takes_two_lines(ledger: str)
     assert len({len(line) for line in numbers}) == 1
 
 
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A ledger with costs of different lengths."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('uneven')}/ledger.db"
+    with open_database(url) as database:
+        costs = {"192.0.2.1": 1_234_500_000_000, "192.0.2.2": 7, "192.0.2.3": 2_000_000_000, "192.0.2.4": 0}
+        rows = [row(ip=ip, ip_key=None, cost_nano_usd=cost, input_tokens=4_000) for ip, cost in costs.items()]
+        database.append(rows, [])
+    return url
+
+
+def test_amounts_of_a_bill_are_aligned_at_their_points(uneven: str) -> None:
+    lines = lines_of(uneven, 80, "usage")
+    amounts = [found for line in lines for found in re.findall(r"[\d,]+\.\d+ │$", line)]
+    piped = forked.run(["usage", "--database", uneven]).stdout.splitlines()[1:]
+
+    assert [amount.removesuffix(" │") for amount in amounts] == [
+        "1,234.500000000",
+        "2.000000000",
+        "0.000000007",
+        "0.000000000",
+        "1,236.500000007",
+    ]
+    assert "16,000" in lines[-2]
+    assert [line.split()[-1] for line in piped] == [amount.removesuffix(" │").replace(",", "") for amount in amounts]
+    assert len({line.index(".", 15) for line in piped}) == 1
+
+
+def test_amounts_of_calls_are_aligned_at_their_points(uneven: str) -> None:
+    head, *lines = forked.run(["requests", "--database", uneven]).stdout.splitlines()
+    begin, end = head.index("OUTPUT") + len("OUTPUT"), head.index("MS") - 6
+    amounts = [line[begin:end].rstrip() for line in lines]
+
+    assert [amount.split() for amount in amounts] == [["1234.5"], ["0.000000007"], ["2"], ["0"]]
+    assert len({len(amount.partition(".")[0]) for amount in amounts[1:]}) == 1  # the first is longer than its column
+
+
 def test_bill_loses_its_frame_before_it_takes_two_lines(ledger: str) -> None:
     lines = lines_of(ledger, 100, "usage", "--by", "model,day")
 
@@ -75,7 +112,7 @@ def test_calls_and_labels_are_shown_whole(ledger: str, columns: int) -> None:
     named = "\n".join(lines_of(ledger, columns, "labels", "list"))
 
     assert all(address in calls for address in ADDRESSES)
-    assert calls.count(COST) == len(ADDRESSES)
+    assert calls.count(COST.replace(",", "")) == len(ADDRESSES)
     assert ADDRESSES[0] in named
     assert LABEL in named
 
