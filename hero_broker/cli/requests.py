@@ -15,6 +15,7 @@ from hero_broker.cli.backend import Backend, DatabaseOption, TokenOption, UrlOpt
 from hero_broker.cli.filters import WhereOption, parse_filters
 from hero_broker.cli.notices import warn
 from hero_broker.cli.printing import GAP, writing_output
+from hero_broker.cli.suggestions import warn_of_misspelling
 from hero_broker.cli.times import FORMS, format_time, parse_time, parse_zone
 from hero_broker.client import BrokerUnreachable, Query, methods, models
 from hero_broker.client.clients import every_page
@@ -82,6 +83,8 @@ def requests(
         for row in _newest(backend, query, limit):
             last_seq = row.seq
             _print(row, as_json, layout, zone)
+        if not last_seq and filters is not None:
+            warn_of_misspelling(backend, filters)
         if not follow:
             return
         last_seq = last_seq or _last_seq(backend)

@@ -12,6 +12,7 @@ from hero_broker.cli.filters import WhereOption, parse_filters
 from hero_broker.cli.notices import counted, warn
 from hero_broker.cli.printing import write_json
 from hero_broker.cli.report_view import BillView, address_view, draw_bill, page_view, print_bill, print_csv
+from hero_broker.cli.suggestions import warn_of_misspelling
 from hero_broker.cli.times import FORMS, MONTH_FORMS, parse_month, parse_time, parse_zone
 from hero_broker.cli.unpriced import command_that_lists, describe, unpriced_models
 from hero_broker.client import Query, QueryFilter, methods
@@ -75,12 +76,15 @@ def usage(
         window = parse_month(month, zone, now)
     else:
         raise typer.BadParameter("excludes --since and --until", param_hint="--month")
-    query = _build_query(ip, window, by, tz, parse_filters(where), limit, dense=plot)
+    filters = parse_filters(where)
+    query = _build_query(ip, window, by, tz, filters, limit, dense=plot)
     with open_backend(url, token, database) as backend:
         if as_json:
             write_json(backend.call_raw(query.method, query.params))
             return
         bill = _bill(backend, query, whole=limit is None)
+        if not bill.totals.requests:
+            warn_of_misspelling(backend, filters)
         models = Counter() if as_csv or plot else unpriced_models(backend, query, bill)
     if as_csv:
         print_csv(bill)
