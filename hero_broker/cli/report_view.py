@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from hero_broker.cli import plots
 from hero_broker.cli.notices import counted, warn
-from hero_broker.cli.printing import amounts, out, table, write_csv
+from hero_broker.cli.printing import amounts, out, say, table, write_csv
 from hero_broker.cli.times import format_time
 from hero_broker.client import Query, models
 from hero_broker.client.methods import Bucket
@@ -63,8 +63,8 @@ def address_view(page: models.UsageForIp) -> BillView:
     return BillView(("model",), None, lines, page.data.totals, False)
 
 
-def print_bill(bill: BillView, zone: ZoneInfo) -> None:
-    """Print the bill as a table."""
+def print_bill(bill: BillView, zone: ZoneInfo, title: str | None = None) -> None:
+    """Print the bill as a table; on a terminal below its title."""
     has_labels = LABEL not in bill.dimensions and any(line.label for line in bill.lines)
     heads = [*([bill.bucket] if bill.bucket else []), *bill.dimensions, *([LABEL] if has_labels else [])]
     columns = [*((name, False) for name in heads), *((name, True) for name in ("requests", "input", "output", "USD"))]
@@ -73,6 +73,8 @@ def print_bill(bill: BillView, zone: ZoneInfo) -> None:
         [one.total_cost_usd for one in (*(line.totals for line in bill.lines), bill.totals)],
         is_for_people=is_for_people,
     )
+    if title is not None and is_for_people:
+        say(title)
     rows = []
     for line, cost in zip(bill.lines, usd, strict=False):  # the last amount is the total
         start = [format_time(line.start, zone, bill.bucket)] if line.start is not None else []

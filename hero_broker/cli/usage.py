@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 from typing import Annotated, Any, cast, get_args
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -13,7 +14,7 @@ from hero_broker.cli.notices import counted, warn
 from hero_broker.cli.printing import write_json
 from hero_broker.cli.report_view import BillView, address_view, draw_bill, page_view, print_bill, print_csv
 from hero_broker.cli.suggestions import warn_of_misspelling
-from hero_broker.cli.times import FORMS, MONTH_FORMS, parse_month, parse_time, parse_zone
+from hero_broker.cli.times import FORMS, MONTH_FORMS, format_time, parse_month, parse_time, parse_zone
 from hero_broker.cli.unpriced import command_that_lists, describe, unpriced_models
 from hero_broker.client import Query, QueryFilter, methods
 from hero_broker.client.clients import every_page
@@ -91,7 +92,7 @@ def usage(
     elif plot:
         draw_bill(bill, zone)
     else:
-        print_bill(bill, zone)
+        print_bill(bill, zone, _title(window, zone))
         if bill.totals.unpriced_requests:
             conditions = [one for one in where or () if not one.startswith("cost=")] + ([f"ip={ip}"] if ip else [])
             options = [
@@ -138,6 +139,15 @@ def _build_query(
         limit,
         dense=True if dense and bucket else None,
     )
+
+
+def _title(window: tuple[int | None, int | None], zone: ZoneInfo) -> str | None:
+    """Return the line that names a window and its zone; None for all calls."""
+    since, until = window
+    if since is None and until is None:
+        return None
+    begin = "" if since is None else f" from {format_time(since, zone)}"
+    return f"Calls{begin} until {'now' if until is None else format_time(until, zone)}, {zone.key}"
 
 
 def _grouping(by: str) -> tuple[list[Dimension], Bucket | None]:

@@ -44,6 +44,19 @@ def test_bill_is_framed_and_coloured_on_a_terminal(place: Place) -> None:
     assert re.search(r"127\.0\.0\.3\s+│\s+3 │\s+120 │\s+9 │ 0\.00007791", written)
 
 
+def test_bill_of_a_window_has_a_title_on_a_terminal(place: Place) -> None:
+    window = ["--since", "2001-01-01", "--until", "2001-07-01T08:30", "--tz", "Europe/Zurich"]
+    whole, since, until = (
+        re.sub(r"\x1b\[[0-9;]*m", "", place.on_terminal("usage", *some)).splitlines()[0]
+        for some in ([], window[:2], window[2:])
+    )
+
+    assert whole.startswith("┏")
+    assert since == "Calls from 2001-01-01 00:00:00 until now, UTC"
+    assert until == "Calls until 2001-07-01 08:30:00, Europe/Zurich"
+    assert place.out("usage", *window).splitlines()[0].split() == ["ip", "requests", "input", "output", "USD"]
+
+
 def test_database_answers_the_same_without_a_broker(place: Place) -> None:
     for arguments in (["usage"], ["usage", "127.0.0.2"], ["usage", "--by", "ip,day"], ["usage", "--json"]):
         from_broker, from_database = (place.run(*arguments, *more) for more in ([], ["--database", place.database]))
