@@ -99,6 +99,12 @@ def test_bill_is_printed_even_if_grouping_by_model_takes_too_long() -> None:
         total_cost_nano_usd="0",
         first_seen=None,
         last_seen=None,
+        cached_input_tokens=0,
+        characters=0,
+        audio_ms=0,
+        search_units=0,
+        images=0,
+        web_searches=0,
     )
     bill = BillView(("ip",), None, (), totals, more=False)
 

@@ -54,7 +54,7 @@ def change(database_url: str, statement: str) -> None:
 @pytest.mark.usefixtures("store")
 def test_sums_that_cannot_be_made_are_seen_by_every_watcher_until_they_can(tmp_path: Path, database_url: str) -> None:
     with broker(tmp_path / "state") as running:
-        httpx.post(f"{running.url}/v1/chat/completions", json=chat()).raise_for_status()
+        httpx.post(f"{running.url}/v1/chat/completions", json=chat(), timeout=30).raise_for_status()
         wait_for(lambda: (health_of(running)["rollups"] or {"folded_seq": 0})["folded_seq"] == 1)
         sound = health_of(running)
         change(database_url, "ALTER TABLE usage_by_ip_model RENAME TO hidden")
