@@ -1,6 +1,7 @@
 """Books that were falsified or are old are mended, while calls go on."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +61,13 @@ def test_verify_finds_falsified_rollups_and_rebuild_mends_them_while_calls_go_on
     assert (totals["requests"], totals["total_cost_nano_usd"]) == (len(answered), str(len(answered) * 25_970))
 
 
-@pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("version", VERSIONS)
 def test_ledger_of_an_earlier_version_takes_calls_and_answers_at_once(
-    tmp_path: Path, database_url: str, version: str
+    tmp_path: Path, store_name: str, new_ledger: Callable[[str], str], version: str
 ) -> None:
-    make_old_ledger(database_url, version)
-    with broker(tmp_path / "state") as running:
+    url = new_ledger(store_name)
+    make_old_ledger(url, version)
+    with broker(tmp_path / "state", HERO_BROKER_DATABASE_URL=url) as running:
         first = running.usage()["totals"]
         httpx.post(f"{running.url}/v1/chat/completions", json=chat()).raise_for_status()
         wait_until(lambda: rollups(running)["folded_seq"] == ROWS + 1)
