@@ -563,7 +563,8 @@ def test_rejected_rows_that_cannot_be_kept_do_not_let_the_journal_grow(
     recovered = again.recovered
     again.close()
     assert left[0] >= "000000000004.journal"
-    assert [due for due in recovered if due in bad] == bad
+    found = [due.row.request_id for due in recovered if due in bad]
+    assert sorted(found) == sorted(due.row.request_id for due in bad)  # they may be carried one by one, in any order
 
 
 class Unwritable(Journal):
