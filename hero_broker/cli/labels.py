@@ -40,13 +40,9 @@ def list_all(
     as_json: JsonOption = False, url: UrlOption = None, token: TokenOption = None, database: DatabaseOption = None
 ) -> None:
     """Print all labels."""
-    query = methods.list_labels()
-    with open_backend(url, token, database) as backend:
-        if as_json:
-            write_json(backend.call_raw(query.method, query.params))
-            return
-        items = backend.call(query).data
-    table([("target", False), ("label", False)], [(item.target, item.label) for item in items])
+    items = _all_labels(url, token, database, as_json=as_json)
+    if items is not None:
+        table([("target", False), ("label", False)], items)
 
 
 @labels.command("get")
@@ -93,13 +89,21 @@ def export_all(
     as_json: JsonOption = False, url: UrlOption = None, token: TokenOption = None, database: DatabaseOption = None
 ) -> None:
     """Print all labels as CSV, which `labels import` reads."""
+    items = _all_labels(url, token, database, as_json=as_json)
+    if items is not None:
+        write_csv(label_files.HEADER, items)
+
+
+def _all_labels(
+    url: str | None, token: str | None, database: str | None, *, as_json: bool
+) -> list[tuple[str, str]] | None:
+    """Return targets and labels; with `as_json`, print the broker's response instead, and return None."""
     query = methods.list_labels()
     with open_backend(url, token, database) as backend:
         if as_json:
             write_json(backend.call_raw(query.method, query.params))
-            return
-        items = backend.call(query).data
-    write_csv(label_files.HEADER, [(item.target, item.label) for item in items])
+            return None
+        return [(item.target, item.label) for item in backend.call(query).data]
 
 
 @labels.command("import")

@@ -118,7 +118,7 @@ class ListedProvider(msgspec.Struct, frozen=True):
     encoded_models: bytes
 
     def models(self) -> list[ListedModel]:
-        """Return its models, in the order in which they are matched; decodes them anew each time."""
+        """Return its models, in the order in which they are matched; each call decodes them."""
         return _DECODER.decode(self.encoded_models)
 
 

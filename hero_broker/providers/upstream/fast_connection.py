@@ -63,7 +63,7 @@ class FastConnection(Connection):
         if response is None or self._parser_of_ours is None:
             super().data_received(data)
             return
-        if response.is_complete:  # nobody asked for it; the next call must not get it
+        if response.is_complete:  # it answers no request, and the next call must not get it
             self._abandon()
             return
         had_head = response.status
@@ -246,7 +246,7 @@ class ParsedResponse:
         self.wake()
 
     def wake(self) -> None:
-        """Wake whoever waits for the head or the body."""
+        """Wake the task that waits for the head or the body."""
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
