@@ -9,6 +9,7 @@ from hero_broker.core.inventory import InventoryModel, InventoryProvider
 from hero_broker.core.labels import Label, LabelChanges
 from hero_broker.core.queries import RowsQuery, UsageQuery
 from hero_broker.core.records import (
+    ClosedPeriod,
     ExplainedRequest,
     Period,
     Rows,
@@ -52,7 +53,12 @@ class ReportsInterface(Protocol):
 class BooksInterface(Protocol):
     """What the admin plane needs from the books; see `reports.billing_periods`."""
 
-    async def unbilled(self) -> tuple[Period, int]:
+    @property
+    def has_one_broker(self) -> bool:
+        """Whether no other broker can write this ledger."""
+        ...
+
+    async def unbilled(self, until: int | None = None) -> tuple[Period, int]:
         """Return what is in no billing period yet, and when that was."""
         ...
 
@@ -62,6 +68,12 @@ class BooksInterface(Protocol):
 
     async def mark_billed(self, reference: str, to_seq: int) -> tuple[Period, int]:
         """Close a billing period; return it, and when that was."""
+        ...
+
+    async def close_period(
+        self, reference: str, until: int, zone: str, *, dry_run: bool = False
+    ) -> tuple[ClosedPeriod, int]:
+        """Close what began before `until` and is in no period yet; return it, and when that was."""
         ...
 
     async def verify(self, since: int | None, until: int | None) -> Verification:
@@ -119,4 +131,6 @@ class Admin:
     served: InventoryInterface
     health: Callable[[], Mapping[str, object]]
     info: Callable[[], Mapping[str, object]]
+    # How many of this broker's calls that began before a time (unix seconds) are not in the ledger yet.
+    unrecorded: Callable[[int], int]
     document: Document

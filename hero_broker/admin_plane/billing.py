@@ -115,7 +115,13 @@ async def usage(
             "billing.usage", frozen, (last.start or 0, last.totals.cost_nano_usd, last.key)
         )
     data = await to_thread(views.groups, group_by, result.groups)
-    return {"data": data, "totals": views.usage(result.totals), "as_of": result.as_of, "next_cursor": following}
+    return {
+        "data": data,
+        "totals": views.usage(result.totals),
+        "as_of": result.as_of,
+        "labels": "close" if result.has_labels_of_close else "now",
+        "next_cursor": following,
+    }
 
 
 def rows_query(
@@ -162,9 +168,10 @@ async def request(admin: Admin, request_id: str) -> dict[str, object]:
 
 
 @method("billing.unbilled", rest="GET /billing/unbilled", scope="billing:read", offline=True)
-async def unbilled(admin: Admin) -> dict[str, object]:
+async def unbilled(admin: Admin, until: int | None = None) -> dict[str, object]:
     """Return what is in no billing period yet."""
-    result, as_of = await admin.books.unbilled()
+    params.check_window(None, until)
+    result, as_of = await admin.books.unbilled(until)
     data = {"from_seq": result.from_seq, "to_seq": result.to_seq, "totals": views.counts(result.totals)}
     return {"data": data, "as_of": as_of}
 
@@ -176,9 +183,28 @@ async def periods(admin: Admin) -> dict[str, object]:
     return {"data": [views.period(period) for period in result], "as_of": as_of}
 
 
+@method("billing.close", rest="POST /billing/close", scope="billing:write")
+async def close(
+    admin: Admin, reference: str, until: int, tz: str | None = None, dry_run: bool | None = None
+) -> dict[str, object]:
+    """Close a month: record what began before its end and is in no period yet."""
+    params.check_window(None, until)
+    name, zone = params.parse_name("reference", reference), params.parse_zone(tz)
+    result, as_of = await admin.books.close_period(name, until, zone.key, dry_run=bool(dry_run))
+    data = {
+        "period": views.period(result.period),
+        "late": views.counts(result.late),
+        "held_over": views.counts(result.held_over),
+        "open_calls": admin.unrecorded(until),
+        "sees_all_journals": admin.books.has_one_broker,
+        "dry_run": bool(dry_run),
+    }
+    return {"data": data, "as_of": as_of}
+
+
 @method("billing.mark_billed", rest="POST /billing/periods", scope="billing:write")
 async def mark_billed(admin: Admin, reference: str, to_seq: int) -> dict[str, object]:
-    """Close a billing period under the operator's reference."""
+    """Record what is in no period yet, up to a position, under the operator's reference."""
     result, as_of = await admin.books.mark_billed(params.parse_name("reference", reference), to_seq)
     return {"data": views.period(result), "as_of": as_of}
 

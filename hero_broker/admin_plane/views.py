@@ -222,7 +222,11 @@ def period(record: Period) -> dict[str, object]:
         "reference": record.reference,
         "from_seq": record.from_seq,
         "to_seq": record.to_seq,
+        "until": record.until,
+        "tz": record.zone,
         "marked_at": record.marked_at,
+        "late_requests": record.late_requests,
+        "held_over_requests": record.held_over_requests,
         "totals": counts(record.totals),
     }
 

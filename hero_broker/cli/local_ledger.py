@@ -27,6 +27,10 @@ class _EmptyInventory:
         return []
 
 
+def _count_nothing(_before: int) -> int:
+    return 0
+
+
 class LocalLedger:
     """Answers the contract's queries about billed calls."""
 
@@ -60,7 +64,9 @@ def open_ledger(url: str) -> Iterator[LocalLedger]:
         labels = LabelBook(database, clock)
         reports, books = Reports(database, labels, clock), Books(database, clock)
         try:
-            yield LocalLedger(Admin(reports, books, labels, _EmptyInventory(), dict, dict, load_document()))
+            yield LocalLedger(
+                Admin(reports, books, labels, _EmptyInventory(), dict, dict, _count_nothing, load_document())
+            )
         finally:
             for one in (reports, books, labels):
                 one.close()

@@ -95,6 +95,9 @@ class UsageReport(msgspec.Struct, frozen=True, kw_only=True):
     totals: UsageTotals
     as_of: int
     next_cursor: str | None
+    # Whose labels the report has: those of now, or, for the calls of a period that billing.close closed, those of the
+    # close. One of now, close.
+    labels: str
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,8 +199,8 @@ class RequestAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class Unbilled(msgspec.Struct, frozen=True, kw_only=True):
     """The calls in no billing period yet."""
 
-    from_seq: int  # The first position that is in no period.
-    to_seq: int  # The last position of the ledger; from_seq - 1 if nothing is unbilled.
+    from_seq: int  # The position of the first such call; for information.
+    to_seq: int  # The last position of the ledger; from_seq - 1 if all calls are in a period.
     totals: BilledTotals
 
 
@@ -209,14 +212,45 @@ class UnbilledAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Period(msgspec.Struct, frozen=True, kw_only=True):
-    """A billing period."""
+    """A billing period: calls that are billed together. Each call is in one period at most."""
 
-    number: int  # 1, 2, … in the order of the ledger.
+    number: int  # 1, 2, … in the order in which they were recorded.
     reference: str  # The operator's own name for the period.
-    from_seq: int  # The first position; the previous period ends at from_seq - 1.
-    to_seq: int  # The last position.
-    marked_at: int  # Unix seconds, UTC.
+    from_seq: int  # The position of its first call; for information.
+    to_seq: int  # The last position: calls that were recorded later are in later periods.
+    # Unix seconds; only calls that began before it, because billing.close closed the period. Null: billing.mark_billed
+    # recorded it, with all calls up to to_seq that were in no period.
+    until: int | None
+    tz: str | None  # The IANA time zone that was given with until.
+    marked_at: int | None  # Unix seconds, UTC; None if billing.close was asked for a dry run.
+    # Calls of the period that began before the until of an earlier period, and were recorded after it was closed; None
+    # without until.
+    late_requests: int | None
+    # Calls up to to_seq that began at or after until, when the period was closed: a later period has them; None without
+    # until.
+    held_over_requests: int | None
     totals: BilledTotals
+
+
+class ClosedPeriod(msgspec.Struct, frozen=True, kw_only=True):
+    """A period that billing.close closed, or would close, and the calls on either side of it."""
+
+    period: Period
+    late: BilledTotals
+    held_over: BilledTotals
+    # Calls of this broker that began before until and are not in the ledger yet: a later period has them.
+    open_calls: int
+    # Whether open_calls includes all brokers of the ledger. False with PostgreSQL, which other brokers may share: look
+    # at journal_pending and journal_open_calls of each of them.
+    sees_all_journals: bool
+    dry_run: bool  # Whether nothing was recorded.
+
+
+class CloseAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of billing.close."""
+
+    data: ClosedPeriod
+    as_of: int
 
 
 class PeriodAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -237,7 +271,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """Sums that do not match their calls."""
 
     # The table with the wrong sums. One of usage_by_model, usage_by_key_model, usage_by_ip, usage_by_ip_model,
-    # billing_periods.
+    # billing_periods, billing_lines.
     table: str
     span_s: int | None  # Seconds of the block; 0 = all time; None for a period.
     begins_at: int | None  # Unix seconds of the block's start.

@@ -79,7 +79,8 @@ class BillingMethods:
         then largest spend first, then by group. The window may be of any length when calls are grouped by nothing, by
         ip, by prefix, by label, by ip and model, by label and model, by api_key_id, by api_key_id and model, or by any
         of model, provider and kind; also by bucket, in zones whose offset is whole hours. Other reports read single
-        calls, and their window is at most 31 days. Labels are those of now, whatever the window.
+        calls, and their window is at most 31 days. Labels are those of now, whatever the window; only for a closed
+        period, which the filter names, they are those of its close.
 
         Args:
             group_by: The dimensions to group by; an empty array returns only the totals.
@@ -132,19 +133,43 @@ class BillingMethods:
         """
         return self._call(methods.request(request_id))
 
-    def unbilled(self) -> models.UnbilledAnswer:
+    def unbilled(self, until: int | None = None) -> models.UnbilledAnswer:
         """Calls in no billing period yet.
 
-        Sums the calls after the last billing period. Pass its to_seq to billing.mark_billed.
+        Sums the calls that are in no billing period yet; with until, those of them that began before it, which
+        billing.close would bill. Without until, to_seq is what billing.mark_billed takes.
+
+        Args:
+            until: Unix seconds; calls that began before it. All if absent.
         """
-        return self._call(methods.unbilled())
+        return self._call(methods.unbilled(until))
+
+    def close(
+        self, reference: str, until: int, tz: str | None = None, dry_run: bool | None = None
+    ) -> models.CloseAnswer:
+        """Close a month.
+
+        Records the calls that began before until, are in the ledger now, and are in no period yet, under the operator's
+        reference: a month is closed by the first second of the next one. Calls that began later stay for a later
+        period, and calls that are recorded later belong to the next period, even if they began before until. The period
+        keeps its sums by address and model, and the labels that addresses have now. until grows from period to period.
+        A repeated request with the same reference and until changes nothing and returns the same period.
+
+        Args:
+            reference: The operator's own name for the period, such as 2026-11; unique.
+            until: Unix seconds; calls that began before it. It must have passed.
+            tz: The IANA time zone in which until is meant, for statements; UTC if absent.
+            dry_run: Return what would be closed, and record nothing; false if absent.
+        """
+        return self._call(methods.close(reference, until, tz, dry_run))
 
     def mark_billed(self, reference: str, to_seq: int) -> models.PeriodAnswer:
-        """Close a billing period.
+        """Record a billing period by position.
 
-        Closes the range from the end of the last period to to_seq under the operator's reference. Each call is in
-        exactly one period, a late one in the period that was open when it was recorded. A repeated request with the
-        same reference and to_seq changes nothing and returns the same result.
+        Records all calls up to to_seq that are in no period yet under the operator's reference, whenever they began. To
+        bill a month, use billing.close. Each call is in exactly one period, a late one in the period that was open when
+        it was recorded. A repeated request with the same reference and to_seq changes nothing and returns the same
+        result.
 
         Args:
             reference: The operator's own name for the period, such as 2026-11; unique.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import NoneType
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -218,6 +218,7 @@ class UsageReport:
     as_of: int  # unix seconds, UTC
     more: bool
     until: int | None = None  # where the window of the following pages ends; None on the last page
+    has_labels_of_close: bool = False  # the labels are those that addresses had when their period was closed
 
 
 class LedgerRow(msgspec.Struct, frozen=True, gc=False):
@@ -237,16 +238,55 @@ class Rows:
     as_of: int  # unix seconds, UTC
 
 
+class PeriodPart(NamedTuple):
+    """Rows of a billing period: those of a range of `seq` that began in a window."""
+
+    first_seq: int
+    last_seq: int  # inclusive
+    since: int | None  # unix seconds, half-open; None: no bound
+    until: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A range of the ledger, billed or still unbilled. Ranges follow each other without a gap."""
+    """Rows that are billed together, or those that are in no billing period yet. Each row is in one period at most."""
 
     number: int  # 1, 2, …
-    reference: str | None  # chosen by the operator; None for the unbilled range
-    from_seq: int
-    to_seq: int  # inclusive; from_seq - 1 if the range is empty
-    marked_at: int | None  # unix seconds, UTC; None for the unbilled range
+    reference: str | None  # chosen by the operator; None for what is unbilled
+    from_seq: int  # of its first row
+    to_seq: int  # inclusive: later rows are in later periods; from_seq - 1 if there are no rows
+    marked_at: int | None  # unix seconds, UTC; None for what is unbilled
     totals: UsageTotals  # without first_seen and last_seen
+    until: int | None = None  # only calls that began before it (unix seconds); None: all up to `to_seq`
+    zone: str | None = None  # the time zone in which the operator gave `until`; None without it
+    # Those of its calls that began before the `until` of an earlier period, and those up to `to_seq` that it leaves
+    # for a later one; None without `until`.
+    late_requests: int | None = None
+    held_over_requests: int | None = None
+    parts: tuple[PeriodPart, ...] = ()  # together its rows, without overlap; the later rows first
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether its sums by address and model, and the labels of then, were kept."""
+        return self.until is not None
+
+
+class PeriodLine(msgspec.Struct, frozen=True, gc=False):
+    """The sums of one address and model in a closed period, with the label that the address had at the close."""
+
+    ip: str
+    model: str
+    label: str | None
+    totals: UsageTotals
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedPeriod:
+    """A period that was closed at a time, or would be."""
+
+    period: Period  # `marked_at` is None if nothing was closed
+    held_over: UsageTotals  # of calls up to `to_seq` that are in no period because they began later
+    late: UsageTotals  # of its calls that began before the `until` of an earlier period
 
 
 @dataclass(frozen=True, slots=True)

@@ -262,6 +262,12 @@ class Journal:
         """The number of calls that began and have no row yet."""
         return len(self._began)
 
+    def open_calls_before(self, started_before: int) -> int:
+        """Return how many calls began before a time (unix seconds) and have no row yet."""
+        with self._lock:
+            frames = list(self._began.values())
+        return sum(_NOTES.decode(memoryview(frame)[FRAME.size :]).started_at < started_before for frame in frames)
+
     @property
     def size_bytes(self) -> int:
         """Bytes of its segments on the disk, without those of earlier runs."""

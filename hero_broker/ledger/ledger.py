@@ -152,6 +152,12 @@ class Ledger:
         """The number of rows that neither the store nor `journal.rejected` has yet."""
         return len(self._due) + len(self._unkept)
 
+    def unrecorded_before(self, started_before: int) -> int:
+        """Return how many calls that began before a time (unix seconds) are neither in the store nor rejected by it."""
+        waiting = [*self._due, *self._unkept]
+        rows = sum(one.due.row.started_at < started_before for one in waiting)
+        return rows + self._journal.open_calls_before(started_before)
+
     @property
     def rejected(self) -> int:
         """The number of rows that the store rejects, in `journal.rejected` or still in the journal."""

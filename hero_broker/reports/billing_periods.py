@@ -1,10 +1,24 @@
 """Billing periods, and the verification that rows, roll-ups and periods agree."""
 
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
 from hero_broker.core.clock import Clock
-from hero_broker.core.errors import Conflict
-from hero_broker.core.records import Difference, Period, UsageTotals, Verification
+from hero_broker.core.errors import Conflict, InvalidParams
+from hero_broker.core.labels import LabelIndex
+from hero_broker.core.records import (
+    ClosedPeriod,
+    Difference,
+    Period,
+    PeriodLine,
+    PeriodPart,
+    UsageTotals,
+    Verification,
+)
 from hero_broker.reports.query_pool import QueryPool
-from hero_broker.store import billing_periods, verification
+from hero_broker.reports.totals import NO_USAGE, sum_totals
+from hero_broker.store import billing_periods, labels, verification
+from hero_broker.store.billing_periods import CountedGroup, Unbilled
 from hero_broker.store.database import Database
 from hero_broker.store.schema import ALL_TIME, COUNTS, HOUR, ROLLUPS
 
@@ -12,6 +26,8 @@ THREADS = 1
 DEADLINE_S = 60.0  # of one step
 BEHIND_S = 60  # after a call's end its row should be folded; a healthy writer needs two seconds
 LISTED_DIFFERENCES = 100
+# A step of a close groups its rows in the database, without Python's lock; Python then adds up groups, not rows.
+COUNT_STEP_ROWS = 200_000
 ATTEMPTS = 10
 
 
@@ -27,14 +43,24 @@ class Books:
         """Cancel running queries."""
         self._reader.close()
 
-    async def unbilled(self) -> tuple[Period, int]:
-        """Return the range that is in no billing period yet, and the time of the query (unix seconds).
+    @property
+    def has_one_broker(self) -> bool:
+        """Whether no other broker can write this ledger."""
+        return self._database.has_one_broker
+
+    async def unbilled(self, until: int | None = None) -> tuple[Period, int]:
+        """Return what is in no billing period yet, and the time of the query (unix seconds).
+
+        With `until` (unix seconds) only calls that began before it.
 
         Raises:
             StoreUnavailable: the database does not answer.
         """
         as_of = self._clock.now()
-        return await self._reader.query(DEADLINE_S, billing_periods.unbilled), as_of
+        if until is None:
+            return await self._reader.query(DEADLINE_S, billing_periods.unbilled), as_of
+        rows = await self._reader.query(DEADLINE_S, billing_periods.next_period, None)
+        return (await self._count(rows, until)).period(None, None), as_of
 
     async def periods(self) -> tuple[list[Period], int]:
         """Return all billing periods, the oldest first, and the time of the query (unix seconds).
@@ -69,6 +95,61 @@ class Books:
             if marked is not None:
                 return marked, now
         raise Conflict("Other periods are being marked; try again")
+
+    async def close_period(
+        self, reference: str, until: int, zone: str, *, dry_run: bool = False
+    ) -> tuple[ClosedPeriod, int]:
+        """Close what began before `until` and is in no period yet, as a period; return it and the current time.
+
+        The period has all such rows that the store has now. It keeps its sums by address and model, and the labels of
+        now. Idempotent: closing the same reference with the same `until` again returns the same period. With `dry_run`
+        nothing is recorded.
+
+        Raises:
+            InvalidParams: `until` has not passed yet, or the period costs more than one can store.
+            Conflict: the reference belongs to another period, or `until` is not later than that of an earlier one.
+            StoreUnavailable: the database does not answer; the period may be closed or not.
+        """
+        now = self._clock.now()
+        if until > now:
+            raise InvalidParams("until", f"must have passed; it is {now} now")
+        for _ in range(ATTEMPTS):
+            existing = await self._reader.query(DEADLINE_S, billing_periods.check_close, reference, until)
+            if existing is not None:
+                return await self._closed_before(existing, until), now
+            counted = await self._count(await self._reader.query(DEADLINE_S, billing_periods.next_period, None), until)
+            closed: Period | None = counted.period(reference, zone)
+            if not dry_run:
+                closed = await self._reader.run(self._close, counted, reference, zone, now)
+            if closed is not None:
+                return ClosedPeriod(closed, sum_totals(counted.held_over), sum_totals(counted.late)), now
+        raise Conflict("Other periods are being marked; try again")
+
+    def _close(self, counted: "_Count", reference: str, zone: str, now: int) -> Period | None:
+        with self._database.writing() as connection:
+            if billing_periods.check_close(connection, reference, counted.until) is not None:
+                return None
+            names = LabelIndex((label.target, label.label) for label in labels.labels(connection))
+            lines = [
+                PeriodLine(ip, model, names.lookup(ip), sum_totals(parts))
+                for (ip, model), parts in counted.lines.items()
+            ]
+            period = counted.period(reference, zone)
+            return billing_periods.close(connection, period, lines, now, counted.held_over_from_seq)
+
+    async def _closed_before(self, period: Period, until: int) -> ClosedPeriod:
+        """Return a period that is closed already."""
+        before = await self._reader.query(DEADLINE_S, billing_periods.before_period, period)
+        counted = await self._count(before, until)
+        return ClosedPeriod(period, sum_totals(counted.held_over), sum_totals(counted.late))
+
+    async def _count(self, rows: Unbilled, until: int) -> "_Count":
+        """Count rows in short steps, as a close at `until` would."""
+        count = _Count(rows, until)
+        for part in rows.parts:
+            for step in _steps(part, COUNT_STEP_ROWS):
+                count.add(await self._reader.query(DEADLINE_S, billing_periods.count, step, until, rows.last_until))
+        return count
 
     async def rebuild(self) -> int:
         """Have the ledger's writer rebuild the roll-ups from all rows; return the start time (unix seconds).
@@ -134,15 +215,77 @@ class Books:
     async def _verify_periods(self, differences: "_Differences") -> None:
         for period in await self._reader.query(DEADLINE_S, billing_periods.periods):
             counts = [0] * len(COUNTS)
-            for after in range(period.from_seq - 1, period.to_seq, verification.STEP_ROWS):
-                to_seq = min(after + verification.STEP_ROWS, period.to_seq)
-                more = await self._reader.query(DEADLINE_S, billing_periods.group_counts, after, to_seq)
+            expected: defaultdict[tuple[str, str], list[UsageTotals]] = defaultdict(list)
+            for step in (step for part in period.parts for step in _steps(part, verification.STEP_ROWS)):
+                if period.has_lines:
+                    groups = await self._reader.query(DEADLINE_S, billing_periods.count, step, None, None)
+                    for group in groups:
+                        expected[group.ip, group.model].append(group.totals)
+                    more = _counts_of(sum_totals([group.totals for group in groups]))
+                else:
+                    more = list(await self._reader.query(DEADLINE_S, billing_periods.group_counts, step))
                 counts = [one + other for one, other in zip(counts, more, strict=True)]
-            expected = UsageTotals(*counts)
-            if expected != period.totals:
-                key = {"reference": period.reference or ""}
-                difference = Difference("billing_periods", None, None, key, expected, period.totals)
-                differences.add(1, [difference][: differences.room])
+            key = {"reference": str(period.reference)}
+            differences.compare("billing_periods", key, UsageTotals(*counts), period.totals)
+            if period.has_lines:
+                lines = await self._reader.query(DEADLINE_S, billing_periods.lines, period.number)
+                found = {(line.ip, line.model): line.totals for line in lines}
+                for ip, model in sorted(expected.keys() | found.keys()):
+                    line_key = {**key, "ip": ip, "model": model}
+                    sums = sum_totals(expected.get((ip, model), []))
+                    differences.compare("billing_lines", line_key, sums, found.get((ip, model), NO_USAGE))
+
+
+class _Count:
+    """Collects the sums of rows that a close at `until` would bill, or hold over."""
+
+    def __init__(self, rows: Unbilled, until: int) -> None:
+        self.until = until
+        self.lines: defaultdict[tuple[str, str], list[UsageTotals]] = defaultdict(list)  # by address and model
+        self.late: list[UsageTotals] = []  # a part of `lines`
+        self.held_over: list[UsageTotals] = []
+        self.held_over_from_seq: int | None = None
+        self._rows = rows
+
+    def add(self, groups: Sequence[CountedGroup]) -> None:
+        """Add what one step counted."""
+        for group in groups:
+            if group.side == billing_periods.HELD_OVER:
+                self.held_over.append(group.totals)
+                first = self.held_over_from_seq
+                self.held_over_from_seq = group.first_seq if first is None else min(first, group.first_seq)
+            else:
+                self.lines[group.ip, group.model].append(group.totals)
+                if group.side == billing_periods.LATE:
+                    self.late.append(group.totals)
+
+    def period(self, reference: str | None, zone: str | None) -> Period:
+        """Return the period of these rows."""
+        parts = tuple(part._replace(until=self.until) for part in self._rows.parts)
+        totals = sum_totals([totals for some in self.lines.values() for totals in some])
+        return Period(
+            self._rows.number,
+            reference,
+            min(part.first_seq for part in parts),
+            parts[0].last_seq,
+            None,
+            UsageTotals(*_counts_of(totals)),
+            until=self.until,
+            zone=zone,
+            late_requests=sum(totals.requests for totals in self.late),
+            held_over_requests=sum(totals.requests for totals in self.held_over),
+            parts=parts,
+        )
+
+
+def _counts_of(totals: UsageTotals) -> list[int]:
+    return [getattr(totals, name) for name in COUNTS]
+
+
+def _steps(part: PeriodPart, rows: int) -> Iterator[PeriodPart]:
+    """Cut a part into pieces of so many positions at most."""
+    for first in range(part.first_seq, part.last_seq + 1, rows):
+        yield part._replace(first_seq=first, last_seq=min(first + rows - 1, part.last_seq))
 
 
 class _Differences:
@@ -162,3 +305,8 @@ class _Differences:
         """Add the differences of one comparison."""
         self.count += count
         self.listed.extend(some)
+
+    def compare(self, table: str, key: dict[str, str], expected: UsageTotals, found: UsageTotals) -> None:
+        """Compare two sums of billing periods."""
+        if expected != found:
+            self.add(1, [Difference(table, None, None, key, expected, found)][: self.room])

@@ -1,5 +1,6 @@
 """Answers usage queries from the store, with one snapshot per query."""
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -17,6 +18,8 @@ from hero_broker.core.records import (
     IpUsage,
     LedgerRow,
     ModelUsage,
+    Period,
+    PeriodLine,
     Rows,
     UsageByIp,
     UsageForIp,
@@ -28,10 +31,12 @@ from hero_broker.reports.calendar import LATEST, buckets
 from hero_broker.reports.explain import explain
 from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.query_pool import QueryPool
+from hero_broker.reports.totals import NO_USAGE, sum_totals
 from hero_broker.store import billing_periods, prefixes, request_logs, row_pages, usage
 from hero_broker.store.database import Database
 from hero_broker.store.row_pages import Selection, Span
 from hero_broker.store.statement_timeout import time_limit
+from hero_broker.store.sums import CANNOT_BE_SUMMED, LARGEST
 from hero_broker.store.usage import TimeWindow, UsagePlan
 
 THREADS = 2  # queries at once; others wait
@@ -43,7 +48,7 @@ ROWS_WITHIN_S = 1.0  # a page that takes longer to fill is returned with fewer r
 MAX_BUCKETS = 100_000
 FIRST_BUCKETS = 32  # buckets of the first statement; each further one has twice as many
 MAX_DENSE_CELLS = 100_000
-NO_USAGE = UsageTotals()
+_OF_LINES = {Dimension.IP, Dimension.MODEL, Dimension.LABEL}  # the dimensions of a closed period's lines
 _LABELLED = (Dimension.LABEL, Dimension.IP, Dimension.PREFIX)  # the first of them gives a group its label
 
 
@@ -97,7 +102,7 @@ class Reports:
             groups = usage.groups(connection, by_model)
             models = tuple(ModelUsage(str(group.key[0]), group.totals) for group in groups)
             label = self._labels.names(connection).lookup(ip)
-            return UsageForIp(models, _sum([group.totals for group in groups]), as_of, label)
+            return UsageForIp(models, sum_totals([group.totals for group in groups]), as_of, label)
 
         return await self._reader.query(DEADLINE_S, read)
 
@@ -143,12 +148,11 @@ class Reports:
         """
         as_of = self._clock.now()
         ends_at = self._clock.monotonic() + ROWS_WITHIN_S
-        selection, left = await self._reader.query(DEADLINE_S, _selection, query, self._labels)
+        selection, names, left = await self._reader.query(DEADLINE_S, _selection, query, self._labels)
         page: list[LedgerRow] = []
 
         def more(connection: Connection) -> Span:
             rows, rest = row_pages.rows(connection, selection, left, query.limit - len(page))
-            names = self._labels.names(connection)
             page.extend(LedgerRow(seq, row, names.lookup(row.ip)) for seq, row in rows)
             return rest
 
@@ -172,55 +176,39 @@ class Reports:
             yield page
 
 
-def _selection(connection: Connection, query: RowsQuery, labels: LabelBook) -> tuple[Selection, Span]:
+def _selection(connection: Connection, query: RowsQuery, labels: LabelBook) -> tuple[Selection, LabelIndex, Span]:
+    period, names, _ = _period(connection, query.filter, labels)
     selection = Selection(
         filters=_columns(query.filter),
-        names=labels.names(connection),
+        names=names,
         within=None if query.filter.prefix is None else key_range(query.filter.prefix),
         since=query.since,
         until=query.until,
-        seqs=_seqs(connection, query.filter),
+        parts=None if period is None else period.parts,
         is_priced=query.filter.is_priced,
     )
-    return selection, row_pages.span(connection, selection) if query.left is None else Span(*query.left)
+    left = row_pages.span(connection, selection) if query.left is None else Span(*query.left)
+    return selection, names, left
 
 
 def _columns(selected: Filter) -> dict[str, str]:
     return {str(name): value for name, value in selected.values.items()}
 
 
-def _seqs(connection: Connection, selected: Filter) -> tuple[int, int] | None:
-    if selected.period is None:
-        return None
-    period = billing_periods.find(connection, selected.period)
-    return period.from_seq, period.to_seq
+def _period(
+    connection: Connection, selected: Filter, labels: LabelBook
+) -> tuple[Period | None, LabelIndex, list[PeriodLine]]:
+    """Return the billing period of a filter with its lines, if it has one, and the labels of its close, else of now."""
+    period = None if selected.period is None else billing_periods.find(connection, selected.period)
+    if period is None or not period.has_lines:
+        return period, labels.names(connection), []
+    lines = billing_periods.lines(connection, period.number)
+    return period, LabelIndex((line.ip, line.label) for line in lines if line.label is not None), lines
 
 
 def _totals(connection: Connection, plan: UsagePlan) -> UsageTotals:
     groups = usage.groups(connection, replace(plan, group_by=(), buckets=None, limit=usage.NO_LIMIT, after=None))
     return groups[0].totals if groups else NO_USAGE
-
-
-def _sum(parts: Sequence[UsageTotals]) -> UsageTotals:
-    if not parts:
-        return NO_USAGE
-    return UsageTotals(
-        requests=sum(part.requests for part in parts),
-        failed_requests=sum(part.failed_requests for part in parts),
-        estimated_requests=sum(part.estimated_requests for part in parts),
-        unpriced_requests=sum(part.unpriced_requests for part in parts),
-        input_tokens=sum(part.input_tokens for part in parts),
-        output_tokens=sum(part.output_tokens for part in parts),
-        cached_input_tokens=sum(part.cached_input_tokens for part in parts),
-        characters=sum(part.characters for part in parts),
-        audio_ms=sum(part.audio_ms for part in parts),
-        search_units=sum(part.search_units for part in parts),
-        images=sum(part.images for part in parts),
-        web_searches=sum(part.web_searches for part in parts),
-        cost_nano_usd=sum(part.cost_nano_usd for part in parts),
-        first_seen=min(part.first_seen for part in parts if part.first_seen is not None),
-        last_seen=max(part.last_seen for part in parts if part.last_seen is not None),
-    )
 
 
 def _ip_usage(group: usage.Group, names: LabelIndex) -> IpUsage:
@@ -229,13 +217,18 @@ def _ip_usage(group: usage.Group, names: LabelIndex) -> IpUsage:
 
 
 def _usage(connection: Connection, query: UsageQuery, labels: LabelBook, as_of: int) -> UsageReport:
-    names = labels.names(connection)
+    period, names, lines = _period(connection, query.filter, labels)
+    has_lines = period is not None and period.has_lines
+    if has_lines:
+        if not lines or _can_answer(query):
+            return _from_lines(query, lines, names, as_of)
+        query = _within_lines(query, lines)
     plan = UsagePlan(
         group_by=tuple(query.group_by),
         filters=_columns(query.filter),
         names=names,
         within=None if query.filter.prefix is None else key_range(query.filter.prefix),
-        seqs=_seqs(connection, query.filter),
+        parts=None if period is None else period.parts,
         is_priced=query.filter.is_priced,
         since=query.since,
         until=query.until,
@@ -244,14 +237,52 @@ def _usage(connection: Connection, query: UsageQuery, labels: LabelBook, as_of: 
     windows = None if query.bucket is None else _windows(connection, query)
     plan = replace(plan, buckets=windows)
     reads_rows = usage.rollup_for(plan) is None
-    if reads_rows and plan.seqs is None and query.after is None:  # later pages have the first page's window
+    if reads_rows and plan.parts is None and query.after is None:  # later pages have the first page's window
         _check_width(query, as_of)
     with time_limit(connection, ROWS_DEADLINE_S if reads_rows else DEADLINE_S):
         totals = _totals(connection, plan)
         page = _dense(connection, plan, query) if query.dense and windows else _page(connection, plan, query)
     groups = tuple(_group(query, windows, group, names) for group in page[: query.limit])
     more = len(page) > query.limit
-    return UsageReport(groups, totals, as_of, more, _end(connection, query.until, as_of) if more else None)
+    end = _end(connection, query.until, as_of) if more else None
+    return UsageReport(groups, totals, as_of, more, end, has_labels_of_close=has_lines)
+
+
+def _can_answer(query: UsageQuery) -> bool:
+    """Return whether the lines of a closed period have all that a query asks for."""
+    has_window = query.since is not None or query.until is not None or query.bucket is not None
+    selected = query.filter
+    dimensions = {*query.group_by, *selected.values}
+    return not has_window and selected.prefix is None and selected.is_priced is None and dimensions <= _OF_LINES
+
+
+def _within_lines(query: UsageQuery, lines: Sequence[PeriodLine]) -> UsageQuery:
+    """Narrow a query to the time in which the calls of a closed period began: its rows are read in that order."""
+    first = min(line.totals.first_seen for line in lines if line.totals.first_seen is not None)
+    last = max(line.totals.last_seen for line in lines if line.totals.last_seen is not None) + 1
+    if query.dense:  # with the buckets of the whole window
+        return query
+    since = first if query.since is None else max(first, query.since)
+    return replace(query, since=since, until=last if query.until is None else min(last, query.until))
+
+
+def _from_lines(query: UsageQuery, lines: Sequence[PeriodLine], names: LabelIndex, as_of: int) -> UsageReport:
+    wanted = query.filter.values
+    parts: defaultdict[tuple[str | None, ...], list[UsageTotals]] = defaultdict(list)
+    for line in lines:
+        values = {Dimension.IP: line.ip, Dimension.MODEL: line.model, Dimension.LABEL: line.label}
+        if all((values[name] or "") == value for name, value in wanted.items()):
+            parts[tuple(values[name] for name in query.group_by)].append(line.totals)
+    groups = [usage.Group(0, key, sum_totals(some)) for key, some in parts.items()]
+    totals = sum_totals([group.totals for group in groups])
+    if totals.cost_nano_usd > LARGEST:
+        raise TooWide(CANNOT_BE_SUMMED)
+    placed = sorted((_place(group), at) for at, group in enumerate(groups))
+    if query.after is not None:
+        last = _place(usage.Group(0, query.after[2], UsageTotals(cost_nano_usd=query.after[1])))
+        placed = [(place, at) for place, at in placed if place > last]
+    page = tuple(_group(query, None, groups[at], names) for _, at in placed[: query.limit])
+    return UsageReport(page, totals, as_of, len(placed) > query.limit, has_labels_of_close=True)
 
 
 def _end(connection: Connection, until: int | None, as_of: int) -> int:
@@ -332,17 +363,17 @@ def _dense(connection: Connection, plan: UsagePlan, query: UsageQuery) -> list[u
     nonempty = {(group.bucket, group.key): group for group in usage.groups(connection, plan)}
     cells = [(bucket, key) for bucket in range(len(windows)) for key in keys]
     all_groups = [nonempty.get(cell) or usage.Group(*cell, NO_USAGE) for cell in cells]
-    ordered = sorted((_place(group, windows), at) for at, group in enumerate(all_groups))
+    ordered = sorted((_place(group, windows[group.bucket][0]), at) for at, group in enumerate(all_groups))
     if query.after is None:
         return [all_groups[at] for _, at in ordered]
     start, cost, key = query.after
-    last = (start, -cost, [(value is not None, value or "") for value in key])
+    last = _place(usage.Group(0, key, UsageTotals(cost_nano_usd=cost)), start)
     return [all_groups[at] for place, at in ordered if place > last]
 
 
-def _place(group: usage.Group, windows: Sequence[TimeWindow]) -> tuple[int, int, list[tuple[bool, str]]]:
-    key = [(value is not None, value or "") for value in group.key]
-    return windows[group.bucket][0], -group.totals.cost_nano_usd, key
+def _place(group: usage.Group, start: int = 0) -> tuple[int, int, list[tuple[bool, str]]]:
+    """Return the sort key of a group in the bucket that begins at `start`."""
+    return start, -group.totals.cost_nano_usd, [(value is not None, value or "") for value in group.key]
 
 
 def _group(

@@ -128,6 +128,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                     duties=duties,
                 ).report,
                 info=lambda: {"name": "hero-broker", "version": __version__, "models": len(routes.named)},
+                unrecorded=ledger.unrecorded_before,
                 document=load_document(),
             )
             Contract(admin.document).check(METHODS)

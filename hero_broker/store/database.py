@@ -80,6 +80,11 @@ class Database:
             self._bound_wal()
             return size
 
+    @property
+    def has_one_broker(self) -> bool:
+        """Whether no other broker can write this database: a SQLite file has one, whose state directory is locked."""
+        return self._path is not None
+
     def start_rebuild(self) -> None:
         """Have the next folds rebuild the roll-ups from all rows.
 

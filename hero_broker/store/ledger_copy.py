@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from hero_broker.store.engine import WRITES
 from hero_broker.store.prepared import is_about_data
-from hero_broker.store.schema import BILLING_PERIODS, LABELS, PRICES, REQUEST_LOGS, SUMS_SINCE_5
+from hero_broker.store.schema import BILLING_LINES, BILLING_PERIODS, LABELS, PRICES, REQUEST_LOGS, SUMS_SINCE_5
 from hero_broker.store.sums import parts_of, whole_of
 
 BATCH_ROWS = 5_000
@@ -74,6 +74,9 @@ def copy_ledger(source: Engine, target: Engine) -> Iterator[LedgerSums]:
     if len(whole) > len(there):
         with target.execution_options(**WRITES).begin() as writing:
             writing.execute(insert(BILLING_PERIODS), whole[len(there) :])
+            lines = _lines(source, [period["number"] for period in whole[len(there) :]])
+            if lines:
+                writing.execute(insert(BILLING_LINES), lines)
     with source.connect() as reading:
         labels = [row._asdict() for row in reading.execute(select(LABELS))]
     with target.execution_options(**WRITES).begin() as writing:
@@ -133,6 +136,12 @@ def _write(target: Engine, batch: Sequence[Row[Any]]) -> None:
 
 def _periods(connection: Connection) -> list[dict[str, Any]]:
     return [row._asdict() for row in connection.execute(select(BILLING_PERIODS).order_by(BILLING_PERIODS.c.number))]
+
+
+def _lines(engine: Engine, numbers: Sequence[int]) -> list[dict[str, Any]]:
+    query = select(BILLING_LINES).where(BILLING_LINES.c.number.in_(numbers))
+    with engine.connect() as connection:
+        return [row._asdict() for row in connection.execute(query)]
 
 
 def _marked(periods: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -48,11 +48,11 @@ def _rollups(connection: Connection) -> None:
     rollups.begin(connection)
 
 
-def _add_sums(connection: Connection, table: Table, *names: str) -> None:
-    """Add sums to a roll-up, which has to be made again.
+def _add_counts(connection: Connection, table: Table, *names: str) -> None:
+    """Add columns that are 0 in all rows so far.
 
-    Folds of a broker of the previous release fail from then on, because they leave these columns out; nothing is lost:
-    reports add up what is not folded, and brokers of this release fold all rows.
+    They have no default afterwards on PostgreSQL, so that a broker of the previous release, which leaves them out,
+    cannot insert rows.
     """
     existing = {column["name"] for column in inspect(connection).get_columns(table.name)}
     for name in names:
@@ -84,9 +84,38 @@ def _kinds_routes_and_keys(connection: Connection) -> None:
     )
     METADATA.create_all(connection)
     for table in ROLLUPS:
-        _add_sums(connection, table, *SUMS_SINCE_5)
+        # Folds of the previous release fail then. Nothing is lost: reports add up what is not folded, and brokers of
+        # this release fold all rows.
+        _add_counts(connection, table, *SUMS_SINCE_5)
     _add_columns(connection, BILLING_PERIODS, *SUMS_SINCE_5, "summed_to_seq")
     rollups.begin_again(connection)
+
+
+def _closed_periods(connection: Connection) -> None:
+    """Let a period end at a time, too; so two periods may have the same `from_seq`."""
+    METADATA.create_all(connection)  # `billing_lines`
+    _add_columns(
+        connection,
+        BILLING_PERIODS,
+        "until",
+        "tz",
+        "earlier_from_seq",
+        "earlier_since",
+        "held_over_from_seq",
+    )
+    _add_counts(connection, BILLING_PERIODS, "late_requests", "held_over_requests")
+    unique = {one["name"] for one in inspect(connection).get_unique_constraints(BILLING_PERIODS.name)}
+    if "billing_periods_from_seq" not in unique:
+        return
+    if connection.dialect.name != "sqlite":
+        connection.exec_driver_sql("ALTER TABLE billing_periods DROP CONSTRAINT billing_periods_from_seq")
+        return
+    # SQLite drops no constraint: the table is made again.
+    periods = [row._asdict() for row in connection.execute(select(BILLING_PERIODS))]
+    BILLING_PERIODS.drop(connection)
+    BILLING_PERIODS.create(connection)
+    if periods:
+        connection.execute(insert(BILLING_PERIODS), periods)
 
 
 STEPS: tuple[Callable[[Connection], None], ...] = (
@@ -95,6 +124,7 @@ STEPS: tuple[Callable[[Connection], None], ...] = (
     _rollups,
     _missing_tables,  # labels
     _kinds_routes_and_keys,
+    _closed_periods,
 )
 
 

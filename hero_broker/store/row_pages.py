@@ -4,16 +4,17 @@ Rows never change, so a listing that stays below the `seq` at which it began see
 of short transactions. On SQLite a long transaction would let the write-ahead log grow.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from hero_broker.core.labels import LabelIndex
-from hero_broker.core.records import RequestLog
+from hero_broker.core.records import PeriodPart, RequestLog
 from hero_broker.store import rollups
 from hero_broker.store.address_labels import LABEL, NO_LABEL, has_label, label_values
+from hero_broker.store.billing_periods import is_in
 from hero_broker.store.request_logs import COLUMNS, build_row
 from hero_broker.store.schema import ALL_TIME, REQUEST_LOGS, USAGE_BY_IP
 from hero_broker.store.sums import priced
@@ -31,7 +32,7 @@ class Selection:
     within: tuple[bytes, bytes] | None = None  # the first and last `ip_key` to include
     since: int | None = None
     until: int | None = None
-    seqs: tuple[int, int] | None = None  # the first and last `seq` to include; None: all
+    parts: Sequence[PeriodPart] | None = None  # only rows of a billing period; None: all
     is_priced: bool | None = None  # only rows with a cost, or only those without one; None: all
 
 
@@ -46,7 +47,9 @@ class Span:
 def span(connection: Connection, selection: Selection) -> Span:
     """Return a span that contains all selected rows of the ledger as it is now; it may be a little larger."""
     state = rollups.rollup_state(connection)
-    first, last = selection.seqs or (1, state.last_seq)
+    first, last = 1, state.last_seq
+    if selection.parts is not None:
+        first, last = min(part.first_seq for part in selection.parts), max(part.last_seq for part in selection.parts)
     c = REQUEST_LOGS.c
     inside = _window(selection)
     if inside and state.first_seen is not None and state.last_seen is not None:
@@ -73,6 +76,8 @@ def rows(
     if ip is not None and _count_calls(connection, ip) <= FEW_ROWS:
         seq, first = c.seq + 0, left.first_seq  # by the index on `ip`, not in the order of `seq`
     conditions = [seq >= first, seq < left.before_seq, *_window(selection)]
+    if selection.parts is not None:
+        conditions.append(is_in(selection.parts))
     conditions.extend(c[name] == value for name, value in selection.filters.items() if name != LABEL)
     values: dict[str, Any] = {}
     label = selection.filters.get(LABEL)

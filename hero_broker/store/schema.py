@@ -8,6 +8,8 @@ from hero_broker.core.records import ROW_FIELDS, RowField
 
 # SQLite's STRICT tables have only INTEGER, TEXT and BLOB.
 BIG = BigInteger().with_variant(Integer(), "sqlite")
+# Reports sort by texts of this type; both stores compare them by bytes.
+_TEXT = Text(collation="C").with_variant(Text(), "sqlite")
 
 METADATA = MetaData()
 
@@ -72,13 +74,11 @@ def _rollup(name: str, dimensions: tuple[str, ...], spans: tuple[int, ...], *, h
 
     The key begins with time, so that rows that are folded together, or read for one window, are stored together.
     """
-    # Reports sort by these texts; both stores compare them by bytes.
-    text = Text(collation="C").with_variant(Text(), "sqlite")
     keys: list[Column[Any]] = [
         Column("generation", BIG, primary_key=True, autoincrement=False),  # a generation of `rollup_state`
         Column("span_s", BIG, primary_key=True, autoincrement=False),  # seconds of the block; 0 = all time
         Column("begins_at", BIG, primary_key=True, autoincrement=False),  # unix seconds, UTC; a multiple of `span_s`
-        *(Column(dimension, text, primary_key=True) for dimension in dimensions),
+        *(Column(dimension, _TEXT, primary_key=True) for dimension in dimensions),
     ]
     return Table(
         name,
@@ -146,15 +146,38 @@ BILLING_PERIODS = Table(
     METADATA,
     Column("number", BIG, primary_key=True, autoincrement=False),  # 1, 2, …
     Column("reference", Text, nullable=False),  # chosen by the operator, such as "2026-11"
-    Column("from_seq", BIG, nullable=False),  # the period before ends at from_seq - 1
+    Column("from_seq", BIG, nullable=False),  # the period before has `to_seq` from_seq - 1
     Column("to_seq", BIG, nullable=False),  # inclusive
     Column("marked_at", BIG, nullable=False),  # unix seconds, UTC
     # NULL in a period that a broker without these sums marked
     *(Column(name, BIG, nullable=name in SUMS_SINCE_5) for name in COUNTS),
     Column("summed_to_seq", BIG),  # rows up to and including it are in all sums; NULL: in those of schema 4 only
+    Column("until", BIG),  # unix seconds: only calls that began before it; NULL: all up to `to_seq`
+    Column("tz", Text),  # the time zone of `until`
+    # Rows below `from_seq` belong to it too, if they have at least this `seq` and began at or after `earlier_since`:
+    # they were held over by periods before it. NULL: there are none.
+    Column("earlier_from_seq", BIG),
+    Column("earlier_since", BIG),
+    # 0 without `until`. On PostgreSQL these two have no default, so that a broker of schema 5 cannot mark a period: it
+    # would not count what earlier periods held over.
+    Column("late_requests", BIG, nullable=False),  # its calls that began before the `until` of an earlier period
+    Column("held_over_requests", BIG, nullable=False),  # calls up to `to_seq` that it leaves for a later period
+    Column("held_over_from_seq", BIG),  # of the first of these; NULL: there are none
     UniqueConstraint("reference", name="billing_periods_reference"),
-    UniqueConstraint("from_seq", name="billing_periods_from_seq"),
     sqlite_strict=True,
+)
+
+# The sums of a closed period, by address and model.
+BILLING_LINES = Table(
+    "billing_lines",
+    METADATA,
+    Column("number", BIG, primary_key=True, autoincrement=False),  # of its period
+    Column("ip", _TEXT, primary_key=True),
+    Column("model", _TEXT, primary_key=True),
+    Column("label", Text),  # of the address at the close; NULL: it had none
+    *_sums(),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
 )
 
 LABELS = Table(

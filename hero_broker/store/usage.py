@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Table, select
 
 from hero_broker.core.errors import TooWide
 from hero_broker.core.labels import LabelIndex
-from hero_broker.core.records import UsageTotals
+from hero_broker.core.records import PeriodPart, UsageTotals
 from hero_broker.store import rollups
 from hero_broker.store.address_labels import LABEL, NO_LABEL, label_values
 from hero_broker.store.schema import ADDRESSES, ALL_TIME, HOUR, REQUEST_LOGS, ROLLUPS, SUMS, USAGE_BY_MODEL
@@ -36,7 +36,7 @@ class UsagePlan:
     filters: Mapping[str, str] = field(default_factory=dict)  # column, or "label" → value; `NO_LABEL` for no label
     names: LabelIndex | None = None  # the labels, if "label" is used
     within: tuple[bytes, bytes] | None = None  # the first and last `ip_key` to include
-    seqs: tuple[int, int] | None = None  # the first and last `seq` to include; None: all
+    parts: Sequence[PeriodPart] | None = None  # only rows of a billing period; None: all
     is_priced: bool | None = None  # only rows with a cost, or only those without one; None: all
     since: int | None = None
     until: int | None = None
@@ -62,7 +62,7 @@ def rollup_for(plan: UsagePlan) -> Table | None:
     if plan.within is not None:
         dimensions.add("ip")
     if (
-        plan.seqs is not None
+        plan.parts is not None
         or plan.is_priced is not None
         or any(since % HOUR for since, _ in (plan.buckets or ())[1:])
     ):
@@ -114,7 +114,7 @@ def groups(connection: Connection, plan: UsagePlan) -> list[Group]:
         has_buckets=plan.buckets is not None,
         filters=tuple(plan.filters),
         is_within=plan.within is not None,
-        has_seqs=plan.seqs is not None,
+        period=None if plan.parts is None else tuple(_bounds(part) for part in plan.parts),
         is_priced=plan.is_priced,
         prefix_bits=plan.prefix_bits,
         parts=parts,
@@ -184,6 +184,10 @@ def _clipped(whole: TimeWindow, since: int | None, until: int | None) -> TimeWin
     )
 
 
+def _bounds(part: PeriodPart) -> tuple[bool, bool]:
+    return part.since is not None, part.until is not None
+
+
 def _values(
     plan: UsagePlan, state: rollups.RollupState, cover: Cover, rows: Sequence[WindowEdge]
 ) -> dict[str, str | int | bytes | None]:
@@ -200,8 +204,8 @@ def _values(
         values.update(label_values(plan.names))
     if plan.within is not None:
         values["first_key"], values["last_key"] = plan.within
-    if plan.seqs is not None:
-        values["first_seq"], values["last_seq"] = plan.seqs
+    for at, part in enumerate(plan.parts or ()):
+        values.update((f"{name}_{at}", value) for name, value in part._asdict().items())
     if plan.after is not None:
         values["after_bucket"], values["after_cost"], key = plan.after
         values.update((f"after_{at}", value) for at, value in enumerate(key))

@@ -57,7 +57,7 @@ class Shape:
     has_buckets: bool
     filters: tuple[str, ...]
     is_within: bool
-    has_seqs: bool
+    period: tuple[tuple[bool, bool], ...] | None  # which bounds of time each part of a billing period has
     prefix_bits: tuple[int, int]
     parts: tuple[bool, bool, bool]  # blocks, rows of edges, rows above the watermark
     is_distinct: bool  # the only part is one block, in which each key of the roll-up occurs once
@@ -75,10 +75,18 @@ def statement(shape: Shape) -> Prepared:
     c = REQUEST_LOGS.c
     parts = []
     if shape.table is None:
-        # A range of `seq` is read in its order, a window in the order of time.
-        by_seq = [c.seq >= parameter("first_seq", BIG), c.seq <= parameter("last_seq", BIG)]
-        started_at, condition = (c.started_at + 0, and_(*by_seq)) if shape.has_seqs else (c.started_at, true())
-        return prepare(shape.dialect, _grouped(shape, [_rows(shape, "edges", started_at, condition)]))
+        edges = listed(shape.dialect, "edges", dict.fromkeys(WindowEdge._fields, INTEGER))
+        if shape.period is None:
+            return prepare(shape.dialect, _grouped(shape, [_rows(shape, edges, c.started_at, true())]))
+        # A range of `seq` is read in its order. With buckets it would be read once for each, so the rows of a period
+        # that ends at a time are read in the order of time. `+ 0` keeps the planner from an index.
+        by_time = shape.has_buckets and all(has_until for _, has_until in shape.period)
+        started_at, seq = (c.started_at, c.seq + 0) if by_time else (c.started_at + 0, c.seq)
+        parts = [
+            _rows(shape, edges, started_at, _is_in_part(seq, started_at, at, *bounds))
+            for at, bounds in enumerate(shape.period)
+        ]
+        return prepare(shape.dialect, _grouped(shape, parts))
     if shape.parts[0]:
         blocks = listed(shape.dialect, "blocks", dict.fromkeys(Block._fields, INTEGER))
         parts.append(_blocks(shape, blocks, shape.table, rollup_sums(shape.table)))
@@ -86,12 +94,14 @@ def statement(shape: Shape) -> Prepared:
             parts.append(_blocks(shape, blocks, shape.rest, rollup_sums(shape.rest), is_rest=True))
             parts.append(_blocks(shape, blocks, shape.table, subtracted_sums(shape.table), is_rest=True))
     if shape.parts[1]:
-        parts.append(_rows(shape, "edges", c.started_at, c.seq <= parameter("folded", BIG)))
+        edges = listed(shape.dialect, "edges", dict.fromkeys(WindowEdge._fields, INTEGER))
+        parts.append(_rows(shape, edges, c.started_at, c.seq <= parameter("folded", BIG)))
     if shape.parts[2]:
         # `+ 0` keeps the planner from an index.
         few = shape.has_few_recent
         started_at, seq = (c.started_at + 0, c.seq) if few else (c.started_at, c.seq + 0)
-        parts.append(_rows(shape, "recent", started_at, seq > parameter("folded", BIG)))
+        recent = listed(shape.dialect, "recent", dict.fromkeys(WindowEdge._fields, INTEGER))
+        parts.append(_rows(shape, recent, started_at, seq > parameter("folded", BIG)))
     return prepare(shape.dialect, _grouped(shape, parts))
 
 
@@ -115,9 +125,20 @@ def _blocks(
     return part.where(c.ip.in_(_among(shape))) if shape.is_among else part
 
 
-def _rows(shape: Shape, name: str, started_at: ColumnElement[int], condition: ColumnElement[bool]) -> Select[Any]:
+def _is_in_part(
+    seq: ColumnElement[int], started_at: ColumnElement[int], at: int, has_since: bool, has_until: bool
+) -> ColumnElement[bool]:
+    """Return the condition for rows of a part of a billing period, a `PeriodPart`."""
+    bounds = [seq >= parameter(f"first_seq_{at}", BIG), seq <= parameter(f"last_seq_{at}", BIG)]
+    if has_since:
+        bounds.append(started_at >= parameter(f"since_{at}", BIG))
+    if has_until:
+        bounds.append(started_at < parameter(f"until_{at}", BIG))
+    return and_(*bounds)
+
+
+def _rows(shape: Shape, windows: CTE, started_at: ColumnElement[int], condition: ColumnElement[bool]) -> Select[Any]:
     """SELECT bucket, dimensions, contributions FROM windows JOIN request_logs ON started_at."""
-    windows = listed(shape.dialect, name, dict.fromkeys(WindowEdge._fields, INTEGER))
     source: FromClause = windows.join(REQUEST_LOGS, and_(started_at >= windows.c.since, started_at < windows.c.until))
     source = _with_labels(shape, source, REQUEST_LOGS)
     part = select(windows.c.bucket, *_dimensions(shape, REQUEST_LOGS, REQUEST_LOGS.c.ip_key), *_sums(shape, row_sums()))

@@ -1,4 +1,4 @@
 """The document that `info.version` was last raised for; see test_version_moves_with_the_document."""
 
-VERSION = "0.11.0"
-SHA256 = "7fdd9f4b840f4eaaf82811f6e02dfb714829a1c188333297edc2ce3bfdc72079"
+VERSION = "0.12.0"
+SHA256 = "427cdeefcff8f60f0ae85d75dbad842557449fd7ff07d5bc1d6e5c04400e9e6c"

@@ -5,7 +5,16 @@ from collections.abc import AsyncIterator, Mapping
 from hero_broker.core.inventory import InventoryHealth, InventoryModel, InventoryPrice, InventoryProvider
 from hero_broker.core.labels import Label, LabelChanges
 from hero_broker.core.queries import RowsQuery, UsageQuery
-from hero_broker.core.records import ExplainedRequest, Period, Rows, UsageByIp, UsageForIp, UsageReport, Verification
+from hero_broker.core.records import (
+    ClosedPeriod,
+    ExplainedRequest,
+    Period,
+    Rows,
+    UsageByIp,
+    UsageForIp,
+    UsageReport,
+    Verification,
+)
 
 
 class NoReports:
@@ -35,8 +44,17 @@ class NoReports:
 class NoBooks:
     """Books that nobody should ask for."""
 
-    async def unbilled(self) -> tuple[Period, int]:
+    @property
+    def has_one_broker(self) -> bool:
         raise AssertionError
+
+    async def unbilled(self, until: int | None = None) -> tuple[Period, int]:
+        raise AssertionError(until)
+
+    async def close_period(
+        self, reference: str, until: int, zone: str, *, dry_run: bool = False
+    ) -> tuple[ClosedPeriod, int]:
+        raise AssertionError((reference, until, zone, dry_run))
 
     async def periods(self) -> tuple[list[Period], int]:
         raise AssertionError
@@ -68,6 +86,11 @@ class NoLabels:
 
     async def list(self) -> tuple[list[Label], int]:
         raise AssertionError
+
+
+def no_calls(_started_before: int) -> int:
+    """Count the calls that are not in the ledger yet: there are none."""
+    return 0
 
 
 class ServedFake:

@@ -15,11 +15,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.errors import CODES, INTERNAL_ERROR, UNAUTHORIZED
 from hero_broker.admin_plane.rpc import RpcEndpoint
+from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import StoreUnavailable
 from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.store import statement_timeout
 from hero_broker.store.database import open_database
-from tests.admin_plane.fakes import ServedFake
+from tests.admin_plane.fakes import ServedFake, no_calls
 from tests.admin_plane.generated import DOCUMENT, METHODS
 from tests.admin_plane.test_billing import ROWS, Ledger
 from tests.admin_plane.test_rpc import HEALTHY, INFO, with_request_id
@@ -29,6 +30,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "billing.usage_for_ip": {"ip": "unknown"},
     "billing.usage": {"group_by": []},
     "billing.request": {"request_id": "none"},
+    "billing.close": {"reference": "2023-12", "until": 1_701_388_800},
     "billing.mark_billed": {"reference": "2023-11", "to_seq": 5},
     "labels.set": {"target": "unknown", "label": "a"},
     "labels.set_many": {"csv": "unknown,a"},
@@ -61,7 +63,7 @@ class Raising:
 
 def failing(error: Exception) -> Admin:
     every: Any = Raising(error)
-    return Admin(every, every, every, every, every.fail, every.fail, {**DOCUMENT, "x-made": object()})
+    return Admin(every, every, every, every, every.fail, every.fail, every.fail, {**DOCUMENT, "x-made": object()})
 
 
 def ask(app: ASGIApp, method: str, params: dict[str, Any]) -> Any:
@@ -80,13 +82,23 @@ def with_headers(gate: AdminGate) -> ASGIApp:
     return edge
 
 
+class NoonOfTheFirst(SystemClock):
+    """The 1st of December 2023, 12:00 in Zürich."""
+
+    def now(self) -> int:
+        return 1_701_428_400
+
+
 @contextmanager
-def books(path: Path) -> Iterator[Ledger]:
-    """Open a ledger whose first five calls are billed."""
+def books(path: Path, *, closed: bool = False) -> Iterator[Ledger]:
+    """Open a ledger whose first five calls are billed, or with all calls in a closed month."""
     with open_database(f"sqlite:///{path}") as database:
         database.append(ROWS, [])
-        ledger = Ledger(database)
-        ledger.call("billing.mark_billed", reference="2023-11", to_seq=5)
+        ledger = Ledger(database, NoonOfTheFirst())
+        if closed:
+            ledger.call("billing.close", reference="2023-11", until=1_701_385_200, tz="Europe/Zurich")
+        else:
+            ledger.call("billing.mark_billed", reference="2023-11", to_seq=5)
         yield ledger
 
 
@@ -135,7 +147,7 @@ def test_example_of_an_error_is_answered_so(
 ) -> None:
     params = {param["name"]: param["value"] for param in example["params"]}
 
-    with books(tmp_path / "ledger.db") as ledger:
+    with books(tmp_path / "ledger.db", closed=method == "billing.close") as ledger:
         if "took longer" in example["error"]["message"]:
             make_every_statement_take_a_minute(monkeypatch)
         answer = ledger.ask(method, params)
@@ -168,7 +180,7 @@ def test_example_of_an_error_of_every_method_is_answered_so(example: dict[str, A
 def test_store_that_does_not_answer_is_an_error_only_where_it_is_documented(method: str) -> None:
     admin = failing(StoreUnavailable("No answer."))
     answering = Admin(
-        admin.reports, admin.books, admin.labels, ServedFake(), lambda: HEALTHY, lambda: INFO, document=DOCUMENT
+        admin.reports, admin.books, admin.labels, ServedFake(), lambda: HEALTHY, lambda: INFO, no_calls, DOCUMENT
     )
     answer = ask(with_request_id(RpcEndpoint(answering)), method, NEEDED.get(method, {}))
 

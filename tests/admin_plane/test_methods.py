@@ -15,7 +15,7 @@ from hero_broker.admin_plane.registry import dispatch
 from hero_broker.core.errors import InvalidParams
 from hero_broker.core.money import usd_text
 from hero_broker.core.records import IpUsage, UsageByIp, UsageForIp, UsageTotals
-from tests.admin_plane.fakes import NoBooks, NoLabels, NoReports, ServedFake
+from tests.admin_plane.fakes import NoBooks, NoLabels, NoReports, ServedFake, no_calls
 
 SPEND = [("198.51.100.1", 9), ("192.0.2.1", 5), ("192.0.2.2", 5), ("2001:db8::1", 0)]
 AS_OF = 1000
@@ -44,7 +44,14 @@ class Spend(NoReports):
 
 def admin(spend: Spend) -> Admin:
     return Admin(
-        reports=spend, books=NoBooks(), labels=NoLabels(), served=ServedFake(), health=dict, info=dict, document={}
+        reports=spend,
+        books=NoBooks(),
+        labels=NoLabels(),
+        served=ServedFake(),
+        health=dict,
+        info=dict,
+        unrecorded=no_calls,
+        document={},
     )
 
 

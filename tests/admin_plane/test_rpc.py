@@ -29,7 +29,7 @@ from hero_broker.core.records import (
     UsageTotals,
 )
 from hero_broker.server.router import EXCEPTION_HANDLERS
-from tests.admin_plane.fakes import NoBooks, NoLabels, NoReports, ServedFake
+from tests.admin_plane.fakes import NoBooks, NoLabels, NoReports, ServedFake, no_calls
 from tests.ledger.rows import row
 
 HEALTHY: dict[str, object] = {
@@ -105,6 +105,7 @@ def admin_of(reports: NoReports, health: Callable[[], Any] | None = None) -> Adm
         served=ServedFake(),
         health=health or (lambda: HEALTHY),
         info=lambda: INFO,
+        unrecorded=no_calls,
         document=load_document(),
     )
 
@@ -404,6 +405,7 @@ LEDGERS = {
     "billing.usage",
     "billing.requests",
     "billing.unbilled",
+    "billing.close",
     "billing.mark_billed",
     "billing.periods",
     "billing.verify",

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from hero_broker.core.clock import SystemClock
+from hero_broker.core.errors import StoreUnavailable
 from hero_broker.core.records import RequestLog, UsageTotals
 from hero_broker.reports.billing_periods import Books
 from hero_broker.store import billing_periods, labels, rollups, row_pages, usage
@@ -141,20 +142,27 @@ def test_fold_of_a_broker_of_the_version_before_changes_nothing(postgres_server:
         check_books(database)
 
 
-def test_period_of_a_broker_of_the_version_before_gets_its_sums(database: Database) -> None:
-    while database.fold(100):
-        pass
-    rows = rows_of(database)[9:12]
-    values = {name: getattr(counts_of(rows), name) for name in COUNTS if name not in SUMS_SINCE_5}
-    with database.writing() as connection:
-        connection.execute(
-            text(
-                f"INSERT INTO billing_periods (number, reference, from_seq, to_seq, marked_at, {', '.join(values)})"
-                f" VALUES (3, 'c', 10, 12, 1760000001, {', '.join(f':{name}' for name in values)})"
-            ),
-            values,
-        )
+def test_broker_of_the_version_before_marks_no_period(database: Database) -> None:
+    values = dict.fromkeys(COUNTS, 0)
+    statement = (
+        "INSERT INTO billing_periods (number, reference, from_seq, to_seq, marked_at, summed_to_seq,"
+        f" {', '.join(values)}) VALUES (3, 'c', 10, 12, 1760000001, 12, {', '.join(f':{name}' for name in values)})"
+    )
+
+    with pytest.raises(StoreUnavailable), database.writing() as connection:
+        connection.execute(text(statement), values)
 
     check_books(database)
-    assert [database.fold(2) for _ in range(3)] == [2, 1, 0]
-    check_books(database)
+
+
+def test_month_of_an_old_ledger_is_closed(database: Database) -> None:
+    rows = rows_of(database)
+    until = sorted(one.started_at for one in rows[9:])[4]
+    with closing(Books(database, SystemClock())) as books:
+        closed, _ = asyncio.run(books.close_period("month", until, "UTC"))
+        found = asyncio.run(books.verify(None, None))
+
+    expected = [one for one in rows[9:] if one.started_at < until]
+    assert closed.period.totals == counts_of(expected)
+    assert closed.period.held_over_requests == len(rows[9:]) - len(expected)
+    assert (found.differences, found.listed) == (0, ())
