@@ -9,8 +9,10 @@ from pathlib import Path
 from tests.forked import STDERR, STDIN, STDOUT, Forked
 
 
-def on_terminal(command: Sequence[str], environ: Mapping[str, str], columns: int = 100) -> str:
+def on_terminal(command: Sequence[str], environ: Mapping[str, str], columns: int = 100, typed: str = "") -> str:
     """Return what a command that succeeds writes to a terminal of so many columns, escape sequences included.
+
+    `typed` is what it reads; the terminal shows it too.
 
     `hero-broker` itself is forked.
     """
@@ -24,6 +26,7 @@ def on_terminal(command: Sequence[str], environ: Mapping[str, str], columns: int
     else:
         process = subprocess.Popen(command, env=variables, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
+    os.write(ours, typed.encode())
     written = b""
     while piece := _read(ours):
         written += piece

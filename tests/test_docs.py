@@ -7,15 +7,20 @@ import re
 import shlex
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+from msgspec import structs
 from starlette.routing import Match
 
 from hero_broker.core import errors
+from hero_broker.core.addresses import ip_key
 from hero_broker.server.router import Router
+from hero_broker.store.database import open_database
 from tests import forked
 from tests.e2e_support import broker, chat
+from tests.ledger.rows import row
 from tests.server.test_router import routes_of_the_program
 from tests.stores import query
 from tests.terminal import on_terminal
@@ -214,29 +219,38 @@ def test_every_call_in_the_guide_is_answered_and_billed(tmp_path: Path) -> None:
 
 def test_commands_of_the_guide_to_billing_answer_what_it_says(tmp_path: Path) -> None:
     text = (DOCS / "how-to" / "bill.md").read_text()
+    last_month = datetime.now(UTC).replace(day=1) - timedelta(days=15)
+    at = int(last_month.timestamp())
+    call = row(ip="127.0.0.1", ip_key=ip_key("127.0.0.1"), started_at=at, cost_nano_usd=25_970)
     printed: dict[str, str] = {}
 
-    with broker(tmp_path / "state") as running:
-        httpx.post(f"{running.url}/v1/chat/completions", json=chat()).raise_for_status()
-        running.usage()
+    with broker(tmp_path / "state") as running, open_database(f"sqlite:///{tmp_path}/state/hero-broker.db") as database:
+        database.append([call], [])
         for example in SHELL.findall(text):
-            words = shlex.split(example.replace("http://127.0.0.1:33850", running.url))
+            command = example.strip().replace("2026-11", f"{last_month:%Y-%m}")
+            if "/billing/unbilled" in command:  # of which there is one call again
+                database.append([structs.replace(call, request_id="another")], [])
+            words = shlex.split(command.replace("http://127.0.0.1:33850", running.url).replace("1}", "2}"))
             if words[0] == "hero-broker":
-                ended = forked.run([*words[1:], "--url", running.url])
+                answered = ["--yes"] if words[1] == "close" else []
+                ended = forked.run([*words[1:], *answered, "--url", running.url])
             else:
                 words.append("--fail-with-body")
                 ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
-            assert ended.returncode == 0, ended.stderr
+            assert ended.returncode == 0, ended.stderr + ended.stdout
             printed[example.strip().replace("http://127.0.0.1:33850", "")] = ended.stdout
 
-    assert len(printed) == 17
+    assert len(printed) == 21
     for command, answer in printed.items():
         if "/billing/" in command and "text/csv" not in command:
             assert '"total_cost_usd":0.00002597,' in answer, command
         elif "text/csv" in command:
             assert answer.splitlines()[1].endswith(",0.00002597")
-    assert printed["hero-broker verify"] == "1 row, 0 differences\n"
-    assert printed["hero-broker rebuild"] == "roll-ups rebuilt, up to seq 1\n"
+    closed = printed["hero-broker close 2026-11 --tz Europe/Zurich"]
+    assert closed.endswith(f"Closed: {last_month:%Y-%m}, 1 request, 0.00002597 USD.\n")
+    assert "0.00002597" in printed["hero-broker usage --by label,model --where period=2026-11"]
+    assert printed["hero-broker verify"] == "2 rows, 0 differences\n"
+    assert printed["hero-broker rebuild"] == "roll-ups rebuilt, up to seq 2\n"
 
 
 def test_guide_to_departments_prints_their_bill(tmp_path: Path) -> None:
@@ -260,17 +274,20 @@ def test_guide_to_departments_prints_their_bill(tmp_path: Path) -> None:
         running.usage()
         environ = {**os.environ, **secrets, "HERO_BROKER_URL": running.url}
         for command in SHELL.findall(text):
-            ended = forked.run(shlex.split(command)[1:], environ, tmp_path)
+            words = shlex.split(command)
+            answered = ["--yes"] if words[1] == "close" else []
+            ended = forked.run([*words[1:], *answered], environ, tmp_path)
             assert ended.returncode == 0, ended.stderr
             printed[command.strip()] = "".join(f"{line.rstrip()}\n" for line in ended.stdout.splitlines())
 
-    imported, by_label, unnamed, of_design, as_csv, plot, exported = printed.values()
+    imported, by_label, unnamed, of_design, as_csv, plot, exported, closed = printed.values()
     assert re.findall(r"```text\n(.*?)```", text, re.DOTALL) == [imported, by_label]
     assert [line.split()[0] for line in unnamed.splitlines()] == ["ip", "10.77.3.11", "total"]
     assert [line.split()[0] for line in of_design.splitlines()] == ["ip", "10.77.2.11", "total"]
     assert as_csv.startswith("bucket_start,bucket_end,label,model,requests,")
     assert "(no label)" in plot
     assert exported == file.group(1)
+    assert " 0 requests, 0 USD." in closed
 
 
 def test_python_examples_print_the_bill(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def parse_time(text: str | None, zone: ZoneInfo, now: int, option: str) -> int |
         raise typer.BadParameter(f"must be {FORMS}", param_hint=option) from error
 
 
-def parse_month(text: str, zone: ZoneInfo, now: int) -> tuple[int, int]:
+def parse_month(text: str, zone: ZoneInfo, now: int, option: str = "--month") -> tuple[int, int]:
     """Return the first second of a month in a zone, and that of the month after it.
 
     Raises:
@@ -75,7 +75,7 @@ def parse_month(text: str, zone: ZoneInfo, now: int) -> tuple[int, int]:
     elif text != "this":
         named = _MONTH.fullmatch(text)
         if named is None or not 1970 < int(named[1]) < 9999:
-            raise typer.BadParameter(f"must be {MONTH_FORMS}", param_hint="--month")
+            raise typer.BadParameter(f"must be {MONTH_FORMS}", param_hint=option)
         first = date(int(named[1]), int(named[2]), 1)
     following = date(first.year + first.month // 12, first.month % 12 + 1, 1)
     begin, end = (int(datetime(day.year, day.month, 1, tzinfo=zone).timestamp()) for day in (first, following))

@@ -78,9 +78,9 @@ class BillingMethods:
         Sums calls by any of their dimensions, and by hours, days, weeks, months or quarters of a time zone: by bucket,
         then largest spend first, then by group. The window may be of any length when calls are grouped by nothing, by
         ip, by prefix, by label, by ip and model, by label and model, by api_key_id, by api_key_id and model, or by any
-        of model, provider and kind; also by bucket, in zones whose offset is whole hours. Other reports read single
-        calls, and their window is at most 31 days. Labels are those of now, whatever the window; only for a closed
-        period, which the filter names, they are those of its close.
+        of model, provider and kind; also by bucket, except for hours in a zone whose offset is not whole hours. Other
+        reports read single calls, and their window is at most 31 days. Labels are those of now, whatever the window;
+        only for a closed period, which the filter names, they are those of its close.
 
         Args:
             group_by: The dimensions to group by; an empty array returns only the totals.

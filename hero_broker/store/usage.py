@@ -61,13 +61,17 @@ def rollup_for(plan: UsagePlan) -> Table | None:
     dimensions = {"ip" if name in (PREFIX, LABEL) else name for name in (*plan.group_by, *plan.filters)}
     if plan.within is not None:
         dimensions.add("ip")
-    if (
-        plan.parts is not None
-        or plan.is_priced is not None
-        or any(since % HOUR for since, _ in (plan.buckets or ())[1:])
-    ):
+    if plan.parts is not None or plan.is_priced is not None or _are_odd_hours(plan.buckets or ()):
         return None
     return next((table for table in ROLLUPS if dimensions <= set(table.info["dimensions"])), None)
+
+
+def _are_odd_hours(buckets: Sequence[TimeWindow]) -> bool:
+    """Return whether buckets are hours of a zone whose offset is not whole hours, so that no block lies in any of them.
+
+    Larger buckets of such a zone read a part of an hour from rows at each of their ends.
+    """
+    return len(buckets) > 2 and buckets[1][0] % HOUR != 0 and buckets[1][1] - buckets[1][0] <= HOUR
 
 
 def _rest_for(plan: UsagePlan, table: Table | None) -> Table | None:

@@ -592,6 +592,17 @@ def test_what_would_read_too_much_is_refused(read_only: Ledger, params: dict[str
     assert read_only.call("billing.usage", **params)["error"]["code"] == -32003
 
 
+@pytest.mark.parametrize("bucket", ["day", "week", "month", "quarter"])
+def test_any_zone_has_buckets_in_any_window(read_only: Ledger, bucket: str) -> None:
+    whole = read_only.call("billing.usage", group_by=["label", "model"], since=0, until=2**33)["result"]
+    cut = read_only.call(
+        "billing.usage", group_by=["label", "model"], bucket=bucket, tz="Asia/Kolkata", since=0, until=2**33
+    )["result"]
+
+    assert cut["totals"] == whole["totals"]
+    assert sum(one["requests"] for one in cut["data"]) == whole["totals"]["requests"] > 0
+
+
 @pytest.mark.slow
 def test_report_pages_resume_where_they_stopped(ledger: Ledger) -> None:
     whole = ledger.call("billing.usage", group_by=["ip"], bucket="day")["result"]
