@@ -126,15 +126,15 @@ class Books:
         raise Conflict("Other periods are being marked; try again")
 
     def _close(self, counted: "_Count", reference: str, zone: str, now: int) -> Period | None:
+        period = counted.period(reference, zone)
+        sums = [(ip, model, sum_totals(parts)) for (ip, model), parts in counted.lines.items()]
+        # The rows are summed above, to keep this transaction short: it blocks the ledger's writer.
         with self._database.writing() as connection:
             if billing_periods.check_close(connection, reference, counted.until) is not None:
                 return None
             names = LabelIndex((label.target, label.label) for label in labels.labels(connection))
-            lines = [
-                PeriodLine(ip, model, names.lookup(ip), sum_totals(parts))
-                for (ip, model), parts in counted.lines.items()
-            ]
-            period = counted.period(reference, zone)
+            by_ip = {ip: names.lookup(ip) for ip in {ip for ip, _, _ in sums}}
+            lines = [PeriodLine(ip, model, by_ip[ip], totals) for ip, model, totals in sums]
             return billing_periods.close(connection, period, lines, now, counted.held_over_from_seq)
 
     async def _closed_before(self, period: Period, until: int) -> ClosedPeriod:

@@ -219,9 +219,12 @@ def _ip_usage(group: usage.Group, names: LabelIndex) -> IpUsage:
 def _usage(connection: Connection, query: UsageQuery, labels: LabelBook, as_of: int) -> UsageReport:
     period, names, lines = _period(connection, query.filter, labels)
     has_lines = period is not None and period.has_lines
+    totals = None
     if has_lines:
         if not lines or _can_answer(query):
             return _from_lines(query, lines, names, as_of)
+        if _can_answer(replace(query, group_by=(), bucket=None)):
+            totals = sum_totals([line.totals for line in _matching(query, lines)])
         query = _within_lines(query, lines)
     plan = UsagePlan(
         group_by=tuple(query.group_by),
@@ -240,7 +243,7 @@ def _usage(connection: Connection, query: UsageQuery, labels: LabelBook, as_of: 
     if reads_rows and plan.parts is None and query.after is None:  # later pages have the first page's window
         _check_width(query, as_of)
     with time_limit(connection, ROWS_DEADLINE_S if reads_rows else DEADLINE_S):
-        totals = _totals(connection, plan)
+        totals = totals or _totals(connection, plan)
         page = _dense(connection, plan, query) if query.dense and windows else _page(connection, plan, query)
     groups = tuple(_group(query, windows, group, names) for group in page[: query.limit])
     more = len(page) > query.limit
@@ -266,13 +269,23 @@ def _within_lines(query: UsageQuery, lines: Sequence[PeriodLine]) -> UsageQuery:
     return replace(query, since=since, until=last if query.until is None else min(last, query.until))
 
 
-def _from_lines(query: UsageQuery, lines: Sequence[PeriodLine], names: LabelIndex, as_of: int) -> UsageReport:
+def _matching(query: UsageQuery, lines: Sequence[PeriodLine]) -> Sequence[PeriodLine]:
+    """Return the lines that a query's filter selects; an empty label selects those without one."""
     wanted = query.filter.values
+    if not wanted:
+        return lines
+    return [line for line in lines if all((_dimensions(line)[name] or "") == value for name, value in wanted.items())]
+
+
+def _dimensions(line: PeriodLine) -> dict[Dimension, str | None]:
+    return {Dimension.IP: line.ip, Dimension.MODEL: line.model, Dimension.LABEL: line.label}
+
+
+def _from_lines(query: UsageQuery, lines: Sequence[PeriodLine], names: LabelIndex, as_of: int) -> UsageReport:
     parts: defaultdict[tuple[str | None, ...], list[UsageTotals]] = defaultdict(list)
-    for line in lines:
-        values = {Dimension.IP: line.ip, Dimension.MODEL: line.model, Dimension.LABEL: line.label}
-        if all((values[name] or "") == value for name, value in wanted.items()):
-            parts[tuple(values[name] for name in query.group_by)].append(line.totals)
+    for line in _matching(query, lines):
+        values = _dimensions(line)
+        parts[tuple(values[name] for name in query.group_by)].append(line.totals)
     groups = [usage.Group(0, key, sum_totals(some)) for key, some in parts.items()]
     totals = sum_totals([group.totals for group in groups])
     if totals.cost_nano_usd > LARGEST:

@@ -7,6 +7,8 @@ those that the closed periods since the last marked one held over.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, case, func, insert, literal, or_, select, update
@@ -16,6 +18,7 @@ from hero_broker.core.money import usd_text
 from hero_broker.core.records import Period, PeriodLine, PeriodPart, UsageTotals
 from hero_broker.store import rollups
 from hero_broker.store.engine import FOLDS
+from hero_broker.store.prepared import Prepared, parameter, prepare
 from hero_broker.store.schema import (
     ALL_TIME,
     BILLING_LINES,
@@ -31,6 +34,7 @@ from hero_broker.store.sums import COST, LARGEST, bounded, parts_of, rollup_sums
 PeriodSums = tuple[int, ...]  # in the order of COUNTS
 # What a counted row is for a period that is to be closed.
 INSIDE, LATE, HELD_OVER = 0, 1, 2
+_ALL_SUMS = attrgetter(*SUMS)
 
 
 class Unbilled(NamedTuple):
@@ -171,18 +175,17 @@ def close(
         return None
     closed = _insert(connection, counted, "until", counted.reference, marked_at, held_over_from_seq)
     if period_lines:
-        values = [
-            {
-                "number": counted.number,
-                "ip": line.ip,
-                "model": line.model,
-                "label": line.label,
-                **{name: getattr(line.totals, name) for name in SUMS},
-            }
-            for line in period_lines
-        ]
-        connection.execute(insert(BILLING_LINES), values)
+        names = ("number", "ip", "model", "label", *SUMS)
+        values = ((counted.number, line.ip, line.model, line.label, *_ALL_SUMS(line.totals)) for line in period_lines)
+        statement = _insert_line(connection.dialect.name)
+        statement.run_many(connection, [dict(zip(names, one, strict=True)) for one in values])
     return closed
+
+
+@lru_cache(maxsize=2)
+def _insert_line(dialect: str) -> Prepared:
+    columns = {column.name: parameter(column.name, column.type) for column in BILLING_LINES.c}
+    return prepare(dialect, insert(BILLING_LINES).values(columns))
 
 
 def check_to_seq(connection: Connection, to_seq: int) -> None:

@@ -67,6 +67,14 @@ class Prepared:
         """
         connection.exec_driver_sql(self._text, self._parameters(values))
 
+    def run_many(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run a statement without a result for each of the rows in the open transaction.
+
+        Raises:
+            DBAPIError: the driver's error.
+        """
+        connection.exec_driver_sql(self._text, [self._parameters(values) for values in rows])
+
     def _parameters(self, values: Mapping[str, Any]) -> Any:
         known = {**values, **self._constants}
         return known if self._names is None else tuple(known[name] for name in self._names)

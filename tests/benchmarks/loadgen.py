@@ -32,6 +32,7 @@ class Load:
 class _Run:
     packets: tuple[bytes, ...]  # of a request
     events_each: int  # of an answer; 0 for one that is no stream
+    every_s: float = 0  # a connection sends its next call so long after its last one, if that is answered
     is_ending: bool = False
     took_ms: list[float] = field(default_factory=list)
     first_event_ms: list[float] = field(default_factory=list)
@@ -79,10 +80,15 @@ class _Client(asyncio.Protocol):
             self.closed.set_exception(AssertionError(body))
         if run.is_ending or self.closed.done():
             self._transport.close()
+        elif (wait_s := self._began + run.every_s - time.perf_counter()) > 0:
+            asyncio.get_running_loop().call_later(wait_s, self._send)
         else:
             self._send()
 
     def _send(self) -> None:
+        if self._run.is_ending:  # while it waited
+            self._transport.close()
+            return
         self._body.clear()
         self._began = time.perf_counter()
         first, *others = self._run.packets
@@ -101,14 +107,17 @@ async def load(
     cpu_s: Callable[[], float],
     warm_up_s: float = WARM_UP_S,
     in_two_packets: bool = False,
+    calls_per_s: float | None = None,
 ) -> Load:
     """Keep `at_once` chats in flight, whose answers must have `events_each` events; measure for `seconds`.
 
+    With `calls_per_s` there are no more calls a second than that, if each is answered in time.
     The body is sent in the same packet as the head, or, as clients on httpx do, in one of its own.
     Every call that was begun is waited for. A response that is no answer ends the load with an exception.
     """
     head = JSON_HEAD.format(port=port, length=len(body)).encode()
-    run = _Run((head, body) if in_two_packets else (head + body,), events_each)
+    every_s = 0.0 if calls_per_s is None else at_once / calls_per_s
+    run = _Run((head, body) if in_two_packets else (head + body,), events_each, every_s)
     closed = []
     for _ in range(at_once):  # one after another, lest streams run in step
         _, client = await asyncio.get_running_loop().create_connection(lambda: _Client(run), "127.0.0.1", port)

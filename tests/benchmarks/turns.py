@@ -30,7 +30,14 @@ class Bill:
     cost_nano_usd: int = 0
 
 
-def turn(candidate: Candidate, others: Sequence[Candidate], scenario: Scenario, seconds: float) -> Load:
+def turn(
+    candidate: Candidate,
+    others: Sequence[Candidate],
+    scenario: Scenario,
+    seconds: float,
+    *,
+    calls_per_s: float | None = None,
+) -> Load:
     """Put one candidate under load; the gateways among the others are stopped meanwhile."""
     with ExitStack() as stack:
         for other in others:
@@ -43,6 +50,7 @@ def turn(candidate: Candidate, others: Sequence[Candidate], scenario: Scenario, 
                 seconds=seconds,
                 events_each=scenario.events,
                 cpu_s=lambda: cpu_s(candidate.pid),
+                calls_per_s=calls_per_s,
             )
         )
 

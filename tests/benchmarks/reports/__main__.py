@@ -17,6 +17,7 @@ from tests.benchmarks.reports import (
     beside_calls,
     by_ip,
     by_label,
+    closing,
     for_ip,
     growth,
     many_addresses,
@@ -40,6 +41,7 @@ MEASURES: Mapping[int, Callable[[Bench], list[Figure]]] = {
     9: size.measure,
     10: beside_calls.measure,
     11: by_label.measure,
+    12: closing.measure,
 }
 
 
