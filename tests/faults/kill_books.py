@@ -16,7 +16,7 @@ from hero_broker.store.database import open_database
 from tests.stores import postgres, query
 
 EMPTY_ROUNDS = 20  # at most, after the others, if the bookkeepers were killed before they had written anything
-ROLES = ("fold", "mark", "mark")
+ROLES = ("fold", "mark", "close", "close")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,8 @@ class Found:
     generations: int
     differences: int  # between rows, roll-ups and periods, in all rounds
     periods: int
-    lost_periods: int  # that a bookkeeper was told are marked, and are not
+    closed_periods: int  # of them, by time
+    lost_periods: int  # that a bookkeeper was told are recorded, and are not
     gaps: int  # between neighbouring periods; rows in none or in two
     uncounted: int  # rows that are neither in a period nor unbilled
 
@@ -62,8 +63,8 @@ def run(url: str, rounds: int) -> Found:
             differences += asyncio.run(Books(database, SystemClock()).verify(None, None)).differences
     with open_database(url) as database:
         unbilled, _ = asyncio.run(Books(database, SystemClock()).unbilled())
-    periods = query(url, "SELECT reference, from_seq, to_seq, requests FROM billing_periods ORDER BY number")
-    bounds = [(0, 0), *((first, last) for _, first, last, _ in periods)]
+    periods = query(url, "SELECT reference, from_seq, to_seq, requests, until FROM billing_periods ORDER BY number")
+    bounds = [(0, 0), *((first, last) for _, first, last, *_ in periods)]
     rows = query(url, "SELECT count(*) FROM request_logs")[0][0]
     state = query(url, "SELECT folded_seq, generation FROM rollup_state WHERE state = 'active'")[0]
     return Found(
@@ -73,9 +74,10 @@ def run(url: str, rounds: int) -> Found:
         generations=state[1],
         differences=differences,
         periods=len(periods),
+        closed_periods=sum(until is not None for *_, until in periods),
         lost_periods=len(set(told) - {reference for reference, *_ in periods}),
         gaps=sum(following[0] != one[1] + 1 for one, following in pairwise(bounds)),
-        uncounted=rows - sum(requests for *_, requests in periods) - unbilled.totals.requests,
+        uncounted=rows - sum(requests for *_, requests, _ in periods) - unbilled.totals.requests,
     )
 
 

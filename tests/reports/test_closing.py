@@ -4,17 +4,18 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from hero_broker.core.addresses import ip_key
 from hero_broker.core.clock import SystemClock
-from hero_broker.core.errors import Conflict
+from hero_broker.core.errors import Conflict, InvalidParams
 from hero_broker.core.queries import Dimension, Filter, RowsQuery, UsageQuery
-from hero_broker.core.records import Period, RequestLog, UsageReport
+from hero_broker.core.records import Period, RequestLog, UsageGroup, UsageReport
 from hero_broker.reports import billing_periods
 from hero_broker.reports.billing_periods import Books
 from hero_broker.reports.labels import LabelBook
@@ -28,6 +29,15 @@ from tests.store.test_migrations import counts_of
 
 NOW = 1_800_000_000
 SPAN = 40  # seconds in which all calls begin
+
+
+# Of a report: all calls, those of an address, those of a model, those of a label.
+SELECTIONS: Sequence[dict[Dimension, str]] = [
+    {},
+    {Dimension.IP: "192.0.2.1"},
+    {Dimension.MODEL: "b"},
+    {Dimension.LABEL: "Research"},
+]
 
 
 class StoppedClock(SystemClock):
@@ -91,15 +101,6 @@ def empty(database: Database) -> None:
         rollups.begin(connection)
 
 
-def in_period(query: UsageQuery, reference: str | None) -> UsageQuery:
-    return UsageQuery(
-        group_by=query.group_by,
-        bucket=query.bucket,
-        filter=Filter(values=query.filter.values, period=reference),
-        limit=query.limit,
-    )
-
-
 @dataclass
 class Office:
     """The books of a ledger, and its reports."""
@@ -112,9 +113,8 @@ class Office:
     def close(self, reference: str, until: int) -> Period:
         return asyncio.run(self.books.close_period(reference, until, "UTC"))[0].period
 
-    def ask(self, reference: str, *group_by: Dimension, **values: str) -> UsageReport:
-        selected = Filter(values={Dimension(name): value for name, value in values.items()}, period=reference)
-        return asyncio.run(self.reports.usage(UsageQuery(group_by=group_by, filter=selected)))
+    def ask(self, reference: str, *group_by: Dimension) -> UsageReport:
+        return asyncio.run(self.reports.usage(UsageQuery(group_by=group_by, filter=Filter(period=reference))))
 
 
 @pytest.fixture
@@ -219,3 +219,78 @@ def test_each_row_is_in_exactly_one_period_and_lines_and_unbilled_agree(
                 case "fold", int():
                     office.database.fold(value)
         check(office, model)
+
+
+@pytest.mark.parametrize(
+    "group_by", [(), ("ip",), ("label",), ("model",), ("ip", "model"), ("label", "model"), ("kind",)]
+)
+def test_closed_period_stays_as_it_is_when_labels_change_and_calls_come_late(
+    office: Office, group_by: Sequence[str]
+) -> None:
+    set_label = office.labels.set
+    asyncio.run(set_label("192.0.2.0/24", "Research"))
+    asyncio.run(set_label("2001:db8::1", "Design"))
+    ips = ["192.0.2.1", "2001:db8::1", "198.51.100.1"]
+    rows = [row(ip=ip, ip_key=ip_key(ip), model=of, started_at=NOW - 9) for ip in ips for of in "abb"]
+    office.database.append(rows, [])
+    office.close("month", NOW - 5)
+    dimensions = tuple(Dimension(name) for name in group_by)
+    asked = [UsageQuery(group_by=dimensions, filter=Filter(values=some, period="month")) for some in SELECTIONS]
+    asked += [replace(query, bucket="day") for query in asked]
+    window = UsageQuery(group_by=(Dimension.LABEL,), until=NOW)
+
+    def answers() -> list[UsageReport]:
+        return [asyncio.run(office.reports.usage(query)) for query in asked]
+
+    def listed() -> list[tuple[int, str | None]]:
+        page = asyncio.run(office.reports.rows(RowsQuery(filter=Filter(period="month"))))
+        return [(one.seq, one.label) for one in page.rows]
+
+    before, rows_before = answers(), listed()
+    asyncio.run(set_label("192.0.2.0/24", "Development"))
+    asyncio.run(set_label("2001:db8::/32", "Sales"))
+    asyncio.run(office.labels.remove("2001:db8::1"))
+    office.database.append([row(ip=ips[0], ip_key=ip_key(ips[0]), started_at=NOW - 8)], [])
+    after, rows_after = answers(), listed()
+    now = asyncio.run(office.reports.usage(window))
+
+    assert [one.groups for one in before] == [one.groups for one in after]
+    assert [one.totals for one in before] == [one.totals for one in after]
+    assert all(one.has_labels_of_close for one in after)
+    assert rows_before == rows_after
+    assert {label for _, label in rows_after} == {"Research", "Design", None}
+    assert [one.totals.requests for one in after][:4] == [9, 3, 6, 3]
+    assert {group.group[0]: group.totals.requests for group in now.groups} == {"Development": 4, "Sales": 3, None: 3}
+    assert not now.has_labels_of_close
+
+
+def test_pages_of_a_closed_period_are_the_whole(office: Office) -> None:
+    ips = [f"192.0.2.{number}" for number in range(9)]
+    office.database.append([row(ip=ip, started_at=NOW - 9, cost_nano_usd=at // 3) for at, ip in enumerate(ips)], [])
+    office.close("month", NOW)
+    query = UsageQuery(group_by=(Dimension.IP, Dimension.LABEL), filter=Filter(period="month"))
+
+    whole = asyncio.run(office.reports.usage(query))
+    paged: list[UsageGroup] = []
+    after: tuple[int, int, tuple[str | None, ...]] | None = None
+    for _ in ips:
+        page = asyncio.run(office.reports.usage(replace(query, limit=2, after=after)))
+        assert page.totals == whole.totals
+        paged.extend(page.groups)
+        if not page.more:
+            break
+        last = page.groups[-1]
+        after = (0, last.totals.cost_nano_usd, last.key)
+
+    assert paged == list(whole.groups)
+    assert len(paged) == len(ips)
+
+
+def test_period_that_costs_more_than_can_be_stored_is_refused_and_nothing_is_recorded(office: Office) -> None:
+    office.database.append([row(started_at=NOW - 9, cost_nano_usd=cost) for cost in (2**63 - 1, 1)], [])
+
+    with pytest.raises(InvalidParams) as refused:
+        office.close("month", NOW)
+
+    assert (refused.value.param, "at most 9223372036.854775807 USD" in refused.value.reason) == ("until", True)
+    assert asyncio.run(office.books.periods())[0] == []
