@@ -6,8 +6,9 @@ import typer
 
 from hero_broker.cli.backend import TokenOption, UrlOption, open_backend
 from hero_broker.cli.printing import say, table
-from hero_broker.cli.times import format_time, parse_zone
+from hero_broker.cli.times import parse_zone
 from hero_broker.client import methods, models
+from hero_broker.core.local_time import format_time
 
 EXAMPLES = """Examples:
 

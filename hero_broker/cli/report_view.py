@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 from hero_broker.cli import plots
 from hero_broker.cli.notices import counted, warn
 from hero_broker.cli.printing import amounts, out, say, table, write_csv
-from hero_broker.cli.times import format_time
 from hero_broker.client import Query, models
 from hero_broker.client.methods import Bucket
+from hero_broker.core.local_time import format_time
 
 SUMS = tuple(models.UsageTotals.__struct_fields__)
 LABEL = "label"  # a dimension, and otherwise shown beside the others

@@ -16,9 +16,10 @@ from hero_broker.cli.filters import WhereOption, parse_filters
 from hero_broker.cli.notices import warn
 from hero_broker.cli.printing import GAP, writing_output
 from hero_broker.cli.suggestions import warn_of_misspelling
-from hero_broker.cli.times import FORMS, format_time, parse_time, parse_zone
+from hero_broker.cli.times import FORMS, parse_time, parse_zone
 from hero_broker.client import BrokerUnreachable, Query, methods, models
 from hero_broker.client.clients import every_page
+from hero_broker.core.local_time import format_time
 
 POLL_S = 1.0
 PAGE = 1_000  # rows per query

@@ -1,4 +1,4 @@
-"""Parses times from the command line into unix seconds, and formats them."""
+"""Parses times from the command line into unix seconds; `core.local_time` formats them."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -12,14 +12,6 @@ FORMS = "7d (also s, m, h, w), 2026-11-01, 2026-11-01T08:30, unix seconds, now, 
 _AGO = re.compile(r"([0-9]{1,6})([smhdw])")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
 _MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
-_FORMS = {
-    "hour": "%Y-%m-%d %H:%M",
-    "day": "%Y-%m-%d",
-    "week": "%G-W%V",
-    "month": "%Y-%m",
-    "quarter": "%Y",
-    None: "%Y-%m-%d %H:%M:%S",
-}
 _UNIX = re.compile(r"[0-9]{9,16}")
 
 
@@ -80,22 +72,3 @@ def parse_month(text: str, zone: ZoneInfo, now: int, option: str = "--month") ->
     following = date(first.year + first.month // 12, first.month % 12 + 1, 1)
     begin, end = (int(datetime(day.year, day.month, 1, tzinfo=zone).timestamp()) for day in (first, following))
     return begin, end
-
-
-def format_time(at: int, zone: ZoneInfo, bucket: str | None = None) -> str:
-    """Return a time in a zone: to the second, or as the hour, day, week, month or quarter that it begins.
-
-    An hour that comes twice, because the clock is put back, is followed by its offset from UTC.
-    """
-    form = _FORMS[bucket]
-    try:
-        local = datetime.fromtimestamp(at, zone)
-    except (ValueError, OverflowError):  # beyond the last date: of a clock that was wrong
-        return str(at)
-    offset, other = local.utcoffset(), local.replace(fold=1 - local.fold).utcoffset()
-    if bucket == "quarter":
-        return f"{local.year:04}-Q{(local.month + 2) // 3}"
-    if offset == other or bucket not in (None, "hour"):
-        return local.strftime(form)
-    hours = local.strftime("%z")
-    return f"{local.strftime(form)} {hours[:3]}:{hours[3:]}"

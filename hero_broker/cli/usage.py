@@ -14,11 +14,12 @@ from hero_broker.cli.notices import counted, warn
 from hero_broker.cli.printing import write_json
 from hero_broker.cli.report_view import BillView, address_view, draw_bill, page_view, print_bill, print_csv
 from hero_broker.cli.suggestions import warn_of_misspelling
-from hero_broker.cli.times import FORMS, MONTH_FORMS, format_time, parse_month, parse_time, parse_zone
+from hero_broker.cli.times import FORMS, MONTH_FORMS, parse_month, parse_time, parse_zone
 from hero_broker.cli.unpriced import command_that_lists, describe, unpriced_models
 from hero_broker.client import Query, QueryFilter, methods
 from hero_broker.client.clients import every_page
 from hero_broker.client.methods import Bucket, Dimension
+from hero_broker.core.local_time import format_time
 
 DIMENSIONS: tuple[str, ...] = get_args(Dimension)
 BUCKETS: tuple[str, ...] = get_args(Bucket)

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import typer
 
-from hero_broker.cli.times import format_time, parse_month, parse_time, parse_zone
+from hero_broker.cli.times import parse_month, parse_time, parse_zone
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = int(datetime(2026, 10, 26, 12, 30, 15, tzinfo=BERLIN).timestamp())  # the clocks went back the day before
@@ -77,33 +77,3 @@ def test_last_month_of_january_is_december() -> None:
 def test_what_is_no_month_is_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="2026-11"):
         parse_month(text, BERLIN, NOW)
-
-
-def test_times_are_shown_as_the_bucket_that_begins_with_them() -> None:
-    at = int(datetime(2026, 10, 1, tzinfo=BERLIN).timestamp())
-
-    assert [format_time(at, BERLIN, bucket) for bucket in ("hour", "day", "week", "month", "quarter", None)] == [
-        "2026-10-01 00:00",
-        "2026-10-01",
-        "2026-W40",
-        "2026-10",
-        "2026-Q4",
-        "2026-10-01 00:00:00",
-    ]
-
-
-def test_hours_that_come_twice_are_told_apart_by_their_offset() -> None:
-    first = int(datetime(2026, 10, 25, 1, tzinfo=BERLIN).timestamp())
-
-    assert [format_time(first + hour * 3600, BERLIN, "hour") for hour in range(4)] == [
-        "2026-10-25 01:00",
-        "2026-10-25 02:00 +02:00",
-        "2026-10-25 02:00 +01:00",
-        "2026-10-25 03:00",
-    ]
-    assert format_time(first + 2 * 3600 + 5, BERLIN) == "2026-10-25 02:00:05 +01:00"
-    assert format_time(first - 3600, BERLIN, "day") == "2026-10-25"
-
-
-def test_time_beyond_the_last_date_is_shown_as_a_number() -> None:
-    assert format_time(2**53 - 1, BERLIN) == str(2**53 - 1)
