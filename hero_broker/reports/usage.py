@@ -248,6 +248,8 @@ def _usage(connection: Connection, query: UsageQuery, labels: LabelBook, as_of: 
     groups = tuple(_group(query, windows, group, names) for group in page[: query.limit])
     more = len(page) > query.limit
     end = _end(connection, query.until, as_of) if more else None
+    if end is not None and query.dense and windows:
+        end = min(end, windows[-1][1])  # later pages list the same buckets, none after the last one with a row
     return UsageReport(groups, totals, as_of, more, end, has_labels_of_close=has_lines)
 
 

@@ -317,6 +317,19 @@ def test_export_is_all_rows(read_only: Ledger, given: dict[str, str]) -> None:
     assert answer.json()["error"]["param"] == next(iter(given))
 
 
+def test_pages_of_all_buckets_end_with_the_last_one_that_has_calls(read_only: Ledger) -> None:
+    report = {"group_by": "model", "bucket": "hour", "dense": "true"}
+    whole = read_only.get("/billing/report", **report)["data"]
+
+    page = read_only.get("/billing/report", **report, limit=7)
+    paged = page["data"]
+    while page["next_cursor"] is not None and len(paged) < len(whole):
+        page = read_only.get("/billing/report", cursor=page["next_cursor"], group_by="model")
+        paged += page["data"]
+
+    assert (paged, page["next_cursor"]) == (whole, None)
+
+
 def test_periods_follow_each_other_and_are_idempotent(ledger: Ledger) -> None:
     def mark(reference: str, to_seq: int) -> httpx.Response:
         return ledger.send("POST", "/billing/periods", json={"reference": reference, "to_seq": to_seq})
