@@ -1,7 +1,9 @@
 """The documents' commands run, and print what the documents say."""
 
 import ast
+import csv
 import inspect
+import io
 import os
 import re
 import shlex
@@ -240,12 +242,13 @@ def test_commands_of_the_guide_to_billing_answer_what_it_says(tmp_path: Path) ->
             assert ended.returncode == 0, ended.stderr + ended.stdout
             printed[example.strip().replace("http://127.0.0.1:33850", "")] = ended.stdout
 
-    assert len(printed) == 21
+    assert len(printed) == 22
     for command, answer in printed.items():
         if "/billing/" in command and "text/csv" not in command:
             assert '"total_cost_usd":0.00002597,' in answer, command
         elif "text/csv" in command:
-            assert answer.splitlines()[1].endswith(",0.00002597")
+            (line,) = csv.DictReader(io.StringIO(answer.removeprefix("\ufeff")))
+            assert "0.00002597" in (line.get("cost_usd"), line.get("total_cost_usd"))
     closed = printed["hero-broker close 2026-11 --tz Europe/Zurich"]
     assert closed.endswith(f"Closed: {last_month:%Y-%m}, 1 request, 0.00002597 USD.\n")
     assert "0.00002597" in printed["hero-broker usage --by label,model --where period=2026-11"]

@@ -30,8 +30,8 @@ _UNSUPPORTED = "The body's content type or content encoding is not supported"
 _STATUSES = {error.rpc: error.status for error in (*CODES.values(), INTERNAL_ERROR)} | {UNAUTHORIZED: 401}
 _EITHER = "Send each parameter in the query or in the body, but only once."
 _EXPORT = (
-    "With Accept: text/csv or application/x-ndjson, the response streams all rows, without limit and cursor; "
-    "a string that a spreadsheet would compute has an apostrophe before it."
+    "With Accept: text/csv or application/x-ndjson, the response streams all lines, without limit and cursor; "
+    "in CSV, a string that a spreadsheet would compute has an apostrophe before it."
 )
 
 Operation = dict[str, Any]
@@ -65,13 +65,15 @@ def _operation(route: RestRoute, method: Mapping[str, Any], document: Document) 
             parameters.extend(_members(document, schema))
         else:
             parameters.append({**_parameter("query", param), "schema": schema, **_list_form(schema)})
+    if method["name"] in exports.EXPORTS:
+        parameters.extend(_export_params(exports.EXPORTS[method["name"]]))
     if parameters:
         operation["parameters"] = parameters
     if in_body:
         operation["requestBody"] = {"required": True, "content": {JSON: {"schema": _object_schema(in_body)}}}
         operation["description"] += f" {_EITHER}"
     contents: dict[str, Any] = {JSON: {"schema": method["result"]["schema"]}}
-    if method["name"] == "billing.requests":
+    if method["name"] in exports.EXPORTS:
         operation["description"] += f" {_EXPORT}"
         contents |= {kind: {"schema": {"type": "string"}} for kind in (exports.CSV, exports.NDJSON)}
     operation["responses"] = {"200": {"description": "The method's result.", "content": contents}}
@@ -103,6 +105,11 @@ def _error(description: str) -> dict[str, Any]:
 def _parameter(place: str, param: Mapping[str, Any]) -> dict[str, Any]:
     parameter = {"name": param["name"], "in": place, "required": place == "path" or param.get("required", False)}
     return parameter | ({"description": param["description"]} if "description" in param else {})
+
+
+def _export_params(exported: exports.ExportedMethod) -> Iterator[dict[str, Any]]:
+    for param in exported.params:
+        yield {**_parameter("query", {"name": param.name, "description": param.description}), "schema": param.schema}
 
 
 def _list_form(schema: Mapping[str, Any]) -> dict[str, Any]:

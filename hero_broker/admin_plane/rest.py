@@ -10,9 +10,9 @@ from starlette.routing import Route
 
 from hero_broker.admin_plane import exports, strict_json
 from hero_broker.admin_plane.admin import Admin
-from hero_broker.admin_plane.billing import rows_query
 from hero_broker.admin_plane.contract import Contract
 from hero_broker.admin_plane.errors import RestError
+from hero_broker.admin_plane.params import parse_zone
 from hero_broker.admin_plane.registry import METHODS, dispatch
 from hero_broker.core.errors import (
     BodyTimeout,
@@ -50,8 +50,8 @@ def _endpoint(
             _add_query(contract, method, params, request.query_params.multi_items())
             if request.method in WITH_BODY:
                 _add_members(params, await _body(request, body_timeout_s))
-            if method == "billing.requests":
-                export = await _export(admin, contract, params, request)
+            if method in exports.EXPORTS:
+                export = await _export(admin, contract, method, params, request)
                 if export is not None:
                     return export
             return _json(await dispatch(admin, contract, method, params))
@@ -127,18 +127,23 @@ async def _body(request: Request, timeout_s: float) -> dict[str, Any]:
     return members
 
 
-async def _export(admin: Admin, contract: Contract, params: dict[str, Any], request: Request) -> Response | None:
-    """Return the stream of all rows that `Accept` asks for; None if it asks for a page."""
+async def _export(
+    admin: Admin, contract: Contract, method: str, params: dict[str, Any], request: Request
+) -> Response | None:
+    """Return the stream of all lines that `Accept` asks for; None if it asks for JSON.
+
+    The parameters that only a URL has are removed from `params`.
+    """
+    options = _export_options(method, params)
     accepted = [part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")]
     media_type = next((kind for kind in accepted if kind in (exports.CSV, exports.NDJSON)), None)
     if media_type is None or "application/json" in accepted[: accepted.index(media_type)]:
         return None
-    arguments = contract.arguments("billing.requests", params)
+    arguments = contract.arguments(method, params)
     for name in ("limit", "cursor"):
         if name in arguments:
-            raise InvalidParams(name, "is not accepted with an export, which returns all rows")
-    query = rows_query(**arguments, limit=exports.ROWS_PER_PIECE)
-    pieces = exports.build_export(admin.reports, query, media_type)
+            raise InvalidParams(name, "is not accepted with an export, which returns all lines")
+    pieces = exports.build_export(admin, contract, method, arguments, media_type, options)
     first = await anext(pieces, b"")  # before the response begins, so that an error can still change its status
     if request.method == "HEAD":
         return Response(media_type=media_type)
@@ -149,6 +154,15 @@ async def _export(admin: Admin, contract: Contract, params: dict[str, Any], requ
             yield piece
 
     return StreamingResponse(all_of_it(), media_type=media_type)
+
+
+def _export_options(method: str, params: dict[str, Any]) -> exports.ExportOptions:
+    """Remove the parameters that only a URL has from `params`, and return their values."""
+    given = {param.name: params.pop(param.name, None) for param in exports.EXPORTS[method].params}
+    bom = given.get(exports.BOM.name)
+    if bom not in (None, "true", "false"):
+        raise InvalidParams(exports.BOM.name, "must be true or false")
+    return exports.ExportOptions(zone=parse_zone(given.get(exports.TZ.name)), bom=bom == "true")
 
 
 def _json(content: bytes, status: int = 200) -> Response:

@@ -11,8 +11,9 @@ from hero_broker.cli.backend import OPTIONS, DatabaseOption, TokenOption, UrlOpt
 from hero_broker.cli.exit_codes import WRONG_USE
 from hero_broker.cli.notices import counted, warn
 from hero_broker.cli.printing import amounts, out, say, table, write_json
-from hero_broker.cli.times import FORMS, MONTH_FORMS, format_time, parse_month, parse_time, parse_zone
+from hero_broker.cli.times import FORMS, MONTH_FORMS, parse_month, parse_time, parse_zone
 from hero_broker.client import methods, models
+from hero_broker.core.local_time import format_time
 
 EXAMPLES = """Examples:
 

@@ -37,7 +37,7 @@ class AsyncBillingMethods:
         """Spend per address.
 
         Sums calls by the address that made them, largest spend first, then by ip. The totals cover the whole window,
-        not only the page.
+        not only the page. GET /billing/usage with Accept: text/csv or application/x-ndjson streams all addresses.
 
         Args:
             since: Unix seconds; calls that started at or after it.
@@ -50,7 +50,8 @@ class AsyncBillingMethods:
     async def usage_for_ip(self, ip: str, since: int | None = None, until: int | None = None) -> models.UsageForIp:
         """One address's spend by model.
 
-        For an address without usage, the totals are zero and the array of models is empty.
+        For an address without usage, the totals are zero and the array of models is empty. GET /billing/usage/{ip} with
+        Accept: text/csv or application/x-ndjson streams its models.
 
         Args:
             ip: An address in any spelling, or "unknown" for callers on a Unix socket.
@@ -80,7 +81,8 @@ class AsyncBillingMethods:
         ip, by prefix, by label, by ip and model, by label and model, by api_key_id, by api_key_id and model, or by any
         of model, provider and kind; also by bucket, except for hours in a zone whose offset is not whole hours. Other
         reports read single calls, and their window is at most 31 days. Labels are those of now, whatever the window;
-        only for a closed period, which the filter names, they are those of its close.
+        only for a closed period, which the filter names, they are those of its close. GET /billing/report with Accept:
+        text/csv or application/x-ndjson streams all groups.
 
         Args:
             group_by: The dimensions to group by; an empty array returns only the totals.

@@ -1,5 +1,7 @@
 """Escapes CSV cells that a spreadsheet would run as formulas, and reads them back."""
 
+BYTE_ORDER_MARK = "\ufeff"  # without it at the beginning of a file, Excel does not read CSV as UTF-8
+
 # A spreadsheet runs text that begins like this, and callers choose some of the text. Source: OWASP, "CSV Injection".
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

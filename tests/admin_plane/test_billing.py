@@ -15,7 +15,7 @@ from sqlalchemy import text
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from hero_broker.admin_plane import exports
+from hero_broker.admin_plane import billing, exports
 from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.contract import load_document
 from hero_broker.admin_plane.rest import http_routes
@@ -309,12 +309,102 @@ def test_csv_streams_every_row_and_no_formula(read_only: Ledger) -> None:
     assert [one["cost_usd"] for one in rows[:2]] == ["0.000001019", "0.000001018"]
 
 
+@pytest.mark.parametrize("path", ["/billing/requests", "/billing/report", "/billing/usage"])
 @pytest.mark.parametrize("given", [{"limit": "3"}, {"cursor": "x"}])
-def test_export_is_all_rows(read_only: Ledger, given: dict[str, str]) -> None:
-    answer = read_only.send("GET", "/billing/requests", params=given, headers={"accept": "text/csv"})
+def test_export_is_all_lines(read_only: Ledger, path: str, given: dict[str, str]) -> None:
+    params = {**given, **({"group_by": "ip"} if path == "/billing/report" else {})}
+
+    answer = read_only.send("GET", path, params=params, headers={"accept": "text/csv"})
 
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == next(iter(given))
+
+
+EXPORT_WINDOW = {name: str(at) for name, at in WINDOW.items()}
+EXPORTED = [
+    pytest.param("/billing/usage", {}, id="addresses"),
+    pytest.param("/billing/usage", {"since": str(AT + 5_000), "until": str(AT + 20_000)}, id="addresses of a window"),
+    pytest.param("/billing/usage/192.0.2.1", {}, id="models"),
+    pytest.param("/billing/usage/198.51.100.1", {}, id="no models"),
+    pytest.param("/billing/report", {"group_by": ""}, id="one group"),
+    pytest.param("/billing/report", {"group_by": "ip,model"}, id="groups"),
+    pytest.param("/billing/report", {"group_by": "label"}, id="labels"),
+    pytest.param(
+        "/billing/report", {"group_by": "ip", "bucket": "hour", "tz": "Asia/Kathmandu", **EXPORT_WINDOW}, id="hours"
+    ),
+    pytest.param("/billing/report", {"group_by": "model", "bucket": "day", "dense": "true"}, id="all days"),
+    pytest.param("/billing/requests", {}, id="rows"),
+    pytest.param("/billing/requests", {"kind": "tts"}, id="filtered rows"),
+]
+
+
+@pytest.mark.parametrize(("path", "params"), EXPORTED)
+def test_json_ndjson_and_csv_have_the_same_lines(
+    ledger: Ledger, path: str, params: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    label = {"label": "=the cellar"}
+    ledger.send("PUT", "/admin/labels", params={"target": "192.0.2.1"}, json=label).raise_for_status()
+    answer = json.loads(ledger.send("GET", path, params=params).text, parse_float=str)
+    lines = answer["data"] if isinstance(answer["data"], list) else answer["data"]["models"]
+    monkeypatch.setattr(billing, "MAX_ADDRESSES", 3)  # so that there are several pages
+    monkeypatch.setattr(exports, "LINES_PER_PIECE", 2)
+    as_ndjson, as_csv = (
+        ledger.send("GET", path, params=params, headers={"accept": kind}).text
+        for kind in ("application/x-ndjson", "text/csv")
+    )
+    rows = list(csv.DictReader(io.StringIO(as_csv, newline="")))
+
+    assert [json.loads(line, parse_float=str) for line in as_ndjson.splitlines()] == lines
+    assert len(rows) == len(lines)
+    for cells, line in zip(rows, lines, strict=True):
+        members = {"label": None, **line, **line.get("group", {})}
+        besides = {"bucket", "time"} & cells.keys()
+        assert {name: cells[name] for name in cells.keys() - besides} == {
+            name: cell_of(members[name]) for name in cells.keys() - besides
+        }
+        assert besides == ({"bucket"} if "bucket" in params else {"time"} if "started_at" in members else set())
+        empty = {"group"} if "bucket" in params else {"group", "bucket_start", "bucket_end"}
+        assert members.keys() - cells.keys() <= empty
+
+
+def cell_of(value: object) -> str:
+    """Return what CSV has for a value of JSON whose fractions are strings."""
+    if isinstance(value, bool):
+        return str(int(value))
+    text = "" if value is None else str(value)
+    return f"'{text}" if text.startswith("=") else text
+
+
+SUMS = (
+    "requests,failed_requests,estimated_requests,unpriced_requests,input_tokens,output_tokens,total_tokens,"
+    "cached_input_tokens,characters,audio_ms,search_units,images,web_searches,"
+    "total_cost_usd,total_cost_nano_usd,first_seen,last_seen"
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "columns"),
+    [
+        ("/billing/usage", {}, "ip,label"),
+        ("/billing/usage/192.0.2.1", {}, "model,label"),
+        ("/billing/report", {"group_by": ""}, "label"),
+        ("/billing/report", {"group_by": "ip,model"}, "ip,model,label"),
+        ("/billing/report", {"group_by": "label"}, "label"),
+        ("/billing/report", {"group_by": "ip", "bucket": "day"}, "bucket,bucket_start,bucket_end,ip,label"),
+    ],
+)
+def test_csv_of_a_report_has_columns_for_its_groups_and_every_sum(
+    read_only: Ledger, path: str, params: dict[str, str], columns: str
+) -> None:
+    nobody = {"since": str(AT - 20), "until": str(AT - 10)}
+
+    full, empty = (
+        read_only.send("GET", path, params=params | window, headers={"accept": "text/csv"}).text
+        for window in ({}, nobody)
+    )
+
+    assert full.splitlines()[0] == f"{columns},{SUMS}"
+    assert empty == f"{columns},{SUMS}\r\n" or not params.get("group_by", "-")
 
 
 def test_pages_of_all_buckets_end_with_the_last_one_that_has_calls(read_only: Ledger) -> None:
@@ -328,6 +418,76 @@ def test_pages_of_all_buckets_end_with_the_last_one_that_has_calls(read_only: Le
         paged += page["data"]
 
     assert (paged, page["next_cursor"]) == (whole, None)
+
+
+@pytest.mark.parametrize(
+    ("bucket", "names"),
+    [
+        ("hour", ["2023-11-15 03:00", "2023-11-15 04:00"]),
+        ("day", ["2023-11-15"]),
+        ("week", ["2023-W46"]),
+        ("month", ["2023-11"]),
+        ("quarter", ["2023-Q4"]),
+    ],
+)
+def test_csv_names_the_bucket_in_the_zone(read_only: Ledger, bucket: str, names: list[str]) -> None:
+    params = {"group_by": "", "bucket": bucket, "tz": "Asia/Kathmandu", "since": str(AT), "until": str(AT + 3_600)}
+
+    text = read_only.send("GET", "/billing/report", params=params, headers={"accept": "text/csv"}).text
+
+    assert [line["bucket"] for line in csv.DictReader(io.StringIO(text))] == names
+
+
+@pytest.mark.parametrize(
+    ("tz", "time"), [(None, "2023-11-14T22:13:20+00:00"), ("America/New_York", "2023-11-14T17:13:20-05:00")]
+)
+def test_csv_of_rows_ends_with_their_time_in_the_zone(read_only: Ledger, tz: str | None, time: str) -> None:
+    params = {"until": str(AT + 1)} | ({} if tz is None else {"tz": tz})
+
+    text = read_only.send("GET", "/billing/requests", params=params, headers={"accept": "text/csv"}).text
+
+    assert [line.rpartition(",")[2] for line in text.splitlines()] == ["time", time]
+
+
+@pytest.mark.parametrize(
+    "path", ["/billing/usage", "/billing/usage/192.0.2.1", "/billing/report?group_by=ip", "/billing/requests"]
+)
+def test_csv_begins_with_a_byte_order_mark_if_the_url_says_so(read_only: Ledger, path: str) -> None:
+    def export(kind: str, bom: str) -> bytes:
+        url = f"{path}{'&' if '?' in path else '?'}bom={bom}"
+        return read_only.send("GET", url, headers={"accept": kind}).content
+
+    plain = export("text/csv", "false")
+
+    assert plain.isascii()
+    assert export("text/csv", "true") == b"\xef\xbb\xbf" + plain
+    assert export("application/x-ndjson", "true").startswith(b"{")
+
+
+@pytest.mark.parametrize("accept", ["text/csv", "application/x-ndjson", "application/json"])
+@pytest.mark.parametrize(
+    ("params", "reason"),
+    [
+        ({"bom": "yes"}, "must be true or false"),
+        ({"bom": "True"}, "must be true or false"),
+        ({"tz": "Berlin"}, "must be an IANA time zone, such as Europe/Berlin"),
+        ({"tz": ""}, "must be an IANA time zone, such as Europe/Berlin"),
+    ],
+)
+def test_parameter_of_an_export_is_checked_whatever_is_accepted(
+    read_only: Ledger, params: dict[str, str], reason: str, accept: str
+) -> None:
+    answer = read_only.send("GET", "/billing/requests", params=params, headers={"accept": accept})
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == next(iter(params))
+    assert reason in answer.json()["error"]["message"]
+
+
+def test_parameters_of_an_export_are_none_of_the_method(read_only: Ledger) -> None:
+    assert read_only.send("GET", "/billing/requests", params={"bom": "true", "tz": "UTC"}).status_code == 200
+    for param in ({"bom": True}, {"tz": "UTC"}):
+        assert read_only.call("billing.requests", **param)["error"]["data"]["param"] == next(iter(param))
 
 
 def test_periods_follow_each_other_and_are_idempotent(ledger: Ledger) -> None:
@@ -694,7 +854,7 @@ def test_head_of_an_export_reads_one_page(ledger: Ledger, monkeypatch: pytest.Mo
             yield page
 
     monkeypatch.setattr(Reports, "every_row", counted)
-    monkeypatch.setattr(exports, "ROWS_PER_PIECE", 5)
+    monkeypatch.setattr(exports, "LINES_PER_PIECE", 5)
     head = ledger.send("HEAD", "/billing/requests", headers={"accept": "text/csv"})
     count = len(pages)
     whole = ledger.send("GET", "/billing/requests", headers={"accept": "text/csv"})

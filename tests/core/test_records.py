@@ -6,12 +6,14 @@ Whoever adds a field runs this test: it names the places that lack it. See docs/
 import ast
 import csv
 import inspect
+import io
 import json
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, get_type_hints
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -20,6 +22,7 @@ from sqlalchemy import inspect as inspect_database
 from hero_broker.admin_plane import exports, views
 from hero_broker.admin_plane.contract import load_document
 from hero_broker.client import models
+from hero_broker.core.local_time import iso_time
 from hero_broker.core.records import ROW_FIELDS, LedgerRow, RequestLog, RowField, row_fields
 from hero_broker.metering import billing_row
 from hero_broker.store.engine import make_engine
@@ -30,7 +33,7 @@ from tests.store.test_columns import ROW
 
 NAMES = tuple(field.name for field in ROW_FIELDS)
 IN_NO_ANSWER = ("ip_key",)  # the same address as `ip`
-IN_ANSWERS_BESIDES = ("seq", "label", "cost_usd")
+IN_ANSWERS_BESIDES = ("seq", "label", "cost_usd", "time")
 JSON_TYPES = {str: "string", int: "integer", bool: "boolean"}
 DOCUMENTED = ("Request", "ExplainedRequest")  # schemas of openrpc.json
 
@@ -148,15 +151,16 @@ def test_what_is_made_of_the_fields_has_them_all() -> None:
     assert RequestLog.__struct_fields__ == NAMES
     assert [column.name for column in REQUEST_LOGS.c] == ["seq", *NAMES]
     assert answered(list(views.row(LedgerRow(1, ROW, None)))) == shown
-    assert answered(exports.COLUMNS) == shown
+    assert answered(exports.ROW_COLUMNS) == shown
 
 
 def test_each_value_stands_under_its_name_in_json_and_csv() -> None:
     entry = LedgerRow(7, ROW, "a label")
     values = {name: getattr(ROW, name) for name in NAMES if name not in IN_NO_ANSWER}
 
-    line = json.loads(exports._ndjson([entry]))
-    (cells,) = csv.DictReader([",".join(exports.COLUMNS), exports._csv([entry]).decode()])
+    line = json.loads(exports.ndjson([views.row(entry)]))
+    table = exports.csv_lines([exports.ROW_COLUMNS, exports.row_cells(entry, ZoneInfo("UTC"))])
+    (cells,) = csv.DictReader(io.StringIO(table.decode()))
 
     assert line == {**values, "cost_nano_usd": "111", "cost_usd": 1.11e-7, "label": "a label", "seq": 7}
     assert cells == {
@@ -164,6 +168,7 @@ def test_each_value_stands_under_its_name_in_json_and_csv() -> None:
         "cost_usd": "0.000000111",
         "label": "a label",
         "seq": "7",
+        "time": iso_time(ROW.started_at, ZoneInfo("UTC")),
     }
 
 

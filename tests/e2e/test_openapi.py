@@ -107,12 +107,22 @@ def test_examples_of_the_contract_are_answered_in_the_documented_schema(client: 
     assert conforms(document, "/billing/requests/{request_id}", row) == 200
 
 
-def test_exports_are_answered_in_the_documented_types(client: httpx.Client) -> None:
+@pytest.mark.parametrize(
+    ("path", "params"),
+    [
+        ("/billing/usage", {}),
+        ("/billing/usage/{ip}", {"ip": "127.0.0.1"}),
+        ("/billing/report", {"group_by": ["model"], "bucket": "day"}),
+        ("/billing/requests", {"tz": "Europe/Berlin", "bom": True}),
+    ],
+)
+def test_exports_are_answered_in_the_documented_types(client: httpx.Client, path: str, params: dict[str, Any]) -> None:
     document = described(client)
 
-    for kind in document["paths"]["/billing/requests"]["get"]["responses"]["200"]["content"]:
-        answer = client.get("/billing/requests", headers={"accept": kind})
-        assert conforms(document, "/billing/requests", answer) == 200
+    for kind in document["paths"][path]["get"]["responses"]["200"]["content"]:
+        client.headers["accept"] = kind
+        answer = ask(client, document, path, "get", params)
+        assert conforms(document, path, answer) == 200
         assert answer.headers["content-type"].partition(";")[0] == kind
 
 

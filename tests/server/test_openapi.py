@@ -12,6 +12,7 @@ from hero_broker import __version__
 from hero_broker.admin_plane import openapi_routes as admin_plane
 from hero_broker.admin_plane.contract import load_document
 from hero_broker.admin_plane.errors import CODES
+from hero_broker.admin_plane.exports import EXPORTS
 from hero_broker.admin_plane.method import AdminMethod
 from hero_broker.admin_plane.registry import METHODS
 from hero_broker.data_plane import openapi_routes as data_plane
@@ -71,6 +72,8 @@ def test_operation_takes_the_methods_parameters(method: AdminMethod[...]) -> Non
             wanted |= {name: (False, without_null(schema)) for name, schema in members.items()}
         else:
             wanted[param["name"]] = (param.get("required", False), without_null(param["schema"]))
+    if method.name in EXPORTS:
+        wanted |= {param.name: (False, param.schema) for param in EXPORTS[method.name].params}
 
     found = {param["name"]: (param["required"], param["schema"]) for param in operation.get("parameters", ())}
     if "requestBody" in operation:
@@ -109,10 +112,22 @@ def test_label_is_named_in_the_query_and_told_in_the_body() -> None:
     assert list(operation["requestBody"]["content"]["application/json"]["schema"]["properties"]) == ["label"]
 
 
-def test_export_is_described_beside_the_page() -> None:
-    answers = DOCUMENT["paths"]["/billing/requests"]["get"]["responses"]["200"]["content"]
+@pytest.mark.parametrize(
+    ("path", "params"),
+    [
+        ("/billing/usage", ["bom"]),
+        ("/billing/usage/{ip}", ["bom"]),
+        ("/billing/report", ["bom"]),
+        ("/billing/requests", ["tz", "bom"]),
+    ],
+)
+def test_export_is_described_beside_the_page_with_the_parameters_that_only_it_has(path: str, params: list[str]) -> None:
+    operation = DOCUMENT["paths"][path]["get"]
+    documented = {param["name"] for param in DOCUMENTED[operation["operationId"]]["params"]}
+    documented |= set(CONTRACT["components"]["schemas"]["Filter"]["properties"]) if "filter" in documented else set()
 
-    assert list(answers) == ["application/json", "text/csv", "application/x-ndjson"]
+    assert list(operation["responses"]["200"]["content"]) == ["application/json", "text/csv", "application/x-ndjson"]
+    assert [one["name"] for one in operation["parameters"] if one["name"] not in documented] == params
 
 
 def test_every_answer_has_a_request_id_and_those_to_wait_for_a_time() -> None:
