@@ -61,7 +61,9 @@ def test_tutorials_screens_are_what_its_commands_print(tmp_path: Path) -> None:
     assert as_table == table.group(1)
     assert label == "127.0.0.0/8 is this machine\n"
     assert "127.0.0.1 (this machine)" in plot
-    assert re.search(r"^\d+,\d+,127\.0\.0\.1,fake-chat,this machine,1,.*,0\.00002597,25970,", as_csv, re.MULTILINE)
+    assert re.search(
+        r"^[^,]+,\d+,\d+,127\.0\.0\.1,fake-chat,this machine,1,.*,0\.00002597,25970,", as_csv, re.MULTILINE
+    )
 
 
 def without_times(text: str) -> str:
@@ -242,7 +244,7 @@ def test_commands_of_the_guide_to_billing_answer_what_it_says(tmp_path: Path) ->
             assert ended.returncode == 0, ended.stderr + ended.stdout
             printed[example.strip().replace("http://127.0.0.1:33850", "")] = ended.stdout
 
-    assert len(printed) == 22
+    assert len(printed) == 23
     for command, answer in printed.items():
         if "/billing/" in command and "text/csv" not in command:
             assert '"total_cost_usd":0.00002597,' in answer, command
@@ -287,7 +289,7 @@ def test_guide_to_departments_prints_their_bill(tmp_path: Path) -> None:
     assert re.findall(r"```text\n(.*?)```", text, re.DOTALL) == [imported, by_label]
     assert [line.split()[0] for line in unnamed.splitlines()] == ["ip", "10.77.3.11", "total"]
     assert [line.split()[0] for line in of_design.splitlines()] == ["ip", "10.77.2.11", "total"]
-    assert as_csv.startswith("bucket_start,bucket_end,label,model,requests,")
+    assert as_csv.startswith("\ufeffbucket,bucket_start,bucket_end,label,model,requests,")
     assert "(no label)" in plot
     assert exported == file.group(1)
     assert " 0 requests, 0 USD." in closed

@@ -64,7 +64,7 @@ class ExportOptions:
 BOM = ExportParam("bom", {"type": "boolean"}, "Begin CSV with a UTF-8 byte order mark, which Excel needs.")
 TZ = ExportParam(
     "tz",
-    {"type": "string", "minLength": 1, "maxLength": 64},
+    {"type": "string", "minLength": 1, "maxLength": 100},
     "The IANA time zone of the column time in CSV; UTC if absent.",
 )
 

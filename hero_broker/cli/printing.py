@@ -18,7 +18,7 @@ from rich.text import Text
 from hero_broker.cli import streams
 from hero_broker.cli.exit_codes import FAILED
 from hero_broker.cli.notices import warn
-from hero_broker.util.spreadsheets import cell
+from hero_broker.util.spreadsheets import BYTE_ORDER_MARK, cell
 
 UNBOUNDED = 10_000  # columns: without a terminal, no line is cut or wrapped
 GAP = "  "  # between columns without a frame
@@ -120,10 +120,12 @@ def _in_two_lines(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> I
             yield GAP + GAP.join(numbers)
 
 
-def write_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print CSV (RFC 4180), safe for spreadsheets."""
+def write_csv(header: Sequence[str], rows: Iterable[Sequence[object]], *, bom: bool = False) -> None:
+    """Print CSV (RFC 4180), safe for spreadsheets; with `bom` after a byte order mark."""
     lines = [header, *([cell(value) for value in row] for row in rows)]
     with writing_output():
+        if bom:
+            sys.stdout.write(BYTE_ORDER_MARK)
         csv.writer(sys.stdout).writerows(lines)
 
 

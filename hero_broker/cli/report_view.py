@@ -100,21 +100,22 @@ def _counts(totals: models.UsageTotals, is_for_people: bool) -> list[str]:
     return [format(count, form) for count in (totals.requests, totals.input_tokens, totals.output_tokens)]
 
 
-def print_csv(bill: BillView) -> None:
-    """Print the bill as CSV, with every sum."""
-    buckets = ["bucket_start", "bucket_end"] if bill.bucket else []
+def print_csv(bill: BillView, zone: ZoneInfo, *, bom: bool) -> None:
+    """Print the bill as CSV, with every sum: the columns of a broker's CSV; see `admin_plane.exports`."""
+    buckets = ["bucket", "bucket_start", "bucket_end"] if bill.bucket else []
     labels = [] if LABEL in bill.dimensions else [LABEL]
     write_csv(
         [*buckets, *bill.dimensions, *labels, *SUMS],
         (
             [
-                *([line.start, line.end] if bill.bucket else []),
+                *([format_time(line.start, zone, bill.bucket), line.start, line.end] if line.start is not None else []),
                 *line.names,
                 *([line.label] if labels else []),
                 *(_plain(getattr(line.totals, name)) for name in SUMS),
             ]
             for line in bill.lines
         ),
+        bom=bom,
     )
 
 

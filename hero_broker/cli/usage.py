@@ -63,6 +63,9 @@ def usage(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the broker's response unchanged.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, with every sum.")] = False,
+    bom: Annotated[
+        bool, typer.Option("--bom", help="Begin the CSV with a UTF-8 byte order mark, which Excel needs.")
+    ] = False,
     plot: Annotated[bool, typer.Option("--plot", help="Draw a plot: over time if --by has a bucket.")] = False,
     url: UrlOption = None,
     token: TokenOption = None,
@@ -71,6 +74,8 @@ def usage(
     """Print who spent how much, the largest first."""
     if as_json + as_csv + plot > 1:
         raise typer.BadParameter("--json, --csv and --plot exclude each other")
+    if bom and not as_csv:
+        raise typer.BadParameter("needs --csv", param_hint="--bom")
     zone, now = parse_zone(tz), int(time.time())
     if month is None:
         window = parse_time(since, zone, now, "--since"), parse_time(until, zone, now, "--until")
@@ -89,7 +94,7 @@ def usage(
             warn_of_misspelling(backend, filters)
         models = Counter() if as_csv or plot else unpriced_models(backend, query, bill)
     if as_csv:
-        print_csv(bill)
+        print_csv(bill, zone, bom=bom)
     elif plot:
         draw_bill(bill, zone)
     else:

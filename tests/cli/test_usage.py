@@ -6,18 +6,20 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import httpx
 import pytest
 
 from hero_broker.cli import plots
 from hero_broker.cli.notices import counted
 from hero_broker.store.engine import make_engine
 from hero_broker.store.schema import METADATA
-from tests.cli.conftest import Place
+from tests.cli.conftest import TOKEN, Place
 
 BY_IP = """\
 ip         requests  input  output         USD
@@ -129,7 +131,7 @@ total              6    240      18  0.00015582
 def test_csv_by_label_names_the_label_once(named: Place) -> None:
     text = named.out("usage", "--by", "label,model,day", "--csv")
 
-    assert text.startswith("bucket_start,bucket_end,label,model,requests,")
+    assert text.startswith("bucket,bucket_start,bucket_end,label,model,requests,")
     lines = list(csv.DictReader(io.StringIO(text)))
     assert [(line["label"], line["requests"]) for line in lines] == [("Research", "3"), ("Design", "2"), ("", "1")]
 
@@ -187,6 +189,41 @@ def test_csv_has_every_sum(place: Place) -> None:
     assert int(lines[0]["bucket_end"]) - int(lines[0]["bucket_start"]) in range(1, 86_401)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "path", "params"),
+    [
+        ([], "/billing/usage", {}),
+        (["127.0.0.2"], "/billing/usage/127.0.0.2", {}),
+        (["--by", "label"], "/billing/report", {"group_by": "label"}),
+        (["--by", "model,ip"], "/billing/report", {"group_by": "model,ip"}),
+        *(
+            (
+                ["--by", f"ip,{bucket}", "--tz", "Asia/Kathmandu"],
+                "/billing/report",
+                {"group_by": "ip", "bucket": bucket, "tz": "Asia/Kathmandu"},
+            )
+            for bucket in ("hour", "day", "week", "month", "quarter")
+        ),
+    ],
+)
+@pytest.mark.parametrize("bom", [False, True])
+def test_csv_is_that_of_the_broker(
+    named: Place, arguments: list[str], path: str, params: dict[str, str], bom: bool
+) -> None:
+    now = int(time.time())
+    window = {"since": str(now - 86_400), "until": str(now + 86_400)}
+    options = [part for name, value in window.items() for part in (f"--{name}", value)]
+    headers = {"accept": "text/csv", "authorization": f"Bearer {TOKEN}"}
+
+    printed = named.run("usage", *arguments, *options, "--csv", *(["--bom"] if bom else [])).stdout_bytes
+    params = {**params, **window, **({"bom": "true"} if bom else {})}
+    answer = httpx.get(f"{named.broker.url}{path}", params=params, headers=headers)
+
+    assert printed == answer.raise_for_status().content
+    assert printed.startswith(b"\xef\xbb\xbf") == bom
+    assert printed.count(b"\r\n") > 1
+
+
 def test_bars_are_as_long_as_what_was_spent(place: Place) -> None:
     bars = [line.split() for line in place.out("usage", "--plot").splitlines()]
 
@@ -230,6 +267,7 @@ def test_nothing_spent_is_said(fresh: Place) -> None:
         (["usage", "--where", "ip=1", "--where", "ip=2"], "--where"),
         (["usage", "192.0.2.1", "--where", "ip=192.0.2.2"], "--where"),
         (["usage", "--json", "--csv"], "exclude each other"),
+        (["usage", "--bom"], "--bom"),
         (["usage", "--limit", "0"], "--limit"),
         (["usage", "nobody"], "IP must be an IPv4 or IPv6 address"),
         (["usage", "--by", "day", "--where", "prefix=192.0.2.1/24"], "--where prefix: must be a network"),
