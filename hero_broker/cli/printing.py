@@ -61,8 +61,8 @@ def writing_output() -> Iterator[None]:
 def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], footer: Sequence[str] | None = None) -> None:
     """Print a table with `footer` as its last line; no cell is cut or wrapped.
 
-    On a terminal the table has a frame if it fits, else plain columns; if those do not fit either, each row takes two
-    lines: its texts, and below them its numbers in their columns.
+    On a terminal the table has a frame if it fits, else plain columns; if those do not fit either, each row takes
+    several lines: its texts, and below them its numbers in their columns.
     """
     console, cells = out(), [list(row) for row in rows]
     framed = _table(columns, cells, footer, framed=True)
@@ -73,7 +73,7 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], footer: Sequ
         elif not console.is_terminal or _fits(console, plain):
             console.print(plain)
         else:
-            for line in _in_two_lines(columns, [*cells, *([footer] if footer is not None else [])]):
+            for line in _in_lines(columns, [*cells, *([footer] if footer is not None else [])], console.width):
                 console.print(line, markup=False)
 
 
@@ -107,17 +107,29 @@ def _fits(console: Console, candidate: Table) -> bool:
     return console.measure(candidate, options=options).maximum <= console.width
 
 
-def _in_two_lines(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield two lines a row; a terminal wraps those that are too long for it."""
+def _in_lines(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
+    """Yield two lines a row, or more if they are longer than `width`; only a longer cell is wrapped."""
     names = [name for name, _ in columns]
     widths = [max(cell_len(row[at]) for row in [names, *rows]) for at in range(len(columns))]
     for row in [names, *rows]:
-        yield GAP.join(row[at] for at, (_, is_number) in enumerate(columns) if not is_number and row[at])
+        yield from _lines([row[at] for at, (_, is_number) in enumerate(columns) if not is_number and row[at]], width)
         numbers = [
             " " * (widths[at] - cell_len(row[at])) + row[at] for at, (_, is_number) in enumerate(columns) if is_number
         ]
-        if numbers:
-            yield GAP + GAP.join(numbers)
+        yield from (GAP + line for line in _lines(numbers, width - len(GAP)))
+
+
+def _lines(cells: Sequence[str], width: int) -> Iterator[str]:
+    """Yield cells in lines of at most `width`; one that is wider has a line of its own."""
+    line = ""
+    for number, text in enumerate(cells):
+        if number and cell_len(line) + len(GAP) + cell_len(text) > width:
+            yield line
+            line = text
+        else:
+            line = f"{line}{GAP if number else ''}{text}"
+    if cells:
+        yield line
 
 
 def write_csv(header: Sequence[str], rows: Iterable[Sequence[object]], *, bom: bool = False) -> None:

@@ -1,5 +1,6 @@
 """Prints a bill: as a table, as CSV, or as a plot."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -15,6 +16,16 @@ from hero_broker.core.local_time import format_time
 
 SUMS = tuple(models.UsageTotals.__struct_fields__)
 LABEL = "label"  # a dimension, and otherwise shown beside the others
+MS_PER_MINUTE = 60_000
+TOKENS = {"requests": "requests", "input": "input_tokens", "output": "output_tokens"}
+# Columns for what is not billed by tokens, each with its sum; those without any are left out.
+OTHER_UNITS = {
+    "characters": "characters",
+    "minutes": "audio_ms",
+    "searches": "search_units",
+    "web searches": "web_searches",
+    "images": "images",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +75,11 @@ def address_view(page: models.UsageForIp) -> BillView:
 
 
 def print_bill(bill: BillView, zone: ZoneInfo, title: str | None = None) -> None:
-    """Print the bill as a table; on a terminal below its title."""
+    """Print the bill as a table, with columns for the units that were billed; on a terminal below its title."""
     has_labels = LABEL not in bill.dimensions and any(line.label for line in bill.lines)
     heads = [*([bill.bucket] if bill.bucket else []), *bill.dimensions, *([LABEL] if has_labels else [])]
-    columns = [*((name, False) for name in heads), *((name, True) for name in ("requests", "input", "output", "USD"))]
+    sums = TOKENS | {name: field for name, field in OTHER_UNITS.items() if getattr(bill.totals, field)}
+    columns = [*((name, False) for name in heads), *((name, True) for name in (*sums, "USD"))]
     is_for_people = out().is_terminal
     usd = amounts(
         [one.total_cost_usd for one in (*(line.totals for line in bill.lines), bill.totals)],
@@ -79,9 +91,9 @@ def print_bill(bill: BillView, zone: ZoneInfo, title: str | None = None) -> None
     for line, cost in zip(bill.lines, usd, strict=False):  # the last amount is the total
         start = [format_time(line.start, zone, bill.bucket)] if line.start is not None else []
         label = [line.label or ""] if has_labels else []
-        rows.append([*start, *_names(bill, line), *label, *_counts(line.totals, is_for_people), cost])
+        rows.append([*start, *_names(bill, line), *label, *_counts(line.totals, sums.values(), is_for_people), cost])
     footer = ["total", *[""] * (len(heads) - 1)] if heads else []
-    table(columns, rows, [*footer, *_counts(bill.totals, is_for_people), usd[-1]])
+    table(columns, rows, [*footer, *_counts(bill.totals, sums.values(), is_for_people), usd[-1]])
     if bill.more:
         warn(f"Only the first {counted(len(bill.lines), 'line')} of the bill: the total includes all.")
     if bill.totals.estimated_requests:
@@ -95,9 +107,14 @@ def _names(bill: BillView, line: BillLine) -> list[str]:
     ]
 
 
-def _counts(totals: models.UsageTotals, is_for_people: bool) -> list[str]:
+def _counts(totals: models.UsageTotals, fields: Iterable[str], is_for_people: bool) -> list[str]:
     form = "," if is_for_people else ""
-    return [format(count, form) for count in (totals.requests, totals.input_tokens, totals.output_tokens)]
+    return [
+        format(Decimal(totals.audio_ms) / MS_PER_MINUTE, f"{form}.2f")
+        if field == "audio_ms"
+        else format(getattr(totals, field), form)
+        for field in fields
+    ]
 
 
 def print_csv(bill: BillView, zone: ZoneInfo, *, bom: bool) -> None:

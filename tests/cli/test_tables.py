@@ -51,11 +51,49 @@ def test_bill_shows_addresses_names_and_sums_whole(ledger: str, columns: int) ->
 
 def test_numbers_stand_below_each_other_where_a_row_takes_two_lines(ledger: str) -> None:
     head, heads, *lines = lines_of(ledger, 80, "usage", "--by", "ip,model,day")
-    numbers = [heads, *lines[1::2]]
+    numbers = [heads, *(line for line in lines if line.startswith("  "))]
 
+    assert len(numbers) == len(ADDRESSES) + 2
     assert head == "day  ip  model  label"
     assert lines[-2:] == ["total", f"         3    120       9  {TOTAL}"]
     assert len({len(line) for line in numbers}) == 1
+
+
+ALL_UNITS = {"characters": 1_200, "audio_ms": 90_300, "search_units": 7, "web_searches": 8, "images": 9}
+UNITS_HEAD = ["characters", "minutes", "searches", "web searches", "images"]
+
+
+@pytest.fixture(scope="module")
+def units(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A ledger with calls that were billed by every unit; 192.0.2.1 has tokens and audio only."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('units')}/ledger.db"
+    with open_database(url) as database:
+        only_audio = row(ip="192.0.2.1", ip_key=None, audio_ms=29_700)
+        database.append([only_audio, *(row(ip=ip, ip_key=None, **ALL_UNITS) for ip in ADDRESSES)], [])
+    return url
+
+
+def test_bill_has_a_column_for_each_unit_that_was_billed(units: str) -> None:
+    piped = forked.run(["usage", "--database", units]).stdout.splitlines()
+    of_one = forked.run(["usage", "192.0.2.1", "--database", units]).stdout.splitlines()
+    head, line, *_, total = (re.split(r" {2,}", one.strip()) for one in piped)
+
+    assert head == ["ip", "requests", "input", "output", *UNITS_HEAD, "USD"]
+    assert line == ["192.0.2.1", "1", "40", "3", "0", "0.50", "0", "0", "0", "0.00002597"]
+    assert total == ["total", "4", "160", "12", "3600", "5.01", "21", "24", "27", "0.00010388"]
+    assert of_one[0].split() == ["model", "requests", "input", "output", "minutes", "USD"]
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120, 160, 250])
+def test_bill_with_every_unit_cuts_and_wraps_nothing(units: str, columns: int) -> None:
+    lines = lines_of(units, columns, "usage")
+    written = "\n".join(lines)
+
+    assert all(address in written for address in ADDRESSES)
+    assert all(name in written for name in UNITS_HEAD)
+    assert written.count("0.00002597") == len(ADDRESSES) + 1
+    assert max(len(line) for line in lines) <= columns
+    assert ("┃" in written) == (columns >= 160)
 
 
 @pytest.fixture(scope="module")
