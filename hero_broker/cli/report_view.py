@@ -1,8 +1,7 @@
 """Prints a bill: as a table, as CSV, or as a plot."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -141,17 +140,28 @@ def _plain(value: object) -> object:
 
 
 def draw_bill(bill: BillView, zone: ZoneInfo) -> None:
-    """Draw lines over time if there are buckets, else bars."""
-    if bill.bucket is None:
-        plots.bars([(_title(bill, line), line.totals.total_cost_usd) for line in bill.lines])
+    """Draw lines over time if there are several buckets, else bars."""
+    starts = sorted({line.start for line in bill.lines if line.start is not None})
+    buckets = [format_time(start, zone, bill.bucket) for start in starts]
+    if len(buckets) < 2:
+        plots.bars([(_title(bill, line, buckets), line.totals.total_cost_usd) for line in bill.lines])
         return
-    series: dict[str, list[tuple[datetime, Decimal]]] = {}
+    numbers = {start: number for number, start in enumerate(starts)}
+    series: dict[str, list[tuple[int, Decimal]]] = {}
     for line in bill.lines:
-        at = datetime.fromtimestamp(line.start or 0, zone).replace(tzinfo=None)
-        series.setdefault(_title(bill, line), []).append((at, line.totals.total_cost_usd))
-    plots.lines(series, str(bill.bucket))
+        if line.start is not None:
+            series.setdefault(_title(bill, line), []).append((numbers[line.start], line.totals.total_cost_usd))
+    plots.lines(series, _short_names(bill.bucket, buckets), str(bill.bucket))
 
 
-def _title(bill: BillView, line: BillLine) -> str:
-    names = " ".join(_names(bill, line)) or "all"
+def _short_names(bucket: Bucket | None, names: Sequence[str]) -> list[str]:
+    """Return the names of buckets without their year; hours with their day if there are several days."""
+    if bucket == "hour":
+        is_one_day = len({name[:10] for name in names}) == 1
+        return [name[11:16] if is_one_day else name[8:16] for name in names]
+    return [name[5:] for name in names] if bucket in ("day", "week") else list(names)
+
+
+def _title(bill: BillView, line: BillLine, buckets: Sequence[str] = ()) -> str:
+    names = " ".join([*buckets, *_names(bill, line)]) or "all"
     return f"{names} ({line.label})" if line.label and LABEL not in bill.dimensions else names
