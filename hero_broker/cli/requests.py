@@ -4,12 +4,14 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import msgspec
 import typer
+from rich.cells import cell_len
 
 from hero_broker.cli.backend import Backend, DatabaseOption, TokenOption, UrlOption, open_backend
 from hero_broker.cli.filters import WhereOption, parse_filters
@@ -33,7 +35,7 @@ hero-broker requests --follow --where ip=192.0.2.7
 
 hero-broker requests --since today --json | jq -r .model"""
 
-# Each column's name and minimum width, numbers to the right; longer cells are not cut.
+# Each column's name and width, numbers to the right; a longer cell takes the space that the next cells leave.
 _COLUMNS = {
     "TIME": "<19",
     "IP": "<24",
@@ -51,7 +53,13 @@ _COLUMNS = {
 _BY_USE = ("TIME", "IP", "OUTCOME", "USD", "MODEL", "REQUEST", "KIND", "ERROR", "INPUT", "OUTPUT", "MS")
 _LINES = 2
 
-Layout = tuple[tuple[str, ...], ...]  # the columns of each line
+
+@dataclass(frozen=True, slots=True)
+class RowLayout:
+    """Which columns each line of a call has."""
+
+    lines: tuple[tuple[str, ...], ...]
+    width: int | None  # of the terminal; None: a line may be longer than any terminal
 
 
 def requests(
@@ -137,32 +145,45 @@ def _above(backend: Backend, query: Query[models.RequestsPage], last_seq: int) -
     return rows
 
 
-def _layout(*, is_wide: bool) -> Layout:
+def _layout(*, is_wide: bool) -> RowLayout:
     """Return the columns of each line of a call: one line with all of them if it fits, or if there is no terminal."""
+    if is_wide or not sys.stdout.isatty():
+        return RowLayout((tuple(_COLUMNS),), None)
     width = shutil.get_terminal_size().columns
-    if is_wide or not sys.stdout.isatty() or _width(tuple(_COLUMNS)) <= width:
-        return (tuple(_COLUMNS),)
+    if _width(tuple(_COLUMNS)) <= width:
+        return RowLayout((tuple(_COLUMNS),), width)
     lines: list[tuple[str, ...]] = [()] * _LINES
     for name in _BY_USE:
         for at, columns in enumerate(lines):
             if _width((*columns, name)) + (len(GAP) if at else 0) <= width or not (at or columns):
                 lines[at] = (*columns, name)
                 break
-    return tuple(columns for columns in lines if columns)
+    return RowLayout(tuple(columns for columns in lines if columns), width)
 
 
 def _width(columns: Sequence[str]) -> int:
     return sum(int(_COLUMNS[name][1:]) + len(GAP) for name in columns) - len(GAP)
 
 
-def _lines(cells: Mapping[str, str], layout: Layout) -> Iterator[str]:
-    """Yield the lines of a call; all but the first are indented."""
-    for at, columns in enumerate(layout):
-        line = GAP.join(f"{cells[name]:{_COLUMNS[name]}}" for name in columns)
-        yield f"{GAP if at else ''}{line}".rstrip()
+def _lines(cells: Mapping[str, str], layout: RowLayout) -> Iterator[str]:
+    """Yield the lines of a call; all but the first are indented. A cell that a line has no space for begins another."""
+    for at, columns in enumerate(layout.lines):
+        line, begin = "", len(GAP) if at else 0
+        for name in columns:
+            alignment, width = _COLUMNS[name][0], int(_COLUMNS[name][1:])
+            text = cells[name]
+            aligned = begin + (max(0, width - cell_len(text)) if alignment == ">" else 0)
+            start = max(aligned, cell_len(line) + len(GAP)) if line else aligned
+            length = cell_len(text.rstrip())
+            if line and layout.width is not None and start + length > layout.width:
+                yield line
+                line, start = "", max(len(GAP), min(aligned, layout.width - length))
+            line = f"{line}{' ' * (start - cell_len(line))}{text}".rstrip()
+            begin += width + len(GAP)
+        yield line
 
 
-def _print(row: models.Request, as_json: bool, layout: Layout, zone: ZoneInfo) -> None:
+def _print(row: models.Request, as_json: bool, layout: RowLayout, zone: ZoneInfo) -> None:
     if as_json:
         cost = None if row.cost_usd is None else msgspec.Raw(format(row.cost_usd, "f").encode())
         _write(msgspec.json.encode({**msgspec.structs.asdict(row), "cost_usd": cost}).decode())
@@ -182,7 +203,7 @@ def _print(row: models.Request, as_json: bool, layout: Layout, zone: ZoneInfo) -
     }
     for line in _lines(cells, layout):
         _write(line)
-    if row.error_code is not None and all("ERROR" not in columns for columns in layout):
+    if row.error_code is not None and all("ERROR" not in columns for columns in layout.lines):
         _write(f"{GAP}error: {row.error_code}")
 
 

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from hero_broker.cli.requests import RowLayout, _lines
 from hero_broker.core.labels import Label
 from hero_broker.store import labels
 from hero_broker.store.database import open_database
@@ -153,6 +154,31 @@ def test_calls_and_labels_are_shown_whole(ledger: str, columns: int) -> None:
     assert calls.count(COST.replace(",", "")) == len(ADDRESSES)
     assert ADDRESSES[0] in named
     assert LABEL in named
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120, 200])
+def test_long_address_wraps_no_other_cell_of_its_call(ledger: str, columns: int) -> None:
+    head, *lines = lines_of(ledger, columns, "requests")
+    whole = [line for line in lines if COST.replace(",", "") in line]
+
+    assert max(len(line) for line in [head, *lines] if LABEL not in line) <= columns
+    assert len(whole) == len(ADDRESSES)
+    assert sum(MODEL in line for line in lines) == (0 if columns == 40 else len(ADDRESSES))
+
+
+def test_cells_after_a_long_one_stay_in_their_columns() -> None:
+    layout = RowLayout((("TIME", "IP", "OUTCOME", "USD"), ("MODEL", "MS")), 80)
+
+    def lines(**cells: str) -> list[str]:
+        return list(_lines({"TIME": "now", "IP": "192.0.2.1", "MODEL": "m", "MS": "5", **cells}, layout))
+
+    short = lines(OUTCOME="ok", USD="0.5       ")
+    long = lines(OUTCOME="ok", USD="0.5       ", IP=ADDRESSES[0], MODEL="m" * 35)
+    longer = lines(OUTCOME="invalid_request_error", USD="0.5       ", IP=ADDRESSES[0])
+
+    assert short == [f"{'now':21}{'192.0.2.1':26}{'ok':21}  0.5", f"  {'m':30}{'5':>8}"]
+    assert long == [f"{'now':21}{ADDRESSES[0]}  ok{' ' * 7}0.5", f"  {'m' * 35}  5"]
+    assert longer == [f"{'now':21}{ADDRESSES[0]}", f"{'':47}invalid_request_error  0.5", f"  {'m':30}{'5':>8}"]
 
 
 ALL = ["TIME", "IP", "KIND", "MODEL", "OUTCOME", "ERROR", "INPUT", "OUTPUT", "USD", "MS", "REQUEST"]
