@@ -1,6 +1,6 @@
 """Exports all lines of a report as one stream: CSV for spreadsheets, NDJSON for programs.
 
-`EXPORTS` has the methods that are exported; their routes have the parameters in `PARAMS` besides those of the contract.
+`EXPORTS` has the methods that are exported, each with the parameters that only its URL has.
 """
 
 import asyncio
@@ -75,7 +75,7 @@ def _addresses(admin: Admin, contract: Contract, arguments: Arguments, _zone: Zo
 
 
 def _models(admin: Admin, _contract: Contract, arguments: Arguments, _zone: ZoneInfo) -> Export:
-    # The column of labels is empty: it is there because a report by model has it.
+    # The label is empty, as in a report by model: both have the same columns.
     pages = _models_of(admin, arguments)
     return Export(pages, ("model", LABEL, *SUMS), lambda line: [line.model, None, *_sums(line)], _unchanged)
 
