@@ -1,4 +1,4 @@
-"""Prints a bill: as a table, as CSV, or as a plot."""
+"""Prints a bill: as a table, as CSV, or as a plot; or draws it as a chart."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,12 +6,15 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from htpy import Element
+
 from hero_broker.cli import plots
 from hero_broker.cli.notices import counted, warn
 from hero_broker.cli.printing import amounts, out, say, table, write_csv
 from hero_broker.client import Query, models
 from hero_broker.client.methods import Bucket
 from hero_broker.core.local_time import format_time
+from hero_broker.dashboard.charts import ChartBar, ChartSeries, draw_bars, draw_stacks
 
 SUMS = tuple(models.UsageTotals.__struct_fields__)
 LABEL = "label"  # a dimension, and otherwise shown beside the others
@@ -160,6 +163,23 @@ def _short_names(bucket: Bucket | None, names: Sequence[str]) -> list[str]:
         is_one_day = len({name[:10] for name in names}) == 1
         return [name[11:16] if is_one_day else name[8:16] for name in names]
     return [name[5:] for name in names] if bucket in ("day", "week") else list(names)
+
+
+def bill_chart(bill: BillView, zone: ZoneInfo, subtitle: str) -> Element:
+    """Return a chart of the bill: bars, over time if there are buckets."""
+    title = f"USD by {' and '.join([*([bill.bucket] if bill.bucket else []), *bill.dimensions])}"
+    if bill.bucket is None:
+        return draw_bars(title, [ChartBar(_title(bill, line), _cost(line)) for line in bill.lines], subtitle)
+    starts = sorted({line.start or 0 for line in bill.lines})
+    costs: dict[str, dict[int, int]] = {}
+    for line in bill.lines:
+        costs.setdefault(_title(bill, line), {})[line.start or 0] = _cost(line)
+    series = [ChartSeries(name, tuple(own.get(start, 0) for start in starts)) for name, own in costs.items()]
+    return draw_stacks(title, [format_time(start, zone, bill.bucket) for start in starts], series, subtitle)
+
+
+def _cost(line: BillLine) -> int:
+    return int(line.totals.total_cost_nano_usd)
 
 
 def _title(bill: BillView, line: BillLine, buckets: Sequence[str] = ()) -> str:

@@ -1,18 +1,28 @@
-"""`hero-broker usage`: prints who spent how much, as a table, JSON, CSV or a plot."""
+"""`hero-broker usage`: prints who spent how much, as a table, JSON, CSV or a plot, or draws it into an SVG file."""
 
 import time
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, cast, get_args
 from zoneinfo import ZoneInfo
 
 import typer
 
 from hero_broker.cli.backend import Backend, DatabaseOption, TokenOption, UrlOption, open_backend, redact_url
+from hero_broker.cli.files import write_file
 from hero_broker.cli.filters import WhereOption, parse_filters
 from hero_broker.cli.notices import counted, warn
-from hero_broker.cli.printing import write_json
-from hero_broker.cli.report_view import BillView, address_view, draw_bill, page_view, print_bill, print_csv
+from hero_broker.cli.printing import say, write_json
+from hero_broker.cli.report_view import (
+    BillView,
+    address_view,
+    bill_chart,
+    draw_bill,
+    page_view,
+    print_bill,
+    print_csv,
+)
 from hero_broker.cli.suggestions import warn_of_misspelling
 from hero_broker.cli.times import FORMS, MONTH_FORMS, parse_month, parse_time, parse_zone
 from hero_broker.cli.unpriced import command_that_lists, describe, unpriced_models
@@ -20,6 +30,7 @@ from hero_broker.client import Query, QueryFilter, methods
 from hero_broker.client.clients import every_page
 from hero_broker.client.methods import Bucket, Dimension
 from hero_broker.core.local_time import format_time
+from hero_broker.dashboard.charts import svg_file
 
 DIMENSIONS: tuple[str, ...] = get_args(Dimension)
 BUCKETS: tuple[str, ...] = get_args(Bucket)
@@ -33,6 +44,8 @@ hero-broker usage 192.0.2.7 --since 7d
 hero-broker usage --by model,day --since 30d --tz Europe/Berlin --plot
 
 hero-broker usage --by label,month --since 2026-01-01 --tz Europe/Berlin
+
+hero-broker usage --by model,day --month last --svg november.svg
 
 hero-broker usage --by ip --where provider=groq --csv > bill.csv"""
 
@@ -67,15 +80,22 @@ def usage(
         bool, typer.Option("--bom", help="Begin the CSV with a UTF-8 byte order mark, which Excel needs.")
     ] = False,
     plot: Annotated[bool, typer.Option("--plot", help="Draw a plot: over time if --by has a bucket.")] = False,
+    svg: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write a chart into this SVG file, and replace the file: bars, over time if --by has a bucket.",
+        ),
+    ] = None,
     url: UrlOption = None,
     token: TokenOption = None,
     database: DatabaseOption = None,
 ) -> None:
     """Print who spent how much, the largest first."""
-    if as_json + as_csv + plot > 1:
-        raise typer.BadParameter("--json, --csv and --plot exclude each other")
     if bom and not as_csv:
         raise typer.BadParameter("needs --csv", param_hint="--bom")
+    if as_json + as_csv + plot + (svg is not None) > 1:
+        raise typer.BadParameter("--json, --csv, --plot and --svg exclude each other")
     zone, now = parse_zone(tz), int(time.time())
     if month is None:
         window = parse_time(since, zone, now, "--since"), parse_time(until, zone, now, "--until")
@@ -84,7 +104,7 @@ def usage(
     else:
         raise typer.BadParameter("excludes --since and --until", param_hint="--month")
     filters = parse_filters(where)
-    query = _build_query(ip, window, by, tz, filters, limit, dense=plot)
+    query = _build_query(ip, window, by, tz, filters, limit, dense=plot or svg is not None)
     with open_backend(url, token, database) as backend:
         if as_json:
             write_json(backend.call_raw(query.method, query.params))
@@ -92,11 +112,14 @@ def usage(
         bill = _bill(backend, query, whole=limit is None)
         if not bill.totals.requests:
             warn_of_misspelling(backend, filters)
-        models = Counter() if as_csv or plot else unpriced_models(backend, query, bill)
+        models = Counter() if as_csv or plot or svg else unpriced_models(backend, query, bill)
     if as_csv:
         print_csv(bill, zone, bom=bom)
     elif plot:
         draw_bill(bill, zone)
+    elif svg is not None:
+        write_file(svg, svg_file(bill_chart(bill, zone, _title(window, zone) or "All calls")))
+        say(str(svg))
     else:
         print_bill(bill, zone, _title(window, zone))
         if bill.totals.unpriced_requests:

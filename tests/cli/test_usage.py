@@ -245,6 +245,29 @@ def test_plot_over_time_has_a_line_for_each_and_plain_numbers(place: Place) -> N
     assert "e-0" not in drawn
 
 
+def test_chart_of_the_report_is_written_as_svg(named: Place, tmp_path: Path) -> None:
+    bars, stacks = tmp_path / "bars.svg", tmp_path / "stacks.svg"
+    bars.write_text("replaced")
+
+    said = named.out("usage", "--svg", str(bars))
+    named.out("usage", "--by", "label,day", "--since", "7d", "--svg", str(stacks))
+
+    assert said == f"{bars}\n"
+    drawn = [re.findall(r"<text[^>]*>([^<]*)</text>", path.read_text()) for path in (bars, stacks)]
+    assert drawn[0][:4] == ["USD by ip", "All calls", "127.0.0.3 (Research)", "0.00007791"]
+    assert drawn[1][0] == "USD by day and label"
+    assert drawn[1][1].startswith("Calls from 20")
+    assert drawn[1][-6:] == ["Research", "0.00007791", "Design", "0.00005194", "(no label)", "0.00002597"]
+    assert sum(text.startswith("20") for text in drawn[1]) in (7, 8)  # also the days without calls
+
+
+def test_chart_that_cannot_be_written_is_1(place: Place, tmp_path: Path) -> None:
+    ended = place.run("usage", "--svg", str(tmp_path / "missing" / "bars.svg"))
+
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    assert ended.stderr.endswith("bars.svg cannot be written: No such file or directory\n")
+
+
 def test_nothing_spent_is_said(fresh: Place) -> None:
     assert fresh.out("usage", "--plot") == "Nothing was spent.\n"
     assert fresh.out("usage", "--by", "day", "--since", "1d", "--plot") == "Nothing was spent.\n"
@@ -266,6 +289,7 @@ def test_nothing_spent_is_said(fresh: Place) -> None:
         (["usage", "192.0.2.1", "--where", "ip=192.0.2.2"], "--where"),
         (["usage", "--json", "--csv"], "exclude each other"),
         (["usage", "--bom"], "--bom"),
+        (["usage", "--svg", "bars.svg", "--plot"], "exclude each other"),
         (["usage", "--limit", "0"], "--limit"),
         (["usage", "nobody"], "IP must be an IPv4 or IPv6 address"),
         (["usage", "--by", "day", "--where", "prefix=192.0.2.1/24"], "--where prefix: must be a network"),

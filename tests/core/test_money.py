@@ -1,0 +1,33 @@
+"""Amounts are printed exactly, alone and in a column."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hero_broker.core.money import NANO, usd_column
+
+AMOUNTS = st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=8)
+
+
+@pytest.mark.parametrize(
+    ("nano_usd", "column"),
+    [
+        ([], []),
+        ([0], ["0.00"]),
+        ([1_500_000_000, 25_970], ["1.50000000", "0.00002597"]),
+        ([1_234_567_000_000_000], ["1,234,567.00"]),
+        ([-25_970, NANO], ["-0.00002597", "1.00000000"]),
+    ],
+)
+def test_column_has_as_many_places_as_its_longest_amount(nano_usd: list[int], column: list[str]) -> None:
+    assert usd_column(nano_usd) == column
+
+
+@given(AMOUNTS)
+def test_column_is_exact_and_has_one_line_of_points(nano_usd: list[int]) -> None:
+    column = usd_column(nano_usd)
+
+    assert [Decimal(text.replace(",", "")) * NANO for text in column] == nano_usd
+    assert len({len(text.partition(".")[2]) for text in column}) == 1
