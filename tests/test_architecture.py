@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "settings": {"kinds", "core", "util"},
     "data_plane": {"edge", "metering", "ledger", "providers", "kinds", "core", "util"},
-    "dashboard": {"core"},
+    "dashboard": {"reports", "core"},
     "admin_plane": {"core", "util"},
     "edge": {"core", "util"},
     "reports": {"metering", "pricing", "store", "core"},

@@ -265,7 +265,9 @@ def test_guide_to_departments_prints_their_bill(tmp_path: Path) -> None:
     assert file is not None
     # The machines' calls come by a proxy: this machine has no addresses of theirs.
     with_proxy = config.group(1).replace("[server]\n", '[server]\ntrusted_proxies = ["127.0.0.1"]\n')
-    (tmp_path / "hero-broker.toml").write_text(with_proxy)
+    issuer = re.search(r"```toml\n(\[statements\]\n.*?)```", text, re.DOTALL)
+    assert issuer is not None
+    (tmp_path / "hero-broker.toml").write_text(with_proxy + issuer.group(1))
     (tmp_path / "departments.csv").write_text(file.group(1))
     secrets = {"ADMIN_TOKEN": "token-of-this-test", "GROQ_API_KEY": "gsk_0123456789"}
     machines = ["10.77.1.11"] * 2 + ["10.77.1.12"] + ["10.77.2.11"] * 2 + ["10.77.2.17", "10.77.3.11"]
@@ -279,20 +281,27 @@ def test_guide_to_departments_prints_their_bill(tmp_path: Path) -> None:
         running.usage()
         environ = {**os.environ, **secrets, "HERO_BROKER_URL": running.url}
         for command in SHELL.findall(text):
-            words = shlex.split(command)
+            words = shlex.split(command.replace("statement --month last", "statement --month this"))  # with calls
             answered = ["--yes"] if words[1] == "close" else []
             ended = forked.run([*words[1:], *answered], environ, tmp_path)
             assert ended.returncode == 0, ended.stderr
             printed[command.strip()] = "".join(f"{line.rstrip()}\n" for line in ended.stdout.splitlines())
 
-    imported, by_label, unnamed, of_design, as_csv, plot, exported, closed = printed.values()
-    assert re.findall(r"```text\n(.*?)```", text, re.DOTALL) == [imported, by_label]
+    imported, by_label, unnamed, of_design, as_csv, plot, exported, closed, statements, statement = printed.values()
+    assert re.findall(r"```text\n(.*?)```", text, re.DOTALL)[:2] == [imported, by_label]
     assert [line.split()[0] for line in unnamed.splitlines()] == ["ip", "10.77.3.11", "total"]
     assert [line.split()[0] for line in of_design.splitlines()] == ["ip", "10.77.2.11", "total"]
     assert as_csv.startswith("\ufeffbucket,bucket_start,bucket_end,label,model,requests,")
     assert "(no label)" in plot
     assert exported == file.group(1)
     assert " 0 requests, 0 USD." in closed
+    assert [path.rpartition("-")[2] for path in statements.splitlines()] == [
+        *("label.html", "Design.html", "Research.html", "Sales.html"),
+    ]
+    assert statement == "research.html\n"
+    written = [tmp_path / path for path in (*statements.splitlines(), "research.html")]
+    assert all("Example Ltd, AI gateway" in path.read_text() for path in written)
+    assert written[2].read_text() == written[4].read_text()
 
 
 def test_python_examples_print_the_bill(tmp_path: Path) -> None:

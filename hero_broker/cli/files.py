@@ -1,4 +1,4 @@
-"""Writes the files that commands make."""
+"""Writes the files and folders that commands make."""
 
 from pathlib import Path
 
@@ -15,4 +15,13 @@ def write_file(path: Path, content: bytes) -> None:
         write_whole(path, content)
     except OSError as error:
         warn(f"{path} cannot be written: {error.strerror}")
+        raise typer.Exit(FAILED) from error
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its missing parents; end the command with a message if that fails."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        warn(f"{path} cannot be created: {error.strerror}")
         raise typer.Exit(FAILED) from error

@@ -39,6 +39,9 @@ COMMANDS = (
         "Show a bill: a broker with a fake provider, calls from several addresses, and what each spent.",
     ),
     Command("usage", "usage", "usage", "Print who spent how much, the largest first."),
+    Command(
+        "statement", "statement", "statement", "Write a statement of a month for a label, an address or all, as HTML."
+    ),
     Command("close", "closing", "close", "Close a month: bill what began before its end and is in no period yet."),
     Command("periods", "closing", "periods", "Print all billing periods, the oldest first."),
     Command("unbilled", "closing", "unbilled", "Print what is in no billing period yet."),

@@ -28,7 +28,7 @@ MAX_BARS = 40
 MAX_SERIES = len(COLOURS)  # more cannot be distinguished
 MAX_NAME = 56  # columns; a title has the whole name
 BAR_HEIGHT, BAR_ROW = 9, 36
-PLOT_HEIGHT = 200
+PLOT_HEIGHT = 180
 MAX_BAR_WIDTH = 40
 GRID_LINES = 5  # at most, besides the base line
 DIGIT_WIDTH = 7  # about the width of a digit
@@ -174,6 +174,11 @@ def _text(text: str, x: int, y: int, anchor: str = "start", **attributes: str | 
     return h.text(x=x, y=y, text_anchor=None if anchor == "start" else anchor, **attributes)[_short(printable(text))]
 
 
+def _amount(amount: str, y: int) -> Element:
+    """Return an amount at the right edge, with a white border that ends a name that is too long for its line."""
+    return _text(amount, WIDTH, y, anchor="end", stroke="#ffffff", stroke_width=8, paint_order="stroke")
+
+
 def _short(text: str) -> str:
     """Return a text of at most `MAX_NAME` columns, with an ellipsis if it is cut; a wide character takes two."""
     widths = (
@@ -195,7 +200,7 @@ def _bar(top: int, bar: ChartBar, amount: str, largest: int) -> Element:
     return h.g[
         h.title[f"{printable(bar.name)}: {amount} USD"],
         _text(bar.name, 0, top + 16),
-        _text(amount, WIDTH, top + 16, anchor="end"),
+        _amount(amount, top + 16),
         h.rect(y=top + 21, width=WIDTH, height=BAR_HEIGHT, fill="#efefef"),
         h.rect(y=top + 21, width=_tenths(width), height=BAR_HEIGHT, fill=COLOURS[0]),
     ]
@@ -289,5 +294,5 @@ def _legend_line(top: int, paint: str, name: str, amount: str) -> Element:
         h.title[f"{printable(name)}: {amount} USD"],
         h.rect(y=top - 10, width=12, height=12, fill=paint),
         _text(name, 20, top),
-        _text(amount, WIDTH, top, anchor="end"),
+        _amount(amount, top),
     ]

@@ -1,7 +1,7 @@
 """Reads the operator's settings: text comes in; `cli` and `server` get checked and typed values."""
 
 from hero_broker.settings.errors import Fault, SettingsError
-from hero_broker.settings.load import ledger_url, listens_of, load
+from hero_broker.settings.load import ledger_url, listens_of, load, statements_of
 from hero_broker.settings.model import (
     BillingSettings,
     Listen,
@@ -10,6 +10,7 @@ from hero_broker.settings.model import (
     ProviderSettings,
     ServerSettings,
     Settings,
+    StatementSettings,
     TcpListen,
     UnixListen,
     UpstreamSettings,
@@ -25,10 +26,12 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "SettingsError",
+    "StatementSettings",
     "TcpListen",
     "UnixListen",
     "UpstreamSettings",
     "ledger_url",
     "listens_of",
     "load",
+    "statements_of",
 ]

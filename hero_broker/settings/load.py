@@ -26,6 +26,7 @@ from hero_broker.settings.model import (
     ProviderSettings,
     ServerSettings,
     Settings,
+    StatementSettings,
     TcpListen,
     UpstreamSettings,
     absolute_database,
@@ -38,12 +39,15 @@ from hero_broker.settings.validators import (
     BASE_URL_FORM,
     CIDR_FORM,
     DATABASE_FORM,
+    LINE_FORM,
     LISTEN_FORM,
     NAME_FORM,
     ORIGIN_FORM,
+    TEXT_FORM,
     accept_base_url,
     accept_database,
     accept_kind,
+    accept_line,
     accept_listen,
     accept_name,
     accept_network,
@@ -52,6 +56,7 @@ from hero_broker.settings.validators import (
     accept_proxy,
     accept_secret,
     accept_string,
+    accept_text,
     accept_token,
     endpoint_of,
     quoted,
@@ -140,6 +145,7 @@ def load(
     known = {provider.name for provider in providers} | ({FAKE_PROVIDER} if fake else set())
     models = _models(root.tables("models"), known)
     default_models = _default_models(root.table("default_models"))
+    statements = _statements(root.table("statements"))
     root.refuse_unknown_keys()
     tokens = [(name, environ.get(name, "").strip()) for name in ("ADMIN_TOKEN", "HERO_SECRET")]
     admin_tokens = tuple(
@@ -163,6 +169,7 @@ def load(
         admin_tokens=admin_tokens,
         insecure_dev=insecure_dev,
         fake=fake,
+        statements=statements,
         warnings=(*secrets.warnings, *doubts_about(server)),
     )
 
@@ -179,6 +186,22 @@ def listens_of(environ: Mapping[str, str]) -> tuple[Listen, ...]:
     if faults:
         raise SettingsError(tuple(faults))
     return listens
+
+
+def statements_of(environ: Mapping[str, str]) -> StatementSettings:
+    """Return what statements say of their issuer, from the settings of this directory; no other setting is checked.
+
+    Raises:
+        SettingsError: the file cannot be read, or `[statements]` is wrong.
+    """
+    faults: list[Fault] = []
+    _, content = _read_file(None, environ, faults)
+    table = TomlTable("", content, faults).table("statements")
+    statements = _statements(table)
+    table.refuse_unknown_keys()
+    if faults:
+        raise SettingsError(tuple(faults))
+    return statements
 
 
 def ledger_url(database: str, environ: Mapping[str, str]) -> str:
@@ -502,6 +525,14 @@ def _models(tables: list[TomlTable], providers: set[str]) -> tuple[ModelSettings
 def _default_models(table: TomlTable) -> Mapping[str, str]:
     defaults = {name: kind.default_model for name, kind in KINDS.items() if kind.default_model is not None}
     return {name: table.string(name, model, accept_name, NAME_FORM) or model for name, model in defaults.items()}
+
+
+def _statements(table: TomlTable) -> StatementSettings:
+    return StatementSettings(
+        issuer=table.string("from", "", accept_line, LINE_FORM) or "",
+        contact=table.string("contact", "", accept_text, TEXT_FORM) or "",
+        note=table.string("note", "", accept_text, TEXT_FORM) or "",
+    )
 
 
 def _price(table: TomlTable, *, is_present: bool) -> PriceSettings | None:

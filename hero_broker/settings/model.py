@@ -146,6 +146,15 @@ class ModelSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class StatementSettings:
+    """Who issues the statements, and what stands below them; empty texts are left out."""
+
+    issuer: str = ""  # the file's key `from`
+    contact: str = ""  # may have several lines, as `note` may
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings, checked."""
 
@@ -160,6 +169,7 @@ class Settings:
     admin_tokens: tuple[str, ...] = field(repr=False)  # empty in dev mode
     insecure_dev: bool
     fake: bool  # the broker adds a provider named "fake"
+    statements: StatementSettings = StatementSettings()
     warnings: tuple[str, ...] = ()  # sentences about accepted but unsafe or doubtful settings, without secrets
 
     @property

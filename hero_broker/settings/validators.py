@@ -9,6 +9,7 @@ from hero_broker.kinds.registry import KINDS
 from hero_broker.settings.model import IpNetwork, Listen, TcpListen, UnixListen
 
 MAX_NAME_LENGTH = 200  # characters of a model, provider or upstream model
+MAX_TEXT_LENGTH = 2000  # characters of a text with several lines
 MAX_UNIX_PATH_BYTES = 107  # Linux's sun_path without the final zero byte
 
 LISTEN_FORM = 'must be "ADDRESS:PORT", "[IPV6]:PORT", "localhost:PORT" or "unix:/ABSOLUTE/PATH"'
@@ -26,6 +27,8 @@ _ENDPOINT = re.compile(
     re.IGNORECASE,
 )
 NAME_FORM = f"must be 1 to {MAX_NAME_LENGTH} printable characters without a space at either end"
+LINE_FORM = f"must be at most {MAX_NAME_LENGTH} printable characters without a space at either end"
+TEXT_FORM = f"must be at most {MAX_TEXT_LENGTH} printable characters, in one or several lines"
 ADMIN_FORM = "must be the token itself, in printable characters"
 API_KEY_FORM = 'must be "env:NAME", "file:PATH" or the key itself, in printable ASCII without spaces'
 
@@ -47,6 +50,17 @@ def accept_kind(text: str) -> str:
 
 def accept_name(text: str) -> str:
     return _require(text, 0 < len(text) <= MAX_NAME_LENGTH and text.isprintable() and text == text.strip())
+
+
+def accept_line(text: str) -> str:
+    """Return a name, or an empty text."""
+    return accept_name(text) if text else text
+
+
+def accept_text(text: str) -> str:
+    """Return the lines of a text without empty ones around them."""
+    lines = [line.rstrip() for line in text.strip().splitlines()]
+    return _require("\n".join(lines), len(text) <= MAX_TEXT_LENGTH and all(line.isprintable() for line in lines))
 
 
 def accept_provider_name(text: str) -> str:

@@ -47,13 +47,18 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """One call from 127.0.0.1, two from 127.0.0.2, three from 127.0.0.3; commands that change something undo it."""
     state = tmp_path_factory.mktemp("cli") / "state"
     with broker(state, ADMIN_TOKEN=TOKEN) as running:
-        for count, address in enumerate(("127.0.0.1", "127.0.0.2", "127.0.0.3"), start=1):
-            with httpx.Client(transport=httpx.HTTPTransport(local_address=address)) as client:
-                for _ in range(count):
-                    client.post(f"{running.url}/v1/chat/completions", json=chat()).raise_for_status()
-        with Client(running.url, TOKEN) as client:
-            wait_until(lambda: not client.system.health().journal_pending)
+        call_from_three_addresses(running)
         yield Place(running, f"sqlite:///{state}/hero-broker.db")
+
+
+def call_from_three_addresses(running: Broker) -> None:
+    """Make one call from 127.0.0.1, two from 127.0.0.2, three from 127.0.0.3, and wait until the store has the rows."""
+    for count, address in enumerate(("127.0.0.1", "127.0.0.2", "127.0.0.3"), start=1):
+        with httpx.Client(transport=httpx.HTTPTransport(local_address=address)) as client:
+            for _ in range(count):
+                client.post(f"{running.url}/v1/chat/completions", json=chat()).raise_for_status()
+    with Client(running.url, TOKEN) as client:
+        wait_until(lambda: not client.system.health().journal_pending)
 
 
 @pytest.fixture

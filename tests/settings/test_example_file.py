@@ -11,7 +11,7 @@ EXAMPLE = DOCS / "examples" / "hero-broker.toml"
 KEYS = {"OPENAI_API_KEY": "sk-1234567890", "GROQ_API_KEY": "gsk-1234567890", "ADMIN_TOKEN": "token"}
 SECTION = re.compile(r"^## `\[+([\w.]+)\]+`\n(.*?)(?=^## |\Z)", re.DOTALL | re.MULTILINE)
 ROW = re.compile(r"^\| `(\w+)` \|", re.MULTILINE)
-SWITCHED_OFF = re.compile(r"^#(?=\w+ = )", re.MULTILINE)
+SWITCHED_OFF = re.compile(r'^#(?=\w+ = |\d+ \w+ Street,|\S+@example.org""")', re.MULTILINE)
 SETTING = re.compile(r"^#?(?:\[+([\w.]+)\]+|(\w+) = )", re.MULTILINE)
 NO_DEFAULTS = ("allowed_clients", "allowed_origins", "trusted_proxies", "trust_unix")  # shown by an example
 
@@ -27,6 +27,7 @@ def test_example_is_accepted_and_leaves_the_defaults(tmp_path: Path) -> None:
     assert [provider.name for provider in settings.providers] == ["openai", "groq", "local"]
     assert [model.kind for model in settings.models] == ["chat", "tts", "stt", "rerank"]
     assert (settings.server, settings.upstream, settings.billing) == (empty.server, empty.upstream, empty.billing)
+    assert settings.statements == empty.statements
 
 
 def test_settings_that_are_switched_off_are_accepted_and_show_the_defaults(tmp_path: Path) -> None:
@@ -41,6 +42,7 @@ def test_settings_that_are_switched_off_are_accepted_and_show_the_defaults(tmp_p
     assert (settings.upstream, settings.billing) == (empty.upstream, empty.billing)
     assert settings.database_url == empty.database_url
     assert settings.default_models == empty.default_models
+    assert settings.statements.contact == "1 Example Street, 8000 Example\nbilling@example.org"
 
 
 def test_example_shows_every_key_of_the_page_of_settings() -> None:

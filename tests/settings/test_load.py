@@ -17,7 +17,17 @@ from hero_broker.core.usage import MAX_UNITS, Usage
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.cost import cost_of
 from hero_broker.pricing.price import Price
-from hero_broker.settings import Settings, SettingsError, TcpListen, UnixListen, ledger_url, listens_of, load
+from hero_broker.settings import (
+    Settings,
+    SettingsError,
+    StatementSettings,
+    TcpListen,
+    UnixListen,
+    ledger_url,
+    listens_of,
+    load,
+    statements_of,
+)
 from hero_broker.settings.known_providers import KNOWN_PROVIDERS
 from hero_broker.settings.load import MAX_PER_MILLION, MAX_PRICES
 from hero_broker.util import small_files
@@ -94,7 +104,7 @@ def test_absolute_database_url_stays(url: str) -> None:
 
 def test_whole_file_is_understood(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("from-file\n", encoding="utf-8")
-    text = """
+    text = '''
         [server]
         listen = ["127.0.0.1:1", "[::1]:2", "localhost:3", "unix:/run/a.sock"]
         allowed_clients = ["::ffff:10.0.0.0/104", "192.0.2.1"]
@@ -115,7 +125,16 @@ def test_whole_file_is_understood(tmp_path: Path) -> None:
         [models.price]
         input_per_million = 0.59
         per_request = 1
-    """
+        [statements]
+        from = "Example Ltd"
+        contact = """
+Example Street 1 \t
+8000 Z\u00fcrich
+
+billing@example.org
+"""
+        note = "Within 30 days."
+    '''
 
     found = load_text(tmp_path, text, {"KEY": "from-environment"})
 
@@ -132,6 +151,8 @@ def test_whole_file_is_understood(tmp_path: Path) -> None:
     assert model.price is not None
     assert (model.price.input_per_million, model.price.per_request) == (Decimal("0.59"), Decimal(1))
     assert model.price.output_per_million is None
+    contact = "Example Street 1\n8000 Zürich\n\nbilling@example.org"
+    assert found.statements == StatementSettings("Example Ltd", contact, "Within 30 days.")
 
 
 @pytest.mark.parametrize(
@@ -195,6 +216,22 @@ def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
     assert list(faults) == ["server.max_calls", "server.trusted_header", "upstream.idle"]
 
 
+def test_statements_are_read_alone_with_all_their_faults(tmp_path: Path) -> None:
+    file = tmp_path / "hero-broker.toml"
+    environ = {"HERO_BROKER_CONFIG": str(file)}
+    others = '[server]\nmax_calls = 0\n[[providers]]\nname = "p"\nbase_url = "x"\napi_keys = ["env:MISSING"]\n'
+    file.write_text(f'{others}[statements]\nfrom = "Example Ltd"\n', encoding="utf-8")
+
+    assert statements_of(environ) == StatementSettings("Example Ltd", "", "")
+
+    file.write_text(f'{others}[statements]\nfrom = "a\\nb"\nnote = "\\u0007"\nform = ""\n', encoding="utf-8")
+    with pytest.raises(SettingsError) as caught:
+        statements_of(environ)
+
+    assert [fault.key for fault in caught.value.faults] == ["statements.from", "statements.note", "statements.form"]
+    assert 'did you mean "from"?' in caught.value.faults[-1].problem
+
+
 def test_unknown_key_is_a_fault_with_a_suggestion(tmp_path: Path) -> None:
     assert 'did you mean "listen"?' in faults_of(tmp_path, "[server]\nlisen = []\n")["server.lisen"]
 
@@ -203,6 +240,11 @@ def test_unknown_key_is_a_fault_with_a_suggestion(tmp_path: Path) -> None:
     ("text", "key"),
     [
         pytest.param("server = 1", "server", id="no table"),
+        pytest.param('[statements]\nfrom = " a"', "statements.from", id="space before a name"),
+        pytest.param(f'[statements]\nfrom = "{"a" * 201}"', "statements.from", id="long name"),
+        pytest.param(f'[statements]\ncontact = "{"a" * 2001}"', "statements.contact", id="long contact"),
+        pytest.param('[statements]\nnote = "a\\u202eb"', "statements.note", id="reversed note"),
+        pytest.param("[statements]\nnote = 1", "statements.note", id="note is a number"),
         pytest.param("[server]\nlisten = []", "server.listen", id="no listen"),
         pytest.param('[server]\nlisten = "127.0.0.1:1"', "server.listen", id="listen is no array"),
         pytest.param('[server]\nlisten = ["127.0.0.1:1", "127.0.0.1:1"]', "server.listen", id="listen twice"),
@@ -544,8 +586,9 @@ def test_every_key_is_in_the_reference() -> None:
 
     keys = {one.name for each in classes for one in fields(each)} | {known.variable for known in KNOWN_PROVIDERS}
     keys -= {"trust_unix"}  # the word "unix" among `trusted_proxies`
+    keys = keys - {"issuer"} | {"from"}  # a keyword of Python
 
-    assert len(classes) == 6
+    assert len(classes) == 7
     assert sorted(key for key in keys if f"`{key}`" not in page and f"[{key}]" not in page) == []
 
 
