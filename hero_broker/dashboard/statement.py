@@ -321,7 +321,7 @@ def _chart(cells: Sequence[StatementCell]) -> Node:
 def _sentences(statement: Statement, total: UsageTotals) -> Iterator[Node]:
     period, recipient, cells = statement.period, statement.recipient, statement.cells
     if period.late_requests and recipient == Recipient():  # the number is that of the whole period
-        yield f"Late, because they were recorded after an earlier close: {_requests(period.late_requests)}."
+        yield f"Late: {_requests(period.late_requests)} began in an earlier period, and came after its close."
     yield f"Estimated: {total.estimated_requests:,} of {_requests(total.requests)}."
     if total.unpriced_requests:
         models: Counter[str] = Counter()
@@ -331,7 +331,8 @@ def _sentences(statement: Statement, total: UsageTotals) -> Iterator[Node]:
         named = [[", " if at else "", _name(model), f" ({-count:,})"] for at, (count, model) in enumerate(ranked)]
         yield [f"Without a known price, counted as 0 USD: {_requests(total.unpriced_requests)}, of ", named, "."]
     if recipient.label is not None or any(cell.label is not None for cell in cells):
-        yield f"Labels are those of the {'close' if period.has_labels_of_close else 'day on which this was written'}."
+        origin = "close" if period.has_labels_of_close else "day on which this statement was written"
+        yield f"Labels are those of the {origin}."
 
 
 def _requests(count: int) -> str:

@@ -168,7 +168,7 @@ def test_late_calls_are_counted_if_the_statement_is_for_all() -> None:
         page(),
     )
 
-    said = "Late, because they were recorded after an earlier close: 1 request."
+    said = "Late: 1 request began in an earlier period, and came after its close."
     assert [said in shown.text for shown in (for_all, for_label, none_late)] == [True, False, False]
 
 
@@ -179,7 +179,7 @@ def test_statement_says_whose_labels_it_has() -> None:
     )
 
     assert "Labels are those of the close." in of_close.text
-    assert "Labels are those of the day on which this was written." in of_now.text
+    assert "Labels are those of the day on which this statement was written." in of_now.text
     assert "Labels are those" not in without.text
 
 
