@@ -222,10 +222,15 @@ def _period_title(period: StatementPeriod) -> Node:
 def _window_sentence(period: StatementPeriod) -> str:
     if period.until is None:
         return "Calls that were recorded before the close and were in no earlier statement"
-    until = _moment(period.until, period.zone)
+    until = _bound(period.until, period.zone)
     if period.since is None:
         return f"Calls that began before {until} and were in no earlier statement"
-    return f"Calls that began at or after {_moment(period.since, period.zone)}, and before {until}"
+    return f"Calls that began at or after {_bound(period.since, period.zone)}, and before {until}"
+
+
+def _bound(at: int, zone: ZoneInfo) -> str:
+    """Return a time to the second, such as `1 December 2026 00:00`: a full minute has no seconds."""
+    return _moment(at, zone) + (f":{at % 60:02}" if at % 60 else "")
 
 
 def _seen(total: UsageTotals, zone: ZoneInfo) -> Iterator[Element]:
@@ -235,7 +240,7 @@ def _seen(total: UsageTotals, zone: ZoneInfo) -> Iterator[Element]:
 
 
 def _moment(at: int, zone: ZoneInfo) -> str:
-    """Return a time, such as `1 December 2026 00:00`."""
+    """Return a time to the minute, such as `1 December 2026 00:00`."""
     local = datetime.fromtimestamp(at, zone)
     return f"{local.day} {MONTHS[local.month - 1]} {local.year} {local:%H:%M}"
 

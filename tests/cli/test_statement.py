@@ -105,7 +105,9 @@ def test_closed_statement_stays_the_same_when_labels_change(fresh: Place) -> Non
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
     research = read("again/statement-2026-11-Research.html")
     end = datetime.fromtimestamp(last + 1, parse_zone("Europe/Zurich"))
-    assert re.search(rf"Calls that began before {end.day} \w+ {end:%Y %H:%M} and were in no earlier", research.text)
+    assert re.search(
+        rf"Calls that began before {end.day} \w+ {end:%Y %H:%M}(:\d\d)? and were in no earlier", research.text
+    )
     assert "Time zone Europe/Zurich" in research.text
     assert "Labels are those of the close." in research.text
     assert research.tables["Models"][-1][1] == "3"

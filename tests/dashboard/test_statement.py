@@ -159,6 +159,12 @@ def test_calls_of_a_period_are_told_by_its_end() -> None:
     assert "Calls that were recorded before the close and were in no earlier statement First" in by_position.text
 
 
+def test_end_within_a_minute_has_seconds() -> None:
+    shown = page(cell(1), period=replace(CLOSED, until=DECEMBER + 61))
+
+    assert "Calls that began before 1 December 2026 00:01:01 and were in no earlier statement" in shown.text
+
+
 def test_late_calls_are_counted_if_the_statement_is_for_all() -> None:
     late = replace(CLOSED, late_requests=1)
 
