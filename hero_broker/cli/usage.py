@@ -118,10 +118,11 @@ def usage(
     elif plot:
         draw_bill(bill, zone)
     elif svg is not None:
-        write_file(svg, svg_file(bill_chart(bill, zone, _title(window, zone) or "All calls")))
+        subtitle = _title((window[0], now if window[1] is None else window[1]), zone)  # a file is read later than now
+        write_file(svg, svg_file(bill_chart(bill, zone, subtitle)))
         say(str(svg))
     else:
-        print_bill(bill, zone, _title(window, zone))
+        print_bill(bill, zone, None if window == (None, None) else _title(window, zone))
         if bill.totals.unpriced_requests:
             conditions = [one for one in where or () if not one.startswith("cost=")] + ([f"ip={ip}"] if ip else [])
             options = [
@@ -170,11 +171,9 @@ def _build_query(
     )
 
 
-def _title(window: tuple[int | None, int | None], zone: ZoneInfo) -> str | None:
-    """Return the line that names a window and its zone; None for all calls."""
+def _title(window: tuple[int | None, int | None], zone: ZoneInfo) -> str:
+    """Return the line that names a window and its zone."""
     since, until = window
-    if since is None and until is None:
-        return None
     begin = "" if since is None else f" from {format_time(since, zone)}"
     return f"Calls{begin} until {'now' if until is None else format_time(until, zone)}, {zone.key}"
 

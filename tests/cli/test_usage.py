@@ -254,7 +254,9 @@ def test_chart_of_the_report_is_written_as_svg(named: Place, tmp_path: Path) -> 
 
     assert said == f"{bars}\n"
     drawn = [re.findall(r"<text[^>]*>([^<]*)</text>", path.read_text()) for path in (bars, stacks)]
-    assert drawn[0][:4] == ["USD by ip", "All calls", "127.0.0.3 (Research)", "0.00007791"]
+    assert drawn[0][0] == "USD by ip"
+    assert re.fullmatch(r"Calls until 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d, UTC", drawn[0][1])
+    assert drawn[0][2:4] == ["127.0.0.3 (Research)", "0.00007791"]
     assert drawn[1][0] == "USD by day and label"
     assert drawn[1][1].startswith("Calls from 20")
     assert drawn[1][-6:] == ["Research", "0.00007791", "Design", "0.00005194", "(no label)", "0.00002597"]
