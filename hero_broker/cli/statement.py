@@ -19,10 +19,11 @@ from hero_broker.cli.files import make_folder, write_file
 from hero_broker.cli.notices import warn
 from hero_broker.cli.printing import say
 from hero_broker.cli.settings_options import reported_faults
-from hero_broker.cli.times import MONTH_FORMS, format_time, parse_month, parse_zone
+from hero_broker.cli.times import MONTH_FORMS, parse_month, parse_zone
 from hero_broker.client import QueryFilter, methods, models
 from hero_broker.client.clients import every_page
 from hero_broker.core.addresses import UNKNOWN, canonical_ip
+from hero_broker.core.local_time import format_time
 from hero_broker.core.records import UsageTotals
 from hero_broker.dashboard.statement import (
     Issuer,
