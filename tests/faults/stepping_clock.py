@@ -9,16 +9,20 @@ from pathlib import Path
 
 from hero_broker.cli import main
 
-_OFFSET = Path(os.environ.get("STEPPING_CLOCK", os.devnull))
 _now_ns = time.time_ns
 
 
-def time_ns() -> int:
-    """Return nanoseconds since 1970, off by what the file says."""
-    return _now_ns() + int(_OFFSET.read_text() or "0") * 1_000_000_000
+def step_clock(file: str) -> None:
+    """Let the wall clock of this process be off by what the file says whenever it is read."""
+    offset = Path(file)
+
+    def time_ns() -> int:
+        return _now_ns() + int(offset.read_text() or "0") * 1_000_000_000
+
+    time.time_ns = time_ns
+    time.time = lambda: time_ns() / 1e9
 
 
 if __name__ == "__main__":
-    time.time_ns = time_ns
-    time.time = lambda: time_ns() / 1e9
+    step_clock(os.environ.get("STEPPING_CLOCK", os.devnull))
     main()
