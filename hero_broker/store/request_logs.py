@@ -1,12 +1,13 @@
 """Statements on `request_logs`: insert rows, and find one."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
+from msgspec.structs import astuple
 from sqlalchemy import Connection, Engine, Row, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
@@ -20,7 +21,7 @@ from hero_broker.store.schema import PRICES, REQUEST_LOGS
 COLUMNS = tuple(field.name for field in ROW_FIELDS)  # addressed by these names, whatever their order in the table
 _ENUMS = tuple(field for field in ROW_FIELDS if issubclass(field.type, StrEnum))
 _BOOLEANS = tuple(field for field in ROW_FIELDS if issubclass(field.type, bool))
-_TYPED = _ENUMS + _BOOLEANS  # drivers return their values as text and integers
+_TYPED = _ENUMS + _BOOLEANS  # drivers return their values as text and integers; none of them is nullable
 # A batch with a value that the database rejects is inserted in groups, and a group with one row by row. A group has
 # about the square root of a batch: one such row costs 45 statements, and a batch of them hardly more than one each.
 GROUP_ROWS = 25
@@ -97,17 +98,15 @@ def _insert(connection: Connection, rows: Sequence[RequestLog], prices: Mapping[
 
 def _plain(rows: Sequence[RequestLog], names: Sequence[str]) -> list[tuple[Any, ...]]:
     """Return the fields of rows, in the order of `names`, as drivers accept them."""
-    take = attrgetter(*names)
+    take: Callable[[RequestLog], tuple[Any, ...]] = astuple if names == COLUMNS else attrgetter(*names)
     enums, booleans = ([names.index(field.name) for field in fields] for fields in (_ENUMS, _BOOLEANS))
     plain = []
     for row in rows:
         values = list(take(row))
         for at in enums:
-            if values[at] is not None:
-                values[at] = str.__str__(values[at])
+            values[at] = str.__str__(values[at])
         for at in booleans:
-            if values[at] is not None:
-                values[at] = int(values[at])
+            values[at] = int(values[at])
         plain.append(tuple(values))
     return plain
 

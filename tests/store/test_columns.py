@@ -1,6 +1,7 @@
 """Each value of a row stands in the column of its name, whatever the order in which anything is declared."""
 
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 
 import msgspec
@@ -138,3 +139,10 @@ def test_field_that_comes_last_with_a_default_leaves_stored_segments_readable() 
     assert (
         msgspec.msgpack.decode(msgspec.msgpack.encode(due), type=PendingRow) == OLD_DUE
     )  # as the program before reads it
+
+
+def test_fields_that_are_converted_for_drivers_always_have_a_value() -> None:
+    converted = [field for field in ROW_FIELDS if issubclass(field.type, StrEnum | bool)]
+
+    assert len(converted) > 2
+    assert not [field.name for field in converted if field.is_nullable]
