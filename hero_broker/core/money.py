@@ -1,6 +1,7 @@
-"""Formats nano-USD as exact decimal text."""
+"""Formats amounts as exact decimal text."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 NANO = 1_000_000_000  # nano-USD of one USD
 # The largest plausible cost of one call. The dearest calls of today cost some thousand USD; above this bound, a price
@@ -27,3 +28,19 @@ def usd_column(nano_usd: Sequence[int]) -> list[str]:
 def _grouped(nano_usd: int, places: int) -> str:
     whole, rest = divmod(abs(nano_usd), NANO)
     return f"{'-' if nano_usd < 0 else ''}{whole:,}.{f'{rest:09d}'[:places]}"
+
+
+def exact_text(amount: Fraction) -> str:
+    """Return an amount as a plain decimal, or as a fraction if no decimal is exact."""
+    denominator = amount.denominator
+    twos = fives = 0
+    while denominator % 2 == 0:
+        denominator, twos = denominator // 2, twos + 1
+    while denominator % 5 == 0:
+        denominator, fives = denominator // 5, fives + 1
+    if denominator != 1:
+        return f"{amount.numerator}/{amount.denominator}"
+    places = max(twos, fives)
+    digits = str(abs(amount.numerator) * 10**places // amount.denominator).zfill(places + 1)
+    sign, end = "-" if amount < 0 else "", len(digits) - places
+    return f"{sign}{digits[:end]}.{digits[end:]}" if places else f"{sign}{digits}"

@@ -1,10 +1,9 @@
 """Explains the cost of a row, line by line, from its usage and its price."""
 
-from decimal import Decimal
 from fractions import Fraction
 
 from hero_broker.core.calls import Outcome
-from hero_broker.core.money import NANO
+from hero_broker.core.money import NANO, exact_text
 from hero_broker.core.records import CostLine, PriceRecord, RequestLog
 from hero_broker.core.usage import Usage, UsageSource
 from hero_broker.pricing.cost import cost_parts
@@ -46,19 +45,3 @@ def explain(row: RequestLog, price: PriceRecord | None) -> tuple[tuple[CostLine,
             )
         )
     return tuple(lines), exact_text(total)
-
-
-def exact_text(amount: Fraction) -> str:
-    """Return an amount as a plain decimal, or as a fraction if no decimal is exact."""
-    denominator = amount.denominator
-    twos = fives = 0
-    while denominator % 2 == 0:
-        denominator, twos = denominator // 2, twos + 1
-    while denominator % 5 == 0:
-        denominator, fives = denominator // 5, fives + 1
-    if denominator != 1:
-        return f"{amount.numerator}/{amount.denominator}"
-    places = max(twos, fives)
-    digits = amount.numerator * 10**places // amount.denominator
-    text = f"{Decimal(digits).scaleb(-places):f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
