@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from hero_broker.core.addresses import UNKNOWN, key_range
 from hero_broker.core.clock import Clock
 from hero_broker.core.errors import NotRecorded, TooWide
+from hero_broker.core.focus import FocusQuery, FocusReport
 from hero_broker.core.labels import LabelIndex
 from hero_broker.core.queries import Dimension, Filter, RowsQuery, UsageQuery
 from hero_broker.core.records import (
@@ -29,6 +30,7 @@ from hero_broker.core.records import (
 )
 from hero_broker.reports.calendar import LATEST, buckets
 from hero_broker.reports.explain import explain
+from hero_broker.reports.focus import focus_report
 from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.query_pool import QueryPool
 from hero_broker.reports.totals import NO_USAGE, sum_totals
@@ -174,6 +176,14 @@ class Reports:
         while page.left is not None:
             page = await self.rows(replace(query, left=page.left))
             yield page
+
+    async def focus(self, query: FocusQuery) -> FocusReport:
+        """Return the FOCUS lines of a billing period or window, in days that short transactions read one by one.
+
+        Raises:
+            As `focus_report` does.
+        """
+        return await focus_report(self._reader, self._labels, query, self._clock.now())
 
 
 def _selection(connection: Connection, query: RowsQuery, labels: LabelBook) -> tuple[Selection, LabelIndex, Span]:
