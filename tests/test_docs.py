@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import httpx
@@ -244,10 +245,13 @@ def test_commands_of_the_guide_to_billing_answer_what_it_says(tmp_path: Path) ->
             assert ended.returncode == 0, ended.stderr + ended.stdout
             printed[example.strip().replace("http://127.0.0.1:33850", "")] = ended.stdout
 
-    assert len(printed) == 23
+    assert len(printed) == 25
     for command, answer in printed.items():
         if "/billing/" in command and "text/csv" not in command:
             assert '"total_cost_usd":0.00002597,' in answer, command
+        elif "/billing/focus" in command or "--focus" in command:
+            costs = [Decimal(line["BilledCost"]) for line in csv.DictReader(answer.splitlines())]
+            assert sum(costs) == Decimal("0.00002597")
         elif "text/csv" in command:
             (line,) = csv.DictReader(io.StringIO(answer.removeprefix("\ufeff")))
             assert "0.00002597" in (line.get("cost_usd"), line.get("total_cost_usd"))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hero_broker.admin_plane.contract import Document
+from hero_broker.core.focus import FocusQuery, FocusReport
 from hero_broker.core.inventory import InventoryModel, InventoryProvider
 from hero_broker.core.labels import Label, LabelChanges
 from hero_broker.core.queries import RowsQuery, UsageQuery
@@ -43,6 +44,10 @@ class ReportsInterface(Protocol):
 
     def every_row(self, query: RowsQuery) -> AsyncIterator[Rows]:
         """Yield the ledger page by page."""
+        ...
+
+    async def focus(self, query: FocusQuery) -> FocusReport:
+        """Return the FOCUS lines of a billing period or window."""
         ...
 
     async def request(self, request_id: str) -> ExplainedRequest:

@@ -76,6 +76,8 @@ def _operation(route: RestRoute, method: Mapping[str, Any], document: Document) 
     if method["name"] in exports.EXPORTS:
         operation["description"] += f" {_EXPORT}"
         contents |= {kind: {"schema": {"type": "string"}} for kind in (exports.CSV, exports.NDJSON)}
+    if method["name"] == "billing.focus":
+        contents[exports.CSV] = {"schema": {"type": "string"}}
     operation["responses"] = {"200": {"description": "The method's result.", "content": contents}}
     for status, causes in sorted(_errors(route, method).items()):
         operation["responses"][str(status)] = _error(" ".join(f"{cause}." for cause in causes))

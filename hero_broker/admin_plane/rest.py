@@ -12,6 +12,7 @@ from hero_broker.admin_plane import exports, strict_json
 from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.contract import Contract
 from hero_broker.admin_plane.errors import RestError
+from hero_broker.admin_plane.focus import build_focus_export, focus_query
 from hero_broker.admin_plane.params import parse_zone
 from hero_broker.admin_plane.registry import METHODS, dispatch
 from hero_broker.core.errors import (
@@ -54,6 +55,11 @@ def _endpoint(
                 export = await _export(admin, contract, method, params, request)
                 if export is not None:
                     return export
+            if method == "billing.focus" and _export_type(request, exports.CSV) is not None:
+                arguments = contract.arguments(method, params)
+                arguments.pop("version", None)  # there is only one yet
+                pieces = build_focus_export(admin, focus_query(**arguments))
+                return await _stream(pieces, exports.CSV, request)
             return _json(await dispatch(admin, contract, method, params))
         except QueryError as error:
             raise RestError(error) from error
@@ -135,15 +141,27 @@ async def _export(
     The parameters that only a URL has are removed from `params`.
     """
     options = _export_options(method, params)
-    accepted = [part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")]
-    media_type = next((kind for kind in accepted if kind in (exports.CSV, exports.NDJSON)), None)
-    if media_type is None or "application/json" in accepted[: accepted.index(media_type)]:
+    media_type = _export_type(request, exports.CSV, exports.NDJSON)
+    if media_type is None:
         return None
     arguments = contract.arguments(method, params)
     for name in ("limit", "cursor"):
         if name in arguments:
             raise InvalidParams(name, "is not accepted with an export, which returns all lines")
     pieces = exports.build_export(admin, contract, method, arguments, media_type, options)
+    return await _stream(pieces, media_type, request)
+
+
+def _export_type(request: Request, *kinds: str) -> str | None:
+    """Return the media type among `kinds` that `Accept` prefers to JSON; None if there is none."""
+    accepted = [part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")]
+    media_type = next((kind for kind in accepted if kind in kinds), None)
+    if media_type is None or "application/json" in accepted[: accepted.index(media_type)]:
+        return None
+    return media_type
+
+
+async def _stream(pieces: AsyncIterator[bytes], media_type: str, request: Request) -> Response:
     first = await anext(pieces, b"")  # before the response begins, so that an error can still change its status
     if request.method == "HEAD":
         return Response(media_type=media_type)

@@ -141,6 +141,12 @@ def write_csv(header: Sequence[str], rows: Iterable[Sequence[object]], *, bom: b
         csv.writer(sys.stdout).writerows(lines)
 
 
+def write_text(text: str) -> None:
+    """Print a file unchanged."""
+    with writing_output():
+        sys.stdout.write(text)
+
+
 def write_json(text: bytes) -> None:
     """Print JSON unchanged; on a terminal indented and coloured. Numbers keep their digits."""
     console = out()

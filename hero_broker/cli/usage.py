@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from hero_broker.cli.backend import Backend, DatabaseOption, TokenOption, UrlOption, open_backend, redact_url
+from hero_broker.cli.backend import OPTIONS, Backend, DatabaseOption, TokenOption, UrlOption, open_backend, redact_url
 from hero_broker.cli.files import write_file
 from hero_broker.cli.filters import WhereOption, parse_filters
 from hero_broker.cli.notices import counted, warn
-from hero_broker.cli.printing import say, write_json
+from hero_broker.cli.printing import say, write_json, write_text
 from hero_broker.cli.report_view import (
     BillView,
     address_view,
@@ -26,7 +26,7 @@ from hero_broker.cli.report_view import (
 from hero_broker.cli.suggestions import warn_of_misspelling
 from hero_broker.cli.times import FORMS, MONTH_FORMS, parse_month, parse_time, parse_zone
 from hero_broker.cli.unpriced import command_that_lists, describe, unpriced_models
-from hero_broker.client import Query, QueryFilter, methods
+from hero_broker.client import Query, QueryFilter, methods, models
 from hero_broker.client.clients import every_page
 from hero_broker.client.methods import Bucket, Dimension
 from hero_broker.core.local_time import format_time
@@ -47,7 +47,9 @@ hero-broker usage --by label,month --since 2026-01-01 --tz Europe/Berlin
 
 hero-broker usage --by model,day --month last --svg november.svg
 
-hero-broker usage --by ip --where provider=groq --csv > bill.csv"""
+hero-broker usage --by ip --where provider=groq --csv > bill.csv
+
+hero-broker usage --focus --month last > focus.csv"""
 
 
 def usage(
@@ -87,6 +89,12 @@ def usage(
             help="Write a chart into this SVG file, and replace the file: bars, over time if --by has a bucket.",
         ),
     ] = None,
+    as_focus: Annotated[
+        bool,
+        typer.Option(
+            "--focus", help="Print the CSV of FOCUS 1.2 for finance tools; takes a window, or --where period=NAME."
+        ),
+    ] = False,
     url: UrlOption = None,
     token: TokenOption = None,
     database: DatabaseOption = None,
@@ -94,8 +102,8 @@ def usage(
     """Print who spent how much, the largest first."""
     if bom and not as_csv:
         raise typer.BadParameter("needs --csv", param_hint="--bom")
-    if as_json + as_csv + plot + (svg is not None) > 1:
-        raise typer.BadParameter("--json, --csv, --plot and --svg exclude each other")
+    if as_json + as_csv + plot + (svg is not None) + as_focus > 1:
+        raise typer.BadParameter("--json, --csv, --plot, --svg and --focus exclude each other")
     zone, now = parse_zone(tz), int(time.time())
     if month is None:
         window = parse_time(since, zone, now, "--since"), parse_time(until, zone, now, "--until")
@@ -104,6 +112,11 @@ def usage(
     else:
         raise typer.BadParameter("excludes --since and --until", param_hint="--month")
     filters = parse_filters(where)
+    if as_focus:
+        focus = _focus_query(window, filters, has_others=bool(ip or by or limit))
+        with open_backend(url, token, database, {**OPTIONS, "period": "--where period"}) as backend:
+            write_text(backend.call(focus).data.csv)
+        return
     query = _build_query(ip, window, by, tz, filters, limit, dense=plot or svg is not None)
     with open_backend(url, token, database) as backend:
         if as_json:
@@ -169,6 +182,18 @@ def _build_query(
         limit,
         dense=True if dense and bucket else None,
     )
+
+
+def _focus_query(
+    window: tuple[int | None, int | None], filters: QueryFilter, *, has_others: bool
+) -> Query[models.FocusAnswer]:
+    """Return the query for a FOCUS file; `has_others` tells of options that it does not have."""
+    period = filters.get("period")
+    if has_others or filters.keys() - {"period"}:
+        raise typer.BadParameter(
+            "takes only --since, --until, --month, --tz and --where period=NAME", param_hint="--focus"
+        )
+    return methods.focus(period, *window)
 
 
 def _title(window: tuple[int | None, int | None], zone: ZoneInfo) -> str:

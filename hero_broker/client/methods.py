@@ -14,6 +14,7 @@ from hero_broker.client.query import build_query
 
 Dimension = Literal["ip", "prefix", "label", "model", "provider", "kind", "context", "api_key_id", "outcome"]
 Bucket = Literal["hour", "day", "week", "month", "quarter"]
+FocusVersion = Literal["1.2"]
 
 
 class QueryFilter(TypedDict, total=False):
@@ -239,6 +240,25 @@ def rebuild() -> Query[models.RebuildAnswer]:
     exact meanwhile; system.health shows the progress. A rebuild in progress is not restarted.
     """
     return build_query("billing.rebuild", models.RebuildAnswer)
+
+
+def focus(
+    period: str | None = None, since: int | None = None, until: int | None = None, version: FocusVersion | None = None
+) -> Query[models.FocusAnswer]:
+    """Calls as a FOCUS file.
+
+    Exports a billing period or a window in the FinOps Open Cost and Usage Specification (FOCUS) 1.2, as CSV: one line a
+    day, address, model, unit, provider and price. Days are those of UTC, or of the zone of a closed period. The sum of
+    BilledCost is the cost of the calls, to 0.000000001 USD. Labels are those of now, or of the period's close. GET
+    /billing/focus with Accept: text/csv streams the file, and has no limit of lines.
+
+    Args:
+        period: The reference of a billing period; since and until must then be absent.
+        since: Unix seconds; calls that started at or after it.
+        until: Unix seconds; calls that started before it.
+        version: The version of FOCUS; 1.2 if absent.
+    """
+    return build_query("billing.focus", models.FocusAnswer, period=period, since=since, until=until, version=version)
 
 
 def list_models() -> Query[models.ModelsAnswer]:

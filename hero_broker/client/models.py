@@ -313,6 +313,22 @@ class RebuildAnswer(msgspec.Struct, frozen=True, kw_only=True):
     as_of: int
 
 
+class FocusExport(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of the FinOps Open Cost and Usage Specification (FOCUS)."""
+
+    version: str  # The version of the specification.
+    rows: int  # Lines below the header.
+    # The file: UTF-8, lines that end with CRLF. A string that a spreadsheet would compute has an apostrophe before it.
+    csv: str
+
+
+class FocusAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of billing.focus."""
+
+    data: FocusExport
+    as_of: int
+
+
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
     """USD as exact decimals, for the rates that are known; seconds for audio_minimum_s."""
 

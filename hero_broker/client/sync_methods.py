@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hero_broker.client import methods, models
-from hero_broker.client.methods import Bucket, Dimension, QueryFilter
+from hero_broker.client.methods import Bucket, Dimension, FocusVersion, QueryFilter
 from hero_broker.client.query import Call
 
 
@@ -205,6 +205,28 @@ class BillingMethods:
         stay exact meanwhile; system.health shows the progress. A rebuild in progress is not restarted.
         """
         return self._call(methods.rebuild())
+
+    def focus(
+        self,
+        period: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        version: FocusVersion | None = None,
+    ) -> models.FocusAnswer:
+        """Calls as a FOCUS file.
+
+        Exports a billing period or a window in the FinOps Open Cost and Usage Specification (FOCUS) 1.2, as CSV: one
+        line a day, address, model, unit, provider and price. Days are those of UTC, or of the zone of a closed period.
+        The sum of BilledCost is the cost of the calls, to 0.000000001 USD. Labels are those of now, or of the period's
+        close. GET /billing/focus with Accept: text/csv streams the file, and has no limit of lines.
+
+        Args:
+            period: The reference of a billing period; since and until must then be absent.
+            since: Unix seconds; calls that started at or after it.
+            until: Unix seconds; calls that started before it.
+            version: The version of FOCUS; 1.2 if absent.
+        """
+        return self._call(methods.focus(period, since, until, version))
 
 
 class ModelsMethods:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 
+from hero_broker.core.focus import FocusQuery, FocusReport
 from hero_broker.core.inventory import InventoryHealth, InventoryModel, InventoryPrice, InventoryProvider
 from hero_broker.core.labels import Label, LabelChanges
 from hero_broker.core.queries import RowsQuery, UsageQuery
@@ -35,6 +36,9 @@ class NoReports:
         raise AssertionError(question)
 
     def every_row(self, question: RowsQuery) -> AsyncIterator[Rows]:
+        raise AssertionError(question)
+
+    async def focus(self, question: FocusQuery) -> FocusReport:
         raise AssertionError(question)
 
     async def request(self, request_id: str) -> ExplainedRequest:

@@ -191,6 +191,7 @@ def without_time(answer: Any) -> Any:
             {"group_by": "model", "cost": "priced", **WINDOW},
             {"group_by": ["model"], "filter": {"cost": "priced"}, **WINDOW},
         ),
+        ("/billing/focus", "billing.focus", {**WINDOW}, {**WINDOW, "version": "1.2"}),
         ("/billing/unbilled", "billing.unbilled", {}, {}),
         ("/billing/periods", "billing.periods", {}, {}),
         ("/billing/verify", "billing.verify", {"since": AT}, {"since": AT}),
@@ -620,6 +621,7 @@ def test_bad_parameters_of_a_report_are_named(read_only: Ledger, params: dict[st
         ("billing.usage_for_ip", {"ip": "192.0.2.1"}),
         ("billing.usage", {"group_by": [], "bucket": "day"}),
         ("billing.requests", {}),
+        ("billing.focus", {}),
         ("billing.verify", {}),
     ],
 )
@@ -718,6 +720,7 @@ def test_rows_after_the_last_date_are_counted_and_verified_at_once(empty: Databa
     [
         ("billing.request", {"request_id": "TEXT"}, "request_id"),
         ("billing.requests", {"filter": {"period": "TEXT"}}, "filter"),
+        ("billing.focus", {"period": "TEXT"}, "period"),
         ("billing.requests", {"filter": {"context": "TEXT"}}, "filter"),
         ("billing.usage", {"group_by": [], "filter": {"model": "TEXT"}}, "filter"),
         ("billing.usage_for_ip", {"ip": "TEXT"}, "ip"),

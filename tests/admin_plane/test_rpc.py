@@ -404,6 +404,7 @@ def test_document_is_the_same_by_both_doors() -> None:
 LEDGERS = {
     "billing.usage",
     "billing.requests",
+    "billing.focus",
     "billing.unbilled",
     "billing.close",
     "billing.mark_billed",

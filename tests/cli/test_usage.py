@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import httpx
@@ -292,6 +293,12 @@ def test_nothing_spent_is_said(fresh: Place) -> None:
         (["usage", "--json", "--csv"], "exclude each other"),
         (["usage", "--bom"], "--bom"),
         (["usage", "--svg", "bars.svg", "--plot"], "exclude each other"),
+        (["usage", "--focus", "--csv"], "exclude each other"),
+        (["usage", "--focus", "--by", "model"], "--focus"),
+        (["usage", "--focus", "--limit", "5"], "--focus"),
+        (["usage", "127.0.0.1", "--focus"], "--focus"),
+        (["usage", "--focus", "--where", "model=fake-chat"], "takes only --since, --until, --month, --tz and --where"),
+        (["usage", "--focus", "--where", "period=a", "--since", "1h"], "--where period must not be given together"),
         (["usage", "--limit", "0"], "--limit"),
         (["usage", "nobody"], "IP must be an IPv4 or IPv6 address"),
         (["usage", "--by", "day", "--where", "prefix=192.0.2.1/24"], "--where prefix: must be a network"),
@@ -309,6 +316,32 @@ def test_wrong_use_is_named_with_2(place: Place, arguments: list[str], said: str
 
     assert ended.exit_code == 2
     assert said in " ".join(ended.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("with_database", [False, True])
+def test_focus_file_costs_what_the_bill_does(place: Place, with_database: bool) -> None:
+    where = ["--database", place.database] if with_database else []
+    text = place.out("usage", "--focus", *where)
+    of_century = place.out("usage", "--focus", "--since", "2001-01-01", "--tz", "Europe/Zurich", *where)
+    of_month = place.out("usage", "--focus", "--month", "2001-01", *where)
+
+    lines = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert sum(Decimal(line["BilledCost"]) for line in lines) == Decimal("0.00015582")
+    assert {line["ResourceId"]: int(line["x_Requests"]) for line in lines if line["x_Requests"] != "0"} == {
+        "127.0.0.1": 1,
+        "127.0.0.2": 2,
+        "127.0.0.3": 3,
+    }
+    century = list(csv.DictReader(io.StringIO(of_century, newline="")))
+    assert {line["BillingPeriodStart"] for line in century} == {"2000-12-31T23:00:00Z"}
+    assert [line["BilledCost"] for line in century] == [line["BilledCost"] for line in lines]
+    assert of_month.splitlines() == text.splitlines()[:1]
+
+
+def test_focus_file_of_a_period_that_is_none_is_1(place: Place) -> None:
+    ended = place.run("usage", "--focus", "--where", "period=none")
+
+    assert (ended.exit_code, ended.stdout, ended.stderr) == (1, "", "No such period\n")
 
 
 @pytest.mark.parametrize("url", ["nonsense", "ftp://host", "http://", "http://[::1", "http://host:99999", "unix:"])

@@ -114,6 +114,7 @@ def test_examples_of_the_contract_are_answered_in_the_documented_schema(client: 
         ("/billing/usage/{ip}", {"ip": "127.0.0.1"}),
         ("/billing/report", {"group_by": ["model"], "bucket": "day"}),
         ("/billing/requests", {"tz": "Europe/Berlin", "bom": True}),
+        ("/billing/focus", {"since": 1_700_000_000}),
     ],
 )
 def test_exports_are_answered_in_the_documented_types(client: httpx.Client, path: str, params: dict[str, Any]) -> None:

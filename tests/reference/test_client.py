@@ -55,7 +55,7 @@ def test_new_group_and_types_of_parameters_are_defined_and_imported(document: Do
     assert 'Window = Literal["hour", "week"]' in texts["methods.py"]
     assert "def set_limit(" in texts["methods.py"]
     for name, prefix in (("sync_methods.py", ""), ("async_methods.py", "Async")):
-        assert "import Bucket, Dimension, QueryFilter, Window\n" in texts[name]
+        assert "import Bucket, Dimension, FocusVersion, QueryFilter, Window\n" in texts[name]
         assert f"        self.limits = {prefix}LimitsMethods(call)\n" in texts[name]
         assert "        type: int | None = None,  # noqa: A002 - the contract's word\n" in texts[name]
 

@@ -130,6 +130,12 @@ def test_export_is_described_beside_the_page_with_the_parameters_that_only_it_ha
     assert [one["name"] for one in operation["parameters"] if one["name"] not in documented] == params
 
 
+def test_focus_is_exported_as_csv_alone() -> None:
+    answers = DOCUMENT["paths"]["/billing/focus"]["get"]["responses"]["200"]["content"]
+
+    assert list(answers) == ["application/json", "text/csv"]
+
+
 def test_every_answer_has_a_request_id_and_those_to_wait_for_a_time() -> None:
     responses = [
         (status, response)
