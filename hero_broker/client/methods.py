@@ -206,7 +206,7 @@ def mark_billed(reference: str, to_seq: int) -> Query[models.PeriodAnswer]:
     was recorded. A repeated request with the same reference and to_seq changes nothing and returns the same result.
 
     Args:
-        reference: The operator's own name for the period, such as 2026-11; unique.
+        reference: The operator's own name for the period, such as a number of the batch; unique.
         to_seq: The last position of the period.
     """
     return build_query("billing.mark_billed", models.PeriodAnswer, reference=reference, to_seq=to_seq)

@@ -174,7 +174,7 @@ class BillingMethods:
         result.
 
         Args:
-            reference: The operator's own name for the period, such as 2026-11; unique.
+            reference: The operator's own name for the period, such as a number of the batch; unique.
             to_seq: The last position of the period.
         """
         return self._call(methods.mark_billed(reference, to_seq))
