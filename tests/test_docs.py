@@ -238,14 +238,14 @@ def test_commands_of_the_guide_to_billing_answer_what_it_says(tmp_path: Path) ->
             words = shlex.split(command.replace("http://127.0.0.1:33850", running.url).replace("1}", "2}"))
             if words[0] == "hero-broker":
                 answered = ["--yes"] if words[1] == "close" else []
-                ended = forked.run([*words[1:], *answered, "--url", running.url])
+                ended = forked.run([*words[1:], *answered, "--url", running.url], directory=tmp_path)
             else:
                 words.append("--fail-with-body")
                 ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
             assert ended.returncode == 0, ended.stderr + ended.stdout
             printed[example.strip().replace("http://127.0.0.1:33850", "")] = ended.stdout
 
-    assert len(printed) == 25
+    assert len(printed) == 26
     for command, answer in printed.items():
         if "/billing/" in command and "text/csv" not in command:
             assert '"total_cost_usd":0.00002597,' in answer, command

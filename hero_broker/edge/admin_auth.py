@@ -1,17 +1,23 @@
 """Guards every admin path: by a bearer token, or in dev mode by a loopback `Host` and the page's origin."""
 
 import hmac
+import logging
 from collections.abc import Awaitable, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from hero_broker.core.calls import Caller
 from hero_broker.core.errors import HostRefused, OriginRefused, Unauthorized
 from hero_broker.edge.errors import error_headers
+from hero_broker.edge.once_per_minute import OncePerMinute
 from hero_broker.edge.origins import is_from_another_page
 from hero_broker.edge.paths import classify_path
 
+log = logging.getLogger(__name__)
+
+MAX_LOGGED = 100  # characters of a path
 MAX_CACHED_LENGTH = 256  # bytes of a host; caching longer ones would let callers fill the memory
 
 MISSING = "An admin token is required: Authorization: Bearer TOKEN."
@@ -22,11 +28,12 @@ _RPC_BODY = '{"jsonrpc":"2.0","error":{"code":-32001,"message":"Unauthorized","d
 
 
 class AdminGate:
-    """Plain ASGI middleware. It decides by `scope["path"]`, never by the URL, and needs the edge's `state.headers`."""
+    """Plain ASGI middleware. It decides by `scope["path"]`, never by the URL, and needs the edge's `state`."""
 
     def __init__(self, app: ASGIApp, tokens: tuple[str, ...]) -> None:
         self._app = app
         self._tokens = tuple(token.encode() for token in tokens)
+        self._warnings = OncePerMinute()
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Forward a request, or refuse it before its body is read; a plain function, because it awaits nothing itself.
@@ -47,6 +54,9 @@ class AdminGate:
             and not self._is_valid_token(token := _bearer(headers.get(b"authorization", b"")))
         ):
             error = Unauthorized(WRONG if token else NOT_BEARER if b"authorization" in headers else MISSING)
+            caller: Caller = scope["state"]["caller"]
+            if self._warnings.is_due(caller.ip):
+                log.warning("admin: a request of %s to %s is refused: %s", caller.ip, path[:MAX_LOGGED], error.message)
             if path != "/rpc":
                 raise error
             return _refuse_rpc(error, send)

@@ -1,5 +1,6 @@
 """Decides which addresses may call."""
 
+import logging
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network
@@ -7,7 +8,10 @@ from ipaddress import IPv4Network, IPv6Network
 from hero_broker.core.addresses import UNKNOWN, parse_ip
 from hero_broker.core.calls import Caller
 from hero_broker.core.errors import ClientRefused
+from hero_broker.edge.once_per_minute import OncePerMinute
 from hero_broker.edge.paths import classify_path
+
+log = logging.getLogger(__name__)
 
 
 class AllowedClients:
@@ -16,6 +20,7 @@ class AllowedClients:
     def __init__(self, networks: Sequence[IPv4Network | IPv6Network]) -> None:
         self._networks = tuple(networks)
         self._may_call = lru_cache(maxsize=4096)(self._is_allowed)
+        self._warnings = OncePerMinute()
 
     def check(self, caller: Caller, path: str) -> None:
         """Check that the caller's address may call. A Unix socket is guarded by its file mode instead.
@@ -27,6 +32,8 @@ class AllowedClients:
             InvalidRequest: no allowed network contains the address, and the path has a control character.
         """
         if not self._may_call(caller.ip) and not (_is_this_machine(caller) and _is_health_or_admin(path)):
+            if self._warnings.is_due(caller.ip):
+                log.warning("edge: %s is refused: it is not in server.allowed_clients", caller.ip)
             raise ClientRefused(f"The address {caller.ip} is not among the allowed clients.")
 
     def _is_allowed(self, ip: str) -> bool:

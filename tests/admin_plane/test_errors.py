@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.errors import CODES, INTERNAL_ERROR, UNAUTHORIZED
 from hero_broker.admin_plane.rpc import RpcEndpoint
+from hero_broker.core.calls import Caller
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import StoreUnavailable
 from hero_broker.edge.admin_auth import AdminGate
@@ -77,7 +78,8 @@ def ask(app: ASGIApp, method: str, params: dict[str, Any]) -> Any:
 
 def with_headers(gate: AdminGate) -> ASGIApp:
     async def edge(scope: Scope, receive: Receive, send: Send) -> None:
-        await gate({**scope, "state": {"headers": dict(scope["headers"])}}, receive, send)
+        state = {"headers": dict(scope["headers"]), "caller": Caller("192.0.2.7", None)}
+        await gate({**scope, "state": state}, receive, send)
 
     return edge
 

@@ -136,6 +136,7 @@ def test_month_is_closed_at_noon_of_the_first_and_its_statements_stay(tmp_path: 
         late = one.run(
             "requests", "--where", "period=2026-12", "--until", "2026-12-01", "--tz", "Europe/Zurich", "--json"
         )
+        focus = list(csv.DictReader(io.StringIO(one.run("usage", "--focus", "--where", "period=2026-11"))))
         unbilled = json.loads(one.run("unbilled", "--json"))["data"]
         verified = one.run("verify")
 
@@ -163,5 +164,8 @@ def test_month_is_closed_at_noon_of_the_first_and_its_statements_stay(tmp_path: 
     assert december.splitlines()[2].split()[-2:] == [str(DECEMBER_CALLS + LATE_CALLS), str(46 * CALL_USD)]
     assert [(period["late_requests"], period["held_over_requests"]) for period in periods] == [(0, 36), (10, 0)]
     assert len(late.splitlines()) == LATE_CALLS
+    assert sum(Decimal(line["BilledCost"]) for line in focus) == NOVEMBER_CALLS * CALL_USD
+    assert sum(int(line["x_Requests"]) for line in focus) == NOVEMBER_CALLS
+    assert {line["x_Label"] for line in focus} == {"Research", "Design", ""}
     assert unbilled["totals"]["requests"] == 0
     assert verified == f"{NOVEMBER_CALLS + DECEMBER_CALLS + LATE_CALLS} rows, 0 differences\n"

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from hero_broker.core.calls import Caller
 from hero_broker.core.errors import BrokerError
 from hero_broker.edge import admin_auth, paths
 from hero_broker.edge.admin_auth import AdminGate
@@ -30,18 +31,19 @@ def ask(
     tokens: tuple[str, ...] = TOKENS,
     client: tuple[str, int] | None = ("127.0.0.1", 1),
     method: str = "GET",
+    gate: AdminGate | None = None,
 ) -> tuple[Any, Any]:
     sent: list[Any] = []
 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    state = {"headers": dict(headers)}
+    state = {"headers": dict(headers), "caller": Caller("192.0.2.7", None)}
     scope = {"type": "http", "path": path, "headers": headers, "client": client, "method": method, "state": state}
 
     async def answered() -> None:
         try:
-            await AdminGate(inside, tokens)(scope, unread, send)
+            await (gate or AdminGate(inside, tokens))(scope, unread, send)
         except BrokerError as error:  # the edge around the gate answers it
             await send_error(error, send)
 
@@ -68,6 +70,17 @@ PATHS = [
     "/openrpc.json",
     "/openapi.json",
 ]
+
+
+def test_refused_token_is_logged_once_a_minute_with_its_address_and_not_itself(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    gate = AdminGate(inside, TOKENS)
+
+    for headers in (bearer("wrong"), bearer("wrong"), []):
+        ask("/rpc", headers, gate=gate)
+
+    assert caplog.messages == ["admin: a request of 192.0.2.7 to /rpc is refused: The admin token is wrong."]
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -45,3 +45,15 @@ def test_proxy_on_a_trusted_unix_socket_may_say_that_this_machine_asks() -> None
 def test_no_other_request_passes_the_allowed_clients(caller: Caller, path: str) -> None:
     with pytest.raises(ClientRefused):
         ALLOWED.check(caller, path)
+
+
+def test_refused_address_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    allowed = AllowedClients([ip_network("10.0.0.0/8")])
+
+    for ip in ("203.0.113.7", "203.0.113.7", "2001:db8::1"):
+        with pytest.raises(ClientRefused):
+            allowed.check(Caller(ip, None), "/v1/models")
+
+    assert caplog.messages == [
+        f"edge: {ip} is refused: it is not in server.allowed_clients" for ip in ("203.0.113.7", "2001:db8::1")
+    ]
