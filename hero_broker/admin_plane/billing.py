@@ -195,6 +195,7 @@ async def close(
         "period": views.period(result.period),
         "late": views.counts(result.late),
         "held_over": views.counts(result.held_over),
+        "unlabelled": views.counts(result.unlabelled),
         "open_calls": admin.unrecorded(until),
         "sees_all_journals": admin.books.has_one_broker,
         "dry_run": bool(dry_run),

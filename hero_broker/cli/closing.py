@@ -7,11 +7,12 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from hero_broker.cli.backend import OPTIONS, DatabaseOption, TokenOption, UrlOption, open_backend
+from hero_broker.cli.backend import OPTIONS, Backend, DatabaseOption, TokenOption, UrlOption, open_backend
 from hero_broker.cli.exit_codes import WRONG_USE
 from hero_broker.cli.notices import counted, warn
 from hero_broker.cli.printing import amounts, out, say, table, write_json
 from hero_broker.cli.times import FORMS, MONTH_FORMS, parse_month, parse_time, parse_zone
+from hero_broker.cli.zones import DEFAULT, TzOption, latest_zone, period_zone
 from hero_broker.client import methods, models
 from hero_broker.core.local_time import format_time
 
@@ -27,7 +28,6 @@ hero-broker periods
 
 hero-broker unbilled --month last --tz Europe/Zurich"""
 
-TzOption = Annotated[str, typer.Option(help="Time zone of months and dates.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the broker's response unchanged.")]
 
 
@@ -42,7 +42,7 @@ def close(
     until: Annotated[
         str | None, typer.Option(help=f"Close what began before this time, in place of a month's end: {FORMS}.")
     ] = None,
-    tz: TzOption = "UTC",
+    tz: TzOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be closed.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Close it without a question.")] = False,
     as_json: JsonOption = False,
@@ -54,10 +54,10 @@ def close(
     Prints what is in the period and what falls on either side, and asks before it closes. To close the same month again
     changes nothing.
     """
-    zone, now = parse_zone(tz), int(time.time())
-    reference, end = _bounds(period, until, zone, now)
-    options = {**OPTIONS, "until": "--until", "reference": "PERIOD"}
+    options = {**OPTIONS, "until": "PERIOD's end" if until is None else "--until", "reference": "PERIOD"}
     with open_backend(url, token, options=options) as backend:
+        zone = _choose_zone(tz, backend)
+        reference, end = _bounds(period, until, zone, int(time.time()))
         preview = methods.close(reference, end, zone.key, dry_run=True)
         query = methods.close(reference, end, zone.key)
         if as_json:
@@ -87,14 +87,14 @@ def close(
 
 
 def periods(
-    tz: TzOption = "UTC",
+    tz: TzOption = None,
     as_json: JsonOption = False,
     url: UrlOption = None,
     token: TokenOption = None,
     database: DatabaseOption = None,
 ) -> None:
     """Print all billing periods, the oldest first."""
-    zone, query = parse_zone(tz), methods.periods()
+    zone, query = None if tz is None else parse_zone(tz), methods.periods()
     with open_backend(url, token, database) as backend:
         if as_json:
             write_json(backend.call_raw(query.method, query.params))
@@ -113,8 +113,8 @@ def periods(
     rows = [
         [
             one.reference,
-            f"seq {one.to_seq + 1}" if one.until is None else _moment(one.until, _zone_of(one, zone)),
-            "" if one.marked_at is None else format_time(one.marked_at, zone),
+            f"seq {one.to_seq + 1}" if one.until is None else _moment(one.until, zone or period_zone(one)),
+            "" if one.marked_at is None else format_time(one.marked_at, zone or period_zone(one)),
             *(
                 "-" if count is None else format(count, form)
                 for count in (one.totals.requests, one.late_requests, one.held_over_requests)
@@ -131,19 +131,19 @@ def unbilled(
     month: Annotated[
         str | None, typer.Option(help=f"Only calls before the end of {MONTH_FORMS}; in place of --until.")
     ] = None,
-    tz: TzOption = "UTC",
+    tz: TzOption = None,
     as_json: JsonOption = False,
     url: UrlOption = None,
     token: TokenOption = None,
     database: DatabaseOption = None,
 ) -> None:
     """Print what is in no billing period yet."""
-    zone, now = parse_zone(tz), int(time.time())
     if month is not None and until is not None:
         raise typer.BadParameter("excludes --until", param_hint="--month")
-    end = parse_time(until, zone, now, "--until") if month is None else parse_month(month, zone, now)[1]
-    query = methods.unbilled(end)
     with open_backend(url, token, database) as backend:
+        zone, now = _choose_zone(tz, backend), int(time.time())
+        end = parse_time(until, zone, now, "--until") if month is None else parse_month(month, zone, now)[1]
+        query = methods.unbilled(end)
         if as_json:
             write_json(backend.call_raw(query.method, query.params))
             return
@@ -151,6 +151,16 @@ def unbilled(
     what = "All calls" if end is None else f"Calls before {_moment(end, zone)}"
     say(f"{what} that are in no period yet:")
     _print_sums([("unbilled", found.totals)])
+
+
+def _choose_zone(tz: str | None, backend: Backend) -> ZoneInfo:
+    """Return the zone of the option, else that in which the last month was closed, else UTC, which is said."""
+    if tz is not None:
+        return parse_zone(tz)
+    zone = latest_zone(backend)
+    if zone is None:
+        warn("The time zone is UTC: --tz or HERO_BROKER_TZ names another.")
+    return zone or ZoneInfo(DEFAULT)
 
 
 def _bounds(period: str, until: str | None, zone: ZoneInfo, now: int) -> tuple[str, int]:
@@ -173,7 +183,7 @@ def _is_terminal() -> bool:
 
 def _print_closing(found: models.ClosedPeriod, zone: ZoneInfo) -> None:
     period = found.period
-    end = _moment(period.until or 0, _zone_of(period, zone))
+    end = _moment(period.until or 0, zone)
     say(f"Period {period.reference}: calls that began before {end} and were in no period.")
     _print_sums(
         [
@@ -186,6 +196,10 @@ def _print_closing(found: models.ClosedPeriod, zone: ZoneInfo) -> None:
         warn("Late: they began before the end of an earlier period, and were recorded after it was closed.")
     if found.held_over.requests:
         warn(f"Held over: they began at {end} or later, and are for a later period.")
+    if period.marked_at is None and found.unlabelled.requests:
+        usd, calls = f"{found.unlabelled.total_cost_usd:f} USD", counted(found.unlabelled.requests, "request")
+        warn(f"Without a label: {calls}, {usd}. A closed period keeps the labels of its close: name them first.")
+        warn("List their addresses: hero-broker usage --by ip --where label=")
     if period.marked_at is None and found.open_calls:
         calls = counted(found.open_calls, "call")
         warn(f"Not recorded yet: {calls} of this broker. What is recorded after the close is in the next period.")
@@ -203,11 +217,3 @@ def _print_sums(lines: list[tuple[str, models.BilledTotals]]) -> None:
 
 def _moment(at: int, zone: ZoneInfo) -> str:
     return f"{format_time(at, zone)} {zone.key}"
-
-
-def _zone_of(period: models.Period, zone: ZoneInfo) -> ZoneInfo:
-    """Return the zone in which a period's end was given, if this machine knows it."""
-    try:
-        return zone if period.tz is None else parse_zone(period.tz)
-    except typer.BadParameter:
-        return zone

@@ -98,8 +98,6 @@ def print_bill(bill: BillView, zone: ZoneInfo, title: str | None = None) -> None
     table(columns, rows, [*footer, *_counts(bill.totals, sums.values(), is_for_people), usd[-1]])
     if bill.more:
         warn(f"Only the first {counted(len(bill.lines), 'line')} of the bill: the total includes all.")
-    if bill.totals.estimated_requests:
-        warn(f"Estimated: {counted(bill.totals.estimated_requests, 'request')}.")
 
 
 def _names(bill: BillView, line: BillLine) -> list[str]:

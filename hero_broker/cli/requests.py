@@ -18,13 +18,15 @@ from hero_broker.cli.filters import WhereOption, parse_filters
 from hero_broker.cli.notices import warn
 from hero_broker.cli.printing import GAP, writing_output
 from hero_broker.cli.suggestions import warn_of_misspelling
-from hero_broker.cli.times import FORMS, parse_time, parse_zone
+from hero_broker.cli.times import FORMS, MONTH_FORMS, parse_window
+from hero_broker.cli.zones import TzOption, choose_zone
 from hero_broker.client import BrokerUnreachable, Query, methods, models
 from hero_broker.client.clients import every_page
 from hero_broker.core.local_time import format_time
 
 POLL_S = 1.0
 PAGE = 1_000  # rows per query
+DEFAULT_LIMIT = 20
 NANO_PLACES = 9  # decimal places of a nano-USD
 
 EXAMPLES = """Examples:
@@ -68,8 +70,11 @@ def requests(
         str | None, typer.Option(help="Calls before this time; accepts the same forms as --since.")
     ] = None,
     where: WhereOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="Number of the latest calls.")] = 20,
-    tz: Annotated[str, typer.Option(help="Time zone of dates, in options and output.")] = "UTC",
+    limit: Annotated[int, typer.Option(min=1, help="Number of the latest calls.")] = DEFAULT_LIMIT,
+    month: Annotated[
+        str | None, typer.Option(help=f"Calls of one month: {MONTH_FORMS}; in place of --since and --until.")
+    ] = None,
+    tz: TzOption = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new calls until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     wide: Annotated[
@@ -80,9 +85,10 @@ def requests(
     database: DatabaseOption = None,
 ) -> None:
     """Print the latest calls, in the order in which they were recorded."""
-    zone, now, layout = parse_zone(tz), int(time.time()), _layout(is_wide=wide)
+    now, layout = int(time.time()), _layout(is_wide=wide)
     filters = parse_filters(where) or None
-    first, last = parse_time(since, zone, now, "--since"), parse_time(until, zone, now, "--until")
+    zone = choose_zone(tz, filters or {}, url, token, database)
+    first, last = parse_window(since, until, month, zone, now)
     query = methods.requests(first, last, filters, min(limit, PAGE))
     with open_backend(url, token, database) as backend:
         if not as_json:

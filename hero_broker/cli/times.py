@@ -54,6 +54,21 @@ def parse_time(text: str | None, zone: ZoneInfo, now: int, option: str) -> int |
         raise typer.BadParameter(f"must be {FORMS}", param_hint=option) from error
 
 
+def parse_window(
+    since: str | None, until: str | None, month: str | None, zone: ZoneInfo, now: int
+) -> tuple[int | None, int | None]:
+    """Return the bounds of a window in unix seconds: those of the month, if there is one.
+
+    Raises:
+        typer.BadParameter: a value has none of its forms, or there is a month beside a bound.
+    """
+    if month is None:
+        return parse_time(since, zone, now, "--since"), parse_time(until, zone, now, "--until")
+    if since is not None or until is not None:
+        raise typer.BadParameter("excludes --since and --until", param_hint="--month")
+    return parse_month(month, zone, now)
+
+
 def parse_month(text: str, zone: ZoneInfo, now: int, option: str = "--month") -> tuple[int, int]:
     """Return the first second of a month in a zone, and that of the month after it.
 

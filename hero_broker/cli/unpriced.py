@@ -1,18 +1,21 @@
-"""Names the models whose calls have no known price, and the command that lists the calls."""
+"""Tells which calls of a bill have no known price or an estimated usage, and the command that lists them."""
 
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from decimal import Decimal
+from typing import Any, cast
 
 from hero_broker.admin_plane.errors import CODES
 from hero_broker.cli.backend import Backend
 from hero_broker.cli.notices import counted
 from hero_broker.cli.report_view import BillView
-from hero_broker.client import Query, RpcError, methods
+from hero_broker.client import Query, QueryFilter, RpcError, methods, models
+from hero_broker.client.methods import Dimension
 from hero_broker.core.errors import TooWide
 
 MAX_MODELS = 5
+MAX_READ = 100_000  # calls that are read one by one for a hint; more would take seconds
 
 
 def unpriced_models(backend: Backend, query: Query[Any], bill: BillView) -> Counter[str]:
@@ -25,14 +28,34 @@ def unpriced_models(backend: Backend, query: Query[Any], bill: BillView) -> Coun
     if "model" in bill.dimensions and not bill.more:
         at = bill.dimensions.index("model")
         return _counter((line.names[at], line.totals.unpriced_requests) for line in bill.lines)
+    report = _ask(backend, query, ["model"], _filter_of(query))
+    return Counter() if report is None else _counter((one.group["model"], one.unpriced_requests) for one in report.data)
+
+
+def estimated_usd(backend: Backend, query: Query[Any], bill: BillView) -> Decimal | None:
+    """Return the cost of a bill's calls whose usage is an estimate; None if the broker cannot sum them."""
+    if not bill.totals.estimated_requests or bill.totals.requests > MAX_READ:
+        return None
+    report = _ask(backend, query, [], {**_filter_of(query), "usage_source": "estimated"})
+    return None if report is None else report.totals.total_cost_usd
+
+
+def _filter_of(query: Query[Any]) -> QueryFilter:
+    ip: str | None = query.params.get("ip")
+    return {"ip": ip} if ip is not None else cast("QueryFilter", query.params.get("filter") or {})
+
+
+def _ask(
+    backend: Backend, query: Query[Any], group_by: list[Dimension], filters: QueryFilter
+) -> models.UsageReport | None:
+    """Return a report of the window of a query; None if the broker says that the window is too wide for it."""
     window = query.params.get("since"), query.params.get("until")
     try:
-        report = backend.call(methods.usage(["model"], *window, filter=query.params.get("filter")))
+        return backend.call(methods.usage(group_by, *window, filter=filters or None))
     except RpcError as error:
         if error.code == CODES[TooWide].rpc:
-            return Counter()
+            return None
         raise
-    return _counter((item.group["model"], item.unpriced_requests) for item in report.data)
 
 
 def _counter(pairs: Iterable[tuple[str | None, int]]) -> Counter[str]:
@@ -50,9 +73,9 @@ def describe(models: Counter[str]) -> str:
     return f"{named} and {counted(others, 'other model')}" if others > 0 else named
 
 
-def command_that_lists(options: Sequence[tuple[str, str | None]]) -> str:
-    """Return the command that lists the calls without a known price, with those of the options that have a value."""
-    words = ["hero-broker", "requests", "--where", "cost=unpriced"]
+def command_that_lists(condition: str, options: Sequence[tuple[str, str | None]]) -> str:
+    """Return the command that lists the calls of a condition, with those of the options that have a value."""
+    words = ["hero-broker", "requests", "--where", condition]
     for option, value in options:
         words += [] if value is None else [option, value]
     return shlex.join(words)

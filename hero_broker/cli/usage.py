@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, cast, get_args
@@ -23,14 +24,17 @@ from hero_broker.cli.report_view import (
     print_bill,
     print_csv,
 )
+from hero_broker.cli.requests import DEFAULT_LIMIT
 from hero_broker.cli.suggestions import warn_of_misspelling
-from hero_broker.cli.times import FORMS, MONTH_FORMS, parse_month, parse_time, parse_zone
-from hero_broker.cli.unpriced import command_that_lists, describe, unpriced_models
+from hero_broker.cli.times import FORMS, MONTH_FORMS, parse_window
+from hero_broker.cli.unpriced import command_that_lists, describe, estimated_usd, unpriced_models
+from hero_broker.cli.zones import TzOption, choose_zone
 from hero_broker.client import Query, QueryFilter, methods, models
 from hero_broker.client.clients import every_page
 from hero_broker.client.methods import Bucket, Dimension
 from hero_broker.core.local_time import format_time
 from hero_broker.dashboard.charts import svg_file
+from hero_broker.util.spreadsheets import BYTE_ORDER_MARK
 
 DIMENSIONS: tuple[str, ...] = get_args(Dimension)
 BUCKETS: tuple[str, ...] = get_args(Bucket)
@@ -69,9 +73,7 @@ def usage(
             autocompletion=lambda: [*DIMENSIONS, *BUCKETS],
         ),
     ] = None,
-    tz: Annotated[
-        str, typer.Option(help="Time zone of dates, and of hours, days, weeks, months and quarters.")
-    ] = "UTC",
+    tz: TzOption = None,
     where: WhereOption = None,
     limit: Annotated[
         int | None, typer.Option(min=1, max=10_000, help="Number of lines at most, the largest first.")
@@ -100,24 +102,20 @@ def usage(
     database: DatabaseOption = None,
 ) -> None:
     """Print who spent how much, the largest first."""
-    if bom and not as_csv:
-        raise typer.BadParameter("needs --csv", param_hint="--bom")
+    if bom and not (as_csv or as_focus):
+        raise typer.BadParameter("needs --csv or --focus", param_hint="--bom")
     if as_json + as_csv + plot + (svg is not None) + as_focus > 1:
         raise typer.BadParameter("--json, --csv, --plot, --svg and --focus exclude each other")
-    zone, now = parse_zone(tz), int(time.time())
-    if month is None:
-        window = parse_time(since, zone, now, "--since"), parse_time(until, zone, now, "--until")
-    elif since is None and until is None:
-        window = parse_month(month, zone, now)
-    else:
-        raise typer.BadParameter("excludes --since and --until", param_hint="--month")
-    filters = parse_filters(where)
+    now, filters = int(time.time()), parse_filters(where)
+    zone = choose_zone(tz, filters, url, token, database)
+    window = parse_window(since, until, month, zone, now)
     if as_focus:
         focus = _focus_query(window, filters, has_others=bool(ip or by or limit))
         with open_backend(url, token, database, {**OPTIONS, "period": "--where period"}) as backend:
-            write_text(backend.call(focus).data.csv)
+            text = backend.call(focus).data.csv
+        write_text(BYTE_ORDER_MARK + text if bom else text)
         return
-    query = _build_query(ip, window, by, tz, filters, limit, dense=plot or svg is not None)
+    query = _build_query(ip, window, by, zone, filters, limit, dense=plot or svg is not None)
     with open_backend(url, token, database) as backend:
         if as_json:
             write_json(backend.call_raw(query.method, query.params))
@@ -125,9 +123,13 @@ def usage(
         bill = _bill(backend, query, whole=limit is None)
         if not bill.totals.requests:
             warn_of_misspelling(backend, filters)
-        models = Counter() if as_csv or plot or svg else unpriced_models(backend, query, bill)
+        is_table = not (as_csv or plot or svg)
+        models = unpriced_models(backend, query, bill) if is_table else Counter()
+        estimated = estimated_usd(backend, query, bill) if is_table else None
     if as_csv:
         print_csv(bill, zone, bom=bom)
+        if bill.more:
+            warn(f"Only the first {counted(len(bill.lines), 'line')}, because of --limit.")
     elif plot:
         draw_bill(bill, zone)
     elif svg is not None:
@@ -136,26 +138,39 @@ def usage(
         say(str(svg))
     else:
         print_bill(bill, zone, None if window == (None, None) else _title(window, zone))
-        if bill.totals.unpriced_requests:
-            conditions = [one for one in where or () if not one.startswith("cost=")] + ([f"ip={ip}"] if ip else [])
-            options = [
-                *(("--where", condition) for condition in conditions),
-                ("--since", since),
-                ("--until", until),
-                ("--tz", None if tz == "UTC" else tz),
-                ("--database", None if database is None else redact_url(database)),
-            ]
-            count = counted(bill.totals.unpriced_requests, "request")
+        conditions = [*(where or ()), *([f"ip={ip}"] if ip else [])]
+        options = [
+            ("--since", since),
+            ("--until", until),
+            ("--month", month),
+            ("--tz", tz),
+            ("--database", None if database is None else redact_url(database)),
+        ]
+        if count := bill.totals.estimated_requests:
+            worth = "" if estimated is None else f", {estimated:f} USD"
+            warn(f"Estimated, because the provider did not report the usage: {counted(count, 'request')}{worth}.")
+            _suggest_list("usage_source=estimated", count, conditions, options)
+        if count := bill.totals.unpriced_requests:
             named = f", of {describe(models)}" if models else ""
-            warn(f"Without a known price, counted as 0 USD: {count}{named}.")
-            warn(f"List them: {command_that_lists(options)}")
+            warn(f"Without a known price, counted as 0 USD: {counted(count, 'request')}{named}.")
+            _suggest_list("cost=unpriced", count, conditions, options)
+
+
+def _suggest_list(
+    condition: str, count: int, conditions: Sequence[str], options: Sequence[tuple[str, str | None]]
+) -> None:
+    """Print the command that lists the calls of a condition."""
+    others = [("--where", one) for one in conditions if one.partition("=")[0] != condition.partition("=")[0]]
+    limit = None if count <= DEFAULT_LIMIT else str(count)
+    words = command_that_lists(condition, [*others, *options, ("--limit", limit)])
+    warn(f"List them: {words}")
 
 
 def _build_query(
     ip: str | None,
     window: tuple[int | None, int | None],
     by: str | None,
-    tz: str,
+    zone: ZoneInfo,
     filters: QueryFilter,
     limit: int | None,
     *,
@@ -177,7 +192,7 @@ def _build_query(
         since,
         until,
         bucket,
-        tz if bucket else None,
+        zone.key if bucket else None,
         filters or None,
         limit,
         dense=True if dense and bucket else None,
@@ -208,8 +223,11 @@ def _grouping(by: str) -> tuple[list[Dimension], Bucket | None]:
     buckets = [name for name in names if name in BUCKETS]
     dimensions = [name for name in names if name in DIMENSIONS]
     if len(buckets) > 1 or len(set(names)) != len(names) or len(buckets) + len(dimensions) != len(names):
+        unknown = [name for name in names if name not in (*DIMENSIONS, *BUCKETS)]
+        wrong = f"{', '.join(map(repr, unknown))} is no name here; " if unknown else ""
         raise typer.BadParameter(
-            f"must be different names among {', '.join(DIMENSIONS)} and one of {', '.join(BUCKETS)}", param_hint="--by"
+            f"{wrong}takes different names among {', '.join(DIMENSIONS)}, and at most one of {', '.join(BUCKETS)}",
+            param_hint="--by",
         )
     return cast("list[Dimension]", dimensions), cast("Bucket", buckets[0]) if buckets else None
 

@@ -12,7 +12,9 @@ from hero_broker.client import models
 from hero_broker.client.query import Query as Query
 from hero_broker.client.query import build_query
 
-Dimension = Literal["ip", "prefix", "label", "model", "provider", "kind", "context", "api_key_id", "outcome"]
+Dimension = Literal[
+    "ip", "prefix", "label", "model", "provider", "kind", "context", "api_key_id", "outcome", "usage_source"
+]
 Bucket = Literal["hour", "day", "week", "month", "quarter"]
 FocusVersion = Literal["1.2"]
 
@@ -31,6 +33,7 @@ class QueryFilter(TypedDict, total=False):
     context: str | None  # The caller's own claim, from X-Hero-Context.
     api_key_id: str | None
     outcome: str | None  # One of ok, provider_error, client_disconnected, interrupted, internal_error.
+    usage_source: str | None  # Where the counts of a call come from. One of reported, estimated, none.
     # The reference of a billing period; selects its calls, whenever they started. If billing.close closed it, labels
     # are those of the close.
     period: str | None

@@ -233,11 +233,14 @@ class Period(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClosedPeriod(msgspec.Struct, frozen=True, kw_only=True):
-    """A period that billing.close closed, or would close, and the calls on either side of it."""
+    """A period that billing.close closed, or would close; of its calls, those that are late and those from addresses
+    without a label; and the calls that it leaves for a later period.
+    """
 
     period: Period
     late: BilledTotals
     held_over: BilledTotals
+    unlabelled: BilledTotals
     # Calls of this broker that began before until and are not in the ledger yet: a later period has them.
     open_calls: int
     # Whether open_calls includes all brokers of the ledger. False with PostgreSQL, which other brokers may share: look

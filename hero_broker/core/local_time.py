@@ -34,6 +34,11 @@ def format_time(at: int, zone: ZoneInfo, bucket: Bucket | None = None) -> str:
     return f"{local.strftime(form)} {hours[:3]}:{hours[3:]}"
 
 
+def utc_text(at: int) -> str:
+    """Return a time as ISO 8601 in UTC, for messages: 2026-11-03T13:05:07Z."""
+    return iso_time(at, ZoneInfo("UTC")).replace("+00:00", "Z")
+
+
 def iso_time(at: int, zone: ZoneInfo) -> str:
     """Return a time in a zone as ISO 8601, with its offset from UTC: 2026-11-03T14:05:07+01:00."""
     try:

@@ -22,6 +22,7 @@ class Dimension(StrEnum):
     CONTEXT = "context"
     API_KEY_ID = "api_key_id"
     OUTCOME = "outcome"
+    USAGE_SOURCE = "usage_source"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

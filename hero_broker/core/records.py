@@ -287,6 +287,7 @@ class ClosedPeriod:
     period: Period  # `marked_at` is None if nothing was closed
     held_over: UsageTotals  # of calls up to `to_seq` that are in no period because they began later
     late: UsageTotals  # of its calls that began before the `until` of an earlier period
+    unlabelled: UsageTotals  # of its calls from addresses without a label
 
 
 @dataclass(frozen=True, slots=True)

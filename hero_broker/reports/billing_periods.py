@@ -3,9 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from sqlalchemy import Connection
+
 from hero_broker.core.clock import Clock
 from hero_broker.core.errors import Conflict, InvalidParams
 from hero_broker.core.labels import LabelIndex
+from hero_broker.core.local_time import utc_text
 from hero_broker.core.records import (
     ClosedPeriod,
     Difference,
@@ -112,7 +115,7 @@ class Books:
         """
         now = self._clock.now()
         if until > now:
-            raise InvalidParams("until", f"must have passed; it is {now} now")
+            raise InvalidParams("until", f"must have passed; it is {utc_text(now)} now")
         for _ in range(ATTEMPTS):
             existing = await self._reader.query(DEADLINE_S, billing_periods.check_close, reference, until)
             if existing is not None:
@@ -122,7 +125,7 @@ class Books:
             if not dry_run:
                 closed = await self._reader.run(self._close, counted, reference, zone, now)
             if closed is not None:
-                return ClosedPeriod(closed, sum_totals(counted.held_over), sum_totals(counted.late)), now
+                return await self._about(closed, counted), now
         raise Conflict("Other periods are being marked; try again")
 
     def _close(self, counted: "_Count", reference: str, zone: str, now: int) -> Period | None:
@@ -132,7 +135,7 @@ class Books:
         with self._database.writing() as connection:
             if billing_periods.check_close(connection, reference, counted.until) is not None:
                 return None
-            names = LabelIndex((label.target, label.label) for label in labels.labels(connection))
+            names = _names(connection)
             by_ip = {ip: names.lookup(ip) for ip in {ip for ip, _, _ in sums}}
             lines = [PeriodLine(ip, model, by_ip[ip], totals) for ip, model, totals in sums]
             return billing_periods.close(connection, period, lines, now, counted.held_over_from_seq)
@@ -140,8 +143,17 @@ class Books:
     async def _closed_before(self, period: Period, until: int) -> ClosedPeriod:
         """Return a period that is closed already."""
         before = await self._reader.query(DEADLINE_S, billing_periods.before_period, period)
-        counted = await self._count(before, until)
-        return ClosedPeriod(period, sum_totals(counted.held_over), sum_totals(counted.late))
+        return await self._about(period, await self._count(before, until))
+
+    async def _about(self, period: Period, counted: "_Count") -> ClosedPeriod:
+        """Return a period, closed or not, with what its rows say of it."""
+        sides = sum_totals(counted.held_over), sum_totals(counted.late)
+        if period.marked_at is not None:
+            lines = await self._reader.query(DEADLINE_S, billing_periods.lines, period.number)
+            return ClosedPeriod(period, *sides, sum_totals([line.totals for line in lines if line.label is None]))
+        names = await self._reader.query(DEADLINE_S, _names)
+        unlabelled = [sums for (ip, _), some in counted.lines.items() if names.lookup(ip) is None for sums in some]
+        return ClosedPeriod(period, *sides, sum_totals(unlabelled))
 
     async def _count(self, rows: Unbilled, until: int) -> "_Count":
         """Count rows in short steps, as a close at `until` would."""
@@ -276,6 +288,10 @@ class _Count:
             held_over_requests=sum(totals.requests for totals in self.held_over),
             parts=parts,
         )
+
+
+def _names(connection: Connection) -> LabelIndex:
+    return LabelIndex((label.target, label.label) for label in labels.labels(connection))
 
 
 def _counts_of(totals: UsageTotals) -> list[int]:

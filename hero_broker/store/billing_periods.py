@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, case, func, insert, literal, or_, select, update
 
 from hero_broker.core.errors import Conflict, InvalidParams, NotRecorded
+from hero_broker.core.local_time import utc_text
 from hero_broker.core.money import usd_text
 from hero_broker.core.records import Period, PeriodLine, PeriodPart, UsageTotals
 from hero_broker.store import rollups
@@ -151,7 +152,7 @@ def check_close(connection: Connection, reference: str, until: int) -> Period | 
     c = BILLING_PERIODS.c
     latest = connection.execute(select(c.reference, c.until).order_by(c.until.desc().nulls_last()).limit(1)).first()
     if latest is not None and latest.until is not None and until <= latest.until:
-        raise Conflict(f"until must be later than {latest.until}, that of the period {latest.reference!r}")
+        raise Conflict(f"until must be later than {utc_text(latest.until)}, that of the period {latest.reference!r}")
     return None
 
 
@@ -264,7 +265,7 @@ def _find(connection: Connection, reference: str) -> Row[Any] | None:
 
 def _taken(existing: Row[Any]) -> str:
     if existing.until is not None:
-        return f"This reference names the period of calls that began before {existing.until}"
+        return f"This reference names the period of calls that began before {utc_text(existing.until)}"
     return f"This reference names the period of seq {existing.from_seq} to {existing.to_seq}"
 
 

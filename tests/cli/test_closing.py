@@ -110,7 +110,7 @@ def test_period_of_another_length_has_a_name_and_an_end(month: Place) -> None:
 
     assert said.splitlines()[-1] == "Closed: week 46, 1 request, 0.000001 USD."
     assert month.run("close", "2023-10", "--tz", "Europe/Zurich", "--yes").stderr == (
-        f"--until must be later than {zurich(2023, 11, 20)}, that of the period 'week 46'\n"
+        "PERIOD's end must be later than 2023-11-19T23:00:00Z, that of the period 'week 46'\n"
     )
 
 
