@@ -91,10 +91,13 @@ async def usage(
         prefix_bits=(v4 if prefix_v4 is None else prefix_v4, v6 if prefix_v6 is None else prefix_v6),
         dense=bool(dense),
         limit=limit or MAX_ADDRESSES,
-        after=cursors.parse_position(cursor, tuple[_Seq, _Cost, tuple[_Text | None, ...]]),
     )
-    if query.after is not None and len(query.after[2]) != len(group_by):
-        raise InvalidParams("cursor", "must be the next_cursor of an answer")
+    position = cursors.parse_position(cursor, tuple[_Seq, _Cost, tuple[_Text | None, ...], bool])
+    if position is not None:
+        start, cost, key, is_open = position
+        query = replace(query, after=(start, cost, key), is_open=is_open)
+        if len(key) != len(group_by):
+            raise InvalidParams("cursor", "must be the next_cursor of an answer")
     result = await admin.reports.usage(query)
     following = None
     if result.more:
@@ -112,7 +115,9 @@ async def usage(
             "dense": dense,
         }
         following = cursors.encode_cursor(
-            "billing.usage", frozen, (last.start or 0, last.totals.cost_nano_usd, last.key)
+            "billing.usage",
+            frozen,
+            (last.start or 0, last.totals.cost_nano_usd, last.key, query.is_open or until is None),
         )
     data = await to_thread(views.groups, group_by, result.groups)
     return {
@@ -190,6 +195,7 @@ async def close(
     """Close a month: record what began before its end and is in no period yet."""
     params.check_window(None, until)
     name, zone = params.parse_name("reference", reference), params.parse_zone(tz)
+    params.check_month_end(name, until, zone)
     result, as_of = await admin.books.close_period(name, until, zone.key, dry_run=bool(dry_run))
     data = {
         "period": views.period(result.period),
@@ -199,6 +205,7 @@ async def close(
         "open_calls": admin.unrecorded(until),
         "sees_all_journals": admin.books.has_one_broker,
         "dry_run": bool(dry_run),
+        "already_closed": result.was_closed,
     }
     return {"data": data, "as_of": as_of}
 

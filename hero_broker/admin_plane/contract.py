@@ -77,8 +77,8 @@ class Contract:
                 if actual != wanted:
                     raise ContractMismatch(f"{subject} of {name}: {actual} in the code, {wanted} documented")
 
-    def arguments(self, method: str, params: list[Any] | dict[str, Any]) -> dict[str, Any]:
-        """Return parameters by name; null for an optional one counts as absent.
+    def arguments(self, method: str, params: list[Any] | dict[str, Any], *, may_lack: bool = False) -> dict[str, Any]:
+        """Return parameters by name; null for an optional one counts as absent. With `may_lack` none is required.
 
         Raises:
             InvalidParams: a parameter is missing, unknown, or does not match its schema.
@@ -93,7 +93,7 @@ class Contract:
                 raise self._unknown_param(method, name)
         for name, (required, validator) in known.items():
             if name not in params:
-                if required:
+                if required and not may_lack:
                     raise InvalidParams(name, "is required")
                 continue
             if not _is_small(params[name], MAX_DEPTH):

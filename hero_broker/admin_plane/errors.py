@@ -44,7 +44,11 @@ def codes(error: QueryError) -> Codes:
 
 def rpc_error(error: QueryError) -> tuple[int, str, Mapping[str, str]]:
     """Return the code, the message and the data of an error in JSON-RPC; the data is empty if it has none."""
-    data = {"param": error.param, "reason": error.reason} if isinstance(error, InvalidParams) else {}
+    data = {}
+    if isinstance(error, InvalidParams):
+        data = {"param": error.param, "reason": error.reason}
+    elif isinstance(error, Conflict):
+        data = {"reason": error.reason}
     return codes(error).rpc, error.message, data
 
 

@@ -1,6 +1,8 @@
 """Converts parameters, and checks what the contract's schemas cannot express."""
 
+import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -9,6 +11,7 @@ from hero_broker.core.errors import InvalidParams
 from hero_broker.core.labels import canonical_target
 from hero_broker.core.queries import Dimension, Filter, Network
 
+_MONTH = re.compile("([1-9][0-9]{3})-(0[1-9]|1[0-2])")
 PRICED = "priced"  # the other value of `filter.cost` is "unpriced"
 LATEST_S = 253_370_764_800  # the beginning of the year 9999; in milliseconds, a day of 1978
 
@@ -86,6 +89,22 @@ def parse_name(param: str, text: str) -> str:
     if text != text.strip() or not text.isprintable():
         raise InvalidParams(param, "must be printable, without spaces at its ends")
     return text
+
+
+def check_month_end(reference: str, until: int, zone: ZoneInfo) -> None:
+    """Refuse to close under the name of a month what does not end with that month.
+
+    Raises:
+        InvalidParams: `reference` has the form of a month, and `until` is not the end of that month in `zone`.
+    """
+    month = _MONTH.fullmatch(reference)
+    if month is None:
+        return
+    year, number = int(month[1]), int(month[2])
+    end = int(datetime(year + number // 12, number % 12 + 1, 1, tzinfo=zone).timestamp())
+    if until != end:
+        reason = f"must be {end}, the end of {reference} in {zone.key}; close another time under a name of another form"
+        raise InvalidParams("until", reason)
 
 
 def parse_target(text: str) -> str:

@@ -26,5 +26,7 @@ async def dispatch(admin: Admin, contract: Contract, method: str, params: list[A
     Raises:
         QueryError: the query failed; `errors.codes` has its JSON-RPC code and HTTP status.
     """
-    arguments = cursors.resume(contract, method, contract.arguments(method, params))
+    is_later_page = isinstance(params, dict) and params.get("cursor") is not None
+    given = contract.arguments(method, params, may_lack=is_later_page)  # the cursor has them all
+    arguments = cursors.resume(contract, method, given)
     return await to_thread(msgspec.json.encode, await METHODS[method](admin, **arguments))

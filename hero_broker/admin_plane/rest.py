@@ -24,7 +24,7 @@ from hero_broker.core.errors import (
     UnsupportedMedia,
 )
 
-MAX_BODY_BYTES = 64 * 1024
+MAX_BODY_BYTES = 1024 * 1024
 NO_OBJECT = "must be a JSON object in UTF-8, each member once"
 WITH_BODY = ("POST", "PUT")
 

@@ -162,7 +162,7 @@ def explanation(record: ExplainedRequest) -> dict[str, object]:
         "exact_usd": record.exact_usd,
         "rounding": "to 1e-9 USD, once, half to even",
     }
-    return {**row(LedgerRow(record.seq, record.row, record.label)), "cost": cost}
+    return {**row(LedgerRow(record.seq, record.row, record.label)), "period": record.period, "cost": cost}
 
 
 def model(record: InventoryModel) -> dict[str, object]:

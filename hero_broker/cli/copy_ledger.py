@@ -1,8 +1,10 @@
 """`hero-broker copy-ledger`: copies a ledger into another store."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 
 from hero_broker.cli.backend import ledger_url, redact_url
@@ -31,6 +33,10 @@ def copy(
         raise typer.Exit(WRONG_USE)
     warn(f"reading {redact_url(urls[0])}")
     warn(f"writing {redact_url(urls[1])}")
+    file = make_url(urls[1]).database
+    if urls[1].startswith("sqlite:") and file and not (folder := Path(file).parent).is_dir():
+        warn(f"the folder {folder} does not exist; make it, or mount its disk")
+        raise typer.Exit(WRONG_USE)
     total = None
     try:
         with open_for_reading(urls[0]) as reading, open_database(urls[1]) as writing:

@@ -22,6 +22,7 @@ from hero_broker.util.spreadsheets import BYTE_ORDER_MARK, cell
 
 UNBOUNDED = 10_000  # columns: without a terminal, no line is cut or wrapped
 GAP = "  "  # between columns without a frame
+NOTHING = "-"  # an empty text, if others follow it on its line
 
 Column = tuple[str, bool]  # its name, and whether it has numbers
 
@@ -112,7 +113,10 @@ def _in_lines(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: i
     names = [name for name, _ in columns]
     widths = [max(cell_len(row[at]) for row in [names, *rows]) for at in range(len(columns))]
     for row in [names, *rows]:
-        yield from _lines([row[at] for at, (_, is_number) in enumerate(columns) if not is_number and row[at]], width)
+        texts = [row[at] for at, (_, is_number) in enumerate(columns) if not is_number]
+        while texts and not texts[-1]:
+            texts.pop()
+        yield from _lines([text or NOTHING for text in texts], width)
         numbers = [
             " " * (widths[at] - cell_len(row[at])) + row[at] for at, (_, is_number) in enumerate(columns) if is_number
         ]

@@ -47,8 +47,10 @@ def _banner(settings: Settings, sockets: list[socket.socket]) -> None:
         f"models        {config_report.model_lines(routes)}",
         f"ledger        {make_url(settings.database_url_absolute).render_as_string()}",
     ]
-    if not settings.admin_tokens:
-        lines.append("admin plane   OPEN (dev mode): set ADMIN_TOKEN to close it")
+    is_closed = bool(settings.admin_tokens)
+    lines.append(
+        f"admin plane   {'asks for the token' if is_closed else 'OPEN (dev mode): set ADMIN_TOKEN to close it'}"
+    )
     if (nothing := config_report.nothing_served(routes)) is not None:
         lines.append(f"warning       {nothing}")
     with suppress(OSError):  # a closed terminal or pipe must not stop the broker

@@ -8,7 +8,8 @@ from hero_broker.client import QueryFilter, methods
 from hero_broker.client.methods import Dimension
 from hero_broker.util.nearest import NameIndex, did_you_mean
 
-SUGGESTED: tuple[Dimension, ...] = ("model", "provider")  # the sums of reports have all their names, for any window
+# The sums of reports have all names of these, for any window.
+SUGGESTED: tuple[Dimension, ...] = ("model", "provider", "label")
 
 
 def warn_of_misspelling(backend: Backend, filters: QueryFilter) -> None:
@@ -20,10 +21,12 @@ def warn_of_misspelling(backend: Backend, filters: QueryFilter) -> None:
 def _questions(backend: Backend, filters: QueryFilter) -> Iterator[str]:
     for dimension in SUGGESTED:
         name = filters.get(dimension)
-        if not isinstance(name, str):
+        if not isinstance(name, str) or not name:
             continue
         groups = backend.call(methods.usage([dimension])).data
         names = [known for group in groups if (known := group.group[dimension]) is not None]
+        if dimension == "label":
+            names.extend(item.label for item in backend.call(methods.list_labels()).data)
         if name in names:
             continue
         question = did_you_mean(NameIndex(names).nearest(name))

@@ -146,6 +146,8 @@ def usage(
             ("--tz", tz),
             ("--database", None if database is None else redact_url(database)),
         ]
+        if count := bill.totals.failed_requests:
+            warn(f"Failed, because a provider or the broker broke them off: {counted(count, 'request')}.")
         if count := bill.totals.estimated_requests:
             worth = "" if estimated is None else f", {estimated:f} USD"
             warn(f"Estimated, because the provider did not report the usage: {counted(count, 'request')}{worth}.")

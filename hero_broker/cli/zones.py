@@ -30,7 +30,7 @@ def choose_zone(
         typer.BadParameter: `tz` is not an IANA time zone.
     """
     reference = filters.get("period")
-    if tz is not None or reference is None:
+    if tz is not None or not reference:
         return parse_zone(tz or DEFAULT)
     with open_backend(url, token, database) as backend:
         periods = backend.call(methods.periods()).data

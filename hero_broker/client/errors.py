@@ -19,6 +19,9 @@ class UnexpectedResponse(ClientError):
     """The broker's result has a shape that this client does not know."""
 
 
+CONFLICT = -32005
+
+
 class RpcError(ClientError):
     """The broker refused a query, or failed. Codes: docs/reference/errors.md."""
 
@@ -34,8 +37,9 @@ class RpcError(ClientError):
         self.code = code
         self.message = message
         self.param = param  # which parameter is bad, for -32602
-        self.reason = reason  # the accepted form; or why the broker refused the query
+        # The accepted form, or why the broker refused the query; for -32005 one word for what `message` says.
+        self.reason = reason
         self.request_id = request_id  # of a fault of the broker's own, to look for in its log
-        why = " ".join(part for part in (param, reason) if part)
+        why = "" if code == CONFLICT else " ".join(part for part in (param, reason) if part)
         detail = f": {why}" if why else f" (request {request_id})" if request_id else ""
         super().__init__(f"{message}{detail}")

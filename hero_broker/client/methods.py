@@ -35,7 +35,7 @@ class QueryFilter(TypedDict, total=False):
     outcome: str | None  # One of ok, provider_error, client_disconnected, interrupted, internal_error.
     usage_source: str | None  # Where the counts of a call come from. One of reported, estimated, none.
     # The reference of a billing period; selects its calls, whenever they started. If billing.close closed it, labels
-    # are those of the close.
+    # are those of the close. An empty string selects the calls that are in no period yet.
     period: str | None
     # priced: only calls whose cost is known. unpriced: only those for which no price was known, which reports count as
     # 0 USD in unpriced_requests. One of priced, unpriced.
@@ -56,7 +56,10 @@ def usage_by_ip(
     """Spend per address.
 
     Sums calls by the address that made them, largest spend first, then by ip. The totals cover the whole window, not
-    only the page. GET /billing/usage with Accept: text/csv or application/x-ndjson streams all addresses.
+    only the page. Pages are read one after another from a ledger that grows: a call that is recorded between two pages
+    may move an address across them, and changes the totals. To list exactly, take one page of 10,000 addresses or a
+    window that has been over for longer than any call takes. GET /billing/usage with Accept: text/csv or
+    application/x-ndjson streams all addresses.
 
     Args:
         since: Unix seconds; calls that started at or after it.
@@ -101,8 +104,10 @@ def usage(
     prefix, by label, by ip and model, by label and model, by api_key_id, by api_key_id and model, or by any of model,
     provider and kind; also by bucket, except for hours in a zone whose offset is not whole hours. Other reports read
     single calls, and their window is at most 31 days. Labels are those of now, whatever the window; only for a closed
-    period, which the filter names, they are those of its close. GET /billing/report with Accept: text/csv or
-    application/x-ndjson streams all groups.
+    period, which the filter names, they are those of its close. Pages are read one after another from a ledger that
+    grows: a call that is recorded between two pages may move a group across them, and changes the totals. To list
+    exactly, take one page of 10,000 groups, a closed period, or a window that has been over for longer than any call
+    takes. GET /billing/report with Accept: text/csv or application/x-ndjson streams all groups.
 
     Args:
         group_by: The dimensions to group by; an empty array returns only the totals.
@@ -189,8 +194,9 @@ def close(reference: str, until: int, tz: str | None = None, dry_run: bool | Non
     Records the calls that began before until, are in the ledger now, and are in no period yet, under the operator's
     reference: a month is closed by the first second of the next one. Calls that began later stay for a later period,
     and calls that are recorded later belong to the next period, even if they began before until. The period keeps its
-    sums by address and model, and the labels that addresses have now. until grows from period to period. A repeated
-    request with the same reference and until changes nothing and returns the same period.
+    sums by address and model, and the labels that addresses have now. until grows from period to period. A reference in
+    the form of a month, such as 2026-11, needs the end of that month in tz; other names may close at any time. A
+    repeated request with the same reference and until changes nothing and returns the same period.
 
     Args:
         reference: The operator's own name for the period, such as 2026-11; unique.

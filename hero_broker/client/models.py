@@ -186,6 +186,7 @@ class CostExplained(msgspec.Struct, frozen=True, kw_only=True):
 class ExplainedRequest(Request, frozen=True, kw_only=True):
     """One call, with how its cost was computed."""
 
+    period: str | None  # The reference of the billing period that has the call; None if it is in none yet.
     cost: CostExplained
 
 
@@ -222,7 +223,7 @@ class Period(msgspec.Struct, frozen=True, kw_only=True):
     # recorded it, with all calls up to to_seq that were in no period.
     until: int | None
     tz: str | None  # The IANA time zone that was given with until.
-    marked_at: int | None  # Unix seconds, UTC; None if billing.close was asked for a dry run.
+    marked_at: int | None  # Unix seconds, UTC; None in a dry run of billing.close for a period that is not closed yet.
     # Calls of the period that began before the until of an earlier period, and were recorded after it was closed; None
     # without until.
     late_requests: int | None
@@ -247,6 +248,7 @@ class ClosedPeriod(msgspec.Struct, frozen=True, kw_only=True):
     # at journal_pending and journal_open_calls of each of them.
     sees_all_journals: bool
     dry_run: bool  # Whether nothing was recorded.
+    already_closed: bool  # Whether the period was closed by an earlier request: this one changed nothing.
 
 
 class CloseAnswer(msgspec.Struct, frozen=True, kw_only=True):

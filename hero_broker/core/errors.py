@@ -383,3 +383,8 @@ class NotRecorded(QueryError):
 
 class Conflict(QueryError):
     """The change contradicts what the ledger already records."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        """Take the message for people, and for programs the reason: one word that stays the same."""
+        super().__init__(message)
+        self.reason = reason

@@ -10,6 +10,9 @@ Bucket = Literal["hour", "day", "week", "month", "quarter"]
 Network = IPv4Network | IPv6Network
 
 
+NO_PERIOD = ""  # as the period of a filter
+
+
 class Dimension(StrEnum):
     """A field that usage can be grouped and filtered by."""
 
@@ -32,7 +35,7 @@ class Filter:
     # Without PREFIX; an address in canonical form; an empty LABEL means addresses without one.
     values: dict[Dimension, str] = field(default_factory=dict)
     prefix: Network | None = None
-    period: str | None = None  # the reference of a billing period
+    period: str | None = None  # the reference of a billing period; `NO_PERIOD`: calls that are in none yet
     is_priced: bool | None = None  # only calls whose cost is known, or only those whose cost is not
 
 
@@ -49,6 +52,7 @@ class UsageQuery:
     prefix_bits: tuple[int, int] = (24, 64)  # of IPv4 and IPv6 addresses
     dense: bool = False  # include buckets without calls
     limit: int = 10_000
+    is_open: bool = False  # a later page of a query without `until`: this one's `until` is where the first page ended
     # The last group of the page before: its bucket's start (0 without buckets), its cost and its sort key.
     after: tuple[int, int, tuple[str | None, ...]] | None = None
 

@@ -288,6 +288,7 @@ class ClosedPeriod:
     held_over: UsageTotals  # of calls up to `to_seq` that are in no period because they began later
     late: UsageTotals  # of its calls that began before the `until` of an earlier period
     unlabelled: UsageTotals  # of its calls from addresses without a label
+    was_closed: bool  # before, by an earlier request
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,3 +337,4 @@ class ExplainedRequest:
     exact_usd: str | None  # their sum before rounding; None if no price is known
     as_of: int  # unix seconds, UTC
     label: str | None = None  # of the row's address, as in `IpUsage`
+    period: str | None = None  # the reference of the billing period that has it; None: it is in none yet

@@ -97,7 +97,7 @@ class Books:
                 marked = billing_periods.mark(connection, counted, reference, to_seq, now)
             if marked is not None:
                 return marked, now
-        raise Conflict("Other periods are being marked; try again")
+        raise Conflict("Other periods are being marked; try again", "try_again")
 
     async def close_period(
         self, reference: str, until: int, zone: str, *, dry_run: bool = False
@@ -119,14 +119,15 @@ class Books:
         for _ in range(ATTEMPTS):
             existing = await self._reader.query(DEADLINE_S, billing_periods.check_close, reference, until)
             if existing is not None:
-                return await self._closed_before(existing, until), now
+                before = await self._reader.query(DEADLINE_S, billing_periods.before_period, existing)
+                return await self._about(existing, await self._count(before, until), was_closed=True), now
             counted = await self._count(await self._reader.query(DEADLINE_S, billing_periods.next_period, None), until)
             closed: Period | None = counted.period(reference, zone)
             if not dry_run:
                 closed = await self._reader.run(self._close, counted, reference, zone, now)
             if closed is not None:
                 return await self._about(closed, counted), now
-        raise Conflict("Other periods are being marked; try again")
+        raise Conflict("Other periods are being marked; try again", "try_again")
 
     def _close(self, counted: "_Count", reference: str, zone: str, now: int) -> Period | None:
         period = counted.period(reference, zone)
@@ -140,20 +141,16 @@ class Books:
             lines = [PeriodLine(ip, model, by_ip[ip], totals) for ip, model, totals in sums]
             return billing_periods.close(connection, period, lines, now, counted.held_over_from_seq)
 
-    async def _closed_before(self, period: Period, until: int) -> ClosedPeriod:
-        """Return a period that is closed already."""
-        before = await self._reader.query(DEADLINE_S, billing_periods.before_period, period)
-        return await self._about(period, await self._count(before, until))
-
-    async def _about(self, period: Period, counted: "_Count") -> ClosedPeriod:
+    async def _about(self, period: Period, counted: "_Count", *, was_closed: bool = False) -> ClosedPeriod:
         """Return a period, closed or not, with what its rows say of it."""
         sides = sum_totals(counted.held_over), sum_totals(counted.late)
         if period.marked_at is not None:
             lines = await self._reader.query(DEADLINE_S, billing_periods.lines, period.number)
-            return ClosedPeriod(period, *sides, sum_totals([line.totals for line in lines if line.label is None]))
+            without = sum_totals([line.totals for line in lines if line.label is None])
+            return ClosedPeriod(period, *sides, without, was_closed)
         names = await self._reader.query(DEADLINE_S, _names)
         unlabelled = [sums for (ip, _), some in counted.lines.items() if names.lookup(ip) is None for sums in some]
-        return ClosedPeriod(period, *sides, sum_totals(unlabelled))
+        return ClosedPeriod(period, *sides, sum_totals(unlabelled), was_closed)
 
     async def _count(self, rows: Unbilled, until: int) -> "_Count":
         """Count rows in short steps, as a close at `until` would."""

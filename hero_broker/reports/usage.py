@@ -13,7 +13,7 @@ from hero_broker.core.clock import Clock
 from hero_broker.core.errors import NotRecorded, TooWide
 from hero_broker.core.focus import FocusQuery, FocusReport
 from hero_broker.core.labels import LabelIndex
-from hero_broker.core.queries import Dimension, Filter, RowsQuery, UsageQuery
+from hero_broker.core.queries import NO_PERIOD, Dimension, Filter, RowsQuery, UsageQuery
 from hero_broker.core.records import (
     ExplainedRequest,
     IpUsage,
@@ -136,7 +136,8 @@ class Reports:
             seq, row, price = record
             lines, exact_usd = explain(row, price)
             label = self._labels.names(connection).lookup(row.ip)
-            return ExplainedRequest(seq, row, price, lines, exact_usd, as_of, label)
+            period = billing_periods.reference_of(connection, seq, row.started_at)
+            return ExplainedRequest(seq, row, price, lines, exact_usd, as_of, label, period)
 
         return await self._reader.query(DEADLINE_S, read)
 
@@ -208,8 +209,15 @@ def _columns(selected: Filter) -> dict[str, str]:
 def _period(
     connection: Connection, selected: Filter, labels: LabelBook
 ) -> tuple[Period | None, LabelIndex, list[PeriodLine]]:
-    """Return the billing period of a filter with its lines, if it has one, and the labels of its close, else of now."""
-    period = None if selected.period is None else billing_periods.find(connection, selected.period)
+    """Return the period of a filter, the labels of its close, else of now, and its lines, if it has these.
+
+    Without a billing period, what is in none yet is one.
+    """
+    period = None
+    if selected.period == NO_PERIOD:
+        period = billing_periods.unbilled(connection)
+    elif selected.period is not None:
+        period = billing_periods.find(connection, selected.period)
     if period is None or not period.has_lines:
         return period, labels.names(connection), []
     lines = billing_periods.lines(connection, period.number)
@@ -235,7 +243,6 @@ def _usage(connection: Connection, query: UsageQuery, labels: LabelBook, as_of: 
             return _from_lines(query, lines, names, as_of)
         if _can_answer(replace(query, group_by=(), bucket=None)):
             totals = sum_totals([line.totals for line in _matching(query, lines)])
-        query = _within_lines(query, lines)
     plan = UsagePlan(
         group_by=tuple(query.group_by),
         filters=_columns(query.filter),
@@ -247,7 +254,10 @@ def _usage(connection: Connection, query: UsageQuery, labels: LabelBook, as_of: 
         until=query.until,
         prefix_bits=query.prefix_bits,
     )
-    windows = None if query.bucket is None else _windows(connection, query)
+    windows = None
+    if query.bucket is not None:
+        # The rows of a closed period are read in the order of time: only while its calls began.
+        windows = _windows(query, _extent_of(lines) if lines else usage.extent(connection))
     plan = replace(plan, buckets=windows)
     reads_rows = usage.rollup_for(plan) is None
     if reads_rows and plan.parts is None and query.after is None:  # later pages have the first page's window
@@ -271,14 +281,10 @@ def _can_answer(query: UsageQuery) -> bool:
     return not has_window and selected.prefix is None and selected.is_priced is None and dimensions <= _OF_LINES
 
 
-def _within_lines(query: UsageQuery, lines: Sequence[PeriodLine]) -> UsageQuery:
-    """Narrow a query to the time in which the calls of a closed period began: its rows are read in that order."""
+def _extent_of(lines: Sequence[PeriodLine]) -> TimeWindow:
+    """Return the narrowest window that contains the calls of a closed period."""
     first = min(line.totals.first_seen for line in lines if line.totals.first_seen is not None)
-    last = max(line.totals.last_seen for line in lines if line.totals.last_seen is not None) + 1
-    if query.dense:  # with the buckets of the whole window
-        return query
-    since = first if query.since is None else max(first, query.since)
-    return replace(query, since=since, until=last if query.until is None else min(last, query.until))
+    return first, max(line.totals.last_seen for line in lines if line.totals.last_seen is not None) + 1
 
 
 def _matching(query: UsageQuery, lines: Sequence[PeriodLine]) -> Sequence[PeriodLine]:
@@ -321,12 +327,11 @@ def _end(connection: Connection, until: int | None, as_of: int) -> int:
     return as_of + 1 if extent is None else max(as_of + 1, extent[1])
 
 
-def _windows(connection: Connection, query: UsageQuery) -> list[TimeWindow]:
-    """Return the buckets of the window, the first and the last cut to it.
+def _windows(query: UsageQuery, extent: TimeWindow | None) -> list[TimeWindow]:
+    """Return the buckets of the window, the first and the last cut to it; `extent` is from the first row to the last.
 
     Unless dense, leave out the buckets before the first row and after the last.
     """
-    extent = usage.extent(connection)
     first, last = query.since, query.until
     if extent is not None:
         first = extent[0] if first is None or (not query.dense and first < extent[0]) else first
@@ -417,4 +422,6 @@ def _group(
                 labels[name] = value if name is Dimension.LABEL else names.lookup(value or UNKNOWN)
     label = next((labels[name] for name in _LABELLED if name in labels), None)
     start, end = (None, None) if windows is None else windows[group.bucket]
+    if query.is_open and query.bucket is not None and start is not None and end == query.until:
+        end = next(buckets(query.bucket, query.zone, start, start + 1))[1]
     return UsageGroup(tuple(group_key), group.key, start, end, group.totals, label)

@@ -116,6 +116,13 @@ def before_period(connection: Connection, period: Period) -> Unbilled:
     return Unbilled(period.number, parts, last_until, period.to_seq)
 
 
+def reference_of(connection: Connection, seq: int, started_at: int) -> str | None:
+    """Return the reference of the period that has a row; None if it is in none yet."""
+    c = BILLING_PERIODS.c
+    has_row = (c.to_seq >= seq, or_(c.until.is_(None), c.until > started_at))
+    return connection.execute(select(c.reference).where(*has_row).order_by(c.number).limit(1)).scalar_one_or_none()
+
+
 def mark(connection: Connection, counted: Period, reference: str, to_seq: int, marked_at: int) -> Period | None:
     """Record `counted`, the unbilled rows up to `to_seq`, as a period, once for a reference.
 
@@ -128,11 +135,11 @@ def mark(connection: Connection, counted: Period, reference: str, to_seq: int, m
     existing = _find(connection, reference)
     if existing is not None:
         if existing.to_seq != to_seq or existing.until is not None:
-            raise Conflict(_taken(existing))
+            raise Conflict(_taken(existing), "reference_taken")
         return _period(connection, existing)
     next_one = next_period(connection, to_seq)
     if to_seq < next_one.may_end_at:
-        raise Conflict(f"Calls up to and including seq {next_one.may_end_at - 1} are billed already")
+        raise Conflict(f"Calls up to and including seq {next_one.may_end_at - 1} are billed already", "already_billed")
     if (counted.number, counted.parts) != (next_one.number, next_one.parts):
         return None
     return _insert(connection, counted, "to_seq", reference, marked_at, held_over_from_seq=None)
@@ -147,12 +154,14 @@ def check_close(connection: Connection, reference: str, until: int) -> Period | 
     existing = _find(connection, reference)
     if existing is not None:
         if existing.until != until:
-            raise Conflict(_taken(existing))
+            raise Conflict(_taken(existing), "reference_taken")
         return _period(connection, existing)
     c = BILLING_PERIODS.c
     latest = connection.execute(select(c.reference, c.until).order_by(c.until.desc().nulls_last()).limit(1)).first()
     if latest is not None and latest.until is not None and until <= latest.until:
-        raise Conflict(f"until must be later than {utc_text(latest.until)}, that of the period {latest.reference!r}")
+        raise Conflict(
+            f"until must be later than {utc_text(latest.until)}, that of the period {latest.reference!r}", "not_later"
+        )
     return None
 
 

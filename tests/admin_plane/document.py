@@ -1,4 +1,4 @@
 """The document that `info.version` was last raised for; see test_version_moves_with_the_document."""
 
 VERSION = "0.12.0"
-SHA256 = "1da0a0b1661bd45c2f6741992bf83ec9d36eff7f7d31910859c36be9942d97cf"
+SHA256 = "b1b4e2e413630c2fc90a2e995a2f0a76ee7fd11f26c2035e092b5c230f484e5c"

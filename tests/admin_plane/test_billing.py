@@ -742,9 +742,9 @@ def test_text_that_no_store_can_hold_is_refused(
     ("method", "params", "position"),
     [
         ("billing.usage_by_ip", {}, [5, "\0"]),
-        ("billing.usage", {"group_by": ["model"]}, [0, 5, ["\0"]]),
-        ("billing.usage", {"group_by": ["ip", "model"]}, [0, 5, ["unknown", "\0"]]),
-        ("billing.usage", {"group_by": ["prefix"]}, [0, 5, ["\0"]]),
+        ("billing.usage", {"group_by": ["model"]}, [0, 5, ["\0"], False]),
+        ("billing.usage", {"group_by": ["ip", "model"]}, [0, 5, ["unknown", "\0"], False]),
+        ("billing.usage", {"group_by": ["prefix"]}, [0, 5, ["\0"], False]),
     ],
 )
 def test_position_that_no_store_can_hold_is_refused(
@@ -826,7 +826,7 @@ def test_documented_examples_are_answered_in_the_documented_shape(ledger: Ledger
         ({"content": b'{"reference": "a", "to_seq": 1}'}, 415, None),
         ({"data": {"reference": "a"}}, 415, None),
         ({"json": {}, "headers": {"content-encoding": "gzip"}}, 415, "unsupported_media_type"),
-        ({"json": {"reference": "a" * 70_000, "to_seq": 1}}, 413, "request_too_large"),
+        ({"json": {"reference": "a" * 1_100_000, "to_seq": 1}}, 413, "request_too_large"),
         ({"json": [1]}, 400, "invalid_parameter"),
         ({"content": b"{", "headers": JSON}, 400, "invalid_parameter"),
         ({"content": b"[" * 60_000, "headers": JSON}, 400, "invalid_parameter"),
@@ -865,3 +865,65 @@ def test_head_of_an_export_reads_one_page(ledger: Ledger, monkeypatch: pytest.Mo
     assert (head.status_code, head.content, count) == (200, b"", 1)
     assert head.headers["content-type"] == whole.headers["content-type"]
     assert len(pages) - count == len(ROWS) // 5
+
+
+@pytest.mark.parametrize("method", ["billing.usage", "billing.usage_by_ip"])
+def test_later_page_needs_its_cursor_alone(read_only: Ledger, method: str) -> None:
+    needed = {"group_by": ["ip"], "bucket": "day"} if method == "billing.usage" else {}
+    first = read_only.call(method, **needed, limit=2)["result"]
+
+    alone = read_only.call(method, cursor=first["next_cursor"])["result"]
+
+    assert alone["data"]
+    assert alone == read_only.call(method, **needed, limit=2, cursor=first["next_cursor"])["result"]
+    assert read_only.call("billing.usage", cursor="none")["error"]["data"]["param"] == "cursor"
+    assert read_only.call("billing.usage")["error"]["data"] == {"param": "group_by", "reason": "is required"}
+
+
+def test_bucket_that_is_not_over_has_one_end_on_all_pages(ledger: Ledger) -> None:
+    now = int(time.time())
+    ledger.database.append([row(ip=f"192.0.2.{number}", started_at=now) for number in range(5)], [])
+    ends: set[int] = set()
+    cursor: dict[str, str] = {}
+    while True:
+        answer = ledger.call("billing.usage", group_by=["ip"], bucket="month", since=now, limit=2, **cursor)["result"]
+        ends |= {one["bucket_end"] for one in answer["data"]}
+        if answer["next_cursor"] is None:
+            break
+        cursor = {"cursor": answer["next_cursor"]}
+
+    assert len(ends) == 1
+    assert ends.pop() > now + 1
+
+
+def test_call_tells_its_billing_period_and_what_is_in_none_is_a_filter(ledger: Ledger) -> None:
+    ledger.call("billing.mark_billed", reference="first", to_seq=5)
+    rows = ledger.get("/billing/requests", limit=20)["data"]
+    billed, unbilled = rows[-1], rows[0]
+
+    assert ledger.get(f"/billing/requests/{billed['request_id']}")["data"]["period"] == "first"
+    assert ledger.get(f"/billing/requests/{unbilled['request_id']}")["data"]["period"] is None
+    assert ledger.get("/billing/report", group_by="ip", period="")["totals"]["requests"] == 15
+    assert len(ledger.get("/billing/requests", period="", limit=100)["data"]) == 15
+    assert ledger.get("/billing/report", group_by="usage_source", period="first")["totals"]["requests"] == 5
+
+
+@pytest.mark.parametrize(
+    ("until", "tz", "wanted"),
+    [
+        pytest.param(1_701_388_800, None, None, id="its end in UTC"),
+        pytest.param(1_701_385_200, "Europe/Zurich", None, id="its end in the zone"),
+        pytest.param(1_701_385_200, None, "1701388800, the end of 2023-11 in UTC", id="that of another zone"),
+        pytest.param(1_701_000_000, None, "1701388800, the end of 2023-11 in UTC", id="amid the month"),
+    ],
+)
+def test_name_of_a_month_is_for_that_month(ledger: Ledger, until: int, tz: str | None, wanted: str | None) -> None:
+    zone = {} if tz is None else {"tz": tz}
+    answer = ledger.call("billing.close", reference="2023-11", until=until, **zone)
+
+    if wanted is None:
+        assert answer["result"]["data"]["period"]["until"] == until
+        return
+    assert answer["error"]["data"]["param"] == "until"
+    assert f"must be {wanted};" in answer["error"]["data"]["reason"]
+    assert ledger.call("billing.close", reference="half of it", until=until)["result"]

@@ -93,17 +93,17 @@ def test_closed_statement_stays_the_same_when_labels_change(fresh: Place) -> Non
     last: int = json.loads(fresh.out("usage", "--json"))["totals"]["last_seen"]
     wait_until(lambda: time.time() > last + 1)
     with Client(fresh.broker.url) as client:
-        client.billing.close("2026-11", last + 1, "Europe/Zurich")
+        client.billing.close("week-48", last + 1, "Europe/Zurich")
 
-    fresh.out("statement", "--month", "2026-11", "--all", "--to", "first")
+    fresh.out("statement", "--period", "week-48", "--all", "--to", "first")
     call_from_three_addresses(fresh.broker)
     fresh.out("labels", "set", "127.0.0.3", "Design")
-    fresh.out("statement", "--period", "2026-11", "--all", "--to", "again", "--database", fresh.database)
+    fresh.out("statement", "--period", "week-48", "--all", "--to", "again", "--database", fresh.database)
 
     first, again = (sorted(Path(folder).iterdir()) for folder in ("first", "again"))
     assert [path.name for path in first] == [path.name for path in again]
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
-    research = read("again/statement-2026-11-Research.html")
+    research = read("again/statement-week-48-Research.html")
     end = datetime.fromtimestamp(last + 1, parse_zone("Europe/Zurich"))
     assert re.search(
         rf"Calls that began before {end.day} \w+ {end:%Y %H:%M}(:\d\d)? and were in no earlier", research.text

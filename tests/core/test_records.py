@@ -88,7 +88,11 @@ PLACES: dict[str, tuple[Callable[[Path], Sequence[str]], bool]] = {
     "an old ledger after hero_broker/store/migrations.py": (columns_after_migration, False),
     "Request in openrpc.json": (lambda _: answered(list(schema_of("Request")["properties"])), True),
     "ExplainedRequest in openrpc.json": (
-        lambda _: [name for name in answered(list(schema_of("ExplainedRequest")["properties"])) if name != "cost"],
+        lambda _: [
+            name
+            for name in answered(list(schema_of("ExplainedRequest")["properties"]))
+            if name not in ("cost", "period")
+        ],
         True,
     ),
     "Request in hero_broker/client/models.py": (lambda _: answered(list(get_type_hints(models.Request))), True),

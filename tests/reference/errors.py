@@ -34,6 +34,7 @@ ADMIN = """
 
 REST responses have the same body; JSON-RPC responses have the number.
 For -32602 `data` is `{"param", "reason"}`: the parameter, and the accepted form.
+For -32005 it is `{"reason"}`, one word for programs: `reference_taken`, `not_later`, `already_billed`, or `try_again` if others change the same at that moment.
 For -32603 it is `{"request_id"}`; the event in the broker's log has the same id.
 For -32700, -32600, -32601 and -32001 it is `{"reason"}`: why the body is not JSON, why the request or the batch is invalid, the methods whose names are most like the unknown one, or whether a token is missing or wrong.
 

@@ -51,7 +51,9 @@ def _errors(examples: list[dict[str, Any]]) -> str:
     for example in examples:
         params = json.dumps({param["name"]: param["value"] for param in example["params"]})
         error = example["error"]
-        reason = "" if "data" not in error else f": `{error['data']['param']}` {error['data']['reason']}"
+        data = error.get("data", {})
+        named = f": `{data['param']}` {data['reason']}" if "param" in data else ""
+        reason = f" (`{data['reason']}`)" if data and not named else named
         text += f"| {example['name']} | `{params}` | {error['code']}, {error['message']}{reason} |\n"
     return text
 

@@ -144,7 +144,7 @@ def close(office: Office, model: Model, until: int) -> None:
     assert (before.period.marked_at, done.period.marked_at) == (None, NOW)
     assert before.period.totals == done.period.totals == unbilled.totals
     assert (before.late, before.held_over) == (done.late, done.held_over)
-    assert done == again
+    assert replace(done, was_closed=True) == again
     late = [one for one in model.rows_of(reference) if one.started_at < latest]
     held = [one for one in model.rows_of(None) if one.started_at >= until]
     assert (done.period.late_requests, done.late.requests) == (len(late), len(late))
@@ -294,3 +294,15 @@ def test_period_that_costs_more_than_can_be_stored_is_refused_and_nothing_is_rec
 
     assert (refused.value.param, "at most 9223372036.854775807 USD" in refused.value.reason) == ("until", True)
     assert asyncio.run(office.books.periods())[0] == []
+
+
+def test_buckets_of_a_closed_period_are_whole(office: Office) -> None:
+    day = 86_400
+    first, last = NOW // day * day - 3 * day + 1_000, NOW // day * day - day + 5_000
+    office.database.append([row(started_at=first), row(started_at=last)], [])
+    office.close("month", NOW // day * day)
+
+    found = asyncio.run(office.reports.usage(UsageQuery(bucket="day", filter=Filter(period="month"))))
+
+    starts = [first // day * day, last // day * day]
+    assert [(group.start, group.end) for group in found.groups] == [(start, start + day) for start in starts]

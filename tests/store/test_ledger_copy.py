@@ -210,3 +210,15 @@ def test_row_that_the_target_does_not_take_is_named(tmp_path: Path, postgres_ser
 
     with pytest.raises(LedgersDiffer, match="rejects a row of seq 1 to 3"):
         copy(source, postgres_server.new_database())
+
+
+def test_lines_of_closed_periods_are_copied(tmp_path: Path) -> None:
+    source, target = f"sqlite:///{tmp_path}/source.db", f"sqlite:///{tmp_path}/target.db"
+    fill(source, 9)
+    with open_database(source) as database:
+        asyncio.run(Books(database, SystemClock()).close_period("month", 1_800_000_000, "UTC"))
+
+    copy(source, target)
+
+    lines = "SELECT * FROM billing_lines ORDER BY number, ip, model"
+    assert query(target, lines) == query(source, lines) != []
