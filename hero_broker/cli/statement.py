@@ -5,11 +5,9 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from enum import Enum, auto
 from pathlib import Path
 from typing import Annotated, NoReturn
-from zoneinfo import ZoneInfo
 
 import typer
 
@@ -19,17 +17,15 @@ from hero_broker.cli.files import make_folder, write_file
 from hero_broker.cli.notices import warn
 from hero_broker.cli.printing import say
 from hero_broker.cli.settings_options import reported_faults
+from hero_broker.cli.statement_calls import CallSelection, StatementCalls, UnequalSums, read_calls
 from hero_broker.cli.times import MONTH_FORMS, parse_month, parse_zone
-from hero_broker.client import QueryFilter, methods, models
-from hero_broker.client.clients import every_page
+from hero_broker.client import QueryFilter, methods
 from hero_broker.core.addresses import UNKNOWN, canonical_ip
 from hero_broker.core.local_time import format_time
-from hero_broker.core.records import UsageTotals
 from hero_broker.dashboard.statement import (
     Issuer,
     Recipient,
     Statement,
-    StatementCell,
     StatementPeriod,
     statement_file,
 )
@@ -109,11 +105,12 @@ def statement(
     reference = period or "" if window is None else format_time(window[0], zone, "month")
     issuer = _read_issuer()
     with open_backend(url, token, database, {**OPTIONS, "filter": "--label"}) as backend:
-        about, cells = _read_calls(backend, reference, window, wanted, tz)
-        own = [cell for cell in cells if _is_of(wanted, cell)]
-        if not own:
+        about, calls = _read_period(backend, reference, window, wanted, tz, every=every)
+        if not calls:
             _end_without_calls(backend, wanted, reference)
-    statements = [Statement(issuer, one, about, tuple(some)) for one, some in _by_recipient(own, wanted, every=every)]
+    statements = [Statement(issuer, one, about, own.lines, own.days) for one, own in calls.items()]
+    if any(one.days is None for one in statements):
+        warn(f"{reference} has too many calls to add up by day: no statement has a table or a chart of days.")
     if about.closed_at is None:
         warn(f"Draft: {reference} is not closed; the amounts may change.")
     paths = _paths(to, statements, every=every)
@@ -146,79 +143,58 @@ def _read_issuer() -> Issuer:
     return Issuer(settings.issuer, settings.contact, settings.note)
 
 
-def _read_calls(
-    backend: Backend, reference: str, window: tuple[int, int] | None, wanted: Recipient, tz: str | None
-) -> tuple[StatementPeriod, list[StatementCell]]:
-    """Return the billing period with a reference, or a draft of the window, and the usage of its calls.
-
-    All tables of a statement are made of the result of one query, so that their sums are equal, while calls are made
-    too. The usage may have calls of other recipients.
-    """
+def _read_period(
+    backend: Backend, reference: str, window: tuple[int, int] | None, wanted: Recipient, tz: str | None, *, every: bool
+) -> tuple[StatementPeriod, dict[Recipient, StatementCalls]]:
+    """Return the billing period with a reference, or a draft of the window, and the calls of each recipient."""
     periods = backend.call(methods.periods()).data
     closed = next((one for one in periods if one.reference == reference), None)
-    if closed is not None:
-        zone = parse_zone(tz or closed.tz or "UTC")
-        cells, labels = _read_cells(backend, zone, {"period": reference})
-        total = sum_totals([cell.totals for cell in cells])
-        if (total.requests, total.cost_nano_usd) != (closed.totals.requests, int(closed.totals.total_cost_nano_usd)):
-            _end_with(
-                f"The calls of {reference} do not add up to the period: `hero-broker verify` shows the differences."
-            )
-        period = StatementPeriod(
-            reference,
-            zone,
-            closed_at=closed.marked_at,
-            until=closed.until,
-            late_requests=closed.late_requests or 0,
-            has_labels_of_close=labels == "close",
-        )
-        return period, cells
-    if window is None:
+    if closed is None and window is None:
         known = ", ".join(one.reference for one in periods[-MAX_LISTED:])
         _end_with(f"No billing period has the reference {reference}{f'; there are: {known}' if known else ''}.")
-    zone = parse_zone(tz or "UTC")
-    selected: QueryFilter = {}
+    zone = parse_zone(tz or (closed and closed.tz) or "UTC")
+    since, until = (None, None) if closed is not None or window is None else window
+    selected: QueryFilter = {} if closed is None else {"period": reference}
     if wanted.ip is not None:
-        selected = {"ip": wanted.ip}
+        selected["ip"] = wanted.ip
     elif wanted.label is not None:
-        selected = {"label": wanted.label}
-    since, until = window
-    cells, _ = _read_cells(backend, zone, selected, since, until)
-    return StatementPeriod(reference, zone, since=since, until=until), cells
+        selected["label"] = wanted.label
+    try:
+        calls, labels = read_calls(backend, CallSelection(zone, selected, since, until, by_label=every))
+    except UnequalSums:
+        if closed is not None:
+            _end_with_difference(reference)
+        _end_with(
+            f"The tables of {reference} do not add up: no statement was written. Calls were probably recorded "
+            "meanwhile: run the command again; if it fails again, `hero-broker verify` shows the differences."
+        )
+    by_recipient = {_recipient(wanted, own, every=every): own for own in calls}
+    if closed is None:
+        return StatementPeriod(reference, zone, since=since, until=until), by_recipient
+    total = sum_totals([line.totals for own in calls for line in own.lines])
+    whole = (closed.totals.requests, int(closed.totals.total_cost_nano_usd))
+    if wanted == Recipient() and (total.requests, total.cost_nano_usd) != whole:
+        _end_with_difference(reference)
+    period = StatementPeriod(
+        reference,
+        zone,
+        closed_at=closed.marked_at,
+        until=closed.until,
+        late_requests=closed.late_requests or 0,
+        has_labels_of_close=labels == "close",
+    )
+    return period, by_recipient
 
 
-def _read_cells(
-    backend: Backend, zone: ZoneInfo, selected: QueryFilter, since: int | None = None, until: int | None = None
-) -> tuple[list[StatementCell], str]:
-    """Return the usage by address, model and day, and whose labels it has, as `UsageReport.labels`."""
-    query = methods.usage(["ip", "model"], since, until, "day", zone.key, selected or None)
-    pages = list(every_page(backend.call, query))
-    return [_cell(group, zone) for page in pages for group in page.data], pages[0].labels
+def _recipient(wanted: Recipient, calls: StatementCalls, *, every: bool) -> Recipient:
+    label = calls.lines[0].label
+    if every:
+        return Recipient(label or "")
+    return wanted if wanted.ip is None else replace(wanted, label=label)
 
 
-def _cell(group: models.UsageGroup, zone: ZoneInfo) -> StatementCell:
-    day = datetime.fromtimestamp(group.bucket_start or 0, zone).date()
-    counts = {name: getattr(group, name) for name in UsageTotals.__struct_fields__ if name != "cost_nano_usd"}
-    totals = UsageTotals(**counts, cost_nano_usd=int(group.total_cost_nano_usd))
-    return StatementCell(group.group["ip"] or UNKNOWN, group.label, group.group["model"] or "-", day, totals)
-
-
-def _is_of(recipient: Recipient, cell: StatementCell) -> bool:
-    if recipient.ip is not None:
-        return cell.ip == recipient.ip
-    return recipient.label is None or (cell.label or "") == recipient.label
-
-
-def _by_recipient(
-    cells: Sequence[StatementCell], wanted: Recipient, *, every: bool
-) -> list[tuple[Recipient, list[StatementCell]]]:
-    """Return the usage of each label in the order of the labels if `every`, else all of it for the recipient."""
-    if not every:
-        return [(replace(wanted, label=cells[0].label) if wanted.ip is not None else wanted, list(cells))]
-    by_label: dict[str, list[StatementCell]] = {}
-    for cell in cells:
-        by_label.setdefault(cell.label or "", []).append(cell)
-    return [(Recipient(label), by_label[label]) for label in sorted(by_label)]
+def _end_with_difference(reference: str) -> NoReturn:
+    _end_with(f"The calls of {reference} do not add up to the period: `hero-broker verify` shows the differences.")
 
 
 def _end_without_calls(backend: Backend, wanted: Recipient, reference: str) -> NoReturn:

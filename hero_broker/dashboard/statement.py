@@ -5,7 +5,7 @@ script; its style sheet is inside, because the file is sent by mail.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -87,13 +87,21 @@ ul { padding-left: 1.25rem; overflow-wrap: anywhere; }
 
 
 @dataclass(frozen=True, slots=True)
-class StatementCell:
-    """What the calls of one address to one model used on one day."""
+class StatementLine:
+    """What the calls of one address to one model used."""
 
     ip: str  # canonical text, or "unknown"
     label: str | None
     model: str
+    totals: UsageTotals
+
+
+@dataclass(frozen=True, slots=True)
+class StatementDay:
+    """What all calls of the recipient to one model used on one day."""
+
     day: date  # in the zone of the statement
+    model: str
     totals: UsageTotals
 
 
@@ -129,12 +137,13 @@ class Issuer:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """All that stands in a statement."""
+    """All that stands in a statement. Its lines and its days have the same sum."""
 
     issuer: Issuer
     recipient: Recipient
     period: StatementPeriod
-    cells: tuple[StatementCell, ...]
+    lines: tuple[StatementLine, ...]
+    days: tuple[StatementDay, ...] | None  # None if the calls are too many to add up by day
 
 
 def statement_file(statement: Statement) -> bytes:
@@ -144,7 +153,7 @@ def statement_file(statement: Statement) -> bytes:
 
 def _page(statement: Statement) -> Element:
     period, issuer, recipient = statement.period, statement.issuer, statement.recipient
-    total = sum_totals([cell.totals for cell in statement.cells])
+    total = sum_totals([line.totals for line in statement.lines])
     kind = "Draft statement" if period.closed_at is None else "Statement"
     return h.html(lang="en")[
         h.head[
@@ -175,10 +184,10 @@ def _page(statement: Statement) -> Element:
                 ],
                 h.ul[(h.li[sentence] for sentence in _sentences(statement, total))],
                 issuer.note and h.p(".note.lines")[issuer.note],
-                _chart(statement.cells),
-                _table("Models", ["Model"], _lines(statement.cells, lambda cell: (cell.model,)), total),
+                _chart(statement.days or ()),
+                _table("Models", ["Model"], _rows(((line.model,), line.totals) for line in statement.lines), total),
                 recipient.ip is None and _addresses(statement, total),
-                _days(statement.cells, total),
+                statement.days is not None and _days(statement.days, total),
             ],
         ],
     ]
@@ -245,34 +254,36 @@ def _moment(at: int, zone: ZoneInfo) -> str:
     return f"{local.day} {MONTHS[local.month - 1]} {local.year} {local:%H:%M}"
 
 
-Line = tuple[tuple[str, ...], UsageTotals]  # of a table: its names, and its sums
+Row = tuple[tuple[str, ...], UsageTotals]  # of a table: its names, and its sums
 
 
-def _lines(cells: Sequence[StatementCell], names: Callable[[StatementCell], tuple[str, ...]]) -> list[Line]:
-    """Return a line for each of the names, the largest cost first."""
+def _rows(usage: Iterable[Row]) -> list[Row]:
+    """Return one row for each of the names, the largest cost first."""
     parts: dict[tuple[str, ...], list[UsageTotals]] = {}
-    for cell in cells:
-        parts.setdefault(names(cell), []).append(cell.totals)
-    lines = [(own, sum_totals(some)) for own, some in parts.items()]
-    return sorted(lines, key=lambda line: (-line[1].cost_nano_usd, line[0]))
+    for names, totals in usage:
+        parts.setdefault(names, []).append(totals)
+    rows = [(names, sum_totals(some)) for names, some in parts.items()]
+    return sorted(rows, key=lambda row: (-row[1].cost_nano_usd, row[0]))
 
 
 def _addresses(statement: Statement, total: UsageTotals) -> Element:
+    """Return the table of addresses: all of them, however many, because a bill must be complete."""
     if statement.recipient.label is not None:
-        return _table("Addresses", ["Address"], _lines(statement.cells, lambda cell: (cell.ip,)), total)
-    lines = _lines(statement.cells, lambda cell: (cell.ip, cell.label or "(no label)"))
-    return _table("Addresses", ["Address", "Label"], lines, total)
+        return _table("Addresses", ["Address"], _rows(((line.ip,), line.totals) for line in statement.lines), total)
+    rows = _rows(((line.ip, line.label or "(no label)"), line.totals) for line in statement.lines)
+    return _table("Addresses", ["Address", "Label"], rows, total)
 
 
-def _days(cells: Sequence[StatementCell], total: UsageTotals) -> Element:
-    return _table("Days", ["Day"], sorted(_lines(cells, lambda cell: (f"{cell.day}",))), total)
+def _days(days: Sequence[StatementDay], total: UsageTotals) -> Element:
+    rows = _rows(((f"{one.day}",), one.totals) for one in days)
+    return _table("Days", ["Day"], sorted(rows, key=lambda row: row[0]), total)
 
 
-def _table(caption: str, names: Sequence[str], lines: Sequence[Line], total: UsageTotals) -> Element:
+def _table(caption: str, names: Sequence[str], rows: Sequence[Row], total: UsageTotals) -> Element:
     units = [(field, head) for field, head in OTHER_UNITS if getattr(total, field)]
     heads = ["Requests", "Input tokens", "Output tokens", *(head for _, head in units), "USD"]
-    usd = usd_column([*(totals.cost_nano_usd for _, totals in lines), total.cost_nano_usd])
-    has_ms = any(totals.audio_ms % 1000 for _, totals in lines)
+    usd = usd_column([*(totals.cost_nano_usd for _, totals in rows), total.cost_nano_usd])
+    has_ms = any(totals.audio_ms % 1000 for _, totals in rows)
 
     def numbers(totals: UsageTotals, cost: str) -> Node:
         counts = [totals.requests, totals.input_tokens, totals.output_tokens]
@@ -291,7 +302,7 @@ def _table(caption: str, names: Sequence[str], lines: Sequence[Line], total: Usa
                     (h.td(".name")[_name(other)] for other in own[1:]),
                     numbers(totals, cost),
                 ]
-                for (own, totals), cost in zip(lines, usd, strict=False)  # the last amount is the total
+                for (own, totals), cost in zip(rows, usd, strict=False)  # the last amount is the total
             )
         ],
         h.tfoot[h.tr[h.th(".name", scope="row", colspan=len(names))["Total"], numbers(total, usd[-1])]],
@@ -308,36 +319,38 @@ def _units(field: str, count: int, *, has_ms: bool) -> str:
     return f"{minutes:,}:{rest // 1000:02}" + (f".{rest % 1000:03}" if has_ms else "")
 
 
-def _chart(cells: Sequence[StatementCell]) -> Node:
-    if not cells:
+def _chart(usage: Sequence[StatementDay]) -> Node:
+    if not usage:
         return None
-    first, last = min(cell.day for cell in cells), max(cell.day for cell in cells)
+    first, last = min(one.day for one in usage), max(one.day for one in usage)
     if (last - first).days >= MAX_CHART_DAYS:
         return None
     days = [first + timedelta(days=at) for at in range((last - first).days + 1)]
     costs: dict[str, Counter[date]] = {}
-    for cell in cells:
-        costs.setdefault(cell.model, Counter())[cell.day] += cell.totals.cost_nano_usd
+    for one in usage:
+        costs.setdefault(one.model, Counter())[one.day] += one.totals.cost_nano_usd
     series = [ChartSeries(model, tuple(own[day] for day in days)) for model, own in costs.items()]
     names = [f"{day.day} {MONTHS[day.month - 1][:3]}" for day in days]
     return h.figure[draw_stacks("USD by day and model", names, series)]
 
 
 def _sentences(statement: Statement, total: UsageTotals) -> Iterator[Node]:
-    period, recipient, cells = statement.period, statement.recipient, statement.cells
+    period, recipient, lines = statement.period, statement.recipient, statement.lines
     if period.late_requests and recipient == Recipient():  # the number is that of the whole period
         yield f"Late: {_requests(period.late_requests)} began in an earlier period, and came after its close."
     yield f"Estimated: {total.estimated_requests:,} of {_requests(total.requests)}."
     if total.unpriced_requests:
         models: Counter[str] = Counter()
-        for cell in cells:
-            models[cell.model] += cell.totals.unpriced_requests
+        for line in lines:
+            models[line.model] += line.totals.unpriced_requests
         ranked = sorted((-count, model) for model, count in models.items() if count)
         named = [[", " if at else "", _name(model), f" ({-count:,})"] for at, (count, model) in enumerate(ranked)]
         yield [f"Without a known price, counted as 0 USD: {_requests(total.unpriced_requests)}, of ", named, "."]
-    if recipient.label is not None or any(cell.label is not None for cell in cells):
+    if recipient.label is not None or any(line.label is not None for line in lines):
         origin = "close" if period.has_labels_of_close else "day on which this statement was written"
         yield f"Labels are those of the {origin}."
+    if statement.days is None:
+        yield "Without a table and a chart of days: the calls were too many to add up by day."
 
 
 def _requests(count: int) -> str:

@@ -13,12 +13,15 @@ from sqlalchemy import text
 from hero_broker.cli.statement import file_name
 from hero_broker.cli.times import parse_zone
 from hero_broker.client import Client
-from hero_broker.core.addresses import UNKNOWN
+from hero_broker.core.addresses import UNKNOWN, ip_key
 from hero_broker.dashboard.statement import Issuer, Recipient, Statement, StatementPeriod
+from hero_broker.reports.calendar import LATEST
+from hero_broker.store.database import open_database
 from hero_broker.store.engine import make_engine
 from tests.cli.conftest import TOKEN, Place, call_from_three_addresses
 from tests.dashboard.html_page import HtmlPage
 from tests.e2e_support import broker
+from tests.ledger.rows import row
 from tests.waits import wait_until
 
 LABELS = (("127.0.0.2", "Design"), ("127.0.0.3", "Research"))
@@ -61,6 +64,15 @@ def month_of(place: Place) -> str:
     """Return the month of the first call, in UTC."""
     first: int = json.loads(place.out("usage", "--json"))["totals"]["first_seen"]
     return datetime.fromtimestamp(first, UTC).strftime("%Y-%m")
+
+
+def change_sums_by_address_and_model(database: str) -> bool:
+    """Add to the sums by address and model, so that they differ from those by model; return whether there are any."""
+    engine = make_engine(database)
+    with engine.execution_options(writes=True).begin() as connection:
+        changed = connection.execute(text("UPDATE usage_by_ip_model SET cost_nano_usd = cost_nano_usd + 1")).rowcount
+    engine.dispose()
+    return changed > 0
 
 
 def read(path: str | Path) -> HtmlPage:
@@ -317,6 +329,40 @@ def test_period_that_does_not_add_up_gives_no_statement(fresh: Place) -> None:
     assert list(Path().iterdir()) == [Path("state")]
 
 
+def test_draft_whose_tables_never_add_up_is_not_written(fresh: Place) -> None:
+    call_from_three_addresses(fresh.broker)
+    wait_until(lambda: change_sums_by_address_and_model(fresh.database))
+
+    ended = fresh.run("statement", "--month", month_of(fresh))
+
+    assert ended.exit_code == 1
+    assert ended.stderr == (
+        f"The tables of {month_of(fresh)} do not add up: no statement was written. Calls were probably recorded "
+        "meanwhile: run the command again; if it fails again, `hero-broker verify` shows the differences.\n"
+    )
+    assert list(Path().iterdir()) == [Path("state")]
+
+
+@pytest.mark.parametrize("options", [["--to", "bill.html"], ["--all", "--to", "."]])
+def test_calls_of_too_many_days_have_a_statement_without_days(fresh: Place, options: list[str]) -> None:
+    call_from_three_addresses(fresh.broker)
+    with open_database(fresh.database) as database:
+        database.append([row(started_at=LATEST, ip="192.0.2.7", ip_key=ip_key("192.0.2.7"), cost_nano_usd=0)], [])
+    with Client(fresh.broker.url) as client:
+        client.billing.mark_billed("2026-11", client.billing.unbilled().data.to_seq)
+
+    ended = fresh.run("statement", "--period", "2026-11", *options)
+
+    assert (ended.exit_code, len(ended.stdout.splitlines())) == (0, 1)
+    assert ended.stderr == (
+        "2026-11 has too many calls to add up by day: no statement has a table or a chart of days.\n"
+    )
+    shown = read(ended.stdout.strip())
+    assert list(shown.tables) == ["Models", "Addresses"]
+    assert [rows[-1][-1] for rows in shown.tables.values()] == ["0.00015582"] * 2
+    assert "Without a table and a chart of days" in shown.text
+
+
 LABEL_NAMES = [
     *(
         "Research",
@@ -342,7 +388,7 @@ def test_names_of_files_are_safe_and_differ() -> None:
         *(Recipient(None, ip) for ip in ("192.0.2.7", "2001:db8::7", UNKNOWN)),
     ]
 
-    names = [file_name(Statement(Issuer(), one, period, ())) for one in recipients]
+    names = [file_name(Statement(Issuer(), one, period, (), ())) for one in recipients]
 
     assert len(set(names)) == len(recipients)
     assert all(re.fullmatch(r"statement-2026-11(-[\w.-]+)?\.html", name) for name in names)
@@ -358,6 +404,6 @@ def test_names_of_files_are_safe_and_differ() -> None:
 def test_reference_is_safe_in_the_name_of_a_file() -> None:
     period = StatementPeriod("../2026 Q4", parse_zone("UTC"), closed_at=1)
 
-    name = file_name(Statement(Issuer(), Recipient(), period, ()))
+    name = file_name(Statement(Issuer(), Recipient(), period, (), ()))
 
     assert re.fullmatch(r"statement----2026-Q4-[0-9a-f]{8}\.html", name)

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hero_broker.core.money import NANO
@@ -18,7 +19,8 @@ from hero_broker.dashboard.statement import (
     Issuer,
     Recipient,
     Statement,
-    StatementCell,
+    StatementDay,
+    StatementLine,
     StatementPeriod,
     statement_file,
 )
@@ -38,20 +40,26 @@ HOSTILE = [
 ]
 
 
-def cell(
-    day: int, *, ip: str = "192.0.2.7", label: str | None = "Research", model: str = "m", **sums: int
-) -> StatementCell:
+class Cell(NamedTuple):
+    """The calls of one address to one model on one day: a line of a statement, and a day of it."""
+
+    line: StatementLine
+    day: StatementDay
+
+
+def cell(day: int, *, ip: str = "192.0.2.7", label: str | None = "Research", model: str = "m", **sums: int) -> Cell:
     at = NOVEMBER + (day - 1) * 86_400
     totals = UsageTotals(**{"requests": 1, "first_seen": at, "last_seen": at + 60, **sums})
-    return StatementCell(ip, label, model, date(2026, 11, day), totals)
+    return Cell(StatementLine(ip, label, model, totals), StatementDay(date(2026, 11, day), model, totals))
 
 
-def statement(*cells: StatementCell, period: StatementPeriod = CLOSED, **parts: object) -> Statement:
-    whole = Statement(Issuer(), Recipient(), period, cells)
+def statement(*cells: Cell, period: StatementPeriod = CLOSED, **parts: object) -> Statement:
+    lines, days = tuple(one.line for one in cells), tuple(one.day for one in cells)
+    whole = Statement(Issuer(), Recipient(), period, lines, days)
     return replace(whole, **parts)  # type: ignore[arg-type]
 
 
-def page(*cells: StatementCell, period: StatementPeriod = CLOSED, **parts: object) -> HtmlPage:
+def page(*cells: Cell, period: StatementPeriod = CLOSED, **parts: object) -> HtmlPage:
     return HtmlPage(statement_file(statement(*cells, period=period, **parts)))
 
 
@@ -73,9 +81,10 @@ cells_of_any_usage = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(cells_of_any_usage)
-def test_each_table_adds_up_to_the_total(cells: list[StatementCell]) -> None:
-    total = sum(one.totals.cost_nano_usd for one in cells)
+def test_each_table_adds_up_to_the_total(cells: list[Cell]) -> None:
+    total = sum(one.line.totals.cost_nano_usd for one in cells)
 
     shown = page(*cells)
 
@@ -87,8 +96,9 @@ def test_each_table_adds_up_to_the_total(cells: list[StatementCell]) -> None:
         assert numbers(last, 1)[-1] * NANO == total
 
 
+@settings(deadline=None)
 @given(cells_of_any_usage, st.randoms(use_true_random=False))
-def test_same_usage_in_any_order_gives_the_same_bytes(cells: list[StatementCell], order: random.Random) -> None:
+def test_same_usage_in_any_order_gives_the_same_bytes(cells: list[Cell], order: random.Random) -> None:
     shuffled = list(cells)
     order.shuffle(shuffled)
 
@@ -311,13 +321,37 @@ def test_chart_has_the_days_without_calls_too() -> None:
 
 
 def test_chart_is_left_out_if_a_late_call_began_long_before() -> None:
-    late = replace(cell(1), day=date(2026, 11, 30) - timedelta(days=MAX_CHART_DAYS))
+    line, day = cell(1)
+    first = date(2026, 11, 30) - timedelta(days=MAX_CHART_DAYS)
+    late, later = (Cell(line, replace(day, day=first + timedelta(days=after))) for after in (0, 1))
 
-    with_chart, without = page(replace(late, day=late.day + timedelta(days=1)), cell(30)), page(late, cell(30))
+    with_chart, without = page(later, cell(30)), page(late, cell(30))
 
     assert "svg" in {name for name, _ in with_chart.elements}
     assert "svg" not in {name for name, _ in without.elements}
     assert len(without.tables["Days"]) == 4
+
+
+def test_statement_whose_days_could_not_be_read_says_so() -> None:
+    cells = [cell(1, cost_nano_usd=NANO), cell(2, ip="192.0.2.8", cost_nano_usd=NANO)]
+
+    without, with_days = page(*cells, days=None), page(*cells)
+
+    said = "Without a table and a chart of days: the calls were too many to add up by day."
+    assert [said in shown.text for shown in (without, with_days)] == [True, False]
+    assert "svg" not in {name for name, _ in without.elements}
+    assert without.tables == {name: rows for name, rows in with_days.tables.items() if name != "Days"}
+    assert "Total 2.00 USD" in without.text
+
+
+def test_each_of_very_many_addresses_has_a_row() -> None:
+    ips = [f"10.0.{at // 250}.{at % 250}" for at in range(5_000)]
+
+    shown = page(*(cell(1, ip=ip, cost_nano_usd=NANO) for ip in ips))
+
+    _, *rows, last = shown.tables["Addresses"]
+    assert [row[0] for row in rows] == sorted(ips)
+    assert last[-1] == "5,000.00"
 
 
 def test_statement_without_calls_is_zero() -> None:

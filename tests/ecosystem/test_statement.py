@@ -16,7 +16,8 @@ from hero_broker.dashboard.statement import (
     Issuer,
     Recipient,
     Statement,
-    StatementCell,
+    StatementDay,
+    StatementLine,
     StatementPeriod,
     statement_file,
 )
@@ -33,24 +34,20 @@ ROW = re.compile(r"^ *(2026-\d\d-\d\d|Total) +([\d,]+) +([\d,]+) +([\d,]+) +([\d
 def statement() -> bytes:
     """Return the file of a statement with tables of several pages."""
     period = StatementPeriod("2026-Q4", ZURICH, closed_at=1_796_115_600, until=1_796_079_600)
-    cells = tuple(
-        StatementCell(
-            f"192.0.2.{at % 3}",
-            "Research",
-            MODELS[at],
-            day,
-            UsageTotals(
-                requests=1,
-                input_tokens=1_000,
-                output_tokens=at,
-                cost_nano_usd=NANO + at,
-                first_seen=1_790_000_000,
-                last_seen=1_796_000_000,
-            ),
+    sums = [
+        UsageTotals(
+            requests=1,
+            input_tokens=1_000,
+            output_tokens=at,
+            cost_nano_usd=NANO + at,
+            first_seen=1_790_000_000,
+            last_seen=1_796_000_000,
         )
-        for at, day in enumerate(DAYS)
-    )
-    return statement_file(Statement(ISSUER, Recipient("Research"), period, cells))
+        for at in range(len(DAYS))
+    ]
+    lines = tuple(StatementLine(f"192.0.2.{at % 3}", "Research", MODELS[at], totals) for at, totals in enumerate(sums))
+    days = tuple(StatementDay(day, MODELS[at], sums[at]) for at, day in enumerate(DAYS))
+    return statement_file(Statement(ISSUER, Recipient("Research"), period, lines, days))
 
 
 @pytest.fixture(scope="module")
