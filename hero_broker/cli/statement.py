@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from hero_broker.cli.times import MONTH_FORMS, parse_month, parse_zone
 from hero_broker.client import QueryFilter, methods
 from hero_broker.core.addresses import UNKNOWN, canonical_ip
 from hero_broker.core.local_time import format_time
+from hero_broker.core.queries import NO_PERIOD
 from hero_broker.dashboard.statement import (
     Issuer,
     Recipient,
@@ -115,6 +117,8 @@ def statement(
         warn(f"Draft: {reference} is not closed; the amounts may change.")
     paths = _paths(to, statements, every=every)
     _write(dict(zip(paths, map(statement_file, statements), strict=True)), is_forced=force)
+    if not issuer.name:
+        warn("No issuer: `from` of [statements], in the settings file of this command, names one.")
 
 
 def _paths(to: Path | None, statements: Sequence[Statement], *, every: bool) -> list[Path]:
@@ -154,7 +158,8 @@ def _read_period(
         _end_with(f"No billing period has the reference {reference}{f'; there are: {known}' if known else ''}.")
     zone = parse_zone(tz or (closed and closed.tz) or "UTC")
     since, until = (None, None) if closed is not None or window is None else window
-    selected: QueryFilter = {} if closed is None else {"period": reference}
+    # A draft has what a close would bill: nothing that is in a period already.
+    selected: QueryFilter = {"period": reference} if closed is not None else {"period": NO_PERIOD} if periods else {}
     if wanted.ip is not None:
         selected["ip"] = wanted.ip
     elif wanted.label is not None:
@@ -170,7 +175,7 @@ def _read_period(
         )
     by_recipient = {_recipient(wanted, own, every=every): own for own in calls}
     if closed is None:
-        return StatementPeriod(reference, zone, since=since, until=until), by_recipient
+        return StatementPeriod(reference, zone, since=since, until=until, is_rest=bool(periods)), by_recipient
     total = sum_totals([line.totals for own in calls for line in own.lines])
     whole = (closed.totals.requests, int(closed.totals.total_cost_nano_usd))
     if wanted == Recipient() and (total.requests, total.cost_nano_usd) != whole:
@@ -232,6 +237,7 @@ def file_name(statement: Statement) -> str:
 def _word(text: str) -> str:
     """Return a text as a part of a file's name; a digest follows if the text is not the part itself."""
     word = "".join(one if one.isalnum() or one in "-_" else "-" for one in text)
+    word = re.sub("-{2,}", "-", word)
     cut = word.encode()[:MAX_WORD_BYTES].decode(errors="ignore")
     if cut == text and text not in (UNLABELLED, UNKNOWN):
         return text

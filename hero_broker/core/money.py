@@ -25,6 +25,11 @@ def usd_column(nano_usd: Sequence[int]) -> list[str]:
     return [_grouped(amount, places) for amount in nano_usd]
 
 
+def usd_cents(nano_usd: int) -> str:
+    """Return nano-USD as USD with two decimal places, rounded half to even; thousands are separated by commas."""
+    return _grouped(round(Fraction(nano_usd, NANO // 100)) * (NANO // 100), 2)
+
+
 def _grouped(nano_usd: int, places: int) -> str:
     whole, rest = divmod(abs(nano_usd), NANO)
     return f"{'-' if nano_usd < 0 else ''}{whole:,}.{f'{rest:09d}'[:places]}"

@@ -286,7 +286,9 @@ def _ticks(buckets: Sequence[str], left: int, base: int) -> Iterator[Element]:
     every = -(-len(buckets) // fitting)
     for at in range(0, len(buckets), every):
         x = left + room * (2 * at + 1) // (2 * len(buckets))
-        yield _text(buckets[at], x, base + LINE - 2, anchor="middle", fill=QUIET)
+        is_cut = 2 * (WIDTH - x) < DIGIT_WIDTH * len(buckets[at])  # the last one, in a narrow bucket
+        x, anchor = (WIDTH, "end") if is_cut else (x, "middle")
+        yield _text(buckets[at], x, base + LINE - 2, anchor=anchor, fill=QUIET)
 
 
 def _legend_line(top: int, paint: str, name: str, amount: str) -> Element:

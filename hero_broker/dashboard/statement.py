@@ -4,6 +4,7 @@ The same data give the same bytes: a statement has no time but those of the ledg
 script; its style sheet is inside, because the file is sent by mail.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,12 @@ from htpy import Element, Node
 from markupsafe import Markup
 
 from hero_broker.core.addresses import UNKNOWN
-from hero_broker.core.money import usd_column
+from hero_broker.core.money import usd_cents, usd_column
 from hero_broker.core.records import UsageTotals
 from hero_broker.dashboard.charts import ChartSeries, draw_stacks, printable
 from hero_broker.reports.totals import sum_totals
 
+_MONTH = re.compile("([0-9]{4})-(0[1-9]|1[0-2])")
 MAX_CHART_DAYS = 400  # if a late call began long before, there would be no room for so many bars
 MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
@@ -116,6 +118,7 @@ class StatementPeriod:
     until: int | None = None  # calls that began before it; None for a billing period that ends at a position
     late_requests: int = 0  # that began before the end of an earlier period, and were recorded after its close
     has_labels_of_close: bool = False
+    is_rest: bool = False  # a draft without the calls that are in a billing period already
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +172,11 @@ def _page(statement: Statement) -> Element:
                 _issuer(issuer),
             ],
             period.closed_at is None
-            and h.p(".draft")[h.strong["Draft: this month is not closed."], " The amounts may change."],
+            and h.p(".draft")[
+                h.strong["Draft: this month is not closed."],
+                " The amounts may change.",
+                period.is_rest and " Calls that are in a billing period already are left out.",
+            ],
             h.main[
                 h.dl[
                     h.dt["For"],
@@ -181,6 +188,8 @@ def _page(statement: Statement) -> Element:
                     h.dd[period.zone.key],
                     h.dt["Total"],
                     h.dd(".sum")[f"{usd_column([total.cost_nano_usd])[0]} USD"],
+                    h.dt["Rounded"],
+                    h.dd[f"{usd_cents(total.cost_nano_usd)} USD"],
                 ],
                 h.ul[(h.li[sentence] for sentence in _sentences(statement, total))],
                 issuer.note and h.p(".note.lines")[issuer.note],
@@ -223,9 +232,11 @@ def _recipient_node(recipient: Recipient) -> Node:
 
 
 def _period_title(period: StatementPeriod) -> Node:
+    month = _MONTH.fullmatch(period.reference)
+    name = f"{MONTHS[int(month[2]) - 1]} {month[1]}" if month else period.reference
     if period.closed_at is None:
-        return ["Month ", _name(period.reference)]
-    return ["Period ", _name(period.reference), f", closed on {_moment(period.closed_at, period.zone)}"]
+        return ["Month ", _name(name)]
+    return ["Period ", _name(name), f", closed on {_moment(period.closed_at, period.zone)}"]
 
 
 def _window_sentence(period: StatementPeriod) -> str:
@@ -338,7 +349,8 @@ def _sentences(statement: Statement, total: UsageTotals) -> Iterator[Node]:
     period, recipient, lines = statement.period, statement.recipient, statement.lines
     if period.late_requests and recipient == Recipient():  # the number is that of the whole period
         yield f"Late: {_requests(period.late_requests)} began in an earlier period, and came after its close."
-    yield f"Estimated: {total.estimated_requests:,} of {_requests(total.requests)}."
+    estimated = f"Estimated: {total.estimated_requests:,} of {_requests(total.requests)}."
+    yield estimated + ((total.estimated_requests and " The provider did not report what they used.") or "")
     if total.unpriced_requests:
         models: Counter[str] = Counter()
         for line in lines:

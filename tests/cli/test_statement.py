@@ -26,6 +26,8 @@ from tests.waits import wait_until
 
 LABELS = (("127.0.0.2", "Design"), ("127.0.0.3", "Research"))
 
+NO_ISSUER = "No issuer: `from` of [statements], in the settings file of this command, names one.\n"
+
 
 @pytest.fixture(scope="module")
 def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
@@ -84,9 +86,9 @@ def test_statement_of_a_closed_month_has_the_calls_of_the_period(closed: Place) 
 
     ended = closed.run("statement", "--month", month, "--label", "Research")
 
-    assert (ended.exit_code, ended.stdout, ended.stderr) == (0, f"statement-{month}-Research.html\n", "")
+    assert (ended.exit_code, ended.stdout, ended.stderr) == (0, f"statement-{month}-Research.html\n", NO_ISSUER)
     shown = read(f"statement-{month}-Research.html")
-    assert re.search(rf"^Statement Period {month} , closed on \d+ \w+ 20\d\d \d\d:\d\d ", shown.text)
+    assert re.search(r"^Statement Period \w+ 20\d\d , closed on \d+ \w+ 20\d\d \d\d:\d\d ", shown.text)
     assert shown.tables["Models"][1:] == [
         ["fake-chat", "3", "120", "9", "0.00007791"],
         ["Total", "3", "120", "9", "0.00007791"],
@@ -131,7 +133,7 @@ def test_statement_of_a_month_that_is_not_closed_is_a_draft(named: Place) -> Non
     ended = named.run("statement", "--month", month)
 
     assert (ended.exit_code, ended.stdout) == (0, f"statement-draft-{month}.html\n")
-    assert ended.stderr == f"Draft: {month} is not closed; the amounts may change.\n"
+    assert ended.stderr == f"Draft: {month} is not closed; the amounts may change.\n{NO_ISSUER}"
     shown = read(f"statement-draft-{month}.html")
     assert "Draft: this month is not closed." in shown.text
     assert [row[:3] for row in shown.tables["Addresses"][1:]] == [
@@ -355,7 +357,7 @@ def test_calls_of_too_many_days_have_a_statement_without_days(fresh: Place, opti
 
     assert (ended.exit_code, len(ended.stdout.splitlines())) == (0, 1)
     assert ended.stderr == (
-        "2026-11 has too many calls to add up by day: no statement has a table or a chart of days.\n"
+        f"2026-11 has too many calls to add up by day: no statement has a table or a chart of days.\n{NO_ISSUER}"
     )
     shown = read(ended.stdout.strip())
     assert list(shown.tables) == ["Models", "Addresses"]
@@ -406,4 +408,25 @@ def test_reference_is_safe_in_the_name_of_a_file() -> None:
 
     name = file_name(Statement(Issuer(), Recipient(), period, (), ()))
 
-    assert re.fullmatch(r"statement----2026-Q4-[0-9a-f]{8}\.html", name)
+    assert re.fullmatch(r"statement--2026-Q4-[0-9a-f]{8}\.html", name)
+
+
+def test_draft_leaves_out_what_is_in_a_billing_period_already(fresh: Place) -> None:
+    call_from_three_addresses(fresh.broker)
+    fresh.out("rpc", "billing.mark_billed", "reference=batch", "to_seq=2")
+
+    fresh.out("statement", "--month", "this", "--to", "draft.html")
+
+    shown = read("draft.html")
+    unbilled = json.loads(fresh.out("unbilled", "--json"))["data"]["totals"]
+    assert shown.tables["Models"][-1][:2] == ["Total", f"{unbilled['requests']}"]
+    assert "Calls that are in a billing period already are left out." in shown.text
+
+
+def test_statement_tells_a_rounded_amount(fresh: Place) -> None:
+    with open_database(fresh.database) as database:
+        database.append([row(started_at=int(time.time()), cost_nano_usd=1_234_565_000_000)], [])
+
+    fresh.out("statement", "--month", "this", "--to", "draft.html")
+
+    assert "Rounded 1,234.56 USD" in read("draft.html").text

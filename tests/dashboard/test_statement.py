@@ -155,7 +155,7 @@ def test_closed_period_says_when_it_was_closed() -> None:
     shown = page(cell(1))
 
     assert shown.title == "Statement 2026-11, all addresses"
-    assert "Statement Period 2026-11 , closed on 1 December 2026 10:00" in shown.text
+    assert "Statement Period November 2026 , closed on 1 December 2026 10:00" in shown.text
     assert "Draft" not in shown.text
     assert "Time zone Europe/Zurich" in shown.text
     assert "First and last call 1 November 2026 00:00 and 1 November 2026 00:01" in shown.text
@@ -258,7 +258,7 @@ def test_estimated_and_unpriced_calls_are_counted_and_their_models_named() -> No
 
     shown, plain = page(*cells), page(cell(1))
 
-    assert "Estimated: 3 of 1,203 requests." in shown.text
+    assert "Estimated: 3 of 1,203 requests. The provider did not report what they used." in shown.text
     assert "Without a known price, counted as 0 USD: 3 requests, of b (2), a (1)." in shown.text
     assert "Estimated: 0 of 1 request." in plain.text
     assert "Without a known price" not in plain.text
