@@ -18,6 +18,12 @@ FORWARDED_STATUSES = frozenset({400, 404, 409, 413, 415, 422, 429, 502, 503, 504
 OUR_STATUSES = frozenset({401, 402, 403})  # are about the key or the account, which are the operator's
 MAX_MESSAGE = 1000  # characters of a provider's message
 MAX_NAME = 100  # characters of the other members of its error
+MAX_USEFUL = 64 * 1024  # characters of each further member
+# What clients act on: Groq's text that is no valid tool call, OpenRouter's reason and provider, Azure's filter results,
+# Google's status and its details, such as the delay before a retry.
+_USEFUL = ("failed_generation", "metadata", "innererror", "status", "details")
+_USEFUL_METADATA = ("raw", "provider_name", "reasons", "flagged_input")
+_LIKE_A_KEY = re.compile(r"\b(?:sk|gsk|xai|pplx|csk|hf|r8|AIza|Bearer)[-_ ]?[A-Za-z0-9_-]{20,}")
 
 # Seconds, or an HTTP date.
 _RETRY_AFTER = re.compile(r"\d{1,9}|[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT", re.ASCII)
@@ -90,9 +96,10 @@ def error_response(
     *more: tuple[bytes, bytes],
     may_retry: bool | None = None,
     error_type: str | None = None,
+    members: Mapping[str, msgspec.Raw] | None = None,
 ) -> list[Item]:
-    """Return an error as a whole response; `error_type` replaces the error's own `type`."""
-    body = error_body(error, error_type)
+    """Return an error as a whole response; `error_type` replaces its `type`, `members` come beside its own."""
+    body = error_body(error, error_type, members)
     retry = b"true" if (error.may_retry if may_retry is None else may_retry) else b"false"
     headers = (
         (b"content-type", b"application/json"),
@@ -136,8 +143,32 @@ def provider_error_response(status: int, headers: Mapping[str, str], body: bytes
     retry_after = headers.get("retry-after", "")
     if status in (429, 503) and _RETRY_AFTER.fullmatch(retry_after):
         more.append((b"retry-after", retry_after.encode()))
-    client_status = status if status in FORWARDED_STATUSES else 502
-    return error_response(error, client_status, *more, may_retry=status >= 429, error_type=redacted("type", MAX_NAME))
+    return error_response(
+        error,
+        status if status in FORWARDED_STATUSES else 502,
+        *more,
+        may_retry=status >= 429,
+        error_type=redacted("type", MAX_NAME),
+        members=_useful_members(members, secrets),
+    )
+
+
+def _useful_members(members: Mapping[str, object], secrets: Sequence[str]) -> dict[str, msgspec.Raw]:
+    """Return members of a provider's error that clients act on, without the provider's keys or what looks like one."""
+    useful = {}
+    for name in _USEFUL:
+        value = members.get(name)
+        if name == "metadata" and isinstance(value, dict):
+            value = {key: value[key] for key in _USEFUL_METADATA if key in value} or None
+        if value is None:
+            continue
+        text = msgspec.json.encode(value).decode()
+        for secret in secrets:
+            text = text.replace(secret, "***")
+        text = _LIKE_A_KEY.sub("***", text)
+        if len(text) <= MAX_USEFUL:
+            useful[name] = msgspec.Raw(text.encode())
+    return useful
 
 
 def is_about_our_key(status: int, body: bytes) -> bool:

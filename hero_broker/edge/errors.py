@@ -1,15 +1,19 @@
 """Errors in OpenAI's shape: the one encoder of all routes, and of connections that have no route yet."""
 
+from collections.abc import Mapping
+
 import msgspec
 from starlette.types import Send
 
 from hero_broker.core.errors import BrokerError
 
 
-def error_body(error: BrokerError, error_type: str | None = None) -> bytes:
-    """Return an error as JSON; `error_type` stands for its `type`."""
+def error_body(
+    error: BrokerError, error_type: str | None = None, more: Mapping[str, msgspec.Raw] | None = None
+) -> bytes:
+    """Return an error as JSON; `error_type` stands for its `type`, and `more` are members beside OpenAI's."""
     members = {"message": error.message, "type": error_type or error.type, "param": error.param, "code": error.code}
-    return msgspec.json.encode({"error": members})
+    return msgspec.json.encode({"error": {**members, **(more or {})}})
 
 
 def error_headers(error: BrokerError, body: bytes) -> list[tuple[bytes, bytes]]:

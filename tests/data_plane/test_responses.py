@@ -62,6 +62,38 @@ def test_keys_are_taken_out_and_length_is_bounded() -> None:
 
 
 @pytest.mark.parametrize(
+    "member",
+    [
+        pytest.param({"failed_generation": '{"name": "f", "arguments": {'}, id="Groq"),
+        pytest.param({"metadata": {"raw": "the reason", "provider_name": "P"}}, id="OpenRouter"),
+        pytest.param({"innererror": {"content_filter_result": {"hate": {"filtered": True}}}}, id="Azure"),
+        pytest.param({"status": "RESOURCE_EXHAUSTED", "details": [{"retryDelay": "7s"}]}, id="Google"),
+    ],
+)
+def test_members_that_clients_act_on_pass(member: dict[str, object]) -> None:
+    error = client_error({"error": {"message": "m", "code": 429, **member}}, 429)[1]
+
+    assert error == {"message": "m", "type": "provider_error", "param": None, "code": "provider_429", **member}
+
+
+def test_members_that_clients_act_on_have_no_key_and_are_bounded() -> None:
+    key = "sk-proj-0123456789abcdefghij"
+    error = client_error(
+        {
+            "error": {
+                "message": "m",
+                "metadata": {"raw": f"with sk-secret and {key}", "headers": "x"},
+                "failed_generation": "x" * 100_000,
+                "request": {"headers": "x"},
+            }
+        }
+    )[1]
+
+    assert error["metadata"] == {"raw": "with *** and ***"}
+    assert not {"failed_generation", "request"} & error.keys()
+
+
+@pytest.mark.parametrize(
     ("status", "passed"),
     [(400, 400), (401, 502), (403, 502), (404, 404), (429, 429), (500, 502), (503, 503), (302, 502)],
 )

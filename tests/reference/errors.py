@@ -21,7 +21,7 @@ HEAD = """# Errors
 
 Errors have OpenAI's body, `{"error": {"message", "type", "param", "code"}}`, also for unknown paths and unreadable JSON.
 `x-should-retry` says whether a retry can help; 429 and 503 have `retry-after`.
-A provider's own error keeps its status if clients can use it (otherwise it becomes 502), and its message with the provider's keys redacted. The `error_code` of its row is `provider_` and the status, as in `provider_429`.
+A provider's own error keeps its status if clients can use it (otherwise it becomes 502), and its message with the provider's keys redacted. Of its other members, those that clients act on pass: `failed_generation`, `innererror`, `status`, `details`, and `raw`, `provider_name`, `reasons` and `flagged_input` of `metadata`. The `error_code` of its row is `provider_` and the status, as in `provider_429`.
 A response with status 200 that is an error is treated alike: a whole response becomes a 502, an event of a stream is forwarded with the keys redacted.
 An error about the broker's own key or account is not forwarded: the client gets `provider_credentials`. The row has the status, or `provider_credentials` if the status does not show the cause.
 Rows of failed calls may also have `provider_dns`, `provider_refused`, `provider_tls`, `provider_reset`, `provider_timeout` and `provider_unreachable` (below), `provider_bad_answer` (the response is not HTTP, cannot be parsed, or has an unsupported content coding), `provider_bad_stream` (an event of more than 8 MiB), and `provider_answer_too_long`.
