@@ -18,7 +18,7 @@ from hero_broker.cli.notices import warn
 from hero_broker.cli.settings_options import reported_faults
 from hero_broker.client import DEFAULT_URL, BrokerUnreachable, Client, ClientError, Query, RpcError
 from hero_broker.client.jsonrpc import URL_FORMS, base_url
-from hero_broker.core.errors import DatabaseUnusable, InvalidParams, QueryError
+from hero_broker.core.errors import DatabaseUnusable, InvalidParams, QueryError, TooWide
 from hero_broker.settings import UnixListen, listens_of
 from hero_broker.settings import ledger_url as absolute_url
 
@@ -192,6 +192,8 @@ def _explain(error: RpcError, options: Mapping[str, str], *, has_token: bool) ->
         return "The broker needs its admin token: pass --token, or set ADMIN_TOKEN."
     if error.code == -32601:
         return error.reason or "The broker has no such method; `hero-broker rpc rpc.discover` describes its methods."
+    if error.code == CODES[TooWide].rpc and "until" in options:
+        return f"{_with_options(str(error), options)}; or --month this"
     if error.param is not None and error.param in options:
         return f"{options[error.param]} {_with_options(error.reason or error.message, options)}"
     return _with_options(str(error), options)

@@ -45,7 +45,12 @@ COMMANDS = (
     Command("close", "closing", "close", "Close a month: bill what began before its end and is in no period yet."),
     Command("periods", "closing", "periods", "Print all billing periods, the oldest first."),
     Command("unbilled", "closing", "unbilled", "Print what is in no billing period yet."),
-    Command("requests", "requests", "requests", "Print the latest calls, in the order in which they were recorded."),
+    Command(
+        "requests",
+        "requests",
+        "requests",
+        "Print the latest calls, in the order in which they were recorded; or one call, with its cost explained.",
+    ),
     Command(
         "providers",
         "providers",

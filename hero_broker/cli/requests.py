@@ -16,10 +16,11 @@ from rich.cells import cell_len
 from hero_broker.cli.backend import Backend, DatabaseOption, TokenOption, UrlOption, open_backend
 from hero_broker.cli.filters import WhereOption, parse_filters
 from hero_broker.cli.notices import warn
-from hero_broker.cli.printing import GAP, writing_output
+from hero_broker.cli.one_request import print_request
+from hero_broker.cli.printing import GAP, write_json, writing_output
 from hero_broker.cli.suggestions import warn_of_misspelling
-from hero_broker.cli.times import FORMS, MONTH_FORMS, parse_window
-from hero_broker.cli.zones import TzOption, choose_zone
+from hero_broker.cli.times import FORMS, MONTH_FORMS, parse_window, parse_zone
+from hero_broker.cli.zones import DEFAULT, TzOption, choose_zone
 from hero_broker.client import BrokerUnreachable, Query, methods, models
 from hero_broker.client.clients import every_page
 from hero_broker.core.local_time import format_time
@@ -34,6 +35,8 @@ EXAMPLES = """Examples:
 hero-broker requests --limit 50
 
 hero-broker requests --follow --where ip=192.0.2.7
+
+hero-broker requests 01920000-0000-7000-8000-000000000001
 
 hero-broker requests --since today --json | jq -r .model"""
 
@@ -65,6 +68,9 @@ class RowLayout:
 
 
 def requests(
+    request_id: Annotated[
+        str | None, typer.Argument(metavar="REQUEST", help="Only this call, by its id, and how its cost was computed.")
+    ] = None,
     since: Annotated[str | None, typer.Option(help=f"Calls at or after this time: {FORMS}.")] = None,
     until: Annotated[
         str | None, typer.Option(help="Calls before this time; accepts the same forms as --since.")
@@ -84,7 +90,10 @@ def requests(
     token: TokenOption = None,
     database: DatabaseOption = None,
 ) -> None:
-    """Print the latest calls, in the order in which they were recorded."""
+    """Print the latest calls, in the order in which they were recorded; or one call, with its cost explained."""
+    if request_id is not None:
+        _print_one(request_id, tz, url, token, database, as_json=as_json)
+        return
     now, layout = int(time.time()), _layout(is_wide=wide)
     filters = parse_filters(where) or None
     zone = choose_zone(tz, filters or {}, url, token, database)
@@ -105,6 +114,17 @@ def requests(
         last_seq = last_seq or _last_seq(backend)
         for row in _following(backend, methods.requests(first, last, filters, PAGE), last_seq):
             _print(row, as_json, layout, zone)
+
+
+def _print_one(
+    request_id: str, tz: str | None, url: str | None, token: str | None, database: str | None, *, as_json: bool
+) -> None:
+    zone, query = parse_zone(tz or DEFAULT), methods.request(request_id)
+    with open_backend(url, token, database, {"request_id": "REQUEST"}) as backend:
+        if as_json:
+            write_json(backend.call_raw(query.method, query.params))
+        else:
+            print_request(backend.call(query).data, zone)
 
 
 def _newest(backend: Backend, query: Query[models.RequestsPage], limit: int) -> list[models.Request]:

@@ -105,3 +105,19 @@ def test_follower_waits_for_a_broker_that_is_gone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [["--limit", "0"], ["--where", "colour=red"], ["--since", "soon"]])
 def test_wrong_use_is_2(place: Place, arguments: list[str]) -> None:
     assert place.run("requests", *arguments).exit_code == 2
+
+
+def test_one_call_is_printed_with_its_cost(place: Place) -> None:
+    newest = json.loads(place.out("requests", "--limit", "1", "--json"))
+    printed = place.out("requests", newest["request_id"])
+    raw = json.loads(place.out("requests", newest["request_id"], "--json"))
+    unknown = place.run("requests", "none")
+
+    assert ["from", newest["ip"]] in [line.split() for line in printed.splitlines()]
+    assert ["billing", "period", "none", "yet"] in [line.split() for line in printed.splitlines()]
+    assert ["input_tokens", "40", "0.59", "per", "1,000,000", "0.0000236"] in [
+        line.split() for line in printed.splitlines()
+    ]
+    assert printed.splitlines()[-1] == "Cost: 0.00002597 USD"
+    assert raw["data"]["cost"]["exact_usd"] == "0.00002597"
+    assert (unknown.exit_code, unknown.stderr) == (1, "No such request\n")
