@@ -1,6 +1,5 @@
 """Computes the cost of a call from its usage and price, and the parts that add up to it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -8,18 +7,11 @@ from fractions import Fraction
 from hero_broker.core.usage import Usage
 from hero_broker.pricing.price import PER, Price
 
-# Counts that are included in another count, each with its own rate; in the order in which they are subtracted.
-_IN_INPUT = (
-    ("cached_input_tokens", "cached_input_per_million"),
-    ("cache_write_tokens", "cache_write_per_million"),
-    ("audio_input_tokens", "audio_input_per_million"),
-)
-_IN_OUTPUT = (
-    ("audio_output_tokens", "audio_output_per_million"),
-    ("reasoning_tokens", "reasoning_per_million"),
-)
-
 _Line = tuple[str, Fraction | int, str]  # unit, units, name of the rate: a `CostPart` that is cheap to build
+# What is measured instead of tokens, and the tokens that it replaces.
+_REPLACED = {"characters": "input_tokens", "audio_ms": "audio_input_tokens", "images": "image_output_tokens"}
+# A part of the input or the output: unit, count, and the names of its own rate and of the rate that applies without it.
+_Included = tuple[str, int, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +36,17 @@ def cost_of(usage: Usage, price: Price, *, ok: bool = True) -> int | None:
     It is the sum of `cost_parts`, whose docstring states the rules.
     """
     rates, tokens_in, tokens_out = price.token_rates, usage.input_tokens, usage.output_tokens
-    if rates is not None and tokens_in is not None and tokens_out is not None and not _has_other_units(usage):
+    if (
+        rates is not None
+        and tokens_in is not None
+        and tokens_out is not None
+        and usage.characters is None
+        and usage.audio_ms is None
+        and usage.search_units is None
+        and usage.images is None
+        and not usage.web_searches
+        and not usage.file_searches
+    ):
         # Without rates of their own, parts of the input and the output are charged as these.
         return _rounded(tokens_in * rates[0] + tokens_out * rates[1], price.scale)
     total: Fraction | int = 0
@@ -56,10 +58,6 @@ def cost_of(usage: Usage, price: Price, *, ok: bool = True) -> int | None:
     return _rounded(total, price.scale) if isinstance(total, int) else round(total / price.scale)
 
 
-def _has_other_units(usage: Usage) -> bool:
-    return usage.characters is not None or usage.audio_ms is not None or usage.search_units is not None
-
-
 def _rounded(total: int, scale: int) -> int:
     """Return `total / scale` rounded half to even, without building a Fraction."""
     whole, rest = divmod(total, scale)
@@ -69,13 +67,15 @@ def _rounded(total: int, scale: int) -> int:
 def cost_parts(usage: Usage, price: Price, *, ok: bool = True) -> list[CostPart]:
     """Return the lines of one call's bill, except those whose count is 0.
 
-    Every token is charged once: cached, cache-written and audio input are subtracted from the input, reasoning and
-    audio output from the output. They are charged as input or output if they have no rate of their own.
-    Characters and audio time are charged if they have a rate. Characters then replace the input tokens, and audio time
-    the audio input tokens; the remaining tokens are charged as well, at the rates that the price has.
-    Searches are charged in addition to tokens, or instead of tokens without a rate. If a price has only a rate per
-    request, that rate covers the whole call. Per-request rates and the default search unit are charged only to
-    successful calls (`ok`).
+    Every token is charged once: cached, cache-written, audio and image input are subtracted from the input, reasoning,
+    audio and image output from the output. They are charged as input or output if they have no rate of their own;
+    one-hour cache writes are then charged as other cache writes.
+    Characters, audio time and images are charged if they have a rate. Characters then replace the input tokens, audio
+    time the audio input tokens, and images the image output tokens; the remaining tokens are charged as well, at the
+    rates that the price has. Images without a rate are charged as image output tokens if these are known.
+    Search units are charged in addition to tokens, or instead of tokens without a rate. Web and file searches are
+    always charged in addition. If a price has only a rate per request, that rate covers the whole call. Per-request
+    rates and the default search unit are charged only to successful calls (`ok`).
     """
     return [
         CostPart(unit, units, rate_name, getattr(price, rate_name), PER[rate_name])
@@ -94,9 +94,18 @@ def _lines(usage: Usage, price: Price, ok: bool) -> list[_Line]:
         lines = _measured_lines(usage, price)
         measured = [unit for unit, _, _ in lines]  # a reported count of 0 characters does not bill tokens instead
         lines = [line for line in lines if line[1]]
+    if usage.images is not None:
+        if price.per_image is not None:
+            measured.append("images")
+        if usage.images and (price.per_image is not None or not usage.image_output_tokens):
+            lines.append(("images", usage.images, "per_image"))
     searches = _billed_searches(usage, price, ok, bool(measured))
     if searches:
         lines.append(("search_units", searches, "per_thousand_searches"))
+    if usage.web_searches:
+        lines.append(("web_searches", usage.web_searches, "web_searches_per_thousand"))
+    if usage.file_searches:
+        lines.append(("file_searches", usage.file_searches, "file_searches_per_thousand"))
     lines += _token_lines(usage, price, measured)
     if per_request:
         lines.append(("request", 1, "per_request"))
@@ -142,30 +151,48 @@ def _token_lines(usage: Usage, price: Price, measured: list[str]) -> list[_Line]
         return []
     lines: list[_Line] = []
     if "characters" not in measured:
-        _split(lines, "input_tokens", "input_per_million", _IN_INPUT, usage, price)
-    _split(lines, "output_tokens", "output_per_million", _IN_OUTPUT, usage, price)
+        _split(lines, "input_tokens", usage.input_tokens, "input_per_million", _included_input(usage), price)
+    _split(lines, "output_tokens", usage.output_tokens, "output_per_million", _included_output(usage), price)
     if measured:
-        replaced = "audio_input_tokens" if "audio_ms" in measured else None
-        lines = [line for line in lines if line[2] in price.scaled and line[0] != replaced]
+        replaced = {_REPLACED[unit] for unit in measured}
+        lines = [line for line in lines if line[2] in price.scaled and line[0] not in replaced]
     return lines
 
 
+def _included_input(usage: Usage) -> tuple[_Included, ...]:
+    """Return the parts of the input, in the order in which they are subtracted from it."""
+    for_1h = usage.cache_write_1h_tokens or 0
+    written = for_1h if usage.cache_write_tokens is None else usage.cache_write_tokens
+    for_1h = min(for_1h, written)
+    as_written = "cache_write_per_million"
+    return (
+        ("cached_input_tokens", usage.cached_input_tokens or 0, "cached_input_per_million", ""),
+        ("cache_write_1h_tokens", for_1h, "cache_write_1h_per_million", as_written),
+        ("cache_write_tokens", written - for_1h, as_written, ""),
+        ("audio_input_tokens", usage.audio_input_tokens or 0, "audio_input_per_million", ""),
+        ("image_input_tokens", usage.image_input_tokens or 0, "image_input_per_million", ""),
+    )
+
+
+def _included_output(usage: Usage) -> tuple[_Included, ...]:
+    """Return the parts of the output, in the order in which they are subtracted from it."""
+    return (
+        ("audio_output_tokens", usage.audio_output_tokens or 0, "audio_output_per_million", ""),
+        ("image_output_tokens", usage.image_output_tokens or 0, "image_output_per_million", ""),
+        ("reasoning_tokens", usage.reasoning_tokens or 0, "reasoning_per_million", ""),
+    )
+
+
 def _split(
-    lines: list[_Line],
-    whole: str,
-    rate_name: str,
-    included: Sequence[tuple[str, str]],
-    usage: Usage,
-    price: Price,
+    lines: list[_Line], whole: str, total: int | None, rate_name: str, included: tuple[_Included, ...], price: Price
 ) -> None:
     """Split a count into lines that never add up to more than it: cached audio is reported as cached and as audio."""
-    total: int | None = getattr(usage, whole)
-    left = sum(getattr(usage, unit) or 0 for unit, _ in included) if total is None else total
-    for unit, own_rate_name in included:
-        count = getattr(usage, unit)
+    left = sum(part[1] for part in included) if total is None else total
+    for unit, count, own, without in included:
         if count and left:
             units = min(count, left)
-            lines.append((unit, units, own_rate_name if own_rate_name in price.scaled else rate_name))
+            known = own if own in price.scaled else without if without in price.scaled else rate_name
+            lines.append((unit, units, known))
             left -= units
     if left:
         lines.append((whole, left, rate_name))

@@ -36,10 +36,16 @@ def _per_million(low: str, middle: str, high: str, one: str = "token") -> _Usual
     )
 
 
+def _per_thousand(low: str, middle: str, high: str) -> _Usual:
+    return _usual(low, middle, high, (Decimal("0.001"), "per search instead of per thousand"))
+
+
 # Facts of genai-prices 0.2.3 (2,330 models), lowest to highest rate in USD. A million tokens: input 0.003 to 150,
 # output 0.01 to 600, cached input 0.0011 to 37.5, cache write 0.03125 to 37.5, reasoning 3 to 3, audio input 0.3 to
-# 40, audio output 12 to 80. A million characters: 15 to 40. A minute of audio: 0.00067 to 0.08. A request: 0.012 to
-# 0.014. In the supplement a thousand searches are 2 to 2.5. The bounds leave room for models to come: a factor of 2
+# 40, audio output 12 to 80, one-hour cache write 0.2 to 60, image input 0.8 to 10, image output 30 to 120. A million
+# characters: 15 to 40. A minute of audio: 0.00067 to 0.08. A thousand web searches: 5 to 35, file searches: 2.5. A
+# request: 0.012 to 0.014. In the supplement a thousand search units are 2 to 2.5. An image is 0.02 to 0.3 at the
+# providers that charge by the image or by its tokens. The bounds leave room for models to come: a factor of 2
 # or more below, and of 10 or more above.
 _USUAL = {
     "input_per_million": _per_million("0.001", "0.5", "1500"),
@@ -49,6 +55,9 @@ _USUAL = {
     "reasoning_per_million": _per_million("0.003", "2", "6000"),
     "audio_input_per_million": _per_million("0.01", "5", "400"),
     "audio_output_per_million": _per_million("0.01", "20", "800"),
+    "cache_write_1h_per_million": _per_million("0.002", "2", "800"),
+    "image_input_per_million": _per_million("0.01", "5", "400"),
+    "image_output_per_million": _per_million("0.01", "30", "1200"),
     "characters_per_million": _per_million("0.1", "20", "1000", "character"),
     "audio_per_minute": _usual(
         "0.00005",
@@ -59,7 +68,10 @@ _USUAL = {
         (Decimal(60), "per hour instead of per minute"),
         factor=50,  # a slip between seconds, minutes and hours is a factor of 60
     ),
-    "per_thousand_searches": _usual("0.05", "2", "200", (Decimal("0.001"), "per search instead of per thousand")),
+    "per_thousand_searches": _per_thousand("0.05", "2", "200"),
+    "web_searches_per_thousand": _per_thousand("0.1", "10", "350"),
+    "file_searches_per_thousand": _per_thousand("0.05", "2.5", "200"),
+    "per_image": _usual("0.0001", "0.04", "1", (Decimal(1000), "per thousand images instead of per image")),
     "per_request": _usual("0.000001", "0.01", "5", (Decimal(1000), "per thousand requests instead of per request")),
 }
 _LONGEST_MINIMUM_S = 600

@@ -20,9 +20,15 @@ PER: Mapping[str, int] = {
     "reasoning_per_million": 1_000_000,
     "audio_input_per_million": 1_000_000,
     "audio_output_per_million": 1_000_000,
+    "cache_write_1h_per_million": 1_000_000,
+    "image_input_per_million": 1_000_000,
+    "image_output_per_million": 1_000_000,
     "characters_per_million": 1_000_000,
     "audio_per_minute": 60_000,
     "per_thousand_searches": 1000,
+    "web_searches_per_thousand": 1000,
+    "file_searches_per_thousand": 1000,
+    "per_image": 1,
     "per_request": 1,
 }
 # The members of a price: its rates in USD, and the minimum of audio that is billed, in seconds.
@@ -41,10 +47,16 @@ class Price:
     reasoning_per_million: Decimal | None = None  # if None, the output rate applies
     audio_input_per_million: Decimal | None = None  # if None, the input rate applies
     audio_output_per_million: Decimal | None = None  # if None, the output rate applies
+    cache_write_1h_per_million: Decimal | None = None  # if None, the rate of other cache writes applies
+    image_input_per_million: Decimal | None = None  # if None, the input rate applies
+    image_output_per_million: Decimal | None = None  # if None, the output rate applies
     characters_per_million: Decimal | None = None
     audio_per_minute: Decimal | None = None
     audio_minimum_s: Decimal | None = None  # any audio is billed at least this many seconds
-    per_thousand_searches: Decimal | None = None
+    per_thousand_searches: Decimal | None = None  # of search units, which rerank models count
+    web_searches_per_thousand: Decimal | None = None
+    file_searches_per_thousand: Decimal | None = None
+    per_image: Decimal | None = None  # for each image that the model made
     per_request: Decimal | None = None  # for successful calls
     source: str = field(default="", compare=False)  # where the rates were read, usually a URL
     version: str = field(default="", compare=False)  # the version of that source, such as "genai-prices 0.2.3"

@@ -16,18 +16,7 @@ def explain(row: RequestLog, price: PriceRecord | None) -> tuple[tuple[CostLine,
         return (), None
     if price is None or row.cost_source != "price" or row.usage_source is UsageSource.NONE:
         return (), exact_text(Fraction(row.cost_nano_usd, NANO))
-    usage = Usage(
-        input_tokens=row.input_tokens,
-        output_tokens=row.output_tokens,
-        cached_input_tokens=row.cached_input_tokens,
-        cache_write_tokens=row.cache_write_tokens,
-        reasoning_tokens=row.reasoning_tokens,
-        audio_input_tokens=row.audio_input_tokens,
-        audio_output_tokens=row.audio_output_tokens,
-        characters=row.characters,
-        audio_ms=row.audio_ms,
-        search_units=row.search_units,
-    )
+    usage = Usage(**{unit: getattr(row, unit) for unit in Usage.__struct_fields__})
     lines = []
     total = Fraction(0)
     for part in cost_parts(usage, Price.from_rates(price.rates), ok=row.outcome is Outcome.OK):

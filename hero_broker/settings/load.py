@@ -67,13 +67,16 @@ from hero_broker.util.small_files import read_small_text
 MAX_CONFIG_BYTES = 10_000_000
 MAX_KEY_BYTES = 100_000  # of a file that holds a provider's key
 DEFAULT_FILE = "hero-broker.toml"  # in the working directory; optional
-# Upper bounds of prices. No counted unit (a token, a character, a millisecond of audio, a search) may cost more than
-# 1 USD, so that a call with 10^9 of each costs less than half of the nano-USD that 64 bits can hold.
+# Upper bounds of prices. No counted unit (a token, a character, a millisecond of audio, a search, an image) may cost
+# more than 1 USD, so that a call with 10^9 of each costs less than the 2^63 nano-USD that 64 bits can hold.
 MAX_PER_MILLION = 1_000_000
 MAX_PRICES = {
     "audio_per_minute": 60_000,
     "audio_minimum_s": 86_400,  # seconds
     "per_thousand_searches": 1000,
+    "web_searches_per_thousand": 1000,
+    "file_searches_per_thousand": 1000,
+    "per_image": 1,
     "per_request": 10_000,
 }
 FAKE_PROVIDER = "fake"  # the name of the built-in provider that `--fake` adds

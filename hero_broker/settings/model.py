@@ -126,10 +126,16 @@ class PriceSettings:
     reasoning_per_million: Decimal | None = None
     audio_input_per_million: Decimal | None = None
     audio_output_per_million: Decimal | None = None
+    cache_write_1h_per_million: Decimal | None = None
+    image_input_per_million: Decimal | None = None
+    image_output_per_million: Decimal | None = None
     characters_per_million: Decimal | None = None
     audio_per_minute: Decimal | None = None
     audio_minimum_s: Decimal | None = None  # seconds, not USD: the least that is billed per call
     per_thousand_searches: Decimal | None = None
+    web_searches_per_thousand: Decimal | None = None
+    file_searches_per_thousand: Decimal | None = None
+    per_image: Decimal | None = None
     per_request: Decimal | None = None
 
 

@@ -1,5 +1,6 @@
 """Every unit is charged once, exactly."""
 
+import json
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -20,13 +21,99 @@ COUNTS = st.none() | st.integers(0, 10**9)
 ANY_RATE = st.none() | st.decimals(0, 1000, places=4)
 USAGES = st.builds(Usage, **dict.fromkeys(Usage.__struct_fields__, COUNTS))
 PRICES = st.builds(Price, **{name: st.none() | st.decimals(0, 1000, places=6) for name in RATES})
-INPUT_UNITS = {"input_tokens", "cached_input_tokens", "cache_write_tokens", "audio_input_tokens"}
-OUTPUT_UNITS = {"output_tokens", "reasoning_tokens", "audio_output_tokens"}
+INPUT_UNITS = {
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_1h_tokens",
+    "cache_write_tokens",
+    "audio_input_tokens",
+    "image_input_tokens",
+}
+OUTPUT_UNITS = {"output_tokens", "reasoning_tokens", "audio_output_tokens", "image_output_tokens"}
 
 
 def token_price(rates: Sequence[Decimal | None]) -> Price:
     a, b, c, d, e, f, g = rates
     return Price(a, b, c, d, e, f, g)
+
+
+def plain_sum(usage: Usage, price: Price, *, ok: bool) -> Fraction | None:
+    """Return the cost in USD by the rules of the page on pricing, computed in another way; None if it is unpriced."""
+    rates = {name: Fraction(Decimal(rate)) for name, rate in json.loads(price.rates).items()}
+    rates.pop("audio_minimum_s", None)
+    if rates.keys() == {"per_request"}:
+        return rates["per_request"] if ok else Fraction(0)
+    u = {unit: getattr(usage, unit) or 0 for unit in Usage.__struct_fields__}
+    has_tokens = usage.input_tokens is not None or usage.output_tokens is not None
+    by_characters = usage.characters is not None and "characters_per_million" in rates
+    by_audio = usage.audio_ms is not None and "audio_per_minute" in rates
+    by_images = usage.images is not None and "per_image" in rates
+    is_measured = by_characters or by_audio or by_images
+    due: list[tuple[Fraction | int, list[str], int]] = []  # units, rates of which the first known applies, and per
+
+    if by_characters or not (has_tokens or by_audio):
+        due.append((u["characters"], ["characters_per_million"], 10**6))
+    if by_audio or not (has_tokens or by_characters):
+        least = 0 if price.audio_minimum_s is None or not u["audio_ms"] else Fraction(price.audio_minimum_s) * 1000
+        due.append((max(least, u["audio_ms"]), ["audio_per_minute"], 60_000))
+    if by_images or not u["image_output_tokens"]:
+        due.append((u["images"], ["per_image"], 1))
+    due.append((u["web_searches"], ["web_searches_per_thousand"], 1000))
+    due.append((u["file_searches"], ["file_searches_per_thousand"], 1000))
+    searches = u["search_units"]
+    by_searches = "per_thousand_searches" in rates
+    if by_searches and usage.search_units is None:
+        searches = 1 if ok and not is_measured and not (has_tokens and "input_per_million" in rates) else 0
+    if by_searches or not (is_measured or has_tokens):
+        due.append((searches, ["per_thousand_searches"], 1000))
+    if ok and "per_request" in rates:
+        due.append((1, ["per_request"], 1))
+
+    written = u["cache_write_1h_tokens"] if usage.cache_write_tokens is None else usage.cache_write_tokens
+    for_1h = min(written, u["cache_write_1h_tokens"])
+    token_parts = (
+        (
+            "input_tokens",
+            [
+                ("cached_input_tokens", u["cached_input_tokens"], ["cached_input_per_million"]),
+                ("cache_write_1h_tokens", for_1h, ["cache_write_1h_per_million", "cache_write_per_million"]),
+                ("cache_write_tokens", written - for_1h, ["cache_write_per_million"]),
+                ("audio_input_tokens", u["audio_input_tokens"], ["audio_input_per_million"]),
+                ("image_input_tokens", u["image_input_tokens"], ["image_input_per_million"]),
+            ],
+        ),
+        (
+            "output_tokens",
+            [
+                ("audio_output_tokens", u["audio_output_tokens"], ["audio_output_per_million"]),
+                ("image_output_tokens", u["image_output_tokens"], ["image_output_per_million"]),
+                ("reasoning_tokens", u["reasoning_tokens"], ["reasoning_per_million"]),
+            ],
+        ),
+    )
+    if not by_searches or {"input_per_million", "output_per_million"} & rates.keys():
+        for whole, parts in token_parts:
+            if whole == "input_tokens" and by_characters:
+                continue
+            left = sum(count for _, count, _ in parts) if getattr(usage, whole) is None else u[whole]
+            for unit, count, names in [*parts, (whole, 10**18, [])]:
+                units = min(count, left)
+                left -= units
+                names = [*names, f"{whole.removesuffix('_tokens')}_per_million"]
+                is_replaced = (by_audio and unit == "audio_input_tokens") or (
+                    by_images and unit == "image_output_tokens"
+                )
+                if not is_replaced and not (is_measured and not rates.keys() & set(names)):
+                    due.append((units, names, 10**6))
+
+    total = Fraction(0)
+    for units, names, per in due:
+        if units:
+            rate = next((rates[name] for name in names if name in rates), None)
+            if rate is None:
+                return None
+            total += units * rate / per
+    return total
 
 
 def test_founding_example() -> None:
@@ -132,6 +219,64 @@ def test_founding_example() -> None:
             Usage(input_tokens=100, characters=5), Price(per_request=D("0.01")), 10_000_000, id="only per request"
         ),
         pytest.param(
+            Usage(input_tokens=100, cache_write_tokens=60, cache_write_1h_tokens=50),
+            Price(input_per_million=D(1), cache_write_per_million=D("1.25"), cache_write_1h_per_million=D(2)),
+            40_000 + 12_500 + 100_000,
+            id="one-hour cache writes",
+        ),
+        pytest.param(
+            Usage(input_tokens=100, cache_write_tokens=60, cache_write_1h_tokens=50),
+            Price(input_per_million=D(1), cache_write_per_million=D("1.25")),
+            40_000 + 75_000,
+            id="one-hour cache writes as other writes",
+        ),
+        pytest.param(
+            Usage(input_tokens=100, cache_write_tokens=60, cache_write_1h_tokens=80),
+            Price(input_per_million=D(1), cache_write_1h_per_million=D(2)),
+            40_000 + 120_000,
+            id="no more one-hour writes than writes",
+        ),
+        pytest.param(
+            Usage(input_tokens=100, cache_write_1h_tokens=60),
+            Price(input_per_million=D(1), cache_write_1h_per_million=D(2)),
+            40_000 + 120_000,
+            id="one-hour cache writes without all writes",
+        ),
+        pytest.param(
+            Usage(50, 400, image_input_tokens=30, image_output_tokens=300),
+            Price(D(5), D(10), image_input_per_million=D(8), image_output_per_million=D(32)),
+            100_000 + 240_000 + 1_000_000 + 9_600_000,
+            id="image tokens",
+        ),
+        pytest.param(Usage(50, 400, image_input_tokens=30, images=0), CHAT, 345_500, id="image tokens as other input"),
+        pytest.param(Usage(images=2), Price(per_image=D("0.04")), 80_000_000, id="images"),
+        pytest.param(Usage(images=2), CHAT, None, id="images without rate"),
+        pytest.param(Usage(10, 20, images=2), CHAT, None, id="images without rate beside text"),
+        pytest.param(
+            Usage(10, 272, image_output_tokens=272, images=1), Price(D(5), D(40)), 10_930_000, id="tokens for images"
+        ),
+        pytest.param(
+            Usage(10, 280, image_output_tokens=272, images=1),
+            Price(D(5), D(10), image_output_per_million=D(40), per_image=D("0.04")),
+            50_000 + 80_000 + 40_000_000,
+            id="images stand for their tokens",
+        ),
+        pytest.param(
+            Usage(10, 280, images=1), Price(per_image=D("0.04")), 40_000_000, id="tokens beside images without rate"
+        ),
+        pytest.param(
+            Usage(40, 3, web_searches=2, file_searches=4),
+            Price(D("0.59"), D("0.79"), web_searches_per_thousand=D(10), file_searches_per_thousand=D("2.5")),
+            25_970 + 20_000_000 + 10_000_000,
+            id="web and file searches",
+        ),
+        pytest.param(Usage(40, 3, web_searches=1), CHAT, None, id="web search without rate"),
+        pytest.param(Usage(40, 3, file_searches=1), CHAT, None, id="file search without rate"),
+        pytest.param(Usage(40, 3, web_searches=0, file_searches=0, images=0), CHAT, 25_970, id="none is no search"),
+        pytest.param(
+            Usage(40, 3, web_searches=1), Price(per_request=D("0.01")), 10_000_000, id="search within the request"
+        ),
+        pytest.param(
             Usage(audio_ms=1),
             Price(audio_per_minute=D("0.06"), audio_minimum_s=D("0.0015")),
             1_500,
@@ -203,6 +348,13 @@ def test_parts_add_up_to_the_cost(usage: Usage, price: Price, ok: bool) -> None:
 
     exact = None if None in amounts else round(sum((one for one in amounts if one is not None), Fraction(0)) * NANO)
     assert cost_of(usage, price, ok=ok) == exact
+
+
+@given(USAGES, PRICES, st.booleans())
+def test_cost_is_the_plain_sum_of_units_times_rates(usage: Usage, price: Price, ok: bool) -> None:
+    exact = plain_sum(usage, price, ok=ok)
+
+    assert cost_of(usage, price, ok=ok) == (None if exact is None else round(exact * NANO))
 
 
 @given(USAGES, PRICES, st.booleans())

@@ -34,6 +34,23 @@ def test_rates_are_read_back(rates: dict[str, Decimal]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("rates", "price_id"),
+    [
+        ('{"input_per_million":"0.59","output_per_million":"0.79"}', "93187ebb2d6bf21d07a8e544809f3b2f"),
+        (
+            '{"cache_write_per_million":"3.75","cached_input_per_million":"0.3",'
+            '"input_per_million":"3","output_per_million":"15"}',
+            "2767f678ebff6e01ae5345a6488d6dc0",
+        ),
+    ],
+)
+def test_prices_of_existing_ledgers_keep_their_ids(rates: str, price_id: str) -> None:
+    price = Price.from_rates(rates)
+
+    assert (price.rates, price.price_id) == (rates, price_id)
+
+
+@pytest.mark.parametrize(
     ("text", "fault"),
     [
         pytest.param("[]", "must be a JSON object", id="list"),
