@@ -1,10 +1,12 @@
 """Looks up names in the price list of genai-prices, and makes its prices tariffs."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
 from importlib.metadata import version
+from typing import NamedTuple
 
 from hero_broker.pricing.genai_data.matching import certainty_of, exact_names, matches, with_dashed_dates
 from hero_broker.pricing.genai_data.reader import read_providers
@@ -15,11 +17,12 @@ from hero_broker.pricing.genai_data.types import (
     Rates,
     StartDateConstraint,
     TieredPrices,
+    TierPrice,
     TimeOfDateConstraint,
 )
 from hero_broker.pricing.listing import Certainty, Listing
 from hero_broker.pricing.price import Price
-from hero_broker.pricing.tariff import DAY_S, PricePeriod, Tariff
+from hero_broker.pricing.tariff import DAY_S, ORDINARY_TIERS, PricePeriod, Tariff
 
 THOUSAND = 1000
 MINUTES_PER_HOUR = 60
@@ -90,20 +93,55 @@ class GenaiPrices:
 def build_tariff(provider: ListedProvider, model: ListedModel, version: str) -> Tariff | None:
     """Convert a listed model to a tariff; None if the list prices no unit that we meter."""
     source = provider.pricing_urls[0] if provider.pricing_urls else "genai-prices"
-    minimum_s = AUDIO_MINIMUM_S.get(provider.id)
-    periods = tuple(_period(one, source, version, minimum_s) for one in model.periods)
-    is_priced = any(price.scaled for period in periods for price in period.prices)
-    return Tariff(periods) if is_priced else None
+    origin = _Origin(source, version, AUDIO_MINIMUM_S.get(provider.id))
+    periods = tuple(
+        replace(_period(one, origin), tiers={tier: _tier(one, prices, origin) for tier, prices in _by_tier(model)})
+        for one in model.periods
+    )
+    tariff = Tariff(periods)
+    return tariff if any(price.scaled for price in tariff.prices()) else None
 
 
-def _period(conditional: ConditionalPrice, source: str, version: str, audio_minimum_s: Decimal | None) -> PricePeriod:
+class _Origin(NamedTuple):
+    """What all prices of a model have."""
+
+    source: str
+    version: str
+    audio_minimum_s: Decimal | None
+
+
+def _by_tier(model: ListedModel) -> Iterator[tuple[str, list[TierPrice]]]:
+    """Yield the tiers of service that have prices of their own, in the order of the list."""
+    for tier in dict.fromkeys(one.tier for one in model.tiers):
+        if tier not in ORDINARY_TIERS:
+            yield tier, [one for one in model.tiers if one.tier == tier]
+
+
+def _tier(base: ConditionalPrice, tier_prices: Sequence[TierPrice], origin: _Origin) -> tuple[PricePeriod, ...]:
+    """Return the prices of a tier: the rates of its prices, laid over the base."""
+    starts = [_start_of(one) for one in tier_prices]
+    periods = []
+    for start in sorted({date.min, *starts}):
+        rates = dict(base.prices)
+        for one, one_start in reversed(list(zip(tier_prices, starts, strict=True))):
+            if one_start <= start:
+                rates |= one.prices
+        constraint = None if start == date.min else StartDateConstraint(start)
+        periods.append(_period(ConditionalPrice(constraint, rates), origin))
+    return tuple(periods)
+
+
+def _start_of(tier_price: TierPrice) -> date:
+    return date.min if tier_price.constraint is None else tier_price.constraint.start_date
+
+
+def _period(conditional: ConditionalPrice, origin: _Origin) -> PricePeriod:
     thresholds = sorted(
         {tier.start for rate in conditional.prices.values() if isinstance(rate, TieredPrices) for tier in rate.tiers}
     )
     # The next price applies just above a threshold.
     prices = tuple(
-        _price(conditional.prices, input_tokens, source, version, audio_minimum_s)
-        for input_tokens in (0, *(start + 1 for start in thresholds))
+        _price(conditional.prices, input_tokens, origin) for input_tokens in (0, *(start + 1 for start in thresholds))
     )
     since, daily = _condition(conditional.constraint)
     return PricePeriod(prices, tuple(thresholds), since, daily)
@@ -125,8 +163,12 @@ def _second_of_day(moment: time) -> int:
     return (seconds - (0 if offset is None else int(offset.total_seconds()))) % DAY_S
 
 
-def _price(rates: Rates, input_tokens: int, source: str, version: str, audio_minimum_s: Decimal | None) -> Price:
-    """Convert the price of a call with `input_tokens`; it has no rates if we meter none of the listed units."""
+def _price(rates: Rates, input_tokens: int, origin: _Origin) -> Price:
+    """Convert the price of a call with `input_tokens`; it has no rates if we meter none of the listed units.
+
+    Rates for cached images and audio are left out, because no provider reports these parts of the cached input. So is
+    the rate of Perplexity's citations: it is that of the input, as which they are counted.
+    """
 
     def rate(name: str) -> Decimal | None:
         value = rates.get(name)
@@ -147,11 +189,16 @@ def _price(rates: Rates, input_tokens: int, source: str, version: str, audio_min
         reasoning_per_million=rate("output_reasoning_mtok"),
         audio_input_per_million=rate("input_audio_mtok"),
         audio_output_per_million=rate("output_audio_mtok"),
+        cache_write_1h_per_million=rate("cache_write_1h_mtok"),
+        image_input_per_million=rate("input_image_mtok"),
+        image_output_per_million=rate("output_image_mtok"),
         characters_per_million=rate("input_mchars"),
         audio_per_minute=None if audio_per_hour is None else audio_per_hour / MINUTES_PER_HOUR,
-        audio_minimum_s=None if audio_per_hour is None else audio_minimum_s,
+        audio_minimum_s=None if audio_per_hour is None else origin.audio_minimum_s,
         per_thousand_searches=rate("rerank_searches_kcount"),
+        web_searches_per_thousand=rate("web_searches_kcount"),
+        file_searches_per_thousand=rate("storage_searches_kcount"),
         per_request=None if thousand_requests is None else thousand_requests / THOUSAND,
-        source=source,
-        version=version,
+        source=origin.source,
+        version=origin.version,
     )

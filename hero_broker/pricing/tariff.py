@@ -1,12 +1,15 @@
-"""Selects the price of a call from a model's prices by time and by input length."""
+"""Selects the price of a call from a model's prices by time, by tier of service and by input length."""
 
 from bisect import bisect_left
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from hero_broker.pricing.price import Price
 
 DAY_S = 86_400
+# The provider's names for the ordinary service. It has no prices of its own, as unknown tiers have none.
+ORDINARY_TIERS = frozenset({"auto", "default", "standard"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,9 @@ class PricePeriod:
     since: int | None = None  # unix seconds; included
     # Seconds of the UTC day: start included, end excluded; across midnight if start > end.
     daily: tuple[int, int] | None = None
+    # The prices of calls that are served in a tier, such as "flex" or "priority", while this period's condition holds.
+    # They have all rates of that tier, and no tiers.
+    tiers: "Mapping[str, tuple[PricePeriod, ...]]" = field(default_factory=dict, hash=False)
 
     def holds(self, started_at: int) -> bool:
         """Return whether the prices apply to a call that began at `started_at` (unix seconds)."""
@@ -30,10 +36,16 @@ class PricePeriod:
         second = started_at % DAY_S
         return start <= second < end if start <= end else second >= start or second < end
 
+    def map(self, change: Callable[[Price], Price]) -> "PricePeriod":
+        """Return the period with each of its prices changed."""
+        prices = tuple(change(price) for price in self.prices)
+        tiers = {tier: tuple(period.map(change) for period in periods) for tier, periods in self.tiers.items()}
+        return replace(self, prices=prices, tiers=tiers)
+
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """All prices of one model, by time and by input length; every price is resolved once, at construction.
+    """All prices of one model, by time, tier and input length; every price is resolved once, at construction.
 
     The last period that holds applies; if no period holds, the first one applies.
     """
@@ -49,20 +61,43 @@ class Tariff:
         object.__setattr__(self, "varies", varies)
 
     @classmethod
-    def fixed(cls, price: Price, *, is_override: bool = False) -> Self:
-        """Return the tariff of a model that has a single price."""
-        return cls((PricePeriod((price,)),), is_override)
+    def fixed(cls, price: Price, tiers: Mapping[str, Price] | None = None, *, is_override: bool = False) -> Self:
+        """Return the tariff of a model that has a single price, and one for each of the tiers."""
+        of_tiers = {tier: (PricePeriod((of_tier,)),) for tier, of_tier in (tiers or {}).items()}
+        return cls((PricePeriod((price,), tiers=of_tiers),), is_override)
 
-    def price(self, started_at: int, input_tokens: int) -> Price:
+    def price(self, started_at: int, input_tokens: int, tier: str | None = None) -> Price:
         """Return the price of a call that began at `started_at` (unix seconds, UTC).
 
-        `input_tokens` counts everything that the model read, cached tokens included.
+        `input_tokens` counts everything that the model read, cached tokens included. `tier` is the tier of service in
+        which the provider served the call; the ordinary prices apply if it has no prices of its own.
         """
-        if not self.varies:
+        if not self.varies and tier is None:
             return self.periods[0].prices[0]
-        for period in reversed(self.periods):
-            if period.holds(started_at):
-                break
-        else:
-            period = self.periods[0]
+        period = _current(self.periods, started_at)
+        if tier is not None and tier in period.tiers:
+            period = _current(period.tiers[tier], started_at)
         return period.prices[bisect_left(period.thresholds, input_tokens)]
+
+    def tiers(self, started_at: int) -> tuple[str, ...]:
+        """Return the tiers that have prices of their own at a time (unix seconds), sorted."""
+        return tuple(sorted(_current(self.periods, started_at).tiers))
+
+    def prices(self) -> Iterator[Price]:
+        """Yield every price that may apply."""
+        for period in self.periods:
+            yield from period.prices
+            for periods in period.tiers.values():
+                for of_tier in periods:
+                    yield from of_tier.prices
+
+    def map(self, change: Callable[[Price], Price]) -> Self:
+        """Return the tariff with each of its prices changed."""
+        return replace(self, periods=tuple(period.map(change) for period in self.periods))
+
+
+def _current(periods: Sequence[PricePeriod], started_at: int) -> PricePeriod:
+    for period in reversed(periods):
+        if period.holds(started_at):
+            return period
+    return periods[0]

@@ -87,8 +87,7 @@ def test_no_listed_price_is_doubted() -> None:
         for provider in read_providers()
         for model in provider.models()
         if (tariff := build_tariff(provider, model, "1")) is not None
-        for period in tariff.periods
-        for price in period.prices
+        for price in tariff.prices()
         for sentence in price_warnings(price, None)
     ]
 

@@ -33,7 +33,7 @@ def test_entry_has_source_date_and_usual_rates(entry: dict[str, Any]) -> None:
     assert date(2025, 1, 1) <= entry["checked"] <= datetime.now(UTC).date()
     assert entry.keys() & set(RATES)
     assert listing is not None
-    for price in (price for period in listing.tariff.periods for price in period.prices):
+    for price in listing.tariff.prices():
         assert price.scaled
         assert price_warnings(price, None) == []
         assert price.source == entry["source"]

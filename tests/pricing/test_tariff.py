@@ -1,4 +1,4 @@
-"""When a call began and how much the model read decide its price."""
+"""When a call began, in which tier it was served and how much the model read decide its price."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -70,3 +70,40 @@ def test_first_price_holds_where_none_does() -> None:
     tariff = Tariff((PricePeriod((A,), since=at("2026-06-01")), PricePeriod((B,), since=at("2026-07-01"))))
 
     assert tariff.price(at("2026-01-01"), 0) is A
+
+
+FLEX = Tariff.fixed(A, {"flex": B, "priority": C}, is_override=True)
+
+
+@pytest.mark.parametrize(
+    ("tier", "price"),
+    [("flex", B), ("priority", C), (None, A), ("default", A), ("standard", A), ("auto", A), ("scale", A), ("", A)],
+)
+def test_tier_without_prices_of_its_own_costs_the_ordinary_price(tier: str | None, price: Price) -> None:
+    assert FLEX.price(0, 0, tier) is price
+    assert FLEX.tiers(0) == ("flex", "priority")
+    assert FLEX.is_override
+
+
+def test_tier_has_prices_by_time_and_length_of_its_own() -> None:
+    july = at("2026-07-01")
+    flex = (PricePeriod((B,)), PricePeriod((B, C), (1000,), since=july))
+    tariff = Tariff((PricePeriod((A,), tiers={"flex": flex}), PricePeriod((C,), since=at("2026-08-01"))))
+
+    assert tariff.price(july - 1, 1001, "flex") is B
+    assert tariff.price(july, 1000, "flex") is B
+    assert tariff.price(july, 1001, "flex") is C
+    assert tariff.price(july, 1001) is A
+    assert tariff.price(at("2026-08-01"), 0, "flex") is C  # the tier ended with its period
+    assert tariff.tiers(july) == ("flex",)
+    assert tariff.tiers(at("2026-08-01")) == ()
+
+
+def test_change_of_a_tariff_reaches_every_price() -> None:
+    tariff = Tariff((PricePeriod((A, B), (10,), tiers={"flex": (PricePeriod((A,)),)}), PricePeriod((B,), since=5)))
+
+    changed = tariff.map({A: B, B: C}.__getitem__)
+
+    assert list(tariff.prices()) == [A, B, A, B]
+    assert list(changed.prices()) == [B, C, B, C]
+    assert (changed.periods[0].thresholds, changed.periods[1].since) == ((10,), 5)

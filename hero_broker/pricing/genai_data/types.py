@@ -4,7 +4,7 @@
 there, and the texts that describe models are dropped.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, time
 from decimal import Decimal
 from typing import TypeAlias, Union
@@ -50,6 +50,14 @@ class ConditionalPrice(msgspec.Struct, frozen=True, array_like=True):
 
     constraint: StartDateConstraint | TimeOfDateConstraint | None = None
     prices: Rates = {}
+
+
+class TierPrice(msgspec.Struct, frozen=True, array_like=True):
+    """Rates that replace some of a model's rates for calls in a tier of service, from a day on."""
+
+    tier: str
+    prices: Rates
+    constraint: StartDateConstraint | None = None
 
 
 class ClauseEquals(msgspec.Struct, frozen=True, array_like=True, tag=1):
@@ -106,6 +114,7 @@ class ListedModel(msgspec.Struct, frozen=True, array_like=True):
     match: MatchLogic
     periods: list[ConditionalPrice]  # the last one whose condition holds applies, else the first one
     deprecated: bool
+    tiers: list[TierPrice] = []  # of those for one tier whose condition holds, the first one that has a rate counts
 
 
 class ListedProvider(msgspec.Struct, frozen=True):
@@ -135,11 +144,27 @@ def model_info(
     match: MatchLogic,
     prices: Rates | list[ConditionalPrice] | None = None,
     deprecated: bool | None = None,
+    price_variants: list[TierPrice | None] | None = None,
     **_: object,
 ) -> ListedModel:
-    """Return a model without its texts and without prices for other tiers of service."""
+    """Return a model without its texts."""
     periods = prices if isinstance(prices, list) else [ConditionalPrice(prices=prices or {})]
-    return ListedModel(id, match, periods, bool(deprecated))
+    tiers = [tier for tier in price_variants or () if tier is not None]
+    return ListedModel(id, match, periods, bool(deprecated), tiers)
+
+
+def price_variant(
+    when: Mapping[str, str], prices: Rates, constraint: StartDateConstraint | TimeOfDateConstraint | None = None
+) -> TierPrice | None:
+    """Return the prices of a tier of service; None for what the broker does not offer, such as batches.
+
+    Anthropic's `speed` is a tier here. No list has tiers with prices by the time of day; those would be left out.
+    """
+    match dict(when):
+        case {"service_tier": tier, **others} | {"speed": tier, **others} if not others and prices:
+            return None if isinstance(constraint, TimeOfDateConstraint) else TierPrice(tier, prices, constraint)
+        case _:
+            return None
 
 
 def provider(
@@ -185,4 +210,5 @@ __all__ = [  # noqa: RUF022 (in the order above)
 ModelPrice = model_price
 ModelInfo = model_info
 Provider = provider
-ArrayMatch = PriceVariant = UsageExtractor = UsageExtractorMapping = not_needed
+PriceVariant = price_variant
+ArrayMatch = UsageExtractor = UsageExtractorMapping = not_needed
