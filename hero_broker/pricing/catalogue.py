@@ -1,13 +1,13 @@
 """Looks up public prices by provider and model name: in genai-prices first, then in our supplement.
 
+Rates that a price of genai-prices lacks come from the defaults of the supplement.
+
 An operator's own price is not here: it belongs to one model of the settings, and is part of that model's route
 (`providers.routes`).
 """
 
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache, lru_cache
-from typing import Protocol
 
 from hero_broker.pricing.genai_prices import GenaiPrices
 from hero_broker.pricing.listing import Certainty, Listing
@@ -15,18 +15,8 @@ from hero_broker.pricing.supplement import Supplement
 from hero_broker.pricing.tariff import Tariff
 
 
-class PriceSource(Protocol):
-    """A public price list."""
-
-    def find(self, provider: str, model: str) -> Listing | None:
-        """Return the listing of a name at a provider; None if the list has no price for it."""
-
-    def models(self, provider: str) -> Iterable[str]:
-        """Return the names of a provider's priced models, except deprecated ones."""
-
-
 @cache
-def _public_lists() -> tuple[PriceSource, ...]:
+def _public_lists() -> tuple[GenaiPrices, Supplement]:
     # Read on first use: a broker whose models all have prices in the settings never needs them. To keep the reading out
     # of the event loop, call `Catalogue.models` for any provider beforehand.
     return (GenaiPrices(), Supplement.load())
@@ -61,11 +51,15 @@ class Catalogue:
         return self._models(provider)
 
     def _look_up(self, provider: str, model: str) -> Listing | None:
-        listings = (prices.find(provider, model) for prices in _public_lists())
-        first = next((listing for listing in listings if listing is not None), None)
-        if first is not None and model in self._names(provider):
-            return replace(first, certainty=Certainty.NAMED)
-        return first
+        genai_prices, supplement = _public_lists()
+        listing = genai_prices.find(provider, model)
+        if listing is not None:
+            listing = replace(listing, tariff=supplement.with_defaults(provider, model, listing.tariff))
+        else:
+            listing = supplement.find(provider, model)
+        if listing is not None and model in self._names(provider):
+            return replace(listing, certainty=Certainty.NAMED)
+        return listing
 
     def _list_models(self, provider: str) -> tuple[str, ...]:
         return tuple(sorted({name for prices in _public_lists() for name in prices.models(provider)}))

@@ -3,11 +3,11 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from math import lcm
-from typing import Self
+from typing import Any, NamedTuple, Self
 
 from hero_broker.core.money import NANO
 
@@ -36,6 +36,13 @@ RATES = (*PER, "audio_minimum_s")
 _TOKENS = {"input_per_million", "output_per_million"}
 
 
+class RateSource(NamedTuple):
+    """Where a rate was read."""
+
+    source: str  # usually a URL
+    version: str  # of the source, such as "genai-prices 0.2.3"
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
     """Rates in USD; None means that the unit has no price, 0 that it is free. Prices are equal if their rates are."""
@@ -58,8 +65,9 @@ class Price:
     file_searches_per_thousand: Decimal | None = None
     per_image: Decimal | None = None  # for each image that the model made
     per_request: Decimal | None = None  # for successful calls
-    source: str = field(default="", compare=False)  # where the rates were read, usually a URL
-    version: str = field(default="", compare=False)  # the version of that source, such as "genai-prices 0.2.3"
+    source: str = field(default="", compare=False)  # of all rates that have no other source; see `RateSource`
+    version: str = field(default="", compare=False)
+    other_sources: Mapping[str, RateSource] = field(default_factory=dict, compare=False, repr=False)  # by rate
     rates: str = field(init=False, compare=False, repr=False)  # canonical JSON: known rates, sorted, decimal strings
     price_id: str = field(init=False, compare=False)  # content hash of the rates: equal on all brokers
     # The known rates as integers, so that a cost is a sum of integers: nano-USD per unit, times `scale`.
@@ -86,6 +94,22 @@ class Price:
         )
         object.__setattr__(self, "token_rates", two)
 
+    def source_of(self, rate_name: str) -> RateSource:
+        """Return where a rate was read."""
+        return self.other_sources.get(rate_name) or RateSource(self.source, self.version)
+
+    def with_defaults(self, defaults: "Price") -> "Price":
+        """Return the price with the rates of `defaults` that it lacks."""
+        lacking = {
+            name: rate
+            for name in RATES
+            if getattr(self, name) is None and (rate := getattr(defaults, name)) is not None
+        }
+        if not lacking:
+            return self
+        added = dict.fromkeys(lacking, RateSource(defaults.source, defaults.version))
+        return replace(self, **lacking, other_sources={**self.other_sources, **added})
+
     @classmethod
     def from_rates(cls, text: str, *, source: str = "", version: str = "") -> Self:
         """Parse the `rates` of a price; the result has the same `price_id`.
@@ -99,7 +123,8 @@ class Price:
             raise ValueError(f"rates must be a JSON object, not {text}")
         if unknown := sorted(rates.keys() - set(RATES)):
             raise ValueError(f"rates must be among {', '.join(RATES)}, not {', '.join(unknown)}")
-        return cls(**{name: _rate(name, rate) for name, rate in rates.items()}, source=source, version=version)
+        parsed: dict[str, Any] = {name: _rate(name, rate) for name, rate in rates.items()}
+        return cls(**parsed, source=source, version=version)
 
 
 def _rate(name: str, text: object) -> Decimal:

@@ -1,24 +1,46 @@
-"""Reads `supplement.toml`: prices that genai-prices lacks, each with its source page and the date of that page."""
+"""Reads `supplement.toml`: prices and rates that genai-prices lacks, each with its source and the date of that page."""
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from importlib.resources import files
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from hero_broker.pricing.listing import Certainty, Listing
 from hero_broker.pricing.price import RATES, Price
 from hero_broker.pricing.tariff import PricePeriod, Tariff
 
 # Common names of a provider → the supplement's name.
-ALIASES = {"alibaba": "dashscope", "qwen": "dashscope", "jina_ai": "jina", "voyage": "voyageai"}
+ALIASES = {
+    "alibaba": "dashscope",
+    "qwen": "dashscope",
+    "jina_ai": "jina",
+    "voyage": "voyageai",
+    "xai": "x-ai",
+    "gemini": "google",
+}
+
+
+class DefaultRates(NamedTuple):
+    """Rates of a provider for models whose listed price lacks them."""
+
+    provider: str
+    models: str  # a name, or the start of names and "*"; in lower case
+    price: Price
+
+    def hold_for(self, provider: str, model: str) -> bool:
+        """Return whether the rates are those of a model, whose name is in lower case."""
+        start = self.models.removesuffix("*")
+        return provider == self.provider and (model.startswith(start) if start != self.models else model == start)
 
 
 class Supplement:
     """The entries of `supplement.toml`, by provider and model; model names are compared without case."""
 
-    def __init__(self, entries: Mapping[tuple[str, str], Tariff]) -> None:
+    def __init__(self, entries: Mapping[tuple[str, str], Tariff], defaults: Sequence[DefaultRates] = ()) -> None:
+        self._defaults = tuple(defaults)
         self._names = tuple(entries)
         self._tariffs = {(provider, model.lower()): tariff for (provider, model), tariff in entries.items()}
 
@@ -36,7 +58,13 @@ class Supplement:
         """
         faults: list[str] = []
         entries: dict[tuple[str, str], Tariff] = {}
-        for number, table in enumerate(tomllib.loads(text, parse_float=Decimal).get("prices", []), start=1):
+        content = tomllib.loads(text, parse_float=Decimal)
+        defaults = []
+        for number, table in enumerate(content.get("defaults", []), start=1):
+            entry = _Entry({"models": "*", **table}, model="models")
+            faults += [f"defaults[{number}] ({entry.provider} {entry.model}): {fault}" for fault in entry.faults]
+            defaults.append(DefaultRates(entry.provider, entry.model.lower(), next(entry.tariff.prices())))
+        for number, table in enumerate(content.get("prices", []), start=1):
             entry = _Entry(table)
             name = f"prices[{number}] ({entry.provider} {entry.model})"
             if any((entry.provider, entry.model.lower()) == (owner, model.lower()) for owner, model in entries):
@@ -45,12 +73,23 @@ class Supplement:
             entries[entry.provider, entry.model] = entry.tariff
         if faults:
             raise ValueError("\n".join(faults))
-        return cls(entries)
+        return cls(entries, defaults)
 
     def find(self, provider: str, model: str) -> Listing | None:
         """Return the listing of a provider's model; None if there is no entry."""
         tariff = self._tariffs.get((ALIASES.get(provider, provider), model.lower()))
         return None if tariff is None else Listing(tariff, Certainty.ALIAS)
+
+    def with_defaults(self, provider: str, model: str, tariff: Tariff) -> Tariff:
+        """Return the tariff of a model of another list, with the default rates of its provider that its prices lack.
+
+        A price without a rate for output gets none: its model makes no searches.
+        """
+        listed_as, name = ALIASES.get(provider, provider), model.lower()
+        for defaults in self._defaults:
+            if defaults.hold_for(listed_as, name):
+                tariff = tariff.map(partial(_with_defaults, defaults.price))
+        return tariff
 
     def models(self, provider: str) -> Iterable[str]:
         """Return the names of a provider's models that have an entry."""
@@ -58,13 +97,17 @@ class Supplement:
         return [model for owner, model in self._names if owner == listed_as]
 
 
+def _with_defaults(defaults: Price, price: Price) -> Price:
+    return price if price.output_per_million is None else price.with_defaults(defaults)
+
+
 class _Entry:
     """One table of the file, parsed as far as possible; `faults` lists what is wrong with it."""
 
-    def __init__(self, table: dict[str, Any]) -> None:
+    def __init__(self, table: dict[str, Any], model: str = "model") -> None:
         self.faults: list[str] = []
         self.provider = self._text(table, "provider")
-        self.model = self._text(table, "model")
+        self.model = self._text(table, model)
         source = self._text(table, "source")
         if not source.startswith("https://"):
             self.faults.append("source must be an https URL")
@@ -92,7 +135,7 @@ class _Entry:
             return ""
         return value
 
-    def _rates(self, table: dict[str, Any]) -> dict[str, Decimal]:
+    def _rates(self, table: dict[str, Any]) -> dict[str, Any]:
         rates = {}
         for name, value in table.items():
             if name not in RATES:

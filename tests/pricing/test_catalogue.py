@@ -93,6 +93,25 @@ def test_speech_is_priced_by_characters() -> None:
     assert listed("openai", "tts-1").characters_per_million == Decimal(15)
 
 
+@pytest.mark.parametrize(
+    ("provider", "model", "usd", "version"),
+    [
+        pytest.param("openai", "gpt-5", "10", "genai-prices", id="listed"),
+        pytest.param("openai", "gpt-4.1-nano", "10", "supplement", id="OpenAI"),
+        pytest.param("xai", "grok-4.5", "5", "supplement", id="provider by its other name"),
+        pytest.param("gemini", "gemini-2.0-flash-lite", "35", "supplement", id="an older model"),
+        pytest.param("perplexity", "sonar-pro", "0", "supplement", id="part of the request's fee"),
+        pytest.param("perplexity", "sonar-deep-research", "5", "genai-prices", id="no part of a fee"),
+    ],
+)
+def test_web_searches_are_priced(provider: str, model: str, usd: str, version: str) -> None:
+    price = listed(provider, model)
+
+    assert price.web_searches_per_thousand == Decimal(usd)
+    assert price.source_of("web_searches_per_thousand").version.startswith(version)
+    assert price.source_of("input_per_million").version.startswith("genai-prices")
+
+
 def test_models_of_list_and_supplement_are_named_in_order() -> None:
     names = Catalogue().models("cohere")
 

@@ -1,12 +1,13 @@
 """A price is its rates: equal rates are one price, and can be read back."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hero_broker.pricing.price import RATES, Price
+from hero_broker.pricing.price import RATES, Price, RateSource
 
 D = Decimal
 
@@ -23,7 +24,7 @@ def test_equal_rates_have_one_id_whatever_their_spelling_and_source() -> None:
 
 
 @given(st.fixed_dictionaries({}, optional={name: st.decimals(0, 10**9, places=12) for name in RATES}))
-def test_rates_are_read_back(rates: dict[str, Decimal]) -> None:
+def test_rates_are_read_back(rates: dict[str, Any]) -> None:
     price = Price(**rates, source="page", version="1")
 
     again = Price.from_rates(price.rates, source="page", version="1")
@@ -31,6 +32,18 @@ def test_rates_are_read_back(rates: dict[str, Decimal]) -> None:
     assert again == price
     assert again.price_id == price.price_id
     assert (again.source, again.version) == ("page", "1")
+
+
+def test_rates_that_a_price_lacks_come_from_the_defaults_with_their_source() -> None:
+    price = Price(D(1), D(2), source="list", version="1")
+    defaults = Price(output_per_million=D(9), per_image=D(3), source="page", version="2")
+
+    completed = price.with_defaults(defaults)
+
+    assert completed == Price(D(1), D(2), per_image=D(3))
+    assert completed.source_of("per_image") == RateSource("page", "2")
+    assert completed.source_of("output_per_million") == RateSource("list", "1")
+    assert completed.with_defaults(defaults) is completed
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,14 @@ import pytest
 
 from hero_broker.pricing.genai_prices import GenaiPrices
 from hero_broker.pricing.plausibility import price_warnings
-from hero_broker.pricing.price import RATES
+from hero_broker.pricing.price import RATES, Price, RateSource
 from hero_broker.pricing.supplement import Supplement
+from hero_broker.pricing.tariff import Tariff
 
 TEXT = (files("hero_broker.pricing") / "supplement.toml").read_text(encoding="utf-8")
 ENTRIES: list[dict[str, Any]] = tomllib.loads(TEXT, parse_float=Decimal)["prices"]
+DEFAULTS: list[dict[str, Any]] = tomllib.loads(TEXT, parse_float=Decimal)["defaults"]
+CHAT = Price(Decimal(1), Decimal(2), source="list", version="1")
 GOOD = """
 [[prices]]
 provider = "p"
@@ -43,6 +46,85 @@ def test_entry_has_source_date_and_usual_rates(entry: dict[str, Any]) -> None:
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{entry['provider']}-{entry['model']}")
 def test_entry_is_not_in_genai_prices(entry: dict[str, Any]) -> None:
     assert GenaiPrices().find(entry["provider"], entry["model"]) is None
+
+
+@pytest.mark.parametrize("entry", DEFAULTS, ids=lambda entry: f"{entry['provider']}-{entry.get('models', '*')}")
+def test_default_has_source_date_and_usual_rates_and_reaches_its_models(entry: dict[str, Any]) -> None:
+    model = entry.get("models", "any").replace("*", "-any")
+
+    tariff = Supplement.load().with_defaults(entry["provider"], model, Tariff.fixed(CHAT))
+
+    price = tariff.price(0, 0)
+    assert date(2025, 1, 1) <= entry["checked"] <= datetime.now(UTC).date()
+    assert price_warnings(price, None) == []
+    for name in entry.keys() & set(RATES):
+        assert getattr(price, name) == entry[name]
+        assert price.source_of(name) == RateSource(entry["source"], f"supplement {entry['checked']}")
+    assert price.source_of("input_per_million") == RateSource("list", "1")
+
+
+DEFAULT = """
+[[defaults]]
+provider = "p"
+models = "Big-*"
+input_per_million = 9
+web_searches_per_thousand = 10
+source = "https://example.com/"
+checked = 2026-11-24
+[[defaults]]
+provider = "p"
+web_searches_per_thousand = 5
+source = "https://example.com/"
+checked = 2026-11-24
+[[defaults]]
+provider = "q"
+models = "one"
+per_image = 1
+source = "https://example.com/"
+checked = 2026-11-24
+"""
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "price", "searches"),
+    [
+        pytest.param("p", "BIG-1", CHAT, Decimal(10), id="start of the name"),
+        pytest.param("p", "small", CHAT, Decimal(5), id="any model"),
+        pytest.param("q", "small", CHAT, None, id="another model"),
+        pytest.param("r", "big-1", CHAT, None, id="another provider"),
+        pytest.param("p", "big-1", Price(Decimal(1)), None, id="no output"),
+        pytest.param(
+            "p",
+            "big-1",
+            Price(Decimal(1), Decimal(2), web_searches_per_thousand=Decimal(0)),
+            Decimal(0),
+            id="its own rate",
+        ),
+    ],
+)
+def test_first_default_that_matches_gives_the_rates_that_a_price_lacks(
+    provider: str, model: str, price: Price, searches: Decimal | None
+) -> None:
+    tariff = Tariff.fixed(price, {"flex": price})
+
+    found = Supplement.parse(DEFAULT).with_defaults(provider, model, tariff)
+
+    for one in (found.price(0, 0), found.price(0, 0, "flex")):
+        assert one.web_searches_per_thousand == searches
+        assert (one.input_per_million, one.output_per_million) == (price.input_per_million, price.output_per_million)
+
+
+def test_default_without_a_star_is_of_one_model() -> None:
+    supplement = Supplement.parse(DEFAULT)
+
+    with_images = [supplement.with_defaults("q", name, Tariff.fixed(CHAT)).price(0, 0) for name in ("ONE", "one-more")]
+
+    assert [price.per_image for price in with_images] == [1, None]
+
+
+def test_fault_of_a_default_is_named() -> None:
+    with pytest.raises(ValueError, match=r"defaults\[3\] \(q one\): per_picture is not a rate"):
+        Supplement.parse(DEFAULT.replace("per_image", "per_picture"))
 
 
 def test_model_is_found_in_any_case_and_its_provider_by_other_names() -> None:
