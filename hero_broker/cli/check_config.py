@@ -11,7 +11,7 @@ from hero_broker.server.configured_routes import build_routes
 def check_config(config: ConfigOption = None, fake: FakeOption = False) -> None:
     """Print what would be served, with prices. Secrets are redacted."""
     settings = read_settings(config, fake=fake)
-    catalogue = Catalogue()
+    catalogue = Catalogue(settings.price_factors)
     routes = build_routes(settings, "" if fake else None, catalogue)
     for line in config_report.report_lines(settings, routes):
         say(line)

@@ -13,7 +13,7 @@ from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.plausibility import price_warnings
 from hero_broker.providers.routes import Route, Routes
 from hero_broker.server.configured_routes import build_price
-from hero_broker.settings import ModelSettings, Settings
+from hero_broker.settings import ModelSettings, PriceSettings, Settings
 from hero_broker.settings.known_providers import KNOWN_PROVIDERS
 
 MAX_NAMES = 12
@@ -66,11 +66,17 @@ def warnings(settings: Settings, served: Routes, catalogue: Catalogue) -> Iterat
         elif not is_priced(route.tariff, model.kind):
             yield f"models.{model.name}: its price has no rate for calls of the kind {model.kind}; they {refused}"
         if model.price is not None:
-            listed = catalogue.tariff(model.provider, model.upstream_model)
-            for doubt in price_warnings(
-                build_price(model.price), None if listed is None else listed.price(int(time.time()), 0)
-            ):
-                yield f"models.{model.name}.price: {doubt}"
+            yield from _doubts(model, model.price, catalogue)
+            for tier, rates in model.price_tiers.items():
+                yield from _doubts(model, rates, catalogue, tier)
+
+
+def _doubts(model: ModelSettings, rates: PriceSettings, catalogue: Catalogue, tier: str | None = None) -> Iterator[str]:
+    """Yield the doubts about the rates of a model, or of one of its tiers."""
+    key = f"models.{model.name}.price" + ("" if tier is None else f".tiers.{tier}")
+    listed = catalogue.tariff(model.provider, model.upstream_model)
+    expected = None if listed is None else listed.price(int(time.time()), 0, tier)
+    yield from (f"{key}: {doubt}" for doubt in price_warnings(build_price(rates), expected))
 
 
 def _double_names(models: Sequence[ModelSettings]) -> Iterator[str]:

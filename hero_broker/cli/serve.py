@@ -39,7 +39,7 @@ def serve(
 
 
 def _banner(settings: Settings, sockets: list[socket.socket]) -> None:
-    routes = build_routes(settings, "" if settings.fake else None, Catalogue())
+    routes = build_routes(settings, "" if settings.fake else None, Catalogue(settings.price_factors))
     lines = [
         f"listening on  {', '.join(bound_address(opened) for opened in sockets)}",
         f"who may call  {', '.join(str(network) for network in settings.server.allowed_clients)}",

@@ -31,6 +31,9 @@ class Verdict(Enum):
 # The outcomes that `failed_requests` counts.
 FAILED_OUTCOMES = (Outcome.PROVIDER_ERROR, Outcome.INTERRUPTED, Outcome.INTERNAL_ERROR)
 
+# Providers' names for the ordinary service. It has no prices of its own, as unknown tiers have none.
+ORDINARY_TIERS = frozenset({"auto", "default", "standard"})
+
 
 class Caller(msgspec.Struct, frozen=True, array_like=True):
     """Who is billed for a call."""

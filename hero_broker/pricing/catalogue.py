@@ -6,7 +6,9 @@ An operator's own price is not here: it belongs to one model of the settings, an
 (`providers.routes`).
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
+from decimal import Decimal
 from functools import cache, lru_cache
 
 from hero_broker.pricing.genai_prices import GenaiPrices
@@ -25,7 +27,9 @@ def _public_lists() -> tuple[GenaiPrices, Supplement]:
 class Catalogue:
     """Looks up listings, each once: results are cached until the broker restarts."""
 
-    def __init__(self) -> None:
+    def __init__(self, price_factors: Mapping[str, Decimal] | None = None) -> None:
+        """Take the factors by which the prices of providers are multiplied; a missing one is 1."""
+        self._price_factors = price_factors or {}
         # Bounded, because clients may send any name.
         self._listing = lru_cache(maxsize=4096)(self._look_up)
         self._models = lru_cache(maxsize=256)(self._list_models)
@@ -57,6 +61,9 @@ class Catalogue:
             listing = replace(listing, tariff=supplement.with_defaults(provider, model, listing.tariff))
         else:
             listing = supplement.find(provider, model)
+        factor = self._price_factors.get(provider)
+        if listing is not None and factor is not None:
+            listing = replace(listing, tariff=listing.tariff.map(lambda price: price.times(factor)))
         if listing is not None and model in self._names(provider):
             return replace(listing, certainty=Certainty.NAMED)
         return listing

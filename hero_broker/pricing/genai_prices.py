@@ -8,6 +8,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import NamedTuple
 
+from hero_broker.core.calls import ORDINARY_TIERS
 from hero_broker.pricing.genai_data.matching import certainty_of, exact_names, matches, with_dashed_dates
 from hero_broker.pricing.genai_data.reader import read_providers
 from hero_broker.pricing.genai_data.types import (
@@ -22,7 +23,7 @@ from hero_broker.pricing.genai_data.types import (
 )
 from hero_broker.pricing.listing import Certainty, Listing
 from hero_broker.pricing.price import Price
-from hero_broker.pricing.tariff import DAY_S, ORDINARY_TIERS, PricePeriod, Tariff
+from hero_broker.pricing.tariff import DAY_S, PricePeriod, Tariff
 
 THOUSAND = 1000
 MINUTES_PER_HOUR = 60

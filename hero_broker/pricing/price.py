@@ -110,6 +110,15 @@ class Price:
         added = dict.fromkeys(lacking, RateSource(defaults.source, defaults.version))
         return replace(self, **lacking, other_sources={**self.other_sources, **added})
 
+    def times(self, factor: Decimal) -> "Price":
+        """Return the price with all its rates multiplied; the version of each source says so."""
+        rates: dict[str, Any] = {name: rate * factor for name in PER if (rate := getattr(self, name)) is not None}
+        by_factor = f" × {plain(factor)}"
+        others = {
+            name: RateSource(other.source, other.version + by_factor) for name, other in self.other_sources.items()
+        }
+        return replace(self, **rates, version=self.version + by_factor, other_sources=others)
+
     @classmethod
     def from_rates(cls, text: str, *, source: str = "", version: str = "") -> Self:
         """Parse the `rates` of a price; the result has the same `price_id`.

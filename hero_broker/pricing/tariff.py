@@ -8,8 +8,6 @@ from typing import Self
 from hero_broker.pricing.price import Price
 
 DAY_S = 86_400
-# The provider's names for the ordinary service. It has no prices of its own, as unknown tiers have none.
-ORDINARY_TIERS = frozenset({"auto", "default", "standard"})
 
 
 @dataclass(frozen=True, slots=True)

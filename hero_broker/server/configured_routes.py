@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
+from typing import Any
 
 from hero_broker.kinds.dialect import dialect_of
 from hero_broker.pricing.catalogue import Catalogue
@@ -70,7 +71,8 @@ def model_tariff(model: ModelSettings, catalogue: Catalogue, *, fake: bool) -> T
     None if no price is known. Without `fake`, a provider named "fake" is an ordinary provider.
     """
     if model.price is not None:
-        return Tariff.fixed(build_price(model.price), is_override=True)
+        tiers = {tier: build_price(model.price, rates) for tier, rates in model.price_tiers.items()}
+        return Tariff.fixed(build_price(model.price), tiers, is_override=True)
     if fake and model.provider == FAKE:
         fake_kind = FAKE_MODELS.get(model.kind)
         if fake_kind is None or fake_kind.model != model.upstream_model:
@@ -79,9 +81,11 @@ def model_tariff(model: ModelSettings, catalogue: Catalogue, *, fake: bool) -> T
     return catalogue.tariff(model.provider, model.upstream_model)
 
 
-def build_price(settings: PriceSettings) -> Price:
-    """Return the price that the operator configured."""
-    rates = {field.name: getattr(settings, field.name) for field in fields(settings)}
+def build_price(*settings: PriceSettings) -> Price:
+    """Return the price that the operator configured; rates of later settings replace those of earlier ones."""
+    rates: dict[str, Any] = {}
+    for one in settings:
+        rates |= {field.name: rate for field in fields(one) if (rate := getattr(one, field.name)) is not None}
     return Price(**rates, source="settings", version="settings")
 
 

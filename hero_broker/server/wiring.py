@@ -70,7 +70,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
         max_calls = server.max_calls + billing.drain_max_calls
         timeouts = timeouts_of(settings.upstream)
         async with open_upstream(timeouts, max_calls, own_timeouts, fast=server.fast_path) as upstream:
-            catalogue = Catalogue()
+            catalogue = Catalogue(settings.price_factors)
             counter = TokenCounter()
             stack.callback(counter.close)
             estimates, provider_health = Estimates(counter), HealthTracker(clock)

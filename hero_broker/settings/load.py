@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
+from hero_broker.core.calls import ORDINARY_TIERS
 from hero_broker.kinds.registry import DEFAULT_KIND, KINDS
 from hero_broker.settings.doubts import doubts_about
 from hero_broker.settings.errors import Fault, SettingsError
@@ -423,6 +424,7 @@ def _providers(
                 api_keys=tuple(dict.fromkeys(key for key in keys if key)),
                 stream_usage=table.boolean("stream_usage", True),
                 timeouts=None if own == upstream else own,
+                price_factor=table.factor("price_factor", "0.1", 10),
             )
         )
     return tuple(providers)
@@ -512,6 +514,7 @@ def _models(tables: list[TomlTable], providers: set[str]) -> tuple[ModelSettings
         if provider and provider not in providers:
             known = ", ".join(quoted(item) for item in sorted(providers) if item) or "none"
             table.fault("provider", f"must be the name of a provider, not {quoted(provider)}; known: {known}")
+        price = table.table("price")
         models.append(
             ModelSettings(
                 name=name,
@@ -519,7 +522,8 @@ def _models(tables: list[TomlTable], providers: set[str]) -> tuple[ModelSettings
                 kind=table.string("kind", DEFAULT_KIND, accept_kind, f"must be one of {kinds}") or DEFAULT_KIND,
                 provider=provider,
                 upstream_model=table.string("upstream_model", name or "-", accept_name, NAME_FORM) or "",
-                price=_price(table.table("price"), is_present=table.has("price")),
+                price_tiers=_price_tiers(price),
+                price=_price(price) if table.has("price") else None,
             )
         )
     return tuple(models)
@@ -538,9 +542,17 @@ def _statements(table: TomlTable) -> StatementSettings:
     )
 
 
-def _price(table: TomlTable, *, is_present: bool) -> PriceSettings | None:
-    if not is_present:
-        return None
+def _price_tiers(price: TomlTable) -> Mapping[str, PriceSettings]:
+    tables = price.table_by_name("tiers")
+    for tier in tables:
+        if tier in ORDINARY_TIERS:
+            price.fault(f"tiers.{tier}", f"must not be {' or '.join(sorted(ORDINARY_TIERS))}: that is the price itself")
+        elif not tier.isprintable() or not tier.strip():
+            price.fault("tiers", "must have printable names, as the provider reports them")
+    return {tier: _price(table) for tier, table in tables.items()}
+
+
+def _price(table: TomlTable) -> PriceSettings:
     prices = {
         rate.name: table.price(rate.name, MAX_PRICES.get(rate.name, MAX_PER_MILLION)) for rate in fields(PriceSettings)
     }

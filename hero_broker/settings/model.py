@@ -113,6 +113,7 @@ class ProviderSettings:
     api_keys: tuple[str, ...] = field(default=(), repr=False)  # resolved; empty if the provider needs none
     stream_usage: bool = True  # whether it accepts `stream_options`
     timeouts: UpstreamSettings | None = None  # its own; None: those of `[upstream]`
+    price_factor: Decimal = Decimal(1)  # on prices of the price list, for a region or a reseller
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,8 @@ class ModelSettings:
     provider: str
     upstream_model: str
     price: PriceSettings | None = None
+    # By tier of service: the rates that replace those of `price`. Empty without a price.
+    price_tiers: Mapping[str, PriceSettings] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +180,11 @@ class Settings:
     fake: bool  # the broker adds a provider named "fake"
     statements: StatementSettings = StatementSettings()
     warnings: tuple[str, ...] = ()  # sentences about accepted but unsafe or doubtful settings, without secrets
+
+    @property
+    def price_factors(self) -> Mapping[str, Decimal]:
+        """The factors on prices of the price list, by provider; a missing one is 1."""
+        return {provider.name: provider.price_factor for provider in self.providers if provider.price_factor != 1}
 
     @property
     def database_url_absolute(self) -> str:

@@ -44,6 +44,16 @@ class TomlTable:
             self.fault(name, f"must be a table, [{self.full_key(name)}]")
         return self._child(name, value if isinstance(value, dict) else {})
 
+    def table_by_name(self, name: str) -> "dict[str, TomlTable]":
+        """Return the tables inside a table, whose names are free."""
+        value = self._read(name)
+        if value is None:
+            return {}
+        if not isinstance(value, dict) or not all(isinstance(item, dict) for item in value.values()):
+            self.fault(name, f"must be a table of tables, such as [{self.full_key(name)}.NAME]")
+            return {}
+        return {key: self._child(f"{name}.{key}", item) for key, item in value.items()}
+
     def tables(self, name: str) -> "list[TomlTable]":
         value = self._read(name)
         if value is None:
@@ -105,14 +115,22 @@ class TomlTable:
         self.fault(name, f"must be a number of seconds from {least} to {most}")
         return default
 
+    def factor(self, name: str, least: str, most: int) -> Decimal:
+        value = self._number(name)
+        if value is None:
+            return Decimal(1)
+        if value.is_finite() and Decimal(least) <= value <= most and _places(value) <= MAX_PRICE_PLACES:
+            return value
+        form = f"a number from {least} to {most} with at most {MAX_PRICE_PLACES} decimal places"
+        self.fault(name, f"must be {form}; 1.1 adds 10 %")
+        return Decimal(1)
+
     def price(self, name: str, most: int) -> Decimal | None:
         value = self._number(name)
         if value is None:
             return None
-        if value.is_finite() and 0 <= value <= most:
-            exponent = value.as_tuple().exponent
-            if isinstance(exponent, int) and exponent >= -MAX_PRICE_PLACES:
-                return value.copy_abs()  # -0.0 is zero
+        if value.is_finite() and 0 <= value <= most and _places(value) <= MAX_PRICE_PLACES:
+            return value.copy_abs()  # -0.0 is zero
         self.fault(name, f"must be a number from 0 to {most} with at most {MAX_PRICE_PLACES} decimal places")
         return None
 
@@ -142,6 +160,12 @@ class TomlTable:
         child = TomlTable(self.full_key(name), content, self.faults)
         self._children.append(child)
         return child
+
+
+def _places(value: Decimal) -> int:
+    """Return the decimal places of a finite number."""
+    exponent = value.as_tuple().exponent
+    return -exponent if isinstance(exponent, int) else 0
 
 
 def check_value(value: object, check: Callable[[str], T], key: str, form: str, faults: list[Fault]) -> T | None:

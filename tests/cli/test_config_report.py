@@ -67,6 +67,15 @@ def test_calls_without_a_price_are_counted_or_refused_as_the_settings_say(
     ]
 
 
+def test_doubtful_rate_of_a_tier_is_warned_of(tmp_path: Path) -> None:
+    text = f"{PROVIDER}{MODEL}[models.price]\ninput_per_million = 1\noutput_per_million = 2\n"
+
+    _, warnings = previewed(tmp_path, f"{text}[models.price.tiers.flex]\ninput_per_million = 0.0000005\n")
+
+    [warning] = warnings
+    assert warning.startswith("models.m.price.tiers.flex: input_per_million = 0.0000005 is lower than")
+
+
 def test_name_that_hides_another_models_is_warned_of(tmp_path: Path) -> None:
     price = "[models.price]\ninput_per_million = 1\noutput_per_million = 1\n"
     other = '[[models]]\nname = "x"\naliases = ["p/m"]\nprovider = "p"\n'

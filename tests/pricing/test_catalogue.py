@@ -112,6 +112,24 @@ def test_web_searches_are_priced(provider: str, model: str, usd: str, version: s
     assert price.source_of("input_per_million").version.startswith("genai-prices")
 
 
+@pytest.mark.parametrize(
+    ("provider", "model", "tier", "usd"),
+    [
+        pytest.param("openai", "gpt-5", None, "1.375", id="ordinary"),
+        pytest.param("openai", "gpt-5", "flex", "0.6875", id="tier"),
+        pytest.param("dashscope", "qwen-max", None, "0.8", id="supplement"),
+        pytest.param("groq", "llama-3.3-70b-versatile", None, "0.59", id="no factor"),
+    ],
+)
+def test_prices_of_a_provider_are_multiplied(provider: str, model: str, tier: str | None, usd: str) -> None:
+    catalogue = Catalogue({"openai": Decimal("1.1"), "dashscope": Decimal("0.5")})
+
+    tariff = catalogue.tariff(provider, model)
+
+    assert tariff is not None
+    assert tariff.price(NOW, 0, tier).input_per_million == Decimal(usd)
+
+
 def test_models_of_list_and_supplement_are_named_in_order() -> None:
     names = Catalogue().models("cohere")
 

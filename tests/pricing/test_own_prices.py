@@ -1,5 +1,6 @@
 """Models that share providers and upstream models: each costs its own price, displayed or charged."""
 
+import json
 import tempfile
 from decimal import Decimal
 from pathlib import Path
@@ -169,3 +170,26 @@ def checked_of(settings: Settings, routes: Routes) -> dict[str, str]:
     lines = (line.split(maxsplit=1) for line in config_report.report_lines(settings, routes))
     models = (rest.split(": ", 1) for word, rest in lines if word == "model")
     return {head.split()[0]: cost for head, cost in models}
+
+
+def test_tier_of_an_own_price_has_the_other_rates_of_that_price(tmp_path: Path) -> None:
+    config = tmp_path / "hero-broker.toml"
+    config.write_text(
+        '[[providers]]\nname = "openai"\nbase_url = "http://127.0.0.1:1/v1"\nprice_factor = 2\n'
+        '[[models]]\nname = "gpt-5"\nprovider = "openai"\n'
+        "[models.price]\ninput_per_million = 1\noutput_per_million = 2\n"
+        "[models.price.tiers.flex]\noutput_per_million = 0\n"
+    )
+    settings = load(config=config, environ={})
+
+    route = build_routes(settings, None, Catalogue(settings.price_factors)).get("gpt-5")
+
+    assert route is not None
+    assert route.tariff is not None
+    assert route.tariff.is_override
+    prices = {tier: json.loads(route.tariff.price(0, 0, tier).rates) for tier in (None, "flex", "priority")}
+    assert prices == {
+        None: {"input_per_million": "1", "output_per_million": "2"},
+        "flex": {"input_per_million": "1", "output_per_million": "0"},
+        "priority": {"input_per_million": "1", "output_per_million": "2"},
+    }

@@ -46,6 +46,16 @@ def test_rates_that_a_price_lacks_come_from_the_defaults_with_their_source() -> 
     assert completed.with_defaults(defaults) is completed
 
 
+def test_factor_changes_each_rate_exactly_and_no_minimum() -> None:
+    price = Price(D("0.59"), audio_per_minute=D(1), audio_minimum_s=D(10), source="list", version="1")
+
+    dearer = price.with_defaults(Price(per_image=D("0.02"), source="page", version="2")).times(D("1.10"))
+
+    assert dearer == Price(D("0.649"), audio_per_minute=D("1.1"), audio_minimum_s=D(10), per_image=D("0.022"))
+    assert dearer.source_of("input_per_million") == RateSource("list", "1 × 1.1")
+    assert dearer.source_of("per_image") == RateSource("page", "2 × 1.1")
+
+
 @pytest.mark.parametrize(
     ("rates", "price_id"),
     [

@@ -125,6 +125,8 @@ def test_whole_file_is_understood(tmp_path: Path) -> None:
         [models.price]
         input_per_million = 0.59
         per_request = 1
+        [models.price.tiers.flex]
+        input_per_million = 0.3
         [statements]
         from = "Example Ltd"
         contact = """
@@ -151,8 +153,64 @@ billing@example.org
     assert model.price is not None
     assert (model.price.input_per_million, model.price.per_request) == (Decimal("0.59"), Decimal(1))
     assert model.price.output_per_million is None
+    assert model.price_tiers == {"flex": settings.PriceSettings(input_per_million=Decimal("0.3"))}
     contact = "Example Street 1\n8000 Zürich\n\nbilling@example.org"
     assert found.statements == StatementSettings("Example Ltd", contact, "Within 30 days.")
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        pytest.param(
+            "tiers = 1\n", {"tiers": "must be a table of tables, such as [models[0].price.tiers.NAME]"}, id="number"
+        ),
+        pytest.param(
+            "tiers.flex = 1\n", {"tiers": "must be a table of tables, such as [models[0].price.tiers.NAME]"}, id="rate"
+        ),
+        pytest.param(
+            "tiers.default.per_request = 1\n",
+            {"tiers.default": "must not be auto or default or standard: that is the price itself"},
+            id="ordinary",
+        ),
+        pytest.param(
+            "tiers.'\t'.per_request = 1\n",
+            {"tiers": "must have printable names, as the provider reports them"},
+            id="name",
+        ),
+        pytest.param(
+            "tiers.flex.per_reqest = 1\ntiers.flex.per_request = 2\n",
+            {"tiers.flex.per_reqest": 'is not a known key; did you mean "per_request"?'},
+            id="unknown rate",
+        ),
+        pytest.param(
+            "tiers.flex.per_image = 2\n",
+            {"tiers.flex.per_image": "must be a number from 0 to 1 with at most 12 decimal places"},
+            id="too high",
+        ),
+    ],
+)
+def test_faults_of_tiers_name_their_keys(tmp_path: Path, text: str, faults: dict[str, str]) -> None:
+    found = faults_of(tmp_path, MODEL + "[models.price]\nper_request = 1\n" + text)
+
+    assert found == {f"models[0].price.{key}": problem for key, problem in faults.items()}
+
+
+def test_tier_needs_a_rate_as_its_price_does(tmp_path: Path) -> None:
+    faults = faults_of(tmp_path, MODEL + "[models.price.tiers.flex]\n")
+
+    assert list(faults) == ["models[0].price.tiers.flex", "models[0].price"]
+
+
+@pytest.mark.parametrize(
+    ("text", "factors"), [("", {}), ("price_factor = 1.0\n", {}), ("price_factor = 1.1\n", {"groq": Decimal("1.1")})]
+)
+def test_factor_on_prices_is_of_its_provider(tmp_path: Path, text: str, factors: dict[str, Decimal]) -> None:
+    assert load_text(tmp_path, GROQ + text).price_factors == factors
+
+
+@pytest.mark.parametrize("value", ["0", "0.09", "10.1", "110", "nan", '"1.1"', "1.0000000000001"])
+def test_factor_out_of_bounds_is_a_fault(tmp_path: Path, value: str) -> None:
+    assert list(faults_of(tmp_path, GROQ + f"price_factor = {value}\n")) == ["providers[0].price_factor"]
 
 
 @pytest.mark.parametrize(
@@ -587,6 +645,7 @@ def test_every_key_is_in_the_reference() -> None:
     keys = {one.name for each in classes for one in fields(each)} | {known.variable for known in KNOWN_PROVIDERS}
     keys -= {"trust_unix"}  # the word "unix" among `trusted_proxies`
     keys = keys - {"issuer"} | {"from"}  # a keyword of Python
+    keys = keys - {"price_tiers"} | {"tiers"}  # a key of the table `[models.price]`
 
     assert len(classes) == 7
     assert sorted(key for key in keys if f"`{key}`" not in page and f"[{key}]" not in page) == []
