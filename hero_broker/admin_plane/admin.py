@@ -6,7 +6,7 @@ from typing import Protocol
 
 from hero_broker.admin_plane.contract import Document
 from hero_broker.core.focus import FocusQuery, FocusReport
-from hero_broker.core.inventory import InventoryModel, InventoryProvider
+from hero_broker.core.inventory import InventoryModel, InventoryProvider, PriceInForce, PriceList
 from hero_broker.core.labels import Label, LabelChanges
 from hero_broker.core.queries import RowsQuery, UsageQuery
 from hero_broker.core.records import (
@@ -119,6 +119,14 @@ class InventoryInterface(Protocol):
 
     def models(self) -> list[InventoryModel]:
         """Return the models that are served. Takes long if the price list is long: not for the event loop."""
+        ...
+
+    def prices(self, model: str | None, /) -> list[PriceInForce] | None:
+        """Return the prices of all models, or of one; None if it is not served. Takes as long as `models`."""
+        ...
+
+    def price_lists(self) -> list[PriceList]:
+        """Return the public price lists. Takes as long as `models`."""
         ...
 
     def providers(self) -> list[InventoryProvider]:

@@ -10,7 +10,7 @@ from hero_broker.admin_plane.contract import Contract, load_document
 from hero_broker.admin_plane.method import NeedsBroker
 from hero_broker.admin_plane.registry import METHODS, dispatch
 from hero_broker.core.clock import SystemClock
-from hero_broker.core.inventory import InventoryModel, InventoryProvider
+from hero_broker.core.inventory import InventoryModel, InventoryProvider, PriceInForce, PriceList
 from hero_broker.reports.billing_periods import Books
 from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.usage import Reports
@@ -21,6 +21,12 @@ class _EmptyInventory:
     """The inventory of a ledger without its broker; no offline method reads it."""
 
     def models(self) -> list[InventoryModel]:
+        return []
+
+    def prices(self, _model: str | None) -> list[PriceInForce] | None:
+        return None
+
+    def price_lists(self) -> list[PriceList]:
         return []
 
     def providers(self) -> list[InventoryProvider]:

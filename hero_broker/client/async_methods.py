@@ -251,6 +251,26 @@ class AsyncModelsMethods:
         return await self._call(methods.list_models())
 
 
+class AsyncPricesMethods:
+    """`prices.…`"""
+
+    def __init__(self, call: AsyncCall) -> None:
+        self._call = call
+
+    async def list(self, model: str | None = None) -> models.PricesAnswer:
+        """The prices in force.
+
+        Lists what calls cost now: a line for the ordinary price of each model that clients may request, in the order of
+        models.list, then one for each tier of service for which the model has other rates. Each rate has its source.
+        `lists` are the public price lists, as they are installed.
+
+        Args:
+            model: Only the prices of this model: its name, an alias, or provider/model. If no model has the name, the
+                error is -32004.
+        """
+        return await self._call(methods.list_prices(model))
+
+
 class AsyncProvidersMethods:
     """`providers.…`"""
 
@@ -354,6 +374,7 @@ class AsyncMethods:
         self.rpc = AsyncRpcMethods(call)
         self.billing = AsyncBillingMethods(call)
         self.models = AsyncModelsMethods(call)
+        self.prices = AsyncPricesMethods(call)
         self.providers = AsyncProvidersMethods(call)
         self.labels = AsyncLabelsMethods(call)
         self.system = AsyncSystemMethods(call)

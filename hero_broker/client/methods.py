@@ -279,6 +279,20 @@ def list_models() -> Query[models.ModelsAnswer]:
     return build_query("models.list", models.ModelsAnswer)
 
 
+def list_prices(model: str | None = None) -> Query[models.PricesAnswer]:
+    """The prices in force.
+
+    Lists what calls cost now: a line for the ordinary price of each model that clients may request, in the order of
+    models.list, then one for each tier of service for which the model has other rates. Each rate has its source.
+    `lists` are the public price lists, as they are installed.
+
+    Args:
+        model: Only the prices of this model: its name, an alias, or provider/model. If no model has the name, the error
+            is -32004.
+    """
+    return build_query("prices.list", models.PricesAnswer, model=model)
+
+
 def list_providers() -> Query[models.ProvidersAnswer]:
     """Providers and their health.
 

@@ -344,10 +344,16 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     reasoning_per_million: str | None = None
     audio_input_per_million: str | None = None
     audio_output_per_million: str | None = None
+    cache_write_1h_per_million: str | None = None
+    image_input_per_million: str | None = None
+    image_output_per_million: str | None = None
     characters_per_million: str | None = None
     audio_per_minute: str | None = None
     audio_minimum_s: str | None = None
     per_thousand_searches: str | None = None
+    web_searches_per_thousand: str | None = None
+    file_searches_per_thousand: str | None = None
+    per_image: str | None = None
     per_request: str | None = None
 
 
@@ -378,6 +384,45 @@ class ModelsAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The result of models.list."""
 
     data: tuple[Model, ...]
+
+
+class PriceRate(msgspec.Struct, frozen=True, kw_only=True):
+    """A rate of a price in force, and where it was read."""
+
+    rate: str  # The settings' name of it, such as input_per_million.
+    value: str  # USD as an exact decimal; seconds for audio_minimum_s.
+    source: str | None  # The source of the rate: settings, or usually a URL.
+    # The version of that source: settings, or a price list with its version or date, and × with the provider's
+    # price_factor.
+    version: str | None
+
+
+class PriceInForce(msgspec.Struct, frozen=True, kw_only=True):
+    """What calls of a model cost now, in the first tier of its context lengths."""
+
+    model: str  # As clients request it.
+    provider: str
+    upstream_model: str  # The provider's name for it.
+    tier: str | None  # The tier of service in which the provider serves the calls; None for the ordinary one.
+    rates: tuple[PriceRate, ...]  # The rates that are known, by name; empty if no price is known.
+    varies: bool  # Whether other rates apply at other times or for longer contexts.
+
+
+class PriceList(msgspec.Struct, frozen=True, kw_only=True):
+    """A public price list, as it is installed."""
+
+    name: str  # genai-prices, or supplement for the one that is part of the broker.
+    version: str | None  # The version of its package; None for the supplement.
+    # The day from which the newest of its prices in force holds, ISO 8601; the list has no date of its own. For the
+    # supplement, the newest day on which a price was checked.
+    newest_price: str | None
+
+
+class PricesAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of prices.list."""
+
+    data: tuple[PriceInForce, ...]
+    lists: tuple[PriceList, ...]  # In the order in which they are searched.
 
 
 class RejectedKey(msgspec.Struct, frozen=True, kw_only=True):

@@ -251,6 +251,26 @@ class ModelsMethods:
         return self._call(methods.list_models())
 
 
+class PricesMethods:
+    """`prices.…`"""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def list(self, model: str | None = None) -> models.PricesAnswer:
+        """The prices in force.
+
+        Lists what calls cost now: a line for the ordinary price of each model that clients may request, in the order of
+        models.list, then one for each tier of service for which the model has other rates. Each rate has its source.
+        `lists` are the public price lists, as they are installed.
+
+        Args:
+            model: Only the prices of this model: its name, an alias, or provider/model. If no model has the name, the
+                error is -32004.
+        """
+        return self._call(methods.list_prices(model))
+
+
 class ProvidersMethods:
     """`providers.…`"""
 
@@ -354,6 +374,7 @@ class SyncMethods:
         self.rpc = RpcMethods(call)
         self.billing = BillingMethods(call)
         self.models = ModelsMethods(call)
+        self.prices = PricesMethods(call)
         self.providers = ProvidersMethods(call)
         self.labels = LabelsMethods(call)
         self.system = SystemMethods(call)

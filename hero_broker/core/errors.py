@@ -378,7 +378,7 @@ class TooWide(QueryError):
 
 
 class NotRecorded(QueryError):
-    """The ledger has no call, billing period or label of this name."""
+    """There is no call, billing period, label or model of this name."""
 
 
 class Conflict(QueryError):

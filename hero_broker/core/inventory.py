@@ -27,6 +27,37 @@ class InventoryModel:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceRate:
+    """A rate of a price in force, and where it was read."""
+
+    rate: str  # the settings' name of it
+    value: str  # an exact decimal: USD, or seconds for `audio_minimum_s`
+    source: str | None
+    version: str | None  # of that source: "settings", or a price list and its version or date
+
+
+@dataclass(frozen=True, slots=True)
+class PriceInForce:
+    """What calls of a model cost now, in the first tier of its context lengths."""
+
+    model: str
+    provider: str
+    upstream_model: str
+    tier: str | None  # the tier of service in which the provider serves the calls; None for the ordinary one
+    rates: tuple[PriceRate, ...]  # empty if no price is known
+    varies: bool  # whether other rates apply at other times or for longer contexts
+
+
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """A public price list, as it is installed."""
+
+    name: str
+    version: str | None  # None for the one that is part of the broker
+    newest_price: str | None  # the day from which the newest of its prices in force holds, ISO 8601
+
+
+@dataclass(frozen=True, slots=True)
 class InventoryKey:
     """A key of a provider that rejects it; never the key itself."""
 

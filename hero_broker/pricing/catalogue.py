@@ -8,9 +8,11 @@ An operator's own price is not here: it belongs to one model of the settings, an
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from functools import cache, lru_cache
 
+from hero_broker.core.inventory import PriceList
 from hero_broker.pricing.genai_prices import GenaiPrices
 from hero_broker.pricing.listing import Certainty, Listing
 from hero_broker.pricing.supplement import Supplement
@@ -53,6 +55,17 @@ class Catalogue:
         The lists match other names too, such as dated ones: `find` matches those.
         """
         return self._models(provider)
+
+    def lists(self, today: date) -> list[PriceList]:
+        """Return the public price lists, in the order in which they are searched; reads them if nobody has yet."""
+        genai_prices, supplement = _public_lists()
+        newest = (genai_prices.newest_price(today), supplement.newest_price())
+        return [
+            PriceList(name, version, None if day is None else day.isoformat())
+            for name, version, day in zip(
+                ("genai-prices", "supplement"), (genai_prices.version, None), newest, strict=True
+            )
+        ]
 
     def _look_up(self, provider: str, model: str) -> Listing | None:
         genai_prices, supplement = _public_lists()

@@ -38,7 +38,8 @@ class GenaiPrices:
 
     def __init__(self) -> None:
         self._providers = {provider.id: provider for provider in read_providers()}
-        self._version = f"genai-prices {version('genai-prices')}"
+        self.version = version("genai-prices")
+        self._version = f"genai-prices {self.version}"
         # Bounded, because clients may send any name.
         self._provider = lru_cache(maxsize=256)(self._find_provider)
         # At most all providers; a broker needs those that are configured.
@@ -74,6 +75,17 @@ class GenaiPrices:
             names = [model.id] if matches(model.match, model.id.lower()) else exact_names(model.match)
             # A name that ends in a dash is a prefix of names.
             yield from (name for name in names if not name.endswith("-"))
+
+    def newest_price(self, today: date) -> date | None:
+        """Return the newest day, up to today, from which a price of the list holds. The list has no date of its own."""
+        models = (model for provider in self._providers for model in self._models(provider))
+        starts = [
+            constraint.start_date
+            for model in models
+            for constraint in (*(one.constraint for one in model.periods), *(one.constraint for one in model.tiers))
+            if isinstance(constraint, StartDateConstraint)
+        ]
+        return max((start for start in starts if start <= today), default=None)
 
     def _find_model(self, provider: ListedProvider, name: str) -> tuple[ListedModel, bool] | None:
         """Return the first model that matches, and whether it is the provider's own or that of one it falls back to."""

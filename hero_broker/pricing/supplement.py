@@ -39,7 +39,13 @@ class DefaultRates(NamedTuple):
 class Supplement:
     """The entries of `supplement.toml`, by provider and model; model names are compared without case."""
 
-    def __init__(self, entries: Mapping[tuple[str, str], Tariff], defaults: Sequence[DefaultRates] = ()) -> None:
+    def __init__(
+        self,
+        entries: Mapping[tuple[str, str], Tariff],
+        defaults: Sequence[DefaultRates] = (),
+        newest: date | None = None,
+    ) -> None:
+        self._newest = newest
         self._defaults = tuple(defaults)
         self._names = tuple(entries)
         self._tariffs = {(provider, model.lower()): tariff for (provider, model), tariff in entries.items()}
@@ -60,6 +66,8 @@ class Supplement:
         entries: dict[tuple[str, str], Tariff] = {}
         content = tomllib.loads(text, parse_float=Decimal)
         defaults = []
+        tables = (*content.get("prices", []), *content.get("defaults", []))
+        newest = max((day for table in tables if isinstance(day := table.get("checked"), date)), default=None)
         for number, table in enumerate(content.get("defaults", []), start=1):
             entry = _Entry({"models": "*", **table}, model="models")
             faults += [f"defaults[{number}] ({entry.provider} {entry.model}): {fault}" for fault in entry.faults]
@@ -73,12 +81,16 @@ class Supplement:
             entries[entry.provider, entry.model] = entry.tariff
         if faults:
             raise ValueError("\n".join(faults))
-        return cls(entries, defaults)
+        return cls(entries, defaults, newest)
 
     def find(self, provider: str, model: str) -> Listing | None:
         """Return the listing of a provider's model; None if there is no entry."""
         tariff = self._tariffs.get((ALIASES.get(provider, provider), model.lower()))
         return None if tariff is None else Listing(tariff, Certainty.ALIAS)
+
+    def newest_price(self) -> date | None:
+        """Return the newest day on which an entry was checked."""
+        return self._newest
 
     def with_defaults(self, provider: str, model: str, tariff: Tariff) -> Tariff:
         """Return the tariff of a model of another list, with the default rates of its provider that its prices lack.

@@ -1,19 +1,39 @@
-"""Lists the models and providers of this broker, for `models.list` and `providers.list`."""
+"""Lists the models, prices and providers of this broker, for `models.list`, `prices.list` and `providers.list`."""
 
 import json
 from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from typing import Protocol
 
 from hero_broker.core.clock import Clock
-from hero_broker.core.inventory import InventoryModel, InventoryPrice, InventoryProvider
+from hero_broker.core.inventory import (
+    InventoryModel,
+    InventoryPrice,
+    InventoryProvider,
+    PriceInForce,
+    PriceList,
+    PriceRate,
+)
+from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
 from hero_broker.providers.health import HealthTracker
 from hero_broker.providers.routes import Route, Routes
 
 
+class PriceLists(Protocol):
+    """The public price lists; see `pricing.catalogue`."""
+
+    def lists(self, today: date) -> list[PriceList]:
+        """Return the lists, in the order in which they are searched."""
+        ...
+
+
 class Inventory:
     """The models with their prices and the providers with their health."""
 
-    def __init__(self, routes: Routes, health: HealthTracker, clock: Clock) -> None:
+    def __init__(self, routes: Routes, health: HealthTracker, clock: Clock, lists: PriceLists) -> None:
+        self._lists = lists
         self._routes = routes
         self._health = health
         self._clock = clock
@@ -21,8 +41,21 @@ class Inventory:
     def models(self) -> list[InventoryModel]:
         """Return the models of the settings, then those that only the price list has."""
         configured = [self._model(route, is_configured=True) for route in self._routes.named]
-        listed = (self._routes.get(name) for name, _ in self._routes.listed())
-        return configured + [self._model(route, is_configured=False) for route in listed if route is not None]
+        return configured + [self._model(route, is_configured=False) for route in self._listed()]
+
+    def prices(self, model: str | None) -> list[PriceInForce] | None:
+        """Return the prices of all models, or of the one that clients request by this name; None if there is none.
+
+        Each model has a line for its ordinary price, then one for each tier of service with prices of its own.
+        """
+        if model is None:
+            return [price for route in (*self._routes.named, *self._listed()) for price in self._prices(route)]
+        route = self._routes.get(model)
+        return None if route is None else list(self._prices(route))
+
+    def price_lists(self) -> list[PriceList]:
+        """Return the public price lists, in the order in which they are searched."""
+        return self._lists.lists(datetime.fromtimestamp(self._clock.now(), UTC).date())
 
     def providers(self) -> list[InventoryProvider]:
         """Return the providers in the order of the settings, the fake provider last."""
@@ -41,6 +74,18 @@ class Inventory:
             for provider in self._routes.every_provider
         ]
 
+    def _listed(self) -> Iterator[Route]:
+        """Yield the routes of the models that only the price list has."""
+        listed = (self._routes.get(name) for name, _ in self._routes.listed())
+        yield from (route for route in listed if route is not None)
+
+    def _prices(self, route: Route) -> Iterator[PriceInForce]:
+        tariff, now = route.tariff, self._clock.now()
+        for tier in (None, *(() if tariff is None else tariff.tiers(now))):
+            rates = () if tariff is None else _rates(tariff.price(now, 0, tier))
+            varies = tariff is not None and tariff.varies
+            yield PriceInForce(route.model, route.provider.name, route.upstream_model, tier, rates, varies)
+
     def _model(self, route: Route, *, is_configured: bool) -> InventoryModel:
         return InventoryModel(
             model=route.model,
@@ -55,3 +100,12 @@ class Inventory:
     def _price(self, tariff: Tariff) -> InventoryPrice:
         price = tariff.price(self._clock.now(), 0)
         return InventoryPrice(json.loads(price.rates), price.source or None, price.version or None, tariff.varies)
+
+
+def _rates(price: Price) -> tuple[PriceRate, ...]:
+    known = json.loads(price.rates)
+    sources = {rate: price.source_of(rate) for rate in known}
+    return tuple(
+        PriceRate(rate, value, sources[rate].source or None, sources[rate].version or None)
+        for rate, value in known.items()
+    )

@@ -118,7 +118,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 reports=reports,
                 books=books,
                 labels=labels,
-                served=Inventory(routes, provider_health, clock),
+                served=Inventory(routes, provider_health, clock, catalogue),
                 health=LedgerHealth(
                     ledger,
                     journal,

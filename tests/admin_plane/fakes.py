@@ -3,7 +3,15 @@
 from collections.abc import AsyncIterator, Mapping
 
 from hero_broker.core.focus import FocusQuery, FocusReport
-from hero_broker.core.inventory import InventoryHealth, InventoryModel, InventoryPrice, InventoryProvider
+from hero_broker.core.inventory import (
+    InventoryHealth,
+    InventoryModel,
+    InventoryPrice,
+    InventoryProvider,
+    PriceInForce,
+    PriceList,
+    PriceRate,
+)
 from hero_broker.core.labels import Label, LabelChanges
 from hero_broker.core.queries import RowsQuery, UsageQuery
 from hero_broker.core.records import (
@@ -105,6 +113,24 @@ class ServedFake:
             {"input_per_million": "0.59", "output_per_million": "0.79"}, "settings", "settings", False
         )
         return [InventoryModel("llama", ("l",), "chat", "groq", "llama-3.3-70b-versatile", True, price)]
+
+    def prices(self, model: str | None) -> list[PriceInForce] | None:
+        if model not in (None, "llama", "l", "groq/llama"):
+            return None
+        return [
+            PriceInForce(
+                "llama",
+                "groq",
+                "llama-3.3-70b-versatile",
+                tier,
+                (PriceRate("input_per_million", usd, "settings", "settings"),),
+                False,
+            )
+            for tier, usd in ((None, "0.59"), ("flex", "0.3"))
+        ]
+
+    def price_lists(self) -> list[PriceList]:
+        return [PriceList("genai-prices", "0.2.3", "2026-11-03"), PriceList("supplement", None, "2026-11-29")]
 
     def providers(self) -> list[InventoryProvider]:
         health = InventoryHealth(answered=3, last_answered_at=1_700_000_000)

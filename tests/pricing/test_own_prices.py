@@ -149,7 +149,9 @@ def test_every_model_is_shown_with_its_own_price(models: list[Model]) -> None:
     settings = settings_of(models)
     routes = build_routes(settings, "http://127.0.0.1:1/v1", CATALOGUE)
 
-    inventory = {one.model: one for one in Inventory(routes, HealthTracker(SystemClock()), SystemClock()).models()}
+    inventory = {
+        one.model: one for one in Inventory(routes, HealthTracker(SystemClock()), SystemClock(), CATALOGUE).models()
+    }
     checked = checked_of(settings, routes)
     warned = list(config_report.warnings(settings, routes, CATALOGUE))
 

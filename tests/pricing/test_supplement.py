@@ -127,6 +127,11 @@ def test_fault_of_a_default_is_named() -> None:
         Supplement.parse(DEFAULT.replace("per_image", "per_picture"))
 
 
+def test_newest_price_is_that_of_the_last_check() -> None:
+    assert Supplement.parse("").newest_price() is None
+    assert Supplement.parse(GOOD + DEFAULT.replace("2026-11-24", "2026-11-25")).newest_price() == date(2026, 11, 25)
+
+
 def test_model_is_found_in_any_case_and_its_provider_by_other_names() -> None:
     supplement = Supplement.load()
 

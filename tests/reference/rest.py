@@ -26,6 +26,7 @@ HEADINGS = {
     "health": "Health",
     "billing": "Billing",
     "models": "Models and providers",
+    "prices": "Models and providers",
     "providers": "Models and providers",
     "labels": "Labels",
     "system": "System",
