@@ -32,7 +32,7 @@ _NOUNS: Mapping[str, tuple[str, str]] = {
     "request": ("Requests", "Requests"),
     CALLS: ("Requests", "USD"),
 }
-_METERS = {"audio_ms": "Audio"}
+_METERS = {"audio_ms": "Audio", "cache_write_1h_tokens": "Cache Write 1h Tokens"}
 _OWN_UNIT = ("audio_ms", CALLS)  # what `per` is in: a minute has 60,000 ms, a USD has 10^9 nano-USD
 
 

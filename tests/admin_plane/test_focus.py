@@ -23,7 +23,7 @@ from hero_broker.store.database import open_database
 from tests.admin_plane.test_billing import Ledger
 from tests.kept_ledger import KeptLedger
 from tests.ledger.rows import row
-from tests.reports.test_focus_lines import AUDIO, CACHED, FOUNDING, PRICES, REQUEST, SEARCHES, chat, priced
+from tests.reports.test_focus_lines import AUDIO, CACHED, FOUNDING, PRICES, REQUEST, SEARCHES, TOOLS, chat, priced
 
 CSV = {"accept": "text/csv"}
 AT, DAY = 1_700_006_400, 86_400  # a midnight in UTC
@@ -59,6 +59,12 @@ ROWS = [
     priced(AUDIO, Usage(audio_ms=61_234), started_at=AT, model="whisper", kind="stt"),
     priced(SEARCHES, Usage(search_units=3), started_at=AT, model="rerank", kind="rerank"),
     priced(REQUEST, Usage(input_tokens=5, output_tokens=0), started_at=AT, model="search"),
+    priced(
+        TOOLS,
+        Usage(input_tokens=9, output_tokens=0, cache_write_tokens=5, cache_write_1h_tokens=5, images=2, web_searches=3),
+        started_at=AT,
+        model="tools",
+    ),
     row(started_at=AT, cost_source="provider", price_id=None, cost_nano_usd=1_234_567, model="router"),
     row(started_at=AT, cost_source=None, price_id=None, cost_nano_usd=None, model="new"),
     row(started_at=AT, outcome=Outcome.PROVIDER_ERROR, cost_nano_usd=0, price_id=None, cost_source=None),
@@ -91,7 +97,7 @@ def test_file_costs_what_the_report_does(ledger: Ledger) -> None:
 
     lines = lines_of(answer["data"]["csv"])
     assert answer["data"]["version"] == "1.2"
-    assert answer["data"]["rows"] == len(lines) == 14
+    assert answer["data"]["rows"] == len(lines) == 18
     assert sum(Decimal(line["BilledCost"]) for line in lines) * 10**9 == int(totals["total_cost_nano_usd"])
     for column, name in (
         ("x_Requests", "requests"),
@@ -151,6 +157,17 @@ def test_lines_obey_the_specification(ledger: Ledger) -> None:
             ("Search Units", "3.0", "Searches", "0.003", "1000 Searches", "2.0", "0.006"),
             id="searches",
         ),
+        pytest.param(
+            "groq/tools/cache_write_1h_tokens",
+            ("Cache Write 1h Tokens", "5.0", "Tokens", "0.000005", "1000000 Tokens", "6.0", "0.00003"),
+            id="one-hour cache writes",
+        ),
+        pytest.param(
+            "groq/tools/web_searches",
+            ("Web Searches", "3.0", "Searches", "0.003", "1000 Searches", "10.0", "0.03"),
+            id="web searches",
+        ),
+        pytest.param("groq/tools/images", ("Images", "2.0", "Images", "2.0", "Images", "0.04", "0.08"), id="images"),
         pytest.param(
             "groq/search/request", ("Request", "1.0", "Requests", "1.0", "Requests", "0.01", "0.01"), id="request"
         ),
@@ -235,7 +252,7 @@ def test_json_has_a_limit_of_lines_that_a_stream_has_not(ledger: Ledger, monkeyp
         "or stream it from GET /billing/focus with Accept: text/csv"
     )
     assert ledger.call("billing.focus")["error"]["code"] == -32003
-    assert len(lines_of(streamed.text)) == 14
+    assert len(lines_of(streamed.text)) == 18
 
 
 @pytest.mark.parametrize(

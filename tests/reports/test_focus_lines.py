@@ -28,7 +28,13 @@ AUDIO = Price(audio_per_minute=Decimal("0.00185"), audio_minimum_s=Decimal(10))
 TINY = Price(input_per_million=Decimal("0.0003"), output_per_million=Decimal("0.0001"))
 SEARCHES = Price(per_thousand_searches=Decimal(2))
 REQUEST = Price(per_request=Decimal("0.01"), input_per_million=Decimal(1))
-PRICES = (FOUNDING, CACHED, AUDIO, TINY, SEARCHES, REQUEST)
+TOOLS = Price(
+    input_per_million=Decimal(3),
+    cache_write_1h_per_million=Decimal(6),
+    web_searches_per_thousand=Decimal(10),
+    per_image=Decimal("0.04"),
+)
+PRICES = (FOUNDING, CACHED, AUDIO, TINY, SEARCHES, REQUEST, TOOLS)
 
 
 def priced(price: Price, usage: Usage, **changes: object) -> RequestLog:
