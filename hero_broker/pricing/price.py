@@ -65,9 +65,10 @@ class Price:
     file_searches_per_thousand: Decimal | None = None
     per_image: Decimal | None = None  # for each image that the model made
     per_request: Decimal | None = None  # for successful calls
-    source: str = field(default="", compare=False)  # of all rates that have no other source; see `RateSource`
+    source: str = field(default="", compare=False)  # of the rates, as in `RateSource`
     version: str = field(default="", compare=False)
-    other_sources: Mapping[str, RateSource] = field(default_factory=dict, compare=False, repr=False)  # by rate
+    # By rate, if they have several sources. `source` is then the first, and `version` has all versions.
+    rate_sources: Mapping[str, RateSource] = field(default_factory=dict, compare=False, repr=False)
     rates: str = field(init=False, compare=False, repr=False)  # canonical JSON: known rates, sorted, decimal strings
     price_id: str = field(init=False, compare=False)  # content hash of the rates: equal on all brokers
     # The known rates as integers, so that a cost is a sum of integers: nano-USD per unit, times `scale`.
@@ -96,7 +97,7 @@ class Price:
 
     def source_of(self, rate_name: str) -> RateSource:
         """Return where a rate was read."""
-        return self.other_sources.get(rate_name) or RateSource(self.source, self.version)
+        return self.rate_sources.get(rate_name) or RateSource(self.source, self.version)
 
     def with_defaults(self, defaults: "Price") -> "Price":
         """Return the price with the rates of `defaults` that it lacks."""
@@ -107,17 +108,17 @@ class Price:
         }
         if not lacking:
             return self
-        added = dict.fromkeys(lacking, RateSource(defaults.source, defaults.version))
-        return replace(self, **lacking, other_sources={**self.other_sources, **added})
+        sources = {name: self.source_of(name) for name in RATES if getattr(self, name) is not None}
+        sources |= dict.fromkeys(lacking, RateSource(defaults.source, defaults.version))
+        versions = dict.fromkeys([*self.version.split(", "), defaults.version])
+        return replace(self, **lacking, version=", ".join(versions), rate_sources=sources)
 
     def times(self, factor: Decimal) -> "Price":
         """Return the price with all its rates multiplied; the version of each source says so."""
         rates: dict[str, Any] = {name: rate * factor for name in PER if (rate := getattr(self, name)) is not None}
         by_factor = f" × {plain(factor)}"
-        others = {
-            name: RateSource(other.source, other.version + by_factor) for name, other in self.other_sources.items()
-        }
-        return replace(self, **rates, version=self.version + by_factor, other_sources=others)
+        sources = {name: RateSource(one.source, one.version + by_factor) for name, one in self.rate_sources.items()}
+        return replace(self, **rates, version=self.version + by_factor, rate_sources=sources)
 
     @classmethod
     def from_rates(cls, text: str, *, source: str = "", version: str = "") -> Self:

@@ -43,6 +43,7 @@ def test_rates_that_a_price_lacks_come_from_the_defaults_with_their_source() -> 
     assert completed == Price(D(1), D(2), per_image=D(3))
     assert completed.source_of("per_image") == RateSource("page", "2")
     assert completed.source_of("output_per_million") == RateSource("list", "1")
+    assert (completed.source, completed.version) == ("list", "1, 2")
     assert completed.with_defaults(defaults) is completed
 
 
@@ -53,6 +54,7 @@ def test_factor_changes_each_rate_exactly_and_no_minimum() -> None:
 
     assert dearer == Price(D("0.649"), audio_per_minute=D("1.1"), audio_minimum_s=D(10), per_image=D("0.022"))
     assert dearer.source_of("input_per_million") == RateSource("list", "1 × 1.1")
+    assert dearer.version == "1, 2 × 1.1"
     assert dearer.source_of("per_image") == RateSource("page", "2 × 1.1")
 
 
