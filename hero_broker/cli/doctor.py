@@ -20,6 +20,7 @@ from hero_broker.client.jsonrpc import base_url
 from hero_broker.core.usage import Usage
 from hero_broker.kinds.kind import Kind
 from hero_broker.kinds.registry import DEFAULT_KIND, KINDS
+from hero_broker.kinds.usage_dialect import usage_dialect_of
 
 FAKE_PROVIDER = "fake"
 CALL_WITHIN_S, STORED_WITHIN_S, LOOK_EVERY_S = 120.0, 10.0, 0.1
@@ -83,7 +84,8 @@ def _examine(backend: Backend, url: str, model: str | None) -> Iterator[CheckRes
         yield False, f"its row is not in the ledger after {STORED_WITHIN_S:.0f} s"
         return
     yield True, f"its row is number {row.seq} of the ledger, billed to {_name_of_ip(row)}"
-    yield _check_usage(row, kind.report(response.content).usage)
+    report = kind.report(response.content, usage_dialect_of(row.provider, url))
+    yield _check_usage(row, report.usage)
     yield _check_cost(row)
     yield _check_report(backend, row, context)
     verified = backend.call(methods.verify(row.started_at, row.started_at + 1)).data

@@ -17,6 +17,7 @@ from hero_broker.kinds.report import BYTE_ORDER_MARK, Report, WireReply, read_re
 from hero_broker.kinds.route_spec import RouteSpec
 from hero_broker.kinds.stream_rules import StreamRules
 from hero_broker.kinds.texts import Reading, delivered_body, delivered_events, read_members
+from hero_broker.kinds.usage_dialect import OPENAI_USAGE, UsageDialect
 from hero_broker.kinds.wide_json import is_wide
 from hero_broker.pricing.price import Price
 
@@ -133,9 +134,9 @@ class Kind:
         """Return whether a whole response may be something other than JSON."""
         return False
 
-    def report(self, body: bytes) -> Report:
-        """Return what a JSON response, or an event's data, reports."""
-        return read_report(body, self.usage)
+    def report(self, body: bytes, dialect: UsageDialect = OPENAI_USAGE) -> Report:
+        """Return what a JSON response, or an event's data, reports; `dialect` is the provider's."""
+        return read_report(body, self.usage, dialect)
 
     def usage(self, reported: Mapping[str, object], reply: WireReply) -> Usage | None:
         """Return the usage that a provider reports: `reported` is its member `usage`. None if it reports none.

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 import msgspec
 
 from hero_broker.core.usage import Usage
+from hero_broker.kinds.counts import count, details
 from hero_broker.kinds.json_body import ARRAY, OBJECT, STRING, JsonBody
 from hero_broker.kinds.kind import JSON, CallSize, Kind, Measured, Request, WireTarget
-from hero_broker.kinds.report import WireReply, count, details
+from hero_broker.kinds.report import WireReply
 from hero_broker.kinds.route_spec import RouteSpec, json_body, provider_answer
 from hero_broker.kinds.texts import Reading, mapping, member, non_empty, sequence
 from hero_broker.pricing.price import Price

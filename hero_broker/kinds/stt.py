@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from hero_broker.core.errors import InvalidRequest
 from hero_broker.core.usage import Usage
+from hero_broker.kinds.counts import count, details, milliseconds
 from hero_broker.kinds.kind import EVENT_STREAM, JSON, CallSize, Kind, Measured, Request
-from hero_broker.kinds.report import WireReply, count, details, milliseconds
+from hero_broker.kinds.report import WireReply
 from hero_broker.kinds.route_spec import FORM, MODEL, BodySpec, RouteSpec, provider_answer
 from hero_broker.kinds.stream_rules import StreamRules
 from hero_broker.kinds.texts import load, non_empty

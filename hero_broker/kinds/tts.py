@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import msgspec
 
 from hero_broker.core.usage import Usage
+from hero_broker.kinds.counts import count
 from hero_broker.kinds.json_body import JsonBody
 from hero_broker.kinds.kind import EVENT_STREAM, JSON, CallSize, Framing, Kind, Measured, Request
-from hero_broker.kinds.report import WireReply, count
+from hero_broker.kinds.report import WireReply
 from hero_broker.kinds.route_spec import NON_EMPTY_STRING, RouteSpec, json_body, provider_answer
 from hero_broker.kinds.stream_rules import StreamRules
 from hero_broker.kinds.texts import Reading, member, non_empty

@@ -15,6 +15,7 @@ from hero_broker.core.usage import BYTES_PER_TOKEN, Usage, UsageSource
 from hero_broker.kinds.kind import Kind
 from hero_broker.kinds.registry import KINDS
 from hero_broker.kinds.report import Report
+from hero_broker.kinds.usage_dialect import usage_dialect_of
 from hero_broker.ledger.rows import CallStarted, PendingRow
 from hero_broker.metering.billing_row import believable_cost, build_note, due_row
 from hero_broker.pricing.price import Price
@@ -104,7 +105,7 @@ class Meter:
     def on_event(self, data: bytes) -> bool:
         """Parse one event of a stream; return whether it is the event with usage and empty `choices`."""
         if b'"usage"' in data and data.count(b'"usage"') > data.count(b'"usage":null'):
-            report = self.kind.report(data)
+            report = self._report(data)
             if report.usage is not None:
                 self._reported = report.usage
             if report.cost_usd is not None:
@@ -132,7 +133,7 @@ class Meter:
     def on_body(self, body: bytes) -> Report:
         """Parse a whole response and return its report; a response that is only an error is not charged."""
         self._body = body
-        report = self.kind.report(body)
+        report = self._report(body)
         self._reported, self._cost_usd = report.usage, report.cost_usd
         if report.is_error and report.usage is None and not report.has_choices:
             self.answered = False
@@ -177,6 +178,9 @@ class Meter:
             return self._row(outcome, http_status, error_code, known, source)
         rough = self.kind.rough_usage(self.call, self.price(), self.deltas or len(self._body) // BYTES_PER_TOKEN)
         return self._row(outcome, http_status, error_code, estimate or rough, UsageSource.ESTIMATED)
+
+    def _report(self, body: bytes) -> Report:
+        return self.kind.report(body, usage_dialect_of(self.call.provider, self.call.url))
 
     def _keep(self, events: bytes) -> None:
         self._event_bytes += len(events)

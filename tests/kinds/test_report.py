@@ -9,21 +9,20 @@ from hypothesis import strategies as st
 
 from hero_broker.core.money import MAX_COST_USD
 from hero_broker.core.usage import MAX_UNITS, Usage
+from hero_broker.kinds.counts import ImplausibleError
 from hero_broker.kinds.kind import Kind
 from hero_broker.kinds.report import (
+    BYTE_ORDER_MARK,
+    MAX_NAME_CHARACTERS,
     MAX_ODD_BYTES,
     NOTHING,
-    ImplausibleError,
     Report,
-    count,
-    details,
     input_usage,
-    milliseconds,
     read_report,
     read_text_report,
     text_usage,
 )
-from tests.kinds.targets import NO_COUNTS
+from hero_broker.kinds.usage_dialect import OPENAI_USAGE, USAGE_DIALECTS, UsageDialect
 
 KIND = Kind()
 TOKENS = Usage(4, 0)
@@ -117,39 +116,6 @@ def test_cost_is_an_exact_number_within_bounds(text: str, cost: Decimal | None) 
     assert (report.usage, report.cost_usd) == (TOKENS, cost)
 
 
-@given(value=st.integers(-10, MAX_UNITS + 10) | st.sampled_from([0, MAX_UNITS, MAX_UNITS + 1, -1]))
-def test_count_is_an_integer_from_zero_to_the_maximum(value: int) -> None:
-    if 0 <= value <= MAX_UNITS:
-        assert count(value) == value
-    else:
-        with pytest.raises(ImplausibleError):
-            count(value)
-
-
-@pytest.mark.parametrize("value", NO_COUNTS)
-def test_another_value_is_no_count(value: object) -> None:
-    with pytest.raises(ImplausibleError):
-        count(value, may_be_null=False)
-    assert count(None) is None
-
-
-@given(ms=st.integers(0, MAX_UNITS), zeros=st.integers(0, 15))
-def test_duration_is_rounded_up(ms: int, zeros: int) -> None:
-    seconds = Decimal(ms) / 1000
-
-    assert milliseconds(seconds) == milliseconds(str(seconds)) == ms
-    if ms > 0:
-        assert milliseconds(f"{ms - 1}.{'0' * zeros}1e-3") == ms
-
-
-@pytest.mark.parametrize(
-    "value", [-1, MAX_UNITS, "1e999999", "1e9999999999999999999", "", "1s", "NaN", True, 1.5, None, b"1"]
-)
-def test_implausible_duration_is_refused(value: object) -> None:
-    with pytest.raises(ImplausibleError):
-        milliseconds(value)
-
-
 @pytest.mark.parametrize(
     ("reported", "usage"),
     [
@@ -181,19 +147,21 @@ def test_any_usage_is_read_or_refused(reported: dict[str, object]) -> None:
     assert all(value is None or 0 <= value <= MAX_UNITS for value in counts)
 
 
-@pytest.mark.parametrize(("value", "expected"), [({"a": 1}, {"a": 1}), ([1], {}), (None, {}), ("a", {})])
-def test_details_of_another_type_are_empty(value: object, expected: dict[str, int]) -> None:
-    assert details({"x": value}, "x") == expected
-    assert details({}, "x") == {}
-
-
 COUNTS = st.one_of(st.none(), st.integers(-2, 2**40), st.floats(), st.booleans(), st.text(max_size=3))
 DETAILS = st.one_of(
     st.none(),
     st.integers(),
     st.dictionaries(
-        st.sampled_from(["cached_tokens", "cache_write_tokens", "audio_tokens", "reasoning_tokens", "x"]), COUNTS
+        st.sampled_from(
+            ["cached_tokens", "cache_write_tokens", "audio_tokens", "reasoning_tokens", "image_tokens", "x"]
+        ),
+        COUNTS,
     ),
+)
+SMALL = st.one_of(st.none(), st.integers(0, 40))
+COST = st.one_of(
+    COUNTS,
+    st.fixed_dictionaries({}, optional={"total_cost": st.one_of(COUNTS, st.decimals(0, 9, places=3).map(float))}),
 )
 REPORTED = st.one_of(
     st.none(),
@@ -206,22 +174,201 @@ REPORTED = st.one_of(
             "total_tokens": COUNTS,
             "prompt_tokens_details": DETAILS,
             "completion_tokens_details": DETAILS,
-            "cost": COUNTS,
+            "cost": COST,
+            "is_byok": st.one_of(st.booleans(), COUNTS),
+            "cost_details": st.one_of(COUNTS, st.dictionaries(st.just("upstream_inference_cost"), COUNTS)),
+            "cost_in_usd_ticks": COUNTS,
+            "cached_tokens": SMALL,
+            "prompt_cache_hit_tokens": SMALL,
+            "reasoning_tokens": COUNTS,
+            "citation_tokens": SMALL,
+            "num_search_queries": SMALL,
         },
     ),
 )
+# Usage that providers may well report, in which parts and totals can agree.
+PLAUSIBLE = st.fixed_dictionaries(
+    {"prompt_tokens": st.integers(0, 40), "completion_tokens": st.integers(0, 40)},
+    optional={
+        "total_tokens": st.integers(0, 120),
+        "prompt_tokens_details": st.dictionaries(
+            st.sampled_from(["cached_tokens", "cache_write_tokens", "audio_tokens", "image_tokens"]), SMALL
+        ),
+        "completion_tokens_details": st.dictionaries(
+            st.sampled_from(["reasoning_tokens", "audio_tokens", "image_tokens"]), SMALL
+        ),
+        "cached_tokens": SMALL,
+        "prompt_cache_hit_tokens": SMALL,
+        "reasoning_tokens": SMALL,
+        "citation_tokens": SMALL,
+        "num_search_queries": SMALL,
+    },
+)
+NAMES = st.sampled_from(
+    [None, "", "m", 7, "n" * MAX_NAME_CHARACTERS, "n" * (MAX_NAME_CHARACTERS + 1), "\u00fc" * MAX_NAME_CHARACTERS]
+)
+ELSEWHERE = {
+    "x_groq": st.one_of(COUNTS, st.fixed_dictionaries({}, optional={"usage": st.one_of(REPORTED, PLAUSIBLE)})),
+    "timings": st.one_of(
+        COUNTS,
+        st.fixed_dictionaries({}, optional={"prompt_n": COUNTS, "predicted_n": COUNTS, "cache_n": COUNTS}),
+    ),
+}
+DIALECTS = st.sampled_from([OPENAI_USAGE, *USAGE_DIALECTS])
 REPLIES = st.fixed_dictionaries(
     {},
     optional={
-        "usage": REPORTED,
+        "usage": st.one_of(REPORTED, PLAUSIBLE),
         "choices": st.sampled_from([None, [], [1], {}, "x", False]),
         "error": st.sampled_from([None, {}, "", "x", {"message": "m"}, 0, []]),
         "duration": COUNTS,
+        "model": NAMES,
+        "service_tier": NAMES,
+        **ELSEWHERE,
     },
 )
 
 
-@given(REPLIES, st.binary(max_size=2))
-def test_quick_reader_of_text_reports_what_the_careful_one_does(reply: dict[str, object], rest: bytes) -> None:
+def careful_report(body: bytes, dialect: UsageDialect = OPENAI_USAGE) -> Report:
+    return read_report(body, lambda reported, _reply: text_usage(reported), dialect)
+
+
+@given(REPLIES, st.binary(max_size=2), DIALECTS)
+def test_quick_reader_of_text_reports_what_the_careful_one_does(
+    reply: dict[str, object], rest: bytes, dialect: UsageDialect
+) -> None:
     for body in (json.dumps(reply).encode(), json.dumps(reply).encode() + rest, rest):
-        assert read_text_report(body) == read_report(body, lambda reported, _reply: text_usage(reported))
+        assert read_text_report(body, dialect) == careful_report(body, dialect)
+
+
+@given(REPLIES, DIALECTS)
+def test_lenient_parser_reports_what_the_strict_one_does(reply: dict[str, object], dialect: UsageDialect) -> None:
+    body = json.dumps({**reply, "choices": [1]}).encode()
+
+    assert careful_report(BYTE_ORDER_MARK + body, dialect) == careful_report(body, dialect)
+
+
+WHOLES = {
+    "cached_input_tokens": "input_tokens",
+    "cache_write_tokens": "input_tokens",
+    "audio_input_tokens": "input_tokens",
+    "image_input_tokens": "input_tokens",
+    "reasoning_tokens": "output_tokens",
+    "audio_output_tokens": "output_tokens",
+    "image_output_tokens": "output_tokens",
+}
+
+
+def total_of(usage: Usage, *names: str) -> int:
+    return sum(getattr(usage, name) or 0 for name in names)
+
+
+@given(PLAUSIBLE, DIALECTS)
+def test_row_never_contradicts_itself(reported: dict[str, object], dialect: UsageDialect) -> None:
+    report = read_text_report(json.dumps({"usage": reported}).encode(), dialect)
+
+    usage = report.usage
+    assert usage is not None
+    assert usage.input_tokens is not None
+    assert usage.output_tokens is not None
+    for part, whole in WHOLES.items():
+        assert total_of(usage, part) <= total_of(usage, whole)
+    assert total_of(usage, "cached_input_tokens", "cache_write_tokens") <= usage.input_tokens
+    assert total_of(usage, "audio_input_tokens", "image_input_tokens") <= usage.input_tokens
+    assert total_of(usage, "reasoning_tokens", "audio_output_tokens", "image_output_tokens") <= usage.output_tokens
+    total = reported.get("total_tokens")
+    counts_beside_total = any(member.whole for member in dialect.members)
+    if isinstance(total, int) and report.unexplained_tokens == 0 and not counts_beside_total:
+        assert usage.input_tokens + usage.output_tokens == total
+
+
+@given(PLAUSIBLE, st.dictionaries(st.text(max_size=5).map("x_{}".format), COUNTS, max_size=3), DIALECTS)
+def test_unknown_members_change_nothing(
+    reported: dict[str, object], unknown: dict[str, object], dialect: UsageDialect
+) -> None:
+    body, longer = (json.dumps({"usage": usage}).encode() for usage in (reported, {**unknown, **reported}))
+
+    assert read_text_report(longer, dialect) == read_text_report(body, dialect)
+
+
+@pytest.mark.parametrize(
+    ("usage", "cost"),
+    [
+        pytest.param({"cost": {"total_cost": 0.00502, "request_cost": 0.005}}, "0.00502", id="an object"),
+        pytest.param({"cost": {}}, None, id="an object without a total"),
+        pytest.param({"cost": {"total_cost": "0.1"}}, None, id="an object with a string"),
+        pytest.param({"cost_in_usd_ticks": 10}, "0.000000001", id="ten ticks are a nano-USD"),
+        pytest.param({"cost_in_usd_ticks": 37_756_000}, "0.0037756", id="ticks"),
+        pytest.param({"cost_in_usd_ticks": -1}, None, id="negative ticks"),
+        pytest.param({"cost_in_usd_ticks": 1.5}, None, id="part of a tick"),
+        pytest.param({"cost": 0.5, "cost_in_usd_ticks": 10}, "0.5", id="dollars before ticks"),
+        pytest.param(
+            {"cost": 0, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.0042}}, "0.0042", id="own key"
+        ),
+        pytest.param(
+            {"cost": 0.0002, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.0042}},
+            "0.0044",
+            id="own key and a fee",
+        ),
+        pytest.param(
+            {"cost": 0.0042, "is_byok": False, "cost_details": {"upstream_inference_cost": 0.0042}},
+            "0.0042",
+            id="the provider's key",
+        ),
+        pytest.param(
+            {"cost": 0.0042, "cost_details": {"upstream_inference_cost": 0.0042}}, "0.0042", id="nobody's key"
+        ),
+        pytest.param({"cost": 0, "is_byok": True}, None, id="own key without its cost"),
+        pytest.param(
+            {"cost": 0, "is_byok": True, "cost_details": {"upstream_inference_cost": None}}, None, id="null cost"
+        ),
+        pytest.param(
+            {"cost": MAX_COST_USD, "is_byok": True, "cost_details": {"upstream_inference_cost": 1}},
+            None,
+            id="a sum beyond the bound",
+        ),
+    ],
+)
+def test_costs_are_read_in_each_form(usage: dict[str, object], cost: str | None) -> None:
+    body = json.dumps({"usage": {"prompt_tokens": 4, **usage}}).encode()
+
+    for report in (KIND.report(body), read_text_report(body)):
+        assert report.cost_usd == (None if cost is None else Decimal(cost))
+
+
+@pytest.mark.parametrize(
+    ("reply", "usage"),
+    [
+        pytest.param({"timings": {"cache_n": 30, "prompt_n": 10, "predicted_n": 5}}, Usage(40, 5, 30), id="llama.cpp"),
+        pytest.param({"timings": {"prompt_n": 10, "predicted_n": 5}}, Usage(10, 5, 0), id="an older llama.cpp"),
+        pytest.param({"timings": {"prompt_n": 10}}, None, id="timings without output"),
+        pytest.param({"timings": {"prompt_n": "10", "predicted_n": 5}}, None, id="timings with a string"),
+        pytest.param({"timings": {"prompt_n": -1, "predicted_n": 5}}, None, id="negative timings"),
+        pytest.param(
+            {"x_groq": {"usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}}},
+            Usage(10, 5),
+            id="Groq",
+        ),
+        pytest.param({"x_groq": {"id": "req_1"}}, None, id="Groq without usage"),
+        pytest.param(
+            {
+                "usage": {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6},
+                "timings": {"prompt_n": 10, "predicted_n": 5},
+                "x_groq": {"usage": {"prompt_tokens": 10, "completion_tokens": 5}},
+            },
+            Usage(4, 2),
+            id="usage comes first",
+        ),
+    ],
+)
+def test_usage_that_stands_elsewhere_is_read_if_there_is_none(reply: dict[str, object], usage: Usage | None) -> None:
+    report = read_text_report(json.dumps(reply).encode())
+
+    assert (report.usage, report.is_usage_event) == (usage, False)
+
+
+def test_served_tier_and_answering_model_are_reported() -> None:
+    body = b'{"model":"deepseek-v4-flash","service_tier":"priority","usage":{"prompt_tokens":4}}'
+
+    for report in (read_text_report(body), KIND.report(body)):
+        assert (report.answered_model, report.service_tier) == ("deepseek-v4-flash", "priority")

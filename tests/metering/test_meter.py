@@ -104,6 +104,101 @@ def test_reported_usage_is_billed_in_disjoint_parts() -> None:
     assert row.usage_source is UsageSource.REPORTED
 
 
+REPORTED = [
+    pytest.param(
+        {"provider": "x-ai"},
+        {"completion_tokens_details": {"reasoning_tokens": 100}, "total_tokens": 112},
+        Price(input_per_million=Decimal("0.4"), output_per_million=Decimal("0.5")),
+        {"input_tokens": 10, "output_tokens": 102, "reasoning_tokens": 100},
+        10 * 400 + 102 * 500,
+        id="reasoning on top",
+    ),
+    pytest.param(
+        {"url": "https://generativelanguage.googleapis.com/v1beta/openai/chat/completions"},
+        {"total_tokens": 112},
+        Price(input_per_million=Decimal("0.3"), output_per_million=Decimal("2.5")),
+        {"input_tokens": 10, "output_tokens": 102, "reasoning_tokens": 100},
+        10 * 300 + 102 * 2_500,
+        id="thinking only in the total",
+    ),
+    pytest.param(
+        {},
+        {"cost": 0, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.0042}},
+        TEXT,
+        {"input_tokens": 10, "output_tokens": 2},
+        4_200_000,
+        id="the operator's own key",
+    ),
+    pytest.param(
+        {},
+        {"cost": {"total_cost": 0.00502}},
+        TEXT,
+        {"input_tokens": 10, "output_tokens": 2},
+        5_020_000,
+        id="cost in an object",
+    ),
+    pytest.param(
+        {},
+        {"cost_in_usd_ticks": 37_756_000},
+        TEXT,
+        {"input_tokens": 10, "output_tokens": 2},
+        3_775_600,
+        id="cost in ticks",
+    ),
+    pytest.param(
+        {"provider": "perplexity"},
+        {"total_tokens": 12, "reasoning_tokens": 1_000, "citation_tokens": 200},
+        Price(input_per_million=Decimal(2), output_per_million=Decimal(8), reasoning_per_million=Decimal(3)),
+        {"input_tokens": 210, "output_tokens": 1_002, "reasoning_tokens": 1_000},
+        210 * 2_000 + 2 * 8_000 + 1_000 * 3_000,
+        id="units at the top",
+    ),
+    pytest.param(
+        {"provider": "together"},
+        {"total_tokens": 12, "cached_tokens": 6},
+        Price(
+            input_per_million=Decimal("0.95"),
+            cached_input_per_million=Decimal("0.16"),
+            output_per_million=Decimal(4),
+        ),
+        {"input_tokens": 10, "output_tokens": 2, "cached_input_tokens": 6},
+        4 * 950 + 6 * 160 + 2 * 4_000,
+        id="cached tokens beside the prompt",
+    ),
+    pytest.param(
+        {"provider": "mistral"},
+        {"total_tokens": 387, "prompt_tokens_details": {"audio_tokens": 375}},
+        TEXT,
+        {"input_tokens": 385, "output_tokens": 2, "audio_input_tokens": 375},
+        385 * 590 + 2 * 790,
+        id="audio on top of the prompt",
+    ),
+]
+
+
+@pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(("of_call", "reported", "price", "expected", "cost"), REPORTED)
+def test_usage_is_billed_as_the_provider_means_it(
+    of_call: dict[str, Any],
+    reported: dict[str, object],
+    price: Price,
+    expected: dict[str, int],
+    cost: int,
+    is_stream: bool,
+) -> None:
+    reply = {"usage": {"prompt_tokens": 10, "completion_tokens": 2, **reported}}
+    watching = meter("chat", price, stream=is_stream, **of_call)
+    if is_stream:
+        watching.on_response()
+        assert watching.on_event(msgspec.json.encode({"choices": [], **reply}))
+    else:
+        answered(watching, {"choices": [1], **reply})
+
+    row = closed(watching)
+
+    assert (units(row), row.cost_nano_usd, row.usage_source) == (expected, cost, UsageSource.REPORTED)
+
+
 @pytest.mark.parametrize(
     ("kind", "price", "body", "expected", "cost"),
     [
