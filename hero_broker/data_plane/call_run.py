@@ -175,7 +175,8 @@ class CallRun:
                 self._end(Outcome.CLIENT_DISCONNECTED, "client_disconnected")
             due = meter.close(self._outcome, self._status, self._code, estimate)
             billed = self._services.ledger.offer(due)
-            notify(self._services.observers, Settled(due.row, self._attempts))
+            settled = Settled(due.row, self._attempts, meter.cut_parts, meter.unexplained_tokens)
+            notify(self._services.observers, settled)
         try:
             if billed and self._services.fsync:
                 billed = await self._flush_row()

@@ -116,6 +116,7 @@ def due_row(
     first_byte_ms: int | None,
     first_error: str | None = None,
     provider_key: str | None = None,
+    service_tier: str | None = None,
 ) -> PendingRow:
     """Return a call's row; it has the price only if the cost was computed from it."""
     caller = call.caller
@@ -160,7 +161,7 @@ def due_row(
         usage.images,
         usage.web_searches,
         usage.file_searches,
-        None,  # service_tier
+        service_tier,
         call.requested_model,
         first_error,
         provider_key,

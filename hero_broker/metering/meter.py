@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -22,6 +22,7 @@ from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
 
 MAX_KEPT_BYTES = 256 * 1024  # of a stream's events, for an estimate; the rest is extrapolated
+HEAD_BYTES = 4096  # of a stream's events, searched for the tier and the model that served
 ZERO_USAGE = "zero_usage"  # the error code of a response for which the provider reports no tokens
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,10 @@ class Meter:
         self._first_byte_ms: int | None = None
         self._reported: Usage | None = None
         self._cost_usd: Decimal | None = None
+        self.cut_parts: tuple[str, ...] = ()  # as in the `Report` whose usage counts
+        self.unexplained_tokens = 0
+        self.service_tier: str | None = None  # the last one that the provider named
+        self.answered_model: str | None = None  # the provider's name for the model that answered, the last one
         self.is_sent = False  # some of the call was sent to the provider
         self.attempts = 1  # number of requests sent for it
         self.first_error: str | None = None  # the code of the first attempt that failed and was followed by another
@@ -63,6 +68,7 @@ class Meter:
         self._is_cut = False
         self._events = bytearray()
         self._event_bytes = 0
+        self._latest_events = b""  # the latest that have data, with or without their field name
         self._awaited_deltas = 0
         self._has_enough_deltas: asyncio.Event | None = None
 
@@ -106,12 +112,11 @@ class Meter:
         """Parse one event of a stream; return whether it is the event with usage and empty `choices`."""
         if b'"usage"' in data and data.count(b'"usage"') > data.count(b'"usage":null'):
             report = self._report(data)
-            if report.usage is not None:
-                self._reported = report.usage
-            if report.cost_usd is not None:
-                self._cost_usd = report.cost_usd
+            self._note_report(report)
             if report.is_usage_event:
                 return True
+        if data.startswith(b"{"):
+            self._latest_events = data
         self._keep(data + b"\n")
         if self.kind.stream_rules.is_delta(data):
             self._count(1)
@@ -119,6 +124,7 @@ class Meter:
 
     def on_plain_events(self, events: bytes) -> None:
         """Note complete events, as received, none of which reports usage."""
+        self._latest_events = events
         self._keep(events)
         if deltas := self.kind.stream_rules.count_deltas(events):
             self._count(deltas)
@@ -134,7 +140,7 @@ class Meter:
         """Parse a whole response and return its report; a response that is only an error is not charged."""
         self._body = body
         report = self._report(body)
-        self._reported, self._cost_usd = report.usage, report.cost_usd
+        self._note_report(report)
         if report.is_error and report.usage is None and not report.has_choices:
             self.answered = False
         return report
@@ -146,6 +152,7 @@ class Meter:
     @property
     def needs_estimate(self) -> bool:
         """Whether a response has begun for which the provider reported no billable usage."""
+        self._read_timings()
         return self.answered and self._reported is None and self.kind.usage_by_request(self.call, self.price()) is None
 
     def delivered(self) -> Delivered:
@@ -159,6 +166,9 @@ class Meter:
 
         A call of which nothing was sent costs nothing, whatever its outcome; nor does a call that the provider refused.
         """
+        self._read_timings()
+        if self.streamed:
+            self._read_names()
         if not self.answered and (outcome is Outcome.PROVIDER_ERROR or not self.is_sent):
             return self._row(outcome, http_status, error_code, Usage(), UsageSource.NONE, is_free=True)
         if self._reported is not None:
@@ -181,6 +191,30 @@ class Meter:
 
     def _report(self, body: bytes) -> Report:
         return self.kind.report(body, usage_dialect_of(self.call.provider, self.call.url))
+
+    def _note_report(self, report: Report) -> None:
+        if report.usage is not None:
+            self._reported = report.usage
+            self.cut_parts, self.unexplained_tokens = report.cut_parts, report.unexplained_tokens
+        if report.cost_usd is not None:
+            self._cost_usd = report.cost_usd
+        self.service_tier = report.service_tier or self.service_tier
+        self.answered_model = report.answered_model or self.answered_model
+
+    def _read_timings(self) -> None:
+        """Take the usage from the timings in a stream's last event if no event had usage."""
+        if self._reported is None and b'"timings"' in self._latest_events:
+            self._note_report(self._report(last_object(self._latest_events)))
+
+    def _read_names(self) -> None:
+        """Look for the tier and the model in a stream's last event, then in its first, if no usage named them."""
+        for events, select in ((self._latest_events, last_object), (bytes(self._events[:HEAD_BYTES]), first_object)):
+            if (self.service_tier is None and b'"service_tier"' in events) or (
+                self.answered_model is None and b'"model"' in events
+            ):
+                report = self._report(select(events))
+                self.service_tier = self.service_tier or report.service_tier
+                self.answered_model = self.answered_model or report.answered_model
 
     def _keep(self, events: bytes) -> None:
         self._event_bytes += len(events)
@@ -226,6 +260,7 @@ class Meter:
             first_byte_ms=self._first_byte_ms,
             first_error=self.first_error or (error_code if outcome is Outcome.PROVIDER_ERROR else None),
             provider_key=self.provider_key,
+            service_tier=self.service_tier,
         )
 
     def _cost(self, usage: Usage, price: Price | None, *, ok: bool) -> tuple[int | None, str | None]:
@@ -234,3 +269,17 @@ class Meter:
             return round(self._cost_usd * NANO), "provider"
         cost = None if price is None else believable_cost(self.call, usage, price, ok=ok)
         return cost, None if cost is None else "price"
+
+
+def first_object(events: bytes) -> bytes:
+    """Return the data of the first event that begins an object; empty if there is none."""
+    return next(_objects(iter(events.split(b"\n"))), b"")
+
+
+def last_object(events: bytes) -> bytes:
+    """Return the data of the last event that begins an object; empty if there is none."""
+    return next(_objects(reversed(events.split(b"\n"))), b"")
+
+
+def _objects(lines: Iterator[bytes]) -> Iterator[bytes]:
+    return (data for line in lines if (data := line.removeprefix(b"data:").strip()).startswith(b"{"))

@@ -35,6 +35,7 @@ def test_row_has_each_value_of_its_call_under_its_name() -> None:
         "first_byte_ms": 114,
         "first_error": "another error",
         "provider_key": "0123abcd",
+        "service_tier": "priority",
     }
 
     due = due_row(CALL, usage=Usage(**counts), cost=111, price=price, **end)
@@ -47,7 +48,6 @@ def test_row_has_each_value_of_its_call_under_its_name() -> None:
         **end,
         "ip_key": ip_key(NOTE.caller.ip),
         "api_key_id": None,
-        "service_tier": None,
         "cost_nano_usd": 111,
         "price_id": price.price_id,
     }

@@ -421,3 +421,100 @@ def test_note_with_a_price_too_high_is_an_interrupted_row_without_a_price() -> N
     due = interrupted_row(note_of(row_of_a_call(), rates))
 
     assert (due.row.input_tokens, due.row.cost_nano_usd, due.row.price_id, due.rates) == (40, None, None, None)
+
+
+USAGE = b'"usage":{"prompt_tokens":8,"completion_tokens":10,"total_tokens":18}'
+TIMINGS = b'"timings":{"cache_n":30,"prompt_n":10,"predicted_n":5}'
+
+
+def streamed(*events: bytes, is_plain: bool = False) -> Meter:
+    watching = meter("chat", TEXT, stream=True, body=b'{"messages":[{"role":"user","content":"hello"}]}')
+    watching.on_response()
+    for event in events:
+        if is_plain and b'"usage"' not in event:
+            watching.on_plain_events(b"data: " + event + b"\n\n")
+        else:
+            watching.on_event(event)
+    watching.on_event(b"[DONE]")
+    return watching
+
+
+@pytest.mark.parametrize("is_plain", [False, True])
+@pytest.mark.parametrize(
+    ("events", "tier", "model"),
+    [
+        pytest.param(
+            (b'{"model":"m-1","service_tier":"auto","choices":[{}]}', b'{"choices":[],%s}' % USAGE),
+            "auto",
+            "m-1",
+            id="in the first event",
+        ),
+        pytest.param(
+            (
+                b'{"model":"m-1","service_tier":"auto","choices":[{}]}',
+                b'{"model":"m-2","service_tier":"priority","choices":[],%s}' % USAGE,
+            ),
+            "priority",
+            "m-2",
+            id="in the event with usage",
+        ),
+        pytest.param(
+            (
+                b'{"model":"m-1","service_tier":"auto","choices":[{}]}',
+                b'{"model":"m-2","service_tier":"default","choices":[{}]}',
+            ),
+            "default",
+            "m-2",
+            id="in the last event",
+        ),
+        pytest.param((b'{"model":7,"service_tier":null,"choices":[{}]}',), None, None, id="of another type"),
+        pytest.param((b'{"choices":[{"text":"\\"model\\":\\"m\\""}]}',), None, None, id="in the text"),
+    ],
+)
+def test_last_tier_and_model_of_a_stream_are_kept(
+    events: tuple[bytes, ...], tier: str | None, model: str | None, is_plain: bool
+) -> None:
+    watching = streamed(*events, is_plain=is_plain)
+
+    row = closed(watching, Usage(1, 1))
+
+    assert (row.service_tier, watching.answered_model) == (tier, model)
+
+
+def test_tier_and_model_of_a_whole_answer_are_kept() -> None:
+    watching = answered(meter("chat", TEXT), b'{"model":"m-2","service_tier":"flex","choices":[1],%s}' % USAGE)
+
+    assert (closed(watching).service_tier, watching.answered_model) == ("flex", "m-2")
+
+
+@pytest.mark.parametrize("is_plain", [False, True])
+def test_timings_of_the_last_event_are_usage_if_there_is_none(is_plain: bool) -> None:
+    early = b'{"choices":[{}],"timings":{"prompt_n":10,"predicted_n":1}}'
+    silent = streamed(early, b'{"choices":[{}],%s}' % TIMINGS, is_plain=is_plain)
+    telling = streamed(b'{"choices":[],%s}' % USAGE, b'{"choices":[{}],%s}' % TIMINGS, is_plain=is_plain)
+
+    assert not silent.needs_estimate
+    row = closed(silent)
+    assert units(row) == {"input_tokens": 40, "output_tokens": 5, "cached_input_tokens": 30}
+    assert row.usage_source is UsageSource.REPORTED
+    assert units(closed(telling)) == {"input_tokens": 8, "output_tokens": 10}
+
+
+def test_usage_in_the_last_chunk_of_groq_is_reported() -> None:
+    watching = streamed(b'{"choices":[{}]}', b'{"choices":[{}],"x_groq":{"id":"r",%s}}' % USAGE)
+
+    assert not watching.needs_estimate
+    assert units(closed(watching)) == {"input_tokens": 8, "output_tokens": 10}
+
+
+def test_faults_of_the_usage_that_counts_are_kept() -> None:
+    first = b'{"choices":[],"usage":{"prompt_tokens":8,"completion_tokens":10,"total_tokens":99}}'
+    last = (
+        b'{"choices":[],"usage":{"prompt_tokens":8,"completion_tokens":10,"total_tokens":18,'
+        b'"prompt_tokens_details":{"cached_tokens":9}}}'
+    )
+
+    assert streamed(first).unexplained_tokens == 81
+    watching = streamed(first, last)
+    assert (watching.unexplained_tokens, watching.cut_parts) == (0, ("cached_input_tokens",))
+    assert closed(watching).cached_input_tokens == 8
