@@ -12,7 +12,7 @@ from hero_broker.data_plane.observers import Observer
 from hero_broker.edge.response_channel import ResponseChannel
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.metering.estimates import Estimates
-from hero_broker.metering.meter import Meter
+from hero_broker.metering.meter import ListedTariffs, Meter
 from hero_broker.providers.routes import Route
 from hero_broker.providers.upstream.client import Upstream
 
@@ -32,6 +32,7 @@ class Exchange:
         *,
         checks: Sequence[Check] = (),
         observers: Sequence[Observer] = (),
+        listed: ListedTariffs | None = None,
         fsync: bool = False,
     ) -> None:
         """Join what calls need.
@@ -42,6 +43,7 @@ class Exchange:
         self._ledger = ledger
         self._clock = clock
         self._checks = tuple(checks)
+        self._listed = listed
         self._services = Services(upstream, ledger, estimates, limits, tuple(observers), fsync)
         self._calls = InFlight()
 
@@ -58,7 +60,7 @@ class Exchange:
         for check in self._checks:
             check(call, route)
         target = route.targets[0]
-        meter = Meter(call.attempt(route, target), target.tariff, self._clock)
+        meter = Meter(call.attempt(route, target), target.tariff, self._clock, self._listed)
         try:
             self._ledger.begin(meter.call_started())
         except JournalFull as error:

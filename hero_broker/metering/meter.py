@@ -27,6 +27,9 @@ ZERO_USAGE = "zero_usage"  # the error code of a response for which the provider
 
 log = logging.getLogger(__name__)
 
+# The list's tariff of a model by its exact name at a provider; None if there is none.
+ListedTariffs = Callable[[str, str], Tariff | None]
+
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
@@ -42,11 +45,12 @@ class Delivered:
 class Meter:
     """Observes one call; `close` returns its row. The last plausible usage counts."""
 
-    def __init__(self, call: Attempt, tariff: Tariff | None, clock: Clock) -> None:
-        """Take the first attempt, and the tariff of its target."""
+    def __init__(self, call: Attempt, tariff: Tariff | None, clock: Clock, listed: ListedTariffs | None = None) -> None:
+        """Take the first attempt, and the tariff of its target; `listed` has that of another model that answers."""
         self.call = call
         self.kind: Kind = KINDS[call.kind]
         self._tariff = tariff
+        self._listed = listed
         self._clock = clock
         self._started = clock.monotonic()
         self._first_byte_ms: int | None = None
@@ -239,7 +243,10 @@ class Meter:
         *,
         is_free: bool = False,
     ) -> PendingRow:
-        price = self.price(usage.input_tokens or 0)
+        tariff = self._tariff_of_answer()
+        price = None
+        if tariff is not None:
+            price = tariff.price(self.call.started_at, usage.input_tokens or 0, self.service_tier)
         cost: int | None = 0
         cost_source = None if price is None else "price"
         if not is_free:
@@ -262,6 +269,18 @@ class Meter:
             provider_key=self.provider_key,
             service_tier=self.service_tier,
         )
+
+    def _tariff_of_answer(self) -> Tariff | None:
+        """Return the tariff of the model that answered, if it has one, else of the model that was asked for.
+
+        The operator's price for the latter comes first.
+        """
+        answered, asked = self.answered_model, self._tariff
+        if answered is None or answered == self.call.upstream_model or self._listed is None:
+            return asked
+        if asked is not None and asked.is_override:
+            return asked
+        return self._listed(self.call.provider, answered) or asked
 
     def _cost(self, usage: Usage, price: Price | None, *, ok: bool) -> tuple[int | None, str | None]:
         """Return the cost in nano-USD and its source; the operator's price overrides the provider's cost."""

@@ -49,6 +49,11 @@ class Catalogue:
         listing = self._listing(provider, model)
         return None if listing is None else listing.tariff
 
+    def tariff_of_name(self, provider: str, model: str) -> Tariff | None:
+        """Return the public tariff of a model whose exact name, in any case, a list has at the provider."""
+        listing = self._listing(provider, model)
+        return None if listing is None or listing.certainty < Certainty.ALIAS else listing.tariff
+
     def models(self, provider: str) -> tuple[str, ...]:
         """Return the names of a provider's priced models, sorted, except deprecated ones.
 

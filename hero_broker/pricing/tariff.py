@@ -51,12 +51,14 @@ class Tariff:
     periods: tuple[PricePeriod, ...]  # at least one
     is_override: bool = False  # the operator's own price, which takes precedence over a cost that the provider reports
     varies: bool = field(init=False, compare=False)  # by time or by input length
+    has_tiers: bool = field(init=False, compare=False)
     # Cached results of `kinds.typical.is_priced`, by kind of call.
     kinds: dict[str, bool] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         varies = len(self.periods) > 1 or any(period.thresholds for period in self.periods)
         object.__setattr__(self, "varies", varies)
+        object.__setattr__(self, "has_tiers", any(period.tiers for period in self.periods))
 
     @classmethod
     def fixed(cls, price: Price, tiers: Mapping[str, Price] | None = None, *, is_override: bool = False) -> Self:
@@ -70,7 +72,7 @@ class Tariff:
         `input_tokens` counts everything that the model read, cached tokens included. `tier` is the tier of service in
         which the provider served the call; the ordinary prices apply if it has no prices of its own.
         """
-        if not self.varies and tier is None:
+        if not self.varies and (tier is None or not self.has_tiers):
             return self.periods[0].prices[0]
         period = _current(self.periods, started_at)
         if tier is not None and tier in period.tiers:

@@ -2,9 +2,12 @@
 
 import hashlib
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from hero_broker.kinds.dialect import OPENAI, Dialect
 
+# Hosts whose `usage.cost` is what a call costs: https://openrouter.ai/docs/use-cases/usage-accounting
+_REPORTING_COSTS = ("openrouter.ai",)
 FINGERPRINT_DIGITS = 8  # hexadecimal; they tell an operator's keys apart and reveal none
 
 
@@ -29,10 +32,15 @@ class Provider:
     stream_usage: bool
     timeouts: Timeouts | None = None  # None: the defaults for all providers
     dialect: Dialect = OPENAI
+    # Its answers say what they cost, so a model needs no price to be billed.
+    reports_costs: bool = field(init=False)
     _fingerprints: tuple[str, ...] = field(init=False)  # of `api_keys`
 
     def __post_init__(self) -> None:
-        """Compute the fingerprints once, not for each call."""
+        """Compute what is derived once, not for each call."""
+        host = urlsplit(self.base_url).hostname or ""
+        reports = any(host == known or host.endswith(f".{known}") for known in _REPORTING_COSTS)
+        object.__setattr__(self, "reports_costs", reports)
         digests = [hashlib.sha256(key.encode()).hexdigest() for key in self.api_keys]
         object.__setattr__(self, "_fingerprints", tuple(digest[:FINGERPRINT_DIGITS] for digest in digests))
 

@@ -184,10 +184,14 @@ class Routes:
         if match is None:
             return None
         provider, model, listing = match
-        return Route.to(self._name_of(provider, model), None, provider, model, (), listing.tariff)
+        tariff = None if listing is None else listing.tariff
+        return Route.to(self._name_of(provider, model), None, provider, model, (), tariff)
 
-    def _resolve(self, name: str) -> tuple[Provider, str, Listing] | None:
-        """Return the provider, upstream model and listing of a name that the settings lack."""
+    def _resolve(self, name: str) -> tuple[Provider, str, Listing | None] | None:
+        """Return the provider, upstream model and listing of a name that the settings lack.
+
+        Without a listing, the provider reports the costs of its calls.
+        """
         owner, _, model = name.partition("/")
         if model and owner in self._every:
             return self._at(self._every[owner], model)
@@ -197,9 +201,11 @@ class Routes:
             listing = self._listed.find(provider.name, name)
             if listing is not None and listing.certainty > (Certainty.INSIDE if best is None else best[2].certainty):
                 best = provider, name, listing
+        if best is None and model:  # aggregators call a model by its owner and its name
+            return next(((provider, name, None) for provider in self.providers if provider.reports_costs), None)
         return best
 
-    def _at(self, provider: Provider, model: str) -> tuple[Provider, str, Listing] | None:
+    def _at(self, provider: Provider, model: str) -> tuple[Provider, str, Listing | None] | None:
         """Resolve `provider/model` at that provider; some providers have models whose names begin with their own."""
         whole = f"{provider.name}/{model}"
         listing = self._listed.find(provider.name, model)
@@ -207,7 +213,7 @@ class Routes:
             as_whole = self._listed.find(provider.name, whole)
             if as_whole is not None and (listing is None or as_whole.certainty is Certainty.NAMED):
                 return provider, whole, as_whole
-        return None if listing is None else (provider, model, listing)
+        return None if listing is None and not provider.reports_costs else (provider, model, listing)
 
     def _name_of(self, provider: Provider, model: str) -> str:
         """Return the name by which clients use a provider's model: its own if that resolves, else `provider/model`."""

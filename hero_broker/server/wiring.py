@@ -84,6 +84,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 _exchange_limits(settings),
                 checks=_checks(settings, ledger),
                 observers=(provider_health, UsageFaults()),
+                listed=catalogue.tariff_of_name,
                 fsync=billing.durability == "fsync",
             )
             for provider in settings.providers:

@@ -289,3 +289,29 @@ def test_name_that_cannot_be_printed_is_no_models_of_the_list(name: str) -> None
     routes = served("openai", "openrouter")
 
     assert routes.get(name) is None
+
+
+@pytest.mark.parametrize(
+    ("others", "name", "expected"),
+    [
+        pytest.param([], "openai/text-embedding-9", ("openai/text-embedding-9", "openai/text-embedding-9"), id="bare"),
+        pytest.param([], "openrouter/a/b:free", ("a/b:free", "a/b:free"), id="by its provider"),
+        pytest.param(
+            ["openai"], "openrouter/openai/new-1", ("openai/new-1", "openrouter/openai/new-1"), id="of another"
+        ),
+        pytest.param(["openai"], "openai/new-1", None, id="another's"),
+        pytest.param([], "new-1", None, id="without an owner"),
+    ],
+)
+def test_model_that_no_list_has_is_served_by_an_aggregator_that_reports_its_costs(
+    others: list[str], name: str, expected: tuple[str, str] | None
+) -> None:
+    aggregator = Provider("openrouter", "https://openrouter.ai/api/v1", (), stream_usage=True)
+    routes = Routes([], [*map(provider_of, others), aggregator], CATALOGUE)
+
+    assert resolve(routes, name) == (None if expected is None else ("openrouter", *expected))
+    if expected is not None:
+        route = routes.get(name)
+        assert route is not None
+        assert route.tariff is None
+        assert resolve(routes, route.model) == ("openrouter", *expected)
