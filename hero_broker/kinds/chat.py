@@ -10,7 +10,17 @@ from hero_broker.kinds.json_body import ARRAY, JsonBody
 from hero_broker.kinds.kind import EVENT_STREAM, JSON, Request
 from hero_broker.kinds.route_spec import STREAM, STREAM_OPTIONS, RouteSpec, json_body, provider_answer
 from hero_broker.kinds.text_streams import TextStreamKind
-from hero_broker.kinds.texts import Reading, compact, mapping, member, non_empty, part_texts, sequence, tool_call_texts
+from hero_broker.kinds.texts import (
+    Reading,
+    compact,
+    mapping,
+    member,
+    non_empty,
+    part_texts,
+    sequence,
+    thinking_texts,
+    tool_call_texts,
+)
 
 MESSAGE_TOKENS = 4  # three to frame a message, one for its role
 NAME_TOKENS = 1
@@ -47,6 +57,7 @@ class Chat(TextStreamKind):
             message = mapping(item)
             fixed += MESSAGE_TOKENS
             texts += part_texts(message.get("content"))
+            texts += thinking_texts(message.get("content"))
             for text in (
                 message.get("name"),
                 message.get("reasoning_content"),

@@ -69,21 +69,28 @@ class _ReplyTexts:
         for at, item in enumerate(sequence(answer.get("choices"))):
             choice = mapping(item)
             index = _index(choice, at)
-            self._add(choice.get("text"), index, "text")
-            self._add_message(mapping(choice.get(message)), index)
+            if not self._add_message(mapping(choice.get(message)), index):  # else Together repeats the text beside it
+                self._add(choice.get("text"), index, "text")
         self._add(answer.get("delta"), "transcript")
         if ("transcript",) not in self._parts:  # the last event of a transcript repeats all of it
             self._add(answer.get("text"), "transcript")
 
-    def _add_message(self, message: Mapping[str, object], index: object) -> None:
-        for part in part_texts(message.get("content")):
-            self._add(part, index, "content")
+    def _add_message(self, message: Mapping[str, object], index: object) -> bool:
+        """Add a message or its delta; return whether it has content or reasoning."""
+        content, thinking = message.get("content"), thinking_texts(message.get("content"))
+        texts = part_texts(content)
+        for text in texts:
+            self._add(text, index, "content")
+        for text in thinking:
+            self._add(text, index, "thinking")
         # Providers use either name, and some send both with the same text.
-        self._add(message.get("reasoning_content") or message.get("reasoning"), index, "reasoning")
+        reasoning = message.get("reasoning_content") or message.get("reasoning")
+        self._add(reasoning, index, "reasoning")
         self._add(message.get("refusal"), index, "refusal")
         self._add(mapping(message.get("audio")).get("transcript"), index, "audio")
-        for place, text in tool_call_texts(message):
-            self._add(text, index, *place)
+        for place, value in tool_call_texts(message):
+            self._add(value, index, *place)
+        return any(texts) or any(thinking) or bool(reasoning)
 
     def _add(self, text: object, *place: object) -> None:
         if isinstance(text, str) and text:
@@ -110,6 +117,15 @@ def part_texts(content: object) -> list[str]:
         return [content]
     parts = map(mapping, sequence(content))
     return [text for part in parts if isinstance(text := part.get("text") or part.get("refusal"), str)]
+
+
+def thinking_texts(content: object) -> list[str]:
+    """Return the texts of the parts of a message's content that are thinking, as Mistral writes it.
+
+    Source: https://docs.mistral.ai/capabilities/reasoning.
+    """
+    thinking = (mapping(part).get("thinking") for part in sequence(content))
+    return [text for value in thinking for text in part_texts(value)]
 
 
 def tool_call_texts(message: Mapping[str, object]) -> list[tuple[tuple[object, ...], object]]:

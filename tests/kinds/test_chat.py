@@ -176,6 +176,12 @@ def test_a_name_is_read_and_framed() -> None:
     )
 
 
+def test_thinking_in_parts_of_a_message_is_read() -> None:
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "a"}]}, {"type": "text", "text": "b"}]
+
+    assert reading(CHAT, messages=[{"content": parts}]) == Reading(("b", "a"), ONE_MESSAGE)
+
+
 def test_parts_of_a_message_are_read() -> None:
     parts = [{"type": "text", "text": "a"}, {"type": "refusal", "refusal": "b"}, {"type": "odd"}]
 

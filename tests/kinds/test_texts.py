@@ -121,6 +121,36 @@ def test_lines_of_events_are_read_with_and_without_their_field_name(lines: bytes
 
 
 @pytest.mark.parametrize(
+    ("choice", "texts"),
+    [
+        pytest.param({"text": "a", "%": {"content": "a"}}, ("a",), id="content, and the same text"),
+        pytest.param({"text": "a", "%": {"reasoning": "a"}}, ("a",), id="reasoning, and the same text"),
+        pytest.param({"text": "a", "%": {"content": ""}}, ("a",), id="no content"),
+        pytest.param({"text": "a", "%": {"content": []}}, ("a",), id="no parts of content"),
+        pytest.param({"text": "a"}, ("a",), id="text alone"),
+        pytest.param({"text": "", "%": {"content": "a"}}, ("a",), id="empty text"),
+        pytest.param(
+            {"%": {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "a"}, {"text": 7}]}]}},
+            ("a",),
+            id="thinking",
+        ),
+        pytest.param(
+            {"%": {"content": [{"thinking": [{"text": "a"}]}, {"type": "text", "text": "b"}]}},
+            ("b", "a"),
+            id="thinking and text",
+        ),
+        pytest.param({"%": {"content": [{"thinking": "a"}]}}, ("a",), id="thinking in a string"),
+        pytest.param({"%": {"content": [{"thinking": [[{"text": "a"}]]}, 7]}}, (), id="another form of thinking"),
+    ],
+)
+def test_text_is_counted_once_and_thinking_too(choice: dict[str, object], texts: tuple[str, ...]) -> None:
+    def answer(name: str) -> bytes:
+        return json.dumps({"choices": [{name if key == "%" else key: value for key, value in choice.items()}]}).encode()
+
+    assert delivered_body(answer("message")) == delivered_events(answer("delta")) == texts
+
+
+@pytest.mark.parametrize(
     ("content", "texts"),
     [
         ("a", ["a"]),

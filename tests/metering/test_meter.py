@@ -287,6 +287,36 @@ def test_stream_without_usage_is_counted_from_its_text() -> None:
     assert estimated(watching).output_tokens == 3
 
 
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        pytest.param({"text": " word", "delta": {"content": " word"}}, 50, id="text that is sent twice"),
+        pytest.param(
+            {"delta": {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": " word"}]}]}},
+            50,
+            id="thinking in parts",
+        ),
+    ],
+)
+def test_text_of_each_form_is_counted_once(event: dict[str, object], words: int) -> None:
+    watching = meter("chat", TEXT, stream=True, body=b'{"messages":[]}')
+    watching.on_response()
+    for _ in range(words):
+        watching.on_event(msgspec.json.encode({"choices": [event]}))
+
+    assert watching.deltas == words
+    assert estimated(watching).output_tokens == words
+
+
+def test_thinking_of_a_whole_answer_is_counted_beside_its_text() -> None:
+    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": " word" * 50}]}
+    content = [thinking, {"type": "text", "text": "ok"}]
+
+    row = estimated(answered(meter("chat", TEXT), {"choices": [{"message": {"content": content}}]}))
+
+    assert row.output_tokens == 51
+
+
 def test_stream_that_is_too_long_to_keep_is_scaled_up() -> None:
     watching = meter("chat", TEXT, stream=True)
     watching.on_response()
