@@ -101,7 +101,6 @@ def believable_cost(call: CallIdentity, usage: Usage, price: Price, *, ok: bool)
 
 def due_row(
     call: CallIdentity,
-    *,
     stream: bool,
     outcome: Outcome,
     http_status: int | None,

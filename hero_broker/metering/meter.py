@@ -170,8 +170,8 @@ class Meter:
 
         A call of which nothing was sent costs nothing, whatever its outcome; nor does a call that the provider refused.
         """
-        self._read_timings()
         if self.streamed:
+            self._read_timings()
             self._read_names()
         if not self.answered and (outcome is Outcome.PROVIDER_ERROR or not self.is_sent):
             return self._row(outcome, http_status, error_code, Usage(), UsageSource.NONE, is_free=True)
@@ -243,7 +243,9 @@ class Meter:
         *,
         is_free: bool = False,
     ) -> PendingRow:
-        tariff = self._tariff_of_answer()
+        tariff, answered = self._tariff, self.answered_model
+        if answered is not None and answered != self.call.upstream_model:
+            tariff = self._tariff_of_answer(answered)
         price = None
         if tariff is not None:
             price = tariff.price(self.call.started_at, usage.input_tokens or 0, self.service_tier)
@@ -251,34 +253,34 @@ class Meter:
         cost_source = None if price is None else "price"
         if not is_free:
             cost, cost_source = self._cost(usage, price, ok=outcome is Outcome.OK)
+        first_error = self.first_error or (error_code if outcome is Outcome.PROVIDER_ERROR else None)
+        # By position, as in the row itself: so many keywords take longer than the rest of the row.
         return due_row(
             self.call,
-            stream=self.streamed,
-            outcome=outcome,
-            http_status=http_status,
-            error_code=error_code,
-            usage=usage,
-            usage_source=source,
-            cost=cost,
-            cost_source=cost_source,
-            price=price,
-            attempts=self.attempts,
-            duration_ms=self._elapsed_ms(),
-            first_byte_ms=self._first_byte_ms,
-            first_error=self.first_error or (error_code if outcome is Outcome.PROVIDER_ERROR else None),
-            provider_key=self.provider_key,
-            service_tier=self.service_tier,
+            self.streamed,
+            outcome,
+            http_status,
+            error_code,
+            usage,
+            source,
+            cost,
+            cost_source,
+            price,
+            self.attempts,
+            self._elapsed_ms(),
+            self._first_byte_ms,
+            first_error,
+            self.provider_key,
+            self.service_tier,
         )
 
-    def _tariff_of_answer(self) -> Tariff | None:
-        """Return the tariff of the model that answered, if it has one, else of the model that was asked for.
+    def _tariff_of_answer(self, answered: str) -> Tariff | None:
+        """Return the tariff of a model that answered in place of another, or of that one if it has none.
 
-        The operator's price for the latter comes first.
+        The operator's price for the model that was asked for comes first.
         """
-        answered, asked = self.answered_model, self._tariff
-        if answered is None or answered == self.call.upstream_model or self._listed is None:
-            return asked
-        if asked is not None and asked.is_override:
+        asked = self._tariff
+        if self._listed is None or (asked is not None and asked.is_override):
             return asked
         return self._listed(self.call.provider, answered) or asked
 
