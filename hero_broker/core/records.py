@@ -130,9 +130,14 @@ class Settled(msgspec.Struct, frozen=True):
 
     row: RequestLog
     attempts: Sequence[AttemptResult]  # the last one last; empty if nothing was sent
-    # What was wrong with the usage that the provider reported.
-    cut_parts: tuple[str, ...] = ()  # counts of the row that were larger than their whole, and are cut to it
-    unexplained_tokens: int = 0  # in the provider's total beyond the row's counts; negative if it is too small
+
+
+class UsageFault(msgspec.Struct, frozen=True):
+    """What was wrong with the usage that a provider reported for a row."""
+
+    row: RequestLog
+    cut_parts: tuple[str, ...]  # counts of the row that were larger than their whole, and are cut to it
+    unexplained_tokens: int  # in the provider's total beyond the row's counts; negative if it is too small
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from hero_broker.data_plane.call_run import CallRun, ExchangeLimits, InFlight, S
 from hero_broker.data_plane.checks import Check
 from hero_broker.data_plane.client_call import ClientCall
 from hero_broker.data_plane.observers import Observer
+from hero_broker.data_plane.usage_faults import UsageFaults
 from hero_broker.edge.response_channel import ResponseChannel
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.metering.estimates import Estimates
@@ -44,7 +45,8 @@ class Exchange:
         self._clock = clock
         self._checks = tuple(checks)
         self._listed = listed
-        self._services = Services(upstream, ledger, estimates, limits, tuple(observers), fsync)
+        self.usage_faults = UsageFaults()
+        self._services = Services(upstream, ledger, estimates, limits, tuple(observers), self.usage_faults, fsync)
         self._calls = InFlight()
 
     def start(

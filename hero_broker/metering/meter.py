@@ -143,8 +143,11 @@ class Meter:
     def on_body(self, body: bytes) -> Report:
         """Parse a whole response and return its report; a response that is only an error is not charged."""
         self._body = body
-        report = self._report(body)
-        self._note_report(report)
+        report = self.kind.report(body, usage_dialect_of(self.call.provider, self.call.url))
+        self._reported, self._cost_usd = report.usage, report.cost_usd
+        self.service_tier, self.answered_model = report.service_tier, report.answered_model
+        if report.cut_parts or report.unexplained_tokens:
+            self.cut_parts, self.unexplained_tokens = report.cut_parts, report.unexplained_tokens
         if report.is_error and report.usage is None and not report.has_choices:
             self.answered = False
         return report

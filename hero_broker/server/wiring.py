@@ -17,7 +17,6 @@ from hero_broker.data_plane.call_slots import CallSlots
 from hero_broker.data_plane.checks import Check, LedgerOpen, price_known
 from hero_broker.data_plane.endpoint import DataPlane
 from hero_broker.data_plane.exchange import Exchange
-from hero_broker.data_plane.usage_faults import UsageFaults
 from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.edge.allowed_clients import AllowedClients
 from hero_broker.edge.middleware import EdgeMiddleware
@@ -83,7 +82,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 clock,
                 _exchange_limits(settings),
                 checks=_checks(settings, ledger),
-                observers=(provider_health, UsageFaults()),
+                observers=(provider_health,),
                 listed=catalogue.tariff_of_name,
                 fsync=billing.durability == "fsync",
             )

@@ -59,7 +59,9 @@ MUTATIONS = (
         "            due = meter.close(",
         "            await relay.finish(self._tail)\n            due = meter.close(",
     ),
-    Mutation("observers see nothing", CALL_RUN, "notify(self._services.observers, settled)", "pass"),
+    Mutation(
+        "observers see nothing", CALL_RUN, "notify(self._services.observers, Settled(due.row, self._attempts))", "pass"
+    ),
     Mutation(
         "the row is offered twice",
         CALL_RUN,
