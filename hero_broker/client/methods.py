@@ -188,6 +188,20 @@ def unbilled(until: int | None = None) -> Query[models.UnbilledAnswer]:
     return build_query("billing.unbilled", models.UnbilledAnswer, until=until)
 
 
+def mark_billed(reference: str, to_seq: int) -> Query[models.PeriodAnswer]:
+    """Record a billing period by position.
+
+    Records all calls up to to_seq that are in no period yet under the operator's reference, whenever they began. To
+    bill a month, use billing.close. Each call is in exactly one period, a late one in the period that was open when it
+    was recorded. A repeated request with the same reference and to_seq changes nothing and returns the same result.
+
+    Args:
+        reference: The operator's own name for the period, such as a number of the batch; unique.
+        to_seq: The last position of the period.
+    """
+    return build_query("billing.mark_billed", models.PeriodAnswer, reference=reference, to_seq=to_seq)
+
+
 def close(reference: str, until: int, tz: str | None = None, dry_run: bool | None = None) -> Query[models.CloseAnswer]:
     """Close a month.
 
@@ -205,20 +219,6 @@ def close(reference: str, until: int, tz: str | None = None, dry_run: bool | Non
         dry_run: Return what would be closed, and record nothing; false if absent.
     """
     return build_query("billing.close", models.CloseAnswer, reference=reference, until=until, tz=tz, dry_run=dry_run)
-
-
-def mark_billed(reference: str, to_seq: int) -> Query[models.PeriodAnswer]:
-    """Record a billing period by position.
-
-    Records all calls up to to_seq that are in no period yet under the operator's reference, whenever they began. To
-    bill a month, use billing.close. Each call is in exactly one period, a late one in the period that was open when it
-    was recorded. A repeated request with the same reference and to_seq changes nothing and returns the same result.
-
-    Args:
-        reference: The operator's own name for the period, such as a number of the batch; unique.
-        to_seq: The last position of the period.
-    """
-    return build_query("billing.mark_billed", models.PeriodAnswer, reference=reference, to_seq=to_seq)
 
 
 def periods() -> Query[models.PeriodsAnswer]:

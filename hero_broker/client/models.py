@@ -233,6 +233,13 @@ class Period(msgspec.Struct, frozen=True, kw_only=True):
     totals: BilledTotals
 
 
+class PeriodAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of billing.mark_billed."""
+
+    data: Period
+    as_of: int
+
+
 class ClosedPeriod(msgspec.Struct, frozen=True, kw_only=True):
     """A period that billing.close closed, or would close; of its calls, those that are late and those from addresses
     without a label; and the calls that it leaves for a later period.
@@ -255,13 +262,6 @@ class CloseAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The result of billing.close."""
 
     data: ClosedPeriod
-    as_of: int
-
-
-class PeriodAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of billing.mark_billed."""
-
-    data: Period
     as_of: int
 
 

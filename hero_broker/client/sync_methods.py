@@ -152,6 +152,20 @@ class BillingMethods:
         """
         return self._call(methods.unbilled(until))
 
+    def mark_billed(self, reference: str, to_seq: int) -> models.PeriodAnswer:
+        """Record a billing period by position.
+
+        Records all calls up to to_seq that are in no period yet under the operator's reference, whenever they began. To
+        bill a month, use billing.close. Each call is in exactly one period, a late one in the period that was open when
+        it was recorded. A repeated request with the same reference and to_seq changes nothing and returns the same
+        result.
+
+        Args:
+            reference: The operator's own name for the period, such as a number of the batch; unique.
+            to_seq: The last position of the period.
+        """
+        return self._call(methods.mark_billed(reference, to_seq))
+
     def close(
         self, reference: str, until: int, tz: str | None = None, dry_run: bool | None = None
     ) -> models.CloseAnswer:
@@ -171,20 +185,6 @@ class BillingMethods:
             dry_run: Return what would be closed, and record nothing; false if absent.
         """
         return self._call(methods.close(reference, until, tz, dry_run))
-
-    def mark_billed(self, reference: str, to_seq: int) -> models.PeriodAnswer:
-        """Record a billing period by position.
-
-        Records all calls up to to_seq that are in no period yet under the operator's reference, whenever they began. To
-        bill a month, use billing.close. Each call is in exactly one period, a late one in the period that was open when
-        it was recorded. A repeated request with the same reference and to_seq changes nothing and returns the same
-        result.
-
-        Args:
-            reference: The operator's own name for the period, such as a number of the batch; unique.
-            to_seq: The last position of the period.
-        """
-        return self._call(methods.mark_billed(reference, to_seq))
 
     def periods(self) -> models.PeriodsAnswer:
         """All billing periods.

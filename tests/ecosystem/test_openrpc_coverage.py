@@ -19,15 +19,36 @@ from tests.ledger.rows import row
 
 TOOL = Path(os.environ[INSTALLED]) / "openrpc_tools" / "node_modules" / ".bin" / "open-rpc-test-coverage"
 
+MODEL = """
+[[providers]]
+name = "groq"
+base_url = "https://api.groq.com/openai/v1"
+api_keys = ["gsk_0123456789"]
+[[models]]
+name = "llama"
+provider = "groq"
+upstream_model = "llama-3.3-70b-versatile"
+[models.price]
+input_per_million = 0.59
+output_per_million = 0.79
+[models.price.tiers.flex]
+input_per_million = 0.295
+output_per_million = 0.395
+"""
+
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
-    """The address of a broker whose ledger has the calls that the examples ask for."""
+    """The address of a broker that has the calls and the model that the examples ask for."""
     database_url = f"sqlite:///{tmp_path}/ledger.db"
     examples = next(one["examples"] for one in load_document()["methods"] if one["name"] == "billing.request")
     with open_database(database_url) as database:
         database.append([row(request_id=example["params"][0]["value"]) for example in examples], [])
-    with broker(tmp_path / "state", HERO_BROKER_DATABASE_URL=database_url) as running:
+    config = tmp_path / "hero-broker.toml"
+    config.write_text(MODEL)
+    config.chmod(0o600)
+    arguments = ("--config", str(config))
+    with broker(tmp_path / "state", *arguments, HERO_BROKER_DATABASE_URL=database_url) as running:
         yield f"{running.url}/rpc"
 
 
