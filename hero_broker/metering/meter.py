@@ -280,7 +280,7 @@ class Meter:
     def _tariff_of_answer(self, answered: str) -> Tariff | None:
         """Return the tariff of a model that answered in place of another, or of that one if it has none.
 
-        The operator's price for the model that was asked for comes first.
+        The operator's price for the requested model comes first.
         """
         asked = self._tariff
         if self._listed is None or (asked is not None and asked.is_override):
