@@ -204,7 +204,7 @@ def _build_query(
 def _focus_query(
     window: tuple[int | None, int | None], filters: QueryFilter, *, has_others: bool
 ) -> Query[models.FocusAnswer]:
-    """Return the query for a FOCUS file; `has_others` is whether the command has options that a FOCUS file cannot take."""
+    """Return the query for a FOCUS file; `has_others`: there are options that it cannot take."""
     period = filters.get("period")
     if has_others or filters.keys() - {"period"}:
         raise typer.BadParameter(

@@ -1,7 +1,8 @@
 """Billing periods, and the verification that rows, roll-ups and periods agree."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from functools import reduce
 
 from sqlalchemy import Connection
 
@@ -21,7 +22,7 @@ from hero_broker.core.records import (
 from hero_broker.reports.query_pool import QueryPool
 from hero_broker.reports.totals import NO_USAGE, sum_totals
 from hero_broker.store import billing_periods, labels, verification
-from hero_broker.store.billing_periods import CountedGroup, Unbilled
+from hero_broker.store.billing_periods import Unbilled
 from hero_broker.store.database import Database
 from hero_broker.store.schema import ALL_TIME, COUNTS, HOUR, ROLLUPS
 
@@ -63,7 +64,8 @@ class Books:
         if until is None:
             return await self._reader.query(DEADLINE_S, billing_periods.unbilled), as_of
         rows = await self._reader.query(DEADLINE_S, billing_periods.next_period, None)
-        return (await self._count(rows, until)).period(None, None), as_of
+        counted = await self._count(rows, until)
+        return await self._reader.run(counted.period, None, None), as_of
 
     async def periods(self) -> tuple[list[Period], int]:
         """Return all billing periods, the oldest first, and the time of the query (unix seconds).
@@ -122,7 +124,7 @@ class Books:
                 before = await self._reader.query(DEADLINE_S, billing_periods.before_period, existing)
                 return await self._about(existing, await self._count(before, until), was_closed=True), now
             counted = await self._count(await self._reader.query(DEADLINE_S, billing_periods.next_period, None), until)
-            closed: Period | None = counted.period(reference, zone)
+            closed: Period | None = await self._reader.run(counted.period, reference, zone)
             if not dry_run:
                 closed = await self._reader.run(self._close, counted, reference, zone, now)
             if closed is not None:
@@ -131,33 +133,32 @@ class Books:
 
     def _close(self, counted: "_Count", reference: str, zone: str, now: int) -> Period | None:
         period = counted.period(reference, zone)
-        sums = [(ip, model, sum_totals(parts)) for (ip, model), parts in counted.lines.items()]
         # The rows are summed above, to keep this transaction short: it blocks the ledger's writer.
         with self._database.writing() as connection:
             if billing_periods.check_close(connection, reference, counted.until) is not None:
                 return None
             names = _names(connection)
-            by_ip = {ip: names.lookup(ip) for ip in {ip for ip, _, _ in sums}}
-            lines = [PeriodLine(ip, model, by_ip[ip], totals) for ip, model, totals in sums]
+            by_ip = {ip: names.lookup(ip) for ip in {ip for ip, _ in counted.lines}}
+            lines = [PeriodLine(ip, model, by_ip[ip], totals) for (ip, model), totals in counted.lines.items()]
             return billing_periods.close(connection, period, lines, now, counted.held_over_from_seq)
 
     async def _about(self, period: Period, counted: "_Count", *, was_closed: bool = False) -> ClosedPeriod:
         """Return a period, closed or not, with what its rows say of it."""
-        sides = sum_totals(counted.held_over), sum_totals(counted.late)
+        sides = counted.held_over, counted.late
         if period.marked_at is not None:
             lines = await self._reader.query(DEADLINE_S, billing_periods.lines, period.number)
-            without = sum_totals([line.totals for line in lines if line.label is None])
-            return ClosedPeriod(period, *sides, without, was_closed)
-        names = await self._reader.query(DEADLINE_S, _names)
-        unlabelled = [sums for (ip, _), some in counted.lines.items() if names.lookup(ip) is None for sums in some]
-        return ClosedPeriod(period, *sides, sum_totals(unlabelled), was_closed)
+            without = [line.totals for line in lines if line.label is None]
+        else:
+            names = await self._reader.query(DEADLINE_S, _names)
+            without = await self._reader.run(counted.without_label, names)
+        return ClosedPeriod(period, *sides, await self._reader.run(_total, without), was_closed)
 
     async def _count(self, rows: Unbilled, until: int) -> "_Count":
         """Count rows in short steps, as a close at `until` would."""
         count = _Count(rows, until)
         for part in rows.parts:
             for step in _steps(part, COUNT_STEP_ROWS):
-                count.add(await self._reader.query(DEADLINE_S, billing_periods.count, step, until, rows.last_until))
+                await self._reader.query(DEADLINE_S, count.add, step)
         return count
 
     async def rebuild(self) -> int:
@@ -250,28 +251,36 @@ class _Count:
 
     def __init__(self, rows: Unbilled, until: int) -> None:
         self.until = until
-        self.lines: defaultdict[tuple[str, str], list[UsageTotals]] = defaultdict(list)  # by address and model
-        self.late: list[UsageTotals] = []  # a part of `lines`
-        self.held_over: list[UsageTotals] = []
+        # Added up at once: half a million objects would make the collector stop all threads for long.
+        self.lines: dict[tuple[str, str], UsageTotals] = {}  # by address and model
+        self.late = NO_USAGE  # a part of `lines`
+        self.held_over = NO_USAGE
         self.held_over_from_seq: int | None = None
         self._rows = rows
 
-    def add(self, groups: Sequence[CountedGroup]) -> None:
-        """Add what one step counted."""
-        for group in groups:
+    def add(self, connection: Connection, step: PeriodPart) -> None:
+        """Count one step; not in the thread of the event loop."""
+        for group in billing_periods.count(connection, step, self.until, self._rows.last_until):
             if group.side == billing_periods.HELD_OVER:
-                self.held_over.append(group.totals)
+                self.held_over = _plus(self.held_over, group.totals)
                 first = self.held_over_from_seq
                 self.held_over_from_seq = group.first_seq if first is None else min(first, group.first_seq)
             else:
-                self.lines[group.ip, group.model].append(group.totals)
+                key = group.ip, group.model
+                before = self.lines.get(key)
+                self.lines[key] = group.totals if before is None else _plus(before, group.totals)
                 if group.side == billing_periods.LATE:
-                    self.late.append(group.totals)
+                    self.late = _plus(self.late, group.totals)
+
+    def without_label(self, names: LabelIndex) -> list[UsageTotals]:
+        """Return the sums of the addresses that have no label."""
+        labels_by_ip = {ip: names.lookup(ip) for ip in {ip for ip, _ in self.lines}}
+        return [totals for (ip, _), totals in self.lines.items() if labels_by_ip[ip] is None]
 
     def period(self, reference: str | None, zone: str | None) -> Period:
         """Return the period of these rows."""
         parts = tuple(part._replace(until=self.until) for part in self._rows.parts)
-        totals = sum_totals([totals for some in self.lines.values() for totals in some])
+        totals = _total(self.lines.values())
         return Period(
             self._rows.number,
             reference,
@@ -281,14 +290,23 @@ class _Count:
             UsageTotals(*_counts_of(totals)),
             until=self.until,
             zone=zone,
-            late_requests=sum(totals.requests for totals in self.late),
-            held_over_requests=sum(totals.requests for totals in self.held_over),
+            late_requests=self.late.requests,
+            held_over_requests=self.held_over.requests,
             parts=parts,
         )
 
 
 def _names(connection: Connection) -> LabelIndex:
     return LabelIndex((label.target, label.label) for label in labels.labels(connection))
+
+
+def _total(parts: Iterable[UsageTotals]) -> UsageTotals:
+    """Add up one by one: other threads have their turn in between."""
+    return reduce(_plus, parts, NO_USAGE)
+
+
+def _plus(one: UsageTotals, other: UsageTotals) -> UsageTotals:
+    return sum_totals([part for part in (one, other) if part.requests])
 
 
 def _counts_of(totals: UsageTotals) -> list[int]:

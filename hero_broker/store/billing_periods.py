@@ -11,6 +11,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, case, func, insert, literal, or_, select, update
 
 from hero_broker.core.errors import Conflict, InvalidParams, NotRecorded
@@ -47,7 +48,7 @@ class Unbilled(NamedTuple):
     may_end_at: int  # the least `to_seq` of a next period that may have rows
 
 
-class CountedGroup(NamedTuple):
+class CountedGroup(msgspec.Struct, frozen=True, gc=False):
     """The sums of some rows of one address and model."""
 
     side: int  # INSIDE, LATE or HELD_OVER
