@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from itertools import pairwise
@@ -10,7 +11,7 @@ from statistics import median
 
 from tests.benchmarks.goals import Figure
 from tests.benchmarks.loadgen import Load, percentile
-from tests.benchmarks.processes import MEASURED_CORE, OTHER_CORE, paused, pin, started
+from tests.benchmarks.processes import MEASURED_CORE, OTHER_CORE, cpu_s, paused, pin, started
 from tests.benchmarks.reports.bench import Bench
 from tests.benchmarks.reports.beside_calls import P50, P99, Pair
 from tests.benchmarks.reports.files import copied, url
@@ -19,6 +20,7 @@ from tests.benchmarks.turns import Candidate, turn
 from tests.e2e_support import started_broker
 
 CALLS_PER_S, AT_ONCE = 500, 16
+IDLE_S, IDLE_CHECKS = 0.3, 200
 
 
 def measure(bench: Bench) -> list[Figure]:
@@ -46,6 +48,16 @@ def _ratio(quiet: Load, busy: Load) -> float:
     return percentile(busy.took_ms, P99) / percentile(quiet.took_ms, P99)
 
 
+def _wait_until_idle(pid: int) -> None:
+    """Wait until a process has hardly used its core for a moment."""
+    for _ in range(IDLE_CHECKS):
+        before = cpu_s(pid)
+        time.sleep(IDLE_S)
+        if cpu_s(pid) - before < IDLE_S / 20:
+            return
+    raise AssertionError("the broker is never idle")
+
+
 def _rounds(bench: Bench) -> tuple[Sequence[Pair], Sequence[float]]:
     scenario: Scenario = scenarios([AT_ONCE])[0]
     pairs: list[Pair] = []
@@ -67,6 +79,7 @@ def _rounds(bench: Bench) -> tuple[Sequence[Pair], Sequence[float]]:
         calls = 0
         for _ in range(bench.rounds):
             with paused(closer_pid):
+                _wait_until_idle(running.process.pid)  # a close that has begun goes on
                 quiet = turn(candidate, [], scenario, bench.seconds, calls_per_s=CALLS_PER_S)
             busy = turn(candidate, [], scenario, bench.seconds, calls_per_s=CALLS_PER_S)
             pairs.append((quiet, busy))
