@@ -1,8 +1,7 @@
 """Billing periods, and the verification that rows, roll-ups and periods agree."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from functools import reduce
+from collections.abc import Iterable, Iterator, Mapping
 
 from sqlalchemy import Connection
 
@@ -14,25 +13,28 @@ from hero_broker.core.records import (
     ClosedPeriod,
     Difference,
     Period,
-    PeriodLine,
     PeriodPart,
     UsageTotals,
     Verification,
 )
 from hero_broker.reports.query_pool import QueryPool
 from hero_broker.reports.totals import NO_USAGE, sum_totals
-from hero_broker.store import billing_periods, labels, verification
+from hero_broker.store import billing_lines, billing_periods, labels, verification
+from hero_broker.store.billing_lines import HELD_OVER, INSIDE, LATE, CountedRows
 from hero_broker.store.billing_periods import Unbilled
+from hero_broker.store.counting import CountingSession
 from hero_broker.store.database import Database
 from hero_broker.store.schema import ALL_TIME, COUNTS, HOUR, ROLLUPS
 
-THREADS = 1
+# A close and the verification of a period keep one for long.
+THREADS = 3
 DEADLINE_S = 60.0  # of one step
 BEHIND_S = 60  # after a call's end its row should be folded; a healthy writer needs two seconds
 LISTED_DIFFERENCES = 100
-# A step of a close groups its rows in the database, without Python's lock; Python then adds up groups, not rows.
 COUNT_STEP_ROWS = 200_000
 ATTEMPTS = 10
+
+Sides = Mapping[int, CountedRows]  # what is INSIDE, LATE or HELD_OVER
 
 
 class Books:
@@ -64,8 +66,7 @@ class Books:
         if until is None:
             return await self._reader.query(DEADLINE_S, billing_periods.unbilled), as_of
         rows = await self._reader.query(DEADLINE_S, billing_periods.next_period, None)
-        counted = await self._count(rows, until)
-        return await self._reader.run(counted.period, None, None), as_of
+        return _period(rows, until, await self._sides(rows, until)), as_of
 
     async def periods(self) -> tuple[list[Period], int]:
         """Return all billing periods, the oldest first, and the time of the query (unix seconds).
@@ -122,44 +123,23 @@ class Books:
             existing = await self._reader.query(DEADLINE_S, billing_periods.check_close, reference, until)
             if existing is not None:
                 before = await self._reader.query(DEADLINE_S, billing_periods.before_period, existing)
-                return await self._about(existing, await self._count(before, until), was_closed=True), now
-            counted = await self._count(await self._reader.query(DEADLINE_S, billing_periods.next_period, None), until)
-            closed: Period | None = await self._reader.run(counted.period, reference, zone)
-            if not dry_run:
-                closed = await self._reader.run(self._close, counted, reference, zone, now)
+                counted = await self._sides(before, until)
+                without = await self._reader.query(DEADLINE_S, billing_lines.unlabelled, existing.number)
+                return _closed(existing, counted, without, was_closed=True), now
+            marked_at = None if dry_run else now
+            closed = await self._reader.count(DEADLINE_S, _close, reference, until, zone, marked_at)
             if closed is not None:
-                return await self._about(closed, counted), now
+                return closed, now
         raise Conflict("Other periods are being marked; try again", "try_again")
 
-    def _close(self, counted: "_Count", reference: str, zone: str, now: int) -> Period | None:
-        period = counted.period(reference, zone)
-        # The rows are summed above, to keep this transaction short: it blocks the ledger's writer.
-        with self._database.writing() as connection:
-            if billing_periods.check_close(connection, reference, counted.until) is not None:
-                return None
-            names = _names(connection)
-            by_ip = {ip: names.lookup(ip) for ip in {ip for ip, _ in counted.lines}}
-            lines = [PeriodLine(ip, model, by_ip[ip], totals) for (ip, model), totals in counted.lines.items()]
-            return billing_periods.close(connection, period, lines, now, counted.held_over_from_seq)
-
-    async def _about(self, period: Period, counted: "_Count", *, was_closed: bool = False) -> ClosedPeriod:
-        """Return a period, closed or not, with what its rows say of it."""
-        sides = counted.held_over, counted.late
-        if period.marked_at is not None:
-            lines = await self._reader.query(DEADLINE_S, billing_periods.lines, period.number)
-            without = [line.totals for line in lines if line.label is None]
-        else:
-            names = await self._reader.query(DEADLINE_S, _names)
-            without = await self._reader.run(counted.without_label, names)
-        return ClosedPeriod(period, *sides, await self._reader.run(_total, without), was_closed)
-
-    async def _count(self, rows: Unbilled, until: int) -> "_Count":
+    async def _sides(self, rows: Unbilled, until: int) -> Sides:
         """Count rows in short steps, as a close at `until` would."""
-        count = _Count(rows, until)
-        for part in rows.parts:
-            for step in _steps(part, COUNT_STEP_ROWS):
-                await self._reader.query(DEADLINE_S, count.add, step)
-        return count
+        sides: dict[int, CountedRows] = {}
+        for step in _steps(rows.parts, COUNT_STEP_ROWS):
+            counted = await self._reader.query(DEADLINE_S, billing_lines.counted_sides, step, until, rows.last_until)
+            for side, more in counted.items():
+                sides[side] = _joined(sides[side], more) if side in sides else more
+        return sides
 
     async def rebuild(self) -> int:
         """Have the ledger's writer rebuild the roll-ups from all rows; return the start time (unix seconds).
@@ -226,19 +206,19 @@ class Books:
         for period in await self._reader.query(DEADLINE_S, billing_periods.periods):
             counts = [0] * len(COUNTS)
             expected: defaultdict[tuple[str, str], list[UsageTotals]] = defaultdict(list)
-            for step in (step for part in period.parts for step in _steps(part, verification.STEP_ROWS)):
+            for step in _steps(period.parts, verification.STEP_ROWS):
                 if period.has_lines:
-                    groups = await self._reader.query(DEADLINE_S, billing_periods.count, step, None, None)
-                    for group in groups:
-                        expected[group.ip, group.model].append(group.totals)
-                    more = _counts_of(sum_totals([group.totals for group in groups]))
+                    groups = await self._reader.query(DEADLINE_S, billing_periods.group_lines, step)
+                    for ip, model, totals in groups:
+                        expected[ip, model].append(totals)
+                    more = _counts_of(sum_totals([totals for _, _, totals in groups]))
                 else:
                     more = list(await self._reader.query(DEADLINE_S, billing_periods.group_counts, step))
                 counts = [one + other for one, other in zip(counts, more, strict=True)]
             key = {"reference": str(period.reference)}
             differences.compare("billing_periods", key, UsageTotals(*counts), period.totals)
             if period.has_lines:
-                lines = await self._reader.query(DEADLINE_S, billing_periods.lines, period.number)
+                lines = await self._reader.query(DEADLINE_S, billing_lines.lines, period.number)
                 found = {(line.ip, line.model): line.totals for line in lines}
                 for ip, model in sorted(expected.keys() | found.keys()):
                     line_key = {**key, "ip": ip, "model": model}
@@ -246,77 +226,84 @@ class Books:
                     differences.compare("billing_lines", line_key, sums, found.get((ip, model), NO_USAGE))
 
 
-class _Count:
-    """Collects the sums of rows that a close at `until` would bill, or hold over."""
+def _close(
+    session: CountingSession, reference: str, until: int, zone: str, marked_at: int | None
+) -> ClosedPeriod | None:
+    """Count a period, and close it at `marked_at`, if that is not None.
 
-    def __init__(self, rows: Unbilled, until: int) -> None:
-        self.until = until
-        # Added up at once: half a million objects would make the collector stop all threads for long.
-        self.lines: dict[tuple[str, str], UsageTotals] = {}  # by address and model
-        self.late = NO_USAGE  # a part of `lines`
-        self.held_over = NO_USAGE
-        self.held_over_from_seq: int | None = None
-        self._rows = rows
+    Returns None if another period was marked since the counting: count again.
+    """
+    with session.step() as connection:
+        rows = billing_periods.next_period(connection, None)
+        billing_lines.begin_count(connection)
+    for part in _steps(rows.parts, COUNT_STEP_ROWS):
+        with session.step() as connection:
+            billing_lines.count(connection, part, until, rows.last_until)
+    with session.step() as connection:
+        sides = billing_lines.sides(connection)
+    period = _period(rows, until, sides, reference, zone)
+    if marked_at is None:
+        with session.step() as connection:
+            without = billing_lines.unlabelled_counted(connection, _names(connection))
+        return _closed(period, sides, without)
+    held_over = sides.get(HELD_OVER)
+    # The rows are summed above, to keep this transaction short: it blocks the ledger's writer.
+    with session.writing() as connection:
+        if billing_periods.check_close(connection, reference, until) is not None:
+            return None
+        first_held_over = None if held_over is None else held_over.first_seq
+        closed = billing_periods.close(connection, period, marked_at, first_held_over)
+        if closed is None:
+            return None
+        billing_lines.write(connection, period.number, _names(connection))
+        without = billing_lines.unlabelled(connection, period.number)
+    return _closed(closed, sides, without)
 
-    def add(self, connection: Connection, step: PeriodPart) -> None:
-        """Count one step; not in the thread of the event loop."""
-        for group in billing_periods.count(connection, step, self.until, self._rows.last_until):
-            if group.side == billing_periods.HELD_OVER:
-                self.held_over = _plus(self.held_over, group.totals)
-                first = self.held_over_from_seq
-                self.held_over_from_seq = group.first_seq if first is None else min(first, group.first_seq)
-            else:
-                key = group.ip, group.model
-                before = self.lines.get(key)
-                self.lines[key] = group.totals if before is None else _plus(before, group.totals)
-                if group.side == billing_periods.LATE:
-                    self.late = _plus(self.late, group.totals)
 
-    def without_label(self, names: LabelIndex) -> list[UsageTotals]:
-        """Return the sums of the addresses that have no label."""
-        labels_by_ip = {ip: names.lookup(ip) for ip in {ip for ip, _ in self.lines}}
-        return [totals for (ip, _), totals in self.lines.items() if labels_by_ip[ip] is None]
+def _period(rows: Unbilled, until: int, sides: Sides, reference: str | None = None, zone: str | None = None) -> Period:
+    """Return the period that a close at `until` makes of rows."""
+    parts = tuple(part._replace(until=until) for part in rows.parts)
+    totals = sum_totals([sides[side].totals for side in (INSIDE, LATE) if side in sides])
+    return Period(
+        rows.number,
+        reference,
+        min(part.first_seq for part in parts),
+        parts[0].last_seq,
+        None,
+        UsageTotals(*_counts_of(totals)),
+        until=until,
+        zone=zone,
+        late_requests=_totals(sides, LATE).requests,
+        held_over_requests=_totals(sides, HELD_OVER).requests,
+        parts=parts,
+    )
 
-    def period(self, reference: str | None, zone: str | None) -> Period:
-        """Return the period of these rows."""
-        parts = tuple(part._replace(until=self.until) for part in self._rows.parts)
-        totals = _total(self.lines.values())
-        return Period(
-            self._rows.number,
-            reference,
-            min(part.first_seq for part in parts),
-            parts[0].last_seq,
-            None,
-            UsageTotals(*_counts_of(totals)),
-            until=self.until,
-            zone=zone,
-            late_requests=self.late.requests,
-            held_over_requests=self.held_over.requests,
-            parts=parts,
-        )
+
+def _closed(period: Period, sides: Sides, without: UsageTotals, *, was_closed: bool = False) -> ClosedPeriod:
+    return ClosedPeriod(period, _totals(sides, HELD_OVER), _totals(sides, LATE), without, was_closed)
+
+
+def _totals(sides: Sides, side: int) -> UsageTotals:
+    return sides[side].totals if side in sides else NO_USAGE
+
+
+def _joined(one: CountedRows, other: CountedRows) -> CountedRows:
+    return CountedRows(min(one.first_seq, other.first_seq), sum_totals([one.totals, other.totals]))
 
 
 def _names(connection: Connection) -> LabelIndex:
     return LabelIndex((label.target, label.label) for label in labels.labels(connection))
 
 
-def _total(parts: Iterable[UsageTotals]) -> UsageTotals:
-    """Add up one by one: other threads have their turn in between."""
-    return reduce(_plus, parts, NO_USAGE)
-
-
-def _plus(one: UsageTotals, other: UsageTotals) -> UsageTotals:
-    return sum_totals([part for part in (one, other) if part.requests])
-
-
 def _counts_of(totals: UsageTotals) -> list[int]:
     return [getattr(totals, name) for name in COUNTS]
 
 
-def _steps(part: PeriodPart, rows: int) -> Iterator[PeriodPart]:
-    """Cut a part into pieces of so many positions at most."""
-    for first in range(part.first_seq, part.last_seq + 1, rows):
-        yield part._replace(first_seq=first, last_seq=min(first + rows - 1, part.last_seq))
+def _steps(parts: Iterable[PeriodPart], rows: int) -> Iterator[PeriodPart]:
+    """Cut parts into pieces of so many positions at most."""
+    for part in parts:
+        for first in range(part.first_seq, part.last_seq + 1, rows):
+            yield part._replace(first_seq=first, last_seq=min(first + rows - 1, part.last_seq))
 
 
 class _Differences:

@@ -14,7 +14,7 @@ from hero_broker.reports.calendar import LATEST, Window, buckets
 from hero_broker.reports.focus_lines import DayLines
 from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.query_pool import QueryPool
-from hero_broker.store import billing_periods, focus
+from hero_broker.store import billing_lines, billing_periods, focus
 from hero_broker.store.focus import Position
 
 DEADLINE_S = 60.0
@@ -70,7 +70,7 @@ def _names(connection: Connection, period: Period, labels: LabelBook) -> LabelIn
     """Return the labels of a period's close; those of now if it has no lines."""
     if not period.has_lines:
         return labels.names(connection)
-    lines = billing_periods.lines(connection, period.number)
+    lines = billing_lines.lines(connection, period.number)
     return LabelIndex((line.ip, line.label) for line in lines if line.label is not None)
 
 

@@ -3,14 +3,16 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
 from hero_broker.core.errors import StoreUnavailable
 from hero_broker.metering.workers import lower_priority
+from hero_broker.store.counting import CountingSession
 from hero_broker.store.database import Database
 from hero_broker.store.statement_timeout import cancel
 
@@ -45,6 +47,21 @@ class QueryPool:
         """
         return await self.run(self._read, deadline_s, lambda connection: statements(connection, *args, **kwargs))
 
+    async def count(
+        self,
+        step_deadline_s: float,
+        work: Callable[Concatenate[CountingSession, P], Result],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Result:
+        """Return the result of `work`, called with a counting session in one of the threads.
+
+        Raises:
+            StoreUnavailable: the database does not answer, or the pool was closed.
+            TooWide: a step took longer than `step_deadline_s`.
+        """
+        return await self.run(self._count, step_deadline_s, lambda session: work(session, *args, **kwargs))
+
     async def run(self, work: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
         """Run `work` in one of the threads and return its result.
 
@@ -69,11 +86,19 @@ class QueryPool:
             time.sleep(CANCEL_EVERY_S)
 
     def _read(self, deadline_s: float | None, statements: Callable[[Connection], Result]) -> Result:
-        with self._database.reading(deadline_s) as connection:
+        with self._database.reading(deadline_s) as connection, self._cancellable(connection):
+            return statements(connection)
+
+    def _count(self, step_deadline_s: float, work: Callable[[CountingSession], Result]) -> Result:
+        with self._database.counting(step_deadline_s) as session, self._cancellable(session.connection):
+            return work(session)
+
+    @contextmanager
+    def _cancellable(self, connection: Connection) -> Iterator[None]:
+        with self._lock:
+            self._open.add(connection)
+        try:
+            yield
+        finally:
             with self._lock:
-                self._open.add(connection)
-            try:
-                return statements(connection)
-            finally:
-                with self._lock:
-                    self._open.remove(connection)
+                self._open.remove(connection)

@@ -34,7 +34,7 @@ from hero_broker.reports.focus import focus_report
 from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.query_pool import QueryPool
 from hero_broker.reports.totals import NO_USAGE, sum_totals
-from hero_broker.store import billing_periods, prefixes, request_logs, row_pages, usage
+from hero_broker.store import billing_lines, billing_periods, prefixes, request_logs, row_pages, usage
 from hero_broker.store.database import Database
 from hero_broker.store.row_pages import Selection, Span
 from hero_broker.store.statement_timeout import time_limit
@@ -220,7 +220,7 @@ def _period(
         period = billing_periods.find(connection, selected.period)
     if period is None or not period.has_lines:
         return period, labels.names(connection), []
-    lines = billing_periods.lines(connection, period.number)
+    lines = billing_lines.lines(connection, period.number)
     return period, LabelIndex((line.ip, line.label) for line in lines if line.label is not None), lines
 
 

@@ -7,23 +7,18 @@ those that the closed periods since the last marked one held over.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import lru_cache
-from operator import attrgetter
 from typing import Any, NamedTuple
 
-import msgspec
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, case, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, insert, or_, select, update
 
 from hero_broker.core.errors import Conflict, InvalidParams, NotRecorded
 from hero_broker.core.local_time import utc_text
 from hero_broker.core.money import usd_text
-from hero_broker.core.records import Period, PeriodLine, PeriodPart, UsageTotals
+from hero_broker.core.records import Period, PeriodPart, UsageTotals
 from hero_broker.store import rollups
 from hero_broker.store.engine import FOLDS
-from hero_broker.store.prepared import Prepared, parameter, prepare
 from hero_broker.store.schema import (
     ALL_TIME,
-    BILLING_LINES,
     BILLING_PERIODS,
     COUNTS,
     REQUEST_LOGS,
@@ -34,9 +29,6 @@ from hero_broker.store.schema import (
 from hero_broker.store.sums import COST, LARGEST, bounded, parts_of, rollup_sums, row_sums, summed, whole_of
 
 PeriodSums = tuple[int, ...]  # in the order of COUNTS
-# What a counted row is for a period that is to be closed.
-INSIDE, LATE, HELD_OVER = 0, 1, 2
-_ALL_SUMS = attrgetter(*SUMS)
 
 
 class Unbilled(NamedTuple):
@@ -46,16 +38,6 @@ class Unbilled(NamedTuple):
     parts: tuple[PeriodPart, ...]  # the later rows first
     last_until: int | None  # of the last period that has one
     may_end_at: int  # the least `to_seq` of a next period that may have rows
-
-
-class CountedGroup(msgspec.Struct, frozen=True, gc=False):
-    """The sums of some rows of one address and model."""
-
-    side: int  # INSIDE, LATE or HELD_OVER
-    ip: str
-    model: str
-    first_seq: int
-    totals: UsageTotals
 
 
 def periods(connection: Connection) -> list[Period]:
@@ -74,14 +56,6 @@ def find(connection: Connection, reference: str) -> Period:
     if row is None:
         raise NotRecorded("No such period")
     return _period(connection, row)
-
-
-def lines(connection: Connection, number: int) -> list[PeriodLine]:
-    """Return the lines of a closed period, by address and model."""
-    c = BILLING_LINES.c
-    query = select(c.ip, c.model, c.label, *(c[name] for name in SUMS)).where(c.number == number)
-    rows = connection.execute(query.order_by(c.ip, c.model)).all()
-    return [PeriodLine(row[0], row[1], row[2], UsageTotals(*row[3:])) for row in rows]
 
 
 def unbilled(connection: Connection, to_seq: int | None = None) -> Period:
@@ -166,14 +140,8 @@ def check_close(connection: Connection, reference: str, until: int) -> Period | 
     return None
 
 
-def close(
-    connection: Connection,
-    counted: Period,
-    period_lines: Sequence[PeriodLine],
-    marked_at: int,
-    held_over_from_seq: int | None,
-) -> Period | None:
-    """Record a closed period with its lines. Needs a writing transaction, and `check_close` in it.
+def close(connection: Connection, counted: Period, marked_at: int, held_over_from_seq: int | None) -> Period | None:
+    """Record a closed period, without its lines. Needs a writing transaction, and `check_close` in it.
 
     Returns None if another period was marked since the counting: count again.
 
@@ -184,19 +152,7 @@ def close(
     unbounded = tuple(part._replace(until=None) for part in counted.parts)
     if (counted.number, unbounded) != (next_one.number, next_one.parts) or counted.reference is None:
         return None
-    closed = _insert(connection, counted, "until", counted.reference, marked_at, held_over_from_seq)
-    if period_lines:
-        names = ("number", "ip", "model", "label", *SUMS)
-        values = ((counted.number, line.ip, line.model, line.label, *_ALL_SUMS(line.totals)) for line in period_lines)
-        statement = _insert_line(connection.dialect.name)
-        statement.run_many(connection, [dict(zip(names, one, strict=True)) for one in values])
-    return closed
-
-
-@lru_cache(maxsize=2)
-def _insert_line(dialect: str) -> Prepared:
-    columns = {column.name: parameter(column.name, column.type) for column in BILLING_LINES.c}
-    return prepare(dialect, insert(BILLING_LINES).values(columns))
+    return _insert(connection, counted, "until", counted.reference, marked_at, held_over_from_seq)
 
 
 def check_to_seq(connection: Connection, to_seq: int) -> None:
@@ -210,26 +166,16 @@ def check_to_seq(connection: Connection, to_seq: int) -> None:
         raise InvalidParams("to_seq", f"must be at most {last}, the last seq of the ledger")
 
 
-def count(connection: Connection, part: PeriodPart, until: int | None, late_before: int | None) -> list[CountedGroup]:
-    """Sum rows by address and model, and apart those that began at or after `until`, or before `late_before`."""
+def group_lines(connection: Connection, part: PeriodPart) -> list[tuple[str, str, UsageTotals]]:
+    """Sum the rows of a part by address and model."""
     c = REQUEST_LOGS.c
-    side: ColumnElement[int] = literal(INSIDE)
-    if until is not None:
-        side = case((c.started_at >= until, HELD_OVER), else_=side)
-    if late_before is not None:
-        side = case((c.started_at < late_before, LATE), else_=side)
     contributions = row_sums()
     columns = summed({name: contributions[name] for name in SUMS if name != COST})
-    keys = [side.label("side"), c.ip, c.model]
-    query = select(*keys, func.min(c.seq), *columns, *parts_of(contributions[COST])).where(is_in([part]))
+    query = select(c.ip, c.model, *columns, *parts_of(contributions[COST])).where(is_in([part]))
     groups = []
-    for kind, ip, model, first_seq, *counts, first_seen, last_seen, high, low in connection.execute(
-        query.group_by("side", c.ip, c.model)
-    ):
-        cost = whole_of(high, low)
-        sums = dict(zip(SUMS, [*(int(value) for value in counts), cost, first_seen, last_seen], strict=True))
-        totals = UsageTotals(**sums)
-        groups.append(CountedGroup(kind, ip, model, first_seq, totals))
+    for ip, model, *counts, first_seen, last_seen, high, low in connection.execute(query.group_by(c.ip, c.model)):
+        values = [*(int(value) for value in counts), whole_of(high, low), first_seen, last_seen]
+        groups.append((ip, model, UsageTotals(*values)))
     return groups
 
 

@@ -17,6 +17,7 @@ from hero_broker.core.errors import DatabaseUnusable, StoreUnavailable, TooWide
 from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.store import billing_periods, request_logs, rollups
 from hero_broker.store.causes import cause_of
+from hero_broker.store.counting import CountingSession
 from hero_broker.store.engine import (
     SQLITE_WAL_LIMIT_BYTES,
     WRITES,
@@ -138,6 +139,25 @@ class Database:
             self._ensure_schema()
             with self.engine.execution_options(**WRITES).begin() as connection:
                 yield connection
+        self._check_file()
+
+    @contextmanager
+    def counting(self, deadline_s: float) -> Iterator[CountingSession]:
+        """Open a session that counts in steps, none of which may run longer than `deadline_s`, and then may write.
+
+        What is not committed at the end of the block is undone.
+
+        Raises:
+            StoreUnavailable: the database does not answer, or was replaced meanwhile.
+            TooWide: a step ran longer than `deadline_s`.
+        """
+        with self._translated():
+            self._ensure_schema()
+            with self.engine.connect() as connection:
+                try:
+                    yield CountingSession(connection, deadline_s)
+                finally:
+                    connection.invalidate()  # its temporary tables end with it
         self._check_file()
 
     def open(self) -> None:

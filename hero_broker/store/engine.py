@@ -33,6 +33,7 @@ _BOUNDS = (
 # Execution options of writing connections: WRITES for rows, which are ordered by commit, FOLDS for roll-ups alone.
 WRITES = {"writes": True}
 FOLDS = {"folds": True}
+COUNTS = {"counts": True}  # of a connection that counts in a temporary table, and then may write
 
 
 class UnsupportedServer(Exception):
@@ -134,7 +135,7 @@ def _begin_postgresql(connection: Connection) -> None:
     writes = _has(connection, WRITES)
     # Readers see one state of the ledger in all their statements, as on SQLite. The driver's BEGIN sets both.
     driver: Any = connection.connection.driver_connection
-    reads = not writes and not _has(connection, FOLDS)
+    reads = not writes and not _has(connection, FOLDS | COUNTS)
     driver.set_read_only(reads or None)
     driver.set_isolation_level(_REPEATABLE_READ if reads else None)
     lock = f", pg_advisory_xact_lock({ADVISORY_LOCK})" if writes else ""

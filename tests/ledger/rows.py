@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from hero_broker.core.addresses import ip_key
 from hero_broker.core.calls import Caller, Outcome
 from hero_broker.core.ids import new_request_id
 from hero_broker.core.records import RequestLog
@@ -45,8 +46,9 @@ FOUNDING = RequestLog(
 
 
 def row(**changes: object) -> RequestLog:
-    """Return the founding example's row with a fresh id and `changes`."""
-    return replace(FOUNDING, **{"request_id": new_request_id(), **changes})
+    """Return the founding example's row with a fresh id, `changes`, and the key of its address."""
+    made = replace(FOUNDING, **{"request_id": new_request_id(), **changes})
+    return made if "ip_key" in changes else replace(made, ip_key=ip_key(made.ip))
 
 
 def note_of(made: RequestLog, rates: str | None = None) -> CallStarted:
