@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from functools import lru_cache
+from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
@@ -19,8 +20,29 @@ from hero_broker.store.prepared import DATA_ERRORS, is_about_data
 from hero_broker.store.schema import PRICES, REQUEST_LOGS
 
 COLUMNS = tuple(field.name for field in ROW_FIELDS)  # addressed by these names, whatever their order in the table
+# Few rows have any of these. A column takes SQLite a fifth of a microsecond even if it is NULL, so rows that have none
+# of them are inserted without these columns.
+_RARE = (
+    "cache_write_tokens",
+    "audio_input_tokens",
+    "audio_output_tokens",
+    "characters",
+    "audio_ms",
+    "search_units",
+    "image_input_tokens",
+    "image_output_tokens",
+    "cache_write_1h_tokens",
+    "images",
+    "web_searches",
+    "file_searches",
+    "requested_model",
+    "first_error",
+)
+_COMMON = tuple(name for name in COLUMNS if name not in _RARE)
 _ENUMS = tuple(field for field in ROW_FIELDS if issubclass(field.type, StrEnum))
 _BOOLEANS = tuple(field for field in ROW_FIELDS if issubclass(field.type, bool))
+_take_rare = attrgetter(*_RARE)
+_NOTHING_RARE = (None,) * len(_RARE)
 _TYPED = _ENUMS + _BOOLEANS  # drivers return their values as text and integers; none of them is nullable
 # A batch with a value that the database rejects is inserted in groups, and a group with one row by row. A group has
 # about the square root of a batch: one such row costs 45 statements, and a batch of them hardly more than one each.
@@ -87,16 +109,22 @@ def _insert(connection: Connection, rows: Sequence[RequestLog], prices: Mapping[
     new_prices = [asdict(prices[price_id]) for price_id in ids if price_id in prices]
     if new_prices:
         connection.execute(insert(PRICES).on_conflict_do_nothing(), new_prices)
-    statement, names = _insert_statement(connection.dialect)
-    # Pass plain values to the driver: through Core's dicts an insert takes three times as long, in a thread that delays
-    # the event loop.
-    values = _plain(rows, names)
-    is_positional = connection.dialect.positional
-    parameters: Any = values if is_positional else [dict(zip(names, one, strict=True)) for one in values]
-    connection.exec_driver_sql(statement, parameters)
+    for columns, run in groupby(rows, _columns):  # in the order of the rows
+        statement, names = _insert_statement(connection.dialect, columns)
+        # Pass plain values to the driver: through Core's dicts an insert takes three times as long, in a thread that
+        # delays the event loop.
+        values = _plain(run, names)
+        is_positional = connection.dialect.positional
+        parameters: Any = values if is_positional else [dict(zip(names, one, strict=True)) for one in values]
+        connection.exec_driver_sql(statement, parameters)
 
 
-def _plain(rows: Sequence[RequestLog], names: Sequence[str]) -> list[tuple[Any, ...]]:
+def _columns(row: RequestLog) -> tuple[str, ...]:
+    """Return the columns that a row needs; those that it has no value for may be among them."""
+    return _COMMON if _take_rare(row) == _NOTHING_RARE else COLUMNS
+
+
+def _plain(rows: Iterable[RequestLog], names: Sequence[str]) -> list[tuple[Any, ...]]:
     """Return the fields of rows, in the order of `names`, as drivers accept them."""
     take: Callable[[RequestLog], tuple[Any, ...]] = astuple if names == COLUMNS else attrgetter(*names)
     enums, booleans = ([names.index(field.name) for field in fields] for fields in (_ENUMS, _BOOLEANS))
@@ -111,13 +139,13 @@ def _plain(rows: Sequence[RequestLog], names: Sequence[str]) -> list[tuple[Any, 
     return plain
 
 
-@lru_cache(maxsize=2)
-def _insert_statement(dialect: Dialect) -> tuple[str, tuple[str, ...]]:
-    """Return the INSERT for the driver, and its columns in the order of its parameters."""
+@lru_cache(maxsize=4)
+def _insert_statement(dialect: Dialect, columns: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """Return the INSERT of some columns for the driver, and the columns in the order of its parameters."""
     insert = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
     statement = insert(REQUEST_LOGS).on_conflict_do_nothing(index_elements=["request_id"]).inline()
-    compiled: Any = statement.compile(dialect=dialect, column_keys=list(COLUMNS))
-    return str(compiled), tuple(compiled.positiontup or COLUMNS)
+    compiled: Any = statement.compile(dialect=dialect, column_keys=list(columns))
+    return str(compiled), tuple(compiled.positiontup or columns)
 
 
 def find(connection: Connection, request_id: str) -> tuple[int, RequestLog, PriceRecord | None] | None:

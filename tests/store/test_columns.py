@@ -105,6 +105,19 @@ def test_each_value_stands_in_the_column_of_its_name(tmp_path: Path, database_ur
     assert listed == [(1, ROW)]
 
 
+def test_rows_with_any_one_value_are_stored_in_their_order(database_url: str) -> None:
+    nothing = replace(ROW, **{field.name: None for field in ROW_FIELDS if field.is_nullable})
+    values = {field.name: getattr(ROW, field.name) for field in ROW_FIELDS if field.is_nullable}
+    made = [nothing, *(one for name, value in values.items() for one in (replace(nothing, **{name: value}), nothing))]
+    rows = [replace(one, request_id=f"01920000-0000-7000-8000-{number:012}") for number, one in enumerate(made)]
+    with open_database(database_url) as database:
+        assert database.append(rows, []) == {}
+        with database.reading() as connection:
+            found = [request_logs.find(connection, row.request_id) for row in rows]
+
+    assert [(one[0], one[1]) for one in found if one is not None] == list(enumerate(rows, start=1))
+
+
 def test_fields_of_stored_journals_come_first_in_their_order_and_later_ones_are_none_by_default() -> None:
     fields = msgspec.structs.fields(RequestLog)
 
