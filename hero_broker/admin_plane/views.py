@@ -197,6 +197,7 @@ def provider(record: InventoryProvider) -> dict[str, object]:
             "last_failed_at": health.last_failed_at,
             "last_error_code": health.last_error_code,
             "rejected_keys": [{"number": key.number, "error_code": key.error_code} for key in health.rejected_keys],
+            "usage_faults": health.usage_faults,
         },
     }
 

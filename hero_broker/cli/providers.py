@@ -28,6 +28,7 @@ COLUMNS = (
     ("answered", True),
     ("failed", True),
 )
+USAGE_FAULTS = ("usage faults", True)  # a column if there are any
 
 
 def providers(
@@ -63,7 +64,12 @@ def providers(
                 str(health.failed),
             ]
         )
-    table(COLUMNS, rows)
+    columns = [*COLUMNS]
+    if any(provider.health.usage_faults for provider in found):
+        columns.append(USAGE_FAULTS)
+        for row, provider in zip(rows, found, strict=True):
+            row.append(str(provider.health.usage_faults or 0))
+    table(columns, rows)
 
 
 def _keys(health: models.ProviderHealth) -> str:

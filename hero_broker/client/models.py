@@ -150,6 +150,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     # The operator's key that the provider answered to: 8 hexadecimal digits of its SHA-256; None without a key or an
     # answer.
     provider_key: str | None
+    # Tokens that the provider's total has beyond all of its counts, and that are not billed; negative if the total is
+    # smaller; None if it explains itself.
+    unexplained_tokens: int | None
+    # The counts that the provider reported larger than the count that contains them, and that are cut to it, separated
+    # by commas; None if there are none.
+    cut_counts: str | None
     label: str | None  # The operator's name for the address, or for the smallest network with a label that contains it.
 
 
@@ -443,6 +449,9 @@ class ProviderHealth(msgspec.Struct, frozen=True, kw_only=True):
     last_error_code: str | None  # The error code, as in the rows of the ledger.
     # The keys that it rejected and has not accepted since, by number; missing in the response of an older broker.
     rejected_keys: tuple[RejectedKey, ...] | None = None
+    # Calls whose usage contradicted itself or its total since the broker started; missing in the response of an older
+    # broker.
+    usage_faults: int | None = None
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):

@@ -76,6 +76,7 @@ class InventoryHealth:
     last_error_code: str | None = None  # as in the rows of the ledger
     is_failing: bool = False  # whether the last call failed
     rejected_keys: tuple[InventoryKey, ...] = ()  # by number; a key leaves the list when a call with it succeeds
+    usage_faults: int = 0  # calls whose usage contradicted itself or its total
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,20 @@ class RequestLog(msgspec.Struct, frozen=True, array_like=True, gc=False):
             "null without a key or an answer."
         ),
     ] = None
+    unexplained_tokens: Annotated[
+        int | None,
+        Meta(
+            description="Tokens that the provider's total has beyond all of its counts, and that are not billed; "
+            "negative if the total is smaller; null if it explains itself."
+        ),
+    ] = None
+    cut_counts: Annotated[
+        str | None,
+        Meta(
+            description="The counts that the provider reported larger than the count that contains them, and that are "
+            "cut to it, separated by commas; null if there are none."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +144,6 @@ class Settled(msgspec.Struct, frozen=True):
 
     row: RequestLog
     attempts: Sequence[AttemptResult]  # the last one last; empty if nothing was sent
-
-
-class UsageFault(msgspec.Struct, frozen=True):
-    """What was wrong with the usage that a provider reported for a row."""
-
-    row: RequestLog
-    cut_parts: tuple[str, ...]  # counts of the row that were larger than their whole, and are cut to it
-    unexplained_tokens: int  # in the provider's total beyond the row's counts; negative if it is too small
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from hero_broker.core.errors import (
     ProviderCredentials,
     ProviderError,
 )
-from hero_broker.core.records import AttemptResult, Settled, UsageFault
+from hero_broker.core.records import AttemptResult, Settled
 from hero_broker.core.usage import Usage
 from hero_broker.data_plane.client_call import ClientCall
 from hero_broker.data_plane.event_stream import EventStream
@@ -35,7 +35,6 @@ from hero_broker.data_plane.responses import (
     provider_error_response,
     response_head,
 )
-from hero_broker.data_plane.usage_faults import UsageFaults
 from hero_broker.edge.response_channel import ResponseChannel
 from hero_broker.kinds.kind import EVENT_STREAM, Framing
 from hero_broker.ledger.ledger import Ledger
@@ -73,7 +72,6 @@ class Services:
     estimates: Estimates
     limits: ExchangeLimits
     observers: tuple[Observer, ...]
-    usage_faults: UsageFaults
     fsync: bool  # the tail waits until the row is on the disk
 
 
@@ -178,9 +176,6 @@ class CallRun:
             due = meter.close(self._outcome, self._status, self._code, estimate)
             billed = self._services.ledger.offer(due)
             notify(self._services.observers, Settled(due.row, self._attempts))
-            if meter.cut_parts or meter.unexplained_tokens:
-                fault = UsageFault(due.row, meter.cut_parts, meter.unexplained_tokens)
-                self._services.usage_faults.note(fault)
         try:
             if billed and self._services.fsync:
                 billed = await self._flush_row()

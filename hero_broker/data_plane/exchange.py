@@ -9,7 +9,6 @@ from hero_broker.data_plane.call_run import CallRun, ExchangeLimits, InFlight, S
 from hero_broker.data_plane.checks import Check
 from hero_broker.data_plane.client_call import ClientCall
 from hero_broker.data_plane.observers import Observer
-from hero_broker.data_plane.usage_faults import UsageFaults
 from hero_broker.edge.response_channel import ResponseChannel
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.metering.estimates import Estimates
@@ -45,8 +44,7 @@ class Exchange:
         self._clock = clock
         self._checks = tuple(checks)
         self._listed = listed
-        self.usage_faults = UsageFaults()
-        self._services = Services(upstream, ledger, estimates, limits, tuple(observers), self.usage_faults, fsync)
+        self._services = Services(upstream, ledger, estimates, limits, tuple(observers), fsync)
         self._calls = InFlight()
 
     def start(

@@ -116,6 +116,8 @@ def due_row(
     first_error: str | None = None,
     provider_key: str | None = None,
     service_tier: str | None = None,
+    unexplained_tokens: int | None = None,
+    cut_counts: str | None = None,
 ) -> PendingRow:
     """Return a call's row; it has the price only if the cost was computed from it."""
     caller = call.caller
@@ -164,6 +166,8 @@ def due_row(
         call.requested_model,
         first_error,
         provider_key,
+        unexplained_tokens,
+        cut_counts,
     )
     if price is None:
         return PendingRow(row, None)

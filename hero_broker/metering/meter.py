@@ -275,6 +275,8 @@ class Meter:
             first_error,
             self.provider_key,
             self.service_tier,
+            self.unexplained_tokens or None,
+            ",".join(self.cut_parts) or None,
         )
 
     def _tariff_of_answer(self, answered: str) -> Tariff | None:

@@ -1,16 +1,20 @@
-"""Tracks the health of each provider since the start, and logs when one begins to fail and when it recovers."""
+"""Tracks the health of each provider since the start, and logs when one begins to fail and when it recovers.
+
+It also counts usage that contradicts itself or its total.
+"""
 
 import logging
 
 from hero_broker.core.calls import Verdict
 from hero_broker.core.clock import Clock
 from hero_broker.core.inventory import InventoryHealth, InventoryKey
-from hero_broker.core.records import Settled
+from hero_broker.core.records import RequestLog, Settled
 
 # Statuses below 500 that are the fault of the provider or of the operator's account, not of the client's request. A 403
 # about the key goes to `key_refused`; any other is about a request, and a client could feign a failure with it.
 FAULTS = frozenset({401, 402, 429})
 CALM_S = 10.0  # a provider that fails now and then counts as recovered after this time without a failure
+WARN_EVERY_S = 60.0  # of a provider's usage
 SOON_S = 60.0  # a provider that fails again within this time after it recovered fails now and then
 
 log = logging.getLogger(__name__)
@@ -59,6 +63,8 @@ class _ProviderRecord:
         "last_error_code",
         "last_failed_at",
         "log",
+        "usage_faults",
+        "usage_warned_at",
     )
 
     def __init__(self) -> None:
@@ -70,6 +76,8 @@ class _ProviderRecord:
         self.is_failing = False
         self.log = _FailureLog()
         self.keys: dict[int, _FailureLog] = {}  # the keys that were rejected, by number
+        self.usage_faults = 0
+        self.usage_warned_at: float | None = None  # monotonic seconds
 
 
 class HealthTracker:
@@ -88,6 +96,23 @@ class HealthTracker:
                 self.record_failure(attempt.provider, attempt.code, attempt.detail)
             elif attempt.verdict is Verdict.KEY_REFUSED:
                 self.key_refused(attempt.provider, attempt.code, attempt.key_number)
+        if end.row.unexplained_tokens is not None or end.row.cut_counts is not None:
+            self._usage_fault(end.row)
+
+    def _usage_fault(self, row: RequestLog) -> None:
+        """Count a call whose usage contradicts itself or its total; the log has each provider once a minute."""
+        record, now = self._record(row.provider), self._clock.monotonic()
+        record.usage_faults += 1
+        if record.usage_warned_at is None or now >= record.usage_warned_at + WARN_EVERY_S:
+            record.usage_warned_at = now
+            log.warning(
+                "usage: the provider %s reports usage that contradicts itself: larger than their whole, and cut to it: "
+                "%s; tokens in the total beyond all parts, and not billed: %d",
+                row.provider,
+                row.cut_counts or "none",
+                row.unexplained_tokens or 0,
+                extra={"request_id": row.request_id},
+            )
 
     def record_success(self, provider: str, status: int, key_number: int = 0) -> None:
         """Count a complete response; some statuses count as failures."""
@@ -160,4 +185,5 @@ class HealthTracker:
             tuple(
                 InventoryKey(number, key.code) for number, key in sorted(record.keys.items()) if key.code is not None
             ),
+            record.usage_faults,
         )

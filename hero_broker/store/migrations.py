@@ -118,6 +118,10 @@ def _closed_periods(connection: Connection) -> None:
         connection.execute(insert(BILLING_PERIODS), periods)
 
 
+def _usage_faults(connection: Connection) -> None:
+    _add_columns(connection, REQUEST_LOGS, "unexplained_tokens", "cut_counts")
+
+
 STEPS: tuple[Callable[[Connection], None], ...] = (
     _missing_tables,
     _sources_of_prices,
@@ -125,6 +129,7 @@ STEPS: tuple[Callable[[Connection], None], ...] = (
     _missing_tables,  # labels
     _kinds_routes_and_keys,
     _closed_periods,
+    _usage_faults,
 )
 
 

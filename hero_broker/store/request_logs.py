@@ -37,6 +37,8 @@ _RARE = (
     "file_searches",
     "requested_model",
     "first_error",
+    "unexplained_tokens",
+    "cut_counts",
 )
 _COMMON = tuple(name for name in COLUMNS if name not in _RARE)
 _ENUMS = tuple(field for field in ROW_FIELDS if issubclass(field.type, StrEnum))

@@ -18,12 +18,12 @@ KEYS = ("sk-first-0123456789", "sk-second-0123456789")
 
 
 class _RejectsSecond(BaseHTTPRequestHandler):
-    """Answers calls with the first key, and rejects the second."""
+    """Answers calls with the first key, with a total that its counts do not explain, and rejects the second."""
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
         is_first = KEYS[0] in self.headers["authorization"]
-        body = b'{"choices":[],"usage":{"prompt_tokens":40,"completion_tokens":3}}'
+        body = b'{"choices":[],"usage":{"prompt_tokens":40,"completion_tokens":3,"total_tokens":50}}'
         self.send_response(200 if is_first else 401)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
@@ -58,9 +58,10 @@ def test_rejected_keys_are_named_by_number(tmp_path: Path) -> None:
 
     assert {response.status_code for response in called} == {200, 502}
     assert head.split("  ")[0] == "provider"
+    assert head.endswith("failed  usage faults")
     assert line.split()[:3] == ["p", "failing", "provider_401"]
     assert "2 (provider_401)" in line
-    assert line.split()[-4:] == ["2", "1", "1", "1"]
+    assert line.split()[-5:] == ["2", "1", "1", "1", "1"]
     assert '"rejected_keys":[{"number":2,"error_code":"provider_401"}]' in as_json.stdout
     assert "sk-" not in ended.stdout + as_json.stdout
 

@@ -507,17 +507,16 @@ def test_answer_that_only_a_lenient_parser_reads_is_passed_on() -> None:
     assert (play.client.status, play.client.body, play.ledger.rows[0].outcome) == (200, body, "ok")
 
 
-def test_usage_that_contradicts_itself_is_counted_for_its_provider() -> None:
+def test_row_tells_that_its_usage_contradicts_itself() -> None:
     usage = b'"prompt_tokens":9,"completion_tokens":10,"total_tokens":49,"prompt_tokens_details":{"cached_tokens":12}'
     body = b'{"choices":[1],"usage":{%s}}' % usage
 
-    play = played([Head(), body])
+    (row,) = played([Head(), body]).ledger.rows
+    (clean,) = played([Head(), b'{"choices":[1]}']).ledger.rows
 
-    (row,) = play.ledger.rows
     assert (row.input_tokens, row.cached_input_tokens, row.output_tokens) == (9, 9, 10)
-    faults = play.exchange.usage_faults
-    assert (faults.cut, faults.unexplained) == ({row.provider: 1}, {row.provider: 1})
-    assert played([Head(), b'{"choices":[1]}']).exchange.usage_faults.cut == {}
+    assert (row.cut_counts, row.unexplained_tokens) == ("cached_input_tokens", 30)
+    assert (clean.cut_counts, clean.unexplained_tokens) == (None, None)
 
 
 def test_stream_is_read_for_a_while_after_its_last_event() -> None:

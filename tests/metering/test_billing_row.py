@@ -36,6 +36,8 @@ def test_row_has_each_value_of_its_call_under_its_name() -> None:
         "first_error": "another error",
         "provider_key": "0123abcd",
         "service_tier": "priority",
+        "unexplained_tokens": -3,
+        "cut_counts": "cached_input_tokens",
     }
 
     due = due_row(CALL, usage=Usage(**counts), cost=111, price=price, **end)

@@ -3,9 +3,12 @@
 import logging
 
 import pytest
+from msgspec.structs import replace
 
 from hero_broker.core.inventory import InventoryHealth
+from hero_broker.core.records import RequestLog, Settled
 from hero_broker.providers.health import HealthTracker
+from tests.ledger.rows import row
 
 
 class Clock:
@@ -118,3 +121,26 @@ def test_log_names_the_key_that_is_refused_and_says_when_it_is_accepted(caplog: 
         "provider: groq (key 2) answers again, after 5 failed calls, the first one 10 s ago: provider_401"
     ]
     assert tracker.health("groq").failed == 5
+
+
+def test_usage_that_contradicts_itself_is_counted_and_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    tracker = HealthTracker(clock)
+    good = row(provider="groq")
+    bad = (replace(good, unexplained_tokens=-3), replace(good, cut_counts="cached_input_tokens"))
+
+    def note(one: RequestLog, at: int) -> None:
+        clock.at = at
+        tracker.settled(Settled(one, ()))
+
+    note(good, 0)
+    assert (lines(caplog), tracker.health("groq").usage_faults) == ([], 0)
+    note(bad[0], 1)
+    note(bad[1], 60)
+    (first,) = lines(caplog)
+    note(bad[1], 61)
+    (second,) = lines(caplog)
+
+    assert all(text in first for text in ("provider groq ", "none", "not billed: -3"))
+    assert all(text in second for text in ("provider groq ", "cached_input_tokens", "not billed: 0"))
+    assert (tracker.health("groq").usage_faults, tracker.health("other").usage_faults) == (3, 0)
