@@ -92,6 +92,6 @@ class Attempt(msgspec.Struct, frozen=True):
     stream: bool = False
     wants_usage: bool = False  # the client itself requested the stream's usage event
     headers: tuple[tuple[str, str], ...] = ()  # the client's headers that may be forwarded to a provider
-    input_bytes: int = 0  # size of the text or audio that the model reads; the basis of the first estimate
+    input_bytes: int = 0  # size of what the model reads, the basis of the first estimate; an image has four per token
     characters: int | None = None  # of the text to be spoken
     requested_model: str | None = None  # as in `RequestLog`

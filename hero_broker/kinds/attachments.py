@@ -1,17 +1,15 @@
-"""Estimates the tokens of a message's images, audio and files. Sources: docs/explanation/estimates.md."""
+"""Reads the size of a message's images, and estimates the tokens of its audio and files.
+
+The sources are in docs/explanation/estimates.md.
+"""
 
 import binascii
 from collections.abc import Mapping
 
-from hero_broker.core.usage import AUDIO_BYTES_PER_S, RAW_AUDIO_BYTES_PER_S
-from hero_broker.kinds.texts import mapping
-
-LOW_DETAIL_TOKENS = 85
-TILE_TOKENS = 170
-TILE_PX = 512
-FITTED_PX = 2048  # an image is first scaled down to fit this square,
-SHORT_SIDE_PX = 768  # then until its short side is at most this
-UNSEEN_IMAGE_TOKENS = 765  # those of 1024 by 1024 pixels
+from hero_broker.core.usage import AUDIO_BYTES_PER_S, BYTES_PER_TOKEN, RAW_AUDIO_BYTES_PER_S
+from hero_broker.kinds.families import UNSEEN_IMAGE, family_of
+from hero_broker.kinds.json_body import JsonBody
+from hero_broker.kinds.texts import Image, mapping
 
 AUDIO_TOKENS_PER_S = 10
 
@@ -19,32 +17,54 @@ FILE_BYTES_PER_TOKEN = 4
 FILE_TOKENS_MAX = 100_000
 UNSEEN_FILE_TOKENS = 1_000
 
+INLINE_IMAGES_MAX = 1_000  # in one body, for the first estimate; further ones count by their bytes
+_SEARCHED_BYTES = 16 * 1024  # to search a shorter body takes longer than its images are worth: 4,096 tokens at most
+_INLINE_IMAGE = b'"data:image'  # an unescaped quote, so that it begins a string
+_URL_KEY = b'url":'
+
 _IMAGE_HEAD = 256 * 1024  # characters of base64 that are searched for a JPEG's size, which follows its metadata
 _AUDIO_HEAD = 8 * 1024
 _MAX_SEGMENTS = 64  # of a JPEG or a WAV; the searched one is near the beginning
 
 
-def image_tokens(part: Mapping[str, object]) -> int:
+def image_of(part: Mapping[str, object]) -> Image | None:
+    """Return the image of a part of a message; None if it has none."""
     image = part.get("image_url")
     if isinstance(image, str):
         image = {"url": image}
     if not isinstance(image, dict):
-        return 0
-    if image.get("detail") == "low":
-        return LOW_DETAIL_TOKENS
+        return None
     width, height = _image_size(_head(_payload(image.get("url")), _IMAGE_HEAD))
-    return _tiles(width, height) if width and height else UNSEEN_IMAGE_TOKENS
+    return Image(width, height, image.get("detail") == "low")
 
 
-def _tiles(width: int, height: int) -> int:
-    width, height = _scale_down(width, height, max(width, height), FITTED_PX)
-    width, height = _scale_down(width, height, min(width, height), SHORT_SIDE_PX)
-    return LOW_DETAIL_TOKENS + TILE_TOKENS * (-(-width // TILE_PX) * -(-height // TILE_PX))
+def input_bytes(body: JsonBody, *names: str) -> int:
+    """Return the size of those members that the body has; an image in a data URL counts by its tokens."""
+    size = 0
+    for name in names:
+        raw = body.members.get(name)
+        if raw is not None:
+            size += len(raw)
+    if len(body.as_sent) <= _SEARCHED_BYTES:
+        return size
+    images, image_bytes = _inline_images(body.as_sent)
+    if not images:
+        return size
+    image_tokens = family_of(body.model).image_rule.tokens(UNSEEN_IMAGE)
+    return max(0, size - image_bytes) + images * image_tokens * BYTES_PER_TOKEN
 
 
-def _scale_down(width: int, height: int, side: int, limit: int) -> tuple[int, int]:
-    """Scale the size down until `side` is at most `limit`."""
-    return (width, height) if side <= limit else (max(1, width * limit // side), max(1, height * limit // side))
+def _inline_images(body: bytes) -> tuple[int, int]:
+    """Return how many images a JSON body has in data URLs, and the bytes of these."""
+    images = size = 0
+    start = body.find(_INLINE_IMAGE)
+    while start != -1 and images < INLINE_IMAGES_MAX:
+        end = body.index(b'"', start + 1)
+        if body[max(0, start - 2 * len(_URL_KEY)) : start].rstrip().endswith(_URL_KEY):  # else a text that begins so
+            images += 1
+            size += end - start
+        start = body.find(_INLINE_IMAGE, end)
+    return images, size
 
 
 def _image_size(head: bytes) -> tuple[int, int]:

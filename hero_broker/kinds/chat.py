@@ -5,12 +5,13 @@ from collections.abc import Mapping
 import msgspec
 
 from hero_broker.core.usage import Usage
-from hero_broker.kinds.attachments import audio_tokens, file_tokens, image_tokens
+from hero_broker.kinds.attachments import audio_tokens, file_tokens, image_of, input_bytes
 from hero_broker.kinds.json_body import ARRAY, JsonBody
 from hero_broker.kinds.kind import EVENT_STREAM, JSON, Request
 from hero_broker.kinds.route_spec import STREAM, STREAM_OPTIONS, RouteSpec, json_body, provider_answer
 from hero_broker.kinds.text_streams import TextStreamKind
 from hero_broker.kinds.texts import (
+    Image,
     Reading,
     compact,
     mapping,
@@ -22,9 +23,8 @@ from hero_broker.kinds.texts import (
     tool_call_texts,
 )
 
-MESSAGE_TOKENS = 4  # three to frame a message, one for its role
 NAME_TOKENS = 1
-PRIMING_TOKENS = 3  # at the start of the reply
+DEFINITIONS = ("tools", "functions", "response_format")
 
 
 class Chat(TextStreamKind):
@@ -47,15 +47,17 @@ class Chat(TextStreamKind):
 
     def read(self, body: JsonBody) -> Request:
         """Check `messages`, `stream` and `stream_options`."""
-        return self.text_request(body, body.require("messages", ARRAY))
+        body.require("messages", ARRAY)
+        return self.text_request(body, input_bytes(body, "messages", *DEFINITIONS))
 
     def reading(self, members: Mapping[str, msgspec.Raw]) -> Reading:
         """Return the texts of all messages and tools, and the tokens of what is no text."""
         texts: list[str] = []
-        fixed, audio = PRIMING_TOKENS, 0
-        for item in sequence(member(members, "messages")):
+        images: list[Image] = []
+        fixed, audio = 0, 0
+        messages = sequence(member(members, "messages"))
+        for item in messages:
             message = mapping(item)
-            fixed += MESSAGE_TOKENS
             texts += part_texts(message.get("content"))
             texts += thinking_texts(message.get("content"))
             for text in (
@@ -68,10 +70,21 @@ class Chat(TextStreamKind):
             if isinstance(message.get("name"), str):
                 fixed += NAME_TOKENS
             for part in map(mapping, sequence(message.get("content"))):
-                fixed += image_tokens(part) + file_tokens(part)
+                if image := image_of(part):
+                    images.append(image)
+                fixed += file_tokens(part)
                 audio += audio_tokens(part)
-        texts += (compact(members[name]) for name in ("tools", "functions", "response_format") if name in members)
-        return Reading(non_empty(texts), fixed, audio)
+        definitions = {name: compact(members[name]) for name in DEFINITIONS if name in members}
+        has_tools = any(definitions.get(name, "").startswith("[{") for name in ("tools", "functions"))
+        return Reading(
+            non_empty(texts),
+            fixed,
+            audio,
+            len(messages),
+            tuple(images),
+            tuple(definitions.values()),
+            has_tools=has_tools,
+        )
 
 
 CHAT = Chat()

@@ -31,7 +31,7 @@ class Completion(TextStreamKind):
 
     def read(self, body: JsonBody) -> Request:
         """Check `prompt`, `stream` and `stream_options`."""
-        return self.text_request(body, body.require("prompt", STRING, ARRAY))
+        return self.text_request(body, len(body.require("prompt", STRING, ARRAY)))
 
     def reading(self, members: Mapping[str, msgspec.Raw]) -> Reading:
         """Return the texts and token ids of `prompt`, and `suffix`."""

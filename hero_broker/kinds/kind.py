@@ -37,7 +37,7 @@ class Request(msgspec.Struct, frozen=True):
     """What a client asks a model for; no provider has been chosen yet."""
 
     model: str  # as the client names it
-    input_bytes: int  # size of the text or audio that the model reads; the basis of the first estimate
+    input_bytes: int  # size of what the model reads, the basis of the first estimate; an image has four for each token
     body: JsonBody = JsonBody({}, "")  # empty for a form
     stream: bool = False
     wants_usage: bool = False  # the client itself requested the stream's usage event

@@ -1,11 +1,12 @@
 """Moderation: whether a text or an image is harmful; free at OpenAI, billed by tokens elsewhere."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import msgspec
 
 from hero_broker.core.usage import Usage
-from hero_broker.kinds.attachments import image_tokens
+from hero_broker.kinds.attachments import image_of, input_bytes
 from hero_broker.kinds.json_body import ARRAY, STRING, JsonBody
 from hero_broker.kinds.kind import JSON, CallSize, Kind, Measured, Request
 from hero_broker.kinds.report import WireReply, input_usage
@@ -39,18 +40,19 @@ class Moderation(Kind):
 
     def read(self, body: JsonBody) -> Request:
         """Check `input`."""
-        return Request(body.model, len(body.require("input", STRING, ARRAY)), body)
+        body.require("input", STRING, ARRAY)
+        return Request(body.model, input_bytes(body, "input"), body)
 
     def usage(self, reported: Mapping[str, object], reply: WireReply) -> Usage | None:
         """Return the tokens of the input."""
         return input_usage(reported)
 
     def reading(self, members: Mapping[str, msgspec.Raw]) -> Reading:
-        """Return the texts of `input`, and the tokens of its images."""
+        """Return the texts and the images of `input`."""
         value = member(members, "input")
         texts = texts_or_ids(value)
-        images = sum(image_tokens(mapping(part)) for part in sequence(value))
-        return Reading(texts.texts, texts.fixed_tokens + images)
+        images = (image_of(mapping(part)) for part in sequence(value))
+        return replace(texts, images=tuple(image for image in images if image is not None))
 
     def writes_tokens(self, price: Price | None) -> bool:
         """Return False: scores are not billed."""

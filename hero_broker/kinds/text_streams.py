@@ -1,7 +1,5 @@
 """What chats and text completions have in common: text that may be streamed, with usage on request."""
 
-import msgspec
-
 from hero_broker.kinds.json_body import JsonBody
 from hero_broker.kinds.kind import EVENT_STREAM, Framing, Kind, Request, WireTarget
 from hero_broker.kinds.report import Report, read_text_report
@@ -21,8 +19,8 @@ class TextStreamKind(Kind):
         """Return what a response, or an event's data, reports; `dialect` is the provider's."""
         return read_text_report(body, dialect)
 
-    def text_request(self, body: JsonBody, text: msgspec.Raw) -> Request:
-        """Return the request of a body whose input is `text`.
+    def text_request(self, body: JsonBody, input_bytes: int) -> Request:
+        """Return the request of a body whose input has this size.
 
         Raises:
             InvalidRequest: `stream` is no boolean, or `stream_options` no object.
@@ -30,7 +28,7 @@ class TextStreamKind(Kind):
         options = body.json_object("stream_options")
         return Request(
             body.model,
-            len(text),
+            input_bytes,
             body,
             stream=body.boolean("stream"),
             wants_usage=options.get("include_usage") is True,

@@ -17,12 +17,25 @@ BAD_JSON = (ValueError, RecursionError)  # the errors of msgspec and of UTF-8 de
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """An image that a model reads; its width and height are 0 if they are unknown."""
+
+    width: int
+    height: int
+    is_low_detail: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
-    """The input of a model."""
+    """The input of a model; `kinds.families` has how a family of models counts it."""
 
     texts: tuple[str, ...] = ()
-    fixed_tokens: int = 0  # everything but text: framing of messages, images, files, token ids
-    audio_tokens: int = 0  # not included in `fixed_tokens`
+    fixed_tokens: int = 0  # the same for all models: files, token ids, names
+    audio_tokens: int = 0  # the same for all models; not included in `fixed_tokens`
+    messages: int = 0  # of a chat
+    images: tuple[Image, ...] = ()
+    definitions: tuple[str, ...] = ()  # compact JSON of tools, functions and the format of the response
+    has_tools: bool = False  # or functions
 
 
 def read_members(body: bytes) -> Mapping[str, msgspec.Raw] | None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import ParamSpec, Protocol, TypeVar
 
 from hero_broker.core.usage import MAX_UNITS, Usage
+from hero_broker.kinds.families import Family, family_of
 from hero_broker.kinds.kind import Measured
 from hero_broker.metering.meter import Meter
 from hero_broker.metering.workers import Workers
@@ -42,18 +43,26 @@ class Estimates:
 
     async def _usage(self, meter: Meter) -> Usage:
         call, kind, price = meter.call, meter.kind, meter.price()
-        output_tokens = await self._output(meter) if kind.writes_tokens(price) else 0
+        family = family_of(call.upstream_model)
+        output_tokens = 0
+        if kind.writes_tokens(price):
+            output_tokens = min(family.tokens(await self._output(meter)), MAX_UNITS)
         if kind.measures_audio and not isinstance(call.body, bytes):
             audio_ms = await self._workers.run(call.body.audio_ms)
             return kind.estimate(call, price, Measured(0, output_tokens, audio_ms))
-        return kind.estimate(call, price, Measured(await self._input(meter), output_tokens))
+        return kind.estimate(call, price, Measured(await self._input(meter, family), output_tokens))
 
-    async def _input(self, meter: Meter) -> int:
+    async def _input(self, meter: Meter, family: Family) -> int:
         call = meter.call
         body = call.body if isinstance(call.body, bytes) else b""
-        reading = await self._workers.run(lambda _: meter.kind.request_reading(body))
-        tokens = await self._counter.count(call.upstream_model, reading.texts)
-        return min(max(1, tokens + reading.fixed_tokens + reading.audio_tokens), MAX_UNITS)
+
+        def read() -> tuple[tuple[str, ...], int]:
+            reading = meter.kind.request_reading(body)
+            return family.counted_texts(reading), family.uncounted_milli(reading)
+
+        texts, uncounted_milli = await self._workers.run(lambda _: read())
+        counted = await self._counter.count(call.upstream_model, texts)
+        return min(max(1, family.tokens(counted, uncounted_milli)), MAX_UNITS)
 
     async def _output(self, meter: Meter) -> int:
         call, kind, delivered = meter.call, meter.kind, meter.delivered()
@@ -64,4 +73,4 @@ class Estimates:
             return await self._counter.count(call.upstream_model, texts)
         texts = await self._workers.run(lambda _: kind.delivered_events(delivered.events))
         tokens = await self._counter.count(call.upstream_model, texts)
-        return min(-(-tokens * delivered.event_bytes // len(delivered.events)), MAX_UNITS) if tokens else 0
+        return -(-tokens * delivered.event_bytes // len(delivered.events)) if tokens else 0

@@ -1,6 +1,7 @@
-"""Images, audio and files of a message cost tokens by their size."""
+"""The size of a message's images, and the tokens of its audio and files."""
 
 import base64
+import json
 import struct
 
 import pytest
@@ -9,12 +10,15 @@ from hypothesis import strategies as st
 
 from hero_broker.kinds.attachments import (
     FILE_TOKENS_MAX,
+    INLINE_IMAGES_MAX,
     UNSEEN_FILE_TOKENS,
-    UNSEEN_IMAGE_TOKENS,
     audio_tokens,
     file_tokens,
-    image_tokens,
+    image_of,
+    input_bytes,
 )
+from hero_broker.kinds.json_body import read_json
+from hero_broker.kinds.texts import Image
 
 
 def data_url(data: bytes, kind: str = "image/png") -> str:
@@ -46,20 +50,12 @@ def audio(data: bytes) -> dict[str, object]:
     return {"type": "input_audio", "input_audio": {"data": base64.b64encode(data).decode(), "format": "wav"}}
 
 
-@pytest.mark.parametrize(
-    ("width", "height", "tokens"),
-    [
-        pytest.param(1024, 1024, 765, id="OpenAI's first example"),
-        pytest.param(2048, 4096, 1105, id="OpenAI's second example"),
-        pytest.param(512, 512, 255, id="one tile"),
-        pytest.param(1, 1, 255, id="not scaled up"),
-        pytest.param(4_000_000_000, 1, 765, id="a line"),
-        pytest.param(0, 10, UNSEEN_IMAGE_TOKENS, id="no size"),
-    ],
-)
-@pytest.mark.parametrize("detail", ["high", "auto"])
-def test_image_costs_its_tiles(width: int, height: int, tokens: int, detail: str) -> None:
-    assert image_tokens(image(url=data_url(png(width, height)), detail=detail)) == tokens
+@pytest.mark.parametrize(("width", "height"), [(1024, 1024), (1, 1), (4_000_000_000, 1), (0, 10)])
+@pytest.mark.parametrize(("detail", "is_low"), [("high", False), ("auto", False), (None, False), ("low", True)])
+def test_size_of_a_png_is_read(width: int, height: int, detail: str | None, is_low: bool) -> None:
+    part = image(url=data_url(png(width, height)), detail=detail)
+
+    assert image_of(part) == Image(width, height, is_low)
 
 
 @pytest.mark.parametrize(
@@ -71,11 +67,7 @@ def test_image_costs_its_tiles(width: int, height: int, tokens: int, detail: str
     ],
 )
 def test_size_of_a_jpeg_is_found_behind_its_metadata(data: bytes) -> None:
-    assert image_tokens(image(url=data_url(data, "image/jpeg"))) == 1105
-
-
-def test_low_detail_has_one_price() -> None:
-    assert image_tokens(image(url=data_url(png(4096, 8192)), detail="low")) == 85
+    assert image_of(image(url=data_url(data, "image/jpeg"))) == Image(2048, 4096)
 
 
 @pytest.mark.parametrize(
@@ -90,14 +82,14 @@ def test_low_detail_has_one_price() -> None:
         7,
     ],
 )
-def test_image_that_is_not_seen_has_the_usual_size(url: object) -> None:
-    assert image_tokens(image(url=url)) == UNSEEN_IMAGE_TOKENS
+def test_image_that_is_not_seen_has_no_size(url: object) -> None:
+    assert image_of(image(url=url)) == Image(0, 0)
 
 
 def test_image_may_be_a_bare_address() -> None:
     part = {"type": "image_url", "image_url": data_url(png(512, 512))}
 
-    assert image_tokens(part) == 255
+    assert image_of(part) == Image(512, 512)
 
 
 @pytest.mark.parametrize(
@@ -148,8 +140,8 @@ def test_wav_is_no_shorter_because_it_says_so(extra: bytes) -> None:
 
 
 @pytest.mark.parametrize("part", [{}, {"image_url": None}, {"image_url": 7}, {"image_url": []}])
-def test_part_without_an_image_costs_nothing(part: dict[str, object]) -> None:
-    assert image_tokens(part) == 0
+def test_part_without_an_image_has_none(part: dict[str, object]) -> None:
+    assert image_of(part) is None
 
 
 @pytest.mark.parametrize("part", [{}, {"input_audio": 7}, {"input_audio": {}}, {"input_audio": {"data": 7}}])
@@ -160,7 +152,62 @@ def test_part_without_audio_costs_nothing(part: dict[str, object]) -> None:
 @given(data=st.binary())
 def test_any_bytes_are_an_attachment(data: bytes) -> None:
     for url in (data_url(b"\xff\xd8" + data), data_url(data)):
-        assert 0 < image_tokens(image(url=url)) <= 85 + 170 * 16
+        found = image_of(image(url=url))
+        assert found is not None
+        assert min(found.width, found.height) >= 0
     for sound in (data, b"RIFF1234WAVE" + data):
         assert 0 <= audio_tokens(audio(sound)) <= len(sound)
     assert file_tokens({"file": {"file_data": data_url(data)}}) == (-(-len(data) // 4) or UNSEEN_FILE_TOKENS)
+
+
+PICTURE = data_url(bytes(30_000))
+
+
+def first_size(content: object, model: str = "m", *, indent: int | None = None, **members: object) -> int:
+    """Return the bytes for the first estimate of a chat, without those around the content."""
+    sent = {"model": model, "messages": [{"content": content}], **members}
+    body = read_json(json.dumps(sent, indent=indent).encode())
+    return input_bytes(body, "messages", "tools") - len('[{"content": }]')
+
+
+@pytest.mark.parametrize(("model", "tokens"), [("m", 765), ("gpt-4o-mini", 25_501), ("claude-sonnet-4-5", 1_399)])
+def test_first_estimate_counts_an_inline_image_by_its_tokens(model: str, tokens: int) -> None:
+    part = image(url=PICTURE)
+
+    assert first_size([part], model) == len(json.dumps([part])) - len(PICTURE) - 1 + 4 * tokens
+    assert first_size([{"image_url": PICTURE}], model) == len('[{"image_url": "}]') + 4 * tokens
+
+
+def test_first_estimate_counts_each_image_however_the_json_is_written() -> None:
+    spaced = first_size([image(url=PICTURE)] * 3, indent=1)
+
+    assert 3 * 4 * 765 < spaced < 3 * 4 * 765 + 1000
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param([{"type": "text", "text": PICTURE}], id="text that begins so"),
+        pytest.param(json.dumps({"url": PICTURE}), id="JSON in a string"),
+        pytest.param([image(url=data_url(bytes(9_000)))], id="short body"),
+        pytest.param([image(url="https://example.org/" + "a" * 20_000)], id="another URL"),
+        pytest.param([image(url=data_url(bytes(30_000), "video/mp4"))], id="another type"),
+    ],
+)
+def test_first_estimate_counts_all_else_by_its_bytes(content: object) -> None:
+    assert first_size(content) == len(json.dumps(content))
+
+
+def test_first_estimate_counts_the_named_members_that_the_body_has() -> None:
+    tools = [{"type": "function", "function": {"name": "f"}}]
+
+    assert first_size("a", tools=tools) == len('"a"') + len(json.dumps(tools))
+    assert first_size("a", tools=None, other="aaa") == len('"a"') + len("null")
+
+
+def test_first_estimate_searches_for_a_bounded_number_of_images() -> None:
+    content = [image(url="data:image/png;base64,")] * (INLINE_IMAGES_MAX + 500)
+
+    assert first_size(content) == len(json.dumps(content)) + INLINE_IMAGES_MAX * (
+        4 * 765 - len('"data:image/png;base64,')
+    )

@@ -10,7 +10,7 @@ from hero_broker.core.errors import InvalidRequest, ProviderError
 from hero_broker.core.usage import BYTES_PER_TOKEN, Usage
 from hero_broker.kinds.chat import CHAT
 from hero_broker.kinds.kind import EVENT_STREAM, JSON, Framing
-from hero_broker.kinds.texts import Reading
+from hero_broker.kinds.texts import Image, Reading
 from hero_broker.pricing.price import Price
 from tests.kinds.targets import (
     BY_REQUEST,
@@ -31,7 +31,6 @@ from tests.kinds.targets import (
 )
 
 MESSAGES = [{"role": "user", "content": "hi"}]
-ONE_MESSAGE = 3 + 4  # priming and framing
 
 
 @pytest.mark.parametrize(
@@ -164,28 +163,34 @@ def test_implausible_count_is_no_usage(name: str, value: object) -> None:
     assert reported(CHAT, {"usage": {"prompt_tokens": 4, "completion_tokens": 2, name: value}}) is None
 
 
-def test_messages_are_framed_and_the_reply_is_primed() -> None:
+def test_messages_are_read_and_counted() -> None:
     messages = [{"role": "user", "content": "one"}, {"role": "user", "content": "two"}]
 
-    assert reading(CHAT, messages=messages) == Reading(("one", "two"), 3 + 4 + 4)
+    assert reading(CHAT, messages=messages) == Reading(("one", "two"), messages=2)
 
 
 def test_a_name_is_read_and_framed() -> None:
-    assert reading(CHAT, messages=[{"role": "user", "name": "Ada", "content": "hi"}]) == Reading(
-        ("hi", "Ada"), ONE_MESSAGE + 1
-    )
+    messages = [{"role": "user", "name": "Ada", "content": "hi"}]
+
+    assert reading(CHAT, messages=messages) == Reading(("hi", "Ada"), fixed_tokens=1, messages=1)
+
+
+def test_images_of_all_messages_are_read() -> None:
+    parts = [{"type": "image_url", "image_url": {"url": "https://example.org/a.png", "detail": "low"}}]
+
+    assert reading(CHAT, messages=[{"content": parts}] * 2) == Reading(messages=2, images=(Image(0, 0, True),) * 2)
 
 
 def test_thinking_in_parts_of_a_message_is_read() -> None:
     parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "a"}]}, {"type": "text", "text": "b"}]
 
-    assert reading(CHAT, messages=[{"content": parts}]) == Reading(("b", "a"), ONE_MESSAGE)
+    assert reading(CHAT, messages=[{"content": parts}]) == Reading(("b", "a"), messages=1)
 
 
 def test_parts_of_a_message_are_read() -> None:
     parts = [{"type": "text", "text": "a"}, {"type": "refusal", "refusal": "b"}, {"type": "odd"}]
 
-    assert reading(CHAT, messages=[{"content": parts}]) == Reading(("a", "b"), ONE_MESSAGE)
+    assert reading(CHAT, messages=[{"content": parts}]) == Reading(("a", "b"), messages=1)
 
 
 def test_calls_and_reasoning_of_earlier_turns_are_read() -> None:
@@ -203,13 +208,29 @@ def test_calls_and_reasoning_of_earlier_turns_are_read() -> None:
 def test_definitions_are_read_as_compact_json() -> None:
     spaced = b'{"messages": [], "tools": [ {"name": "\\u00fc"} ], "response_format": {"type" : "text"}, "n": 1}'
 
-    assert CHAT.request_reading(spaced).texts == ('[{"name":"ü"}]', '{"type":"text"}')
+    assert CHAT.request_reading(spaced) == Reading(definitions=('[{"name":"ü"}]', '{"type":"text"}'), has_tools=True)
+
+
+@pytest.mark.parametrize("name", ["tools", "functions"])
+@pytest.mark.parametrize(
+    ("value", "has_tools"), [([{}], True), ([], False), (None, False), ("[{", False), ({"a": [{}]}, False), (7, False)]
+)
+def test_tools_are_an_array_of_objects(name: str, value: object, has_tools: bool) -> None:
+    assert reading(CHAT, messages=[], **{name: value}).has_tools is has_tools
+
+
+def test_tools_and_formats_are_part_of_the_first_estimate() -> None:
+    definitions = {"tools": [{}], "functions": [{}, {}], "response_format": {"type": "text"}}
+
+    request = read(CHAT, messages=MESSAGES, **definitions)
+
+    assert request.input_bytes == len(json.dumps(MESSAGES)) + sum(map(len, map(json.dumps, definitions.values())))
 
 
 def test_a_number_out_of_range_hides_nothing() -> None:
     body = b'{"messages":[{"content":"text","n":1e999}],"tools":[1e999]}'
 
-    assert CHAT.request_reading(body) == Reading(("text", "[1e999]"), ONE_MESSAGE)
+    assert CHAT.request_reading(body) == Reading(("text",), messages=1, definitions=("[1e999]",))
 
 
 @pytest.mark.parametrize("price", [None, BY_TOKEN, BY_REQUEST])

@@ -9,7 +9,7 @@ from hero_broker.core.usage import Usage
 from hero_broker.kinds.json_body import read_json
 from hero_broker.kinds.kind import EVENT_STREAM, JSON, Framing
 from hero_broker.kinds.moderation import MODERATION
-from hero_broker.kinds.texts import Reading
+from hero_broker.kinds.texts import Image, Reading
 from hero_broker.pricing.price import Price
 from tests.kinds.targets import (
     BY_INPUT,
@@ -29,6 +29,7 @@ PARTS = [
     {"type": "text", "text": "one"},
     {"type": "image_url", "image_url": {"url": "https://images.example/a.png", "detail": "low"}},
 ]
+LOW = Image(0, 0, is_low_detail=True)
 
 
 @pytest.mark.parametrize("value", ["a few words", ["one", "two"], PARTS, ""])
@@ -88,8 +89,8 @@ def test_implausible_count_is_no_usage(value: object) -> None:
     [
         ("one", Reading(("one",))),
         (["one", "two"], Reading(("one", "two"))),
-        (PARTS, Reading(("one",), 85)),
-        (PARTS[1:] * 2, Reading((), 170)),
+        (PARTS, Reading(("one",), images=(LOW,))),
+        (PARTS[1:] * 2, Reading(images=(LOW, LOW))),
         (["one", None, 1.5, {"type": "image_url"}], Reading(("one",))),
     ],
 )

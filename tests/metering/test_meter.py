@@ -278,6 +278,31 @@ def test_rerank_without_a_report_is_one_search() -> None:
     assert (row.search_units, row.cost_nano_usd, row.usage_source) == (1, 2_000_000, UsageSource.ESTIMATED)
 
 
+TOOL = {"type": "function", "function": {"name": "f"}}
+PICTURE = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
+
+
+@pytest.mark.parametrize(
+    ("model", "input_tokens", "output_tokens"),
+    [
+        pytest.param("gpt-4o", 798, 20, id="gpt-4o: 5 + 3.7 + 10 + 765 + 45 x 0.115 + 9"),
+        pytest.param("gpt-4o-mini", 25_527, 20, id="gpt-4o-mini: 3 + 5.6 + 10 + 25501 + 45 x 0.161"),
+        pytest.param("x/claude-4", 1_778, 22, id="claude: 6 + 4 + 11 + 1399 + 45 x 0.867 + 318"),
+        pytest.param("llama-3.3-70b", 795, 20, id="unknown: 3 + 4 + 10 + 765 + 13 of the tools"),
+    ],
+)
+def test_input_and_output_count_as_the_family_of_the_model_does(
+    model: str, input_tokens: int, output_tokens: int
+) -> None:
+    content = [{"type": "text", "text": "one two three four five six seven eight nine ten"}, PICTURE]
+    body = msgspec.json.encode({"messages": [{"role": "user", "content": content}], "tools": [TOOL]})
+    answer = {"choices": [{"message": {"content": " a" * 20}}]}
+
+    row = estimated(answered(meter("chat", TEXT, upstream_model=model, body=body), answer))
+
+    assert (row.input_tokens, row.output_tokens) == (input_tokens, output_tokens)
+
+
 def test_stream_without_usage_is_counted_from_its_text() -> None:
     watching = meter("chat", TEXT, stream=True, body=b'{"messages":[{"role":"user","content":"hello"}]}')
     watching.on_response()
