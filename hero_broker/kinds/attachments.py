@@ -38,13 +38,11 @@ def image_of(part: Mapping[str, object]) -> Image | None:
     return Image(width, height, image.get("detail") == "low")
 
 
-def input_bytes(body: JsonBody, *names: str) -> int:
-    """Return the size of those members that the body has; an image in a data URL counts by its tokens."""
-    size = 0
-    for name in names:
-        raw = body.members.get(name)
-        if raw is not None:
-            size += len(raw)
+def input_bytes(body: JsonBody, size: int) -> int:
+    """Return the size of a body's input for the first estimate: images in data URLs count by their tokens.
+
+    `size` is that of the members that the model reads.
+    """
     if len(body.as_sent) <= _SEARCHED_BYTES:
         return size
     images, image_bytes = _inline_images(body.as_sent)

@@ -47,8 +47,11 @@ class Chat(TextStreamKind):
 
     def read(self, body: JsonBody) -> Request:
         """Check `messages`, `stream` and `stream_options`."""
-        body.require("messages", ARRAY)
-        return self.text_request(body, input_bytes(body, "messages", *DEFINITIONS))
+        size, members = len(body.require("messages", ARRAY)), body.members
+        for name in DEFINITIONS:
+            if name in members:
+                size += len(members[name])
+        return self.text_request(body, input_bytes(body, size))
 
     def reading(self, members: Mapping[str, msgspec.Raw]) -> Reading:
         """Return the texts of all messages and tools, and the tokens of what is no text."""

@@ -40,8 +40,7 @@ class Moderation(Kind):
 
     def read(self, body: JsonBody) -> Request:
         """Check `input`."""
-        body.require("input", STRING, ARRAY)
-        return Request(body.model, input_bytes(body, "input"), body)
+        return Request(body.model, input_bytes(body, len(body.require("input", STRING, ARRAY))), body)
 
     def usage(self, reported: Mapping[str, object], reply: WireReply) -> Usage | None:
         """Return the tokens of the input."""
