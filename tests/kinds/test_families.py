@@ -1,11 +1,13 @@
 """How families of models count: by hand, against the published fit, and as properties."""
 
+import time
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hero_broker.kinds.chat import CHAT
 from hero_broker.kinds.families import (
     CLAUDE,
     FAMILIES,
@@ -70,7 +72,7 @@ def test_family_is_that_of_the_longest_prefix_of_the_bare_name(model: str, famil
 
 
 # Two messages, 100 tokens of text by the tokenizer, tools of 200 bytes; the sum is rounded up.
-CHAT = Reading(messages=2, definitions=("t" * 150, "ü" * 25), has_tools=True)
+WITH_TOOLS = Reading(messages=2, definitions=("t" * 150, "ü" * 25), has_tools=True)
 
 
 @pytest.mark.parametrize(
@@ -89,14 +91,14 @@ CHAT = Reading(messages=2, definitions=("t" * 150, "ü" * 25), has_tools=True)
     ],
 )
 def test_each_family_counts_as_its_fit_does(family: Family, tokens: int) -> None:
-    assert family.counted_texts(CHAT) == ()
-    assert family.tokens(100, family.uncounted_milli(CHAT)) == tokens
+    assert family.counted_texts(WITH_TOOLS) == ()
+    assert family.tokens(100, family.uncounted_milli(WITH_TOOLS)) == tokens
 
 
 def test_definitions_of_an_unknown_family_are_text() -> None:
-    reading = replace(CHAT, texts=("a",))
+    reading = replace(WITH_TOOLS, texts=("a",))
 
-    assert UNKNOWN.counted_texts(reading) == ("a", *CHAT.definitions)
+    assert UNKNOWN.counted_texts(reading) == ("a", *WITH_TOOLS.definitions)
     assert UNKNOWN.tokens(100, UNKNOWN.uncounted_milli(reading)) == 100 + 3 + 2 * 4
 
 
@@ -185,6 +187,32 @@ def test_more_of_anything_never_counts_less(
         assert family.tokens(counted, family.uncounted_milli(more)) >= tokens
         assert len(family.counted_texts(more)) >= len(family.counted_texts(reading))
     assert family.tokens(counted + 1, family.uncounted_milli(reading)) >= tokens
+
+
+DEEP = b"[" * 50_000 + b"]" * 50_000
+MANY_IMAGES = b",".join([b'{"image_url":"data:image/png;base64,iVBORw0KGgo="}'] * 5_000)
+
+
+@pytest.mark.parametrize("family", ALL, ids=lambda family: "".join(family.prefixes[:1]))
+@pytest.mark.parametrize(
+    ("members", "most"),
+    [
+        pytest.param(b'"messages":[],"tools":%s' % DEEP, 100_000, id="deep tools"),
+        pytest.param(b'"messages":%s' % DEEP, 100, id="deep messages"),
+        pytest.param(b'"messages":[],"tools":"\\ud800","functions":7', 10, id="tools of other types"),
+        pytest.param(b'"messages":[],"tools":[1e999],"response_format":[[]]', 10, id="number out of range"),
+        pytest.param(b'"messages":[{"content":[%s]}]' % MANY_IMAGES, 10 + 5_000 * 25_501, id="images"),
+    ],
+)
+def test_hostile_chat_has_a_bounded_estimate(family: Family, members: bytes, most: int) -> None:
+    began = time.thread_time()
+
+    reading = CHAT.request_reading(b'{"model":"m",%s}' % members)
+    uncounted = family.tokens(0, family.uncounted_milli(reading))
+
+    assert 0 <= uncounted <= most
+    assert all(map(str.encode, family.counted_texts(reading)))
+    assert time.thread_time() - began < 2
 
 
 @given(family=st.sampled_from(ALL), image=IMAGES)
