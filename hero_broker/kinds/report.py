@@ -50,7 +50,12 @@ class WireReply(msgspec.Struct):
     timings: object = None
 
 
+class _Choice(msgspec.Struct):
+    usage: object = None
+
+
 _DECODER = msgspec.json.Decoder(WireReply, float_hook=Decimal)
+_CHOICES_DECODER = msgspec.json.Decoder(list[_Choice], float_hook=Decimal)
 
 
 UsageReader = Callable[[Mapping[str, object], WireReply], Usage | None]
@@ -91,12 +96,15 @@ def read_report(body: bytes, read_usage: UsageReader, dialect: UsageDialect = OP
 def _usage_elsewhere(reply: WireReply) -> Mapping[str, object]:
     """Return the usage of a reply that has no member `usage`; empty if it has none.
 
-    Sources: Groq's last chunk, https://github.com/groq/groq-python (`types/chat/chat_completion_chunk.py`); the timings
-    of llama.cpp, https://github.com/ggml-org/llama.cpp/issues/16048.
+    Sources: Groq's last chunk, https://github.com/groq/groq-python (`types/chat/chat_completion_chunk.py`); Moonshot's
+    last chunk, in a choice, https://github.com/vercel/ai/pull/19727; the timings of llama.cpp,
+    https://github.com/ggml-org/llama.cpp/issues/16048.
     """
     for_groq = details({"x_groq": reply.x_groq}, "x_groq")
     if isinstance(usage := for_groq.get("usage"), dict):
         return usage
+    if (in_choice := _usage_in_choice(bytes(reply.choices))) is not None:
+        return in_choice
     timings = details({"timings": reply.timings}, "timings")
     if "prompt_n" not in timings or "predicted_n" not in timings:
         return {}
@@ -110,6 +118,17 @@ def _usage_elsewhere(reply: WireReply) -> Mapping[str, object]:
     }
 
 
+def _usage_in_choice(choices: bytes) -> Mapping[str, object] | None:
+    """Return the usage of the first choice that has one; None if none has."""
+    if b'"usage"' not in choices:
+        return None
+    try:
+        parsed = _CHOICES_DECODER.decode(choices)
+    except (msgspec.DecodeError, ArithmeticError, RecursionError):
+        return None
+    return next((choice.usage for choice in parsed if isinstance(choice.usage, dict)), None)
+
+
 _Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_UNITS)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARACTERS)]
 
@@ -119,6 +138,7 @@ class _InputDetails(msgspec.Struct, gc=False):
     cache_write_tokens: _Count | None = None
     audio_tokens: _Count | None = None
     image_tokens: None = None
+    cache_creation_input_tokens: None = None
 
 
 class _OutputDetails(msgspec.Struct, gc=False):

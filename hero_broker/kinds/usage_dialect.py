@@ -15,19 +15,20 @@ import msgspec
 from msgspec.structs import replace
 
 from hero_broker.core.usage import MAX_UNITS, Usage
-from hero_broker.kinds.counts import ImplausibleError, count
+from hero_broker.kinds.counts import ImplausibleError, count, details
 
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
 class UsageMember:
-    """A member at the top of `usage` that has a unit of its own."""
+    """A member of `usage` that has a unit of its own."""
 
     name: str
     unit: str | None  # the field of `Usage`; None: only its whole has it
     source: str  # a URL
     whole: str | None = None  # it is on top of this count, whatever the total says; None: it is on top of none
+    within: str | None = None  # the object in `usage` that has it; None: `usage` itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ _MOONSHOT = "https://platform.kimi.ai/docs/api/chat"
 _TOGETHER = "https://docs.together.ai/reference/chat-completions-1"
 _HUGGING_FACE = "https://huggingface.co/docs/inference-providers/tasks/chat-completion"
 _DEEPSEEK = "https://api-docs.deepseek.com/api/create-chat-completion"
+_DASHSCOPE = "https://www.alibabacloud.com/help/en/model-studio/context-cache"
 _PERPLEXITY = "https://docs.perplexity.ai/api-reference/chat-completions-post"
 
 OPENAI_USAGE = UsageDialect()
@@ -69,6 +71,11 @@ USAGE_DIALECTS = (
         ("deepseek",),
         ("deepseek.com",),
         (UsageMember("prompt_cache_hit_tokens", "cached_input_tokens", _DEEPSEEK),),
+    ),
+    UsageDialect(
+        ("dashscope", "alibaba", "qwen"),
+        ("aliyuncs.com",),
+        (UsageMember("cache_creation_input_tokens", "cache_write_tokens", _DASHSCOPE, within="prompt_tokens_details"),),
     ),
     UsageDialect(
         ("perplexity",),
@@ -177,7 +184,7 @@ def _with_members(usage: Usage, reported: Mapping[str, object], dialect: UsageDi
     changes: dict[str, int] = {}
     on_top: list[int] = []
     for member in dialect.members:
-        value = count(reported.get(member.name))
+        value = count((reported if member.within is None else details(reported, member.within)).get(member.name))
         # OpenAI's own member counts first, unless it is 0.
         if value is None or (member.unit is not None and getattr(usage, member.unit)):
             continue

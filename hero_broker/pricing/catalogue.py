@@ -50,9 +50,12 @@ class Catalogue:
         return None if listing is None else listing.tariff
 
     def tariff_of_name(self, provider: str, model: str) -> Tariff | None:
-        """Return the public tariff of a model whose exact name, in any case, a list has at the provider."""
+        """Return the public tariff of a model whose exact name, in any case, a list has.
+
+        It has it at the provider, or at one whose models the provider also has, as Azure has those of OpenAI.
+        """
         listing = self._listing(provider, model)
-        return None if listing is None or listing.certainty < Certainty.ALIAS else listing.tariff
+        return listing.tariff if listing is not None and listing.is_exact else None
 
     def models(self, provider: str) -> tuple[str, ...]:
         """Return the names of a provider's priced models, sorted, except deprecated ones.
@@ -83,7 +86,7 @@ class Catalogue:
         if listing is not None and factor is not None:
             listing = replace(listing, tariff=listing.tariff.map(lambda price: price.times(factor)))
         if listing is not None and model in self._names(provider):
-            return replace(listing, certainty=Certainty.NAMED)
+            return replace(listing, certainty=Certainty.NAMED, is_exact=True)
         return listing
 
     def _list_models(self, provider: str) -> tuple[str, ...]:

@@ -61,7 +61,8 @@ class GenaiPrices:
         if tariff is None:
             return None
         certainty = certainty_of(listed.match, name)
-        return Listing(tariff, certainty if is_own else min(certainty, Certainty.BEGINS))
+        is_exact = certainty >= Certainty.ALIAS or name == listed.id.lower()
+        return Listing(tariff, certainty if is_own else min(certainty, Certainty.BEGINS), is_exact)
 
     def models(self, provider: str) -> Iterator[str]:
         """Yield the names of a provider's priced models, except deprecated ones."""

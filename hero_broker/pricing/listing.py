@@ -23,3 +23,5 @@ class Listing:
 
     tariff: Tariff
     certainty: Certainty
+    # The list has exactly this name, in any case: at the provider, or at one whose models it also has.
+    is_exact: bool = False

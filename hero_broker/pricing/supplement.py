@@ -86,7 +86,7 @@ class Supplement:
     def find(self, provider: str, model: str) -> Listing | None:
         """Return the listing of a provider's model; None if there is no entry."""
         tariff = self._tariffs.get((ALIASES.get(provider, provider), model.lower()))
-        return None if tariff is None else Listing(tariff, Certainty.ALIAS)
+        return None if tariff is None else Listing(tariff, Certainty.ALIAS, is_exact=True)
 
     def newest_price(self) -> date | None:
         """Return the newest day on which an entry was checked."""

@@ -153,7 +153,15 @@ DETAILS = st.one_of(
     st.integers(),
     st.dictionaries(
         st.sampled_from(
-            ["cached_tokens", "cache_write_tokens", "audio_tokens", "reasoning_tokens", "image_tokens", "x"]
+            [
+                "cached_tokens",
+                "cache_write_tokens",
+                "cache_creation_input_tokens",
+                "audio_tokens",
+                "reasoning_tokens",
+                "image_tokens",
+                "x",
+            ]
         ),
         COUNTS,
     ),
@@ -192,7 +200,10 @@ PLAUSIBLE = st.fixed_dictionaries(
     optional={
         "total_tokens": st.integers(0, 120),
         "prompt_tokens_details": st.dictionaries(
-            st.sampled_from(["cached_tokens", "cache_write_tokens", "audio_tokens", "image_tokens"]), SMALL
+            st.sampled_from(
+                ["cached_tokens", "cache_write_tokens", "cache_creation_input_tokens", "audio_tokens", "image_tokens"]
+            ),
+            SMALL,
         ),
         "completion_tokens_details": st.dictionaries(
             st.sampled_from(["reasoning_tokens", "audio_tokens", "image_tokens"]), SMALL
@@ -219,7 +230,10 @@ REPLIES = st.fixed_dictionaries(
     {},
     optional={
         "usage": st.one_of(REPORTED, PLAUSIBLE),
-        "choices": st.sampled_from([None, [], [1], {}, "x", False]),
+        "choices": st.one_of(
+            st.sampled_from([None, [], [1], {}, "x", False]),
+            st.lists(st.fixed_dictionaries({}, optional={"usage": st.one_of(REPORTED, PLAUSIBLE)}), max_size=2),
+        ),
         "error": st.sampled_from([None, {}, "", "x", {"message": "m"}, 0, []]),
         "duration": COUNTS,
         "model": NAMES,
@@ -350,6 +364,18 @@ def test_costs_are_read_in_each_form(usage: dict[str, object], cost: str | None)
             id="Groq",
         ),
         pytest.param({"x_groq": {"id": "req_1"}}, None, id="Groq without usage"),
+        pytest.param(
+            {"choices": [{"finish_reason": "stop", "usage": {"prompt_tokens": 10, "completion_tokens": 5}}]},
+            Usage(10, 5),
+            id="Moonshot: in a choice",
+        ),
+        pytest.param(
+            {"choices": [{"usage": None}, {"usage": {"prompt_tokens": 10, "completion_tokens": 5}}]},
+            Usage(10, 5),
+            id="in the second choice",
+        ),
+        pytest.param({"choices": [{"usage": 7}]}, None, id="a number in a choice"),
+        pytest.param({"choices": ["usage"]}, None, id="a string for a choice"),
         pytest.param(
             {
                 "usage": {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6},

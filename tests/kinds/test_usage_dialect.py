@@ -120,6 +120,18 @@ def thinking(tokens: int) -> dict[str, int]:
         ),
         pytest.param("openai", reported(20, 5, 25, cached_tokens=10), Usage(20, 5), id="OpenAI has no such member"),
         pytest.param(
+            "dashscope",
+            reported(20, 5, 25, prompt_tokens_details={"cached_tokens": 0, "cache_creation_input_tokens": 12}),
+            Usage(20, 5, 0, 12),
+            id="Alibaba: cache writes",
+        ),
+        pytest.param(
+            "p",
+            reported(20, 5, 25, prompt_tokens_details={"cached_tokens": 0, "cache_creation_input_tokens": 12}),
+            Usage(20, 5, 0),
+            id="nobody else has Alibaba's cache writes",
+        ),
+        pytest.param(
             "mistral",
             reported(9, 10, 394, prompt_tokens_details={"audio_tokens": 375}),
             Usage(384, 10, audio_input_tokens=375),

@@ -69,6 +69,24 @@ def test_priced_models_are_known(provider: str, model: str, certainty: Certainty
     assert listing.certainty is certainty
 
 
+@pytest.mark.parametrize(
+    ("provider", "model", "usd"),
+    [
+        pytest.param("openai", "gpt-4o-mini-2024-07-18", "0.15", id="alias"),
+        pytest.param("azure", "gpt-4o-mini-2024-07-18", "0.15", id="alias at OpenAI, whose models Azure has"),
+        pytest.param("azure", "gpt-4o", "2.5", id="name at OpenAI"),
+        pytest.param("azure", "O4-Mini", "1.1", id="own name in another case"),
+        pytest.param("dashscope", "qwen-plus", "0.4", id="supplement"),
+        pytest.param("openai", "gpt-4o-mini-2024-07-18-tuned", None, id="pattern"),
+        pytest.param("azure", "prod-gpt-4o-mini", None, id="deployment"),
+    ],
+)
+def test_exact_names_have_a_tariff_of_their_own(provider: str, model: str, usd: str | None) -> None:
+    tariff = Catalogue().tariff_of_name(provider, model)
+
+    assert usd == (None if tariff is None else str(tariff.price(NOW, 0).input_per_million))
+
+
 def test_audio_is_priced_by_the_minute_with_groqs_minimum() -> None:
     price = listed("groq", "whisper-large-v3")
 
