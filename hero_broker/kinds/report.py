@@ -162,6 +162,7 @@ class _TextUsage(msgspec.Struct, gc=False, kw_only=True):
     reasoning_tokens: None = None
     citation_tokens: None = None
     num_search_queries: None = None
+    prompt_audio_seconds: None = None
 
 
 class _TextReply(msgspec.Struct, gc=False, kw_only=True):

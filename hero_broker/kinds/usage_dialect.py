@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from hero_broker.core.usage import MAX_UNITS, Usage
-from hero_broker.kinds.counts import ImplausibleError, count, details
+from hero_broker.kinds.counts import ImplausibleError, count, details, milliseconds
 
 Item = TypeVar("Item")
 
@@ -29,6 +29,7 @@ class UsageMember:
     source: str  # a URL
     whole: str | None = None  # it is on top of this count, whatever the total says; None: it is on top of none
     within: str | None = None  # the object in `usage` that has it; None: `usage` itself
+    is_seconds: bool = False  # its unit is milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ _TOGETHER = "https://docs.together.ai/reference/chat-completions-1"
 _HUGGING_FACE = "https://huggingface.co/docs/inference-providers/tasks/chat-completion"
 _DEEPSEEK = "https://api-docs.deepseek.com/api/create-chat-completion"
 _DASHSCOPE = "https://www.alibabacloud.com/help/en/model-studio/context-cache"
+_MISTRAL = "https://docs.mistral.ai/capabilities/audio"
 _PERPLEXITY = "https://docs.perplexity.ai/api-reference/chat-completions-post"
 
 OPENAI_USAGE = UsageDialect()
@@ -76,6 +78,11 @@ USAGE_DIALECTS = (
         ("dashscope", "alibaba", "qwen"),
         ("aliyuncs.com",),
         (UsageMember("cache_creation_input_tokens", "cache_write_tokens", _DASHSCOPE, within="prompt_tokens_details"),),
+    ),
+    UsageDialect(
+        ("mistral", "mistralai"),
+        ("mistral.ai",),
+        (UsageMember("prompt_audio_seconds", "audio_ms", _MISTRAL, is_seconds=True),),
     ),
     UsageDialect(
         ("perplexity",),
@@ -184,7 +191,7 @@ def _with_members(usage: Usage, reported: Mapping[str, object], dialect: UsageDi
     changes: dict[str, int] = {}
     on_top: list[int] = []
     for member in dialect.members:
-        value = count((reported if member.within is None else details(reported, member.within)).get(member.name))
+        value = _value_of(member, reported)
         # OpenAI's own member counts first, unless it is 0.
         if value is None or (member.unit is not None and getattr(usage, member.unit)):
             continue
@@ -194,6 +201,14 @@ def _with_members(usage: Usage, reported: Mapping[str, object], dialect: UsageDi
             changes[member.whole] = changes.get(member.whole, getattr(usage, member.whole) or 0) + value
             on_top.append(value)
     return (replace(usage, **changes) if changes else usage), on_top
+
+
+def _value_of(member: UsageMember, reported: Mapping[str, object]) -> int | None:
+    """Return what `reported` has of a member; an object, such as the empty one, reports nothing."""
+    value = (reported if member.within is None else details(reported, member.within)).get(member.name)
+    if value is None or isinstance(value, dict):
+        return None
+    return milliseconds(value) if member.is_seconds else count(value)
 
 
 def _by_total(usage: Usage, extra: int | None, on_top: list[int], dialect: UsageDialect) -> tuple[Usage, int]:

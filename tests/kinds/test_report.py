@@ -191,6 +191,7 @@ REPORTED = st.one_of(
             "reasoning_tokens": COUNTS,
             "citation_tokens": SMALL,
             "num_search_queries": SMALL,
+            "prompt_audio_seconds": COUNTS,
         },
     ),
 )
@@ -213,6 +214,7 @@ PLAUSIBLE = st.fixed_dictionaries(
         "reasoning_tokens": SMALL,
         "citation_tokens": SMALL,
         "num_search_queries": SMALL,
+        "prompt_audio_seconds": SMALL,
     },
 )
 NAMES = st.sampled_from(

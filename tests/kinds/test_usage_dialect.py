@@ -138,6 +138,13 @@ def thinking(tokens: int) -> dict[str, int]:
             id="Mistral: audio is on top of the prompt",
         ),
         pytest.param(
+            "mistral",
+            reported(9, 10, 394, prompt_tokens_details={"audio_tokens": 375}, prompt_audio_seconds=30),
+            Usage(384, 10, audio_input_tokens=375, audio_ms=30_000),
+            id="Mistral: seconds of audio",
+        ),
+        pytest.param("mistral", reported(9, 10, 19, prompt_audio_seconds={}), Usage(9, 10), id="Mistral without audio"),
+        pytest.param(
             "p",
             reported(
                 9,
