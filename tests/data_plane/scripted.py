@@ -30,6 +30,7 @@ from hero_broker.kinds.stt import STT
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.ledger.rows import CallStarted, PendingRow
 from hero_broker.metering.estimates import Estimates
+from hero_broker.metering.meter import ListedTariffs
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
 from hero_broker.providers.provider import Provider
@@ -451,6 +452,8 @@ class Play:
     counter: WordCounter = field(default_factory=WordCounter)
     client_is: dict[str, Any] = field(default_factory=dict)
     ledger_is: dict[str, Any] = field(default_factory=dict)
+    way: Route | None = None  # instead of that to one or two targets
+    listed: ListedTariffs | None = None
 
     def __post_init__(self) -> None:
         self.order: list[str] = []
@@ -469,6 +472,7 @@ class Play:
             self.limits,
             checks=self.checks,
             observers=[self.watching],
+            listed=self.listed,
             fsync=self.fsync,
         )
 
@@ -478,7 +482,7 @@ class Play:
         def release() -> None:
             self.released += 1
 
-        way = route(self.targets, is_priced=self.is_priced)
+        way = self.way or route(self.targets, is_priced=self.is_priced)
         started = self.exchange.start(self.call, way, self.client.channel(), release)
         self.task = asyncio.ensure_future(started)
         return self.task

@@ -1,0 +1,59 @@
+"""Plays a recording through the data plane in process, and returns the call's row."""
+
+from random import Random
+
+from hero_broker.core.calls import Caller
+from hero_broker.core.records import RequestLog
+from hero_broker.data_plane.call_run import ExchangeLimits
+from hero_broker.data_plane.client_call import ClientCall, RequestContext
+from hero_broker.kinds.dialect import dialect_of
+from hero_broker.kinds.json_body import read_json
+from hero_broker.kinds.registry import KINDS
+from hero_broker.pricing.catalogue import Catalogue
+from hero_broker.pricing.tariff import Tariff
+from hero_broker.providers.provider import Provider
+from hero_broker.providers.routes import Route
+from hero_broker.settings.known_providers import KNOWN_PROVIDERS
+from tests.data_plane.scripted import Head, Play, Script, run
+from tests.recordings.recording import Recording
+
+CATALOGUE = Catalogue()
+STARTED_AT = 1_796_040_000  # 2026-11-30 12:00 UTC
+MAX_CUTS = 12
+LIMITS = ExchangeLimits(
+    max_answer_bytes=100_000, idle_s=30, drain=True, drain_max_s=60, drain_max_tokens=1000, drain_max_calls=10
+)
+
+
+def pieces(body: bytes, seed: str) -> list[bytes]:
+    """Cut a body at random places."""
+    random = Random(seed)  # noqa: S311 (a seed repeats the cuts)
+    cuts = sorted({random.randrange(1, len(body)) for _ in range(random.randint(0, MAX_CUTS))})
+    return [body[start:end] for start, end in zip([0, *cuts], [*cuts, len(body)], strict=True)]
+
+
+def tariff_of(recording: Recording) -> Tariff | None:
+    """Return the tariff of the model that the call asks for."""
+    if recording.own_price is not None:
+        return Tariff.fixed(recording.own_price, is_override=True)
+    return CATALOGUE.tariff(recording.provider, recording.model)
+
+
+def play(recording: Recording, seed: str = "", started_at: int = STARTED_AT) -> tuple[RequestLog, Play]:
+    """Play a recording, cut at the places of a seed; return the row, and all that the call met."""
+    kind = KINDS[recording.kind]
+    stream_usage = all(known.stream_usage for known in KNOWN_PROVIDERS if known.name == recording.provider)
+    provider = Provider(
+        recording.provider, recording.base_url, ("sk-key",), stream_usage, dialect=dialect_of(recording.base_url)
+    )
+    way = Route.to(recording.model, None, provider, recording.model, (), tariff_of(recording))
+    request = kind.read(read_json(recording.request_body(recording.model)))
+    call = ClientCall(RequestContext("id", Caller("192.0.2.1", None), started_at), kind, recording.path, request)
+    head = Head(content_type="text/event-stream" if recording.is_stream else "application/json")
+
+    async def main() -> tuple[RequestLog, Play]:
+        script: Script = [head, *pieces(recording.body, seed)]
+        playing = Play([script], call, LIMITS, way=way, listed=CATALOGUE.tariff_of_name)
+        return await playing.whole(), playing
+
+    return run(main())
