@@ -1,4 +1,4 @@
-"""Plays a recording through the data plane in process, and returns the call's row."""
+"""Plays an answer of a provider through the data plane in process, and returns the call's row."""
 
 from random import Random
 
@@ -23,6 +23,7 @@ MAX_CUTS = 12
 LIMITS = ExchangeLimits(
     max_answer_bytes=100_000, idle_s=30, drain=True, drain_max_s=60, drain_max_tokens=1000, drain_max_calls=10
 )
+KEY = "sk-operators-own-key"
 
 
 def pieces(body: bytes, seed: str) -> list[bytes]:
@@ -30,6 +31,13 @@ def pieces(body: bytes, seed: str) -> list[bytes]:
     random = Random(seed)  # noqa: S311 (a seed repeats the cuts)
     cuts = sorted({random.randrange(1, len(body)) for _ in range(random.randint(0, MAX_CUTS))})
     return [body[start:end] for start, end in zip([0, *cuts], [*cuts, len(body)], strict=True)]
+
+
+def provider_of(name: str, base_url: str = "") -> Provider:
+    """Return a provider; a known one by its name alone."""
+    known = {one.name: one for one in KNOWN_PROVIDERS}.get(name)
+    url = base_url or (known.base_url if known else f"https://{name}.example/v1")
+    return Provider(name, url, (KEY,), known is None or known.stream_usage, dialect=dialect_of(url))
 
 
 def tariff_of(recording: Recording) -> Tariff | None:
@@ -41,18 +49,32 @@ def tariff_of(recording: Recording) -> Tariff | None:
 
 def play(recording: Recording, seed: str = "", started_at: int = STARTED_AT) -> tuple[RequestLog, Play]:
     """Play a recording, cut at the places of a seed; return the row, and all that the call met."""
-    kind = KINDS[recording.kind]
-    stream_usage = all(known.stream_usage for known in KNOWN_PROVIDERS if known.name == recording.provider)
-    provider = Provider(
-        recording.provider, recording.base_url, ("sk-key",), stream_usage, dialect=dialect_of(recording.base_url)
-    )
+    provider = provider_of(recording.provider, recording.base_url)
     way = Route.to(recording.model, None, provider, recording.model, (), tariff_of(recording))
-    request = kind.read(read_json(recording.request_body(recording.model)))
-    call = ClientCall(RequestContext("id", Caller("192.0.2.1", None), started_at), kind, recording.path, request)
-    head = Head(content_type="text/event-stream" if recording.is_stream else "application/json")
+    head = Head(content_type=content_type(is_stream=recording.is_stream))
+    script: Script = [head, *pieces(recording.body, seed)]
+    return play_script(script, way, recording.request_body(recording.model), recording.kind, recording.path, started_at)
+
+
+def content_type(*, is_stream: bool) -> str:
+    """Return the content type of an answer."""
+    return "text/event-stream" if is_stream else "application/json"
+
+
+def play_script(
+    script: Script,
+    way: Route,
+    body: bytes,
+    kind: str = "chat",
+    path: str = "/v1/chat/completions",
+    started_at: int = STARTED_AT,
+) -> tuple[RequestLog, Play]:
+    """Play what a provider does; `body` is the client's request."""
+    request = KINDS[kind].read(read_json(body))
+    context = RequestContext("id", Caller("192.0.2.1", None), started_at)
+    call = ClientCall(context, KINDS[kind], path, request)
 
     async def main() -> tuple[RequestLog, Play]:
-        script: Script = [head, *pieces(recording.body, seed)]
         playing = Play([script], call, LIMITS, way=way, listed=CATALOGUE.tariff_of_name)
         return await playing.whole(), playing
 
