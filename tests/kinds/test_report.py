@@ -196,25 +196,33 @@ REPORTED = st.one_of(
     ),
 )
 # Usage that providers may well report, in which parts and totals can agree.
+PLAUSIBLE_INPUT_DETAILS = [
+    "cached_tokens",
+    "cache_write_tokens",
+    "cache_creation_input_tokens",
+    "audio_tokens",
+    "image_tokens",
+]
+PLAUSIBLE_MEMBERS = [
+    "cached_tokens",
+    "prompt_cache_hit_tokens",
+    "reasoning_tokens",
+    "citation_tokens",
+    "num_search_queries",
+    "prompt_audio_seconds",
+]
 PLAUSIBLE = st.fixed_dictionaries(
     {"prompt_tokens": st.integers(0, 40), "completion_tokens": st.integers(0, 40)},
     optional={
         "total_tokens": st.integers(0, 120),
         "prompt_tokens_details": st.dictionaries(
-            st.sampled_from(
-                ["cached_tokens", "cache_write_tokens", "cache_creation_input_tokens", "audio_tokens", "image_tokens"]
-            ),
+            st.sampled_from(PLAUSIBLE_INPUT_DETAILS),
             SMALL,
         ),
         "completion_tokens_details": st.dictionaries(
             st.sampled_from(["reasoning_tokens", "audio_tokens", "image_tokens"]), SMALL
         ),
-        "cached_tokens": SMALL,
-        "prompt_cache_hit_tokens": SMALL,
-        "reasoning_tokens": SMALL,
-        "citation_tokens": SMALL,
-        "num_search_queries": SMALL,
-        "prompt_audio_seconds": SMALL,
+        **dict.fromkeys(PLAUSIBLE_MEMBERS, SMALL),
     },
 )
 NAMES = st.sampled_from(
@@ -302,9 +310,19 @@ def test_row_never_contradicts_itself(reported: dict[str, object], dialect: Usag
 def test_unknown_members_change_nothing(
     reported: dict[str, object], unknown: dict[str, object], dialect: UsageDialect
 ) -> None:
-    body, longer = (json.dumps({"usage": usage}).encode() for usage in (reported, {**unknown, **reported}))
+    in_details = {
+        name: {**unknown, **value, "messages": [unknown]} for name, value in reported.items() if isinstance(value, dict)
+    }
+    body = json.dumps({"usage": reported}).encode()
+    longer = json.dumps({**unknown, "usage": {**unknown, **reported, **in_details}, "x": unknown}).encode()
 
     assert read_text_report(longer, dialect) == read_text_report(body, dialect)
+
+
+def test_properties_know_every_member_of_every_dialect() -> None:
+    known = set(PLAUSIBLE_MEMBERS) | set(PLAUSIBLE_INPUT_DETAILS)
+
+    assert {member.name for dialect in USAGE_DIALECTS for member in dialect.members} <= known
 
 
 @pytest.mark.parametrize(
