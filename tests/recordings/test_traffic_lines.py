@@ -105,6 +105,7 @@ def way_to(provider: str, model: str, tariff: Tariff | None = None) -> Route:
 class Line:
     """A fault of recorded traffic, as one call."""
 
+    id: str
     provider: str
     model: str
     answer: dict[str, Any]
@@ -132,159 +133,129 @@ def test_name_goes_to_the_provider_that_it_names(providers: list[str], name: str
     assert (row.provider, row.usage_source) == (provider, "reported")
 
 
-@STREAMS
-@pytest.mark.parametrize(
-    "line",
-    [
-        pytest.param(
-            Line(
-                "x-ai",
-                "grok-3-mini",
-                {"usage": reported(10, 2, 112, completion_tokens_details={"reasoning_tokens": 100})},
-                Usage(10, 102, reasoning_tokens=100),
-                54_000,  # 10 × 300 + 102 × 500
-            ),
-            id="line 2",
-        ),
-        pytest.param(
-            Line(
-                "google",
-                "gemini-2.5-flash",
-                {"usage": reported(10, 5, 115)},
-                Usage(10, 105, reasoning_tokens=100),
-                265_500,  # 10 × 300 + 105 × 2,500
-            ),
-            id="line 3",
-        ),
-        pytest.param(
-            Line(
-                "openrouter",
-                "openai/gpt-4o-mini",
-                {"usage": reported(40, 3, cost=0, is_byok=True, cost_details={"upstream_inference_cost": 0.0042})},
-                Usage(40, 3),
-                4_200_000,
-                "provider",
-            ),
-            id="line 4",
-        ),
-        pytest.param(
-            Line(
-                "openai",
-                "gpt-5",
-                {"service_tier": "priority", "usage": reported(8, 10)},
-                Usage(8, 10),
-                220_000,  # 8 × 2,500 + 10 × 20,000
-            ),
-            id="line 5",
-        ),
-        pytest.param(
-            Line(
-                "deepseek",
-                "deepseek-reasoner",
-                {"model": "deepseek-v4-flash", "usage": reported(1000, 1000)},
-                Usage(1000, 1000),
-                750_000,  # 1,000 × 150 + 1,000 × 600
-            ),
-            id="line 6",
-        ),
-        pytest.param(
-            Line(
-                "azure",
-                "a-deployment",
-                {"model": "gpt-4o-mini-2024-07-18", "usage": reported(1000, 1000)},
-                Usage(1000, 1000),
-                750_000,  # 1,000 × 150 + 1,000 × 600
-            ),
-            id="line 6: Azure",
-        ),
-        pytest.param(
-            Line(
-                "deepseek",
-                "deepseek-reasoner",
-                {"model": "deepseek-v4-flash", "usage": reported(1000, 1000)},
-                Usage(1000, 1000),
-                2_000_000,  # 2,000 × 1,000
-                tariff=OWN,
-            ),
-            id="line 6: the operator's price",
-        ),
-        pytest.param(
-            Line(
-                "perplexity",
-                "sonar",
-                {"usage": reported(10, 10, cost={"total_cost": 0.00502, "request_cost": 0.005})},
-                Usage(10, 10),
-                5_020_000,
-                "provider",
-            ),
-            id="line 7",
-        ),
-        pytest.param(
-            Line(
-                "x-ai",
-                "grok-4.20",
-                {"usage": reported(10, 10, cost_in_usd_ticks=37_756_000)},
-                Usage(10, 10),
-                3_775_600,
-                "provider",
-            ),
-            id="line 7: ticks",
-        ),
-        pytest.param(
-            Line(
-                "perplexity",
-                "sonar-deep-research",
-                {"usage": reported(10, 100, reasoning_tokens=1000, citation_tokens=200, num_search_queries=10)},
-                Usage(210, 1100, reasoning_tokens=1000, web_searches=10),
-                54_220_000,  # 210 × 2,000 + 100 × 8,000 + 1,000 × 3,000 + 10 × 5,000,000
-            ),
-            id="line 8",
-        ),
-        pytest.param(
-            Line(
-                "moonshotai",
-                "kimi-k2.6",
-                {"usage": reported(20, 0, cached_tokens=10)},
-                Usage(20, 0, 10),
-                11_100,  # 10 × 950 + 10 × 160
-            ),
-            id="line 9",
-        ),
-        pytest.param(
-            Line(
-                "together",
-                "MiniMaxAI/MiniMax-M3",
-                {"usage": reported(20, 0, cached_tokens=10)},
-                Usage(20, 0, 10),
-                3_600,  # 10 × 300 + 10 × 60
-            ),
-            id="line 9: Together",
-        ),
-        pytest.param(
-            Line(
-                "huggingface",
-                "m",
-                {"usage": reported(20, 0, cached_tokens=10)},
-                Usage(20, 0, 10),
-                11_000,  # 10 × 1,000 + 10 × 100
-                tariff=Tariff.fixed(
-                    Price(Decimal(1), Decimal(1), cached_input_per_million=Decimal("0.1")), is_override=True
-                ),
-            ),
-            id="line 9: Hugging Face",
-        ),
-        pytest.param(
-            Line(
-                "mistral",
-                "voxtral-small-24b-2507",
-                {"usage": reported(9, 10, 394, prompt_tokens_details={"audio_tokens": 375})},
-                Usage(384, 10, audio_input_tokens=375),
-                42_400,  # 384 × 100 + 10 × 400: no duration is reported
-            ),
-            id="line 10",
-        ),
-    ],
+LINES = (
+    Line(
+        "line 2",
+        "x-ai",
+        "grok-3-mini",
+        {"usage": reported(10, 2, 112, completion_tokens_details={"reasoning_tokens": 100})},
+        Usage(10, 102, reasoning_tokens=100),
+        54_000,  # 10 × 300 + 102 × 500
+    ),
+    Line(
+        "line 3",
+        "google",
+        "gemini-2.5-flash",
+        {"usage": reported(10, 5, 115)},
+        Usage(10, 105, reasoning_tokens=100),
+        265_500,  # 10 × 300 + 105 × 2,500
+    ),
+    Line(
+        "line 4",
+        "openrouter",
+        "openai/gpt-4o-mini",
+        {"usage": reported(40, 3, cost=0, is_byok=True, cost_details={"upstream_inference_cost": 0.0042})},
+        Usage(40, 3),
+        4_200_000,
+        "provider",
+    ),
+    Line(
+        "line 5",
+        "openai",
+        "gpt-5",
+        {"service_tier": "priority", "usage": reported(8, 10)},
+        Usage(8, 10),
+        220_000,  # 8 × 2,500 + 10 × 20,000
+    ),
+    Line(
+        "line 6",
+        "deepseek",
+        "deepseek-reasoner",
+        {"model": "deepseek-v4-flash", "usage": reported(1000, 1000)},
+        Usage(1000, 1000),
+        750_000,  # 1,000 × 150 + 1,000 × 600
+    ),
+    Line(
+        "line 6: Azure",
+        "azure",
+        "a-deployment",
+        {"model": "gpt-4o-mini-2024-07-18", "usage": reported(1000, 1000)},
+        Usage(1000, 1000),
+        750_000,  # 1,000 × 150 + 1,000 × 600
+    ),
+    Line(
+        "line 6: the operator's price",
+        "deepseek",
+        "deepseek-reasoner",
+        {"model": "deepseek-v4-flash", "usage": reported(1000, 1000)},
+        Usage(1000, 1000),
+        2_000_000,  # 2,000 × 1,000
+        tariff=OWN,
+    ),
+    Line(
+        "line 7",
+        "perplexity",
+        "sonar",
+        {"usage": reported(10, 10, cost={"total_cost": 0.00502, "request_cost": 0.005})},
+        Usage(10, 10),
+        5_020_000,
+        "provider",
+    ),
+    Line(
+        "line 7: ticks",
+        "x-ai",
+        "grok-4.20",
+        {"usage": reported(10, 10, cost_in_usd_ticks=37_756_000)},
+        Usage(10, 10),
+        3_775_600,
+        "provider",
+    ),
+    Line(
+        "line 8",
+        "perplexity",
+        "sonar-deep-research",
+        {"usage": reported(10, 100, reasoning_tokens=1000, citation_tokens=200, num_search_queries=10)},
+        Usage(210, 1100, reasoning_tokens=1000, web_searches=10),
+        54_220_000,  # 210 × 2,000 + 100 × 8,000 + 1,000 × 3,000 + 10 × 5,000,000
+    ),
+    Line(
+        "line 9",
+        "moonshotai",
+        "kimi-k2.6",
+        {"usage": reported(20, 0, cached_tokens=10)},
+        Usage(20, 0, 10),
+        11_100,  # 10 × 950 + 10 × 160
+    ),
+    Line(
+        "line 9: Together",
+        "together",
+        "MiniMaxAI/MiniMax-M3",
+        {"usage": reported(20, 0, cached_tokens=10)},
+        Usage(20, 0, 10),
+        3_600,  # 10 × 300 + 10 × 60
+    ),
+    Line(
+        "line 9: Hugging Face",
+        "huggingface",
+        "m",
+        {"usage": reported(20, 0, cached_tokens=10)},
+        Usage(20, 0, 10),
+        11_000,  # 10 × 1,000 + 10 × 100
+        tariff=Tariff.fixed(Price(Decimal(1), Decimal(1), cached_input_per_million=Decimal("0.1")), is_override=True),
+    ),
+    Line(
+        "line 10",
+        "mistral",
+        "voxtral-small-24b-2507",
+        {"usage": reported(9, 10, 394, prompt_tokens_details={"audio_tokens": 375})},
+        Usage(384, 10, audio_input_tokens=375),
+        42_400,  # 384 × 100 + 10 × 400: no duration is reported
+    ),
 )
+
+
+@STREAMS
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line.id)
 def test_usage_and_cost_are_right(line: Line, stream: bool) -> None:
     row = billed(way_to(line.provider, line.model, line.tariff), line.answer, stream=stream)
 
