@@ -1,8 +1,9 @@
 """Reads the recordings: what providers answer, each in its own shape, and what the row of such a call must have.
 
-The files in `data` were written by hand from the references that each TOML file names, and no answer in them is a
-copy. `checked` is the day of that reading. The usage, the rates and the cost were worked out by hand too: `sum` is the
-calculation, in nano-USD, of units times their rates.
+The files in `data` were written by hand from the pages that each TOML file names, and no answer in them is a copy.
+`checked` is the day of that reading, of stored copies. `own_reference` is whether the provider's own pages show this
+shape of usage; if not, it is also from answers and programs that others published. The usage, the rates and the cost
+were worked out by hand too: `sum` is the calculation, in nano-USD, of units times their rates.
 """
 
 import json
@@ -29,6 +30,7 @@ class Recording:
     provider: str
     base_url: str
     sources: tuple[str, ...]
+    own_reference: bool
     checked: date
     file: str
     kind: str
@@ -86,7 +88,7 @@ def recordings() -> tuple[Recording, ...]:
 
 def _read(path: Path) -> list[Recording]:
     table = tomllib.loads(path.read_text())
-    shared = {name: table[name] for name in ("provider", "base_url", "checked")}
+    shared = {name: table[name] for name in ("provider", "base_url", "own_reference", "checked")}
     return [
         Recording(
             **{
