@@ -10,7 +10,7 @@ from hero_broker.core.records import PriceRecord
 from hero_broker.core.usage import Usage
 from hero_broker.reports.explain import explain
 from hero_broker.settings.known_providers import KNOWN_PROVIDERS
-from tests.recordings.player import CATALOGUE, play, tariff_of
+from tests.recordings.player import CATALOGUE, STARTED_AT, play, tariff_of
 from tests.recordings.recording import DATA, Recording, recordings
 
 # Providers that have no variable in the environment, and are often configured.
@@ -115,10 +115,10 @@ def test_recording_names_where_its_shape_is_documented(recording: Recording) -> 
 @pytest.mark.parametrize(
     "recording", [one for one in recordings() if one.own_price is None], ids=lambda recording: recording.file
 )
-def test_prices_depend_on_the_hour_only_where_that_is_known(recording: Recording) -> None:
+def test_prices_change_only_by_the_hour_and_where_that_is_known(recording: Recording) -> None:
     answered = next((name for one in recording.events() if (name := one.get("model"))), recording.model)
     tariff = CATALOGUE.tariff_of_name(recording.provider, answered) or tariff_of(recording)
+    periods = () if tariff is None else tariff.periods
 
-    by_the_hour = tariff is not None and any(period.daily for period in tariff.periods)
-
-    assert by_the_hour == (recording.provider in BY_THE_HOUR)
+    assert any(period.daily for period in periods) == (recording.provider in BY_THE_HOUR)
+    assert all((period.since or 0) <= STARTED_AT for period in periods)
