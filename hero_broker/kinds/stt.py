@@ -80,7 +80,10 @@ class Stt(Kind):
         return not content_type.startswith(JSON)
 
     def usage(self, reported: Mapping[str, object], reply: WireReply) -> Usage | None:
-        """Return tokens, or the billed seconds, or else the duration in `verbose_json`."""
+        """Return tokens, or the billed seconds, or else the duration in `verbose_json`.
+
+        Mistral names the seconds `prompt_audio_seconds`: https://docs.mistral.ai/capabilities/audio_transcription.
+        """
         if "input_tokens" in reported:
             input_details = details(reported, "input_token_details")
             return Usage(
@@ -88,7 +91,7 @@ class Stt(Kind):
                 output_tokens=count(reported.get("output_tokens", 0), may_be_null=False),
                 audio_input_tokens=count(input_details.get("audio_tokens")),
             )
-        seconds = reported.get("seconds", reply.duration)
+        seconds = reported.get("seconds", reported.get("prompt_audio_seconds", reply.duration))
         return None if seconds is None else Usage(audio_ms=milliseconds(seconds))
 
     def writes_tokens(self, price: Price | None) -> bool:

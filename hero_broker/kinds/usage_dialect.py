@@ -154,7 +154,7 @@ def settle_usage(usage: Usage, reported: Mapping[str, object], dialect: UsageDia
         ImplausibleError: a count of the dialect is no plausible number.
     """
     unexplained = 0
-    if "prompt_tokens" in reported:
+    if "prompt_tokens" in reported and usage.input_tokens is not None:
         total = _plain_total(reported.get("total_tokens"))
         extra = None if total is None else total - (usage.input_tokens or 0) - (usage.output_tokens or 0)
         usage, on_top = _with_members(usage, reported, dialect)

@@ -11,6 +11,7 @@ from hero_broker.core.usage import Usage
 from hero_broker.kinds.kind import EVENT_STREAM, JSON, Framing, Measured
 from hero_broker.kinds.stt import STT
 from hero_broker.kinds.texts import Reading
+from hero_broker.kinds.usage_dialect import usage_dialect_of
 from hero_broker.kinds.wide_json import MAX_VALUES
 from hero_broker.pricing.price import Price
 from tests.kinds.targets import (
@@ -26,6 +27,8 @@ from tests.kinds.targets import (
     relay_however_cut,
     reported,
 )
+
+MISTRAL_USAGE = {"prompt_audio_seconds": 203, "prompt_tokens": 4, "completion_tokens": 635, "total_tokens": 3264}
 
 
 @pytest.mark.parametrize(
@@ -91,6 +94,7 @@ def test_transcript_may_be_text(content_type: str, framing: Framing, may_be_text
         pytest.param({"usage": {"input_tokens": 14, "input_token_details": 7}}, Usage(14, 0), id="odd details"),
         pytest.param({"usage": {"type": "duration", "seconds": 9}}, Usage(audio_ms=9_000), id="seconds"),
         pytest.param({"usage": {"seconds": 0}}, Usage(audio_ms=0), id="no seconds"),
+        pytest.param({"usage": MISTRAL_USAGE}, Usage(audio_ms=203_000), id="Mistral's seconds"),
         pytest.param({"duration": 8.4701}, Usage(audio_ms=8_471), id="duration, rounded up"),
         pytest.param({"duration": "8.47"}, Usage(audio_ms=8_470), id="duration in a string"),
         pytest.param({"duration": 30, "usage": {"seconds": 9}}, Usage(audio_ms=9_000), id="billed before real"),
@@ -169,6 +173,12 @@ def test_end_of_a_transcript_does_not_repeat_it() -> None:
 
     assert STT.delivered_events(deltas + end) == ("a b",)
     assert STT.delivered_events(end) == ("a b",)
+
+
+def test_tokens_beside_seconds_are_no_fault_of_the_usage() -> None:
+    report = STT.report(json.dumps({"text": "Hello", "usage": MISTRAL_USAGE}).encode(), usage_dialect_of("mistral", ""))
+
+    assert (report.usage, report.unexplained_tokens, report.cut_parts) == (Usage(audio_ms=203_000), 0, ())
 
 
 def test_example_is_a_form_with_two_seconds_of_silence() -> None:
