@@ -12,7 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-NICE = 10
+# How far threads stand back behind the one that serves calls. A thread that is short of time may hold Python's lock for
+# long if other programs keep the cores busy, so only work that holds the lock rarely is the last.
+NICE, LAST = 10, 19
 THREADS = 2
 
 Result = TypeVar("Result")
@@ -62,7 +64,7 @@ class _Turn:
         self.users = 0
 
 
-def lower_priority() -> None:
+def lower_priority(nice: int = NICE) -> None:
     """Let the thread that serves calls go first if there are fewer cores than busy threads."""
     if sys.platform == "linux":  # on other systems, threads have no priority of their own
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)

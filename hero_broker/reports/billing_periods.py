@@ -17,6 +17,7 @@ from hero_broker.core.records import (
     UsageTotals,
     Verification,
 )
+from hero_broker.metering.workers import LAST
 from hero_broker.reports.query_pool import QueryPool
 from hero_broker.reports.totals import NO_USAGE, sum_totals
 from hero_broker.store import billing_lines, billing_periods, labels, verification
@@ -26,8 +27,7 @@ from hero_broker.store.counting import CountingSession
 from hero_broker.store.database import Database
 from hero_broker.store.schema import ALL_TIME, COUNTS, HOUR, ROLLUPS
 
-# A close and the verification of a period keep one for long.
-THREADS = 3
+THREADS = 1
 DEADLINE_S = 60.0  # of one step
 BEHIND_S = 60  # after a call's end its row should be folded; a healthy writer needs two seconds
 LISTED_DIFFERENCES = 100
@@ -43,11 +43,14 @@ class Books:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._reader = QueryPool(database, THREADS)
+        # A close takes seconds, nearly all of them in the database, which does not hold Python's lock.
+        self._closer = QueryPool(database, THREADS, LAST)
         self._clock = clock
 
     def close(self) -> None:
         """Cancel running queries."""
         self._reader.close()
+        self._closer.close()
 
     @property
     def has_one_broker(self) -> bool:
@@ -127,7 +130,7 @@ class Books:
                 without = await self._reader.query(DEADLINE_S, billing_lines.unlabelled, existing.number)
                 return _closed(existing, counted, without, was_closed=True), now
             marked_at = None if dry_run else now
-            closed = await self._reader.count(DEADLINE_S, _close, reference, until, zone, marked_at)
+            closed = await self._closer.count(DEADLINE_S, _close, reference, until, zone, marked_at)
             if closed is not None:
                 return closed, now
         raise Conflict("Other periods are being marked; try again", "try_again")

@@ -11,7 +11,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection
 
 from hero_broker.core.errors import StoreUnavailable
-from hero_broker.metering.workers import lower_priority
+from hero_broker.metering.workers import NICE, lower_priority
 from hero_broker.store.counting import CountingSession
 from hero_broker.store.database import Database
 from hero_broker.store.statement_timeout import cancel
@@ -25,9 +25,11 @@ P = ParamSpec("P")
 class QueryPool:
     """A few threads that read; each query has its own transaction."""
 
-    def __init__(self, database: Database, threads: int) -> None:
+    def __init__(self, database: Database, threads: int, nice: int = NICE) -> None:
         self._database = database
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="reader", initializer=lower_priority)
+        self._threads = ThreadPoolExecutor(
+            threads, thread_name_prefix="reader", initializer=lower_priority, initargs=(nice,)
+        )
         self._lock = threading.Lock()
         self._open: set[Connection] = set()
         self._closed = False
