@@ -28,12 +28,20 @@ LATEST = 253_402_300_799  # the last second that has a date
 # The units whose names are not the last word of what was counted: what is counted, and by which units it is priced.
 _NOUNS: Mapping[str, tuple[str, str]] = {
     "audio_ms": ("Seconds", "Minutes"),
+    "duration_ms": ("Seconds", "Seconds"),
+    "gpu_ms": ("GPU Seconds", "GPU Seconds"),
     "search_units": ("Searches", "Searches"),
     "request": ("Requests", "Requests"),
     CALLS: ("Requests", "USD"),
 }
-_METERS = {"audio_ms": "Audio", "cache_write_1h_tokens": "Cache Write 1h Tokens"}
-_OWN_UNIT = ("audio_ms", CALLS)  # what `per` is in: a minute has 60,000 ms, a USD has 10^9 nano-USD
+_METERS = {
+    "audio_ms": "Audio",
+    "cache_write_1h_tokens": "Cache Write 1h Tokens",
+    "duration_ms": "Duration",
+    "gpu_ms": "GPU Time",
+}
+_TIMES = ("audio_ms", "duration_ms", "gpu_ms")
+_OWN_UNIT = (*_TIMES, CALLS)  # what `per` is in: a minute has 60,000 ms, a USD has 10^9 nano-USD
 
 
 # In the order of the file. The specification puts columns of one's own last, with the prefix "x_".
@@ -228,7 +236,7 @@ def _amounts(line: FocusLine) -> dict[str, object]:
     cost = _decimal(Fraction(line.cost_nano_usd, NANO))
     return {
         "BilledCost": cost,
-        "ConsumedQuantity": _decimal(Fraction(line.consumed, 1000 if line.unit == "audio_ms" else 1)),
+        "ConsumedQuantity": _decimal(Fraction(line.consumed, 1000 if line.unit in _TIMES else 1)),
         "ConsumedUnit": consumed_unit,
         "ContractedCost": list_cost,
         "ContractedUnitPrice": unit_price,

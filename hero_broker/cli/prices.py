@@ -37,8 +37,8 @@ def prices(
 ) -> None:
     """Print what calls cost now: each rate of each model, and where it was read.
 
-    A tier is a tier of service with rates of its own. audio_minimum_s is in seconds. A star after a model's name: other
-    rates apply at other times or for longer contexts.
+    A tier is a tier of service with rates of its own. audio_minimum_s is in seconds, gpus is a number. A star after a
+    model's name: other rates apply at other times or for longer contexts.
     """
     with open_backend(url, token) as backend:
         found = backend.call(methods.list_prices(model))

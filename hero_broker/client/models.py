@@ -341,7 +341,7 @@ class FocusAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
-    """USD as exact decimals, for the rates that are known; seconds for audio_minimum_s."""
+    """USD as exact decimals, for the rates that are known; seconds for audio_minimum_s, a number for gpus."""
 
     input_per_million: str | None = None
     output_per_million: str | None = None
@@ -361,6 +361,9 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     file_searches_per_thousand: str | None = None
     per_image: str | None = None
     per_request: str | None = None
+    per_second: str | None = None
+    per_gpu_second: str | None = None
+    gpus: str | None = None
 
 
 class ModelPrice(msgspec.Struct, frozen=True, kw_only=True):
@@ -396,7 +399,7 @@ class PriceRate(msgspec.Struct, frozen=True, kw_only=True):
     """A rate of a price in force, and where it was read."""
 
     rate: str  # The settings' name of it, such as input_per_million.
-    value: str  # USD as an exact decimal; seconds for audio_minimum_s.
+    value: str  # USD as an exact decimal; seconds for audio_minimum_s, a number for gpus.
     source: str | None  # The source of the rate: settings, or usually a URL.
     # The version of that source: settings, or a price list with its version or date, and × with the provider's
     # price_factor.

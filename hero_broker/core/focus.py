@@ -26,7 +26,7 @@ class FocusLine(msgspec.Struct, frozen=True, gc=False):
     provider: str
     model: str
     unit: str  # as in `CostLine`, or `CALLS`
-    consumed: int  # in that unit; requests if it is `CALLS`
+    consumed: Fraction | int  # in that unit; requests if it is `CALLS`
     billed: Fraction | int  # the same, not below the minimum of each call; nano-USD if the unit is `CALLS`
     rate_usd: Fraction | int  # the price of `per` units
     per: int

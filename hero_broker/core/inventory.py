@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class InventoryPrice:
     """What a model costs now, in the first tier of its context lengths."""
 
-    rates: dict[str, str]  # the settings' names of rates and exact decimals, USD; seconds for `audio_minimum_s`
+    rates: dict[str, str]  # the settings' names of rates and exact decimals, USD; but see `PriceRate`
     source: str | None  # where the rates were read
     version: str | None  # of that source
     varies: bool  # whether other rates apply at other times or for longer contexts
@@ -31,7 +31,7 @@ class PriceRate:
     """A rate of a price in force, and where it was read."""
 
     rate: str  # the settings' name of it
-    value: str  # an exact decimal: USD, or seconds for `audio_minimum_s`
+    value: str  # an exact decimal: USD, seconds for `audio_minimum_s`, a number for `gpus`
     source: str | None
     version: str | None  # of that source: "settings", or a price list and its version or date
 

@@ -5,13 +5,16 @@ from hero_broker.pricing.cost import cost_of
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
 
+TYPICAL_S = 10  # the duration of a typical call, if the price is by time
+
 
 def typical_cost(price: Price, kind: str) -> tuple[str, int] | None:
     """Return the description of a typical call and its cost in nano-USD; None if the price cannot price the kind."""
     for what, usage in KINDS[kind].typical:
-        cost = cost_of(usage, price)
+        cost = cost_of(usage, price, duration_ms=TYPICAL_S * 1000)
         if cost is not None:
-            return what, cost
+            is_by_time = price.per_second is not None or price.per_gpu_second is not None
+            return f"{what} in {TYPICAL_S} seconds" if is_by_time else what, cost
     return None
 
 

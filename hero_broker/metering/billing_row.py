@@ -84,9 +84,9 @@ def interrupted_row(note: CallStarted) -> PendingRow:
     )
 
 
-def believable_cost(call: CallIdentity, usage: Usage, price: Price, *, ok: bool) -> int | None:
+def believable_cost(call: CallIdentity, usage: Usage, price: Price, *, ok: bool, duration_ms: int = 0) -> int | None:
     """Return `cost_of`, or None (unpriced) if it is above `MAX_COST_USD`, because such a price must be a mistake."""
-    cost = cost_of(usage, price, ok=ok)
+    cost = cost_of(usage, price, ok=ok, duration_ms=duration_ms)
     if cost is None or cost <= MAX_COST_USD * NANO:
         return cost
     log.warning(

@@ -252,10 +252,11 @@ class Meter:
         price = None
         if tariff is not None:
             price = tariff.price(self.call.started_at, usage.input_tokens or 0, self.service_tier)
+        duration_ms = self._elapsed_ms()
         cost: int | None = 0
         cost_source = None if price is None else "price"
         if not is_free:
-            cost, cost_source = self._cost(usage, price, ok=outcome is Outcome.OK)
+            cost, cost_source = self._cost(usage, price, duration_ms, ok=outcome is Outcome.OK)
         first_error = self.first_error or (error_code if outcome is Outcome.PROVIDER_ERROR else None)
         # By position, as in the row itself: so many keywords take longer than the rest of the row.
         return due_row(
@@ -270,7 +271,7 @@ class Meter:
             cost_source,
             price,
             self.attempts,
-            self._elapsed_ms(),
+            duration_ms,
             self._first_byte_ms,
             first_error,
             self.provider_key,
@@ -289,11 +290,11 @@ class Meter:
             return asked
         return self._listed(self.call.provider, answered) or asked
 
-    def _cost(self, usage: Usage, price: Price | None, *, ok: bool) -> tuple[int | None, str | None]:
+    def _cost(self, usage: Usage, price: Price | None, duration_ms: int, *, ok: bool) -> tuple[int | None, str | None]:
         """Return the cost in nano-USD and its source; the operator's price overrides the provider's cost."""
         if self._cost_usd is not None and (self._tariff is None or not self._tariff.is_override):
             return round(self._cost_usd * NANO), "provider"
-        cost = None if price is None else believable_cost(self.call, usage, price, ok=ok)
+        cost = None if price is None else believable_cost(self.call, usage, price, ok=ok, duration_ms=duration_ms)
         return cost, None if cost is None else "price"
 
 

@@ -18,7 +18,9 @@ _Included = tuple[str, int, str, str]
 class CostPart:
     """One line of a call's bill; the lines of a call are disjoint and add up to its cost."""
 
-    unit: str  # a count of `Usage`, less what has its own line ("input_tokens" is fresh input), or "request"
+    # A count of `Usage`, less what has its own line ("input_tokens" is fresh input), or "request", "duration_ms" and
+    # "gpu_ms".
+    unit: str
     units: Fraction | int  # as billed, so not below the audio minimum; never 0
     rate_name: str  # the rate of `Price` that applies: "output_per_million" for reasoning that has no rate
     rate: Decimal | None  # USD for `per` units; None if the price has no rate for the unit
@@ -30,10 +32,10 @@ class CostPart:
         return None if self.rate is None else Fraction(self.rate) * self.units / self.per
 
 
-def cost_of(usage: Usage, price: Price, *, ok: bool = True) -> int | None:
+def cost_of(usage: Usage, price: Price, *, ok: bool = True, duration_ms: int = 0) -> int | None:
     """Price one call's usage, in nano-USD (1e-9 USD), rounded once, half to even; None if a used unit has no rate.
 
-    It is the sum of `cost_parts`, whose docstring states the rules.
+    `duration_ms` is the time that the call took. The cost is the sum of `cost_parts`, whose docstring states the rules.
     """
     rates, tokens_in, tokens_out = price.token_rates, usage.input_tokens, usage.output_tokens
     if (
@@ -50,7 +52,7 @@ def cost_of(usage: Usage, price: Price, *, ok: bool = True) -> int | None:
         # Without rates of their own, parts of the input and the output are charged as these.
         return _rounded(tokens_in * rates[0] + tokens_out * rates[1], price.scale)
     total: Fraction | int = 0
-    for _, units, rate_name in _lines(usage, price, ok):
+    for _, units, rate_name in _lines(usage, price, ok, duration_ms):
         rate = price.scaled.get(rate_name)
         if rate is None:
             return None
@@ -64,7 +66,7 @@ def _rounded(total: int, scale: int) -> int:
     return whole + (2 * rest > scale or (2 * rest == scale and whole % 2 == 1))
 
 
-def cost_parts(usage: Usage, price: Price, *, ok: bool = True) -> list[CostPart]:
+def cost_parts(usage: Usage, price: Price, *, ok: bool = True, duration_ms: int = 0) -> list[CostPart]:
     """Return the lines of one call's bill, except those whose count is 0.
 
     Every token is charged once: cached, cache-written, audio and image input are subtracted from the input, reasoning,
@@ -74,25 +76,27 @@ def cost_parts(usage: Usage, price: Price, *, ok: bool = True) -> list[CostPart]
     time the audio input tokens, and images the image output tokens; the remaining tokens are charged as well, at the
     rates that the price has. Images without a rate are charged as image output tokens if these are known.
     Search units are charged in addition to tokens, or instead of tokens without a rate. Web and file searches are
-    always charged in addition. If a price has only a rate per request, that rate covers the whole call. Per-request
-    rates and the default search unit are charged only to successful calls (`ok`).
+    always charged in addition, and so is the time of the call if a price has a rate for it. If a price has only rates
+    per request and by time, these cover the whole call. Per-request rates and the default search unit are charged only
+    to successful calls (`ok`).
     """
     return [
         CostPart(unit, units, rate_name, getattr(price, rate_name), PER[rate_name])
-        for unit, units, rate_name in _lines(usage, price, ok)
+        for unit, units, rate_name in _lines(usage, price, ok, duration_ms)
     ]
 
 
-def _lines(usage: Usage, price: Price, ok: bool) -> list[_Line]:
-    per_request = ok and price.per_request is not None
-    if price.per_request is not None and len(price.scaled) == 1:
-        return [("request", 1, "per_request")] if per_request else []
+def _lines(usage: Usage, price: Price, ok: bool, duration_ms: int) -> list[_Line]:
+    by_call = _lines_by_call(price, ok, duration_ms)
+    if price.is_by_call:
+        return by_call
 
     lines: list[_Line] = []
     measured: list[str] = []
     if usage.characters is not None or usage.audio_ms is not None:
         lines = _measured_lines(usage, price)
-        measured = [unit for unit, _, _ in lines]  # a reported count of 0 characters does not bill tokens instead
+        # A reported count of 0 characters does not bill tokens instead.
+        measured = [unit for unit, _, rate_name in lines if rate_name in price.scaled]
         lines = [line for line in lines if line[1]]
     if usage.images is not None:
         if price.per_image is not None:
@@ -107,8 +111,20 @@ def _lines(usage: Usage, price: Price, ok: bool) -> list[_Line]:
     if usage.file_searches:
         lines.append(("file_searches", usage.file_searches, "file_searches_per_thousand"))
     lines += _token_lines(usage, price, measured)
-    if per_request:
+    return lines + by_call
+
+
+def _lines_by_call(price: Price, ok: bool, duration_ms: int) -> list[_Line]:
+    """Return the lines of the rates that apply whatever a call used."""
+    lines: list[_Line] = []
+    if ok and price.per_request is not None:
         lines.append(("request", 1, "per_request"))
+    if duration_ms and price.per_second is not None:
+        lines.append(("duration_ms", duration_ms, "per_second"))
+    if price.per_gpu_second is not None:
+        gpu_ms = duration_ms if price.gpus is None else duration_ms * Fraction(price.gpus)
+        if gpu_ms:
+            lines.append(("gpu_ms", gpu_ms, "per_gpu_second"))
     return lines
 
 

@@ -40,13 +40,26 @@ def _per_thousand(low: str, middle: str, high: str) -> _Usual:
     return _usual(low, middle, high, (Decimal("0.001"), "per search instead of per thousand"))
 
 
+def _per_second(low: str, middle: str, high: str) -> _Usual:
+    return _usual(
+        low,
+        middle,
+        high,
+        (Decimal("0.001"), "per millisecond instead of per second"),
+        (Decimal(60), "per minute instead of per second"),
+        (Decimal(3600), "per hour instead of per second"),
+        factor=50,
+    )
+
+
 # Facts of genai-prices 0.2.3 (2,330 models), lowest to highest rate in USD. A million tokens: input 0.003 to 150,
 # output 0.01 to 600, cached input 0.0011 to 37.5, cache write 0.03125 to 37.5, reasoning 3 to 3, audio input 0.3 to
 # 40, audio output 12 to 80, one-hour cache write 0.2 to 60, image input 0.8 to 10, image output 30 to 120. A million
 # characters: 15 to 40. A minute of audio: 0.00067 to 0.08. A thousand web searches: 5 to 35, file searches: 2.5. A
 # request: 0.012 to 0.014. In the supplement a thousand search units are 2 to 2.5. An image is 0.02 to 0.3 at the
 # providers that charge by the image or by its tokens. The bounds leave room for models to come: a factor of 2
-# or more below, and of 10 or more above.
+# or more below, and of 10 or more above. The time of machines is in no list: a GPU is rented for about 0.2 to 15 USD an
+# hour, and a machine has one to eight of them, or none.
 _USUAL = {
     "input_per_million": _per_million("0.001", "0.5", "1500"),
     "output_per_million": _per_million("0.003", "2", "6000"),
@@ -73,6 +86,8 @@ _USUAL = {
     "file_searches_per_thousand": _per_thousand("0.05", "2.5", "200"),
     "per_image": _usual("0.0001", "0.04", "1", (Decimal(1000), "per thousand images instead of per image")),
     "per_request": _usual("0.000001", "0.01", "5", (Decimal(1000), "per thousand requests instead of per request")),
+    "per_second": _per_second("0.000001", "0.001", "0.5"),
+    "per_gpu_second": _per_second("0.00001", "0.0008", "0.02"),
 }
 _LONGEST_MINIMUM_S = 600
 

@@ -30,9 +30,13 @@ PER: Mapping[str, int] = {
     "file_searches_per_thousand": 1000,
     "per_image": 1,
     "per_request": 1,
+    "per_second": 1000,
+    "per_gpu_second": 1000,
 }
-# The members of a price: its rates in USD, and the minimum of audio that is billed, in seconds.
-RATES = (*PER, "audio_minimum_s")
+# The members of a price: its rates in USD, the minimum of audio that is billed, in seconds, and a number of GPUs.
+RATES = (*PER, "audio_minimum_s", "gpus")
+# The rates that apply whatever a call used; time is counted in milliseconds.
+OF_ANY_CALL = frozenset({"per_request", "per_second", "per_gpu_second"})
 _TOKENS = {"input_per_million", "output_per_million"}
 
 
@@ -65,6 +69,9 @@ class Price:
     file_searches_per_thousand: Decimal | None = None
     per_image: Decimal | None = None  # for each image that the model made
     per_request: Decimal | None = None  # for successful calls
+    per_second: Decimal | None = None  # of the call's duration
+    per_gpu_second: Decimal | None = None  # of the call's duration, for each of `gpus`
+    gpus: Decimal | None = None  # that serve the model, or the part of one; if None, 1
     source: str = field(default="", compare=False)  # of the rates, as in `RateSource`
     version: str = field(default="", compare=False)
     # By rate, if they have several sources. `source` is then the first, and `version` has all versions.
@@ -76,6 +83,7 @@ class Price:
     scale: int = field(init=False, compare=False, repr=False)
     # The scaled rates of input and output, if the price has these two and no others, as most have.
     token_rates: tuple[int, int] | None = field(init=False, compare=False, repr=False)
+    is_by_call: bool = field(init=False, compare=False, repr=False)  # all its rates apply whatever a call used
 
     def __post_init__(self) -> None:
         known = {name: plain(rate) for name in RATES if (rate := getattr(self, name)) is not None}
@@ -94,6 +102,7 @@ class Price:
             else None
         )
         object.__setattr__(self, "token_rates", two)
+        object.__setattr__(self, "is_by_call", bool(self.scaled) and self.scaled.keys() <= OF_ANY_CALL)
 
     def source_of(self, rate_name: str) -> RateSource:
         """Return where a rate was read."""

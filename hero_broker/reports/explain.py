@@ -14,12 +14,14 @@ def explain(row: RequestLog, price: PriceRecord | None) -> tuple[tuple[CostLine,
     """Return the lines of a row's cost and their exact sum in USD; None if the sum is unknown."""
     if row.cost_nano_usd is None:
         return (), None
-    if price is None or row.cost_source != "price" or row.usage_source is UsageSource.NONE:
+    is_free = row.usage_source is UsageSource.NONE and row.cost_nano_usd == 0
+    if price is None or row.cost_source != "price" or is_free:
         return (), exact_text(Fraction(row.cost_nano_usd, NANO))
     usage = Usage(**{unit: getattr(row, unit) for unit in Usage.__struct_fields__})
     lines = []
     total = Fraction(0)
-    for part in cost_parts(usage, Price.from_rates(price.rates), ok=row.outcome is Outcome.OK):
+    is_ok = row.outcome is Outcome.OK
+    for part in cost_parts(usage, Price.from_rates(price.rates), ok=is_ok, duration_ms=row.duration_ms):
         if part.rate is None or part.usd is None:
             continue
         total += part.usd

@@ -24,7 +24,7 @@ class _UnitSums:
     """What the calls of a group used in one unit."""
 
     rate_name: str
-    consumed: int = 0
+    consumed: Fraction | int = 0
     billed: Fraction | int = 0
     # Of the calls that are counted here.
     requests: int = 0
@@ -53,7 +53,8 @@ class DayLines:
         price = None
         parts: list[CostPart] = []
         # As `explain` decides: only such a cost is made of parts.
-        if row.cost_source == "price" and row.usage_source != UsageSource.NONE and row.cost_nano_usd is not None:
+        is_free = row.usage_source == UsageSource.NONE and row.cost_nano_usd == 0
+        if row.cost_source == "price" and row.cost_nano_usd is not None and not is_free:
             price = self._prices.get(row.price_id)
         if price is not None:
             parts = _parts(row, price)
@@ -63,7 +64,7 @@ class DayLines:
             sums = group.units.setdefault(part.unit, _UnitSums(part.rate_name))
             sums.billed += part.units
             # Only audio has a minimum; a search or a request that nobody counted is one.
-            sums.consumed += row.audio_ms if part.unit == "audio_ms" else int(part.units)
+            sums.consumed += row.audio_ms if part.unit == "audio_ms" else part.units
         counted = group.units[parts[0].unit] if parts else group.units.setdefault(CALLS, _UnitSums(CALLS))
         counted.requests += 1
         counted.failed_requests += row.outcome in _FAILED
@@ -118,9 +119,9 @@ def _parts(row: Row[Any], price: Price) -> list[CostPart]:
     values = row._mapping
     usage = Usage(*(values[name] for name in _UNITS))
     is_ok = row.outcome == Outcome.OK
-    if cost_of(usage, price, ok=is_ok) != row.cost_nano_usd:
+    if cost_of(usage, price, ok=is_ok, duration_ms=row.duration_ms) != row.cost_nano_usd:
         return []
-    return cost_parts(usage, price, ok=is_ok)
+    return cost_parts(usage, price, ok=is_ok, duration_ms=row.duration_ms)
 
 
 def _rate(price: Price | None, rate_name: str) -> tuple[Fraction, int]:

@@ -79,7 +79,11 @@ MAX_PRICES = {
     "file_searches_per_thousand": 1000,
     "per_image": 1,
     "per_request": 10_000,
+    "per_second": 10,
+    "per_gpu_second": 1,
+    "gpus": 1000,
 }
+NO_RATES = ("audio_minimum_s", "gpus")  # they change what a rate costs, and are no price alone
 FAKE_PROVIDER = "fake"  # the name of the built-in provider that `--fake` adds
 FAKE_FOLDER = "fake"  # inside the state directory, for the ledger of `--fake`
 CONFIG = "HERO_BROKER_CONFIG"
@@ -556,9 +560,11 @@ def _price(table: TomlTable) -> PriceSettings:
     prices = {
         rate.name: table.price(rate.name, MAX_PRICES.get(rate.name, MAX_PER_MILLION)) for rate in fields(PriceSettings)
     }
-    rates = [name for name in prices if name != "audio_minimum_s"]  # a minimum alone is not a price
+    rates = [name for name in prices if name not in NO_RATES]
     if not any(table.has(name) for name in rates):
         table.faults.append(Fault(table.key, f"must have at least one of {', '.join(rates)}"))
+    elif table.has("gpus") and not table.has("per_gpu_second"):
+        table.fault("gpus", "needs per_gpu_second beside it, the rate that is multiplied by it")
     return PriceSettings(**prices)
 
 

@@ -138,6 +138,9 @@ class PriceSettings:
     file_searches_per_thousand: Decimal | None = None
     per_image: Decimal | None = None
     per_request: Decimal | None = None
+    per_second: Decimal | None = None
+    per_gpu_second: Decimal | None = None
+    gpus: Decimal | None = None  # not USD: how many GPUs serve the model, or which part of one
 
 
 @dataclass(frozen=True, slots=True)

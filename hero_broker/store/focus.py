@@ -26,6 +26,7 @@ _CALL = (
     "cost_nano_usd",
     "cost_source",
     "price_id",
+    "duration_ms",
 )
 
 

@@ -1,4 +1,4 @@
 """The document that `info.version` was last raised for; see test_version_moves_with_the_document."""
 
 VERSION = "0.12.0"
-SHA256 = "e40fb11dcb8436a1a5eb1fed07fab0e8303d4d50382c6555e3176040985ea556"
+SHA256 = "c25af239481336f4351cc9b49091e05d2ead6e5bf1eca3a006e89699a5e15aa2"

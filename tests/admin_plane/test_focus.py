@@ -23,7 +23,18 @@ from hero_broker.store.database import open_database
 from tests.admin_plane.test_billing import Ledger
 from tests.kept_ledger import KeptLedger
 from tests.ledger.rows import row
-from tests.reports.test_focus_lines import AUDIO, CACHED, FOUNDING, PRICES, REQUEST, SEARCHES, TOOLS, chat, priced
+from tests.reports.test_focus_lines import (
+    AUDIO,
+    CACHED,
+    FOUNDING,
+    MACHINE,
+    PRICES,
+    REQUEST,
+    SEARCHES,
+    TOOLS,
+    chat,
+    priced,
+)
 
 CSV = {"accept": "text/csv"}
 AT, DAY = 1_700_006_400, 86_400  # a midnight in UTC
@@ -57,6 +68,7 @@ ROWS = [
     chat(started_at=AT + DAY, ip="192.0.2.9", ip_key=ip_key("192.0.2.9")),
     priced(CACHED, Usage(input_tokens=900, output_tokens=7, cached_input_tokens=400), started_at=AT, model="gpt"),
     priced(AUDIO, Usage(audio_ms=61_234), started_at=AT, model="whisper", kind="stt"),
+    priced(MACHINE, Usage(40, 3), 1234, started_at=AT, model="own"),
     priced(SEARCHES, Usage(search_units=3), started_at=AT, model="rerank", kind="rerank"),
     priced(REQUEST, Usage(input_tokens=5, output_tokens=0), started_at=AT, model="search"),
     priced(
@@ -97,7 +109,7 @@ def test_file_costs_what_the_report_does(ledger: Ledger) -> None:
 
     lines = lines_of(answer["data"]["csv"])
     assert answer["data"]["version"] == "1.2"
-    assert answer["data"]["rows"] == len(lines) == 18
+    assert answer["data"]["rows"] == len(lines) == 20
     assert sum(Decimal(line["BilledCost"]) for line in lines) * 10**9 == int(totals["total_cost_nano_usd"])
     for column, name in (
         ("x_Requests", "requests"),
@@ -151,6 +163,16 @@ def test_lines_obey_the_specification(ledger: Ledger) -> None:
             "groq/whisper/audio_ms",
             ("Audio", "61.234", "Seconds", "1.020566666667", "Minutes", "0.00185", "0.001888048"),
             id="audio",
+        ),
+        pytest.param(
+            "groq/own/duration_ms",
+            ("Duration", "1.234", "Seconds", "1.234", "Seconds", "0.0001", "0.0001234"),
+            id="seconds",
+        ),
+        pytest.param(
+            "groq/own/gpu_ms",
+            ("GPU Time", "9.872", "GPU Seconds", "9.872", "GPU Seconds", "0.0008", "0.0078976"),
+            id="seconds of GPUs",
         ),
         pytest.param(
             "groq/rerank/search_units",
@@ -252,7 +274,7 @@ def test_json_has_a_limit_of_lines_that_a_stream_has_not(ledger: Ledger, monkeyp
         "or stream it from GET /billing/focus with Accept: text/csv"
     )
     assert ledger.call("billing.focus")["error"]["code"] == -32003
-    assert len(lines_of(streamed.text)) == 18
+    assert len(lines_of(streamed.text)) == 20
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ ONE = Decimal(1)
         pytest.param(("audio_per_minute",), {"stt"}, id="minutes"),
         pytest.param(("per_thousand_searches",), set(KINDS), id="searches, which replace tokens"),
         pytest.param(("per_request",), set(KINDS), id="requests"),
+        pytest.param(("per_second",), set(KINDS), id="seconds"),
+        pytest.param(("per_gpu_second",), set(KINDS), id="seconds of GPUs"),
         pytest.param(
             ("input_per_million", "audio_output_per_million"),
             {"embedding", "rerank", "moderation", "tts"},
@@ -68,6 +70,12 @@ def test_price_must_hold_at_any_time_and_length() -> None:
 )
 def test_listed_models_are_priced_for_their_kind(provider: str, model: str, kind: str) -> None:
     assert is_priced(Catalogue().tariff(provider, model), kind)
+
+
+def test_typical_call_takes_ten_seconds_if_the_price_is_by_time() -> None:
+    by_time = Price(per_gpu_second=Decimal("0.001"), gpus=Decimal(2))
+
+    assert typical_cost(by_time, "chat") == ("1,000 in and 1,000 out in 10 seconds", 20_000_000)
 
 
 def test_first_unit_that_has_a_price_is_the_typical_one() -> None:

@@ -19,6 +19,7 @@ D = Decimal
 CHAT = Price(input_per_million=D("0.59"), output_per_million=D("0.79"))
 COUNTS = st.none() | st.integers(0, 10**9)
 ANY_RATE = st.none() | st.decimals(0, 1000, places=4)
+DURATIONS = st.integers(0, 86_400_000)
 USAGES = st.builds(Usage, **dict.fromkeys(Usage.__struct_fields__, COUNTS))
 PRICES = st.builds(Price, **{name: st.none() | st.decimals(0, 1000, places=6) for name in RATES})
 INPUT_UNITS = {
@@ -37,12 +38,15 @@ def token_price(rates: Sequence[Decimal | None]) -> Price:
     return Price(a, b, c, d, e, f, g)
 
 
-def plain_sum(usage: Usage, price: Price, *, ok: bool) -> Fraction | None:
+def plain_sum(usage: Usage, price: Price, *, ok: bool, duration_ms: int) -> Fraction | None:
     """Return the cost in USD by the rules of the page on pricing, computed in another way; None if it is unpriced."""
     rates = {name: Fraction(Decimal(rate)) for name, rate in json.loads(price.rates).items()}
     rates.pop("audio_minimum_s", None)
-    if rates.keys() == {"per_request"}:
-        return rates["per_request"] if ok else Fraction(0)
+    gpus = rates.pop("gpus", Fraction(1))
+    by_call = rates.get("per_request", Fraction(0)) if ok else Fraction(0)
+    by_call += Fraction(duration_ms, 1000) * (rates.get("per_second", 0) + gpus * rates.get("per_gpu_second", 0))
+    if rates and not rates.keys() - {"per_request", "per_second", "per_gpu_second"}:
+        return by_call
     u = {unit: getattr(usage, unit) or 0 for unit in Usage.__struct_fields__}
     has_tokens = usage.input_tokens is not None or usage.output_tokens is not None
     by_characters = usage.characters is not None and "characters_per_million" in rates
@@ -66,8 +70,6 @@ def plain_sum(usage: Usage, price: Price, *, ok: bool) -> Fraction | None:
         searches = 1 if ok and not is_measured and not (has_tokens and "input_per_million" in rates) else 0
     if by_searches or not (is_measured or has_tokens):
         due.append((searches, ["per_thousand_searches"], 1000))
-    if ok and "per_request" in rates:
-        due.append((1, ["per_request"], 1))
 
     written = u["cache_write_1h_tokens"] if usage.cache_write_tokens is None else usage.cache_write_tokens
     for_1h = min(written, u["cache_write_1h_tokens"])
@@ -106,7 +108,7 @@ def plain_sum(usage: Usage, price: Price, *, ok: bool) -> Fraction | None:
                 if not is_replaced and not (is_measured and not rates.keys() & set(names)):
                     due.append((units, names, 10**6))
 
-    total = Fraction(0)
+    total = by_call
     for units, names, per in due:
         if units:
             rate = next((rates[name] for name in names if name in rates), None)
@@ -191,6 +193,7 @@ def test_founding_example() -> None:
             6_000_000,
             id="audio that makes no search",
         ),
+        pytest.param(Usage(audio_ms=0, cached_input_tokens=5), CHAT, 2_950, id="no audio without rate, a part"),
         pytest.param(Usage(audio_ms=90_000), Price(audio_per_minute=D("0.006")), 9_000_000, id="audio"),
         pytest.param(Usage(audio_ms=20_000), Price(audio_per_minute=D("0.000001")), 333, id="third of a minute"),
         pytest.param(
@@ -293,6 +296,41 @@ def test_failed_call_has_no_request_and_no_default_search(price: Price) -> None:
     assert cost_of(Usage(), price, ok=False) == 0
 
 
+@pytest.mark.parametrize(
+    ("price", "nano_usd"),
+    [
+        pytest.param(Price(per_second=D("0.0001")), 123_400, id="per second"),  # 1.234 s × 100,000
+        pytest.param(Price(per_gpu_second=D("0.0008")), 987_200, id="one GPU"),  # 1.234 s × 800,000
+        pytest.param(Price(per_gpu_second=D("0.0008"), gpus=D(8)), 7_897_600, id="eight GPUs"),
+        pytest.param(Price(per_gpu_second=D("0.0008"), gpus=D("0.25")), 246_800, id="a quarter of a GPU"),
+        pytest.param(Price(per_gpu_second=D("0.0008"), gpus=D(0)), 0, id="no GPU"),
+        pytest.param(Price(D("0.59"), D("0.79"), per_second=D("0.0001")), 149_370, id="beside tokens"),  # + 25,970
+        pytest.param(Price(per_request=D("0.01"), per_second=D("0.0001")), 10_123_400, id="beside requests"),
+        pytest.param(Price(per_second=D("0.0000005")), 617, id="rounded once"),  # 1.234 × 500
+        pytest.param(Price(per_second=D("0.00000125")), 1542, id="half to even"),  # 1,542.5
+        pytest.param(CHAT, 25_970, id="tokens alone"),
+    ],
+)
+def test_time_of_a_call_is_charged_at_its_rate(price: Price, nano_usd: int) -> None:
+    assert cost_of(Usage(40, 3), price, duration_ms=1234) == nano_usd
+
+
+def test_failed_call_costs_its_time_but_no_request() -> None:
+    price = Price(per_request=D(1), per_second=D("0.001"))
+
+    assert cost_of(Usage(), price, ok=False, duration_ms=2000) == 2_000_000
+    assert cost_of(Usage(), price, ok=False) == 0
+
+
+def test_time_of_gpus_is_a_part_of_its_own() -> None:
+    price = Price(per_second=D("0.0001"), per_gpu_second=D("0.0008"), gpus=D(2))
+
+    assert cost_parts(Usage(40, 3), price, duration_ms=1500) == [
+        CostPart("duration_ms", 1500, "per_second", D("0.0001"), 1000),
+        CostPart("gpu_ms", 3000, "per_gpu_second", D("0.0008"), 1000),
+    ]
+
+
 @given(st.tuples(*[st.integers(0, 10**9)] * 2), st.tuples(*[COUNTS] * 5), st.tuples(*[ANY_RATE] * 7))
 def test_parts_never_cost_more_than_all_tokens_at_the_highest_rate(
     totals: tuple[int, ...], parts: tuple[int | None, ...], rates: tuple[Decimal | None, ...]
@@ -342,24 +380,24 @@ def test_audio_is_billed_with_its_minimum() -> None:
     assert part.usd == Fraction(1, 1000)
 
 
-@given(USAGES, PRICES, st.booleans())
-def test_parts_add_up_to_the_cost(usage: Usage, price: Price, ok: bool) -> None:
-    amounts = [part.usd for part in cost_parts(usage, price, ok=ok)]
+@given(USAGES, PRICES, st.booleans(), DURATIONS)
+def test_parts_add_up_to_the_cost(usage: Usage, price: Price, ok: bool, duration_ms: int) -> None:
+    amounts = [part.usd for part in cost_parts(usage, price, ok=ok, duration_ms=duration_ms)]
 
     exact = None if None in amounts else round(sum((one for one in amounts if one is not None), Fraction(0)) * NANO)
-    assert cost_of(usage, price, ok=ok) == exact
+    assert cost_of(usage, price, ok=ok, duration_ms=duration_ms) == exact
 
 
-@given(USAGES, PRICES, st.booleans())
-def test_cost_is_the_plain_sum_of_units_times_rates(usage: Usage, price: Price, ok: bool) -> None:
-    exact = plain_sum(usage, price, ok=ok)
+@given(USAGES, PRICES, st.booleans(), DURATIONS)
+def test_cost_is_the_plain_sum_of_units_times_rates(usage: Usage, price: Price, ok: bool, duration_ms: int) -> None:
+    exact = plain_sum(usage, price, ok=ok, duration_ms=duration_ms)
 
-    assert cost_of(usage, price, ok=ok) == (None if exact is None else round(exact * NANO))
+    assert cost_of(usage, price, ok=ok, duration_ms=duration_ms) == (None if exact is None else round(exact * NANO))
 
 
-@given(USAGES, PRICES, st.booleans())
-def test_parts_are_disjoint_and_not_empty(usage: Usage, price: Price, ok: bool) -> None:
-    parts = cost_parts(usage, price, ok=ok)
+@given(USAGES, PRICES, st.booleans(), DURATIONS)
+def test_parts_are_disjoint_and_not_empty(usage: Usage, price: Price, ok: bool, duration_ms: int) -> None:
+    parts = cost_parts(usage, price, ok=ok, duration_ms=duration_ms)
 
     assert len({part.unit for part in parts}) == len(parts)
     assert all(part.units > 0 for part in parts)

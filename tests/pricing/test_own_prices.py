@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from hero_broker.cli import config_report
 from hero_broker.core.calls import Caller, Outcome
-from hero_broker.core.clock import SystemClock
+from hero_broker.core.clock import Clock, SystemClock
 from hero_broker.core.money import usd_text
 from hero_broker.core.records import PriceRecord
 from hero_broker.data_plane.client_call import ClientCall, RequestContext
@@ -30,6 +31,7 @@ from hero_broker.providers.routes import Route, Routes
 from hero_broker.reports.explain import explain
 from hero_broker.server.configured_routes import FAKE, build_routes
 from hero_broker.settings import Settings, load
+from tests.data_plane.scripted import ScriptedClock
 
 PROVIDERS = ("p", "q", FAKE)
 TEXT_KINDS = ("chat", "completion", "embedding")
@@ -90,11 +92,11 @@ def nano_usd(rates: dict[str, str], input_tokens: int, output_tokens: int) -> in
     return int((rate_in * input_tokens + rate_out * output_tokens) * 1000)
 
 
-def meter_of(route: Route, kind: str) -> Meter:
+def meter_of(route: Route, kind: str, clock: Clock | None = None) -> Meter:
     path = next(iter(KINDS[kind].paths))
     context = RequestContext("id", CALLER, 1_795_500_000)
     call = ClientCall(context, KINDS[kind], path, Request(route.model, 400))
-    return Meter(call.attempt(route, route.targets[0]), route.tariff, SystemClock())
+    return Meter(call.attempt(route, route.targets[0]), route.tariff, clock or SystemClock())
 
 
 def bill(due: PendingRow) -> tuple[int | None, int | None, dict[str, str], str | None]:
@@ -195,3 +197,36 @@ def test_tier_of_an_own_price_has_the_other_rates_of_that_price(tmp_path: Path) 
         "flex": {"input_per_million": "1", "output_per_million": "0"},
         "priority": {"input_per_million": "1", "output_per_million": "2"},
     }
+
+
+@pytest.mark.parametrize(
+    ("answers", "outcome", "nano_usd", "lines"),
+    [
+        pytest.param(True, Outcome.OK, 16_118_800, {"per_request": "0.006", "per_gpu_second": "0.0008"}, id="answered"),
+        pytest.param(True, Outcome.PROVIDER_ERROR, 10_118_800, {"per_gpu_second": "0.0008"}, id="broke off"),
+        pytest.param(False, Outcome.PROVIDER_ERROR, 0, {}, id="refused"),
+    ],
+)
+def test_machine_of_ones_own_costs_the_time_that_it_answered(
+    tmp_path: Path, answers: bool, outcome: Outcome, nano_usd: int, lines: dict[str, str]
+) -> None:
+    config = tmp_path / "hero-broker.toml"
+    config.write_text(
+        '[[providers]]\nname = "own"\nbase_url = "http://127.0.0.1:1/v1"\n'
+        '[[models]]\nname = "large"\nprovider = "own"\n'
+        "[models.price]\nper_second = 0.0018\nper_gpu_second = 0.0008\ngpus = 8\nper_request = 0.006\n"
+    )
+    route = build_routes(load(config=config, environ={}), None, CATALOGUE).find("large", "chat")
+    clock = ScriptedClock()
+    watching = meter_of(route, "chat", clock)
+
+    if answers:
+        watching.on_response()
+        watching.on_body(ANSWER)
+    clock.seconds += 1.234375  # × (0.0018 + 8 × 0.0008) USD
+    settled = watching.close(outcome, 200, None)
+
+    assert settled.row.duration_ms == 1234
+    assert settled.row.cost_source == "price"
+    expected = {**lines, "per_second": "0.0018"} if answers else {}
+    assert bill(settled) == (nano_usd, nano_usd, expected, usd_text(nano_usd))

@@ -34,6 +34,9 @@ LISTED = Price(input_per_million=D("0.59"), output_per_million=D("0.79"), audio_
         ({"image_output_per_million": D(4_000)}, "in cents instead of USD"),
         ({"per_image": D(40)}, "per thousand images instead of per image"),
         ({"per_request": D(12)}, "per thousand requests instead of per request"),
+        ({"per_second": D(3)}, "per hour instead of per second"),
+        ({"per_gpu_second": D("0.0000008")}, "per millisecond instead of per second"),
+        ({"per_gpu_second": D("0.05")}, "per minute instead of per second"),
         ({"audio_minimum_s": D(10_000)}, "in milliseconds instead of seconds"),
     ],
 )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -34,14 +35,17 @@ TOOLS = Price(
     web_searches_per_thousand=Decimal(10),
     per_image=Decimal("0.04"),
 )
-PRICES = (FOUNDING, CACHED, AUDIO, TINY, SEARCHES, REQUEST, TOOLS)
+MACHINE = Price(per_second=Decimal("0.0001"), per_gpu_second=Decimal("0.0008"), gpus=Decimal(8))
+PRICES = (FOUNDING, CACHED, AUDIO, TINY, SEARCHES, REQUEST, TOOLS, MACHINE)
 
 
-def priced(price: Price, usage: Usage, **changes: object) -> RequestLog:
+def priced(price: Price, usage: Usage, duration_ms: Any = 0, **changes: object) -> RequestLog:
     """Return the row of a call as its meter makes it."""
     is_ok = changes.get("outcome", Outcome.OK) is Outcome.OK
     units = {name: getattr(usage, name) for name in Usage.__struct_fields__}
-    return row(**{**units, "cost_nano_usd": cost_of(usage, price, ok=is_ok), "price_id": price.price_id, **changes})
+    cost = cost_of(usage, price, ok=is_ok, duration_ms=duration_ms)
+    computed = {"cost_nano_usd": cost, "price_id": price.price_id, "duration_ms": duration_ms}
+    return row(**{**units, **computed, **changes})
 
 
 def chat(price: Price = FOUNDING, **changes: object) -> RequestLog:
@@ -59,7 +63,7 @@ def lines_of(database_url: str, rows: Sequence[RequestLog]) -> tuple[FocusLine, 
     return sums.lines({"192.0.2.1": "printer"}.get)
 
 
-def brief(lines: Sequence[FocusLine]) -> list[tuple[str, int, Fraction | int, int, int]]:
+def brief(lines: Sequence[FocusLine]) -> list[tuple[str, Fraction | int, Fraction | int, int, int]]:
     return [(line.unit, line.consumed, line.billed, line.cost_nano_usd, line.requests) for line in lines]
 
 
@@ -106,6 +110,16 @@ def test_audio_below_the_minimum_is_billed_as_the_minimum_and_consumed_as_it_was
             priced(REQUEST, Usage(input_tokens=5, output_tokens=0), outcome=Outcome.INTERRUPTED),
             [("input_tokens", 5, 5, 5_000, 1)],
             id="per request that failed",
+        ),
+        pytest.param(
+            priced(MACHINE, Usage(input_tokens=5, output_tokens=0), 1234),
+            [("duration_ms", 1234, 1234, 123_400, 1), ("gpu_ms", 9872, 9872, 7_897_600, 0)],
+            id="by time",
+        ),
+        pytest.param(
+            priced(REQUEST, Usage(), usage_source=UsageSource.NONE),
+            [("request", 1, 1, 10_000_000, 1)],
+            id="per request without usage",
         ),
         pytest.param(chat(cost_source="provider", price_id=None), [("calls", 1, 25_970, 25_970, 1)], id="provider"),
         pytest.param(chat(cost_source="imported", price_id=None), [("calls", 1, 25_970, 25_970, 1)], id="imported"),

@@ -25,7 +25,7 @@ def test_example_is_accepted_and_leaves_the_defaults(tmp_path: Path) -> None:
     settings, empty = load_text(tmp_path / "example.toml", EXAMPLE.read_text()), load_text(tmp_path / "empty.toml", "")
 
     assert [provider.name for provider in settings.providers] == ["openai", "groq", "local"]
-    assert [model.kind for model in settings.models] == ["chat", "tts", "stt", "rerank"]
+    assert [model.kind for model in settings.models] == ["chat", "tts", "stt", "rerank", "chat"]
     assert (settings.server, settings.upstream, settings.billing) == (empty.server, empty.upstream, empty.billing)
     assert settings.statements == empty.statements
 

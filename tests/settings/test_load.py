@@ -374,7 +374,7 @@ def test_price_out_of_bounds_is_a_fault(tmp_path: Path, value: str) -> None:
 @pytest.mark.parametrize("name", [field.name for field in fields(settings.PriceSettings)])
 def test_price_that_is_too_high_is_a_fault_with_the_bound_of_its_unit(tmp_path: Path, name: str) -> None:
     most = MAX_PRICES.get(name, MAX_PER_MILLION)
-    others = "per_request = 1\n" if name == "audio_minimum_s" else ""
+    others = {"audio_minimum_s": "per_request = 1\n", "gpus": "per_gpu_second = 1\n"}.get(name, "")
 
     found = load_text(tmp_path, MODEL + f"[models.price]\n{name} = {most}\n{others}").models[0].price
     faults = faults_of(tmp_path, MODEL + f"[models.price]\n{name} = {most}.000000000001\n{others}")
@@ -390,14 +390,23 @@ def test_minimum_of_audio_is_no_price_alone(tmp_path: Path) -> None:
     assert "audio_minimum_s" not in faults["models[0].price"]
 
 
+def test_number_of_gpus_needs_their_rate(tmp_path: Path) -> None:
+    faults = faults_of(tmp_path, MODEL + "[models.price]\nper_second = 0.001\ngpus = 8\n")
+
+    assert faults == {
+        "models[0].price.gpus": "needs per_gpu_second beside it, the rate that is multiplied by it",
+    }
+
+
 def test_dearest_call_that_is_believed_stays_below_what_64_bits_hold() -> None:
     rates = [field.name for field in fields(settings.PriceSettings)]
     dearest = Price.from_rates(json.dumps({name: str(MAX_PRICES.get(name, MAX_PER_MILLION)) for name in rates}))
     everything = Usage(**dict.fromkeys(Usage.__struct_fields__, MAX_UNITS))
     by_tokens = Usage(input_tokens=MAX_UNITS, output_tokens=MAX_UNITS, search_units=MAX_UNITS)
     shortest = Usage(audio_ms=1)
+    longest_ms = 2 * 86_400_000  # a day to connect, and a day for the response
 
-    costs = [cost_of(usage, dearest) for usage in (everything, by_tokens, shortest)]
+    costs = [cost_of(usage, dearest, duration_ms=longest_ms) for usage in (everything, by_tokens, shortest)]
 
     assert all(cost is not None and 0 < cost < 2**63 for cost in costs)
 

@@ -14,11 +14,12 @@ from hero_broker.settings.toml_table import MAX_PRICE_PLACES
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 SECTION = re.compile(r"^## `\[+([\w.]+)\]+`\n(.*?)(?=^## |\Z)", re.DOTALL | re.MULTILINE)
-ROW = re.compile(r"^\| `(\w+)` \| (.*?) \| (?:(integer|seconds|price)(?:, (.*?))?) \| ", re.MULTILINE)
+ROW = re.compile(r"^\| `(\w+)` \| (.*?) \| (?:(integer|seconds|price|number)(?:, (.*?))?) \| ", re.MULTILINE)
 NUMBER = r"`?([\w.^,]+)`?"
 MAX_PRICE = re.compile(rf"^Each is a number with at most (\d+) decimal places, from 0 to {NUMBER} unless", re.MULTILINE)
 MODEL = '[[providers]]\nname = "p"\nbase_url = "http://127.0.0.1/v1"\n[[models]]\nname = "m"\nprovider = "p"\n'
-STEPS = {"integer": Decimal(1), "seconds": Decimal("0.0001"), "price": Decimal(1).scaleb(-MAX_PRICE_PLACES)}
+PRICE_STEP = Decimal(1).scaleb(-MAX_PRICE_PLACES)
+STEPS = {"integer": Decimal(1), "seconds": Decimal("0.0001"), "price": PRICE_STEP, "number": PRICE_STEP}
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class NumericKey:
         line = f"{self.name} = {value:f}\n"
         if self.table != "models.price":
             return f"[{self.table}]\n{line}"
-        rate = "" if self.name == "per_request" else "per_request = 1\n"  # a minimum alone is not a price
+        other = "per_gpu_second" if self.name == "gpus" else "per_request"  # a minimum or a number is no price alone
+        rate = "" if self.name == other else f"{other} = 1\n"
         return f"{MODEL}[models.price]\n{rate}{line}"
 
     def value(self, settings: Settings) -> object:
