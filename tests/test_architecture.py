@@ -50,7 +50,7 @@ ALLOWED: dict[str, set[str]] = {
     "ledger": {"store", "core", "util"},
     "providers": {"kinds", "pricing", "core", "util"},
     "kinds": {"pricing", "core"},
-    "pricing": {"core"},
+    "pricing": {"core", "util"},
     "store": {"core", "util"},
     "client": set(),
     "telemetry": set(),

@@ -1,12 +1,12 @@
 """What the methods of the admin plane need: ports to the ledger, the labels and the inventory."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from hero_broker.admin_plane.contract import Document
 from hero_broker.core.focus import FocusQuery, FocusReport
-from hero_broker.core.inventory import InventoryModel, InventoryProvider, PriceInForce, PriceList
+from hero_broker.core.inventory import InventoryModel, InventoryProvider, PriceChanges, PriceInForce, PriceList
 from hero_broker.core.labels import Label, LabelChanges
 from hero_broker.core.queries import RowsQuery, UsageQuery
 from hero_broker.core.records import (
@@ -147,3 +147,5 @@ class Admin:
     # How many of this broker's calls that began before a time (unix seconds) are not in the ledger yet.
     unrecorded: Callable[[int], int]
     document: Document
+    # Puts another price list in force: the published one with this content, or, for None, the installed one.
+    refresh_prices: Callable[[bytes | None], Awaitable[PriceChanges]]

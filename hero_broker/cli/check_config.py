@@ -4,14 +4,21 @@ from hero_broker.cli import config_report
 from hero_broker.cli.notices import warn
 from hero_broker.cli.printing import say
 from hero_broker.cli.settings_options import ConfigOption, FakeOption, read_settings
+from hero_broker.core.errors import PriceListUnreadable
 from hero_broker.pricing.catalogue import Catalogue
+from hero_broker.pricing.kept_list import load_kept_list
 from hero_broker.server.configured_routes import build_routes
 
 
 def check_config(config: ConfigOption = None, fake: FakeOption = False) -> None:
     """Print what would be served, with prices. Secrets are redacted."""
     settings = read_settings(config, fake=fake)
-    catalogue = Catalogue(settings.price_factors)
+    kept = None
+    try:
+        kept = load_kept_list(settings.state_dir)
+    except PriceListUnreadable as error:
+        warn(f"warning: {error}")
+    catalogue = Catalogue(settings.price_factors, kept)
     routes = build_routes(settings, "" if fake else None, catalogue)
     for line in config_report.report_lines(settings, routes):
         say(line)

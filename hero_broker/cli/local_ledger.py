@@ -10,7 +10,7 @@ from hero_broker.admin_plane.contract import Contract, load_document
 from hero_broker.admin_plane.method import NeedsBroker
 from hero_broker.admin_plane.registry import METHODS, dispatch
 from hero_broker.core.clock import SystemClock
-from hero_broker.core.inventory import InventoryModel, InventoryProvider, PriceInForce, PriceList
+from hero_broker.core.inventory import InventoryModel, InventoryProvider, PriceChanges, PriceInForce, PriceList
 from hero_broker.reports.billing_periods import Books
 from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.usage import Reports
@@ -35,6 +35,10 @@ class _EmptyInventory:
 
 def _count_nothing(_before: int) -> int:
     return 0
+
+
+async def _refuse_refresh(_content: bytes | None) -> PriceChanges:
+    raise NeedsBroker
 
 
 class LocalLedger:
@@ -71,7 +75,17 @@ def open_ledger(url: str) -> Iterator[LocalLedger]:
         reports, books = Reports(database, labels, clock), Books(database, clock)
         try:
             yield LocalLedger(
-                Admin(reports, books, labels, _EmptyInventory(), dict, dict, _count_nothing, load_document())
+                Admin(
+                    reports,
+                    books,
+                    labels,
+                    _EmptyInventory(),
+                    dict,
+                    dict,
+                    _count_nothing,
+                    load_document(),
+                    _refuse_refresh,
+                )
             )
         finally:
             for one in (reports, books, labels):

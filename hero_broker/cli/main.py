@@ -57,7 +57,12 @@ COMMANDS = (
         "providers",
         "Print the providers, how they have answered since the broker started, and why the last call failed.",
     ),
-    Command("prices", "prices", "prices", "Print what calls cost now: each rate of each model, and where it was read."),
+    Command(
+        "prices",
+        "prices",
+        "prices",
+        "Print what calls cost now: each rate of each model, and where it was read; or take a newer price list.",
+    ),
     Command("labels", "labels", "labels", "Name addresses and networks; reports show the names."),
     Command("rpc", "rpc", "rpc", "Call a method of the admin plane and print its result, as JSON."),
     Command(

@@ -1,14 +1,23 @@
-"""`hero-broker prices`: prints the prices in force of a running broker, with the source of each rate."""
+"""`hero-broker prices`: prints the prices in force of a running broker, and puts a newer price list in force."""
 
+import base64
+import gzip
 import time
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from hero_broker.admin_plane.prices import MAX_LIST_BYTES
 from hero_broker.cli.backend import TokenOption, UrlOption, open_backend
-from hero_broker.cli.printing import say, table
+from hero_broker.cli.exit_codes import WRONG_USE
+from hero_broker.cli.notices import counted, warn
+from hero_broker.cli.printing import say, table, write_json
 from hero_broker.client import methods, models
+from hero_broker.util.small_files import read_small_text
 
 EXAMPLES = """Examples:
 
@@ -16,7 +25,11 @@ hero-broker prices
 
 hero-broker prices gpt-5
 
-hero-broker prices groq/llama-3.3-70b-versatile"""
+hero-broker prices groq/llama-3.3-70b-versatile
+
+hero-broker prices refresh
+
+hero-broker prices refresh --file data.json"""
 
 COLUMNS = (
     ("model", False),
@@ -26,16 +39,34 @@ COLUMNS = (
     ("USD", False),
     ("from", False),
 )
+SHOW = "show"  # the command that `hero-broker prices` and `hero-broker prices MODEL` stand for
 
 
-def prices(
+class _ModelGroup(TyperGroup):
+    """A group whose first argument may be a model instead of a command."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] != "--help"):
+            args = [SHOW, *args]
+        return super().parse_args(ctx, args)
+
+
+prices = typer.Typer(
+    cls=_ModelGroup,
+    help="Print what calls cost now: each rate of each model, and where it was read; or take a newer price list.",
+    epilog=EXAMPLES,
+)
+
+
+@prices.command(SHOW)
+def show(
     model: Annotated[
         str | None, typer.Argument(help="A model's name or alias, or provider/model. Without it, all that are served.")
     ] = None,
     url: UrlOption = None,
     token: TokenOption = None,
 ) -> None:
-    """Print what calls cost now: each rate of each model, and where it was read.
+    """Print what calls cost now: each rate of each model, and where it was read. The word show may be left out.
 
     A tier is a tier of service with rates of its own. audio_minimum_s is in seconds, gpus is a number. A star after a
     model's name: other rates apply at other times or for longer contexts.
@@ -52,8 +83,53 @@ def prices(
             {rate.source for price in found.data for rate in price.rates} - {None, "settings"}, key=str
         ):
             say(f"Source: {source}")
-    for price_list in found.lists:
-        say(_age(price_list, datetime.fromtimestamp(time.time(), UTC).date()))
+    _say_lists(found.lists)
+
+
+@prices.command("refresh")
+def refresh(
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file",
+            help="A price list as genai-prices publishes it: data.json or data_slim.json. Without it, the list of the "
+            "package genai-prices as it is installed now.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the broker's response unchanged.")] = False,
+    url: UrlOption = None,
+    token: TokenOption = None,
+) -> None:
+    """Take a newer price list without a restart, and print what changed.
+
+    A list from a file stays in force after a restart. Calls that have begun keep their prices.
+    """
+    query = methods.refresh_prices(None if file is None else _packed(file))
+    with open_backend(url, token, options={"price_list": "--file"}) as backend:
+        if as_json:
+            write_json(backend.call_raw(query.method, query.params))
+            return
+        changes = backend.call(query).data
+    if changes.models:
+        columns = (("model", False), ("provider", False), ("price", False), ("rates", False))
+        table(columns, [(one.model, one.provider, one.change, _counts(one)) for one in changes.models])
+    say(f"{counted(len(changes.models), 'model')} with another price. Rates: {_counts(changes)}.")
+    _say_lists(changes.lists)
+
+
+def _packed(file: Path) -> str:
+    """Return a file as `prices.refresh` takes it; end the command with 2 if it cannot be read."""
+    try:
+        content = read_small_text(file, MAX_LIST_BYTES).encode()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = (error.strerror or "unreadable") if isinstance(error, OSError) else "it is not UTF-8"
+        warn(f"{file} cannot be read: {reason}")
+        raise typer.Exit(WRONG_USE) from error
+    return base64.b64encode(gzip.compress(content)).decode()
+
+
+def _counts(change: models.ModelPriceChange | models.PriceChanges) -> str:
+    return f"{change.rates_added:,} added, {change.rates_removed:,} removed, {change.rates_changed:,} changed"
 
 
 def _whole(rate: models.PriceRate) -> str:
@@ -68,6 +144,12 @@ def _rows(price: models.PriceInForce, whole: int) -> list[list[str]]:
     return [
         [*place, rate.rate, " " * (whole - len(_whole(rate))) + rate.value, rate.version or ""] for rate in price.rates
     ]
+
+
+def _say_lists(lists: Iterable[models.PriceList]) -> None:
+    today = datetime.fromtimestamp(time.time(), UTC).date()
+    for price_list in lists:
+        say(_age(price_list, today))
 
 
 def _age(price_list: models.PriceList, today: date) -> str:

@@ -262,13 +262,29 @@ class AsyncPricesMethods:
 
         Lists what calls cost now: a line for the ordinary price of each model that clients may request, in the order of
         models.list, then one for each tier of service for which the model has other rates. Each rate has its source.
-        `lists` are the public price lists, as they are installed.
+        `lists` are the public price lists in force.
 
         Args:
             model: Only the prices of this model: its name, an alias, or provider/model. If no model has the name, the
                 error is -32004.
         """
         return await self._call(methods.list_prices(model))
+
+    async def refresh(self, price_list: str | None = None) -> models.PriceChangesAnswer:
+        """Put a newer price list in force.
+
+        Takes a price list of genai-prices without a restart: the given one, or else the one of the package as it is
+        installed now. A given list is checked as a whole, and is kept in the broker's state directory: it stays in
+        force after a restart, until prices.refresh is called again. Calls that have begun keep the prices with which
+        they began. Prices of the settings are not changed. If there is an error, nothing changes. Brokers that share a
+        database are refreshed one by one.
+
+        Args:
+            price_list: The file data.json or data_slim.json as genai-prices publishes it, compressed with gzip and
+                encoded in base64; at most 10,000,000 bytes before. Without it, the list of the installed package is
+                taken.
+        """
+        return await self._call(methods.refresh_prices(price_list))
 
 
 class AsyncProvidersMethods:

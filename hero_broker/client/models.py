@@ -418,13 +418,16 @@ class PriceInForce(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PriceList(msgspec.Struct, frozen=True, kw_only=True):
-    """A public price list, as it is installed."""
+    """A public price list in force."""
 
     name: str  # genai-prices, or supplement for the one that is part of the broker.
-    version: str | None  # The version of its package; None for the supplement.
+    # The version of its package, or the day and the SHA-256 of the list that prices.refresh was given; None for the
+    # supplement.
+    version: str | None
     # The day from which the newest of its prices in force holds, ISO 8601; the list has no date of its own. For the
     # supplement, the newest day on which a price was checked.
     newest_price: str | None
+    taken_at: int | None  # Unix seconds, UTC: when prices.refresh was given this list; None for the installed one.
 
 
 class PricesAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -432,6 +435,39 @@ class PricesAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     data: tuple[PriceInForce, ...]
     lists: tuple[PriceList, ...]  # In the order in which they are searched.
+
+
+class ModelPriceChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A model whose price became another one with another price list. The rates are counted at any time, in any tier of
+    service and for any length of the context.
+    """
+
+    model: str  # The name by which clients call it.
+    provider: str
+    # added if it had no price before, removed if it has none now: it may not be served any more. One of added, removed,
+    # changed.
+    change: str
+    rates_added: int
+    rates_removed: int
+    rates_changed: int
+
+
+class PriceChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """What this broker's prices became with another price list."""
+
+    rates_added: int  # Of all models that this broker serves, as the next two.
+    rates_removed: int
+    rates_changed: int
+    # The models whose prices changed, in the order of models.list; models that are not served any more come last.
+    models: tuple[ModelPriceChange, ...]
+    lists: tuple[PriceList, ...]  # The public price lists that are in force now.
+
+
+class PriceChangesAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of prices.refresh."""
+
+    data: PriceChanges
+    as_of: int
 
 
 class RejectedKey(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,6 +38,7 @@ Exception
 │   ├── JournalUnreadable         A segment of the journal is of another version, or is no segment; it is unchanged.
 │   ├── JournalUnusable           The journal cannot be written: a full or read-only disk, or another owner.
 │   ├── ListenError               An address of `server.listen` cannot be listened on.
+│   ├── PriceListUnreadable       The price list that the broker was given is damaged or unreadable; it is unchanged.
 │   ├── StateDirInUse             Another broker holds this state directory.
 │   └── StateDirUnusable          The state directory cannot be written, or every user may write in it.
 ├── JournalFull                   The journal has no room for another call; the call must not be made.
@@ -346,6 +347,10 @@ class StateDirInUse(CannotStart):
 
 class StateDirUnusable(CannotStart):
     """The state directory cannot be written, or every user may write in it."""
+
+
+class PriceListUnreadable(CannotStart):
+    """The price list that the broker was given is damaged or unreadable; it is unchanged."""
 
 
 class JournalFull(Exception):

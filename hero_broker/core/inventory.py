@@ -50,11 +50,36 @@ class PriceInForce:
 
 @dataclass(frozen=True, slots=True)
 class PriceList:
-    """A public price list, as it is installed."""
+    """A public price list in force."""
 
     name: str
     version: str | None  # None for the one that is part of the broker
     newest_price: str | None  # the day from which the newest of its prices in force holds, ISO 8601
+    taken_at: int | None = None  # unix seconds: when an operator gave it to the broker; None: it is installed
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPriceChange:
+    """A model whose price became another one with another price list."""
+
+    model: str  # the name by which clients call it
+    provider: str
+    # "added" or "removed" if it had no price before or has none now, else "changed"; a model that is no longer served
+    # has none.
+    change: str
+    # Its rates, at any time, in any tier and for any length of the context.
+    rates_added: int
+    rates_removed: int
+    rates_changed: int
+
+
+@dataclass(frozen=True, slots=True)
+class PriceChanges:
+    """What a broker's prices became with another price list."""
+
+    lists: tuple[PriceList, ...]  # now in force
+    models: tuple[ModelPriceChange, ...]  # those whose prices changed, in the order of the broker's models
+    as_of: int  # unix seconds, UTC
 
 
 @dataclass(frozen=True, slots=True)

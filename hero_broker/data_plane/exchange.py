@@ -43,7 +43,7 @@ class Exchange:
         self._ledger = ledger
         self._clock = clock
         self._checks = tuple(checks)
-        self._listed = listed
+        self.listed = listed  # for calls that begin from now on; `server.price_refresh` replaces it
         self._services = Services(upstream, ledger, estimates, limits, tuple(observers), fsync)
         self._calls = InFlight()
 
@@ -60,7 +60,7 @@ class Exchange:
         for check in self._checks:
             check(call, route)
         target = route.targets[0]
-        meter = Meter(call.attempt(route, target), target.tariff, self._clock, self._listed)
+        meter = Meter(call.attempt(route, target), target.tariff, self._clock, self.listed)
         try:
             self._ledger.begin(meter.call_started())
         except JournalFull as error:

@@ -19,19 +19,30 @@ from hero_broker.pricing.supplement import Supplement
 from hero_broker.pricing.tariff import Tariff
 
 
+# Read on first use: a broker whose models all have prices in the settings never needs them. To keep the reading out of
+# the event loop, call `Catalogue.models` for any provider beforehand.
 @cache
-def _public_lists() -> tuple[GenaiPrices, Supplement]:
-    # Read on first use: a broker whose models all have prices in the settings never needs them. To keep the reading out
-    # of the event loop, call `Catalogue.models` for any provider beforehand.
-    return (GenaiPrices(), Supplement.load())
+def _installed() -> GenaiPrices:
+    return GenaiPrices.installed()
+
+
+@cache
+def _supplement() -> Supplement:
+    return Supplement.load()
 
 
 class Catalogue:
-    """Looks up listings, each once: results are cached until the broker restarts."""
+    """Looks up listings, each once. A catalogue never changes: other prices make another one."""
 
-    def __init__(self, price_factors: Mapping[str, Decimal] | None = None) -> None:
-        """Take the factors by which the prices of providers are multiplied; a missing one is 1."""
+    def __init__(
+        self, price_factors: Mapping[str, Decimal] | None = None, genai_prices: GenaiPrices | None = None
+    ) -> None:
+        """Take the factors by which the prices of providers are multiplied; a missing one is 1.
+
+        Without `genai_prices`, it is the list of the installed package.
+        """
         self._price_factors = price_factors or {}
+        self._genai_prices = genai_prices
         # Bounded, because clients may send any name.
         self._listing = lru_cache(maxsize=4096)(self._look_up)
         self._models = lru_cache(maxsize=256)(self._list_models)
@@ -66,17 +77,24 @@ class Catalogue:
 
     def lists(self, today: date) -> list[PriceList]:
         """Return the public price lists, in the order in which they are searched; reads them if nobody has yet."""
-        genai_prices, supplement = _public_lists()
+        genai_prices, supplement = self._public_lists()
         newest = (genai_prices.newest_price(today), supplement.newest_price())
         return [
-            PriceList(name, version, None if day is None else day.isoformat())
-            for name, version, day in zip(
-                ("genai-prices", "supplement"), (genai_prices.version, None), newest, strict=True
+            PriceList(name, version, None if day is None else day.isoformat(), taken_at)
+            for name, version, taken_at, day in zip(
+                ("genai-prices", "supplement"),
+                (genai_prices.version, None),
+                (genai_prices.taken_at, None),
+                newest,
+                strict=True,
             )
         ]
 
+    def _public_lists(self) -> tuple[GenaiPrices, Supplement]:
+        return self._genai_prices or _installed(), _supplement()
+
     def _look_up(self, provider: str, model: str) -> Listing | None:
-        genai_prices, supplement = _public_lists()
+        genai_prices, supplement = self._public_lists()
         listing = genai_prices.find(provider, model)
         if listing is not None:
             listing = replace(listing, tariff=supplement.with_defaults(provider, model, listing.tariff))
@@ -90,4 +108,4 @@ class Catalogue:
         return listing
 
     def _list_models(self, provider: str) -> tuple[str, ...]:
-        return tuple(sorted({name for prices in _public_lists() for name in prices.models(provider)}))
+        return tuple(sorted({name for prices in self._public_lists() for name in prices.models(provider)}))

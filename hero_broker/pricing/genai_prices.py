@@ -1,16 +1,17 @@
 """Looks up names in the price list of genai-prices, and makes its prices tariffs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
+from importlib import invalidate_caches
 from importlib.metadata import version
 from typing import NamedTuple
 
 from hero_broker.core.calls import ORDINARY_TIERS
 from hero_broker.pricing.genai_data.matching import certainty_of, exact_names, matches, with_dashed_dates
-from hero_broker.pricing.genai_data.reader import read_providers
+from hero_broker.pricing.genai_data.reader import data_file, read_providers, run_data_file
 from hero_broker.pricing.genai_data.types import (
     ConditionalPrice,
     ListedModel,
@@ -33,17 +34,39 @@ AUDIO_MINIMUM_S = {"groq": Decimal(10)}
 ALIASES = {"xai": "x-ai", "gemini": "google", "togetherai": "together", "moonshot": "moonshotai"}
 
 
-class GenaiPrices:
-    """The price list inside the installed package `genai-prices`, as of its release."""
+def installed_version() -> str:
+    """Return the version of the package that is installed."""
+    return version("genai-prices")
 
-    def __init__(self) -> None:
-        self._providers = {provider.id: provider for provider in read_providers()}
-        self.version = version("genai-prices")
+
+class GenaiPrices:
+    """A price list of genai-prices: the one inside the installed package, or one that it has published since."""
+
+    def __init__(self, providers: Iterable[ListedProvider], version: str, taken_at: int | None = None) -> None:
+        """Take the providers of a list; `taken_at` (unix seconds) is when an operator gave it to the broker."""
+        self._providers = {provider.id: provider for provider in providers}
+        self.version = version
+        self.taken_at = taken_at
         self._version = f"genai-prices {self.version}"
         # Bounded, because clients may send any name.
         self._provider = lru_cache(maxsize=256)(self._find_provider)
         # At most all providers; a broker needs those that are configured.
         self._models = lru_cache(maxsize=None)(lambda provider: tuple(self._providers[provider].models()))
+
+    @classmethod
+    def installed(cls) -> "GenaiPrices":
+        """Return the list of the package as this process found it first."""
+        return cls(read_providers(), installed_version())
+
+    @classmethod
+    def installed_now(cls) -> "GenaiPrices":
+        """Return the list of the package as it is installed now; it may have been updated since the start.
+
+        Raises:
+            Exception: the data file is missing or has another layout, which only a restart can read.
+        """
+        invalidate_caches()
+        return cls(run_data_file(data_file()), installed_version())
 
     def find(self, provider: str, model: str) -> Listing | None:
         """Return the listing of any name that the list matches to a model; None if it has no price."""

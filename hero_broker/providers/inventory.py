@@ -33,15 +33,18 @@ class Inventory:
     """The models with their prices and the providers with their health."""
 
     def __init__(self, routes: Routes, health: HealthTracker, clock: Clock, lists: PriceLists) -> None:
-        self._lists = lists
+        self.lists = lists  # those in force; `server.price_refresh` replaces them
         self._routes = routes
         self._health = health
         self._clock = clock
 
     def models(self) -> list[InventoryModel]:
         """Return the models of the settings, then those that only the price list has."""
-        configured = [self._model(route, is_configured=True) for route in self._routes.named]
-        return configured + [self._model(route, is_configured=False) for route in self._listed()]
+        configured = len(self._routes.named)
+        return [
+            self._model(route, is_configured=number < configured)
+            for number, route in enumerate(self._routes.every_route())
+        ]
 
     def prices(self, model: str | None) -> list[PriceInForce] | None:
         """Return the prices of all models, or of the one that clients request by this name; None if there is none.
@@ -49,13 +52,13 @@ class Inventory:
         Each model has a line for its ordinary price, then one for each tier of service with prices of its own.
         """
         if model is None:
-            return [price for route in (*self._routes.named, *self._listed()) for price in self._prices(route)]
+            return [price for route in self._routes.every_route() for price in self._prices(route)]
         route = self._routes.get(model)
         return None if route is None else list(self._prices(route))
 
     def price_lists(self) -> list[PriceList]:
         """Return the public price lists, in the order in which they are searched."""
-        return self._lists.lists(datetime.fromtimestamp(self._clock.now(), UTC).date())
+        return self.lists.lists(datetime.fromtimestamp(self._clock.now(), UTC).date())
 
     def providers(self) -> list[InventoryProvider]:
         """Return the providers in the order of the settings, the fake provider last."""
@@ -73,11 +76,6 @@ class Inventory:
             )
             for provider in self._routes.every_provider
         ]
-
-    def _listed(self) -> Iterator[Route]:
-        """Yield the routes of the models that only the price list has."""
-        listed = (self._routes.get(name) for name, _ in self._routes.listed())
-        yield from (route for route in listed if route is not None)
 
     def _prices(self, route: Route) -> Iterator[PriceInForce]:
         tariff, now = route.tariff, self._clock.now()

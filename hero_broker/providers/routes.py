@@ -76,7 +76,64 @@ class PricedModels(Protocol):
 
 
 class Routes:
-    """The models that this broker serves.
+    """The models that this broker serves now; `replace` makes them others, and calls in flight keep their routes."""
+
+    def __init__(self, routes: Iterable[Route], providers: Iterable[Provider], listed: PricedModels) -> None:
+        """Take the routes of the settings, and the providers whose other models are looked up in the price list."""
+        self._table = RouteTable(routes, providers, listed)
+
+    def replace(self, others: "Routes") -> None:
+        """Serve the models of `others` from now on, such as the same ones at other prices."""
+        self._table = others._table
+
+    @property
+    def named(self) -> tuple[Route, ...]:
+        """The routes of the settings."""
+        return self._table.named
+
+    @property
+    def providers(self) -> tuple[Provider, ...]:
+        """The providers whose other models are looked up in the price list."""
+        return self._table.providers
+
+    @property
+    def every_provider(self) -> tuple[Provider, ...]:
+        """The providers in the order of the settings, then those that appear only in routes."""
+        return self._table.every_provider
+
+    def find(self, model: str, kind: str) -> Route:
+        """Return the route of `model` for a call of this kind.
+
+        Raises:
+            ModelNotFound: no model of that kind has this name.
+        """
+        return self._table.find(model, kind)
+
+    def get(self, model: str) -> Route | None:
+        """Return the route of `model`; None if no provider serves it."""
+        return self._table.get(model)
+
+    def unknown_name(self, model: str, kind: str | None = None) -> str:
+        """Return the message for a name that no model has, with the nearest names of models for calls of `kind`."""
+        return self._table.unknown_name(model, kind)
+
+    def listed(self) -> Iterator[tuple[str, Provider]]:
+        """Yield the models that only the price list has, each once: the name by which clients use it, and its provider.
+
+        `get` returns the route of that name.
+        """
+        return self._table.listed()
+
+    def every_route(self) -> Iterator[Route]:
+        """Yield the routes of the settings, then those of the models that only the price list has."""
+        table = self._table
+        yield from table.named
+        listed = (table.get(name) for name, _ in table.listed())
+        yield from (route for route in listed if route is not None)
+
+
+class RouteTable:
+    """The models that are served with one price list, for `Routes`, which documents the methods; it never changes.
 
     Models of the settings come first: by name and alias, then as `provider/model`. Other names are looked up in the
     price list. There, `provider/model` goes to that provider or to none. Any other name goes to the provider that most
@@ -84,7 +141,6 @@ class Routes:
     """
 
     def __init__(self, routes: Iterable[Route], providers: Iterable[Provider], listed: PricedModels) -> None:
-        """Take the routes of the settings, and the providers whose other models are looked up in the price list."""
         self.named = tuple(routes)
         names: dict[str, Route] = {}
         for route in self.named:
@@ -102,22 +158,15 @@ class Routes:
 
     @property
     def every_provider(self) -> tuple[Provider, ...]:
-        """Return the providers in the order of the settings, then those that appear only in routes."""
         return tuple(self._every.values())
 
     def find(self, model: str, kind: str) -> Route:
-        """Return the route of `model` for a call of this kind.
-
-        Raises:
-            ModelNotFound: no model of that kind has this name.
-        """
         route = self.get(model)
         if route is None or route.kind not in (kind, None):
             raise ModelNotFound(self._why_not(model, kind, route), param="model")
         return route
 
     def unknown_name(self, model: str, kind: str | None = None) -> str:
-        """Return the message for a name that no model has, with the nearest names of models for calls of `kind`."""
         name = f"The model {model[:MAX_NAME]!r} does not exist."
         other = self._named_by.get(model)
         if other is not None:
@@ -137,21 +186,14 @@ class Routes:
         return found[:MAX_SUGGESTIONS]
 
     def get(self, model: str) -> Route | None:
-        """Return the route of `model`; None if no provider serves it.
-
-        The price list knows no name with a control character, though its prefixes would match one: PostgreSQL stores
-        no NUL, and the others would reach terminals and spreadsheets.
-        """
         route = self._names.get(model)
+        # The price list knows no name with a control character, though its prefixes would match one: PostgreSQL stores
+        # no NUL, and the others would reach terminals and spreadsheets.
         if route is not None or len(model) > MAX_NAME or not model.isprintable():
             return route
         return self._look_up(model)
 
     def listed(self) -> Iterator[tuple[str, Provider]]:
-        """Yield the models that only the price list has, each once: the name by which clients use it, and its provider.
-
-        `get` returns the route of that name.
-        """
         for provider in self.providers:
             for model in self._listed.models(provider.name):
                 name = self._name_of(provider, model)

@@ -6,6 +6,7 @@ from typing import Any
 
 from hero_broker.kinds.dialect import dialect_of
 from hero_broker.pricing.catalogue import Catalogue
+from hero_broker.pricing.genai_prices import GenaiPrices
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
 from hero_broker.providers.fake.app import FAKES
@@ -51,6 +52,14 @@ def build_routes(settings: Settings, fake_url: str | None, catalogue: Catalogue)
         for model in settings.models
     ]
     return Routes([*configured, *fake_routes], listed, catalogue)
+
+
+def build_priced_routes(
+    settings: Settings, fake_url: str | None, genai_prices: GenaiPrices
+) -> tuple[Catalogue, Routes]:
+    """Return the catalogue with a price list, and the routes at its prices."""
+    catalogue = Catalogue(settings.price_factors, genai_prices)
+    return catalogue, build_routes(settings, fake_url, catalogue)
 
 
 def default_models(settings: Settings, routes: Routes) -> Mapping[str, str]:

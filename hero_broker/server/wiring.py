@@ -31,13 +31,15 @@ from hero_broker.metering.billing_row import interrupted_row
 from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.tokens import TokenCounter
 from hero_broker.pricing.catalogue import Catalogue
+from hero_broker.pricing.kept_list import load_kept_list
 from hero_broker.providers.health import HealthTracker
 from hero_broker.providers.inventory import Inventory
 from hero_broker.providers.upstream.client import open_upstream
 from hero_broker.reports.billing_periods import Books
 from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.usage import Reports
-from hero_broker.server.configured_routes import build_routes, default_models, timeouts_of
+from hero_broker.server.configured_routes import build_priced_routes, build_routes, default_models, timeouts_of
+from hero_broker.server.price_refresh import PriceRefresh
 from hero_broker.server.router import build_router
 from hero_broker.settings import Settings
 from hero_broker.store.database import open_database
@@ -70,7 +72,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
         max_calls = server.max_calls + billing.drain_max_calls
         timeouts = timeouts_of(settings.upstream)
         async with open_upstream(timeouts, max_calls, own_timeouts, fast=server.fast_path) as upstream:
-            catalogue = Catalogue(settings.price_factors)
+            catalogue = Catalogue(settings.price_factors, load_kept_list(settings.state_dir, is_start=True))
             counter = TokenCounter()
             stack.callback(counter.close)
             estimates, provider_health = Estimates(counter), HealthTracker(clock)
@@ -101,6 +103,15 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 settings.state_dir / "uploads",
                 default_models(settings, routes),
             )
+            served = Inventory(routes, provider_health, clock, catalogue)
+            refresh = PriceRefresh(
+                settings.state_dir,
+                clock,
+                lambda prices: build_priced_routes(settings, fake_url, prices),
+                routes,
+                exchange,
+                served,
+            )
             labels = LabelBook(database, clock)
             reports, books = Reports(database, labels, clock), Books(database, clock)
             for reader in (labels, reports, books):
@@ -119,7 +130,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 reports=reports,
                 books=books,
                 labels=labels,
-                served=Inventory(routes, provider_health, clock, catalogue),
+                served=served,
                 health=LedgerHealth(
                     ledger,
                     journal,
@@ -131,6 +142,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 info=lambda: {"name": "hero-broker", "version": __version__, "models": len(routes.named)},
                 unrecorded=ledger.unrecorded_before,
                 document=load_document(),
+                refresh_prices=refresh.refresh,
             )
             Contract(admin.document).check(METHODS)
             gate = AdminGate(build_router(calls, routes, admin, server.body_timeout_s), settings.admin_tokens)

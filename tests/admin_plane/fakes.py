@@ -8,6 +8,8 @@ from hero_broker.core.inventory import (
     InventoryModel,
     InventoryPrice,
     InventoryProvider,
+    ModelPriceChange,
+    PriceChanges,
     PriceInForce,
     PriceList,
     PriceRate,
@@ -103,6 +105,13 @@ class NoLabels:
 def no_calls(_started_before: int) -> int:
     """Count the calls that are not in the ledger yet: there are none."""
     return 0
+
+
+async def other_prices(content: bytes | None) -> PriceChanges:
+    """Put a price list in force that changes one model's price, whatever the list is."""
+    version, taken_at = ("0.2.4", None) if content is None else ("of 2023-11-14, SHA-256 0123456789ab", 1_700_000_000)
+    lists = (PriceList("genai-prices", version, "2026-11-03", taken_at), PriceList("supplement", None, "2026-11-29"))
+    return PriceChanges(lists, (ModelPriceChange("llama", "groq", "changed", 1, 0, 2),), 1_700_000_060)
 
 
 class ServedFake:

@@ -30,7 +30,7 @@ from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.usage import Reports
 from hero_broker.server.router import EXCEPTION_HANDLERS
 from hero_broker.store.database import Database, open_database
-from tests.admin_plane.fakes import ServedFake, no_calls
+from tests.admin_plane.fakes import ServedFake, no_calls, other_prices
 from tests.admin_plane.test_methods import cursor_of
 from tests.admin_plane.test_rpc import HEALTHY, INFO, LEDGERS, with_request_id
 from tests.kept_ledger import KeptLedger
@@ -63,7 +63,9 @@ class Ledger:
         clock = clock or SystemClock()
         labels = LabelBook(database, clock)
         reports, books = Reports(database, labels, clock), Books(database, clock)
-        admin = Admin(reports, books, labels, ServedFake(), lambda: HEALTHY, lambda: INFO, no_calls, DOCUMENT)
+        admin = Admin(
+            reports, books, labels, ServedFake(), lambda: HEALTHY, lambda: INFO, no_calls, DOCUMENT, other_prices
+        )
         self._app = with_request_id(
             Starlette(
                 routes=[Route("/rpc", RpcEndpoint(admin)), *http_routes(admin)], exception_handlers=EXCEPTION_HANDLERS

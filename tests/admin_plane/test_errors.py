@@ -64,7 +64,8 @@ class Raising:
 
 def failing(error: Exception) -> Admin:
     every: Any = Raising(error)
-    return Admin(every, every, every, every, every.fail, every.fail, every.fail, {**DOCUMENT, "x-made": object()})
+    document = {**DOCUMENT, "x-made": object()}
+    return Admin(every, every, every, every, every.fail, every.fail, every.fail, document, every.fail)
 
 
 def ask(app: ASGIApp, method: str, params: dict[str, Any]) -> Any:
@@ -115,6 +116,8 @@ def failure(tmp_path: Path, method: str, code: int) -> Any:
         return ask(with_request_id(RpcEndpoint(failing(RuntimeError("secret")))), method, needed)
     if code == UNAUTHORIZED:
         return ask(guarded(failing(RuntimeError())), method, needed)
+    if method == "prices.refresh":  # it writes a file, not the ledger
+        return ask(with_request_id(RpcEndpoint(failing(StoreUnavailable("The disk is full.")))), method, needed)
     with books(tmp_path / "ledger.db") as ledger:
         (tmp_path / "ledger.db").rename(tmp_path / "gone.db")
         return ledger.ask(method, needed)
@@ -182,7 +185,15 @@ def test_example_of_an_error_of_every_method_is_answered_so(example: dict[str, A
 def test_store_that_does_not_answer_is_an_error_only_where_it_is_documented(method: str) -> None:
     admin = failing(StoreUnavailable("No answer."))
     answering = Admin(
-        admin.reports, admin.books, admin.labels, ServedFake(), lambda: HEALTHY, lambda: INFO, no_calls, DOCUMENT
+        admin.reports,
+        admin.books,
+        admin.labels,
+        ServedFake(),
+        lambda: HEALTHY,
+        lambda: INFO,
+        no_calls,
+        DOCUMENT,
+        admin.refresh_prices,
     )
     answer = ask(with_request_id(RpcEndpoint(answering)), method, NEEDED.get(method, {}))
 

@@ -15,7 +15,7 @@ from hero_broker.admin_plane.registry import dispatch
 from hero_broker.core.errors import InvalidParams
 from hero_broker.core.money import usd_text
 from hero_broker.core.records import IpUsage, UsageByIp, UsageForIp, UsageTotals
-from tests.admin_plane.fakes import NoBooks, NoLabels, NoReports, ServedFake, no_calls
+from tests.admin_plane.fakes import NoBooks, NoLabels, NoReports, ServedFake, no_calls, other_prices
 
 SPEND = [("198.51.100.1", 9), ("192.0.2.1", 5), ("192.0.2.2", 5), ("2001:db8::1", 0)]
 AS_OF = 1000
@@ -52,6 +52,7 @@ def admin(spend: Spend) -> Admin:
         info=dict,
         unrecorded=no_calls,
         document={},
+        refresh_prices=other_prices,
     )
 
 

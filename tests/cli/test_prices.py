@@ -1,5 +1,10 @@
 """The prices in force, as a command shows them."""
 
+import json
+from pathlib import Path
+
+import pytest
+
 from tests.cli.conftest import Place
 
 
@@ -42,3 +47,46 @@ def test_prices_need_a_broker(place: Place) -> None:
     ended = place.run("rpc", "prices.list", "--database", place.database)
 
     assert (ended.exit_code, "needs a running broker" in ended.stderr) == (2, True)
+
+
+def test_refresh_tells_what_changed_and_which_lists_are_in_force(place: Place) -> None:
+    lines = place.out("prices", "refresh").splitlines()
+
+    assert lines[0] == "0 models with another price. Rates: 0 added, 0 removed, 0 changed."
+    assert [line.split()[0] for line in lines[1:]] == ["genai-prices", "supplement:"]
+
+
+def test_refresh_prints_the_response_unchanged(place: Place) -> None:
+    answer = json.loads(place.out("prices", "refresh", "--json"))
+
+    assert answer["data"]["models"] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(None, "{file} cannot be read: No such file or directory", id="missing"),
+        pytest.param(b"\xff", "{file} cannot be read: it is not UTF-8", id="no UTF-8"),
+        pytest.param(b"[1]", "--file must be a price list of genai-prices: Expected `object`, got `int`", id="wrong"),
+    ],
+)
+def test_wrong_file_is_an_error_that_says_why(
+    place: Place, tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    file = tmp_path / "data.json"
+    if content is not None:
+        file.write_bytes(content)
+
+    ended = place.run("prices", "refresh", "--file", str(file))
+
+    assert ended.exit_code == 2
+    assert ended.stderr.startswith(message.format(file=file))
+
+
+def test_first_argument_is_a_model_unless_it_is_a_command(place: Place) -> None:
+    shown = place.out("prices", "show", "fake-chat")
+    helped = place.out("prices", "--help")
+
+    assert place.out("prices", "fake-chat") == shown
+    assert place.run("prices", "show", "refresh").stderr == "No such model\n"
+    assert "refresh" in helped

@@ -29,7 +29,7 @@ from hero_broker.pricing.genai_data.reader import convert
 from hero_broker.pricing.genai_prices import GenaiPrices, build_tariff
 from hero_broker.pricing.listing import Certainty
 
-LIST = GenaiPrices()
+LIST = GenaiPrices.installed()
 CONDITIONAL = [
     (provider.id, model)
     for provider in get_snapshot().providers

@@ -12,7 +12,7 @@ from hero_broker.admin_plane.contract import Document
 FOLDER = Path(__file__).parents[2] / "hero_broker" / "client"
 WIDTH = 120
 NAMES = {"Filter": "QueryFilter", "GroupBy": "Dimension"}  # types of parameters whose title in the document is another
-PLURAL = ("list", "set_many")  # methods of several things
+PLURAL = ("list", "set_many", "refresh")  # methods of several things
 PLAIN = {"integer": "int", "string": "str", "boolean": "bool"}
 
 MARK = "Generated from `openrpc.json` by `python -m tests.reference`."

@@ -22,7 +22,7 @@ from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.providers.routes import Routes
 from hero_broker.server.router import Router, build_router
 from hero_broker.settings.model import ServerSettings
-from tests.admin_plane.fakes import NoBooks, NoLabels, NoReports, ServedFake, no_calls
+from tests.admin_plane.fakes import NoBooks, NoLabels, NoReports, ServedFake, no_calls, other_prices
 
 
 async def no_call(_scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -35,7 +35,9 @@ def no_health() -> dict[str, object]:
 
 def routes_of_the_program() -> Router:
     """Return the routing of a broker that has nothing behind it."""
-    admin = Admin(NoReports(), NoBooks(), NoLabels(), ServedFake(), no_health, dict, no_calls, load_document())
+    admin = Admin(
+        NoReports(), NoBooks(), NoLabels(), ServedFake(), no_health, dict, no_calls, load_document(), other_prices
+    )
     return build_router(no_call, Routes([], [], Catalogue()), admin, 60)
 
 

@@ -24,7 +24,7 @@ from hero_broker.pricing.genai_data.types import (
 from hero_broker.pricing.genai_prices import ALIASES, GenaiPrices, build_tariff
 from hero_broker.pricing.listing import Certainty
 
-LIST = GenaiPrices()
+LIST = GenaiPrices.installed()
 PROVIDERS = get_snapshot().providers
 OURS = {provider.id: provider for provider in read_providers()}
 

@@ -1,0 +1,229 @@
+"""Reads a price list in the form in which genai-prices publishes it: a JSON array of providers.
+
+Source: https://github.com/pydantic/genai-prices/tree/main/prices/new_data/v2, `data.json` and `data_slim.json`.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import date, time
+from decimal import Decimal
+from typing import TypeAlias
+
+import msgspec
+
+from hero_broker.pricing.genai_data import types
+from hero_broker.pricing.genai_data.types import ListedModel, ListedProvider, MatchLogic, Rates
+
+MAX_RATE = 1_000_000  # USD; as in the settings
+MAX_DEPTH = 20  # of clauses; the list of November 2026 has 3
+NESTED = "clauses are nested too deeply"
+FAULTS_SHOWN = 10
+
+
+class UnreadableList(ValueError):
+    """The content is not a price list, or a part of it cannot be used; the message says which."""
+
+
+class _Clause(msgspec.Struct, forbid_unknown_fields=True):
+    equals: str | None = None
+    starts_with: str | None = None
+    ends_with: str | None = None
+    contains: str | None = None
+    regex: str | None = None
+    or_: "list[_Clause] | None" = msgspec.field(default=None, name="or")
+    and_: "list[_Clause] | None" = msgspec.field(default=None, name="and")
+
+
+class _Tier(msgspec.Struct):
+    start: int
+    price: Decimal
+
+
+class _TieredPrices(msgspec.Struct):
+    base: Decimal
+    tiers: list[_Tier]
+
+
+_Prices: TypeAlias = dict[str, Decimal | _TieredPrices | None]
+
+
+class _Constraint(msgspec.Struct, forbid_unknown_fields=True):
+    start_date: date | None = None
+    start_time: time | None = None
+    end_time: time | None = None
+
+
+class _ConditionalPrice(msgspec.Struct):
+    prices: _Prices
+    constraint: _Constraint | None = None
+
+
+class _PriceVariant(msgspec.Struct):
+    when: dict[str, str]
+    prices: _Prices
+    constraint: _Constraint | None = None
+
+
+class _Model(msgspec.Struct):
+    id: str
+    match: _Clause
+    prices: _Prices | list[_ConditionalPrice]
+    deprecated: bool | None = None
+    price_variants: list[_PriceVariant] | None = None
+
+
+class _Provider(msgspec.Struct):
+    id: str
+    models: list[_Model]
+    pricing_urls: list[str] | None = None
+    provider_match: _Clause | None = None
+    fallback_model_providers: list[str] | None = None
+
+
+_DECODER = msgspec.json.Decoder(list[_Provider])
+
+
+def read_published(content: bytes) -> tuple[ListedProvider, ...]:
+    """Return the providers of a published list, in its order. All of it is checked.
+
+    Raises:
+        UnreadableList: the content has another form, no model with a price, or a rate that is negative or too high.
+    """
+    try:
+        providers = _DECODER.decode(content)
+        ids = [provider.id for provider in providers]
+        faults = [f"the provider {name!r} is there twice" for name in dict.fromkeys(ids) if ids.count(name) > 1]
+        faults += [fault for provider in providers for fault in _faults(provider)]
+        if faults:
+            more = [f"and {len(faults) - FAULTS_SHOWN:,} more faults"] if len(faults) > FAULTS_SHOWN else []
+            raise UnreadableList("; ".join([*faults[:FAULTS_SHOWN], *more]))
+        listed = tuple(_provider(provider) for provider in providers)
+    except RecursionError as error:
+        raise UnreadableList(NESTED) from error
+    except msgspec.MsgspecError as error:
+        raise UnreadableList(str(error)) from error
+    if not any(_rates(model) for provider in providers for model in provider.models):
+        raise UnreadableList("it has no model with a price")
+    return listed
+
+
+def _faults(provider: _Provider) -> Iterator[str]:
+    """Yield what the types do not say: one clause for each match, regular expressions, constraints and rates."""
+    if not provider.id:
+        yield "a provider has no id"
+    if provider.provider_match is not None:
+        yield from (f"{provider.id}: {fault}" for fault in _clause_faults(provider.provider_match))
+    for model in provider.models:
+        place = f"{provider.id} {model.id}"
+        yield from (f"{place}: {fault}" for fault in _clause_faults(model.match))
+        for constraint in _constraints(model):
+            given = (constraint.start_date, constraint.start_time, constraint.end_time)
+            if tuple(one is not None for one in given) not in ((True, False, False), (False, True, True)):
+                yield f"{place}: a constraint must have start_date, or start_time and end_time"
+        for name, rate in _rates(model):
+            if not rate.is_finite() or not 0 <= rate <= MAX_RATE:
+                yield f"{place}: {name} must be from 0 to {MAX_RATE:,}, not {rate}"
+
+
+def _clause_faults(clause: _Clause, depth: int = 1) -> Iterator[str]:
+    if depth > MAX_DEPTH:
+        yield NESTED
+        return
+    given = [name for name in clause.__struct_fields__ if getattr(clause, name) is not None]
+    if len(given) != 1:
+        yield "a match must have exactly one of equals, starts_with, ends_with, contains, regex, or, and"
+    if clause.regex is not None:
+        try:
+            re.compile(clause.regex)
+        except re.error as error:
+            yield f"the regular expression {clause.regex!r} is malformed: {error}"
+    for each in (*(clause.or_ or ()), *(clause.and_ or ())):
+        yield from _clause_faults(each, depth + 1)
+
+
+def _priced(model: _Model) -> Iterator[_ConditionalPrice | _PriceVariant]:
+    if isinstance(model.prices, dict):
+        yield _ConditionalPrice(model.prices)
+    else:
+        yield from model.prices
+    yield from model.price_variants or ()
+
+
+def _constraints(model: _Model) -> Iterator[_Constraint]:
+    return (one.constraint for one in _priced(model) if one.constraint is not None)
+
+
+def _rates(model: _Model) -> list[tuple[str, Decimal]]:
+    """Return the rates of a model, those of tiers included, each with the list's name of its unit."""
+    rates: list[tuple[str, Decimal]] = []
+    for one in _priced(model):
+        for name, rate in one.prices.items():
+            if isinstance(rate, _TieredPrices):
+                rates += [(name, rate.base), *((name, tier.price) for tier in rate.tiers)]
+            elif rate is not None:
+                rates.append((name, rate))
+    return rates
+
+
+def _provider(provider: _Provider) -> ListedProvider:
+    return types.provider(
+        provider.id,
+        [_model(model) for model in provider.models],
+        provider.pricing_urls,
+        None if provider.provider_match is None else _match(provider.provider_match),
+        provider.fallback_model_providers,
+    )
+
+
+def _model(model: _Model) -> ListedModel:
+    variants = [
+        types.price_variant(one.when, _prices(one.prices), _constraint(one.constraint))
+        for one in model.price_variants or ()
+    ]
+    prices = (
+        _prices(model.prices)
+        if isinstance(model.prices, dict)
+        else [types.ConditionalPrice(_constraint(one.constraint), _prices(one.prices)) for one in model.prices]
+    )
+    return types.model_info(model.id, _match(model.match), prices, model.deprecated, variants)
+
+
+def _prices(prices: _Prices) -> Rates:
+    return types.model_price(**{name: _rate(rate) for name, rate in prices.items()})
+
+
+def _rate(rate: Decimal | _TieredPrices | None) -> Decimal | types.TieredPrices | None:
+    if not isinstance(rate, _TieredPrices):
+        return rate
+    return types.TieredPrices(rate.base, [types.Tier(tier.start, tier.price) for tier in rate.tiers])
+
+
+def _constraint(
+    constraint: _Constraint | None,
+) -> types.StartDateConstraint | types.TimeOfDateConstraint | None:
+    if constraint is None:
+        return None
+    if constraint.start_time is not None and constraint.end_time is not None:
+        return types.TimeOfDateConstraint(constraint.start_time, constraint.end_time)
+    return None if constraint.start_date is None else types.StartDateConstraint(constraint.start_date)
+
+
+def _match(clause: _Clause) -> MatchLogic:
+    """Convert a clause that has exactly one member."""
+    if clause.or_ is not None:
+        return types.ClauseOr(_matches(clause.or_))
+    if clause.and_ is not None:
+        return types.ClauseAnd(_matches(clause.and_))
+    if clause.equals is not None:
+        return types.ClauseEquals(clause.equals)
+    if clause.starts_with is not None:
+        return types.ClauseStartsWith(clause.starts_with)
+    if clause.ends_with is not None:
+        return types.ClauseEndsWith(clause.ends_with)
+    if clause.contains is not None:
+        return types.ClauseContains(clause.contains)
+    return types.ClauseRegex(clause.regex or "")
+
+
+def _matches(clauses: Sequence[_Clause]) -> list[MatchLogic]:
+    return [_match(clause) for clause in clauses]

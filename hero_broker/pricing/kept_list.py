@@ -1,0 +1,107 @@
+"""Keeps the price list that an operator gave to a broker, in its state directory, for the next start."""
+
+import hashlib
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from hero_broker.core.errors import PriceListUnreadable
+from hero_broker.pricing.genai_data.published import UnreadableList, read_published
+from hero_broker.pricing.genai_prices import GenaiPrices, installed_version
+from hero_broker.util.private_files import FILE_MODE
+from hero_broker.util.whole_files import write_whole
+
+FILE = "price-list.json"  # in the state directory
+HASH_DIGITS = 12  # of the list's SHA-256, in its version
+
+log = logging.getLogger(__name__)
+
+
+class KeptList(msgspec.Struct, frozen=True):
+    """A list as genai-prices publishes it, and when the broker got it."""
+
+    taken_at: int  # unix seconds, UTC
+    installed: str  # the version of the package that was installed then
+    sha256: str  # of the content
+    content: str
+
+    @classmethod
+    def take(cls, content: bytes, taken_at: int) -> Self:
+        """Return the list that a broker gets now.
+
+        Raises:
+            UnreadableList: the content is not UTF-8.
+        """
+        try:
+            text = content.decode()
+        except UnicodeDecodeError as error:
+            raise UnreadableList("it is not UTF-8") from error
+        return cls(taken_at, installed_version(), hashlib.sha256(content).hexdigest(), text)
+
+    def prices(self) -> GenaiPrices:
+        """Parse the list.
+
+        Raises:
+            UnreadableList: it is no price list.
+        """
+        day = datetime.fromtimestamp(self.taken_at, UTC).date()
+        version = f"of {day.isoformat()}, SHA-256 {self.sha256[:HASH_DIGITS]}"
+        return GenaiPrices(read_published(self.content.encode()), version, self.taken_at)
+
+    def save(self, state_dir: Path) -> None:
+        """Write the list for the next start; a list that was kept before is replaced.
+
+        Raises:
+            OSError: the file cannot be written; the one before is unchanged.
+        """
+        write_whole(state_dir / FILE, msgspec.json.encode(self), FILE_MODE)
+
+
+def forget_list(state_dir: Path) -> None:
+    """Remove the kept list, so that the installed one is in force at the next start.
+
+    Raises:
+        OSError: the file cannot be removed.
+    """
+    (state_dir / FILE).unlink(missing_ok=True)
+
+
+def load_kept_list(state_dir: Path, *, is_start: bool = False) -> GenaiPrices | None:
+    """Return the list that is kept for a broker; None if there is none.
+
+    With `is_start`, the log has the list, and a warning if the installed package has been updated since.
+
+    Raises:
+        PriceListUnreadable: the file cannot be read, or is damaged. The installed list is not used in its place: calls
+            would silently cost something else.
+    """
+    path = state_dir / FILE
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise PriceListUnreadable(_message(path, error.strerror or "unreadable")) from error
+    try:
+        kept = msgspec.json.decode(content, type=KeptList)
+        if hashlib.sha256(kept.content.encode()).hexdigest() != kept.sha256:
+            raise PriceListUnreadable(_message(path, "its content does not have its SHA-256"))
+        prices = kept.prices()
+    except (msgspec.MsgspecError, UnreadableList) as error:
+        raise PriceListUnreadable(_message(path, str(error))) from error
+    if is_start:
+        log.info("prices: the list in force is genai-prices %s, not the installed one", prices.version)
+        if kept.installed != installed_version():
+            log.warning(
+                "prices: genai-prices %s was installed since, and is not in force; take it with: hero-broker prices "
+                "refresh",
+                installed_version(),
+            )
+    return prices
+
+
+def _message(path: Path, reason: str) -> str:
+    return f"the price list {path} cannot be used: {reason}; remove the file to use that of the installed genai-prices"

@@ -1,0 +1,112 @@
+"""Puts another price list in force while the broker runs, and keeps it for the next start."""
+
+import threading
+from asyncio import to_thread
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hero_broker.core.clock import Clock
+from hero_broker.core.errors import InvalidParams, StoreUnavailable
+from hero_broker.core.inventory import ModelPriceChange, PriceChanges
+from hero_broker.data_plane.exchange import Exchange
+from hero_broker.pricing.catalogue import Catalogue
+from hero_broker.pricing.genai_data.published import UnreadableList
+from hero_broker.pricing.genai_prices import GenaiPrices
+from hero_broker.pricing.kept_list import KeptList, forget_list
+from hero_broker.pricing.tariff_changes import compare_tariffs
+from hero_broker.providers.inventory import Inventory
+from hero_broker.providers.routes import Routes
+
+PARAM = "price_list"  # of `prices.refresh`
+
+
+class PriceRefresh:
+    """Replaces the price list of a running broker. Calls in flight keep the prices with which they began."""
+
+    def __init__(
+        self,
+        state_dir: Path,
+        clock: Clock,
+        build: Callable[[GenaiPrices], tuple[Catalogue, Routes]],
+        routes: Routes,
+        exchange: Exchange,
+        inventory: Inventory,
+    ) -> None:
+        """Take what makes a catalogue and the routes from a list, and what uses them."""
+        self._state_dir = state_dir
+        self._clock = clock
+        self._build = build
+        self._routes = routes
+        self._exchange = exchange
+        self._inventory = inventory
+        self._lock = threading.Lock()
+
+    async def refresh(self, content: bytes | None) -> PriceChanges:
+        """Put a published list in force, or, without `content`, the list of the package as it is installed now.
+
+        Nothing changes if an error is raised.
+
+        Raises:
+            InvalidParams: the content is no price list, or the installed list can only be read after a restart.
+            StoreUnavailable: the list cannot be kept in the state directory.
+        """
+        return await to_thread(self._refresh, content)
+
+    def _refresh(self, content: bytes | None) -> PriceChanges:
+        """Do all of it in one thread: if the request is cancelled meanwhile, what is kept is still what is in force."""
+        with self._lock:
+            kept = None if content is None else self._take(content)
+            catalogue, routes = self._build(self._read(kept))
+            now = self._clock.now()
+            changes = PriceChanges(
+                lists=tuple(catalogue.lists(datetime.fromtimestamp(now, UTC).date())),
+                models=tuple(_changes(self._routes, routes)),
+                as_of=now,
+            )
+            self._keep(kept)
+            self._routes.replace(routes)
+            self._exchange.listed = catalogue.tariff_of_name
+            self._inventory.lists = catalogue
+        return changes
+
+    def _take(self, content: bytes) -> KeptList:
+        try:
+            return KeptList.take(content, self._clock.now())
+        except UnreadableList as error:
+            raise InvalidParams(PARAM, f"must be a price list of genai-prices: {error}") from error
+
+    def _read(self, kept: KeptList | None) -> GenaiPrices:
+        if kept is not None:
+            try:
+                return kept.prices()
+            except UnreadableList as error:
+                raise InvalidParams(PARAM, f"must be a price list of genai-prices: {error}") from error
+        try:
+            return GenaiPrices.installed_now()
+        except Exception as error:  # whatever a new layout of the data file raises
+            reason = f"the list of the installed genai-prices can only be read after a restart ({type(error).__name__})"
+            raise InvalidParams(PARAM, f"must be given: {reason}") from error
+
+    def _keep(self, kept: KeptList | None) -> None:
+        try:
+            if kept is None:
+                forget_list(self._state_dir)
+            else:
+                kept.save(self._state_dir)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"The list cannot be kept in the state directory: {error.strerror}; the prices are as they were"
+            ) from error
+
+
+def _changes(before: Routes, after: Routes) -> Iterator[ModelPriceChange]:
+    """Yield the models whose prices differ: those that are served after the change, then the others."""
+    old = {(route.model, route.provider.name): route.tariff for route in before.every_route()}
+    new = {(route.model, route.provider.name): route.tariff for route in after.every_route()}
+    for model, provider in dict.fromkeys((*new, *old)):
+        was, will_be = old.get((model, provider)), new.get((model, provider))
+        rates = compare_tariffs(was, will_be)
+        if any(rates):
+            change = "added" if was is None else "removed" if will_be is None else "changed"
+            yield ModelPriceChange(model, provider, change, *rates)

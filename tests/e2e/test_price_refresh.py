@@ -1,0 +1,200 @@
+"""Another price list is put in force while a broker runs, and is there after its restart."""
+
+import base64
+import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from hero_broker.cli import cli
+from hero_broker.pricing.kept_list import FILE
+from tests.e2e.provider import Exchange, Provider
+from tests.e2e_support import Broker, broker, chat
+from tests.pricing.genai_data.publish import provider, publish
+
+ANSWER = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n"
+    b'{"model":"gpt-4o-mini","choices":[{}],"usage":{"prompt_tokens":40,"completion_tokens":3}}'
+)
+LIST = publish(
+    [
+        provider(
+            "openai",
+            gpt_4o={"input_mtok": 10, "output_mtok": 20},
+            **{"gpt-4o-mini": {"input_mtok": 1, "output_mtok": 2}, "gpt-next": {"input_mtok": 3, "output_mtok": 4}},
+        )
+    ]
+)
+# 40 tokens in and 3 out of gpt-4o-mini, which answers: at 0.15 and 0.60 USD per million, and at 1 and 2.
+INSTALLED, TAKEN = "7800", "46000"
+KEPT = f"state/fake/{FILE}"
+
+
+def packed(content: bytes) -> str:
+    return base64.b64encode(gzip.compress(content)).decode()
+
+
+def refresh(running: Broker, price_list: str | None = None) -> dict[str, Any]:
+    """Return what `prices.refresh` answers."""
+    params = {} if price_list is None else {"price_list": price_list}
+    request = {"jsonrpc": "2.0", "id": 1, "method": "prices.refresh", "params": params}
+    return dict(httpx.post(f"{running.url}/rpc", json=request, timeout=30).json())
+
+
+@contextmanager
+def calling(running: Broker, upstream: Provider) -> Iterator[Exchange]:
+    """Call gpt-4o, and yield what the provider got; it answers at the end of the block."""
+    body = {**chat(), "model": "gpt-4o"}
+    client = Thread(target=lambda: httpx.post(f"{running.url}/v1/chat/completions", json=body, timeout=20))
+    client.start()
+    try:
+        exchange = upstream.accept()
+        yield exchange
+        exchange.send(ANSWER)
+        exchange.end()
+    finally:
+        client.join(20)
+
+
+def costs(running: Broker) -> list[str]:
+    """Return the costs of all calls, the oldest first, in nano-USD."""
+    running.usage()
+    rows = httpx.get(f"{running.url}/billing/requests").json()["data"]
+    return [row["cost_nano_usd"] for row in reversed(rows)]
+
+
+@pytest.fixture
+def upstream() -> Iterator[Provider]:
+    with Provider() as listening:
+        yield listening
+
+
+@pytest.fixture
+def config(tmp_path: Path, upstream: Provider) -> str:
+    path = tmp_path / "broker.toml"
+    path.write_text(
+        f'[[providers]]\nname = "openai"\nbase_url = "{upstream.url}"\n'
+        '[[models]]\nname = "ours"\nprovider = "openai"\nupstream_model = "gpt-4o"\n'
+        '[[models]]\nname = "fixed"\nprovider = "openai"\n[models.price]\nper_request = 1\n'
+    )
+    return str(path)
+
+
+def test_list_is_in_force_for_later_calls_and_after_a_restart(tmp_path: Path, config: str, upstream: Provider) -> None:
+    file = tmp_path / "data.json"
+    file.write_bytes(LIST)
+    with broker(tmp_path / "state", "--config", config) as running:
+        with calling(running, upstream):
+            command = ["prices", "refresh", "--file", str(file)]
+            taken = CliRunner().invoke(cli, command, env={"HERO_BROKER_URL": running.url})
+        with calling(running, upstream):
+            pass
+        in_force = httpx.get(f"{running.url}/admin/prices").json()
+        before = costs(running)
+    with broker(tmp_path / "state", "--config", config) as running:
+        with calling(running, upstream):
+            pass
+        after = costs(running)
+        lists = httpx.get(f"{running.url}/admin/prices").json()["lists"]
+
+    assert taken.exit_code == 0, taken.output
+    assert (tmp_path / KEPT).exists()
+    lines = {line.split()[0]: line.split()[1:3] for line in taken.stdout.splitlines()}
+    assert lines["ours"] == lines["gpt-4o"] == ["openai", "changed"]
+    assert lines["gpt-next"] == ["openai", "added"]
+    assert lines["gpt-5"] == ["openai", "removed"]
+    assert "fixed" not in lines
+    assert before == [INSTALLED, TAKEN]
+    assert after == [INSTALLED, TAKEN, TAKEN]
+    assert lists == in_force["lists"]
+    assert lists[0]["version"].startswith("of 20")
+    assert lists[0]["taken_at"] > 1_700_000_000
+    assert {price["model"] for price in in_force["data"]} >= {"ours", "fixed", "gpt-4o", "gpt-next"}
+    assert "gpt-5" not in {price["model"] for price in in_force["data"]}
+    assert "prices: the list in force is genai-prices of 20" in running.log
+
+
+def test_installed_list_is_taken_again_without_a_file(tmp_path: Path, config: str, upstream: Provider) -> None:
+    with broker(tmp_path / "state", "--config", config) as running:
+        taken = refresh(running, packed(LIST))["result"]["data"]
+        back = refresh(running)["result"]["data"]
+        again = refresh(running)["result"]["data"]
+        with calling(running, upstream):
+            pass
+        billed = costs(running)
+
+    assert billed == [INSTALLED]
+    assert taken["rates_added"] == back["rates_removed"] > 0
+    assert taken["rates_removed"] == back["rates_added"] > 100
+    assert taken["rates_changed"] == back["rates_changed"] > 0
+    assert back["lists"][0]["taken_at"] is None
+    assert again == {**back, "models": [], "rates_added": 0, "rates_removed": 0, "rates_changed": 0}
+    assert not (tmp_path / KEPT).exists()
+
+
+@pytest.mark.parametrize(
+    ("price_list", "reason"),
+    [
+        pytest.param("[]", "must be a price list, compressed with gzip, in base64", id="plain"),
+        pytest.param(base64.b64encode(LIST).decode(), "must be a price list, compressed with gzip", id="uncompressed"),
+        pytest.param(packed(LIST)[:-20], "must be", id="cut"),
+        pytest.param(
+            base64.b64encode(gzip.compress(LIST) * 2).decode(), "must be one whole gzip file in base64", id="two files"
+        ),
+        pytest.param(packed(b" " * 10_000_001), "must have at most 10,000,000 bytes", id="bomb"),
+        pytest.param(packed(b"\xff"), "must be a price list of genai-prices: it is not UTF-8", id="no UTF-8"),
+        pytest.param(packed(b"[{}]"), "must be a price list of genai-prices: Object missing required", id="no list"),
+    ],
+)
+def test_wrong_list_changes_nothing(tmp_path: Path, config: str, price_list: str, reason: str) -> None:
+    with broker(tmp_path / "state", "--config", config) as running:
+        before = httpx.get(f"{running.url}/admin/prices").json()
+        error = refresh(running, price_list)["error"]
+        after = httpx.get(f"{running.url}/admin/prices").json()
+
+    assert (error["code"], error["data"]["param"]) == (-32602, "price_list")
+    assert reason in error["data"]["reason"]
+    assert after == before
+    assert not (tmp_path / KEPT).exists()
+
+
+def test_list_that_cannot_be_kept_is_not_taken(tmp_path: Path, config: str) -> None:
+    with broker(tmp_path / "state", "--config", config) as running:
+        before = httpx.get(f"{running.url}/admin/prices").json()
+        (tmp_path / KEPT).mkdir()
+        errors = [refresh(running, price_list)["error"] for price_list in (packed(LIST), None)]
+        after = httpx.get(f"{running.url}/admin/prices").json()
+
+    assert {error["code"] for error in errors} == {-32002}
+    assert after == before
+
+
+def test_broker_with_a_damaged_list_does_not_start(tmp_path: Path, config: str) -> None:
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    (state / FILE).write_text("[]")
+    arguments = ["serve", "--listen", "127.0.0.1:0", "--config", config]
+    environ = {"HERO_BROKER_STATE_DIR": str(state), "HERO_BROKER_DATABASE_URL": "sqlite:///l.db"}
+
+    refused = CliRunner().invoke(cli, arguments, env=environ)
+    checked = CliRunner().invoke(cli, ["check-config", "--config", config], env=environ)
+
+    assert refused.exit_code == 3
+    assert f"hero-broker cannot start: the price list {state / FILE} cannot be used" in refused.stderr
+    assert checked.exit_code == 0
+    assert f"warning: the price list {state / FILE} cannot be used" in checked.stderr
+
+
+def test_refresh_needs_the_token(tmp_path: Path, config: str) -> None:
+    with broker(tmp_path / "state", "--config", config, ADMIN_TOKEN="secret-token") as running:
+        refused = httpx.post(f"{running.url}/admin/prices/refresh", json={})
+        answered = httpx.post(f"{running.url}/admin/prices/refresh", json={}, headers=running.headers, timeout=30)
+
+    assert refused.status_code == 401
+    assert answered.json()["data"]["models"] == []
