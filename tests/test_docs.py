@@ -245,7 +245,7 @@ def test_commands_of_the_guide_to_billing_answer_what_it_says(tmp_path: Path) ->
             assert ended.returncode == 0, ended.stderr + ended.stdout
             printed[example.strip().replace("http://127.0.0.1:33850", "")] = ended.stdout
 
-    assert len(printed) == 26
+    assert len(printed) == 27
     for command, answer in printed.items():
         if "/billing/" in command and "text/csv" not in command:
             assert '"total_cost_usd":0.00002597,' in answer, command
