@@ -2,6 +2,8 @@
 
 import base64
 import gzip
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ from typer.testing import CliRunner
 from hero_broker.cli import cli
 from hero_broker.pricing.kept_list import FILE
 from tests.e2e.provider import Exchange, Provider
-from tests.e2e_support import Broker, broker, chat
+from tests.e2e_support import Broker, broker, chat, started_broker
 from tests.pricing.genai_data.publish import provider, publish
 
 ANSWER = (
@@ -189,6 +191,51 @@ def test_broker_with_a_damaged_list_does_not_start(tmp_path: Path, config: str) 
     assert f"hero-broker cannot start: the price list {state / FILE} cannot be used" in refused.stderr
     assert checked.exit_code == 0
     assert f"warning: the price list {state / FILE} cannot be used" in checked.stderr
+
+
+def install(site: Path, version: str, data: str) -> None:
+    """Install a package with a data file, or update it."""
+    for old in site.glob("*.dist-info"):
+        shutil.rmtree(old)
+    info = site / f"genai_prices-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: genai-prices\nVersion: {version}\n")
+    package = site / "genai_prices"
+    package.mkdir(exist_ok=True)
+    (package / "__init__.py").touch()
+    (package / "data.py").write_text(data)
+
+
+def data_file(rate: str) -> str:
+    """Return a data file with one model."""
+    return (
+        "from decimal import Decimal\nfrom .types import *\n"
+        "providers = [Provider(id='openai', name='OpenAI', api_pattern='', models=[ModelInfo(id='gpt-4o', "
+        f"match=ClauseEquals(equals='gpt-4o'), prices=ModelPrice(input_mtok=Decimal('{rate}')))])]\n"
+    )
+
+
+@pytest.mark.slow
+def test_updated_package_is_read_without_a_restart(tmp_path: Path, config: str) -> None:
+    site = tmp_path / "site"
+    install(site, "0.9.1", data_file("1"))
+    paths = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
+    with started_broker(tmp_path / "state", "--config", config, PYTHONPATH=paths) as running:
+        first = httpx.get(f"{running.url}/admin/prices", params={"model": "gpt-4o"}).json()
+        install(site, "0.9.10", data_file("2.50"))
+        changes = refresh(running)["result"]["data"]
+        second = httpx.get(f"{running.url}/admin/prices", params={"model": "gpt-4o"}).json()
+        install(site, "0.9.11", "providers = [")
+        broken = refresh(running)["error"]
+        third = httpx.get(f"{running.url}/admin/prices", params={"model": "gpt-4o"}).json()
+
+    rates = [[rate["value"] for rate in one["data"][0]["rates"]] for one in (first, second, third)]
+    assert rates == [["1"], ["2.5"], ["2.5"]]
+    assert [one["lists"][0]["version"] for one in (first, second, third)] == ["0.9.1", "0.9.10", "0.9.10"]
+    assert [model["model"] for model in changes["models"]] == ["ours", "gpt-4o"]
+    assert (changes["rates_added"], changes["rates_removed"], changes["rates_changed"]) == (0, 0, 2)
+    assert broken["data"]["param"] == "price_list"
+    assert broken["data"]["reason"].endswith("can only be read after a restart (SyntaxError)")
 
 
 def test_refresh_needs_the_token(tmp_path: Path, config: str) -> None:

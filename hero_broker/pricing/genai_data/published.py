@@ -4,6 +4,7 @@ Source: https://github.com/pydantic/genai-prices/tree/main/prices/new_data/v2, `
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import date, time
 from decimal import Decimal
@@ -15,6 +16,7 @@ from hero_broker.pricing.genai_data import types
 from hero_broker.pricing.genai_data.types import ListedModel, ListedProvider, MatchLogic, Rates
 
 MAX_RATE = 1_000_000  # USD; as in the settings
+MAX_NAME = 200  # characters
 MAX_DEPTH = 20  # of clauses; the list of November 2026 has 3
 NESTED = "clauses are nested too deeply"
 FAULTS_SHOWN = 10
@@ -92,8 +94,8 @@ def read_published(content: bytes) -> tuple[ListedProvider, ...]:
     try:
         providers = _DECODER.decode(content)
         ids = [provider.id for provider in providers]
-        faults = [f"the provider {name!r} is there twice" for name in dict.fromkeys(ids) if ids.count(name) > 1]
-        faults += [fault for provider in providers for fault in _faults(provider)]
+        faults = [fault for provider in providers for fault in _faults(provider)]
+        faults += [f"the provider {name[:MAX_NAME]!a} is there twice" for name in _repeated(ids)]
         if faults:
             more = [f"and {len(faults) - FAULTS_SHOWN:,} more faults"] if len(faults) > FAULTS_SHOWN else []
             raise UnreadableList("; ".join([*faults[:FAULTS_SHOWN], *more]))
@@ -107,13 +109,21 @@ def read_published(content: bytes) -> tuple[ListedProvider, ...]:
     return listed
 
 
+def _repeated(names: Sequence[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
 def _faults(provider: _Provider) -> Iterator[str]:
-    """Yield what the types do not say: one clause for each match, regular expressions, constraints and rates."""
-    if not provider.id:
-        yield "a provider has no id"
+    """Yield what the types do not say: about names, clauses, regular expressions, constraints and rates."""
+    if not _is_name(provider.id):
+        yield f"{provider.id[:MAX_NAME]!a} is no name of a provider"
+        return
     if provider.provider_match is not None:
         yield from (f"{provider.id}: {fault}" for fault in _clause_faults(provider.provider_match))
     for model in provider.models:
+        if not _is_name(model.id):
+            yield f"{provider.id}: {model.id[:MAX_NAME]!a} is no name of a model"
+            continue
         place = f"{provider.id} {model.id}"
         yield from (f"{place}: {fault}" for fault in _clause_faults(model.match))
         for constraint in _constraints(model):
@@ -121,8 +131,15 @@ def _faults(provider: _Provider) -> Iterator[str]:
             if tuple(one is not None for one in given) not in ((True, False, False), (False, True, True)):
                 yield f"{place}: a constraint must have start_date, or start_time and end_time"
         for name, rate in _rates(model):
-            if not rate.is_finite() or not 0 <= rate <= MAX_RATE:
+            if not _is_name(name):
+                yield f"{place}: {name[:MAX_NAME]!a} is no name of a unit"
+            elif not rate.is_finite() or not 0 <= rate <= MAX_RATE:
                 yield f"{place}: {name} must be from 0 to {MAX_RATE:,}, not {rate}"
+
+
+def _is_name(text: str) -> bool:
+    """Return whether a text may be shown on a terminal, and is short enough for an error."""
+    return 0 < len(text) <= MAX_NAME and text.isprintable()
 
 
 def _clause_faults(clause: _Clause, depth: int = 1) -> Iterator[str]:
@@ -136,7 +153,9 @@ def _clause_faults(clause: _Clause, depth: int = 1) -> Iterator[str]:
         try:
             re.compile(clause.regex)
         except re.error as error:
-            yield f"the regular expression {clause.regex!r} is malformed: {error}"
+            yield f"the regular expression {clause.regex[:MAX_NAME]!a} is malformed: {error}"
+    if clause.equals is not None and not _is_name(clause.equals):
+        yield f"{clause.equals[:MAX_NAME]!a} is no name of a model"
     for each in (*(clause.or_ or ()), *(clause.and_ or ())):
         yield from _clause_faults(each, depth + 1)
 

@@ -52,7 +52,11 @@ def test_clauses_may_be_nested() -> None:
         pytest.param(publish([provider("p")]), "no model with a price", id="no model"),
         pytest.param(publish([provider("p", m={})]), "no model with a price", id="no price"),
         pytest.param(publish([{"models": []}]), "missing required field `id` - at `$[0]`", id="no id"),
-        pytest.param(publish([{"id": "", "models": []}, GOOD]), "a provider has no id", id="empty id"),
+        pytest.param(publish([{"id": "", "models": []}, GOOD]), "'' is no name of a provider", id="empty id"),
+        pytest.param(publish([provider("\x1b[31m"), GOOD]), "'\\x1b[31m' is no name of a provider", id="provider"),
+        pytest.param(publish(with_model(id="a\nb")), "p: 'a\\nb' is no name of a model", id="control character"),
+        pytest.param(publish(with_model(match={"equals": "é" * 201})), "is no name of a model", id="long name"),
+        pytest.param(publish(with_model(prices={"a\x07": 1})), "p m: 'a\\x07' is no name of a unit", id="unit"),
         pytest.param(publish([GOOD, GOOD]), "the provider 'p' is there twice", id="twice"),
         pytest.param(
             publish(with_model(prices={"input_mtok": "cheap"})),
