@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import date, time
 from decimal import Decimal
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
 
@@ -16,6 +16,8 @@ from hero_broker.pricing.genai_data import types
 from hero_broker.pricing.genai_data.types import ListedModel, ListedProvider, MatchLogic, Rates
 
 MAX_RATE = 1_000_000  # USD; as in the settings
+MAX_PLACES = 20  # decimal places of a rate, so that it stays a short number
+MAX_START = 1_000_000_000  # input tokens
 MAX_NAME = 200  # characters
 MAX_DEPTH = 20  # of clauses; the list of November 2026 has 3
 NESTED = "clauses are nested too deeply"
@@ -37,7 +39,7 @@ class _Clause(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Tier(msgspec.Struct):
-    start: int
+    start: Annotated[int, msgspec.Meta(ge=0, le=MAX_START)]
     price: Decimal
 
 
@@ -133,8 +135,14 @@ def _faults(provider: _Provider) -> Iterator[str]:
         for name, rate in _rates(model):
             if not _is_name(name):
                 yield f"{place}: {name[:MAX_NAME]!a} is no name of a unit"
-            elif not rate.is_finite() or not 0 <= rate <= MAX_RATE:
-                yield f"{place}: {name} must be from 0 to {MAX_RATE:,}, not {rate}"
+            elif not _is_rate(rate):
+                form = f"from 0 to {MAX_RATE:,} with at most {MAX_PLACES} decimal places"
+                yield f"{place}: {name} must be {form}, not {str(rate)[:MAX_NAME]}"
+
+
+def _is_rate(rate: Decimal) -> bool:
+    exponent = rate.as_tuple().exponent  # a letter if it is no number
+    return isinstance(exponent, int) and exponent >= -MAX_PLACES and 0 <= rate <= MAX_RATE
 
 
 def _is_name(text: str) -> bool:

@@ -1,15 +1,55 @@
 """A published list gives what the package gives, or is refused as a whole."""
 
+from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hero_broker.pricing.genai_data.matching import matches
 from hero_broker.pricing.genai_data.published import UnreadableList, read_published
 from hero_broker.pricing.genai_data.reader import read_providers
+from hero_broker.pricing.genai_prices import GenaiPrices
 from tests.pricing.genai_data.publish import installed_list, provider, publish
 
 GOOD = provider("p", m={"input_mtok": 1})
+
+
+WHOLE: list[Any] = [
+    {
+        "id": "p",
+        "pricing_urls": ["https://p.example/"],
+        "provider_match": {"or": [{"contains": "p"}, {"and": [{"ends_with": "q"}, {"regex": "^q"}]}]},
+        "fallback_model_providers": ["q"],
+        "models": [
+            {
+                "id": "m",
+                "match": {"or": [{"equals": "m"}, {"starts_with": "m-"}]},
+                "deprecated": False,
+                "prices": [
+                    {"prices": {"input_mtok": {"base": 1, "tiers": [{"start": 200, "price": 2}]}, "output_mtok": 0.5}},
+                    {"constraint": {"start_date": "2026-01-01"}, "prices": {"audio_hours": 0.04}},
+                    {
+                        "constraint": {"start_time": "00:30:00Z", "end_time": "16:30:00Z"},
+                        "prices": {"requests_kcount": 5},
+                    },
+                ],
+                "price_variants": [
+                    {
+                        "when": {"service_tier": "flex"},
+                        "constraint": {"start_date": "2026-02-01"},
+                        "prices": {"input_mtok": 0.5},
+                    }
+                ],
+            }
+        ],
+    },
+    {"id": "q", "models": [{"id": "n", "match": {"equals": "n"}, "prices": {"input_mtok": 1}}]},
+]
+WORDS = ["id", "prices", "match", "equals", "or", "base", "tiers", "start", "price", "start_date", "input_mtok"]
 
 
 def with_model(**changes: Any) -> list[Any]:
@@ -65,18 +105,28 @@ def test_clauses_may_be_nested() -> None:
         ),
         pytest.param(
             publish(with_model(prices={"input_mtok": -1})),
-            "p m: input_mtok must be from 0 to 1,000,000, not -1",
+            "p m: input_mtok must be from 0 to 1,000,000 with at most 20 decimal places, not -1",
             id="low",
         ),
         pytest.param(
             publish(with_model(prices={"input_mtok": {"base": 1, "tiers": [{"start": 5, "price": 1_000_001}]}})),
-            "p m: input_mtok must be from 0 to 1,000,000, not 1000001",
+            "p m: input_mtok must be from 0 to 1,000,000 with at most 20 decimal places, not 1000001",
             id="high for long contexts",
         ),
         pytest.param(
             publish(with_model(price_variants=[{"when": {"service_tier": "flex"}, "prices": {"output_mtok": "NaN"}}])),
-            "p m: output_mtok must be from 0 to 1,000,000, not NaN",
+            "p m: output_mtok must be from 0 to 1,000,000 with at most 20 decimal places, not NaN",
             id="no number in a tier",
+        ),
+        pytest.param(
+            publish(with_model(prices={"input_mtok": 1})).replace(b'"input_mtok":1', b'"input_mtok":1e-9999999'),
+            "not 1E-9999999",
+            id="tiny",
+        ),
+        pytest.param(
+            publish(with_model(prices={"input_mtok": {"base": 1, "tiers": [{"start": 10**30, "price": 1}]}})),
+            "Expected `int` <= 1000000000",
+            id="late tier",
         ),
         pytest.param(publish(with_model(match={})), "p m: a match must have exactly one of", id="no clause"),
         pytest.param(
@@ -120,3 +170,36 @@ def test_first_faults_are_told_and_the_others_counted() -> None:
 
     assert str(caught.value).count("must be from 0") == 10
     assert str(caught.value).endswith("; and 2 more faults")
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(WORDS) | st.text(max_size=2), inner),
+    max_leaves=4,
+)
+
+
+@given(st.data())
+def test_list_with_any_other_value_is_refused_or_gives_prices(data: st.DataObject) -> None:
+    changed = deepcopy(WHOLE)
+    holder, key = data.draw(st.sampled_from(list(places(changed))))
+    holder[key] = data.draw(VALUES)
+
+    try:
+        listed = read_published(msgspec.json.encode(changed))
+    except UnreadableList:
+        return
+
+    prices = GenaiPrices(listed, "1")
+    for provider_id in [one.id for one in listed]:
+        for model in prices.models(provider_id):
+            found = prices.find(provider_id, model)
+            assert found is None or list(found.tariff.prices())
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield each place of a value: what holds it, and its key or index there."""
+    keys = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    for key in keys:
+        yield value, key
+        yield from places(value[key])
