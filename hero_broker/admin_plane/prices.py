@@ -9,8 +9,8 @@ from dataclasses import asdict
 from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.method import method
 from hero_broker.core.errors import InvalidParams, NotRecorded
+from hero_broker.core.inventory import MAX_PRICE_LIST_BYTES
 
-MAX_LIST_BYTES = 10_000_000  # of a price list that is not compressed; the one of November 2026 has 819,000
 GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -26,7 +26,7 @@ async def list_prices(admin: Admin, model: str | None = None) -> dict[str, objec
 
 @method("prices.refresh", rest="POST /admin/prices/refresh", scope="prices:write")
 async def refresh_prices(admin: Admin, price_list: str | None = None) -> dict[str, object]:
-    """Put another price list in force: the given one, or the one that is installed now."""
+    """Put another price list in force: the given one, that of the settings, or the one that is installed now."""
     content = None if price_list is None else await to_thread(_unpack, price_list)
     changes = await admin.refresh_prices(content)
     data = {
@@ -47,11 +47,11 @@ def _unpack(packed: str) -> bytes:
     """
     gunzip = zlib.decompressobj(GZIP)
     try:
-        content = gunzip.decompress(base64.b64decode("".join(packed.split()), validate=True), MAX_LIST_BYTES + 1)
+        content = gunzip.decompress(base64.b64decode("".join(packed.split()), validate=True), MAX_PRICE_LIST_BYTES + 1)
     except (binascii.Error, ValueError, zlib.error) as error:
         raise InvalidParams("price_list", "must be a price list, compressed with gzip, in base64") from error
-    if len(content) > MAX_LIST_BYTES:
-        raise InvalidParams("price_list", f"must have at most {MAX_LIST_BYTES:,} bytes before it is compressed")
+    if len(content) > MAX_PRICE_LIST_BYTES:
+        raise InvalidParams("price_list", f"must have at most {MAX_PRICE_LIST_BYTES:,} bytes before it is compressed")
     if not gunzip.eof or gunzip.unused_data:
         raise InvalidParams("price_list", "must be one whole gzip file in base64")
     return content

@@ -4,9 +4,10 @@ from hero_broker.cli import config_report
 from hero_broker.cli.notices import warn
 from hero_broker.cli.printing import say
 from hero_broker.cli.settings_options import ConfigOption, FakeOption, read_settings
+from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import PriceListUnreadable
 from hero_broker.pricing.catalogue import Catalogue
-from hero_broker.pricing.kept_list import load_kept_list
+from hero_broker.pricing.kept_list import load_list
 from hero_broker.server.configured_routes import build_routes
 
 
@@ -15,7 +16,7 @@ def check_config(config: ConfigOption = None, fake: FakeOption = False) -> None:
     settings = read_settings(config, fake=fake)
     kept = None
     try:
-        kept = load_kept_list(settings.state_dir)
+        kept = load_list(settings.state_dir, settings.billing.price_list, SystemClock().now())
     except PriceListUnreadable as error:
         warn(f"warning: {error}")
     catalogue = Catalogue(settings.price_factors, kept)

@@ -11,12 +11,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hero_broker.admin_plane.prices import MAX_LIST_BYTES
 from hero_broker.cli.backend import TokenOption, UrlOption, open_backend
 from hero_broker.cli.exit_codes import WRONG_USE
 from hero_broker.cli.notices import counted, warn
 from hero_broker.cli.printing import say, table, write_json
 from hero_broker.client import methods, models
+from hero_broker.core.inventory import MAX_PRICE_LIST_BYTES
 from hero_broker.util.small_files import read_small_text
 
 EXAMPLES = """Examples:
@@ -120,7 +120,7 @@ def refresh(
 def _packed(file: Path) -> str:
     """Return a file as `prices.refresh` takes it; end the command with 2 if it cannot be read."""
     try:
-        content = read_small_text(file, MAX_LIST_BYTES).encode()
+        content = read_small_text(file, MAX_PRICE_LIST_BYTES).encode()
     except (OSError, UnicodeDecodeError) as error:
         reason = (error.strerror or "unreadable") if isinstance(error, OSError) else "it is not UTF-8"
         warn(f"{file} cannot be read: {reason}")

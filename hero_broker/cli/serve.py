@@ -11,8 +11,9 @@ from hero_broker.cli import config_report
 from hero_broker.cli.notices import warn
 from hero_broker.cli.runner import bound_address, run
 from hero_broker.cli.settings_options import ConfigOption, FakeOption, read_settings
+from hero_broker.core.clock import SystemClock
 from hero_broker.pricing.catalogue import Catalogue
-from hero_broker.pricing.kept_list import load_kept_list
+from hero_broker.pricing.kept_list import load_list
 from hero_broker.server.configured_routes import build_routes
 from hero_broker.settings import Settings
 
@@ -40,7 +41,8 @@ def serve(
 
 
 def _banner(settings: Settings, sockets: list[socket.socket]) -> None:
-    catalogue = Catalogue(settings.price_factors, load_kept_list(settings.state_dir))
+    listed = load_list(settings.state_dir, settings.billing.price_list, SystemClock().now())
+    catalogue = Catalogue(settings.price_factors, listed)
     routes = build_routes(settings, "" if settings.fake else None, catalogue)
     lines = [
         f"listening on  {', '.join(bound_address(opened) for opened in sockets)}",

@@ -421,13 +421,13 @@ class PriceList(msgspec.Struct, frozen=True, kw_only=True):
     """A public price list in force."""
 
     name: str  # genai-prices, or supplement for the one that is part of the broker.
-    # The version of its package, or the day and the SHA-256 of the list that prices.refresh was given; None for the
-    # supplement.
+    # The version of its package, or the day and the SHA-256 of the list that prices.refresh was given or that the
+    # settings name; None for the supplement.
     version: str | None
     # The day from which the newest of its prices in force holds, ISO 8601; the list has no date of its own. For the
     # supplement, the newest day on which a price was checked.
     newest_price: str | None
-    taken_at: int | None  # Unix seconds, UTC: when prices.refresh was given this list; None for the installed one.
+    taken_at: int | None  # Unix seconds, UTC: when the broker read this list; None for the installed one.
 
 
 class PricesAnswer(msgspec.Struct, frozen=True, kw_only=True):

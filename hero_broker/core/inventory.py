@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+MAX_PRICE_LIST_BYTES = 10_000_000  # of a price list that is not compressed; the one of November 2026 has 819,000
+
 
 @dataclass(frozen=True, slots=True)
 class InventoryPrice:

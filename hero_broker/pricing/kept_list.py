@@ -1,4 +1,4 @@
-"""Keeps the price list that an operator gave to a broker, in its state directory, for the next start."""
+"""The price lists that an operator gives to a broker: the one that is kept in its state directory, or a file."""
 
 import hashlib
 import logging
@@ -9,6 +9,7 @@ from typing import Self
 import msgspec
 
 from hero_broker.core.errors import PriceListUnreadable
+from hero_broker.core.inventory import MAX_PRICE_LIST_BYTES
 from hero_broker.pricing.genai_data.published import UnreadableList, read_published
 from hero_broker.pricing.genai_prices import GenaiPrices, installed_version
 from hero_broker.util.private_files import FILE_MODE
@@ -69,32 +70,29 @@ def forget_list(state_dir: Path) -> None:
     (state_dir / FILE).unlink(missing_ok=True)
 
 
-def load_kept_list(state_dir: Path, *, is_start: bool = False) -> GenaiPrices | None:
-    """Return the list that is kept for a broker; None if there is none.
+def load_list(state_dir: Path, file: Path | None, now: int, *, is_start: bool = False) -> GenaiPrices | None:
+    """Return the list that is kept for a broker, else that of `file`; None if the installed one is in force.
 
-    With `is_start`, the log has the list, and a warning if the installed package has been updated since.
+    With `is_start`, the log has the list, and a warning if the installed package has been updated since it was kept.
 
     Raises:
-        PriceListUnreadable: the file cannot be read, or is damaged. The installed list is not used in its place: calls
+        PriceListUnreadable: the list cannot be read, or is damaged. The installed list is not used in its place: calls
             would silently cost something else.
     """
-    path = state_dir / FILE
+    kept = _load_kept(state_dir)
     try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise PriceListUnreadable(_message(path, error.strerror or "unreadable")) from error
-    try:
-        kept = msgspec.json.decode(content, type=KeptList)
-        if hashlib.sha256(kept.content.encode()).hexdigest() != kept.sha256:
-            raise PriceListUnreadable(_message(path, "its content does not have its SHA-256"))
-        prices = kept.prices()
-    except (msgspec.MsgspecError, UnreadableList) as error:
-        raise PriceListUnreadable(_message(path, str(error))) from error
+        if kept is not None:
+            prices = kept.prices()
+        elif file is not None:
+            prices = read_list(file, now).prices()
+        else:
+            return None
+    except UnreadableList as error:
+        path = file if kept is None else state_dir / FILE
+        raise PriceListUnreadable(_message(path, str(error), is_kept=kept is not None)) from error
     if is_start:
         log.info("prices: the list in force is genai-prices %s, not the installed one", prices.version)
-        if kept.installed != installed_version():
+        if kept is not None and kept.installed != installed_version():
             log.warning(
                 "prices: genai-prices %s was installed since, and is not in force; take it with: hero-broker prices "
                 "refresh",
@@ -103,5 +101,39 @@ def load_kept_list(state_dir: Path, *, is_start: bool = False) -> GenaiPrices | 
     return prices
 
 
-def _message(path: Path, reason: str) -> str:
-    return f"the price list {path} cannot be used: {reason}; remove the file to use that of the installed genai-prices"
+def read_list(file: Path, now: int) -> KeptList:
+    """Read the list of a file that the settings name.
+
+    Raises:
+        UnreadableList: the file cannot be read, is too long, or is not UTF-8.
+    """
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MAX_PRICE_LIST_BYTES + 1)
+    except OSError as error:
+        raise UnreadableList(error.strerror or "unreadable") from error
+    if len(content) > MAX_PRICE_LIST_BYTES:
+        raise UnreadableList(f"it has more than {MAX_PRICE_LIST_BYTES:,} bytes")
+    return KeptList.take(content, now)
+
+
+def _load_kept(state_dir: Path) -> KeptList | None:
+    path = state_dir / FILE
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise PriceListUnreadable(_message(path, error.strerror or "unreadable", is_kept=True)) from error
+    try:
+        kept = msgspec.json.decode(content, type=KeptList)
+    except msgspec.MsgspecError as error:
+        raise PriceListUnreadable(_message(path, str(error), is_kept=True)) from error
+    if hashlib.sha256(kept.content.encode()).hexdigest() != kept.sha256:
+        raise PriceListUnreadable(_message(path, "its content does not have its SHA-256", is_kept=True))
+    return kept
+
+
+def _message(path: Path | None, reason: str, *, is_kept: bool) -> str:
+    how = "remove the file to use that of the installed genai-prices" if is_kept else "billing.price_list names it"
+    return f"the price list {path} cannot be used: {reason}; {how}"

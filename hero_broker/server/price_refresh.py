@@ -13,7 +13,7 @@ from hero_broker.data_plane.exchange import Exchange
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.genai_data.published import UnreadableList
 from hero_broker.pricing.genai_prices import GenaiPrices
-from hero_broker.pricing.kept_list import KeptList, forget_list
+from hero_broker.pricing.kept_list import KeptList, forget_list, read_list
 from hero_broker.pricing.tariff_changes import compare_tariffs
 from hero_broker.providers.inventory import Inventory
 from hero_broker.providers.routes import Routes
@@ -32,23 +32,29 @@ class PriceRefresh:
         routes: Routes,
         exchange: Exchange,
         inventory: Inventory,
+        file: Path | None = None,
     ) -> None:
-        """Take what makes a catalogue and the routes from a list, and what uses them."""
+        """Take what makes a catalogue and the routes from a list, and what uses them.
+
+        `file` has the list of a refresh that gives none, in place of the installed package.
+        """
         self._state_dir = state_dir
         self._clock = clock
         self._build = build
         self._routes = routes
         self._exchange = exchange
         self._inventory = inventory
+        self._file = file
         self._lock = threading.Lock()
 
     async def refresh(self, content: bytes | None) -> PriceChanges:
-        """Put a published list in force, or, without `content`, the list of the package as it is installed now.
+        """Put a published list in force, or, without `content`, that of the file or the package as they are now.
 
         Nothing changes if an error is raised.
 
         Raises:
-            InvalidParams: the content is no price list, or the installed list can only be read after a restart.
+            InvalidParams: the content or the file is no price list, or the installed list can only be read after a
+                restart.
             StoreUnavailable: the list cannot be kept in the state directory.
         """
         return await to_thread(self._refresh, content)
@@ -82,6 +88,12 @@ class PriceRefresh:
                 return kept.prices()
             except UnreadableList as error:
                 raise InvalidParams(PARAM, f"must be a price list of genai-prices: {error}") from error
+        if self._file is not None:
+            try:
+                return read_list(self._file, self._clock.now()).prices()
+            except UnreadableList as error:
+                reason = f"the file of billing.price_list, {self._file}, cannot be used: {error}"
+                raise InvalidParams(PARAM, f"must be given: {reason}") from error
         try:
             return GenaiPrices.installed_now()
         except Exception as error:  # whatever a new layout of the data file raises

@@ -31,7 +31,7 @@ from hero_broker.metering.billing_row import interrupted_row
 from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.tokens import TokenCounter
 from hero_broker.pricing.catalogue import Catalogue
-from hero_broker.pricing.kept_list import load_kept_list
+from hero_broker.pricing.kept_list import load_list
 from hero_broker.providers.health import HealthTracker
 from hero_broker.providers.inventory import Inventory
 from hero_broker.providers.upstream.client import open_upstream
@@ -72,7 +72,8 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
         max_calls = server.max_calls + billing.drain_max_calls
         timeouts = timeouts_of(settings.upstream)
         async with open_upstream(timeouts, max_calls, own_timeouts, fast=server.fast_path) as upstream:
-            catalogue = Catalogue(settings.price_factors, load_kept_list(settings.state_dir, is_start=True))
+            listed = load_list(settings.state_dir, billing.price_list, clock.now(), is_start=True)
+            catalogue = Catalogue(settings.price_factors, listed)
             counter = TokenCounter()
             stack.callback(counter.close)
             estimates, provider_health = Estimates(counter), HealthTracker(clock)
@@ -111,6 +112,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 routes,
                 exchange,
                 served,
+                billing.price_list,
             )
             labels = LabelBook(database, clock)
             reports, books = Reports(database, labels, clock), Books(database, clock)

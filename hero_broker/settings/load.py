@@ -395,7 +395,21 @@ def _billing(table: TomlTable) -> BillingSettings:
             "journal_max_bytes", default.journal_max_bytes, 1_000_000, 1_000_000_000_000_000
         ),
         unpriced=table.choice("unpriced", default.unpriced, "refuse"),
+        price_list=_price_list(table),
     )
+
+
+def _price_list(table: TomlTable) -> Path | None:
+    if not table.has("price_list"):
+        return None
+    return table.string("price_list", None, _absolute_path, "must be the absolute path of a file")
+
+
+def _absolute_path(text: str) -> Path:
+    path = Path(text)
+    if not path.is_absolute():
+        raise ValueError
+    return path
 
 
 def _providers(

@@ -102,6 +102,7 @@ class BillingSettings:
     drain_max_calls: int = 100
     journal_max_bytes: int = 1_000_000_000
     unpriced: str = "allow"  # or "refuse"
+    price_list: Path | None = None  # a list as genai-prices publishes it; None: that of the installed package
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,28 @@ def test_installed_list_is_taken_again_without_a_file(tmp_path: Path, config: st
     assert not (tmp_path / KEPT).exists()
 
 
+def test_file_of_the_settings_is_read_at_the_start_and_again(tmp_path: Path, config: str) -> None:
+    file = tmp_path / "data.json"
+    file.write_bytes(LIST)
+    with Path(config).open("a") as settings:
+        settings.write(f'[billing]\nprice_list = "{file}"\n')
+    with broker(tmp_path / "state", "--config", config) as running:
+        at_start = httpx.get(f"{running.url}/admin/prices").json()
+        file.write_bytes(b"[]")
+        wrong = refresh(running)["error"]
+        file.write_bytes(LIST.replace(b"gpt-next", b"gpt-after"))
+        taken = refresh(running)["result"]["data"]
+
+    assert "gpt-next" in {price["model"] for price in at_start["data"]}
+    assert wrong["code"] == -32602
+    assert f"the file of billing.price_list, {file}, cannot be used" in str(wrong["data"])
+    assert {(one["model"], one["change"]) for one in taken["models"]} == {
+        ("gpt-next", "removed"),
+        ("gpt-after", "added"),
+    }
+    assert not (tmp_path / KEPT).exists()
+
+
 @pytest.mark.parametrize(
     ("price_list", "reason"),
     [

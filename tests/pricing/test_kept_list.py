@@ -10,7 +10,7 @@ import pytest
 from hero_broker.core.errors import PriceListUnreadable
 from hero_broker.pricing import kept_list
 from hero_broker.pricing.genai_data.published import UnreadableList
-from hero_broker.pricing.kept_list import FILE, KeptList, forget_list, load_kept_list
+from hero_broker.pricing.kept_list import FILE, KeptList, forget_list, load_list
 from tests.pricing.genai_data.publish import provider, publish
 
 CONTENT = publish([provider("openai", m={"input_mtok": 1})])
@@ -24,7 +24,7 @@ def keep(state_dir: Path, content: bytes = CONTENT) -> None:
 def test_kept_list_is_loaded_with_its_day_and_hash(tmp_path: Path) -> None:
     keep(tmp_path)
 
-    prices = load_kept_list(tmp_path)
+    prices = load_list(tmp_path, None, AT)
 
     assert prices is not None
     assert prices.version == f"of 2026-11-24, SHA-256 {hashlib.sha256(CONTENT).hexdigest()[:12]}"
@@ -35,14 +35,14 @@ def test_kept_list_is_loaded_with_its_day_and_hash(tmp_path: Path) -> None:
 def test_last_list_is_kept_until_it_is_forgotten(tmp_path: Path) -> None:
     keep(tmp_path)
     keep(tmp_path, publish([provider("openai", other={"input_mtok": 1})]))
-    last, mode = load_kept_list(tmp_path), stat.S_IMODE((tmp_path / FILE).stat().st_mode)
+    last, mode = load_list(tmp_path, None, AT), stat.S_IMODE((tmp_path / FILE).stat().st_mode)
     forget_list(tmp_path)
     forget_list(tmp_path)
 
     assert last is not None
     assert list(last.models("openai")) == ["other"]
     assert mode == 0o600
-    assert load_kept_list(tmp_path) is None
+    assert load_list(tmp_path, None, AT) is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -62,7 +62,7 @@ def test_damaged_file_is_an_error_that_names_it(tmp_path: Path, content: bytes |
         path.write_bytes(content)
 
     with pytest.raises(PriceListUnreadable) as caught:
-        load_kept_list(tmp_path)
+        load_list(tmp_path, None, AT)
 
     assert str(caught.value).startswith(f"the price list {path} cannot be used: ")
     assert reason in str(caught.value)
@@ -75,14 +75,14 @@ def test_changed_list_does_not_have_its_hash(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text(json.dumps({**kept, "content": kept["content"].replace("1", "2")}))
 
     with pytest.raises(PriceListUnreadable, match="does not have its SHA-256"):
-        load_kept_list(tmp_path)
+        load_list(tmp_path, None, AT)
 
 
 def test_list_that_this_version_refuses_is_an_error(tmp_path: Path) -> None:
     keep(tmp_path, b"[]")
 
     with pytest.raises(PriceListUnreadable, match="no model with a price"):
-        load_kept_list(tmp_path)
+        load_list(tmp_path, None, AT)
 
 
 def test_content_must_be_utf_8() -> None:
@@ -100,9 +100,48 @@ def test_log_says_at_the_start_which_list_is_in_force(
         (tmp_path / FILE).write_text(json.dumps({**kept, "installed": "0.0.1"}))
 
     with caplog.at_level("INFO", kept_list.__name__):
-        load_kept_list(tmp_path)
+        load_list(tmp_path, None, AT)
         assert caplog.text == ""
-        load_kept_list(tmp_path, is_start=True)
+        load_list(tmp_path, None, AT, is_start=True)
 
     assert "the list in force is genai-prices of 2026-11-24, SHA-256 " in caplog.text
     assert ("was installed since, and is not in force" in caplog.text) is is_updated
+
+
+def test_file_of_the_settings_is_read_if_no_list_is_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    file = tmp_path / "prices.json"
+    file.write_bytes(publish([provider("openai", other={"input_mtok": 1})]))
+
+    of_file = load_list(tmp_path, file, AT, is_start=True)
+    keep(tmp_path)
+    kept = load_list(tmp_path, file, AT)
+
+    assert of_file is not None
+    assert kept is not None
+    assert (list(of_file.models("openai")), list(kept.models("openai"))) == (["other"], ["m"])
+    assert [message.partition(",")[0] for message in caplog.messages] == [
+        "prices: the list in force is genai-prices of 2026-11-24"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        pytest.param(None, "No such file or directory", id="missing"),
+        pytest.param(b"[]", "it has no model with a price", id="no prices"),
+        pytest.param(b"\xff", "it is not UTF-8", id="no text"),
+        pytest.param(b" " * 10_000_001, "it has more than 10,000,000 bytes", id="long"),
+    ],
+)
+def test_wrong_file_of_the_settings_is_an_error_that_names_it(
+    tmp_path: Path, content: bytes | None, reason: str
+) -> None:
+    file = tmp_path / "prices.json"
+    if content is not None:
+        file.write_bytes(content)
+
+    with pytest.raises(PriceListUnreadable) as caught:
+        load_list(tmp_path, file, AT)
+
+    assert str(caught.value) == f"the price list {file} cannot be used: {reason}; billing.price_list names it"

@@ -50,7 +50,7 @@ def test_cost_is_the_plain_sum_of_its_lines(
 ) -> None:
     row = row_of(provider, usage, price, outcome)
     read = Usage(**{unit: getattr(row, unit) for unit in Usage.__struct_fields__})
-    exact = plain_sum(read, price, ok=outcome is Outcome.OK)
+    exact = plain_sum(read, price, ok=outcome is Outcome.OK, duration_ms=row.duration_ms)
 
     lines, total = explain(row, PriceRecord(price.price_id, price.rates, "", ""))
 

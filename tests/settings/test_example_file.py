@@ -1,7 +1,7 @@
 """The example is accepted, with its settings switched off and on, and shows every key with its default."""
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from hero_broker.settings import Settings, load
@@ -39,7 +39,8 @@ def test_settings_that_are_switched_off_are_accepted_and_show_the_defaults(tmp_p
     shown, defaults = asdict(settings.server), asdict(empty.server)
 
     assert {name for name in shown if shown[name] != defaults[name]} == set(NO_DEFAULTS)
-    assert (settings.upstream, settings.billing) == (empty.upstream, empty.billing)
+    assert settings.billing.price_list == Path("/etc/hero-broker/data.json")
+    assert (settings.upstream, replace(settings.billing, price_list=None)) == (empty.upstream, empty.billing)
     assert settings.database_url == empty.database_url
     assert settings.default_models == empty.default_models
     assert settings.statements.contact == "1 Example Street, 8000 Example\nbilling@example.org"

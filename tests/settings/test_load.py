@@ -340,6 +340,7 @@ def test_unknown_key_is_a_fault_with_a_suggestion(tmp_path: Path) -> None:
         pytest.param('[database]\nurl = "mysql://h/d"', "database.url", id="unknown database"),
         pytest.param('[database]\nurl = "sqlite:///:memory:"', "database.url", id="database in memory"),
         pytest.param('[billing]\nunpriced = "maybe"', "billing.unpriced", id="unknown word"),
+        pytest.param('[billing]\nprice_list = "prices.json"', "billing.price_list", id="relative path"),
         pytest.param("providers = 1", "providers", id="providers are no tables"),
         pytest.param(GROQ + GROQ, "providers[1].name", id="provider twice"),
         pytest.param(GROQ.replace('"groq"', '"a/b"'), "providers[0].name", id="slash in provider"),
