@@ -16,7 +16,6 @@ from hero_broker.edge.once_per_minute import OncePerMinute
 from hero_broker.edge.paths import classify_path
 from hero_broker.edge.response_channel import Headers
 
-CALL_PREFIXES = ("/v1/", "/v2/")
 OWN_USAGE = "/v1/usage"  # what the visitor's address has spent, which no page may read
 SAFE_METHODS = ("GET", "HEAD")
 PREFLIGHT_S = 7200  # how long a browser may remember a preflight; Chromium caps it at this
@@ -70,7 +69,7 @@ class Origins:
         info = classify_path(path)
         if info.is_guarded:
             return ()
-        is_call = path.startswith(CALL_PREFIXES)
+        is_call = not info.is_health and info.plain != ""  # however the path of a call is spelled
         cors_headers = self._cors_headers.get(headers.get(b"origin", b""))
         if cors_headers is not None:
             return cors_headers if is_call and info.plain != OWN_USAGE else ()

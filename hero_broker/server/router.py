@@ -16,6 +16,8 @@ from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.rpc import RpcEndpoint
 from hero_broker.core.errors import BrokerError, InternalError, MethodNotAllowed, NotFound
 from hero_broker.data_plane import models
+from hero_broker.data_plane.not_served import not_found_message
+from hero_broker.data_plane.path_spellings import canonical_path
 from hero_broker.edge.errors import encode_error
 from hero_broker.kinds.registry import KIND_BY_PATH
 from hero_broker.providers.routes import Routes
@@ -60,7 +62,15 @@ class Router:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer a request by its path; a coroutine of its own would only pass on what it awaits."""
-        return self.hot.get(scope["path"], self.others)(scope, receive, send)
+        return (self.hot.get(scope["path"]) or self._find(scope))(scope, receive, send)
+
+    def _find(self, scope: Scope) -> ASGIApp:
+        """Return what answers a path that is not hot; `scope` gets the canonical path of another spelling."""
+        path = canonical_path(scope["path"])
+        if path is None:
+            return self.others
+        scope["path"] = path
+        return self.hot.get(path, self.others)
 
 
 def build_router(calls: ASGIApp, model_routes: Routes, admin: Admin, body_timeout_s: float) -> Router:
@@ -79,7 +89,7 @@ def build_router(calls: ASGIApp, model_routes: Routes, admin: Admin, body_timeou
         return Response(openapi_json, media_type="application/json")
 
     async def not_found(scope: Scope, _receive: Receive, _send: Send) -> None:
-        raise NotFound(f"There is no route {scope['path']}.")
+        raise NotFound(not_found_message(scope["path"]))
 
     starlette = Starlette(
         routes=[

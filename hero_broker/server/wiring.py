@@ -17,6 +17,7 @@ from hero_broker.data_plane.call_slots import CallSlots
 from hero_broker.data_plane.checks import Check, LedgerOpen, price_known
 from hero_broker.data_plane.endpoint import DataPlane
 from hero_broker.data_plane.exchange import Exchange
+from hero_broker.data_plane.path_spellings import CALL_SPELLINGS
 from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.edge.allowed_clients import AllowedClients
 from hero_broker.edge.middleware import EdgeMiddleware
@@ -45,7 +46,11 @@ from hero_broker.settings import Settings
 from hero_broker.store.database import open_database
 
 # The targets of calls whose body is JSON.
-JSON_TARGETS = [path.encode() for path, kind in KIND_BY_PATH.items() if not kind.takes_form]
+JSON_TARGETS = [
+    spelling.encode()
+    for spelling, path in {**CALL_SPELLINGS, **{path: path for path in KIND_BY_PATH}}.items()
+    if not KIND_BY_PATH[path].takes_form
+]
 
 
 @asynccontextmanager

@@ -171,7 +171,19 @@ def test_request_inside_the_body_of_an_offer_is_no_request(running: Broker, data
     assert rows(running, database) == before
 
 
-@pytest.mark.parametrize("path", ["/v1/responses", "/v1/realtime?model=m", "/v1/chat/completions", "/rpc", "/nowhere"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/responses",
+        "/responses",
+        "/v1/v1/responses",
+        "/openai/v1/responses",
+        "/v1/realtime?model=m",
+        "/v1/chat/completions",
+        "/rpc",
+        "/nowhere",
+    ],
+)
 @pytest.mark.parametrize("name", [b"websocket", b"WebSocket", b"h2c, websocket", b"websocket/13"])
 def test_websocket_is_refused_with_426_and_nothing_is_read_behind_it(running: Broker, path: str, name: bytes) -> None:
     line = f"GET {path} HTTP/1.1".encode()

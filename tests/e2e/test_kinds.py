@@ -169,6 +169,19 @@ def test_tools_and_embeddings_of_both_encodings_are_billed(place: Place, client:
     assert [kind for (kind,) in place.rows("kind")] == ["chat", "embedding", "embedding"]
 
 
+@pytest.mark.parametrize("base", ["", "/v1/v1", "/openai/v1"])
+def test_base_url_that_is_slightly_wrong_works_and_is_billed(place: Place, base: str) -> None:
+    with openai.OpenAI(base_url=place.url + base, api_key="any", default_headers=place.headers) as client:
+        client.chat.completions.create(model="fake-chat", messages=[{"role": "user", "content": "hi"}])
+        client.embeddings.create(model="fake-embedding", input="a")
+        client.audio.transcriptions.create(model="fake-stt", file=("a.wav", sound(1)))
+        names = {model.id for model in client.models.list()}
+        assert client.models.retrieve("fake/fake-chat").id == "fake/fake-chat"
+
+    assert "fake-chat" in names
+    assert [kind for (kind,) in place.rows("kind")] == ["chat", "embedding", "stt"]
+
+
 def test_models_are_listed_and_found(place: Place, client: openai.OpenAI) -> None:
     names = [model.id for model in client.models.list()]
 

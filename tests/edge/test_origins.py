@@ -20,7 +20,7 @@ def check(path: str = CALL, method: str = "POST", **headers: str) -> dict[bytes,
     return dict(ORIGINS.check(method, path, named))
 
 
-@pytest.mark.parametrize("path", [CALL, "/v1/audio/transcriptions", "/v2/rerank", "/v1/none"])
+@pytest.mark.parametrize("path", [CALL, "/chat/completions", "/v1/audio/transcriptions", "/v2/rerank", "/v1/none"])
 @pytest.mark.parametrize("origin", [LISTED, "app://obsidian.md"])
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "same-origin"])
 def test_listed_page_may_call_and_read_the_answer(path: str, origin: str, site: str) -> None:
@@ -39,11 +39,12 @@ def test_other_page_may_not_call(path: str, method: str, origin: str) -> None:
         check(path, method, origin=origin, host="chat.example.org", sec_fetch_site="same-origin")
 
 
+@pytest.mark.parametrize("path", ["/v1/models", "/models", "/models/m", "/v1/v1/models", "/none"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_page_that_hides_its_origin_may_not_call(method: str, site: str) -> None:
+def test_page_that_hides_its_origin_may_not_call(path: str, method: str, site: str) -> None:
     with pytest.raises(OriginRefused):
-        check("/v1/models", method, sec_fetch_site=site, sec_fetch_mode="no-cors")
+        check(path, method, sec_fetch_site=site, sec_fetch_mode="no-cors")
 
 
 @pytest.mark.parametrize(

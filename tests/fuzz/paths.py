@@ -23,6 +23,7 @@ import httptools
 from starlette.routing import Match, Route
 from starlette.types import Message, Receive, Scope, Send
 
+from hero_broker.data_plane.path_spellings import CALL_SPELLINGS, canonical_path
 from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.edge.allowed_clients import AllowedClients
 from hero_broker.edge.middleware import EdgeMiddleware
@@ -64,7 +65,7 @@ class Targets:
 
     def __init__(self, paths: Sequence[str], seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311  # that finds the same again
-        self._paths = [*paths, "/metrics", "/admin", "/billing", "/", ""]
+        self._paths = [*paths, *CALL_SPELLINGS, "/models", "/metrics", "/admin", "/billing", "/", ""]
 
     def next(self) -> bytes:
         """Return one."""
@@ -133,6 +134,7 @@ class Oracle:
 
     def route(self, path: str) -> str | None:
         """Return the path of the route that answers; None if no route does."""
+        path = canonical_path(path) or path
         if path in self._routing.hot:
             return path
         scope = {"type": "http", "path": path, "method": "GET", "headers": []}

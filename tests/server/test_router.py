@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.contract import load_document
+from hero_broker.data_plane.path_spellings import CALL_SPELLINGS
 from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.edge.allowed_clients import AllowedClients
 from hero_broker.edge.middleware import EdgeMiddleware
@@ -127,3 +128,84 @@ def test_route_that_a_page_reaches_without_a_preflight(
         else:
             assert answer.status_code == (401 if tokens else 403)
         assert not any(name.startswith("access-control") for name in answer.headers)
+
+
+class Seen:
+    """In place of the data plane: notes the canonical paths of the calls that reach it."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        self.paths.append(scope["path"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def ask_gate(calls: Seen, tokens: tuple[str, ...], method: str, path: str) -> httpx.Response:
+    """Make a request to the whole application."""
+    admin = Admin(NoReports(), NoBooks(), NoLabels(), ServedFake(), no_health, dict, no_calls, load_document())
+    gate = AdminGate(build_router(calls, Routes([], [], Catalogue()), admin, 60), tokens)
+    allowed = AllowedClients(ServerSettings().allowed_clients)
+    edge = EdgeMiddleware(gate, SourceIp((), False, "x-forwarded-for"), allowed, Origins(()))
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        await edge({**scope, "state": {"connection": None}}, receive, send)
+
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://localhost") as client:
+            return await client.request(method, f"http://localhost{path}")
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize(("spelling", "path"), CALL_SPELLINGS.items())
+def test_call_comes_with_its_canonical_path_however_it_is_spelled(spelling: str, path: str) -> None:
+    calls = Seen()
+
+    answer = ask_gate(calls, ("token",), "POST", spelling)
+
+    assert (answer.status_code, calls.paths) == (200, [path])
+
+
+@pytest.mark.parametrize("path", ["/models", "/models/", "/v1/models/", "/v1/v1/models", "/openai/v1/models"])
+def test_models_are_listed_however_their_path_is_spelled(path: str) -> None:
+    assert ask_gate(Seen(), (), "GET", path).json() == {"object": "list", "data": []}
+
+
+@pytest.mark.parametrize("path", ["/models/none", "/v1/v1/models/none", "/openai/v1/models/none"])
+def test_model_is_looked_up_however_its_path_is_spelled(path: str) -> None:
+    assert "'none' does not exist" in ask_gate(Seen(), (), "GET", path).json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "statuses"),
+    [
+        ("//rpc", {401, 404}),
+        ("/rpc/", {401, 404}),
+        ("/v1/rpc", {404}),
+        ("/v1/v1/rpc", {404}),
+        ("/openai/v1/rpc", {404}),
+        ("/v1/billing/usage", {404}),
+        ("/v1/v1/billing/usage", {404}),
+        ("/v1/admin/models", {404}),
+        ("/v1/openapi.json", {404}),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_no_other_spelling_reaches_the_admin_plane(method: str, path: str, statuses: set[int]) -> None:
+    calls = Seen()
+
+    answer = ask_gate(calls, ("token",), method, path)
+
+    assert answer.status_code in statuses
+    assert calls.paths == []
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/api/chat", "/v1beta/models/gemini:generateContent", "/v1/files"])
+def test_interface_that_is_not_served_is_a_404_that_says_what_works(path: str) -> None:
+    answer = ask_gate(Seen(), ("token",), "POST", path)
+
+    assert (answer.status_code, answer.headers["x-should-retry"]) == (404, "false")
+    assert answer.json()["error"]["code"] == "not_found"
+    assert "not served" in answer.json()["error"]["message"]
