@@ -3,7 +3,7 @@
 Tests drive each reader by these descriptions, so they state exactly what the readers check.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from hero_broker.data_plane.responses import FORWARDED_STATUSES
 from hero_broker.kinds.json_body import DROPPED_KEYS
@@ -55,7 +55,15 @@ MODELS = (
     ),
 )
 
-ROUTES = (*CALLS, *MODELS)
+FRONT_PAGE = RouteSpec(
+    "/",
+    "frontPage",
+    "Say what answers here",
+    {"text/plain": {"type": "string"}, "text/html": {"type": "string"}},
+    statuses=READ_STATUSES,
+)
+
+ROUTES: Mapping[str, Sequence[RouteSpec]] = {"calls": CALLS, "models": MODELS, "health": (FRONT_PAGE,)}  # by tag
 SCHEMAS: Mapping[str, Schema] = {
     "ServedModel": {
         "title": "ServedModel",

@@ -51,8 +51,9 @@ def document(contract: Document) -> dict[str, Any]:
     Its version is the program's; the contract has a version of its own, which counts the admin plane's changes.
     """
     paths: dict[str, dict[str, Any]] = {}
-    for route in data_plane.ROUTES:
-        paths.setdefault(route.path, {})[route.verb] = _operation(route)
+    for tag, routes in data_plane.ROUTES.items():
+        for route in routes:
+            paths.setdefault(route.path, {})[route.verb] = _operation(route, tag)
     for path, operation in _health():
         paths[path] = {"get": operation}
     for path, verb, operation in admin_plane.operations(contract):
@@ -98,11 +99,11 @@ def document(contract: Document) -> dict[str, Any]:
     }
 
 
-def _operation(route: RouteSpec) -> dict[str, Any]:
+def _operation(route: RouteSpec, tag: str) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,
-        "tags": ["calls" if route.body else "models"],
+        "tags": [tag],
         "security": [],
     }
     if route.path_parameters:

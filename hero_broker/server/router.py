@@ -15,7 +15,7 @@ from hero_broker.admin_plane import rest
 from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.rpc import RpcEndpoint
 from hero_broker.core.errors import BrokerError, InternalError, MethodNotAllowed, NotFound
-from hero_broker.data_plane import models
+from hero_broker.data_plane import front_page, models
 from hero_broker.data_plane.not_served import not_found_message
 from hero_broker.data_plane.path_spellings import canonical_path
 from hero_broker.edge.errors import encode_error
@@ -93,6 +93,7 @@ def build_router(calls: ASGIApp, model_routes: Routes, admin: Admin, body_timeou
 
     starlette = Starlette(
         routes=[
+            front_page.http_route(),
             Route("/health/live", live),
             Route("/health/ready", ready),
             Route(openapi.PATH, description),

@@ -161,6 +161,7 @@ def test_form_of_the_described_fields_is_answered_in_a_described_type(calls_brok
 @pytest.mark.parametrize(
     ("path", "url"),
     [
+        ("/", "/"),
         ("/v1/models", "/v1/models"),
         ("/v1/models/{name}", "/v1/models/fake/fake-chat"),
         ("/health/live", "/health/live"),

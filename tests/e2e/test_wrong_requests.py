@@ -43,7 +43,7 @@ def test_other_verb_is_told_those_that_the_path_has(shared_broker: Broker) -> No
     assert verbs(shared_broker, "/admin/labels") == {"GET", "HEAD", "POST", "PUT", "DELETE"}
 
 
-@pytest.mark.parametrize("path", ["/v1/models", "/health/live", "/billing/usage", "/openrpc.json"])
+@pytest.mark.parametrize("path", ["/", "/v1/models", "/health/live", "/billing/usage", "/openrpc.json"])
 def test_head_is_get_without_its_body(shared_broker: Broker, path: str) -> None:
     found, head = httpx.get(shared_broker.url + path), httpx.head(shared_broker.url + path)
 

@@ -39,7 +39,7 @@ from tests.server.test_router import routes_of_the_program
 TOKEN = "a-token-of-the-fuzzer"
 LONGEST = 60_000  # bytes of a target; a head has at most 65,536
 SOCKET_SHARE = 100  # of so many paths one goes to the broker, too
-OPEN_PATHS = ("/health/live", "/health/ready", "/v1/models", "/v1/models/{name:path}", *KIND_BY_PATH)
+OPEN_PATHS = ("/", "/health/live", "/health/ready", "/v1/models", "/v1/models/{name:path}", *KIND_BY_PATH)
 SAMPLES = {"{ip:path}": "127.0.0.1", "{request_id}": "req_1", "{name:path}": "fake-chat"}
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 PAGE = [(b"origin", b"https://evil.example"), (b"sec-fetch-site", b"cross-site"), (b"sec-fetch-mode", b"no-cors")]

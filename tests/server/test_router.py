@@ -71,7 +71,7 @@ def test_fault_of_the_brokers_own_is_told_in_openais_shape_and_logged(
     assert "something internal" in caplog.text
 
 
-HEALTH = ("/health/live", "/health/ready")
+OPEN = ("/health/live", "/health/ready", "/")
 READ = ("/v1/models", "/v1/models/{name:path}")
 UNASKED_METHODS = ("GET", "HEAD", "POST")  # that a browser sends for any page without a preflight, if the body is plain
 PAGES = (
@@ -121,7 +121,7 @@ def test_route_that_a_page_reaches_without_a_preflight(
 
     for content_type in ("multipart/form-data; boundary=b", "text/plain", "application/x-www-form-urlencoded"):
         answer = asyncio.run(ask(content_type))
-        if path in HEALTH:
+        if path in OPEN:
             assert answer.status_code in (200, 500)  # no call, and nothing that the page can read
         elif path in KIND_BY_PATH or path in READ:
             assert (answer.status_code, method == "HEAD" or "origin_not_allowed" in answer.text) == (403, True)
@@ -142,7 +142,7 @@ class Seen:
         await send({"type": "http.response.body", "body": b""})
 
 
-def ask_gate(calls: Seen, tokens: tuple[str, ...], method: str, path: str) -> httpx.Response:
+def ask_gate(calls: Seen, tokens: tuple[str, ...], method: str, path: str, client: str = "127.0.0.1") -> httpx.Response:
     """Make a request to the whole application."""
     admin = Admin(NoReports(), NoBooks(), NoLabels(), ServedFake(), no_health, dict, no_calls, load_document())
     gate = AdminGate(build_router(calls, Routes([], [], Catalogue()), admin, 60), tokens)
@@ -153,8 +153,8 @@ def ask_gate(calls: Seen, tokens: tuple[str, ...], method: str, path: str) -> ht
         await edge({**scope, "state": {"connection": None}}, receive, send)
 
     async def ask() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://localhost") as client:
-            return await client.request(method, f"http://localhost{path}")
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(served, client=(client, 1))) as caller:
+            return await caller.request(method, f"http://localhost{path}")
 
     return asyncio.run(ask())
 
@@ -209,3 +209,8 @@ def test_interface_that_is_not_served_is_a_404_that_says_what_works(path: str) -
     assert (answer.status_code, answer.headers["x-should-retry"]) == (404, "false")
     assert answer.json()["error"]["code"] == "not_found"
     assert "not served" in answer.json()["error"]["message"]
+
+
+def test_front_page_needs_no_token_but_an_address_that_may_call() -> None:
+    assert ask_gate(Seen(), ("token",), "GET", "/").status_code == 200
+    assert ask_gate(Seen(), ("token",), "GET", "/", client="192.0.2.1").status_code == 403
