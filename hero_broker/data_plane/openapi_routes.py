@@ -5,6 +5,7 @@ Tests drive each reader by these descriptions, so they state exactly what the re
 
 from collections.abc import Mapping, Sequence
 
+from hero_broker.data_plane.models import DEFAULT_LIMIT, MAX_LIMIT
 from hero_broker.data_plane.responses import FORWARDED_STATUSES
 from hero_broker.kinds.json_body import DROPPED_KEYS
 from hero_broker.kinds.registry import KINDS
@@ -35,22 +36,45 @@ READ_STATUSES = {
 }
 
 
+def _one_of(*names: str) -> Schema:
+    return {"oneOf": [{"$ref": f"#/components/schemas/{name}"} for name in names]}
+
+
 CALLS = tuple(spec for kind in KINDS.values() for spec in kind.specs)
 
+_ANTHROPIC: Mapping[str, Schema] = {
+    "anthropic-version": {
+        "type": "string",
+        "description": "Any value: the response has Anthropic's shape, and errors have OpenAI's.",
+    }
+}
 MODELS = (
     RouteSpec(
         "/v1/models",
         "listModels",
         "List the models",
-        {JSON: {"$ref": "#/components/schemas/ServedModels"}},
-        statuses=READ_STATUSES,
+        {JSON: _one_of("ServedModels", "AnthropicModelPage")},
+        query_parameters={
+            "limit": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": MAX_LIMIT,
+                "default": DEFAULT_LIMIT,
+                "description": "Read with `anthropic-version` only, as are the next two.",
+            },
+            "after_id": {"type": "string", "description": "The page begins after this model."},
+            "before_id": {"type": "string", "description": "The page ends before this model; not with `after_id`."},
+        },
+        header_parameters=_ANTHROPIC,
+        statuses={**READ_STATUSES, 400: f"{READ_STATUSES[400]} Or `limit`, `after_id` or `before_id` is invalid."},
     ),
     RouteSpec(
         "/v1/models/{name}",
         "retrieveModel",
         "Retrieve a model",
-        {JSON: {"$ref": "#/components/schemas/ServedModel"}},
+        {JSON: _one_of("ServedModel", "AnthropicModel")},
         path_parameters={"name": {**NON_EMPTY_STRING, "description": "Slashes need no escaping."}},
+        header_parameters=_ANTHROPIC,
         statuses={**READ_STATUSES, 404: "No model of this name is served."},
     ),
 )
@@ -64,17 +88,25 @@ FRONT_PAGE = RouteSpec(
 )
 
 ROUTES: Mapping[str, Sequence[RouteSpec]] = {"calls": CALLS, "models": MODELS, "health": (FRONT_PAGE,)}  # by tag
+_SHARED_MEMBERS: Mapping[str, Schema] = {
+    "id": {"type": "string", "description": "The name to use as `model`."},
+    "display_name": {"type": "string"},
+    "kind": {
+        "type": ["string", "null"],
+        "description": "The kind of calls that may use the model; null if calls of any kind may.",
+    },
+}
 SCHEMAS: Mapping[str, Schema] = {
     "ServedModel": {
         "title": "ServedModel",
         "type": "object",
         "properties": {
-            "id": {"type": "string", "description": "The name to use as `model`."},
+            **_SHARED_MEMBERS,
             "object": {"const": "model"},
             "created": {"type": "integer", "description": "Always 0: unknown."},
             "owned_by": {"type": "string", "description": "The provider."},
         },
-        "required": ["id", "object", "created", "owned_by"],
+        "required": ["id", "object", "created", "owned_by", "display_name", "kind"],
     },
     "ServedModels": {
         "title": "ServedModels",
@@ -84,6 +116,27 @@ SCHEMAS: Mapping[str, Schema] = {
             "data": {"type": "array", "items": {"$ref": "#/components/schemas/ServedModel"}},
         },
         "required": ["object", "data"],
+    },
+    "AnthropicModel": {
+        "title": "AnthropicModel",
+        "type": "object",
+        "properties": {
+            **_SHARED_MEMBERS,
+            "type": {"const": "model"},
+            "created_at": {"type": "string", "description": "Always 1970-01-01T00:00:00Z: unknown."},
+        },
+        "required": ["id", "type", "display_name", "created_at", "kind"],
+    },
+    "AnthropicModelPage": {
+        "title": "AnthropicModelPage",
+        "type": "object",
+        "properties": {
+            "data": {"type": "array", "items": {"$ref": "#/components/schemas/AnthropicModel"}},
+            "has_more": {"type": "boolean", "description": "Whether more models follow, or precede with `before_id`."},
+            "first_id": {"type": ["string", "null"]},
+            "last_id": {"type": ["string", "null"]},
+        },
+        "required": ["data", "has_more", "first_id", "last_id"],
     },
 }
 DROPPED = f"The broker drops these top-level members of a call's body: {', '.join(DROPPED_KEYS)}."

@@ -51,6 +51,8 @@ class RouteSpec:
     answers: Mapping[str, Schema]  # media type → what is known of the content
     body: BodySpec | None = None  # None: a GET
     path_parameters: Mapping[str, Schema] = field(default_factory=dict)
+    query_parameters: Mapping[str, Schema] = field(default_factory=dict)
+    header_parameters: Mapping[str, Schema] = field(default_factory=dict)
     statuses: Mapping[int, str] | None = None  # None: those of calls
 
     @property

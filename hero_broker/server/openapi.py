@@ -106,11 +106,17 @@ def _operation(route: RouteSpec, tag: str) -> dict[str, Any]:
         "tags": [tag],
         "security": [],
     }
-    if route.path_parameters:
-        operation["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": schema}
-            for name, schema in route.path_parameters.items()
-        ]
+    parameters = [
+        {"name": name, "in": place, "required": place == "path", "schema": schema}
+        for place, schemas in (
+            ("path", route.path_parameters),
+            ("query", route.query_parameters),
+            ("header", route.header_parameters),
+        )
+        for name, schema in schemas.items()
+    ]
+    if parameters:
+        operation["parameters"] = parameters
     if route.body is not None:
         schema = {
             "type": "object",

@@ -179,6 +179,17 @@ def test_what_is_read_is_answered_in_the_documented_schema(shared_broker: Broker
 
 
 @pytest.mark.parametrize(
+    ("query", "status"), [("", 200), ("?limit=2&after_id=fake-chat", 200), ("?limit=0", 400), ("?before_id=none", 400)]
+)
+def test_models_in_anthropics_shape_are_as_described(shared_broker: Broker, query: str, status: int) -> None:
+    with httpx.Client(base_url=shared_broker.url, headers={"anthropic-version": "2023-06-01"}) as client:
+        document = described(client)
+
+        assert conforms(document, "/v1/models", client.get(f"/v1/models{query}")) == status
+        assert conforms(document, "/v1/models/{name}", client.get("/v1/models/fake-chat")) == 200
+
+
+@pytest.mark.parametrize(
     ("question", "status"),
     [
         ('{"jsonrpc": "2.0", "id": 1, "method": "system.info"}', 200),

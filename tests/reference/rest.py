@@ -134,10 +134,11 @@ def _answers(response: Node, document: Node) -> str:
     types = []
     for kind, media in response.get("content", {}).items():
         schema = media.get("schema", {})
-        if "$ref" in schema:
-            name = schema["$ref"].rpartition("/")[2]
+        schemas = schema.get("oneOf", [schema])
+        names = [one["$ref"].rpartition("/")[2] for one in schemas if "$ref" in one]
+        for name in names if len(names) == len(schemas) else ():
             members = document["components"]["schemas"][name]["properties"]
             types.append(f"`{name}`" if name == "Error" else f"`{name}`: {', '.join(f'`{one}`' for one in members)}")
-        else:
+        if len(names) < len(schemas):
             types.append(f"`{kind}`")
     return "; ".join(types) or "nothing"
