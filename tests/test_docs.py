@@ -181,7 +181,7 @@ def test_dependencies_page_names_each_dependency() -> None:
     page = (DOCS / "explanation" / "dependencies.md").read_text()
     project = (DOCS.parent / "pyproject.toml").read_text().partition("dependencies = [")[2].partition("]")[0]
 
-    missing = [name for name in re.findall(r'"([a-z0-9-]+)', project) if f"`{name}`" not in page]
+    missing = [name for name in re.findall(r'"([a-z0-9.-]+)', project) if f"`{name}`" not in page]
 
     assert missing == []
 

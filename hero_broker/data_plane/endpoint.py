@@ -1,9 +1,10 @@
 """The ASGI endpoint of all calls: admits a request, reads its body, and starts its exchange."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
@@ -19,6 +20,7 @@ from hero_broker.core.errors import (
 from hero_broker.data_plane.call_slots import CallSlots, Slot
 from hero_broker.data_plane.checks import EarlyCheck
 from hero_broker.data_plane.client_call import REQUEST_HEADERS, ClientCall, RequestContext, forwarded_headers
+from hero_broker.data_plane.content_encoding import RequestDecoder, check_encoding, encoded_bound
 from hero_broker.data_plane.exchange import Exchange
 from hero_broker.data_plane.form_request import FormRequest
 from hero_broker.edge.response_channel import ResponseChannel
@@ -83,13 +85,18 @@ class DataPlane:
             forwarded = () if REQUEST_HEADERS.isdisjoint(headers) else forwarded_headers(scope["headers"])
             context = RequestContext(state["request_id"], caller, self._clock.now(), forwarded)
             kind = KIND_BY_PATH[path]
+            encoding = None
+            if b"content-encoding" in headers:  # only the scope has a second line of this header
+                encoding = check_encoding(scope["headers"], may_compress=not kind.takes_form)
             if kind.takes_form:
                 await self._serve_upload(kind, path, headers, context, receive, client, slot)
             else:
                 self.check_json_head(headers)
                 body = client.connection.take_body()
-                if body is None:
-                    body = await self._read(receive)
+                if encoding is not None:
+                    body = await self._in_time(self._decode(body, receive, encoding))
+                elif body is None:
+                    body = await self._in_time(self._read(receive))
                 elif len(body) > self._max_body_bytes:
                     raise _body_too_large(self._max_body_bytes)
                 request = kind.read(read_json(body, self._default_models.get(kind.name)))
@@ -101,10 +108,13 @@ class DataPlane:
         """Check the head of a request whose body is JSON; names are lower-case.
 
         Raises:
-            UnsupportedMedia: the content type is not JSON, or the body is compressed.
+            UnsupportedMedia: the content type is not JSON, or the body's encoding is not accepted.
             BodyTooLarge: the body will be too large.
         """
-        _check_head(headers, b"application/json", self._max_body_bytes)
+        max_bytes = self._max_body_bytes
+        if b"content-encoding" in headers and check_encoding(headers.items(), may_compress=True) is not None:
+            max_bytes = encoded_bound(max_bytes)
+        _check_head(headers, b"application/json", max_bytes)
 
     async def _serve_upload(
         self,
@@ -131,38 +141,57 @@ class DataPlane:
         await exchange
         await reading
 
-    async def _read(self, receive: Receive) -> bytes:
+    async def _in_time(self, reading: Coroutine[Any, Any, bytes]) -> bytes:
         try:
-            return await wait_at_most(self._timeout_s, self._read_all(receive))
+            return await wait_at_most(self._timeout_s, reading)
         except TimeoutError as error:
             raise BodyTimeout("The body did not arrive in time.") from error
 
-    async def _read_all(self, receive: Receive) -> bytes:
+    async def _read(self, receive: Receive) -> bytes:
         chunks: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientLeft("The client left before its request was complete.")
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
+        size, has_more = 0, True
+        while has_more:
+            chunk, has_more = await _receive_chunk(receive)
+            chunks.append(chunk)
+            size += len(chunk)
             if size > self._max_body_bytes:
                 raise _body_too_large(self._max_body_bytes)
-            if not message.get("more_body", False):
-                return b"".join(chunks)
+        return b"".join(chunks)
+
+    async def _decode(self, body: bytes | None, receive: Receive, encoding: bytes) -> bytes:
+        """Return the decoded body; `body` is the whole one if all of it has arrived."""
+        decoder = RequestDecoder(encoding, self._max_body_bytes)
+        size, has_more = 0, True
+        while has_more:
+            chunk, has_more = (body, False) if body is not None else await _receive_chunk(receive)
+            size += len(chunk)
+            await decoder.feed(chunk)
+            if decoder.is_too_large or size > encoded_bound(self._max_body_bytes):
+                raise _body_too_large(self._max_body_bytes)
+        return decoder.finish()
+
+
+async def _receive_chunk(receive: Receive) -> tuple[bytes, bool]:
+    """Return the next piece of a request's body, and whether more follow.
+
+    Raises:
+        ClientLeft: the client left before the end.
+    """
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientLeft("The client left before its request was complete.")
+    return message.get("body", b""), message.get("more_body", False)
 
 
 def _check_head(headers: Mapping[bytes, bytes], content_type: bytes, max_bytes: int) -> int:
     """Check a request's head before its body is read; return `content-length`, 0 if the head has none.
 
     Raises:
-        UnsupportedMedia: the content type is not `content_type`, or the body is compressed.
+        UnsupportedMedia: the content type is not `content_type`.
         BodyTooLarge: `content-length` is more than `max_bytes`.
     """
     if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != content_type:
         raise UnsupportedMedia(f"The content type must be {content_type.decode()}.")
-    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise UnsupportedMedia("The body must not be compressed.")
     length = headers.get(b"content-length", b"0")
     declared_bytes = int(length) if length.isdigit() else 0
     if declared_bytes > max_bytes:

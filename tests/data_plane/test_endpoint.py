@@ -1,7 +1,8 @@
 """The endpoint of all calls: what it reads, what it refuses, and which slots it takes and frees."""
 
 import asyncio
-from collections.abc import Sequence
+import gzip
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,6 +33,7 @@ from hero_broker.metering.estimates import Estimates
 from hero_broker.pricing.listing import Listing
 from hero_broker.providers.routes import Routes
 from hero_broker.providers.upstream.client import Upstream
+from tests.data_plane.compressing import zstd
 from tests.data_plane.scripted import (
     LIMITS,
     PAUSE,
@@ -118,7 +120,8 @@ class Endpoint:
         is_form = "audio/tr" in path
         usual = {"content_type": "multipart/form-data; boundary=b" if is_form else "application/json"}
         pairs = [
-            (name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in {**usual, **headers}.items()
+            (name.replace("_", "-").lower().encode(), value.encode("latin-1"))
+            for name, value in {**usual, **headers}.items()
         ]
         scope: Scope = {
             "method": method,
@@ -191,6 +194,7 @@ def test_request_without_a_model_gets_the_default_of_its_kind(tmp_path: Path) ->
 
 
 PATHS = ("/v1/chat/completions", "/v1/audio/transcriptions")
+GZIP = {"content_encoding": "gzip"}
 
 
 @pytest.mark.parametrize(
@@ -203,9 +207,16 @@ PATHS = ("/v1/chat/completions", "/v1/audio/transcriptions")
                 ("GET", {"method": "GET"}, MethodNotAllowed),
                 ("other type", {"content_type": "text/plain"}, UnsupportedMedia),
                 ("no type", {"content_type": ""}, UnsupportedMedia),
-                ("gzip", {"content_encoding": "gzip"}, UnsupportedMedia),
+                ("deflate", {"content_encoding": "deflate"}, UnsupportedMedia),
+                ("two encodings", {"content_encoding": "gzip, zstd"}, UnsupportedMedia),
             ]
         ],
+        pytest.param(PATHS[1], {"content_encoding": "gzip"}, (), UnsupportedMedia, id="form in gzip"),
+        pytest.param(PATHS[0], GZIP, (b"{}",), InvalidRequest, id="gzip that is none"),
+        pytest.param(PATHS[0], GZIP, (gzip.compress(ASKED)[:-1],), InvalidRequest, id="truncated gzip"),
+        pytest.param(PATHS[0], GZIP, (gzip.compress(b" " * 1001),), BodyTooLarge, id="gzip of a long body"),
+        pytest.param(PATHS[0], GZIP, (b"\x1f\x8b\x08\x08" + b"name" * 1000,), BodyTooLarge, id="long gzip of nothing"),
+        pytest.param(PATHS[0], {**GZIP, "content_length": "9000"}, (), BodyTooLarge, id="length in gzip"),
         pytest.param(PATHS[0], {"content_length": str(MAX_BODY + 1)}, (), BodyTooLarge, id="length"),
         pytest.param(PATHS[1], {"content_length": str(MAX_AUDIO + 1)}, (), BodyTooLarge, id="length of a form"),
         pytest.param(PATHS[0], {}, (b"x" * 600, b"x" * 600), BodyTooLarge, id="pieces too long"),
@@ -239,6 +250,40 @@ def test_request_is_refused_before_anything_is_sent(
     assert isinstance(raised, error)
     assert (endpoint.ledger.notes, endpoint.provider.urls, endpoint.client.status) == ([], [], None)
     assert not list(tmp_path.rglob("*.upload"))
+
+
+@pytest.mark.parametrize("is_whole", [True, False], ids=["whole", "in pieces"])
+@pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("X-GZIP", gzip.compress), ("Zstd", zstd)])
+def test_provider_gets_plain_json_of_a_compressed_body(
+    tmp_path: Path, encoding: str, compress: Callable[[bytes], bytes], is_whole: bool
+) -> None:
+    body = ASKED.ljust(MAX_BODY)  # exactly as long as it may be
+    encoded = compress(body)
+
+    async def whole() -> Endpoint:
+        endpoint = Endpoint(tmp_path, WHOLE)
+        if is_whole:
+            endpoint.client.whole_body = encoded
+        else:
+            endpoint.sends(*(encoded[at : at + 1] for at in range(len(encoded))), b"")
+        endpoint.begin(content_encoding=encoding)
+        assert await endpoint.end() is None
+        return endpoint
+
+    endpoint = run(whole())
+
+    assert msgspec.json.decode(cast(bytes, endpoint.provider.bodies[0])) == msgspec.json.decode(ASKED)
+    assert endpoint.ledger.rows[0].input_tokens == 40
+
+
+def test_second_line_of_the_encoding_is_refused(tmp_path: Path) -> None:
+    async def whole() -> BaseException | None:
+        endpoint = Endpoint(tmp_path)
+        endpoint.client.whole_body = ASKED
+        endpoint.begin(**{"content_encoding": "gzip", "Content-Encoding": "identity"})
+        return await endpoint.end()
+
+    assert isinstance(run(whole()), UnsupportedMedia)
 
 
 def test_length_that_is_no_number_counts_as_unknown(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """Every kind of call, from OpenAI's own client to its row: units, price, explanation."""
 
+import gzip
 import json
 import select
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -13,11 +14,12 @@ import httpx
 import openai
 import pytest
 
+from tests.data_plane.compressing import zstd
 from tests.data_plane.test_upload import sound
 from tests.e2e.conftest import Ledger
 from tests.e2e.provider import JSON_HEAD, Provider, answering
-from tests.e2e_support import Broker, broker
-from tests.raw_clients import connected, request
+from tests.e2e_support import Broker, broker, chat
+from tests.raw_clients import connected, read_answer, request
 from tests.stores import query
 
 
@@ -167,6 +169,47 @@ def test_tools_and_embeddings_of_both_encodings_are_billed(place: Place, client:
     assert called.choices[0].message.tool_calls
     assert as_base64.data[1].embedding == pytest.approx(as_floats.data[1].embedding)
     assert [kind for (kind,) in place.rows("kind")] == ["chat", "embedding", "embedding"]
+
+
+@pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("zstd", zstd)])
+@pytest.mark.parametrize("padding", [0, 3_000_000], ids=["short", "long"])
+def test_compressed_body_is_billed_as_a_plain_one(
+    place: Place, encoding: str, compress: Callable[[bytes], bytes], padding: int
+) -> None:
+    body = compress(json.dumps(chat()).encode() + b" " * padding)
+    headers = {"content-type": "application/json", "content-encoding": encoding, **place.headers}
+
+    with connected(place.url) as connection, connection.makefile("rb") as received:
+        whole = request("/v1/chat/completions", body, headers=headers)
+        connection.sendall(whole[:-20])
+        connection.sendall(whole[-20:])
+        status, answer = read_answer(received)
+
+    assert (status, json.loads(answer)["usage"]["prompt_tokens"]) == (200, 40)
+    assert place.rows("kind", "input_tokens", "cost_nano_usd") == [("chat", 40, 25_970)]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "status"),
+    [
+        ("gzip", gzip.compress(bytes(21_000_000)), 413),
+        ("zstd", zstd(bytes(21_000_000)), 413),
+        ("gzip", b"{}", 400),
+        ("zstd", zstd(b"{}")[:-1], 400),
+        ("br", b"{}", 415),
+        ("gzip, gzip", gzip.compress(gzip.compress(b"{}")), 415),
+    ],
+)
+def test_compressed_body_that_is_refused_has_no_row(place: Place, encoding: str, body: bytes, status: int) -> None:
+    headers = {"content-type": "application/json", "content-encoding": encoding, **place.headers}
+
+    refused = httpx.post(f"{place.url}/v1/chat/completions", content=body, headers=headers)
+
+    assert (refused.status_code, refused.headers.get("accept-encoding")) == (
+        status,
+        "gzip, zstd" if status == 415 else None,
+    )
+    assert place.rows("kind") == []
 
 
 @pytest.mark.parametrize("base", ["", "/v1/v1", "/openai/v1"])
