@@ -23,6 +23,7 @@ from hero_broker.data_plane.client_call import REQUEST_HEADERS, ClientCall, Requ
 from hero_broker.data_plane.content_encoding import RequestDecoder, check_encoding, encoded_bound
 from hero_broker.data_plane.exchange import Exchange
 from hero_broker.data_plane.form_request import FormRequest
+from hero_broker.data_plane.path_spellings import check_deployment
 from hero_broker.edge.response_channel import ResponseChannel
 from hero_broker.kinds.json_body import read_json
 from hero_broker.kinds.kind import Kind
@@ -88,8 +89,9 @@ class DataPlane:
             encoding = None
             if b"content-encoding" in headers:  # only the scope has a second line of this header
                 encoding = check_encoding(scope["headers"], may_compress=not kind.takes_form)
+            deployment: str | None = state.get("deployment")
             if kind.takes_form:
-                await self._serve_upload(kind, path, headers, context, receive, client, slot)
+                await self._serve_upload(kind, path, deployment, headers, context, receive, client, slot)
             else:
                 self.check_json_head(headers)
                 body = client.connection.take_body()
@@ -99,7 +101,9 @@ class DataPlane:
                     body = await self._in_time(self._read(receive))
                 elif len(body) > self._max_body_bytes:
                     raise _body_too_large(self._max_body_bytes)
-                request = kind.read(read_json(body, self._default_models.get(kind.name)))
+                request = kind.read(read_json(body, deployment or self._default_models.get(kind.name)))
+                if deployment is not None:
+                    check_deployment(request.model, deployment)
                 route = self._routes.find(request.model, kind.name)
                 call = ClientCall(context, kind, path, request)
                 await self._exchange.start(call, route, client, slot.release)
@@ -120,6 +124,7 @@ class DataPlane:
         self,
         kind: Kind,
         path: str,
+        deployment: str | None,
         headers: Mapping[bytes, bytes],
         context: RequestContext,
         receive: Receive,
@@ -127,7 +132,9 @@ class DataPlane:
         slot: Slot,
     ) -> None:
         declared_bytes = _check_head(headers, b"multipart/form-data", self._max_audio_bytes)
-        form = FormRequest(kind, headers[b"content-type"], self._routes, self._uploads, self._max_audio_bytes)
+        form = FormRequest(
+            kind, headers[b"content-type"], self._routes, self._uploads, self._max_audio_bytes, deployment
+        )
         # A long upload gets one timeout for each `max_body_bytes`, as the same bytes in several bodies would.
         timeout_s = self._timeout_s * (1 + declared_bytes // self._max_body_bytes)
         reading = asyncio.create_task(form.upload.receive(receive, timeout_s), name="upload")

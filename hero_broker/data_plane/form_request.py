@@ -12,16 +12,26 @@ from hero_broker.providers.routes import Route, Routes
 class FormRequest:
     """One request with a form: its upload, and the route of the model that the form names."""
 
-    def __init__(self, kind: Kind, content_type: bytes, routes: Routes, directory: Path, max_bytes: int) -> None:
-        """Prepare to read the form.
+    def __init__(
+        self,
+        kind: Kind,
+        content_type: bytes,
+        routes: Routes,
+        directory: Path,
+        max_bytes: int,
+        deployment: str | None = None,
+    ) -> None:
+        """Prepare to read the form; `deployment` is the model that the request's path names, if it names one.
 
         Raises:
             InvalidRequest: the content type names no boundary, or is not well-formed.
+            ModelNotFound: no model of the kind has the name `deployment`.
         """
         self._kind = kind
         self._routes = routes
         self._route: Route | None = None
-        self.upload = Upload(FormRewriter(parse_boundary(content_type), self._upstream_model), directory, max_bytes)
+        form = FormRewriter(parse_boundary(content_type), self._upstream_model, deployment)
+        self.upload = Upload(form, directory, max_bytes)
 
     def _upstream_model(self, model: str) -> str:
         self._route = self._routes.find(model, self._kind.name)

@@ -13,6 +13,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
 from hero_broker.core.errors import InvalidRequest
+from hero_broker.data_plane.path_spellings import check_deployment
 from hero_broker.kinds.json_body import DROPPED_KEYS
 
 MAX_PARTS = 64
@@ -75,16 +76,21 @@ def parse_boundary(content_type: bytes) -> bytes:
 class FormRewriter:
     """Reads a form chunk by chunk and writes the provider's form."""
 
-    def __init__(self, boundary: bytes, replace_model: Callable[[str], str]) -> None:
+    def __init__(self, boundary: bytes, replace_model: Callable[[str], str], deployment: str | None = None) -> None:
         """Prepare to read; `replace_model` maps the model's name to the provider's name for it.
+
+        A `deployment` is the model of a form that names none; another one in the form is refused.
 
         Raises:
             InvalidRequest: the boundary is too long.
+            BrokerError: `replace_model` raised it.
         """
         self.fields: dict[str, str] = {}  # the last value of each field
         self.file_start: int | None = None  # position in the bytes written
         self.file_end: int | None = None
         self._replace_model = replace_model
+        self._deployment = deployment
+        self._has_model = False  # the form itself names a model
         self._boundary = f"hero-broker-{uuid.uuid4().hex}"
         self._out = bytearray()
         self._written = 0
@@ -113,6 +119,9 @@ class FormRewriter:
             )
         except FormParserError as error:
             raise InvalidRequest("The boundary of the form is too long.") from error
+        if deployment is not None:
+            self.fields[MODEL] = deployment
+            self._write_field(MODEL, replace_model(deployment))
 
     @property
     def content_type(self) -> str:
@@ -200,7 +209,7 @@ class FormRewriter:
         stripped = file_name.decode("utf-8", "replace").strip()  # some parsers strip it
         if not stripped:
             raise InvalidRequest(f"'{self._name[:100]}' must have a non-empty file name.", param=self._name)
-        self._write(self._disposition(f'; filename="{stripped.translate(_PERCENT_ENCODED)}"'))
+        self._write(self._disposition(self._name, f'; filename="{stripped.translate(_PERCENT_ENCODED)}"'))
         self._write(b"Content-Type: " + self._media_type() + b"\r\n\r\n")
         if self._name == FILE:
             self.file_start = self._written
@@ -216,7 +225,8 @@ class FormRewriter:
             raise InvalidRequest("'file' must be a file, sent with a file name.", param=FILE)
         if self._name != FILE and self._is_file:
             raise InvalidRequest(f"'{root}' must be a field, not a file.", param=root)
-        if self._name in self.fields or (self._name == FILE and self.file_start is not None):
+        is_second = self._has_model if self._name == MODEL else self._name in self.fields
+        if is_second or (self._name == FILE and self.file_start is not None):
             raise InvalidRequest(f"'{root}' must not be sent twice.", param=root)
 
     def _media_type(self) -> bytes:
@@ -253,14 +263,27 @@ class FormRewriter:
             value = self._field.decode()
         except UnicodeDecodeError as error:
             raise InvalidRequest(f"'{self._name[:100]}' must be text in UTF-8.", param=self._name) from error
-        if self._name == MODEL and not value:
-            raise InvalidRequest("'model' must be a non-empty string.", param=MODEL)
+        if self._name == MODEL:
+            self._on_model(value)
+            return
         self.fields[self._name] = value
-        forwarded = self._replace_model(value) if self._name == MODEL else value
-        self._write(self._disposition("") + b"\r\n" + forwarded.encode() + b"\r\n")
+        self._write_field(self._name, value)
+
+    def _on_model(self, model: str) -> None:
+        if not model:
+            raise InvalidRequest("'model' must be a non-empty string.", param=MODEL)
+        self._has_model = True
+        if self._deployment is None:
+            self.fields[MODEL] = model
+            self._write_field(MODEL, self._replace_model(model))
+        else:  # the first field that was written
+            check_deployment(model, self._deployment)
 
     def _on_end(self) -> None:
         self._ended = True
 
-    def _disposition(self, more: str) -> bytes:
-        return f'--{self._boundary}\r\nContent-Disposition: form-data; name="{self._name}"{more}\r\n'.encode()
+    def _write_field(self, name: str, value: str) -> None:
+        self._write(self._disposition(name, "") + b"\r\n" + value.encode() + b"\r\n")
+
+    def _disposition(self, name: str, more: str) -> bytes:
+        return f'--{self._boundary}\r\nContent-Disposition: form-data; name="{name}"{more}\r\n'.encode()

@@ -4,7 +4,9 @@ Each spelling leads to one canonical path, which routes, rows and the OpenAPI do
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
+from hero_broker.core.errors import InvalidRequest
 from hero_broker.kinds.registry import KIND_BY_PATH
 
 VERSION = "/v1"
@@ -12,6 +14,18 @@ MODELS = f"{VERSION}/models"
 
 # What a client puts before a path if its base URL lacks `/v1`, has it twice, or is that of Azure's newer interface.
 PREFIXES = ("", f"{VERSION}/v1", f"/openai{VERSION}")
+
+
+# Azure's older interface: the path has the name of the deployment, which stands for the model's.
+DEPLOYMENTS = "/openai/deployments/"
+MAX_NAMED = 200  # characters of a model's name, in a message
+
+
+class DeploymentPath(NamedTuple):
+    """What a path of Azure's older interface means."""
+
+    path: str  # the canonical one
+    model: str
 
 
 def canonical_path(path: str) -> str | None:
@@ -23,6 +37,28 @@ def canonical_path(path: str) -> str | None:
         if path.startswith(f"{prefix}/models/"):
             return VERSION + path.removeprefix(prefix)
     return None
+
+
+def deployment_path(path: str) -> DeploymentPath | None:
+    """Return what a path below `DEPLOYMENTS` means; None if it is no path of a call there."""
+    if not path.startswith(DEPLOYMENTS):
+        return None
+    for end, canonical in _DEPLOYMENT_ENDS:
+        model = path[len(DEPLOYMENTS) : -len(end)]
+        if model and path.endswith(end):
+            return DeploymentPath(canonical, model)
+    return None
+
+
+def check_deployment(model: str, deployment: str) -> None:
+    """Return if the body of a request names the model that its path names.
+
+    Raises:
+        InvalidRequest: it names another one.
+    """
+    if model != deployment:
+        names = f"'model' is {model[:MAX_NAMED]!r}, but the path names the deployment {deployment[:MAX_NAMED]!r}."
+        raise InvalidRequest(names, param="model")
 
 
 def _spellings() -> Mapping[str, str]:
@@ -41,3 +77,9 @@ _SPELLINGS = _spellings()
 
 # Those of calls; the spellings of one model's path are not in any list.
 CALL_SPELLINGS: Mapping[str, str] = {spelling: path for spelling, path in _SPELLINGS.items() if path in KIND_BY_PATH}
+
+# Longer ones first: a chat's path ends as a completion's.
+_DEPLOYMENT_ENDS = sorted(
+    ((path.removeprefix(VERSION), path) for path in KIND_BY_PATH if path.startswith(f"{VERSION}/")),
+    key=lambda end: -len(end[0]),
+)

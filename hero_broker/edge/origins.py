@@ -26,6 +26,7 @@ ALLOWED_HEADERS = (
     b"authorization",
     b"content-type",
     b"x-api-key",
+    b"api-key",
     b"anthropic-beta",
     b"anthropic-version",
     b"anthropic-dangerous-direct-browser-access",

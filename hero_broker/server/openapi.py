@@ -16,6 +16,7 @@ An AI gateway that bills every request to the address that made it.
 Every path that has GET also has HEAD: the same response without its body.
 A path that does not allow the method is answered with 405 and Allow, an unknown path with 404, both as Error.
 The paths of calls and models under /v1 are also served without /v1, below /v1/v1 and below /openai/v1.
+Calls are also served below /openai/deployments/MODEL, as Azure's clients send them: the body need not name the model.
 {data_plane.DROPPED}
 Clients must ignore members that they do not know."""
 

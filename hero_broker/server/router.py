@@ -17,7 +17,7 @@ from hero_broker.admin_plane.rpc import RpcEndpoint
 from hero_broker.core.errors import BrokerError, InternalError, MethodNotAllowed, NotFound
 from hero_broker.data_plane import front_page, models
 from hero_broker.data_plane.not_served import not_found_message
-from hero_broker.data_plane.path_spellings import canonical_path
+from hero_broker.data_plane.path_spellings import canonical_path, deployment_path
 from hero_broker.edge.errors import encode_error
 from hero_broker.kinds.registry import KIND_BY_PATH
 from hero_broker.providers.routes import Routes
@@ -65,10 +65,16 @@ class Router:
         return (self.hot.get(scope["path"]) or self._find(scope))(scope, receive, send)
 
     def _find(self, scope: Scope) -> ASGIApp:
-        """Return what answers a path that is not hot; `scope` gets the canonical path of another spelling."""
+        """Return what answers a path that is not hot; `scope` gets the canonical path of another spelling.
+
+        `state.deployment` gets the model that a path of Azure's names.
+        """
         path = canonical_path(scope["path"])
         if path is None:
-            return self.others
+            deployment = deployment_path(scope["path"])
+            if deployment is None:
+                return self.others
+            path, scope["state"]["deployment"] = deployment
         scope["path"] = path
         return self.hot.get(path, self.others)
 

@@ -115,7 +115,13 @@ class Endpoint:
         for number, piece in enumerate(pieces, start=1):
             self.messages.put_nowait({"type": "http.request", "body": piece, "more_body": more or number < len(pieces)})
 
-    def begin(self, path: str = "/v1/chat/completions", method: str = "POST", **headers: str) -> "asyncio.Task[None]":
+    def begin(
+        self,
+        path: str = "/v1/chat/completions",
+        method: str = "POST",
+        deployment: str | None = None,
+        **headers: str,
+    ) -> "asyncio.Task[None]":
         """Make a request."""
         is_form = "audio/tr" in path
         usual = {"content_type": "multipart/form-data; boundary=b" if is_form else "application/json"}
@@ -132,6 +138,7 @@ class Endpoint:
                 "caller": Caller(IP, None),
                 "request_id": "id",
                 "headers": dict(pairs),
+                **({} if deployment is None else {"deployment": deployment}),
             },
         }
 
@@ -193,6 +200,21 @@ def test_request_without_a_model_gets_the_default_of_its_kind(tmp_path: Path) ->
     assert run(whole()).ledger.rows[0].model == "m"
 
 
+@pytest.mark.parametrize("given", [b"", b'"model":null,', b'"model":"m",'])
+def test_path_names_the_model_of_a_request_without_one(tmp_path: Path, given: bytes) -> None:
+    async def whole() -> Endpoint:
+        endpoint = Endpoint(tmp_path, WHOLE, default_models={"chat": "another"})
+        endpoint.sends(ASKED.replace(b'"model":"m",', given))
+        endpoint.begin(deployment="m")
+        assert await endpoint.end() is None
+        return endpoint
+
+    endpoint = run(whole())
+
+    assert endpoint.ledger.rows[0].model == "m"
+    assert msgspec.json.decode(cast(bytes, endpoint.provider.bodies[0]))["model"] == route().upstream_model
+
+
 PATHS = ("/v1/chat/completions", "/v1/audio/transcriptions")
 GZIP = {"content_encoding": "gzip"}
 
@@ -220,6 +242,14 @@ GZIP = {"content_encoding": "gzip"}
         pytest.param(PATHS[0], {"content_length": str(MAX_BODY + 1)}, (), BodyTooLarge, id="length"),
         pytest.param(PATHS[1], {"content_length": str(MAX_AUDIO + 1)}, (), BodyTooLarge, id="length of a form"),
         pytest.param(PATHS[0], {}, (b"x" * 600, b"x" * 600), BodyTooLarge, id="pieces too long"),
+        pytest.param(PATHS[0], {"deployment": "n"}, (ASKED,), InvalidRequest, id="another deployment"),
+        pytest.param(
+            PATHS[0], {"deployment": "n"}, (ASKED.replace(b'"m"', b'"n"'),), ModelNotFound, id="no such deployment"
+        ),
+        pytest.param(PATHS[1], {"deployment": "n"}, (), ModelNotFound, id="form, no such deployment"),
+        pytest.param(
+            PATHS[1], {"deployment": "m"}, (SMALL_FORM.replace(b"\nm\r", b"\nn\r"),), InvalidRequest, id="form, another"
+        ),
         pytest.param(PATHS[0], {}, (b"{",), InvalidRequest, id="no JSON"),
         pytest.param(PATHS[0], {}, (ASKED.replace(b'"m"', b'"n"'),), ModelNotFound, id="no such model"),
         pytest.param(PATHS[0], {}, (ASKED.replace(b'"model":"m",', b""),), InvalidRequest, id="no model"),

@@ -27,8 +27,8 @@ GOOD_PARTS = part("model", b"m") + part("file", b"x", file_name="a")
 GOOD = form(part("model", b"heard"), part("language", b"de"), part("file", AUDIO, file_name="a.wav"))
 
 
-def rewrite(body: bytes, size: int = 1 << 20) -> tuple[FormRewriter, bytes]:
-    rewriter = FormRewriter(b"b", lambda name: f"upstream-{name}")
+def rewrite(body: bytes, size: int = 1 << 20, deployment: str | None = None) -> tuple[FormRewriter, bytes]:
+    rewriter = FormRewriter(b"b", lambda name: f"upstream-{name}", deployment)
     out = b"".join(rewriter.feed(body[at : at + size]) for at in range(0, len(body), size))
     return rewriter, out + rewriter.finish()
 
@@ -257,3 +257,37 @@ def test_boundary_within_a_file_ends_the_reading_before_it_costs_much(near: byte
 def test_content_type_that_is_long_or_not_readable_is_refused(header: bytes) -> None:
     with pytest.raises(InvalidRequest):
         parse_boundary(header)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        form(part("file", AUDIO, file_name="a.wav")),
+        form(part("file", AUDIO, file_name="a.wav"), part("model", b"m")),
+        form(part("model", b"m"), part("file", AUDIO, file_name="a.wav")),
+    ],
+    ids=["no model", "model behind the file", "model before the file"],
+)
+@given(size=st.integers(1, 300))
+def test_model_of_the_path_is_written_once_and_first(body: bytes, size: int) -> None:
+    rewriter, out = rewrite(body, size, "m")
+
+    assert parts_of(rewriter, out) == [("model", None, b"upstream-m"), ("file", "a.wav", AUDIO)]
+    assert rewriter.fields == {"model": "m"}
+    assert out[rewriter.file_start : rewriter.file_end] == AUDIO
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        ([b"n"], "'model' is 'n', but the path names the deployment 'm'"),
+        ([b""], "'model' must be a non-empty string"),
+        ([b"m", b"m"], "'model' must not be sent twice"),
+    ],
+)
+def test_form_of_a_deployment_names_no_other_model(models: list[bytes], message: str) -> None:
+    body = form(*(part("model", model) for model in models), part("file", b"x", file_name="a"))
+    with pytest.raises(InvalidRequest, match=message) as refused:
+        rewrite(body, deployment="m")
+
+    assert refused.value.param == "model"

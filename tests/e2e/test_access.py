@@ -154,10 +154,12 @@ def test_headers_pass_by_a_list_in_both_directions(tmp_path: Path) -> None:
             sent: list[bytes] = []
             with answering(provider, answer, sent):
                 response = httpx.post(
-                    f"{running.url}/v1/chat/completions",
+                    f"{running.url}/openai/deployments/m/chat/completions?api-version=of-the-client",
                     json={**chat(), "model": "m", "api_base": "http://127.0.0.1:9", "base_url": "http://127.0.0.1:9"},
                     headers={
                         "authorization": "Bearer of-the-client",
+                        "api-key": "of-the-client",
+                        "x-api-key": "of-the-client",
                         "cookie": "of-the-client",
                         "x-forwarded-for": "192.0.2.1",
                         "host": "localhost",

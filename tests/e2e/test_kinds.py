@@ -225,6 +225,39 @@ def test_base_url_that_is_slightly_wrong_works_and_is_billed(place: Place, base:
     assert [kind for (kind,) in place.rows("kind")] == ["chat", "embedding", "stt"]
 
 
+def test_azures_client_is_served_and_billed(place: Place) -> None:
+    with openai.AzureOpenAI(
+        azure_endpoint=place.url, api_key="any", api_version="2024-10-21", max_retries=0, default_headers=place.headers
+    ) as client:
+        client.chat.completions.create(model="fake-chat", messages=[{"role": "user", "content": "hi"}])
+        stream = client.chat.completions.create(
+            model="fake-chat", messages=[{"role": "user", "content": "hi"}], stream=True
+        )
+        assert len(list(stream)) > 1
+        client.embeddings.create(model="fake-embedding", input="a")
+        client.audio.speech.create(model="fake-tts", voice="alloy", input="a").read()
+        client.audio.transcriptions.create(model="fake-stt", file=("a.wav", sound(1)))
+        with pytest.raises(openai.NotFoundError) as refused:
+            client.chat.completions.create(model="none", messages=[{"role": "user", "content": "hi"}])
+
+    assert refused.value.code == "model_not_found"
+    kinds = ["chat", "chat", "embedding", "tts", "stt"]
+    assert place.rows("kind", "model") == [(kind, f"fake-{kind}") for kind in kinds]
+
+
+@pytest.mark.parametrize("model", ["fake%2Ffake-stt", "%66ake-stt"])
+def test_model_of_azures_path_is_decoded_once_and_needs_no_field(place: Place, model: str) -> None:
+    url = f"{place.url}/openai/deployments/{model}/audio/transcriptions?api-version=2024-10-21"
+
+    answer = httpx.post(url, files={"file": ("a.wav", sound(1))}, headers={"api-key": "any", **place.headers})
+    twice = httpx.post(
+        url.replace("%", "%25"), files={"file": ("a.wav", sound(1))}, headers={"api-key": "any", **place.headers}
+    )
+
+    assert (answer.status_code, twice.status_code) == (200, 404)
+    assert place.rows("kind", "model") == [("stt", "fake-stt")]
+
+
 def test_models_are_listed_and_found(place: Place, client: openai.OpenAI) -> None:
     names = [model.id for model in client.models.list()]
 

@@ -76,7 +76,7 @@ def test_path_with_a_control_character_is_refused() -> None:
 @pytest.mark.parametrize(
     "requested",
     [
-        "authorization,content-type,x-api-key,anthropic-version,anthropic-beta,x-hero-context,x-hero-want",
+        "authorization,content-type,x-api-key,api-key,anthropic-version,anthropic-beta,x-hero-context,x-hero-want",
         "X-Stainless-Lang, x-stainless-os,openai-organization",
     ],
 )

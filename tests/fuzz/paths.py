@@ -23,7 +23,7 @@ import httptools
 from starlette.routing import Match, Route
 from starlette.types import Message, Receive, Scope, Send
 
-from hero_broker.data_plane.path_spellings import CALL_SPELLINGS, canonical_path
+from hero_broker.data_plane.path_spellings import CALL_SPELLINGS, canonical_path, deployment_path
 from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.edge.allowed_clients import AllowedClients
 from hero_broker.edge.middleware import EdgeMiddleware
@@ -41,6 +41,7 @@ LONGEST = 60_000  # bytes of a target; a head has at most 65,536
 SOCKET_SHARE = 100  # of so many paths one goes to the broker, too
 OPEN_PATHS = ("/", "/health/live", "/health/ready", "/v1/models", "/v1/models/{name:path}", *KIND_BY_PATH)
 SAMPLES = {"{ip:path}": "127.0.0.1", "{request_id}": "req_1", "{name:path}": "fake-chat"}
+AZURE = "/openai/deployments/fake-chat/chat/completions"
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 PAGE = [(b"origin", b"https://evil.example"), (b"sec-fetch-site", b"cross-site"), (b"sec-fetch-mode", b"no-cors")]
 BEARER = [(b"authorization", f"Bearer {TOKEN}".encode())]
@@ -65,7 +66,7 @@ class Targets:
 
     def __init__(self, paths: Sequence[str], seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311  # that finds the same again
-        self._paths = [*paths, *CALL_SPELLINGS, "/models", "/metrics", "/admin", "/billing", "/", ""]
+        self._paths = [*paths, *CALL_SPELLINGS, "/models", AZURE, "/metrics", "/admin", "/billing", "/", ""]
 
     def next(self) -> bytes:
         """Return one."""
@@ -134,7 +135,8 @@ class Oracle:
 
     def route(self, path: str) -> str | None:
         """Return the path of the route that answers; None if no route does."""
-        path = canonical_path(path) or path
+        deployment = deployment_path(path)
+        path = canonical_path(path) or (path if deployment is None else deployment.path)
         if path in self._routing.hot:
             return path
         scope = {"type": "http", "path": path, "method": "GET", "headers": []}

@@ -135,9 +135,11 @@ class Seen:
 
     def __init__(self) -> None:
         self.paths: list[str] = []
+        self.deployments: list[str | None] = []
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         self.paths.append(scope["path"])
+        self.deployments.append(scope["state"].get("deployment"))
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
@@ -168,6 +170,14 @@ def test_call_comes_with_its_canonical_path_however_it_is_spelled(spelling: str,
     assert (answer.status_code, calls.paths) == (200, [path])
 
 
+def test_call_of_a_deployment_comes_with_its_canonical_path_and_its_model() -> None:
+    calls = Seen()
+
+    answer = ask_gate(calls, ("token",), "POST", "/openai/deployments/p%2Fm/chat/completions?api-version=1")
+
+    assert (answer.status_code, calls.paths, calls.deployments) == (200, ["/v1/chat/completions"], ["p/m"])
+
+
 @pytest.mark.parametrize("path", ["/models", "/models/", "/v1/models/", "/v1/v1/models", "/openai/v1/models"])
 def test_models_are_listed_however_their_path_is_spelled(path: str) -> None:
     assert ask_gate(Seen(), (), "GET", path).json() == {"object": "list", "data": []}
@@ -186,6 +196,8 @@ def test_model_is_looked_up_however_its_path_is_spelled(path: str) -> None:
         ("/v1/rpc", {404}),
         ("/v1/v1/rpc", {404}),
         ("/openai/v1/rpc", {404}),
+        ("/openai/deployments/m/rpc", {404}),
+        ("/openai/deployments/m/billing/usage", {404}),
         ("/v1/billing/usage", {404}),
         ("/v1/v1/billing/usage", {404}),
         ("/v1/admin/models", {404}),
