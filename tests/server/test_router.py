@@ -146,7 +146,9 @@ class Seen:
 
 def ask_gate(calls: Seen, tokens: tuple[str, ...], method: str, path: str, client: str = "127.0.0.1") -> httpx.Response:
     """Make a request to the whole application."""
-    admin = Admin(NoReports(), NoBooks(), NoLabels(), ServedFake(), no_health, dict, no_calls, load_document())
+    admin = Admin(
+        NoReports(), NoBooks(), NoLabels(), ServedFake(), no_health, dict, no_calls, load_document(), other_prices
+    )
     gate = AdminGate(build_router(calls, Routes([], [], Catalogue()), admin, 60), tokens)
     allowed = AllowedClients(ServerSettings().allowed_clients)
     edge = EdgeMiddleware(gate, SourceIp((), False, "x-forwarded-for"), allowed, Origins(()))
