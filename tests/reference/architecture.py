@@ -20,7 +20,7 @@ Hero Broker is one process: an ASGI application on an event loop, a writer threa
 1. `server/http1/protocol.py` parses the request, and refuses one that two parsers could read differently.
 2. `edge/middleware.py` gives it an id; `edge/source_ip.py` decides the address that is billed; `AllowedClients` (`edge/allowed_clients.py`) refuses addresses that may not call; `edge/origins.py` refuses web pages.
 3. `AdminGate` (`edge/admin_auth.py`) asks for the admin token on admin paths, or in dev mode for a loopback `Host`.
-4. `server/router.py` sends calls to the endpoint `DataPlane` (`data_plane/endpoint.py`), admin paths to `admin_plane/`.
+4. `server/router.py` sends calls to the endpoint `DataPlane` (`data_plane/endpoint.py`), under their canonical path (`data_plane/path_spellings.py`), admin paths to `admin_plane/`.
 5. `DataPlane` runs the early checks and takes a slot (`data_plane/call_slots.py`), which bounds the calls in flight. It reads the body through its kind (`kinds/chat.py`, `kinds/embedding.py`, …; all are in `kinds/registry.py`), finds the route of the model (`Routes.find` in `providers/routes.py`), and makes a `ClientCall` (`data_plane/client_call.py`).
 6. `Exchange.start` (`data_plane/exchange.py`) asks the checks (`data_plane/checks.py`), encodes the call for the first target of the route (`ClientCall.attempt`), and notes it in the journal (`Ledger.begin`, `Journal.begin`).
 7. `CallRun.run` (`data_plane/call_run.py`) sends the attempt through `providers/upstream/client.py`, and forwards the response to the client (`data_plane/relay.py`, `data_plane/event_stream.py`). `Meter` (`metering/meter.py`) meters it. Its tail is held back.
