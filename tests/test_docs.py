@@ -204,7 +204,16 @@ def test_backup_in_the_operators_guide_is_a_copy_of_the_running_ledger(tmp_path:
 
 def test_every_call_in_the_guide_is_answered_and_billed(tmp_path: Path) -> None:
     text = (DOCS / "how-to" / "call.md").read_text()
-    kinds = {"chat": 3, "completion": 1, "embedding": 1, "tts": 1, "stt": 2, "rerank": 2, "moderation": 1}
+    kinds = {
+        "chat": 3,
+        "completion": 1,
+        "embedding": 1,
+        "tts": 1,
+        "stt": 2,
+        "rerank": 2,
+        "moderation": 1,
+        "messages": 2,
+    }
     url = f"sqlite:///{tmp_path}/ledger.db"
 
     with broker(tmp_path / "state", HERO_BROKER_DATABASE_URL=url) as running:

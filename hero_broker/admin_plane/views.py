@@ -186,6 +186,7 @@ def provider(record: InventoryProvider) -> dict[str, object]:
         "provider": record.provider,
         "base_url": record.base_url,
         "api_keys": record.api_keys,
+        "wires": list(record.wires),
         "stream_usage": record.stream_usage,
         "models": record.models,
         "listed_models": record.listed_models,

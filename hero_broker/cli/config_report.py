@@ -9,8 +9,10 @@ from hero_broker.cli.notices import counted
 from hero_broker.core.money import usd_text
 from hero_broker.kinds.registry import DEFAULT_KIND
 from hero_broker.kinds.typical import is_priced, typical_cost
+from hero_broker.kinds.wires import OPENAI_WIRE
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.plausibility import price_warnings
+from hero_broker.providers.provider import Provider
 from hero_broker.providers.routes import Route, Routes
 from hero_broker.server.configured_routes import build_price
 from hero_broker.settings import ModelSettings, PriceSettings, Settings
@@ -25,11 +27,19 @@ def report_lines(settings: Settings, served: Routes) -> Iterator[str]:
         yield f"listen    {listen}"
     for provider in served.every_provider:
         place = f"at {provider.base_url}, {counted(len(provider.api_keys), 'key')}" if provider.base_url else "built in"
-        yield f"provider  {provider.name} {place}"
+        wires = "" if provider.wires == (OPENAI_WIRE,) or not provider.base_url else f", {_wires_text(provider)}"
+        yield f"provider  {provider.name} {place}{wires}"
     for route in served.named:
         yield f"model     {route.model} ({route.kind}) at {route.provider.name}: {_price_text(route)}"
     for provider_name, count in Counter(provider.name for _, provider in served.listed()).items():
         yield f"models    {count} at {provider_name} that the price list knows; GET /v1/models names them"
+
+
+def _wires_text(provider: Provider) -> str:
+    """Return the wires of a provider, those at a URL of their own with it."""
+    reached = [found for wire in provider.wires if (found := provider.over(wire)) is not None]
+    own = (f"{one.wire} at {one.base_url}" if one.base_url != provider.base_url else one.wire for one in reached)
+    return f"{'wire' if len(reached) == 1 else 'wires'} {' and '.join(own)}"
 
 
 def model_lines(served: Routes) -> str:

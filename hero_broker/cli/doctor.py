@@ -104,11 +104,19 @@ def _called_model(backend: Backend, name: str | None) -> tuple[str, Kind] | None
     """
     inventory = [item for item in backend.call(methods.list_models()).data if item.configured]
     if name is not None:
-        kinds = [item.kind for item in inventory if name in (item.model, *item.aliases)]
-        return name, KINDS.get(next(iter(kinds), None) or DEFAULT_KIND, KINDS[DEFAULT_KIND])
+        named = [item for item in inventory if name in (item.model, *item.aliases)]
+        return name, _kind_of(backend, named[0]) if named else KINDS[DEFAULT_KIND]
     suitable = [item for item in inventory if item.kind == DEFAULT_KIND]
     suitable.sort(key=lambda item: item.provider != FAKE_PROVIDER)
-    return (suitable[0].model, KINDS[DEFAULT_KIND]) if suitable else None
+    return (suitable[0].model, _kind_of(backend, suitable[0])) if suitable else None
+
+
+def _kind_of(backend: Backend, model: models.Model) -> Kind:
+    """Return the kind of the call for a model: the first one for such models whose wire its provider speaks."""
+    providers = backend.call(methods.list_providers()).data
+    wires = [wire for item in providers if item.provider == model.provider for wire in item.wires]
+    kinds = [kind for kind in KINDS.values() if kind.of_models == (model.kind or DEFAULT_KIND)]
+    return next((kind for kind in kinds if kind.wire in wires), kinds[0])
 
 
 def _call(url: str, kind: Kind, model: str, context: str) -> httpx.Response:

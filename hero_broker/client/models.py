@@ -110,7 +110,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     peer_ip: str | None  # The connection's address, if it differs.
     context: str | None  # The caller's own claim, from X-Hero-Context.
     api_key_id: str | None  # Always None: callers have no keys.
-    kind: str  # The kind of the call. One of chat, completion, embedding, tts, stt, rerank, moderation.
+    kind: str  # The kind of the call. One of chat, completion, embedding, tts, stt, rerank, moderation, messages.
     model: str  # The broker's name for the model.
     provider: str  # The provider that the last attempt was sent to.
     upstream_model: str  # That provider's name for the model.
@@ -499,6 +499,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     base_url: str
     api_keys: int  # The number of keys; they are used in turn.
+    # The wires that it speaks: the formats of requests and responses over which it can be called.
+    wires: tuple[str, ...]
     stream_usage: bool  # Whether the broker requests the usage of streams.
     models: int  # Models that the settings name.
     listed_models: int  # Models that are only in the price list.

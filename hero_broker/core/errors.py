@@ -1,7 +1,7 @@
 """The errors of the broker; the edge turns them into responses.
 
 Exception
-├── BrokerError                   A refusal or failure that becomes a response in OpenAI's shape.
+├── BrokerError                   A refusal or failure that becomes a response, in the shape of the path's wire.
 │   ├── ClientRefused             403 address_not_allowed
 │   ├── HostRefused               403 host_not_allowed
 │   ├── InternalError             500 internal_error
@@ -25,6 +25,7 @@ Exception
 │   │   ├── ProviderAnswerTooLong 502 provider_answer_too_long
 │   │   ├── ProviderBadAnswer     502 provider_bad_answer
 │   │   ├── ProviderBadStream     502 provider_bad_stream
+│   │   ├── ProviderBrokeOff      502 stream_broke_off
 │   │   ├── ProviderCredentials   502 provider_credentials
 │   │   ├── ProviderDns           502 provider_dns
 │   │   ├── ProviderRefused       502 provider_refused
@@ -54,7 +55,7 @@ A `CannotStart` ends a command with exit code 3; no client gets it.
 
 
 class BrokerError(Exception):
-    """A refusal or failure that becomes a response in OpenAI's shape."""
+    """A refusal or failure that becomes a response, in the shape of the path's wire."""
 
     status: int = 500
     type: str = "server_error"
@@ -228,7 +229,7 @@ class LedgerUnavailable(BrokerError):
 
 
 class ProviderError(BrokerError):
-    """The provider broke off, or could not be reached for a reason that has no code of its own."""
+    """The provider broke off its response, or could not be reached, for a reason that has no code of its own."""
 
     status = 502
     type = "provider_error"
@@ -294,6 +295,12 @@ class ProviderBadStream(ProviderError):
     """The provider sent an event that is too long."""
 
     code = "provider_bad_stream"
+
+
+class ProviderBrokeOff(ProviderError):
+    """The provider ended a stream of events before it was complete."""
+
+    code = "stream_broke_off"
 
 
 class ProviderAnswerTooLong(ProviderError):

@@ -113,6 +113,7 @@ class InventoryProvider:
     provider: str
     base_url: str
     api_keys: int
+    wires: tuple[str, ...]  # the formats of requests and responses that it speaks
     stream_usage: bool  # whether the broker requests usage in streams
     models: int  # that the settings list
     listed_models: int  # that only the price list has

@@ -1,1 +1,1 @@
-"""OpenAI-shaped routes: request bodies become calls, calls become responses and ledger rows."""
+"""Routes in providers' shapes: request bodies become calls, calls become responses and ledger rows."""

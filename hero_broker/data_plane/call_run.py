@@ -28,13 +28,15 @@ from hero_broker.data_plane.event_stream import EventStream
 from hero_broker.data_plane.observers import Observer, notify
 from hero_broker.data_plane.relay import ABORT, Item, Relay, ResponseHead
 from hero_broker.data_plane.responses import (
+    MAX_ERROR_BODY_BYTES,
     OUR_STATUSES,
-    error_event,
     error_response,
     is_about_our_key,
+    provider_error_as_sent,
     provider_error_response,
     response_head,
 )
+from hero_broker.edge.errors import error_shape
 from hero_broker.edge.response_channel import ResponseChannel
 from hero_broker.kinds.kind import EVENT_STREAM, Framing
 from hero_broker.ledger.ledger import Ledger
@@ -238,7 +240,8 @@ class CallRun:
         """Relay a response, except its tail; record how it ended."""
         content_type = reply.headers.get("content-type", "").lower()
         if not 200 <= reply.status < 300 or reply.status == 204:
-            self._respond_provider_error(reply, await _read_error_body(reply))
+            max_bytes = MAX_ERROR_BODY_BYTES if self._meter.kind.errors_as_sent else MAX_ERROR_BYTES
+            self._respond_provider_error(reply, await read_error_body(reply, max_bytes))
             return
         meter = self._meter
         meter.on_response()
@@ -259,9 +262,10 @@ class CallRun:
             if report.is_error:  # whatever the status says
                 self._respond_provider_error(reply, body)
                 return
-            self._tail = [response_head(reply.status, reply.headers, str(len(body))), body]
+            head = response_head(reply.status, reply.headers, str(len(body)), meter.kind.response_headers)
+            self._tail = [head, body]
         if events is not None and events.is_error:
-            self._end_with_error(reply, is_our_key=events.is_our_key)
+            self._end_with_error(reply, is_our_key=events.is_our_key, code=events.error_code)
         else:
             self._end(Outcome.OK, None)
             self._record(Verdict.ANSWERED, reply)
@@ -284,7 +288,8 @@ class CallRun:
         self._tail = events.tail
         self._meter.streamed = True
         is_declared = reply.headers.get("content-type", "").lower().startswith(EVENT_STREAM)
-        await relay.send(response_head(reply.status, reply.headers if is_declared else {"content-type": EVENT_STREAM}))
+        headers = reply.headers if is_declared else {"content-type": EVENT_STREAM}
+        await relay.send(response_head(reply.status, headers, rules=self._meter.kind.response_headers))
         unsent = b""
 
         def forward(chunk: bytes) -> bool:
@@ -315,7 +320,8 @@ class CallRun:
         """Relay a body as it arrives, except its last chunk."""
         is_encoded = "content-encoding" in reply.headers  # then its length differs from the length that the client gets
         length = None if is_encoded else reply.headers.get("content-length")
-        await self._relay.send(response_head(reply.status, reply.headers, length))
+        rules = self._meter.kind.response_headers
+        await self._relay.send(response_head(reply.status, reply.headers, length, rules))
         latest = b""
         while chunk := await reply.read():
             if latest:
@@ -333,14 +339,18 @@ class CallRun:
 
     def _respond_provider_error(self, reply: UpstreamResponse, body: bytes) -> None:
         """Respond with a provider's error, redacted; record whose fault it was."""
-        self._tail = provider_error_response(reply.status, reply.headers, body, self._provider.api_keys)
+        status, headers, keys, kind = reply.status, reply.headers, self._provider.api_keys, self._meter.kind
+        if kind.errors_as_sent:
+            self._tail = provider_error_as_sent(status, headers, body, keys, kind, self._attempt.request_id)
+        else:
+            self._tail = provider_error_response(status, headers, body, keys)
         self._status = next(item.status for item in self._tail if isinstance(item, ResponseHead))
         self._end_with_error(reply, is_our_key=is_about_our_key(reply.status, body))
 
-    def _end_with_error(self, reply: UpstreamResponse, *, is_our_key: bool) -> None:
-        """Record that a response is an error, by its status or its body."""
+    def _end_with_error(self, reply: UpstreamResponse, *, is_our_key: bool, code: str | None = None) -> None:
+        """Record that a response is an error, by its status or its body; `code` is that of an error event."""
         status = reply.status
-        self._end(Outcome.PROVIDER_ERROR, f"provider_{status}")
+        self._end(Outcome.PROVIDER_ERROR, code or f"provider_{status}")
         if is_our_key:
             if status not in OUR_STATUSES:  # then the status does not show that the key is at fault
                 self._code = ProviderCredentials.code
@@ -362,10 +372,11 @@ class CallRun:
 
     def _respond_failed(self, error: BrokerError) -> None:
         """Report a failed call: as an error response, as an error event, or by aborting, as what was sent allows."""
+        shape, request_id = error_shape(self._meter.kind.wire), self._attempt.request_id
         if not self._relay.has_begun:
-            self._status, self._tail = error.status, error_response(error)
+            self._status, self._tail = error.status, error_response(error, shape=shape, request_id=request_id)
         elif self._relay.is_events:
-            self._tail = [error_event(error)]
+            self._tail = [shape.event(error, request_id)]
         else:
             self._tail = [ABORT]
 
@@ -445,10 +456,10 @@ class _Drain:
             self._watch.cancel()
 
 
-async def _read_error_body(reply: UpstreamResponse) -> bytes:
-    """Return the body of an error, at most `MAX_ERROR_BYTES` and a chunk of it; less if the provider breaks off."""
+async def read_error_body(reply: UpstreamResponse, max_bytes: int) -> bytes:
+    """Return the body of an error, at most `max_bytes` and a chunk of it; less if the provider breaks off."""
     body = bytearray()
     with contextlib.suppress(ProviderError):
-        while len(body) <= MAX_ERROR_BYTES and (chunk := await reply.read()):
+        while len(body) <= max_bytes and (chunk := await reply.read()):
             body += chunk
     return bytes(body)

@@ -1,16 +1,20 @@
 """A client's call: who asks what. For each target it becomes an `Attempt`."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from hero_broker.core.calls import Attempt, Caller, UploadBody
+from hero_broker.core.errors import InvalidRequest
 from hero_broker.kinds.kind import Kind, Request
-from hero_broker.providers.routes import Route, Target
+from hero_broker.providers.routes import Route, Routes, Target
 
 # The client's headers that are forwarded to a provider; none decides where a request goes or who pays there.
 REQUEST_HEADERS = frozenset({b"http-referer", b"idempotency-key", b"openai-beta", b"x-title"})
 MAX_REQUESTED_MODEL = 200  # characters of a model's name, as the client wrote it, in a row
+_PARAMETER = re.compile(r"\w{1,32}=\w{1,16}", re.ASCII)
 MAX_REQUEST_HEADER_BYTES = 1024  # of a header's value; longer ones are dropped
 
 
@@ -31,33 +35,66 @@ class ClientCall(msgspec.Struct, frozen=True):
     path: str  # on which it came
     request: Request
     upload: UploadBody | None = None  # the body of a form, rewritten for the first target
+    query: str = ""  # of the provider's URL
 
     def attempt(self, route: Route, target: Target) -> Attempt:
         """Encode the call for a target of its model's route."""
-        context, request = self.context, self.request
+        context, request, kind = self.context, self.request, self.kind
         return Attempt(
             request_id=context.request_id,
-            kind=self.kind.name,
+            kind=kind.name,
             model=route.model,
             provider=target.provider.name,
             upstream_model=target.upstream_model,
-            url=self.kind.url(self.path, target),
-            body=self.kind.encode(request, target) if self.upload is None else self.upload,
+            url=kind.url(self.path, target) + self.query,
+            body=kind.encode(request, target) if self.upload is None else self.upload,
             caller=context.caller,
             started_at=context.started_at,
             stream=request.stream,
             wants_usage=request.wants_usage,
-            headers=context.headers,
+            headers=kind.headers(context.headers, target) if kind.changes_headers else context.headers,
             input_bytes=request.input_bytes,
             characters=request.characters,
             requested_model=None if request.model == route.model else request.model[:MAX_REQUESTED_MODEL],
         )
 
 
-def forwarded_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
-    """Return the headers that are forwarded to a provider."""
+def forwarded_headers(
+    headers: Iterable[tuple[bytes, bytes]], further: frozenset[bytes] = frozenset()
+) -> tuple[tuple[str, str], ...]:
+    """Return the headers that are forwarded to a provider; `further` are names beside `REQUEST_HEADERS`."""
+    names = REQUEST_HEADERS | further
     return tuple(
         (name.decode("latin-1"), value.decode("latin-1"))
         for name, value in headers
-        if name in REQUEST_HEADERS and len(value) <= MAX_REQUEST_HEADER_BYTES
+        if name in names and len(value) <= MAX_REQUEST_HEADER_BYTES
     )
+
+
+def forwarded_query(query: bytes, names: Sequence[str]) -> str:
+    """Return the parameters of a query that are forwarded to a provider, with their "?"; empty if there are none.
+
+    Only short words pass: the broker keeps what it knows of each URL in a cache.
+    """
+    pairs = (pair.decode("latin-1") for pair in query.split(b"&"))
+    kept = [pair for pair in pairs if pair.partition("=")[0] in names and _PARAMETER.fullmatch(pair)]
+    return "?" + "&".join(dict.fromkeys(kept)) if kept else ""
+
+
+def with_fallbacks(request: Request, route: Route, routes: Routes) -> Request:
+    """Return the request with the provider's names of the models that may be used in place of its own.
+
+    Raises:
+        InvalidRequest: the route's providers do not serve one of them here, so its price would be unknown.
+    """
+    names = []
+    for model in request.fallbacks:
+        other = routes.get(model)
+        if other is None or any(target.provider.name != other.provider.name for target in route.targets):
+            raise InvalidRequest(
+                f"'fallbacks' names {model[:MAX_REQUESTED_MODEL]!r}, which is not a model of the provider "
+                f"{route.provider.name} here.",
+                param="fallbacks",
+            )
+        names.append(other.upstream_model)
+    return replace(request, fallbacks=tuple(names))

@@ -19,7 +19,14 @@ from hero_broker.core.errors import (
 )
 from hero_broker.data_plane.call_slots import CallSlots, Slot
 from hero_broker.data_plane.checks import EarlyCheck
-from hero_broker.data_plane.client_call import REQUEST_HEADERS, ClientCall, RequestContext, forwarded_headers
+from hero_broker.data_plane.client_call import (
+    REQUEST_HEADERS,
+    ClientCall,
+    RequestContext,
+    forwarded_headers,
+    forwarded_query,
+    with_fallbacks,
+)
 from hero_broker.data_plane.content_encoding import RequestDecoder, check_encoding, encoded_bound
 from hero_broker.data_plane.exchange import Exchange
 from hero_broker.data_plane.form_request import FormRequest
@@ -27,7 +34,7 @@ from hero_broker.data_plane.path_spellings import check_deployment
 from hero_broker.edge.response_channel import ResponseChannel
 from hero_broker.kinds.json_body import read_json
 from hero_broker.kinds.kind import Kind
-from hero_broker.kinds.registry import KIND_BY_PATH
+from hero_broker.kinds.registry import KIND_BY_PATH, LOOK_UP_KINDS
 from hero_broker.providers.routes import Routes
 from hero_broker.util.timeouts import wait_at_most
 
@@ -82,10 +89,12 @@ class DataPlane:
             check(caller)
         with self._slots.slot(caller.ip) as slot:
             headers: Mapping[bytes, bytes] = state["headers"]
+            kind = KIND_BY_PATH.get(path) or LOOK_UP_KINDS[path]
+            forwarded: tuple[tuple[str, str], ...] = ()
             # Few requests have such headers, and building the list takes longer than to see that there are none.
-            forwarded = () if REQUEST_HEADERS.isdisjoint(headers) else forwarded_headers(scope["headers"])
+            if kind.request_headers or not REQUEST_HEADERS.isdisjoint(headers):
+                forwarded = forwarded_headers(scope["headers"], kind.request_headers)
             context = RequestContext(state["request_id"], caller, self._clock.now(), forwarded)
-            kind = KIND_BY_PATH[path]
             encoding = None
             if b"content-encoding" in headers:  # only the scope has a second line of this header
                 encoding = check_encoding(scope["headers"], may_compress=not kind.takes_form)
@@ -101,12 +110,20 @@ class DataPlane:
                     body = await self._in_time(self._read(receive))
                 elif len(body) > self._max_body_bytes:
                     raise _body_too_large(self._max_body_bytes)
-                request = kind.read(read_json(body, deployment or self._default_models.get(kind.name)))
+                members = read_json(body, deployment or self._default_models.get(kind.name))
+                is_look_up = path in kind.look_ups
+                request = kind.read_look_up(members) if is_look_up else kind.read(members)
                 if deployment is not None:
                     check_deployment(request.model, deployment)
                 route = self._routes.find(request.model, kind.name)
-                call = ClientCall(context, kind, path, request)
-                await self._exchange.start(call, route, client, slot.release)
+                if request.fallbacks:
+                    request = with_fallbacks(request, route, self._routes)
+                query = forwarded_query(scope["query_string"], kind.query_names) if kind.query_names else ""
+                call = ClientCall(context, kind, path, request, None, query)
+                if is_look_up:
+                    await self._exchange.look_up(call, route, client)
+                else:
+                    await self._exchange.start(call, route, client, slot.release)
 
     def check_json_head(self, headers: Mapping[bytes, bytes]) -> None:
         """Check the head of a request whose body is JSON; names are lower-case.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from hero_broker.core.calls import Attempt
-from hero_broker.core.errors import ProviderBadStream, ProviderError
+from hero_broker.core.errors import ProviderBadStream, ProviderBrokeOff
 from hero_broker.data_plane.relay import Item
 from hero_broker.data_plane.responses import client_error_event, is_about_our_key
 from hero_broker.data_plane.sse import EventSplitter, EventTooLong, event_data, last_data
@@ -32,6 +32,7 @@ class EventStream:
         self.tail: list[Item] = []  # the last event, and whatever follows it
         self.is_error = False  # an event reported an error
         self.is_our_key = False  # the error is about the key that the broker used
+        self.error_code: str | None = None  # of the error, if the kind of call has codes for them
 
     @property
     def is_enough(self) -> bool:
@@ -74,7 +75,7 @@ class EventStream:
         if (self.tail and self._is_finished) or self.is_error:
             return
         if not is_complete or not (self._is_finished or self._rules.is_finished(last_data(self._latest))):
-            raise ProviderError("The provider broke off its response.")
+            raise ProviderBrokeOff("The provider broke off its response.")
 
     def _process(self, event: bytes, data: bytes) -> bytes:
         """Meter an event; return the part of it that may leave now."""
@@ -84,7 +85,9 @@ class EventStream:
         if b'"error"' in data and self._kind.report(data).is_error:
             self.is_error = True
             self.is_our_key |= is_about_our_key(200, data)
-            event = client_error_event(event, data, self._keys)
+            self.error_code = self._kind.error_code(data)
+            self._meter.on_error_event()
+            event = client_error_event(event, data, self._keys, self._kind, self._call.request_id)
         is_last = self._rules.is_last(data)
         self._is_finished |= is_usage_event or is_last
         if is_usage_event and not self._call.wants_usage:

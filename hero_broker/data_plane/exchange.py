@@ -8,6 +8,7 @@ from hero_broker.core.errors import JournalFull, LedgerUnavailable
 from hero_broker.data_plane.call_run import CallRun, ExchangeLimits, InFlight, Services
 from hero_broker.data_plane.checks import Check
 from hero_broker.data_plane.client_call import ClientCall
+from hero_broker.data_plane.look_up import answer_look_up
 from hero_broker.data_plane.observers import Observer
 from hero_broker.edge.response_channel import ResponseChannel
 from hero_broker.ledger.ledger import Ledger
@@ -66,6 +67,14 @@ class Exchange:
         except JournalFull as error:
             raise LedgerUnavailable("The ledger has no room for another call; try again later.") from error
         return CallRun(self._services, self._calls, call, route, meter, client, release_slot).run()
+
+    async def look_up(self, call: ClientCall, route: Route, client: ResponseChannel) -> None:
+        """Send a request that costs nothing to the first target of a route, and respond; it has no row.
+
+        Raises:
+            ProviderError: the provider could not be reached or did not answer.
+        """
+        await answer_look_up(self._services, call, route, client)
 
     @property
     def in_flight(self) -> int:

@@ -4,12 +4,15 @@ Tests drive each reader by these descriptions, so they state exactly what the re
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from hero_broker.data_plane.models import DEFAULT_LIMIT, MAX_LIMIT
 from hero_broker.data_plane.responses import FORWARDED_STATUSES
 from hero_broker.kinds.json_body import DROPPED_KEYS
+from hero_broker.kinds.kind import Kind
 from hero_broker.kinds.registry import KINDS
 from hero_broker.kinds.route_spec import JSON, NON_EMPTY_STRING, RouteSpec, Schema
+from hero_broker.kinds.wires import ANTHROPIC_WIRE
 
 # How the broker refuses a call before it calls a provider, and how it reports a provider's failure.
 REFUSALS = {
@@ -40,7 +43,20 @@ def _one_of(*names: str) -> Schema:
     return {"oneOf": [{"$ref": f"#/components/schemas/{name}"} for name in names]}
 
 
-CALLS = tuple(spec for kind in KINDS.values() for spec in kind.specs)
+ERROR_SCHEMAS = {ANTHROPIC_WIRE: "AnthropicError"}
+# Of calls whose errors pass as the provider sent them.
+STATUSES_AS_SENT = CALL_STATUSES | {529: "The provider's own error: it is overloaded."}
+
+
+def _described(kind: Kind, spec: RouteSpec) -> RouteSpec:
+    """Return the description of a route with its errors."""
+    if not kind.errors_as_sent:
+        return spec
+    return replace(spec, statuses=STATUSES_AS_SENT, error_schema=ERROR_SCHEMAS.get(kind.wire, spec.error_schema))
+
+
+CALLS = tuple(_described(kind, spec) for kind in KINDS.values() for spec in kind.specs)
+LOOK_UPS = tuple(_described(kind, spec) for kind in KINDS.values() for spec in kind.look_up_specs)
 
 _ANTHROPIC: Mapping[str, Schema] = {
     "anthropic-version": {
@@ -87,7 +103,11 @@ FRONT_PAGE = RouteSpec(
     statuses=READ_STATUSES,
 )
 
-ROUTES: Mapping[str, Sequence[RouteSpec]] = {"calls": CALLS, "models": MODELS, "health": (FRONT_PAGE,)}  # by tag
+ROUTES: Mapping[str, Sequence[RouteSpec]] = {
+    "calls": (*CALLS, *LOOK_UPS),
+    "models": MODELS,
+    "health": (FRONT_PAGE,),
+}  # by tag
 _SHARED_MEMBERS: Mapping[str, Schema] = {
     "id": {"type": "string", "description": "The name to use as `model`."},
     "display_name": {"type": "string"},
@@ -97,6 +117,24 @@ _SHARED_MEMBERS: Mapping[str, Schema] = {
     },
 }
 SCHEMAS: Mapping[str, Schema] = {
+    "AnthropicError": {
+        "title": "AnthropicError",
+        "type": "object",
+        "description": "An error in Anthropic's shape.",
+        "properties": {
+            "type": {"const": "error"},
+            "error": {
+                "type": "object",
+                "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
+                "required": ["type", "message"],
+            },
+            "request_id": {
+                "type": ["string", "null"],
+                "description": "The request's id, the broker's or the provider's.",
+            },
+        },
+        "required": ["type", "error"],
+    },
     "ServedModel": {
         "title": "ServedModel",
         "type": "object",

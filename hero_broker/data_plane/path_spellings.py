@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from hero_broker.core.errors import InvalidRequest
-from hero_broker.kinds.registry import KIND_BY_PATH
+from hero_broker.kinds.registry import CALL_PATHS, KIND_BY_PATH
 
 VERSION = "/v1"
 MODELS = f"{VERSION}/models"
@@ -65,7 +65,7 @@ def _spellings() -> Mapping[str, str]:
     spellings = {f"{MODELS}/": MODELS}
     for prefix in PREFIXES:
         spellings |= {f"{prefix}/models": MODELS, f"{prefix}/models/": MODELS}
-    for path in KIND_BY_PATH:
+    for path in CALL_PATHS:
         if path.startswith(f"{VERSION}/"):
             spellings |= {prefix + path.removeprefix(VERSION): path for prefix in PREFIXES}
         else:
@@ -76,7 +76,7 @@ def _spellings() -> Mapping[str, str]:
 _SPELLINGS = _spellings()
 
 # Those of calls; the spellings of one model's path are not in any list.
-CALL_SPELLINGS: Mapping[str, str] = {spelling: path for spelling, path in _SPELLINGS.items() if path in KIND_BY_PATH}
+CALL_SPELLINGS: Mapping[str, str] = {spelling: path for spelling, path in _SPELLINGS.items() if path in CALL_PATHS}
 
 # Longer ones first: a chat's path ends as a completion's.
 _DEPLOYMENT_ENDS = sorted(

@@ -10,20 +10,28 @@ import msgspec
 
 from hero_broker.core.errors import BrokerError, ProviderCredentials, ProviderError
 from hero_broker.data_plane.relay import Item, ResponseHead
-from hero_broker.edge.errors import error_body
+from hero_broker.edge.errors import OPENAI_ERRORS, ErrorShape, error_body, error_shape
+from hero_broker.kinds.kind import HeaderRules, Kind
 
-RESPONSE_HEADERS = ("content-disposition", "openai-processing-ms", "openai-version")
+_DEFAULT_HEADERS = HeaderRules()
 MAX_RESPONSE_HEADER_BYTES = 1024  # of a header's value; longer ones are dropped
 FORWARDED_STATUSES = frozenset({400, 404, 409, 413, 415, 422, 429, 502, 503, 504})
 OUR_STATUSES = frozenset({401, 402, 403})  # are about the key or the account, which are the operator's
 MAX_MESSAGE = 1000  # characters of a provider's message
 MAX_NAME = 100  # characters of the other members of its error
+MAX_ERROR_BODY_BYTES = 1024 * 1024  # of an error that passes as it was sent
 MAX_USEFUL = 64 * 1024  # characters of each further member
 # What clients act on: Groq's text that is no valid tool call, OpenRouter's reason and provider, Azure's filter results,
 # Google's status and its details, such as the delay before a retry.
 _USEFUL = ("failed_generation", "metadata", "innererror", "status", "details")
 _USEFUL_METADATA = ("raw", "provider_name", "reasons", "flagged_input")
 _LIKE_A_KEY = re.compile(r"\b(?:sk|gsk|xai|pplx|csk|hf|r8|AIza|Bearer)[-_ ]?[A-Za-z0-9_-]{20,}")
+_LIKE_A_KEY_BYTES = re.compile(_LIKE_A_KEY.pattern.encode())
+# Ids of organisations, projects and workspaces, as OpenAI and Anthropic write them.
+_OF_THE_ACCOUNT = re.compile(
+    rb"\b(?:org|proj|wrkspc)[-_][A-Za-z0-9]{8,64}\b"
+    rb"|(?<=organization )[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"
+)
 
 # Seconds, or an HTTP date.
 _RETRY_AFTER = re.compile(r"\d{1,9}|[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT", re.ASCII)
@@ -56,6 +64,8 @@ _KEY_MESSAGE = re.compile(
     r"|API key (?:not valid|not found|expired)\. Please (?:pass a valid|renew the) API key\.?",
     re.IGNORECASE | re.ASCII,
 )
+# How Anthropic's message about an account without credit begins; it has the type of errors of requests.
+_EMPTY_ACCOUNT = "Your credit balance is too low to access the Anthropic API."
 # A 403 may also be about the request, which its caller can change.
 _REQUEST_CODES = re.compile(r"content|moderat|policy|safety|region|country|refusal|guardrail", re.IGNORECASE)
 _OF_THE_REQUEST = re.compile(
@@ -66,19 +76,33 @@ _MAY_BE_OF_THE_REQUEST = re.compile(r"polic(?:y|ies)|content", re.IGNORECASE)
 _NAMES_A_KEY = re.compile(r"\bkey\b|api[ _-]?key|credential", re.IGNORECASE)
 
 
-def response_head(status: int, headers: Mapping[str, str], length: str | None = None) -> ResponseHead:
+def response_head(
+    status: int, headers: Mapping[str, str], length: str | None = None, rules: HeaderRules = _DEFAULT_HEADERS
+) -> ResponseHead:
     """Return the head of a provider's response for the client, without headers that have control characters."""
     content_type, is_events = _type_header(headers.get("content-type", "application/json"))
     client_headers = [content_type]
-    for name in RESPONSE_HEADERS:
+    for name in rules.names:
         value = headers.get(name)
         if value is not None and len(value) <= MAX_RESPONSE_HEADER_BYTES and value.isprintable():
             client_headers.append((name.encode(), value.encode("latin-1", "replace")))
+    if rules.prefixes or rules.renamed:
+        client_headers += _further_headers(headers, rules)
     if length is not None:
         client_headers.append((b"content-length", length.encode()))
     elif is_events:
         client_headers.append((b"x-accel-buffering", b"no"))  # otherwise nginx holds events back until a buffer is full
     return ResponseHead(status, tuple(client_headers))
+
+
+def _further_headers(headers: Mapping[str, str], rules: HeaderRules) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the headers that have a prefix of the rules, or get another name."""
+    renamed = dict(rules.renamed)
+    for name, value in headers.items():
+        name = name.lower()
+        given = name if name.startswith(rules.prefixes) else renamed.get(name)
+        if given is not None and len(value) <= MAX_RESPONSE_HEADER_BYTES and value.isprintable():
+            yield given.encode("latin-1", "replace"), value.encode("latin-1", "replace")
 
 
 @lru_cache(maxsize=64)
@@ -97,9 +121,11 @@ def error_response(
     may_retry: bool | None = None,
     error_type: str | None = None,
     members: Mapping[str, msgspec.Raw] | None = None,
+    shape: ErrorShape = OPENAI_ERRORS,
+    request_id: str = "",
 ) -> list[Item]:
     """Return an error as a whole response; `error_type` replaces its `type`, `members` come beside its own."""
-    body = error_body(error, error_type, members)
+    body = error_body(error, error_type, members) if shape is OPENAI_ERRORS else shape.body(error, request_id)
     retry = b"true" if (error.may_retry if may_retry is None else may_retry) else b"false"
     headers = (
         (b"content-type", b"application/json"),
@@ -110,9 +136,23 @@ def error_response(
     return [ResponseHead(error.status if status is None else status, headers), body]
 
 
-def error_event(error: BrokerError) -> bytes:
-    """Return an error as the last event of a stream."""
-    return b"data: " + error_body(error) + b"\n\n"
+def provider_error_as_sent(
+    status: int, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], kind: Kind, request_id: str
+) -> list[Item]:
+    """Return a provider's error for the client with its status and its body, without keys and ids of the account.
+
+    An error about the broker's own key or account is replaced, and so is a body of more than `MAX_ERROR_BODY_BYTES`.
+    """
+    shape = error_shape(kind.wire)
+    if is_about_our_key(status, body):
+        return error_response(_our_key_refused(status), shape=shape, request_id=request_id)
+    passed = status if 400 <= status < 600 else ProviderError.status
+    if len(body) > MAX_ERROR_BODY_BYTES or not body:
+        error = ProviderError(f"The provider responded with status {status}.")
+        retry = status >= 429
+        return error_response(error, passed, may_retry=retry, shape=shape, request_id=request_id)
+    body = _scrub(body, secrets)
+    return [response_head(passed, headers, str(len(body)), kind.response_headers), body]
 
 
 def provider_error_response(status: int, headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> list[Item]:
@@ -185,6 +225,8 @@ def is_about_our_key(status: int, body: bytes) -> bool:
     if any(_PUNCTUATION.sub("", code.lower()) in _KEY_CODES for code in _codes(members)):
         return True
     message = members.get("message")
+    if isinstance(message, str) and message.startswith(_EMPTY_ACCOUNT):
+        return True
     if not isinstance(message, str) or members.get("type") == "invalid_request_error":
         return False
     return _KEY_MESSAGE.fullmatch(unquote(message[:MAX_MESSAGE])) is not None  # xAI sends spaces as %20
@@ -214,9 +256,16 @@ def _codes(members: Mapping[str, object]) -> Iterator[str]:
         yield from (code for name in _CODE_MEMBERS if isinstance(code := part.get(name), str))
 
 
-def client_error_event(event: bytes, data: bytes, secrets: Sequence[str]) -> bytes:
-    """Return an error event of a provider for the client; see `provider_error_response`."""
-    return error_event(_our_key_refused(200)) if is_about_our_key(200, data) else redact_keys(event, secrets)
+def client_error_event(event: bytes, data: bytes, secrets: Sequence[str], kind: Kind, request_id: str) -> bytes:
+    """Return an error event of a provider for the client of a call; see `provider_error_response`."""
+    if is_about_our_key(200, data):
+        return error_shape(kind.wire).event(_our_key_refused(200), request_id)
+    return _scrub(event, secrets) if kind.errors_as_sent else redact_keys(event, secrets)
+
+
+def _scrub(text: bytes, secrets: Sequence[str]) -> bytes:
+    """Return a body or an event without a provider's keys, what looks like one, and ids of the operator's account."""
+    return _OF_THE_ACCOUNT.sub(b"***", _LIKE_A_KEY_BYTES.sub(b"***", redact_keys(text, secrets)))
 
 
 def redact_keys(event: bytes, secrets: Sequence[str]) -> bytes:

@@ -8,7 +8,7 @@ from hero_broker.core.addresses import UNKNOWN
 from hero_broker.core.errors import BrokerError, InternalError, OriginRefused
 from hero_broker.core.ids import RequestIds
 from hero_broker.edge.allowed_clients import AllowedClients
-from hero_broker.edge.errors import send_error
+from hero_broker.edge.errors import OPENAI_ERRORS, ErrorShapes, send_error
 from hero_broker.edge.origins import Origins, answer_preflight, check_single, is_preflight
 from hero_broker.edge.plain_connection import PlainConnection, ResponseAborted
 from hero_broker.edge.response_channel import Headers, ResponseChannel
@@ -18,21 +18,32 @@ from hero_broker.util.timeouts import wait_at_most
 # Without this limit, a client that stops in the middle of its body would hold its slot for all of `body_timeout_s`.
 BODY_PAUSE_S = 15.0
 
+_OPENAI_EVERYWHERE = ErrorShapes({})
+
 log = logging.getLogger(__name__)
 
 
 class EdgeMiddleware:
     """Plain ASGI middleware: sets `state.request_id`, `.headers`, `.client` and `.caller`.
 
-    It responds to errors in OpenAI's shape. It runs under any ASGI server, and faster under one that sets
-    `state.connection`, as `server.http1.protocol` does. A server must take the peer's address from the socket alone.
+    It responds to errors in the shape of the path's wire, in `state.error_shape` unless it is OpenAI's. It runs under
+    any ASGI server, and faster under one that sets `state.connection`, as `server.http1.protocol` does. A server must
+    take the peer's address from the socket alone.
     """
 
-    def __init__(self, app: ASGIApp, source_ip: SourceIp, allowed: AllowedClients, origins: Origins) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        source_ip: SourceIp,
+        allowed: AllowedClients,
+        origins: Origins,
+        error_shapes: ErrorShapes = _OPENAI_EVERYWHERE,
+    ) -> None:
         self._app = app
         self._source_ip = source_ip
         self._allowed = allowed
         self._origins = origins
+        self._error_shapes = error_shapes
         self._ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,6 +59,10 @@ class EdgeMiddleware:
         state["request_id"] = request_id
         state["headers"] = headers = dict(scope["headers"])
         state["client"] = client = ResponseChannel(state["connection"], send, request_id)
+        shape = self._error_shapes.of(scope["path"])
+        if shape is not OPENAI_ERRORS:
+            state["error_shape"] = shape
+            client.headers = [(name, request_id.encode()) for name in shape.id_headers]
         cors_headers: Headers = ()
         try:
             if b"origin" in headers or b"sec-fetch-site" in headers:
@@ -65,12 +80,12 @@ class EdgeMiddleware:
                 self._origins.log_refused(headers, scope["client"][0] if scope.get("client") else UNKNOWN)
             if client.has_begun:
                 raise
-            await send_error(error, client.send)
+            await send_error(error, client.send, shape, request_id)
         except Exception:  # the ASGI boundary: the client gets no internal detail
             log.exception("edge: a request failed", extra={"request_id": request_id})
             if client.has_begun:
                 raise
-            await send_error(InternalError("The broker failed."), client.send)
+            await send_error(InternalError("The broker failed."), client.send, shape, request_id)
         finally:
             # `client` has `send`, which has the scope. A reference cycle per request costs a GC pause each second.
             del state["client"]

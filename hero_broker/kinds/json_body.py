@@ -23,6 +23,8 @@ OWN_KEYS = frozenset((*DROPPED_KEYS, "model", "stream", "stream_options"))
 # of all cached sets together have at most 4 MiB.
 CACHED_SETS, CACHED_NAMES, CACHED_BYTES = 256, 32, 16 * 1024
 
+MAX_DIGITS = 18  # of a count that are read; more are no plausible count
+
 # To copy a shorter body takes less time than to see whether it must be copied.
 COPIED_BYTES = 16 * 1024
 
@@ -69,6 +71,19 @@ class JsonBody(msgspec.Struct, frozen=True):
         if not value:
             raise InvalidRequest(f"'{name}' must be a non-empty string.", param=name)
         return value
+
+    def count(self, name: str) -> int:
+        """Return a member that is an integer of at least 0.
+
+        Raises:
+            InvalidRequest: the member is missing, or something else.
+        """
+        raw = self.members.get(name)
+        if raw is None:
+            raise InvalidRequest(f"'{name}' is missing.", param=name)
+        if not bytes(raw).isdigit():
+            raise InvalidRequest(f"'{name}' must be an integer of at least 0.", param=name)
+        return int(bytes(raw)[:MAX_DIGITS])
 
     def boolean(self, name: str) -> bool:
         """Return a member that is a boolean; false if it is null or missing.

@@ -19,6 +19,7 @@ from hero_broker.kinds.stream_rules import StreamRules
 from hero_broker.kinds.texts import Reading, delivered_body, delivered_events, read_members
 from hero_broker.kinds.usage_dialect import OPENAI_USAGE, UsageDialect
 from hero_broker.kinds.wide_json import is_wide
+from hero_broker.kinds.wires import OPENAI_WIRE
 from hero_broker.pricing.price import Price
 
 EVENT_STREAM = "text/event-stream"
@@ -33,6 +34,14 @@ class Framing(Enum):
     EVENTS = "events"  # event by event
 
 
+class HeaderRules(msgspec.Struct, frozen=True):
+    """The headers of a provider's response that its client gets; names are in lower case."""
+
+    names: tuple[str, ...] = ("content-disposition", "openai-processing-ms", "openai-version")
+    prefixes: tuple[str, ...] = ()  # of further names
+    renamed: tuple[tuple[str, str], ...] = ()  # the provider's name, and that for the client
+
+
 class Request(msgspec.Struct, frozen=True):
     """What a client asks a model for; no provider has been chosen yet."""
 
@@ -42,6 +51,9 @@ class Request(msgspec.Struct, frozen=True):
     stream: bool = False
     wants_usage: bool = False  # the client itself requested the stream's usage event
     characters: int | None = None  # of the text to be spoken
+    # Models that the provider may use in place of `model`, as the client names them, and in `encode` as the provider
+    # does.
+    fallbacks: tuple[str, ...] = ()
 
 
 class TargetProvider(Protocol):
@@ -53,6 +65,8 @@ class TargetProvider(Protocol):
     def stream_usage(self) -> bool: ...
     @property
     def dialect(self) -> Dialect: ...
+    @property
+    def drop_betas(self) -> tuple[str, ...]: ...
 
 
 class WireTarget(Protocol):
@@ -85,6 +99,8 @@ class Kind:
     """One kind of call. The defaults are those of a JSON call in OpenAI's shape that reports tokens."""
 
     name: ClassVar[str]  # the ledger's word
+    wire: ClassVar[str] = OPENAI_WIRE  # a provider without it cannot be called
+    model_kind: ClassVar[str | None] = None  # the kind of the models that it calls; None: its own
     paths: ClassVar[Mapping[str, str]]  # our path → path below a provider's base URL
     specs: ClassVar[Sequence[RouteSpec]]  # for OpenAPI, one for each path
     # Descriptions and usages of a typical call, tried in this order: a kind may be billed in one unit or another.
@@ -97,6 +113,23 @@ class Kind:
     answer_types: ClassVar[tuple[type, ...]] = (dict,)  # of the JSON of a whole response
     measures_audio: ClassVar[bool] = False  # unreported usage follows from the duration of the uploaded audio
     always_reads_tokens: ClassVar[bool] = False  # a provider that reports no input tokens is wrong
+    request_headers: ClassVar[frozenset[bytes]] = frozenset()  # the client's further headers that a provider gets
+    changes_headers: ClassVar[bool] = False  # `headers` is asked for the headers of each request
+    query_names: ClassVar[tuple[str, ...]] = ()  # parameters of the path's query that a provider gets
+    response_headers: ClassVar[HeaderRules] = HeaderRules()
+    # A provider's error passes with its status and its body. Else its members are read, and form an error in our shape.
+    errors_as_sent: ClassVar[bool] = False
+    error_before_output_is_free: ClassVar[bool] = (
+        False  # an error event before any output means that nothing is charged
+    )
+    # Requests below the path of calls that are free, and have no row: our path → path below a provider's base URL.
+    look_ups: ClassVar[Mapping[str, str]] = {}
+    look_up_specs: ClassVar[Sequence[RouteSpec]] = ()  # for OpenAPI, one for each of them
+
+    @property
+    def of_models(self) -> str:
+        """The kind of the models that it calls, as in the settings."""
+        return self.model_kind or self.name
 
     # The request
 
@@ -122,7 +155,19 @@ class Kind:
 
     def url(self, path: str, target: WireTarget) -> str:
         """Return the provider's URL for a request that came on `path`."""
-        return target.provider.base_url + self.paths[path]
+        return target.provider.base_url + (self.paths.get(path) or self.look_ups[path])
+
+    def headers(self, headers: tuple[tuple[str, str], ...], target: WireTarget) -> tuple[tuple[str, str], ...]:
+        """Return the headers for a provider; `headers` are the client's that may be forwarded."""
+        return headers
+
+    def read_look_up(self, body: JsonBody) -> Request:
+        """Check the members of a request on one of the `look_ups`, and return what it asks for.
+
+        Raises:
+            InvalidRequest: a member is missing, or has the wrong type.
+        """
+        raise NotImplementedError
 
     # The response
 
@@ -137,6 +182,17 @@ class Kind:
     def report(self, body: bytes, dialect: UsageDialect = OPENAI_USAGE) -> Report:
         """Return what a JSON response, or an event's data, reports; `dialect` is the provider's."""
         return read_report(body, self.usage, dialect)
+
+    def next_report(self, data: bytes, dialect: UsageDialect, earlier: Report) -> Report:
+        """Return what an event reports, together with the stream's report before it, `earlier`.
+
+        By default an event's usage stands for itself, and the last one counts.
+        """
+        return self.report(data, dialect)
+
+    def error_code(self, data: bytes) -> str | None:
+        """Return the code of an error event, for the row; None: that of the response's status."""
+        return None
 
     def usage(self, reported: Mapping[str, object], reply: WireReply) -> Usage | None:
         """Return the usage that a provider reports: `reported` is its member `usage`. None if it reports none.

@@ -18,6 +18,23 @@ TICKS_PER_USD = 10_000_000_000
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
+class UsageShare(msgspec.Struct, frozen=True, gc=False):
+    """The part of a call's usage that one model had."""
+
+    model: str | None  # the provider's name; None: the model of the call
+    usage: Usage
+
+
+class UsageDetails(msgspec.Struct, frozen=True):
+    """What few responses report of their usage."""
+
+    members: Mapping[str, object] = {}  # of `usage`, as the stream's events have reported them so far
+    partial: Usage | None = None  # what is known if a side of the usage was not reported, and is to be estimated
+    least_output_tokens: int = 0  # the estimate of the output is not below it
+    shares: tuple[UsageShare, ...] = ()  # if several models had a part of the call; together they are its usage
+    has_refused: bool = False  # the model refused the request; if it wrote nothing, the provider charges nothing
+
+
 class Report(msgspec.Struct, frozen=True, gc=False):
     """What a response or an event reports; None if a value is missing or implausible."""
 
@@ -31,6 +48,7 @@ class Report(msgspec.Struct, frozen=True, gc=False):
     answered_model: str | None = None  # the provider's name for the model that answered
     cut_parts: tuple[str, ...] = ()  # fields of `usage` that were larger than their whole; they are cut to it
     unexplained_tokens: int = 0  # in the total beyond all parts, and not in `usage`; negative if it is too small
+    details: UsageDetails | None = None
 
 
 NOTHING = Report()
@@ -81,13 +99,13 @@ def read_report(body: bytes, read_usage: UsageReader, dialect: UsageDialect = OP
     choices = bytes(reply.choices)
     return Report(
         None if settled is None else settled.usage,
-        _cost(reported),
+        provider_cost(reported),
         is_usage_event=reply.usage is not None and choices == b"[]",
         is_object=True,
         is_error=isinstance(reply.error, dict | str) and bool(reply.error),
         has_choices=choices not in (b"[]", b"null"),
-        service_tier=_name(reply.service_tier),
-        answered_model=_name(reply.model),
+        service_tier=short_name(reply.service_tier),
+        answered_model=short_name(reply.model),
         cut_parts=() if settled is None else settled.cut_parts,
         unexplained_tokens=0 if settled is None else settled.unexplained_tokens,
     )
@@ -263,7 +281,7 @@ def input_usage(reported: Mapping[str, object]) -> Usage | None:
     return Usage(input_tokens=count(reported["total_tokens"], may_be_null=False), output_tokens=0)
 
 
-def _cost(reported: Mapping[str, object]) -> Decimal | None:
+def provider_cost(reported: Mapping[str, object]) -> Decimal | None:
     """Return the cost in USD that usage has.
 
     Sources: OpenRouter, a number, which for the operator's own key at the model's provider is only the fee,
@@ -288,5 +306,5 @@ def _amount(value: object) -> Decimal | None:
     return amount if amount.is_finite() and 0 <= amount <= MAX_COST_USD else None
 
 
-def _name(value: object) -> str | None:
+def short_name(value: object) -> str | None:
     return (value[:MAX_NAME_CHARACTERS] or None) if isinstance(value, str) else None

@@ -54,6 +54,7 @@ class RouteSpec:
     query_parameters: Mapping[str, Schema] = field(default_factory=dict)
     header_parameters: Mapping[str, Schema] = field(default_factory=dict)
     statuses: Mapping[int, str] | None = None  # None: those of calls
+    error_schema: str = "Error"  # among the document's components
 
     @property
     def verb(self) -> str:

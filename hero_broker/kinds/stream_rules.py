@@ -14,6 +14,7 @@ class StreamRules:
     """How a stream of events is read. Its bytes are searched, because parsing every event would take too long."""
 
     last_type: bytes | None = None  # the `type` of a stream's last event, in quotes; None: only [DONE] is the last
+    must_end: bool = False  # a stream without its last event is incomplete
     finish: re.Pattern[bytes] | None = None  # ends a stream that has no last event; None: it may end anywhere
     delta_marks: tuple[bytes, bytes] = (b'"content"', b'"text"')  # an event with one of these has a piece of text,
     empty_deltas: tuple[bytes, ...] = (b'"content":""', b'"content":null')  # unless it has one of these
@@ -52,7 +53,7 @@ class StreamRules:
 
     def is_finished(self, events: bytes) -> bool:
         """Return whether these events, the latest of a stream, say that it is complete."""
-        return self.finish is None or self.finish.search(events) is not None
+        return not self.must_end and (self.finish is None or self.finish.search(events) is not None)
 
 
 class _TypedEvent(msgspec.Struct):

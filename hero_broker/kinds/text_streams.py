@@ -44,6 +44,11 @@ class TextStreamKind(Kind):
 
     def framing(self, content_type: str, *, is_stream: bool) -> Framing:
         """Return how to relay a response; a stream may lack its content type."""
-        if content_type.startswith(EVENT_STREAM) or (is_stream and content_type.partition(";")[0] in UNDECLARED_TYPES):
-            return Framing.EVENTS
-        return Framing.WHOLE
+        return text_framing(content_type, is_stream=is_stream)
+
+
+def text_framing(content_type: str, *, is_stream: bool) -> Framing:
+    """Return how to relay a response of text; a stream may lack its content type."""
+    if content_type.startswith(EVENT_STREAM) or (is_stream and content_type.partition(";")[0] in UNDECLARED_TYPES):
+        return Framing.EVENTS
+    return Framing.WHOLE

@@ -1,6 +1,8 @@
 """Builds the journal's note of a call, and the call's row in the ledger."""
 
 import logging
+from collections.abc import Sequence
+from fractions import Fraction
 from typing import Protocol
 
 from hero_broker.core.addresses import ip_key
@@ -10,7 +12,7 @@ from hero_broker.core.records import RequestLog
 from hero_broker.core.usage import Usage, UsageSource
 from hero_broker.kinds.registry import KINDS
 from hero_broker.ledger.rows import CallStarted, PendingRow
-from hero_broker.pricing.cost import cost_of
+from hero_broker.pricing.cost import cost_of, cost_parts
 from hero_broker.pricing.price import Price
 
 SOURCE_MAX = 300  # characters of a price's source in a row
@@ -86,7 +88,21 @@ def interrupted_row(note: CallStarted) -> PendingRow:
 
 def believable_cost(call: CallIdentity, usage: Usage, price: Price, *, ok: bool, duration_ms: int = 0) -> int | None:
     """Return `cost_of`, or None (unpriced) if it is above `MAX_COST_USD`, because such a price must be a mistake."""
-    cost = cost_of(usage, price, ok=ok, duration_ms=duration_ms)
+    return _if_believable(call, cost_of(usage, price, ok=ok, duration_ms=duration_ms))
+
+
+def believable_sum(call: CallIdentity, shares: Sequence[tuple[Usage, Price]], *, ok: bool) -> int | None:
+    """Return the cost of a call whose shares have prices of their own, rounded once; else as `believable_cost`."""
+    total = Fraction(0)
+    for at, (usage, price) in enumerate(shares):
+        for part in cost_parts(usage, price, ok=ok and at == 0):  # a price per request is charged once
+            if part.usd is None:
+                return None
+            total += part.usd
+    return _if_believable(call, round(total * NANO))
+
+
+def _if_believable(call: CallIdentity, cost: int | None) -> int | None:
     if cost is None or cost <= MAX_COST_USD * NANO:
         return cost
     log.warning(

@@ -14,16 +14,17 @@ from hero_broker.core.money import NANO
 from hero_broker.core.usage import BYTES_PER_TOKEN, Usage, UsageSource
 from hero_broker.kinds.kind import Kind
 from hero_broker.kinds.registry import KINDS
-from hero_broker.kinds.report import Report
+from hero_broker.kinds.report import NOTHING, Report, UsageDetails, UsageShare
 from hero_broker.kinds.usage_dialect import usage_dialect_of
 from hero_broker.ledger.rows import CallStarted, PendingRow
-from hero_broker.metering.billing_row import believable_cost, build_note, due_row
+from hero_broker.metering.billing_row import believable_cost, believable_sum, build_note, due_row
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
 
 MAX_KEPT_BYTES = 256 * 1024  # of a stream's events, for an estimate; the rest is extrapolated
 HEAD_BYTES = 4096  # of a stream's events, searched for the tier and the model that served
 ZERO_USAGE = "zero_usage"  # the error code of a response for which the provider reports no tokens
+REFUSAL = "refusal"  # that of a response that is empty because the model refused; the provider charges nothing for it
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,10 @@ class Delivered:
 
 class Meter:
     """Observes one call; `close` returns its row. The last plausible usage counts."""
+
+    # Few calls set these, so they are no attributes of each meter.
+    _latest_report: Report = NOTHING  # of a stream
+    _details: UsageDetails | None = None  # of the report whose usage counts, or would if it were complete
 
     def __init__(self, call: Attempt, tariff: Tariff | None, clock: Clock, listed: ListedTariffs | None = None) -> None:
         """Take the first attempt, and the tariff of its target; `listed` has that of another model that answers."""
@@ -115,7 +120,9 @@ class Meter:
     def on_event(self, data: bytes) -> bool:
         """Parse one event of a stream; return whether it is the event with usage and empty `choices`."""
         if b'"usage"' in data and data.count(b'"usage"') > data.count(b'"usage":null'):
-            report = self._report(data)
+            url = self.call.url
+            report = self.kind.next_report(data, usage_dialect_of(self.call.provider, url), self._latest_report)
+            self._latest_report = report
             self._note_report(report)
             if report.is_usage_event:
                 return True
@@ -146,11 +153,17 @@ class Meter:
         report = self.kind.report(body, usage_dialect_of(self.call.provider, self.call.url))
         self._reported, self._cost_usd = report.usage, report.cost_usd
         self.service_tier, self.answered_model = report.service_tier, report.answered_model
-        if report.cut_parts or report.unexplained_tokens:
+        if report.cut_parts or report.unexplained_tokens or report.details is not None:
             self.cut_parts, self.unexplained_tokens = report.cut_parts, report.unexplained_tokens
+            self._details = report.details
         if report.is_error and report.usage is None and not report.has_choices:
             self.answered = False
         return report
+
+    def on_error_event(self) -> None:
+        """Note that an event of a stream reports an error."""
+        if self.kind.error_before_output_is_free and self._reported is None and not self.deltas:
+            self.answered = False
 
     def on_cut_body(self, body: bytes) -> None:
         """Note what came of a whole response that broke off; the provider charges for it all the same."""
@@ -189,12 +202,22 @@ class Meter:
                     extra={"request_id": self.call.request_id},
                 )
                 error_code = error_code or ZERO_USAGE
+            if self._has_refused and outcome is Outcome.OK:
+                error_code = error_code or REFUSAL
             return self._row(outcome, http_status, error_code, usage, UsageSource.REPORTED)
         if self.answered and (known := self.kind.usage_by_request(self.call, self.price())) is not None:
             source = UsageSource.NONE if known == Usage() else UsageSource.REPORTED
             return self._row(outcome, http_status, error_code, known, source)
         rough = self.kind.rough_usage(self.call, self.price(), self.deltas or len(self._body) // BYTES_PER_TOKEN)
-        return self._row(outcome, http_status, error_code, estimate or rough, UsageSource.ESTIMATED)
+        usage = estimate or rough
+        if self._details is not None and self._details.partial is not None:
+            usage = _completed(self._details.partial, usage, self._details.least_output_tokens)
+        return self._row(outcome, http_status, error_code, usage, UsageSource.ESTIMATED)
+
+    @property
+    def _has_refused(self) -> bool:
+        """Whether the model refused the request before it wrote anything."""
+        return self._details is not None and self._details.has_refused and not self.deltas
 
     def _report(self, body: bytes) -> Report:
         return self.kind.report(body, usage_dialect_of(self.call.provider, self.call.url))
@@ -203,6 +226,8 @@ class Meter:
         if report.usage is not None:
             self._reported = report.usage
             self.cut_parts, self.unexplained_tokens = report.cut_parts, report.unexplained_tokens
+        if report.details is not None:
+            self._details = report.details
         if report.cost_usd is not None:
             self._cost_usd = report.cost_usd
         self.service_tier = report.service_tier or self.service_tier
@@ -255,7 +280,11 @@ class Meter:
         duration_ms = self._elapsed_ms()
         cost: int | None = 0
         cost_source = None if price is None else "price"
-        if not is_free:
+        if not is_free and self._details is not None:
+            cost, cost_source = self._cost_by_details(
+                usage, price, self._details, duration_ms, ok=outcome is Outcome.OK
+            )
+        elif not is_free:
             cost, cost_source = self._cost(usage, price, duration_ms, ok=outcome is Outcome.OK)
         first_error = self.first_error or (error_code if outcome is Outcome.PROVIDER_ERROR else None)
         # By position, as in the row itself: so many keywords take longer than the rest of the row.
@@ -296,6 +325,40 @@ class Meter:
             return round(self._cost_usd * NANO), "provider"
         cost = None if price is None else believable_cost(self.call, usage, price, ok=ok, duration_ms=duration_ms)
         return cost, None if cost is None else "price"
+
+    def _cost_by_details(
+        self, usage: Usage, price: Price | None, details: UsageDetails, duration_ms: int, *, ok: bool
+    ) -> tuple[int | None, str | None]:
+        """Return the cost and its source, of a call whose report has details."""
+        if self._has_refused and ok and self._cost_usd is None:
+            return 0, "free"
+        if self._reported is None or not details.shares or self._cost_usd is not None:
+            return self._cost(usage, price, duration_ms, ok=ok)
+        prices = [self._price_of_share(share, price) for share in details.shares]
+        if all(one == price for one in prices):
+            return self._cost(usage, price, duration_ms, ok=ok)
+        priced = [(share.usage, one) for share, one in zip(details.shares, prices, strict=True) if one is not None]
+        cost = believable_sum(self.call, priced, ok=ok) if len(priced) == len(prices) else None
+        return cost, None if cost is None else "mixed"
+
+    def _price_of_share(self, share: UsageShare, price: Price | None) -> Price | None:
+        """Return the price of a model that had a part of the call; `price` is that of all its usage."""
+        tariff = self._tariff
+        if share.model not in (None, self.call.upstream_model, self.answered_model):
+            tariff = None if self._listed is None else self._listed(self.call.provider, share.model)
+        elif self.answered_model is not None and self.answered_model != self.call.upstream_model:
+            tariff = self._tariff_of_answer(self.answered_model)
+        if tariff is None or not (share.usage.input_tokens or share.usage.output_tokens):  # searches alone
+            return price if tariff is not None else None
+        return tariff.price(self.call.started_at, share.usage.input_tokens or 0, self.service_tier)
+
+
+def _completed(partial: Usage, estimate: Usage, least_output_tokens: int) -> Usage:
+    """Return what a provider reported of a usage, with estimates of what it did not report."""
+    output = partial.output_tokens
+    if output is None:
+        output = max(estimate.output_tokens or 0, least_output_tokens)
+    return replace(partial, input_tokens=partial.input_tokens or estimate.input_tokens, output_tokens=output)
 
 
 def first_object(events: bytes) -> bytes:

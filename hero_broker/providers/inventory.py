@@ -69,6 +69,7 @@ class Inventory:
                 provider=provider.name,
                 base_url=provider.base_url,
                 api_keys=len(provider.api_keys),
+                wires=provider.wires,
                 stream_usage=provider.stream_usage,
                 models=named[provider.name],
                 listed_models=listed[provider.name],

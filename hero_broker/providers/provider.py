@@ -1,10 +1,13 @@
 """A provider: a service that answers calls, and the time limits for its requests."""
 
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Self
 from urllib.parse import urlsplit
 
 from hero_broker.kinds.dialect import OPENAI, Dialect
+from hero_broker.kinds.wires import OPENAI_WIRE, Endpoint
 
 # Hosts whose `usage.cost` is what a call costs: https://openrouter.ai/docs/use-cases/usage-accounting
 _REPORTING_COSTS = ("openrouter.ai",)
@@ -24,14 +27,19 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A service that answers calls, and how to reach it."""
+    """A service that answers calls, and how to reach it over one of its wires."""
 
     name: str
-    base_url: str
+    base_url: str  # of `wire`
     api_keys: tuple[str, ...]
     stream_usage: bool
     timeouts: Timeouts | None = None  # None: the defaults for all providers
-    dialect: Dialect = OPENAI
+    dialect: Dialect = OPENAI  # of `wire`
+    wire: str = OPENAI_WIRE
+    endpoints: Mapping[str, Endpoint] = field(
+        default_factory=dict, hash=False
+    )  # by wire, all of them; empty if it has only one
+    drop_betas: tuple[str, ...] = ()  # betas of Anthropic that it does not know, and that are not sent to it
     # Its answers say what they cost, so a model needs no price to be billed.
     reports_costs: bool = field(init=False)
     _fingerprints: tuple[str, ...] = field(init=False)  # of `api_keys`
@@ -43,6 +51,20 @@ class Provider:
         object.__setattr__(self, "reports_costs", reports)
         digests = [hashlib.sha256(key.encode()).hexdigest() for key in self.api_keys]
         object.__setattr__(self, "_fingerprints", tuple(digest[:FINGERPRINT_DIGITS] for digest in digests))
+
+    @property
+    def wires(self) -> tuple[str, ...]:
+        """The wires that it speaks."""
+        return tuple(self.endpoints) or (self.wire,)
+
+    def over(self, wire: str) -> Self | None:
+        """Return the provider as it is reached over a wire; None if it does not speak it."""
+        if wire == self.wire:
+            return self
+        endpoint = self.endpoints.get(wire)
+        if endpoint is None:
+            return None
+        return replace(self, base_url=endpoint.base_url, dialect=endpoint.dialect, wire=wire)
 
     def key_fingerprint(self, number: int) -> str | None:
         """Return the first digits of the SHA-256 of a key, which is given by its number from 1; None for 0."""

@@ -1,11 +1,13 @@
 """Resolves a model name to the targets that may serve it: by the settings, then by the price list."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Protocol
 
 from hero_broker.core.errors import ModelNotFound
+from hero_broker.kinds.kind import Kind
+from hero_broker.kinds.registry import KINDS
 from hero_broker.pricing.listing import Certainty, Listing
 from hero_broker.pricing.tariff import Tariff
 from hero_broker.providers.provider import Provider
@@ -33,6 +35,8 @@ class Route:
     kind: str | None  # None for a model of the price list, which has no kinds: calls of any kind may use it
     targets: tuple[Target, ...]  # at least one
     aliases: tuple[str, ...] = ()
+    # Cached results of `over`, by wire.
+    _over: "dict[str, Route | None]" = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @classmethod
     def to(
@@ -46,6 +50,14 @@ class Route:
     ) -> "Route":
         """Return the route of a model that one target serves."""
         return cls(model, kind, (Target(provider, upstream_model, tariff),), aliases)
+
+    def over(self, wire: str) -> "Route | None":
+        """Return the route over a wire, to the targets whose providers speak it; None if none does."""
+        if wire not in self._over:  # cached, because every call asks
+            reached = [(target, target.provider.over(wire)) for target in self.targets]
+            targets = tuple(replace(target, provider=provider) for target, provider in reached if provider is not None)
+            self._over[wire] = replace(self, targets=targets) if targets else None
+        return self._over[wire]
 
     @property
     def provider(self) -> Provider:
@@ -161,10 +173,22 @@ class RouteTable:
         return tuple(self._every.values())
 
     def find(self, model: str, kind: str) -> Route:
-        route = self.get(model)
-        if route is None or route.kind not in (kind, None):
-            raise ModelNotFound(self._why_not(model, kind, route), param="model")
-        return route
+        """Return the route of `model` for a call of this kind.
+
+        Raises:
+            ModelNotFound: no model for calls of that kind has this name, or its provider lacks the kind's wire.
+        """
+        route, how = self.get(model), KINDS[kind]
+        if route is None or route.kind not in (how.of_models, None):
+            raise ModelNotFound(self._why_not(model, how, route), param="model")
+        reached = route.over(how.wire)
+        if reached is None:
+            raise ModelNotFound(
+                f"The provider {route.provider.name} of the model {model[:MAX_NAME]!r} does not speak the wire "
+                f"{how.wire!r}, which calls of kind {kind} need. {WHERE_LISTED}",
+                param="model",
+            )
+        return reached
 
     def unknown_name(self, model: str, kind: str | None = None) -> str:
         name = f"The model {model[:MAX_NAME]!r} does not exist."
@@ -181,7 +205,7 @@ class RouteTable:
         found = []
         for name in self._name_index.nearest(model, MAX_CANDIDATES):
             route = self.get(name)
-            if route is not None and (kind is None or route.kind in (kind, None)):
+            if route is not None and (kind is None or route.kind in (KINDS[kind].of_models, None)):
                 found.append(name)
         return found[:MAX_SUGGESTIONS]
 
@@ -200,11 +224,13 @@ class RouteTable:
                 if name not in self._names:
                     yield name, provider
 
-    def _why_not(self, model: str, kind: str, route: Route | None) -> str:
+    def _why_not(self, model: str, kind: Kind, route: Route | None) -> str:
         """Return why no call of this kind may use the name; `route` is that of the name, if it has one."""
         if route is None:
-            return self.unknown_name(model, kind)
-        message = f"The model {model[:MAX_NAME]!r} exists for calls of kind {route.kind}, not for calls of kind {kind}."
+            return self.unknown_name(model, kind.name)
+        message = (
+            f"The model {model[:MAX_NAME]!r} exists for calls of kind {route.kind}, not for calls of kind {kind.name}."
+        )
         return f"{message} {WHERE_LISTED}"
 
     @cached_property

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from hero_broker.kinds.dialect import dialect_of
+from hero_broker.kinds.registry import KINDS
+from hero_broker.kinds.wires import WIRES, endpoint_of_wire
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.genai_prices import GenaiPrices
 from hero_broker.pricing.price import Price
@@ -13,32 +14,23 @@ from hero_broker.providers.fake.app import FAKES
 from hero_broker.providers.fake.fake_kind import FakeKind
 from hero_broker.providers.provider import Provider, Timeouts
 from hero_broker.providers.routes import Route, Routes
-from hero_broker.settings import ModelSettings, PriceSettings, Settings, UpstreamSettings
+from hero_broker.settings import ModelSettings, PriceSettings, ProviderSettings, Settings, UpstreamSettings
 
 FAKE = "fake"
-FAKE_MODELS: Mapping[str, FakeKind] = {fake.kind: fake for fake in FAKES}
+# By the kind of the model.
+FAKE_MODELS: Mapping[str, FakeKind] = {fake.kind: fake for fake in FAKES if KINDS[fake.kind].of_models == fake.kind}
 
 
 def build_routes(settings: Settings, fake_url: str | None, catalogue: Catalogue) -> Routes:
     """Return the routes of the configured models; with `fake_url`, those of the fake provider too."""
-    providers = {
-        provider.name: Provider(
-            provider.name,
-            provider.base_url,
-            provider.api_keys,
-            provider.stream_usage,
-            None if provider.timeouts is None else timeouts_of(provider.timeouts),
-            dialect_of(provider.base_url),
-        )
-        for provider in settings.providers
-    }
+    providers = {provider.name: build_provider(provider) for provider in settings.providers}
     listed = list(providers.values())
     fake_routes = []
     if fake_url is not None:
-        providers[FAKE] = Provider(FAKE, fake_url, (), stream_usage=True)
+        providers[FAKE] = build_provider(ProviderSettings(FAKE, fake_url, wires=dict.fromkeys(WIRES, fake_url)))
         fake_routes = [
             Route.to(each.model, each.kind, providers[FAKE], each.model, (), Tariff.fixed(each.price, is_override=True))
-            for each in FAKES
+            for each in FAKE_MODELS.values()
         ]
     configured = [
         Route.to(
@@ -60,6 +52,24 @@ def build_priced_routes(
     """Return the catalogue with a price list, and the routes at its prices."""
     catalogue = Catalogue(settings.price_factors, genai_prices)
     return catalogue, build_routes(settings, fake_url, catalogue)
+
+
+def build_provider(settings: ProviderSettings) -> Provider:
+    """Return a provider as it is reached over the first of its wires."""
+    urls = settings.wire_urls
+    endpoints = {wire: endpoint_of_wire(wire, url, settings.auth) for wire, url in urls.items()}
+    wire, first = next(iter(endpoints.items()))
+    return Provider(
+        settings.name,
+        first.base_url,
+        settings.api_keys,
+        settings.stream_usage,
+        None if settings.timeouts is None else timeouts_of(settings.timeouts),
+        first.dialect,
+        wire,
+        endpoints if len(endpoints) > 1 else {},
+        settings.drop_betas,
+    )
 
 
 def default_models(settings: Settings, routes: Routes) -> Mapping[str, str]:

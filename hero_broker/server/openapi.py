@@ -17,6 +17,7 @@ Every path that has GET also has HEAD: the same response without its body.
 A path that does not allow the method is answered with 405 and Allow, an unknown path with 404, both as Error.
 The paths of calls and models under /v1 are also served without /v1, below /v1/v1 and below /openai/v1.
 Calls are also served below /openai/deployments/MODEL, as Azure's clients send them: the body need not name the model.
+On /v1/messages and below it, every error is an AnthropicError.
 {data_plane.DROPPED}
 Clients must ignore members that they do not know."""
 
@@ -131,7 +132,9 @@ def _operation(route: RouteSpec, tag: str) -> dict[str, Any]:
         "200": {"description": "The provider's response." if route.body else "Success.", "content": content}
     }
     statuses = data_plane.CALL_STATUSES if route.statuses is None else route.statuses
-    operation["responses"] |= {str(status): _error(text) for status, text in sorted(statuses.items())}
+    operation["responses"] |= {
+        str(status): _error(text, route.error_schema) for status, text in sorted(statuses.items())
+    }
     return operation
 
 
@@ -168,5 +171,5 @@ def _get_operation(name: str, summary: str, by_status: Mapping[str, tuple[str, M
     return {"operationId": name, "summary": summary, "tags": ["health"], "security": [], "responses": responses}
 
 
-def _error(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}}}
+def _error(description: str, schema: str = "Error") -> dict[str, Any]:
+    return {"description": description, "content": {JSON: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}}

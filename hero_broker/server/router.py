@@ -18,8 +18,8 @@ from hero_broker.core.errors import BrokerError, InternalError, MethodNotAllowed
 from hero_broker.data_plane import front_page, models
 from hero_broker.data_plane.not_served import not_found_message
 from hero_broker.data_plane.path_spellings import canonical_path, deployment_path
-from hero_broker.edge.errors import encode_error
-from hero_broker.kinds.registry import KIND_BY_PATH
+from hero_broker.edge.errors import OPENAI_ERRORS, encode_error
+from hero_broker.kinds.registry import CALL_PATHS
 from hero_broker.providers.routes import Routes
 from hero_broker.server import openapi
 
@@ -30,19 +30,20 @@ def _method_not_allowed(request: Request, error: Exception) -> MethodNotAllowed:
     return MethodNotAllowed(request.method, request.scope["path"], ", ".join(sorted(allowed.split(", "))))
 
 
-def _error_response(error: BrokerError) -> Response:
-    status, headers, body = encode_error(error)
+def _error_response(request: Request, error: BrokerError) -> Response:
+    state = request.scope.get("state", {})
+    status, headers, body = encode_error(error, state.get("error_shape", OPENAI_ERRORS), state.get("request_id", ""))
     response = Response(body, status)
     response.raw_headers[:] = headers
     return response
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:
-    return _error_response(error if isinstance(error, BrokerError) else _method_not_allowed(request, error))
+    return _error_response(request, error if isinstance(error, BrokerError) else _method_not_allowed(request, error))
 
 
-async def _answer_fault(_request: Request, _error: Exception) -> Response:
-    return _error_response(InternalError("The broker failed."))  # the edge logs why
+async def _answer_fault(request: Request, _error: Exception) -> Response:
+    return _error_response(request, InternalError("The broker failed."))  # the edge logs why
 
 
 # How Starlette answers what a route raises.
@@ -110,4 +111,4 @@ def build_router(calls: ASGIApp, model_routes: Routes, admin: Admin, body_timeou
     )
     starlette.router.default = not_found
     starlette.router.redirect_slashes = False
-    return Router({**dict.fromkeys(KIND_BY_PATH, calls), "/rpc": RpcEndpoint(admin, body_timeout_s)}, starlette)
+    return Router({**dict.fromkeys(CALL_PATHS, calls), "/rpc": RpcEndpoint(admin, body_timeout_s)}, starlette)

@@ -20,11 +20,12 @@ from hero_broker.data_plane.exchange import Exchange
 from hero_broker.data_plane.path_spellings import CALL_SPELLINGS
 from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.edge.allowed_clients import AllowedClients
+from hero_broker.edge.errors import ErrorShapes
 from hero_broker.edge.middleware import EdgeMiddleware
 from hero_broker.edge.origins import Origins
 from hero_broker.edge.short_requests import ShortRequests
 from hero_broker.edge.source_ip import SourceIp
-from hero_broker.kinds.registry import KIND_BY_PATH
+from hero_broker.kinds.registry import KIND_BY_PATH, LOOK_UP_KINDS
 from hero_broker.ledger.health import LedgerHealth
 from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.ledger import Ledger
@@ -45,12 +46,11 @@ from hero_broker.server.router import build_router
 from hero_broker.settings import Settings
 from hero_broker.store.database import open_database
 
+CALL_KINDS = KIND_BY_PATH | LOOK_UP_KINDS
+CALLS = {**CALL_SPELLINGS, **{path: path for path in CALL_KINDS}}  # the canonical paths of all spellings
+ERROR_SHAPES = ErrorShapes({spelling: CALL_KINDS[path].wire for spelling, path in CALLS.items()})
 # The targets of calls whose body is JSON.
-JSON_TARGETS = [
-    spelling.encode()
-    for spelling, path in {**CALL_SPELLINGS, **{path: path for path in KIND_BY_PATH}}.items()
-    if not KIND_BY_PATH[path].takes_form
-]
+JSON_TARGETS = [spelling.encode() for spelling, path in CALLS.items() if not CALL_KINDS[path].takes_form]
 
 
 @asynccontextmanager
@@ -155,7 +155,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             gate = AdminGate(build_router(calls, routes, admin, server.body_timeout_s), settings.admin_tokens)
             source_ip = SourceIp(server.trusted_proxies, server.trust_unix, server.trusted_header)
             allowed, origins = AllowedClients(server.allowed_clients), Origins(server.allowed_origins)
-            edge = EdgeMiddleware(gate, source_ip, allowed, origins)
+            edge = EdgeMiddleware(gate, source_ip, allowed, origins, ERROR_SHAPES)
             short_requests = ShortRequests(JSON_TARGETS, source_ip, allowed, gate, [slots.check], calls.check_json_head)
             yield Broker(edge, exchange, duties, short_requests)
             await exchange.close(0)

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from hero_broker.core.calls import ORDINARY_TIERS
-from hero_broker.kinds.registry import DEFAULT_KIND, KINDS
+from hero_broker.kinds.registry import DEFAULT_KIND, KINDS, MODEL_KINDS
+from hero_broker.kinds.wires import AUTHS, WIRES, default_wires
 from hero_broker.settings.doubts import doubts_about
 from hero_broker.settings.errors import Fault, SettingsError
 from hero_broker.settings.known_providers import KNOWN_PROVIDERS
@@ -38,6 +39,7 @@ from hero_broker.settings.validators import (
     ADMIN_FORM,
     API_KEY_FORM,
     BASE_URL_FORM,
+    BETA_FORM,
     CIDR_FORM,
     DATABASE_FORM,
     LINE_FORM,
@@ -46,12 +48,15 @@ from hero_broker.settings.validators import (
     ORIGIN_FORM,
     TEXT_FORM,
     accept_base_url,
+    accept_base_url_or_empty,
+    accept_beta,
     accept_database,
     accept_kind,
     accept_line,
     accept_listen,
     accept_name,
     accept_network,
+    accept_one_of,
     accept_origin,
     accept_provider_name,
     accept_proxy,
@@ -443,9 +448,31 @@ def _providers(
                 stream_usage=table.boolean("stream_usage", True),
                 timeouts=None if own == upstream else own,
                 price_factor=table.factor("price_factor", "0.1", 10),
+                wires=_wires(table, base_url),
+                auth=table.choice_or_none("auth", *AUTHS),
+                drop_betas=table.strings("drop_betas", (), accept_beta, BETA_FORM),
             )
         )
     return tuple(providers)
+
+
+def _wires(table: TomlTable, base_url: str) -> Mapping[str, str]:
+    """Return the wires of a provider with their base URLs; empty for those that its base URL has by default.
+
+    A list names all of its wires, at its base URL. A table adds wires, or gives them a URL of their own.
+    """
+    form = f"must be {' or '.join(map(quoted, WIRES))}"
+    if table.has_table("wires"):
+        urls = table.table("wires")
+        own = {wire: urls.string(wire, "", accept_base_url_or_empty, BASE_URL_FORM) for wire in WIRES}
+        for wire, url in own.items():
+            if endpoint := endpoint_of(url or ""):
+                urls.fault(wire, f"must end before {quoted(endpoint)}, which each call adds")
+        return {**dict.fromkeys(default_wires(base_url), base_url), **{wire: url for wire, url in own.items() if url}}
+    named = table.strings("wires", (), lambda text: accept_one_of(text, WIRES), form)
+    if table.has_empty("wires"):
+        table.fault("wires", f"must have at least one entry; each {form}")
+    return {wire: base_url for wire in WIRES if wire in named}
 
 
 def _api_keys(reference: str, key: str, secrets: _Secrets, faults: list[Fault]) -> list[str | None]:
@@ -519,7 +546,7 @@ def _providers_from_environment(environ: Mapping[str, str], faults: list[Fault])
 def _models(tables: list[TomlTable], providers: set[str]) -> tuple[ModelSettings, ...]:
     places: dict[str, str] = {}
     models = []
-    kinds = ", ".join(quoted(kind) for kind in KINDS)
+    kinds = ", ".join(quoted(kind) for kind in MODEL_KINDS)
     for table in tables:
         name = table.string("name", None, accept_name, NAME_FORM) or ""
         aliases = table.strings("aliases", (), accept_name, NAME_FORM)

@@ -7,6 +7,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 from hero_broker.core.addresses import parse_ip
+from hero_broker.kinds.wires import default_wires
 
 SQLITE = "sqlite:///"  # prefix of the URL of a ledger in a file
 
@@ -107,7 +108,7 @@ class BillingSettings:
 
 @dataclass(frozen=True, slots=True)
 class ProviderSettings:
-    """An upstream that speaks OpenAI's dialect."""
+    """An upstream, and how to reach it."""
 
     name: str
     base_url: str  # without a slash at the end
@@ -115,6 +116,14 @@ class ProviderSettings:
     stream_usage: bool = True  # whether it accepts `stream_options`
     timeouts: UpstreamSettings | None = None  # its own; None: those of `[upstream]`
     price_factor: Decimal = Decimal(1)  # on prices of the price list, for a region or a reseller
+    wires: Mapping[str, str] = field(default_factory=dict)  # the wires that it speaks, each with its base URL
+    auth: str | None = None  # how keys are sent, "bearer" or "x-api-key"; None: as is usual on the wire
+    drop_betas: tuple[str, ...] = ()  # of the header `anthropic-beta`
+
+    @property
+    def wire_urls(self) -> Mapping[str, str]:
+        """The base URLs by wire; by default those of its `base_url`."""
+        return self.wires or dict.fromkeys(default_wires(self.base_url), self.base_url)
 
 
 @dataclass(frozen=True, slots=True)

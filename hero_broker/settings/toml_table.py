@@ -38,6 +38,9 @@ class TomlTable:
     def has_empty(self, name: str) -> bool:
         return self._content.get(name) == []
 
+    def has_table(self, name: str) -> bool:
+        return isinstance(self._content.get(name), dict)
+
     def table(self, name: str) -> "TomlTable":
         value = self._read(name)
         if value is not None and not isinstance(value, dict):
@@ -89,6 +92,13 @@ class TomlTable:
     def choice(self, name: str, default: str, *others: str) -> str:
         form = f"must be {' or '.join(quoted(word) for word in (default, *others))}"
         return self.string(name, default, lambda text: accept_one_of(text, (default, *others)), form) or default
+
+    def choice_or_none(self, name: str, *words: str) -> str | None:
+        """Return one of `words`; None if the key is missing, or rejected."""
+        if self._read(name) is None:
+            return None
+        form = f"must be {' or '.join(quoted(word) for word in words)}"
+        return self.string(name, None, lambda text: accept_one_of(text, words), form)
 
     def boolean(self, name: str, default: bool) -> bool:
         value = self._read(name)

@@ -5,7 +5,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from hero_broker.kinds.registry import KINDS
+from hero_broker.kinds.registry import MODEL_KINDS
 from hero_broker.settings.model import IpNetwork, Listen, TcpListen, UnixListen
 
 MAX_NAME_LENGTH = 200  # characters of a model, provider or upstream model
@@ -22,10 +22,12 @@ DATABASE_FORM = 'must be "sqlite:///FILE" or "postgresql://USER:PASSWORD@HOST:PO
 BASE_URL_FORM = 'must be an http:// or https:// URL without user, query or fragment, such as "https://host/v1"'
 # What the broker appends to a base URL; with it, every call would be 404 at the provider.
 _ENDPOINT = re.compile(
-    r"/(?:chat/completions|completions|embeddings|responses|messages|rerank|moderations|images/(?:generations|edits)"
+    r"/(?:chat/completions|completions|embeddings|responses|messages(?:/count_tokens)?|rerank|moderations|images/(?:generations|edits)"
     r"|audio/(?:speech|transcriptions|translations))$",
     re.IGNORECASE,
 )
+BETA_FORM = 'must be the name of a beta, such as "context-management-2025-06-27"'
+_BETA = re.compile(r"[A-Za-z0-9._-]{1,100}")
 NAME_FORM = f"must be 1 to {MAX_NAME_LENGTH} printable characters without a space at either end"
 LINE_FORM = f"must be at most {MAX_NAME_LENGTH} printable characters without a space at either end"
 TEXT_FORM = f"must be at most {MAX_TEXT_LENGTH} printable characters, in one or several lines"
@@ -45,7 +47,7 @@ def accept_one_of(text: str, words: tuple[str, ...]) -> str:
 
 
 def accept_kind(text: str) -> str:
-    return _require(text, text in KINDS)
+    return _require(text, text in MODEL_KINDS)
 
 
 def accept_name(text: str) -> str:
@@ -127,6 +129,14 @@ def accept_base_url(text: str) -> str:
     bare = "@" not in url.netloc and "?" not in text and "#" not in text
     _require(text, url.scheme in ("http", "https") and bool(url.hostname) and plain and bare and url.port != 0)
     return text.rstrip("/")
+
+
+def accept_base_url_or_empty(text: str) -> str:
+    return accept_base_url(text) if text else text
+
+
+def accept_beta(text: str) -> str:
+    return _require(text, _BETA.fullmatch(text) is not None)
 
 
 def endpoint_of(base_url: str) -> str:

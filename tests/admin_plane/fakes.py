@@ -143,4 +143,4 @@ class ServedFake:
 
     def providers(self) -> list[InventoryProvider]:
         health = InventoryHealth(answered=3, last_answered_at=1_700_000_000)
-        return [InventoryProvider("groq", "https://api.groq.com/openai/v1", 1, True, 1, 0, health)]
+        return [InventoryProvider("groq", "https://api.groq.com/openai/v1", 1, ("openai",), True, 1, 0, health)]

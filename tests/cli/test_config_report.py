@@ -51,6 +51,23 @@ def test_built_in_provider_is_a_provider(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("wires", "line"),
+    [
+        ('["anthropic"]', "provider  p at http://127.0.0.1:1/v1, 0 keys, wire anthropic"),
+        ('["openai", "anthropic"]', "provider  p at http://127.0.0.1:1/v1, 0 keys, wires openai and anthropic"),
+        (
+            '{ anthropic = "http://127.0.0.1:2" }',
+            "provider  p at http://127.0.0.1:1/v1, 0 keys, wires openai and anthropic at http://127.0.0.1:2/v1",
+        ),
+    ],
+)
+def test_other_wires_than_openais_are_printed(tmp_path: Path, wires: str, line: str) -> None:
+    lines, _ = previewed(tmp_path, f"{PROVIDER}wires = {wires}\n{MODEL}")
+
+    assert line in lines
+
+
+@pytest.mark.parametrize(
     ("unpriced", "refused"), [("allow", "are counted as unpriced"), ("refuse", "are refused")], ids=["allow", "refuse"]
 )
 def test_calls_without_a_price_are_counted_or_refused_as_the_settings_say(

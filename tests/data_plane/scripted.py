@@ -146,6 +146,7 @@ class ScriptedProvider:
         self.is_paused = False
         self.urls: list[str] = []
         self.bodies: list[object] = []
+        self.headers: list[Sequence[tuple[str, str]]] = []  # that were forwarded
         self.closed: list[bool] = []  # for each response that was closed, whether it was read to its end
 
     async def paused(self) -> None:
@@ -161,7 +162,7 @@ class ScriptedProvider:
         self,
         _provider: Provider,
         url: str,
-        _passed: Sequence[tuple[str, str]],
+        headers: Sequence[tuple[str, str]],
         body: object,
         sending: Sending,
         *,
@@ -170,6 +171,7 @@ class ScriptedProvider:
         """Play a script up to its head."""
         self.urls.append(url)
         self.bodies.append(body)
+        self.headers.append(headers)
         steps = iter(self._scripts.pop(0))
         sends = True
         for step in steps:

@@ -555,8 +555,8 @@ def test_stream_without_its_end_is_an_error(script: Script) -> None:
     play = played(script, chat_stream)
 
     row = play.ledger.rows[0]
-    assert (row.outcome, row.error_code, row.usage_source) == ("provider_error", "provider_unreachable", "estimated")
-    assert error_of(play)["code"] == "provider_unreachable"
+    assert (row.outcome, row.error_code, row.usage_source) == ("provider_error", "stream_broke_off", "estimated")
+    assert error_of(play)["code"] == "stream_broke_off"
 
 
 def test_event_that_is_too_long_is_an_error() -> None:

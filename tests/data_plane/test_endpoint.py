@@ -31,7 +31,7 @@ from hero_broker.data_plane.spool import HOLD_BYTES
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.metering.estimates import Estimates
 from hero_broker.pricing.listing import Listing
-from hero_broker.providers.routes import Routes
+from hero_broker.providers.routes import Route, Routes
 from hero_broker.providers.upstream.client import Upstream
 from tests.data_plane.compressing import zstd
 from tests.data_plane.scripted import (
@@ -83,19 +83,21 @@ class Endpoint:
         *scripts: Script,
         default_models: dict[str, str] | None = None,
         early_checks: Sequence[EarlyCheck] = (),
+        ways: Sequence[Route] = (),
+        client: ScriptedClient | None = None,
     ) -> None:
         self.order: list[str] = []
         self.provider = ScriptedProvider(self.order, *scripts)
         self.ledger = ScriptedLedger(self.order)
         self.slots = CallSlots(2, 1)
-        self.client = ScriptedClient(self.order)
+        self.client = client or ScriptedClient(self.order)
         self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.estimates = Estimates(WordCounter())
         clock = ScriptedClock()
         self.exchange = Exchange(
             cast(Upstream, self.provider), cast(Ledger, self.ledger), self.estimates, clock, LIMITS
         )
-        routes = Routes([route()], [], NoList())
+        routes = Routes(ways or [route()], [], NoList())
         models = default_models or {}
         self.plane = DataPlane(
             self.exchange,
@@ -120,6 +122,7 @@ class Endpoint:
         path: str = "/v1/chat/completions",
         method: str = "POST",
         deployment: str | None = None,
+        query: str = "",
         **headers: str,
     ) -> "asyncio.Task[None]":
         """Make a request."""
@@ -132,6 +135,7 @@ class Endpoint:
         scope: Scope = {
             "method": method,
             "path": path,
+            "query_string": query.encode(),
             "headers": pairs,
             "state": {
                 "client": self.client.channel(),

@@ -22,17 +22,20 @@ from hero_broker.core.errors import (
 from hero_broker.data_plane.client_call import ClientCall, RequestContext
 from hero_broker.data_plane.form_request import FormRequest
 from hero_broker.data_plane.models import http_routes as model_routes
-from hero_broker.data_plane.openapi_routes import CALLS, MODELS, REFUSALS
+from hero_broker.data_plane.openapi_routes import CALLS, LOOK_UPS, MODELS, REFUSALS
 from hero_broker.kinds.json_body import read_json
-from hero_broker.kinds.registry import KIND_BY_PATH
+from hero_broker.kinds.registry import KIND_BY_PATH, LOOK_UP_KINDS
 from hero_broker.kinds.route_spec import FORM, JSON, BodySpec, RouteSpec
+from hero_broker.kinds.wires import WIRES
 from hero_broker.pricing.catalogue import Catalogue
-from hero_broker.providers.provider import Provider
 from hero_broker.providers.routes import Route, Routes
+from hero_broker.server.configured_routes import build_provider
+from hero_broker.settings import ProviderSettings
 from tests.data_plane.test_multipart import form, part
 from tests.data_plane.test_upload import Client
 
-PROVIDER = Provider("p", "http://127.0.0.1:1/v1", (), stream_usage=True)
+URL = "http://127.0.0.1:1/v1"
+PROVIDER = build_provider(ProviderSettings("p", URL, wires=dict.fromkeys(WIRES, URL)))
 ROUTES = Routes([Route.to("m", None, PROVIDER, "m")], [], Catalogue())  # of no kind: it serves all
 ARRIVAL = RequestContext("id", Caller(ip="192.0.2.1", peer_ip=None), 0)
 SAMPLES: Mapping[str, Any] = {
@@ -43,7 +46,7 @@ SAMPLES: Mapping[str, Any] = {
     "null": None,
     "integer": 5,
 }
-JSON_CALLS = [call for call in CALLS if call.body is not None and call.body.media_type == JSON]
+JSON_CALLS = [call for call in (*CALLS, *LOOK_UPS) if call.body is not None and call.body.media_type == JSON]
 FORM_CALLS = [call for call in CALLS if call.body is not None and call.body.media_type == FORM]
 
 
@@ -63,8 +66,9 @@ def least(call: RouteSpec) -> dict[str, Any]:
 
 
 def read(call: RouteSpec, members: Mapping[str, Any]) -> Attempt:
-    kind = KIND_BY_PATH[call.path]
-    request = kind.read(read_json(json.dumps(members).encode(), kind.default_model and "m"))
+    kind = (KIND_BY_PATH | LOOK_UP_KINDS)[call.path]
+    body = read_json(json.dumps(members).encode(), kind.default_model and "m")
+    request = kind.read_look_up(body) if call.path in LOOK_UP_KINDS else kind.read(body)
     route = ROUTES.find(request.model, kind.name)
     return ClientCall(ARRIVAL, kind, call.path, request).attempt(route, route.targets[0])
 
@@ -76,6 +80,7 @@ EACH_MEMBER = [
 
 def test_every_call_is_described_once() -> None:
     assert sorted(call.path for call in CALLS) == sorted(KIND_BY_PATH)
+    assert sorted(call.path for call in LOOK_UPS) == sorted(LOOK_UP_KINDS)
     assert {call.path for call in FORM_CALLS} == {path for path, kind in KIND_BY_PATH.items() if kind.takes_form}
     assert [route.path.replace(":path}", "}") for route in model_routes(ROUTES)] == [route.path for route in MODELS]
 

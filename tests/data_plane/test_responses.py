@@ -12,6 +12,7 @@ from hero_broker.data_plane.responses import (
     provider_error_response,
     response_head,
 )
+from hero_broker.kinds.chat import CHAT
 
 OPENAI = {
     "message": "too long",
@@ -276,6 +277,6 @@ EVENTS = {name: (body, is_ours) for name, (status, body, is_ours) in PROOFS.item
 def test_event_of_a_stream_is_judged_in_the_same_way(body: object, is_ours: bool) -> None:
     data = json.dumps(body).encode()
 
-    sent = client_error_event(b"data: " + data + b"\n\n", data, [])
+    sent = client_error_event(b"data: " + data + b"\n\n", data, [], CHAT, "id")
 
     assert (b"provider_credentials" in sent) is is_ours

@@ -38,6 +38,7 @@ class FrozenProvider:
     base_url: str = "https://provider.example/v1"
     stream_usage: bool = True
     dialect: Dialect = OPENAI
+    drop_betas: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import pytest
 
 import hero_broker
 from hero_broker.kinds.kind import JSON, Kind
-from hero_broker.kinds.registry import DEFAULT_KIND, KIND_BY_PATH, KINDS
+from hero_broker.kinds.registry import DEFAULT_KIND, KIND_BY_PATH, KINDS, MODEL_KINDS
 from hero_broker.pricing.price import Price
 from hero_broker.providers.fake.app import FAKES, fake_provider
 from hero_broker.providers.fake.fake_kind import FakeKind
@@ -54,7 +54,8 @@ def test_registry_is_complete_and_names_are_unique() -> None:
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
 def test_kind_describes_each_of_its_paths_once(kind: Kind) -> None:
     assert [spec.path for spec in kind.specs] == [*kind.paths]
-    assert all(spec.body is not None for spec in kind.specs)
+    assert [spec.path for spec in kind.look_up_specs] == [*kind.look_ups]
+    assert all(spec.body is not None for spec in (*kind.specs, *kind.look_up_specs))
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
@@ -77,29 +78,33 @@ def enums(value: object) -> Iterator[list[object]]:
 
 def test_contract_lists_the_kinds_in_the_order_of_the_registry() -> None:
     contract = json.loads((REPOSITORY / "openrpc.json").read_text())
+    of_models = contract["components"]["schemas"].pop("Model")
     kinds = [values for values in enums(contract) if DEFAULT_KIND in values]
 
     assert kinds
     assert all(values == [*KINDS] for values in kinds)
+    assert [values for values in enums(of_models) if DEFAULT_KIND in values] == [[*MODEL_KINDS]]
 
 
 def test_settings_page_lists_the_kinds_in_the_order_of_the_registry() -> None:
     page = (REPOSITORY / "docs" / "reference" / "settings.md").read_text()
     line = next(line for line in page.splitlines() if line.startswith('| `kind` | `"chat"` |'))
 
-    assert re.findall(r'`"(\w+)"`', line.split("|")[3]) == [*KINDS]
+    assert re.findall(r'`"(\w+)"`', line.split("|")[3]) == [*MODEL_KINDS]
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
 def test_guide_has_a_command_for_each_path(kind: Kind) -> None:
     guide = (REPOSITORY / "docs" / "how-to" / "call.md").read_text()
 
-    assert [path for path in kind.paths if f"http://127.0.0.1:33850{path} " not in guide] == []
+    paths = (*kind.paths, *kind.look_ups)
+    assert [path for path in paths if f"http://127.0.0.1:33850{path} " not in guide] == []
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
 def test_base_url_that_ends_in_a_path_of_the_kind_is_recognised(kind: Kind) -> None:
-    assert [path for path in kind.paths.values() if endpoint_of(f"https://p.example/v1{path}") != path] == []
+    paths = (*kind.paths.values(), *kind.look_ups.values())
+    assert [path for path in paths if endpoint_of(f"https://p.example/v1{path}") != path] == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -431,6 +431,63 @@ def test_models_of_every_kind_are_listed() -> None:
     assert all(set(model) == {"id", "object", "created", "owned_by"} for model in reply["data"])
 
 
+MESSAGE: dict[str, Any] = {"model": "m", "max_tokens": 10, "messages": [{"role": "user", "content": "a b c d"}]}
+
+
+def test_message_echoes_the_last_words_and_counts_all() -> None:
+    blocks = [{"type": "text", "text": "e"}, {"type": "tool_result", "content": [{"type": "text", "text": "f g"}]}]
+    body = {**MESSAGE, "system": "h i", "messages": [*MESSAGE["messages"], {"role": "user", "content": blocks}]}
+
+    reply = answer("/v1/messages", body)
+
+    assert reply["content"] == [{"type": "text", "text": "e f g"}]
+    assert (reply["type"], reply["model"], reply["stop_reason"]) == ("message", "m", "end_turn")
+    assert reply["usage"] == {
+        "input_tokens": 9,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": 0,
+        "output_tokens": 3,
+    }
+    assert answer("/v1/messages/count_tokens", body) == {"input_tokens": 9}
+    assert answer("/v1/messages", {**body, "max_tokens": 2})["stop_reason"] == "max_tokens"
+
+
+def test_streamed_message_says_the_same_in_anthropics_events() -> None:
+    streamed = ask("POST", "/v1/messages", json={**MESSAGE, "stream": True})
+
+    events = [event.splitlines() for event in streamed.text.split("\n\n") if event]
+    data = [json.loads(line.removeprefix("data: ")) for _, line in events]
+    assert [name for name, _ in events] == [f"event: {item['type']}" for item in data]
+    assert [data[0]["type"], data[-2]["type"], data[-1]["type"]] == ["message_start", "message_delta", "message_stop"]
+    assert data[0]["message"]["usage"]["output_tokens"] == 1
+    assert data[-2]["usage"] == {"output_tokens": 3}
+    assert "".join(item["delta"]["text"] for item in data if item["type"] == "content_block_delta") == "b c d"
+
+
+@pytest.mark.parametrize(
+    ("choice", "tool"),
+    [({"type": "any"}, "ls"), ({"type": "tool", "name": "cat"}, "cat"), ({"type": "auto"}, None), (None, None)],
+)
+def test_message_uses_the_tool_that_is_required(choice: object, tool: str | None) -> None:
+    body = {**MESSAGE, "tools": [{"name": "ls"}, {"name": "cat"}], "tool_choice": choice}
+
+    (block,) = answer("/v1/messages", body)["content"]
+
+    assert block.get("name") == tool
+    assert (block["type"] == "tool_use") == (tool is not None)
+
+
+@pytest.mark.parametrize(
+    "change", [{"messages": 5}, {"max_tokens": 0}, {"tool_choice": {"type": "any"}}, {"tool_choice": {"type": "tool"}}]
+)
+def test_error_of_a_message_has_anthropics_shape(change: dict[str, object]) -> None:
+    refused = ask("POST", "/v1/messages", json={**MESSAGE, **change})
+
+    assert refused.status_code == 400
+    assert refused.json()["type"] == "error"
+    assert refused.json()["error"].keys() == {"type", "message"}
+
+
 ONE_OF_EACH = [
     ("/v1/chat/completions", CHAT),
     ("/v1/chat/completions", {**CHAT, **WITH_USAGE}),
@@ -440,6 +497,9 @@ ONE_OF_EACH = [
     ("/v1/audio/speech", {"model": "m", "input": "a b"}),
     ("/v1/rerank", {"model": "m", "query": "a", "documents": ["a"]}),
     ("/v1/moderations", {"model": "m", "input": "a b"}),
+    ("/v1/messages", MESSAGE),
+    ("/v1/messages", {**MESSAGE, "stream": True}),
+    ("/v1/messages/count_tokens", MESSAGE),
 ]
 
 

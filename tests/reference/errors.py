@@ -20,11 +20,13 @@ HEAD = """# Errors
 ## Calls
 
 Errors have OpenAI's body, `{"error": {"message", "type", "param", "code"}}`, also for unknown paths and unreadable JSON.
+On `/v1/messages` and all paths below it they have Anthropic's body, `{"type": "error", "error": {"type", "message"}, "request_id"}`, and in a stream they are the event `error`. The status gives the type: 401 `authentication_error`, 402 `billing_error`, 403 `permission_error`, 404 `not_found_error`, 408 and 504 `timeout_error`, 413 `request_too_large`, 429 `rate_limit_error`, 503 `overloaded_error`, any other from 500 on `api_error`, and else `invalid_request_error`. `request-id` is the same as `x-request-id`; the provider's own is in `x-upstream-request-id`.
 `x-should-retry` says whether a retry can help; 429 and 503 have `retry-after`.
 A provider's own error keeps its status if clients can use it (otherwise it becomes 502), and its message with the provider's keys redacted. Of its other members, those that clients act on pass: `failed_generation`, `innererror`, `status`, `details`, and `raw`, `provider_name`, `reasons` and `flagged_input` of `metadata`. The `error_code` of its row is `provider_` and the status, as in `provider_429`.
+On `/v1/messages` and below it, a provider's error passes with its status, 529 included, and its body of at most 1 MiB, without what looks like a key or an id of the operator's account. The `error_code` of a stream that ends with an error event is the type of that error.
 A response with status 200 that is an error is treated alike: a whole response becomes a 502, an event of a stream is forwarded with the keys redacted.
 An error about the broker's own key or account is not forwarded: the client gets `provider_credentials`. The row has the status, or `provider_credentials` if the status does not show the cause.
-Rows of failed calls may also have `provider_dns`, `provider_refused`, `provider_tls`, `provider_reset`, `provider_timeout` and `provider_unreachable` (below), `provider_bad_answer` (the response is not HTTP, cannot be parsed, or has an unsupported content coding), `provider_bad_stream` (an event of more than 8 MiB), and `provider_answer_too_long`.
+Rows of failed calls may also have `provider_dns`, `provider_refused`, `provider_tls`, `provider_reset`, `provider_timeout` and `provider_unreachable` (below), `provider_bad_answer` (the response is not HTTP, cannot be parsed, or has an unsupported content coding), `provider_bad_stream` (an event of more than 8 MiB), `provider_answer_too_long`, and `stream_broke_off`. A successful call may have `zero_usage` (the provider reports no tokens) or `refusal` (the model refused before it wrote anything, and the provider charges nothing).
 
 | Status | `type` | `code` | When | A retry may help |
 | --- | --- | --- | --- | --- |

@@ -94,7 +94,7 @@ def test_every_kind_is_answered_and_billed(tmp_path: Path, server: str) -> None:
     async def scenario(client: Client) -> None:
         answers = {}
         for kind in KINDS.values():
-            content_type, body = kind.example_body(f"fake-{kind.name}")
+            content_type, body = kind.example_body(f"fake-{kind.of_models}")
             path = next(iter(kind.paths))
             answers[kind.name] = await client.post(path, content=body, headers={"content-type": content_type})
         rows = {row["kind"]: row for row in await stored(client, len(KINDS))}

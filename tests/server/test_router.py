@@ -18,7 +18,7 @@ from hero_broker.edge.allowed_clients import AllowedClients
 from hero_broker.edge.middleware import EdgeMiddleware
 from hero_broker.edge.origins import Origins
 from hero_broker.edge.source_ip import SourceIp
-from hero_broker.kinds.registry import KIND_BY_PATH
+from hero_broker.kinds.registry import CALL_PATHS
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.providers.routes import Routes
 from hero_broker.server.router import Router, build_router
@@ -123,7 +123,7 @@ def test_route_that_a_page_reaches_without_a_preflight(
         answer = asyncio.run(ask(content_type))
         if path in OPEN:
             assert answer.status_code in (200, 500)  # no call, and nothing that the page can read
-        elif path in KIND_BY_PATH or path in READ:
+        elif path in CALL_PATHS or path in READ:
             assert (answer.status_code, method == "HEAD" or "origin_not_allowed" in answer.text) == (403, True)
         else:
             assert answer.status_code == (401 if tokens else 403)

@@ -208,6 +208,60 @@ def test_factor_on_prices_is_of_its_provider(tmp_path: Path, text: str, factors:
     assert load_text(tmp_path, GROQ + text).price_factors == factors
 
 
+URL = "https://api.groq.com/openai/v1"
+CLAUDE = "https://api.example/anthropic"
+
+
+@pytest.mark.parametrize(
+    ("text", "urls"),
+    [
+        pytest.param("", {"openai": URL}, id="default"),
+        pytest.param('wires = ["anthropic"]', {"anthropic": URL}, id="list"),
+        pytest.param('wires = ["anthropic", "openai"]', {"openai": URL, "anthropic": URL}, id="both"),
+        pytest.param(f'wires = {{ anthropic = "{CLAUDE}/" }}', {"openai": URL, "anthropic": CLAUDE}, id="another URL"),
+        pytest.param(f'wires.openai = "{CLAUDE}"', {"openai": CLAUDE}, id="OpenAI's at another URL"),
+        pytest.param("[providers.wires]", {"openai": URL}, id="empty table"),
+    ],
+)
+def test_wires_have_the_base_url_or_their_own(tmp_path: Path, text: str, urls: dict[str, str]) -> None:
+    (provider,) = load_text(tmp_path, GROQ + text + "\n").providers
+
+    assert dict(provider.wire_urls) == urls
+    assert list(provider.wire_urls) == list(urls)
+
+
+def test_anthropics_host_speaks_both_wires(tmp_path: Path) -> None:
+    (provider,) = load_text(tmp_path, "", {"ANTHROPIC_API_KEY": "k"}).providers
+
+    assert dict(provider.wire_urls) == dict.fromkeys(("openai", "anthropic"), "https://api.anthropic.com/v1")
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("wires = []", "wires"),
+        ('wires = ["gemini"]', "wires[0]"),
+        ('wires = "anthropic"', "wires"),
+        ('wires.gemini = "https://a.example"', "wires.gemini"),
+        ('wires.anthropic = "a.example"', "wires.anthropic"),
+        ('wires.anthropic = "https://a.example/v1/messages"', "wires.anthropic"),
+        ('auth = "basic"', "auth"),
+        ('drop_betas = ["a b"]', "drop_betas[0]"),
+        ('drop_betas = "a"', "drop_betas"),
+    ],
+)
+def test_wrong_wire_way_of_the_key_or_beta_is_a_fault(tmp_path: Path, text: str, key: str) -> None:
+    assert list(faults_of(tmp_path, GROQ + text + "\n")) == [f"providers[0].{key}"]
+
+
+def test_way_of_the_key_and_betas_are_of_their_provider(tmp_path: Path) -> None:
+    text = 'auth = "x-api-key"\ndrop_betas = ["context-management-2025-06-27"]\n'
+
+    (provider,) = load_text(tmp_path, GROQ + text).providers
+
+    assert (provider.auth, provider.drop_betas) == ("x-api-key", ("context-management-2025-06-27",))
+
+
 @pytest.mark.parametrize("value", ["0", "0.09", "10.1", "110", "nan", '"1.1"', "1.0000000000001"])
 def test_factor_out_of_bounds_is_a_fault(tmp_path: Path, value: str) -> None:
     assert list(faults_of(tmp_path, GROQ + f"price_factor = {value}\n")) == ["providers[0].price_factor"]

@@ -8,10 +8,10 @@ from starlette.routing import Route
 
 from hero_broker.core.errors import InvalidRequest
 from hero_broker.kinds.registry import KINDS
-from hero_broker.providers.fake import chat, completion, embedding, moderation, rerank, stt, tts
+from hero_broker.providers.fake import chat, completion, embedding, messages, moderation, rerank, stt, tts
 from hero_broker.providers.fake.wire import error_response, json_response
 
-FAKES = tuple(module.FAKE for module in (chat, completion, embedding, tts, stt, rerank, moderation))
+FAKES = tuple(module.FAKE for module in (chat, completion, embedding, tts, stt, rerank, moderation, messages))
 
 
 def fake_provider() -> Starlette:
@@ -20,6 +20,12 @@ def fake_provider() -> Starlette:
         routes=[
             Route("/v1/models", _list_models, methods=["GET"]),
             *(Route(path, fake.answer, methods=["POST"]) for fake in FAKES for path in KINDS[fake.kind].paths),
+            *(
+                Route(path, fake.look_up, methods=["POST"])
+                for fake in FAKES
+                if fake.look_up is not None
+                for path in KINDS[fake.kind].look_ups
+            ),
         ],
         exception_handlers={
             InvalidRequest: error_response,
@@ -35,6 +41,6 @@ async def _on_disconnect(_: Request, _error: Exception) -> Response:
 
 
 async def _list_models(_: Request) -> Response:
-    models = [fake.model for fake in FAKES]
+    models = dict.fromkeys(fake.model for fake in FAKES)
     data = [{"id": model, "object": "model", "created": 0, "owned_by": "fake"} for model in models]
     return json_response({"object": "list", "data": data})

@@ -21,3 +21,4 @@ class FakeKind:
     model: str
     price: Price
     answer: Callable[[Request], Awaitable[Response]]
+    look_up: Callable[[Request], Awaitable[Response]] | None = None  # on the paths of its look-ups

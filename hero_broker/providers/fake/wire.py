@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -12,6 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from hero_broker.core.errors import InvalidRequest
 
+ANTHROPIC_ROOT = "/v1/messages"
 DONE = b"data: [DONE]\n\n"
 
 # msgspec's messages name a faulty member by its path, or by the name of the missing field.
@@ -50,6 +51,16 @@ def json_response(body: object) -> Response:
     return Response(msgspec.json.encode(body), media_type="application/json")
 
 
+def named_event_stream(events: Iterable[Mapping[str, object]]) -> Response:
+    """Return an event stream whose events have their `type` as their name, as Anthropic sends them."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for event in events:
+            yield b"event: %s\ndata: %s\n\n" % (str(event["type"]).encode(), msgspec.json.encode(event))
+
+    return StreamingResponse(chunks(), media_type="text/event-stream")
+
+
 def event_stream(events: Iterable[object], end: bytes = b"") -> Response:
     """Return an event stream that sends each event separately; `end` follows the last one."""
 
@@ -62,11 +73,13 @@ def event_stream(events: Iterable[object], end: bytes = b"") -> Response:
     return StreamingResponse(chunks(), media_type="text/event-stream")
 
 
-async def error_response(_: Request, error: Exception) -> Response:
-    """Return an error in OpenAI's shape, for an `InvalidRequest` or Starlette's `HTTPException`."""
+async def error_response(request: Request, error: Exception) -> Response:
+    """Return an error for an `InvalidRequest` or Starlette's `HTTPException`, in the shape of the path's wire."""
     status, message = InvalidRequest.status, str(error)
     if isinstance(error, HTTPException):
         status, message = error.status_code, error.detail
     param = error.param if isinstance(error, InvalidRequest) else None
-    body = {"error": {"message": message, "type": InvalidRequest.type, "param": param, "code": None}}
+    body: dict[str, object] = {"error": {"message": message, "type": InvalidRequest.type, "param": param, "code": None}}
+    if request.url.path.startswith(ANTHROPIC_ROOT):
+        body = {"type": "error", "error": {"type": InvalidRequest.type, "message": message}}
     return Response(msgspec.json.encode(body), status, media_type="application/json")

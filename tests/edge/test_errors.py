@@ -1,0 +1,75 @@
+"""The broker's own errors in the shape of each wire."""
+
+import json
+
+import pytest
+
+from hero_broker.core import errors
+from hero_broker.core.errors import BrokerError
+from hero_broker.edge.errors import OPENAI_ERRORS, ErrorShapes, encode_error, error_shape
+
+ANTHROPIC = error_shape("anthropic")
+SHAPES = ErrorShapes({"/v1/chat/completions": "openai", "/v1/messages": "anthropic"})
+
+
+class PaymentRequired(BrokerError):
+    """A budget is spent."""
+
+    status = 402
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (errors.InvalidRequest("no"), "invalid_request_error"),
+        (errors.Unauthorized("no"), "authentication_error"),
+        (PaymentRequired("no"), "billing_error"),
+        (errors.ClientRefused("no"), "permission_error"),
+        (errors.ModelNotFound("no"), "not_found_error"),
+        (errors.MethodNotAllowed("GET", "/", "POST"), "invalid_request_error"),
+        (errors.BodyTimeout("no"), "timeout_error"),
+        (errors.BodyTooLarge("no"), "request_too_large"),
+        (errors.UnsupportedMedia("no"), "invalid_request_error"),
+        (errors.TooManyCalls("no"), "rate_limit_error"),
+        (errors.InternalError("no"), "api_error"),
+        (errors.ProviderRefused("no"), "api_error"),
+        (errors.Overloaded("no"), "overloaded_error"),
+        (errors.ProviderTimeout("no"), "timeout_error"),
+    ],
+)
+def test_anthropics_type_follows_from_the_status(error: BrokerError, name: str) -> None:
+    status, headers, body = encode_error(error, ANTHROPIC, "id-1")
+
+    assert status == error.status
+    assert json.loads(body) == {
+        "type": "error",
+        "error": {"type": name, "message": error.message},
+        "request_id": "id-1",
+    }
+    assert dict(headers)[b"content-length"] == str(len(body)).encode()
+    assert dict(headers)[b"x-should-retry"] == (b"true" if error.may_retry else b"false")
+
+
+def test_error_event_has_a_name_on_anthropics_wire_alone() -> None:
+    error = errors.ProviderBrokeOff("no")
+
+    assert ANTHROPIC.event(error, "i") == b"event: error\ndata: %s\n\n" % ANTHROPIC.body(error, "i")
+    assert OPENAI_ERRORS.event(error, "i") == b"data: %s\n\n" % OPENAI_ERRORS.body(error, "i")
+    assert json.loads(OPENAI_ERRORS.body(error, "i"))["error"]["code"] == "stream_broke_off"
+
+
+@pytest.mark.parametrize(
+    ("path", "is_anthropics"),
+    [
+        ("/v1/messages", True),
+        ("/v1/messages/count_tokens", True),
+        ("/v1/messages/unknown/below", True),
+        ("/v1/messagesome", False),
+        ("/v1/chat/completions", False),
+        ("/v1", False),
+        ("", False),
+    ],
+)
+def test_shape_follows_from_the_path(path: str, is_anthropics: bool) -> None:
+    assert SHAPES.of(path) is (ANTHROPIC if is_anthropics else OPENAI_ERRORS)
+    assert ErrorShapes({}).of(path) is OPENAI_ERRORS
