@@ -5,7 +5,7 @@ from email.policy import HTTP
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hero_broker.core.errors import InvalidRequest, ModelNotFound
@@ -269,6 +269,7 @@ def test_content_type_that_is_long_or_not_readable_is_refused(header: bytes) -> 
     ids=["no model", "model behind the file", "model before the file"],
 )
 @given(size=st.integers(1, 300))
+@settings(deadline=None)
 def test_model_of_the_path_is_written_once_and_first(body: bytes, size: int) -> None:
     rewriter, out = rewrite(body, size, "m")
 
