@@ -99,7 +99,7 @@ FRONT_PAGE = RouteSpec(
     "/",
     "frontPage",
     "Say what answers here",
-    {"text/plain": {"type": "string"}, "text/html": {"type": "string"}},
+    {JSON: {"type": "object"}, "text/html": {"type": "string"}},
     statuses=READ_STATUSES,
 )
 

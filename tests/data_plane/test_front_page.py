@@ -1,4 +1,4 @@
-"""The page at `/`: text for programs, HTML for browsers, and nothing that needs a token."""
+"""The page at `/`: JSON for programs, HTML for browsers, and nothing that needs a token."""
 
 import asyncio
 import re
@@ -29,12 +29,12 @@ def ask(method: str = "GET", **headers: str) -> httpx.Response:
         (CHROMIUM, True),
         ("text/html", True),
         ("TEXT/HTML; charset=utf-8; q=0.5", True),
-        ("text/html, text/plain", True),
-        ("text/plain;q=0.1, text/html;q=0.2", True),
+        ("text/html, application/json", True),
+        ("application/json;q=0.1, text/html;q=0.2", True),
         ("*/*", False),
         ("", False),
         ("text/*", False),
-        ("text/plain, text/html;q=0.9", False),
+        ("application/json, text/html;q=0.9", False),
         ("text/html;q=0", False),
         ("text/html ; Q = 0.000", False),
         ("application/json", False),
@@ -44,13 +44,14 @@ def test_html_is_for_clients_that_name_it(accept: str, is_html: bool) -> None:
     assert prefers_html(accept) is is_html
 
 
-def test_curl_gets_plain_text() -> None:
+def test_curl_gets_one_json_object() -> None:
     answer = ask(accept="*/*")
 
-    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.headers["content-type"] == "application/json"
     assert answer.headers["vary"] == "Accept"
-    assert "Base URL of OpenAI's clients: this address and /v1\n" in answer.text
-    assert all(path in answer.text for path in KIND_BY_PATH)
+    assert answer.json()["base_url"] == {"openai": "/v1", "anthropic": "/"}
+    assert answer.json()["calls"] == list(KIND_BY_PATH)
+    assert answer.text.endswith("}\n")
 
 
 def test_browser_gets_a_page_that_loads_and_runs_nothing() -> None:
@@ -74,4 +75,4 @@ def test_head_has_no_body() -> None:
     head = ask("HEAD", accept="*/*")
 
     assert (head.status_code, head.content) == (200, b"")
-    assert head.headers["content-type"] == "text/plain; charset=utf-8"
+    assert head.headers["content-type"] == "application/json"
