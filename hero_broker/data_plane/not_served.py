@@ -17,7 +17,7 @@ NO_STATE = "The broker keeps nothing for its callers."
 # By the beginning of a path, without `/v1`.
 HINTS: Mapping[str, str] = {
     "/responses": f"OpenAI's Responses are not served. In your tool, choose chat completions: {CHAT}.",
-    "/messages": "Batches of Messages are not served. Make each call by itself: POST /v1/messages.",
+    "/messages/batches": "Batches of Messages are not served. Make each call by itself: POST /v1/messages.",
     "/api": f"Ollama's interface is not served. In your tool, {OPENAI_PROVIDER}.",
     "/v1beta": f"Gemini's interface is not served. In your tool, {OPENAI_PROVIDER}.",
     "/realtime": "Realtime sessions are not served. Use POST /v1/audio/transcriptions, "

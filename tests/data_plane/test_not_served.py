@@ -19,7 +19,7 @@ def test_path_that_is_not_served_has_its_hint(start: str, prefix: str) -> None:
         ("/api/chat", "/api"),
         ("/v1beta/models/gemini-2.5-flash:streamGenerateContent", "/v1beta"),
         ("/v1/responses/resp_1/cancel", "/responses"),
-        ("/v1/messages/count_tokens", "/messages"),
+        ("/v1/messages/batches", "/messages/batches"),
         ("/v1/fine_tuning/jobs", "/fine_tuning"),
     ],
 )

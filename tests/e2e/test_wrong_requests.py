@@ -25,8 +25,12 @@ def verbs(broker: Broker, path: str) -> set[str]:
     """Return what `Allow` says to a verb that no path knows."""
     refused = httpx.request("TRACE", broker.url + path)
     assert refused.status_code == 405
-    assert set(refused.json()["error"]) == SHAPE
-    assert refused.json()["error"]["code"] == "method_not_allowed"
+    error = refused.json()["error"]
+    kind = KIND_BY_PATH.get(path)
+    if kind is not None and kind.wire == "anthropic":
+        assert (set(error), error["type"]) == ({"type", "message"}, "invalid_request_error")
+    else:
+        assert (set(error), error["code"]) == (SHAPE, "method_not_allowed")
     return set(refused.headers["allow"].split(", "))
 
 
