@@ -138,7 +138,8 @@ def unread(form: str, code: str, status: int = 502) -> Expected:
     return Expected("provider_error", code, "reported" if form == SPEECH else "estimated", f"error {status}")
 
 
-GONE, SILENT, NONSENSE = "provider_unreachable", "provider_timeout", "provider_bad_answer"
+GONE, ENDED = "provider_unreachable", "stream_broke_off"
+SILENT, NONSENSE = "provider_timeout", "provider_bad_answer"
 RESET = "provider_reset"
 
 
@@ -203,7 +204,7 @@ def _connection() -> list[Fault]:
             {form: [head(form) + half[form]] for form in FORMS},
             {
                 **{form: fails(form, NONSENSE, begun=True) for form in JSON_FORMS},
-                STREAM: fails(STREAM, GONE, begun=True),
+                STREAM: fails(STREAM, ENDED, begun=True),
                 SPEECH: whole(SPEECH, half[SPEECH]),  # nothing tells that it is cut: no length, no end
             },
         ),
@@ -513,15 +514,15 @@ def _events() -> list[Fault]:
         Fault(
             "lines that end in CR alone",  # legal, but nobody sends it, and nobody would read it as it arrives
             {STREAM: [sent(STREAM, BODY[STREAM].replace(b"\n", b"\r"))]},
-            {STREAM: fails(STREAM, GONE, begun=True)},
+            {STREAM: fails(STREAM, ENDED, begun=True)},
         )
     )
     error = b'data: {"error":{"message":"bad key sk-provider-key","code":502}}\n\n'
     bad: dict[str, tuple[bytes, str, str]] = {
-        "empty stream": (b"", GONE, "estimated"),
-        "half of an event": (DELTAS[:150], GONE, "estimated"),
-        "stream that ends in the middle of the text": (delta() + delta(), GONE, "estimated"),
-        "half of the usage event": (delta() + usage_event()[:70], GONE, "estimated"),
+        "empty stream": (b"", ENDED, "estimated"),
+        "half of an event": (DELTAS[:150], ENDED, "estimated"),
+        "stream that ends in the middle of the text": (delta() + delta(), ENDED, "estimated"),
+        "half of the usage event": (delta() + usage_event()[:70], ENDED, "estimated"),
     }
     for name, (data, code, usage) in bad.items():
         expected = Expected("provider_error", code, usage, "error event")
