@@ -35,24 +35,27 @@ class ClientCall(msgspec.Struct, frozen=True):
     path: str  # on which it came
     request: Request
     upload: UploadBody | None = None  # the body of a form, rewritten for the first target
-    query: str = ""  # of the provider's URL
+    query: str | None = None  # of the provider's URL, with its "?"; None if the kind changes neither query nor headers
 
     def attempt(self, route: Route, target: Target) -> Attempt:
         """Encode the call for a target of its model's route."""
         context, request, kind = self.context, self.request, self.kind
+        url, headers = kind.url(self.path, target), context.headers
+        if self.query is not None:
+            url, headers = url + self.query, kind.headers(headers, target)
         return Attempt(
             request_id=context.request_id,
             kind=kind.name,
             model=route.model,
             provider=target.provider.name,
             upstream_model=target.upstream_model,
-            url=kind.url(self.path, target) + self.query,
+            url=url,
             body=kind.encode(request, target) if self.upload is None else self.upload,
             caller=context.caller,
             started_at=context.started_at,
             stream=request.stream,
             wants_usage=request.wants_usage,
-            headers=kind.headers(context.headers, target) if kind.changes_headers else context.headers,
+            headers=headers,
             input_bytes=request.input_bytes,
             characters=request.characters,
             requested_model=None if request.model == route.model else request.model[:MAX_REQUESTED_MODEL],

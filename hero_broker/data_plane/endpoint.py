@@ -118,7 +118,8 @@ class DataPlane:
                 route = self._routes.find(request.model, kind.name)
                 if request.fallbacks:
                     request = with_fallbacks(request, route, self._routes)
-                query = forwarded_query(scope["query_string"], kind.query_names) if kind.query_names else ""
+                changes = kind.changes_requests
+                query = forwarded_query(scope["query_string"], kind.query_names) if changes else None
                 call = ClientCall(context, kind, path, request, None, query)
                 if is_look_up:
                     await self._exchange.look_up(call, route, client)

@@ -114,7 +114,7 @@ class Kind:
     measures_audio: ClassVar[bool] = False  # unreported usage follows from the duration of the uploaded audio
     always_reads_tokens: ClassVar[bool] = False  # a provider that reports no input tokens is wrong
     request_headers: ClassVar[frozenset[bytes]] = frozenset()  # the client's further headers that a provider gets
-    changes_headers: ClassVar[bool] = False  # `headers` is asked for the headers of each request
+    changes_requests: ClassVar[bool] = False  # `headers` and `query_names` say how; else all pass as they are
     query_names: ClassVar[tuple[str, ...]] = ()  # parameters of the path's query that a provider gets
     response_headers: ClassVar[HeaderRules] = HeaderRules()
     # A provider's error passes with its status and its body. Else its members are read, and form an error in our shape.
@@ -123,7 +123,7 @@ class Kind:
         False  # an error event before any output means that nothing is charged
     )
     # Requests below the path of calls that are free, and have no row: our path → path below a provider's base URL.
-    look_ups: ClassVar[Mapping[str, str]] = {}
+    look_ups: ClassVar[Mapping[str, str]] = {}  # `url` is asked for them, too
     look_up_specs: ClassVar[Sequence[RouteSpec]] = ()  # for OpenAPI, one for each of them
 
     @property
@@ -155,7 +155,7 @@ class Kind:
 
     def url(self, path: str, target: WireTarget) -> str:
         """Return the provider's URL for a request that came on `path`."""
-        return target.provider.base_url + (self.paths.get(path) or self.look_ups[path])
+        return target.provider.base_url + self.paths[path]
 
     def headers(self, headers: tuple[tuple[str, str], ...], target: WireTarget) -> tuple[tuple[str, str], ...]:
         """Return the headers for a provider; `headers` are the client's that may be forwarded."""

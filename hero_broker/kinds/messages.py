@@ -39,7 +39,7 @@ class Messages(Kind):
     name = "messages"
     wire = ANTHROPIC_WIRE
     model_kind = "chat"
-    paths: ClassVar[Mapping[str, str]] = {"/v1/messages": "/messages"}
+    paths: ClassVar[dict[str, str]] = {"/v1/messages": "/messages"}
     specs = (
         RouteSpec(
             "/v1/messages",
@@ -51,7 +51,7 @@ class Messages(Kind):
             ),
         ),
     )
-    look_ups: ClassVar[Mapping[str, str]] = {"/v1/messages/count_tokens": "/messages/count_tokens"}
+    look_ups: ClassVar[dict[str, str]] = {"/v1/messages/count_tokens": "/messages/count_tokens"}
     look_up_specs = (
         RouteSpec(
             "/v1/messages/count_tokens",
@@ -68,7 +68,7 @@ class Messages(Kind):
     }
     always_reads_tokens = True
     request_headers = frozenset({VERSION.encode(), BETA.encode()})
-    changes_headers = True
+    changes_requests = True
     query_names = ("beta",)
     response_headers = HeaderRules(
         ("retry-after", "retry-after-ms", "x-should-retry"),
@@ -101,6 +101,10 @@ class Messages(Kind):
         entries = sequence(member(body.members, "fallbacks"))
         fallbacks = [{**mapping(entry), "model": name} for entry, name in zip(entries, request.fallbacks, strict=True)]
         return body.encode(model=model, fallbacks=fallbacks)
+
+    def url(self, path: str, target: WireTarget) -> str:
+        """Return the provider's URL for a request or a look-up that came on `path`."""
+        return target.provider.base_url + (self.paths | self.look_ups)[path]
 
     def headers(self, headers: tuple[tuple[str, str], ...], target: WireTarget) -> tuple[tuple[str, str], ...]:
         """Return the headers for a provider: with a version, and with all betas in one line that it may get."""

@@ -48,7 +48,7 @@ class Meter:
 
     # Few calls set these, so they are no attributes of each meter.
     _latest_report: Report = NOTHING  # of a stream
-    _details: UsageDetails | None = None  # of the report whose usage counts, or would if it were complete
+    _awaited_deltas = 0
 
     def __init__(self, call: Attempt, tariff: Tariff | None, clock: Clock, listed: ListedTariffs | None = None) -> None:
         """Take the first attempt, and the tariff of its target; `listed` has that of another model that answers."""
@@ -78,7 +78,7 @@ class Meter:
         self._events = bytearray()
         self._event_bytes = 0
         self._latest_events = b""  # the latest that have data, with or without their field name
-        self._awaited_deltas = 0
+        self._details: UsageDetails | None = None  # of the report whose usage counts, or would if it were complete
         self._has_enough_deltas: asyncio.Event | None = None
 
     def call_started(self) -> CallStarted:
@@ -202,8 +202,6 @@ class Meter:
                     extra={"request_id": self.call.request_id},
                 )
                 error_code = error_code or ZERO_USAGE
-            if self._has_refused and outcome is Outcome.OK:
-                error_code = error_code or REFUSAL
             return self._row(outcome, http_status, error_code, usage, UsageSource.REPORTED)
         if self.answered and (known := self.kind.usage_by_request(self.call, self.price())) is not None:
             source = UsageSource.NONE if known == Usage() else UsageSource.REPORTED
@@ -280,11 +278,13 @@ class Meter:
         duration_ms = self._elapsed_ms()
         cost: int | None = 0
         cost_source = None if price is None else "price"
-        if not is_free and self._details is not None:
-            cost, cost_source = self._cost_by_details(
-                usage, price, self._details, duration_ms, ok=outcome is Outcome.OK
-            )
-        elif not is_free:
+        if is_free:
+            pass
+        elif self._details is not None:
+            is_ok = outcome is Outcome.OK
+            cost, cost_source = self._cost_by_details(usage, price, self._details, duration_ms, ok=is_ok)
+            error_code = error_code or (REFUSAL if is_ok and self._has_refused else None)
+        else:
             cost, cost_source = self._cost(usage, price, duration_ms, ok=outcome is Outcome.OK)
         first_error = self.first_error or (error_code if outcome is Outcome.PROVIDER_ERROR else None)
         # By position, as in the row itself: so many keywords take longer than the rest of the row.
