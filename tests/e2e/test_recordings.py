@@ -78,7 +78,7 @@ def settings(url: str) -> str:
     asks = {known.name: known.stream_usage for known in KNOWN_PROVIDERS}
     text = "".join(
         f'[[providers]]\nname = "{name}"\nbase_url = "{url}{base_path(one)}"\napi_keys = ["sk-key"]\n'
-        f"stream_usage = {str(asks.get(name, True)).lower()}\n"
+        f'wires = ["openai", "anthropic"]\nstream_usage = {str(asks.get(name, True)).lower()}\n'
         for name, one in {one.provider: one for one in recordings()}.items()
     )
     configured = {

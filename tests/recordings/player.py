@@ -6,13 +6,15 @@ from hero_broker.core.calls import Caller
 from hero_broker.core.records import RequestLog
 from hero_broker.data_plane.call_run import ExchangeLimits
 from hero_broker.data_plane.client_call import ClientCall, RequestContext
-from hero_broker.kinds.dialect import dialect_of
 from hero_broker.kinds.json_body import read_json
 from hero_broker.kinds.registry import KINDS
+from hero_broker.kinds.wires import WIRES
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.tariff import Tariff
 from hero_broker.providers.provider import Provider
 from hero_broker.providers.routes import Route
+from hero_broker.server.configured_routes import build_provider
+from hero_broker.settings import ProviderSettings
 from hero_broker.settings.known_providers import KNOWN_PROVIDERS
 from tests.data_plane.scripted import Head, Play, Script, run
 from tests.recordings.recording import Recording
@@ -37,7 +39,9 @@ def provider_of(name: str, base_url: str = "") -> Provider:
     """Return a provider; a known one by its name alone."""
     known = {one.name: one for one in KNOWN_PROVIDERS}.get(name)
     url = base_url or (known.base_url if known else f"https://{name}.example/v1")
-    return Provider(name, url, (KEY,), known is None or known.stream_usage, dialect=dialect_of(url))
+    return build_provider(
+        ProviderSettings(name, url, (KEY,), known is None or known.stream_usage, wires=dict.fromkeys(WIRES, url))
+    )
 
 
 def tariff_of(recording: Recording) -> Tariff | None:
@@ -51,6 +55,7 @@ def play(recording: Recording, seed: str = "", started_at: int = STARTED_AT) -> 
     """Play a recording, cut at the places of a seed; return the row, and all that the call met."""
     provider = provider_of(recording.provider, recording.base_url)
     way = Route.to(recording.model, None, provider, recording.model, (), tariff_of(recording))
+    way = way.over(KINDS[recording.kind].wire) or way
     head = Head(content_type=content_type(is_stream=recording.is_stream))
     script: Script = [head, *pieces(recording.body, seed)]
     return play_script(script, way, recording.request_body(recording.model), recording.kind, recording.path, started_at)

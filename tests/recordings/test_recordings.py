@@ -8,6 +8,8 @@ import pytest
 from hero_broker.core.money import NANO
 from hero_broker.core.records import PriceRecord
 from hero_broker.core.usage import Usage
+from hero_broker.kinds.registry import KINDS
+from hero_broker.kinds.wires import OPENAI_WIRE
 from hero_broker.reports.explain import explain
 from hero_broker.settings.known_providers import KNOWN_PROVIDERS
 from tests.recordings.player import CATALOGUE, STARTED_AT, play, tariff_of
@@ -78,7 +80,8 @@ def test_asked_for_usage_only_where_the_provider_takes_the_question(recording: R
     (body,) = playing.provider.bodies
     assert isinstance(body, bytes)
     asks = bool(json.loads(body).get("stream_options", {}).get("include_usage"))
-    assert asks == (recording.is_stream and recording.provider != "mistral")
+    has_option = KINDS[recording.kind].wire == OPENAI_WIRE and recording.provider != "mistral"
+    assert asks == (recording.is_stream and has_option)
 
 
 def test_every_known_provider_has_recordings_of_its_own_url() -> None:

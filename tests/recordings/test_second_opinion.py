@@ -20,13 +20,19 @@ from tests.recordings.recording import recordings
 from tests.recordings.test_traffic_lines import LINES
 
 PROVIDERS = {provider.id: provider for provider in get_snapshot().providers}
-FLAVORS = {"chat": ("chat", "default"), "embedding": ("embeddings", "default"), "rerank": ("default",)}
+FLAVORS = {
+    "chat": ("chat", "default"),
+    "embedding": ("embeddings", "default"),
+    "rerank": ("default",),
+    "messages": ("default",),
+}
 # The package's names of units, and ours.
 UNITS = {
     "input_tokens": "input_tokens",
     "output_tokens": "output_tokens",
     "cache_read_tokens": "cached_input_tokens",
     "cache_write_tokens": "cache_write_tokens",
+    "cache_write_1h_tokens": "cache_write_1h_tokens",
     "output_reasoning_tokens": "reasoning_tokens",
     "input_audio_tokens": "audio_input_tokens",
     "output_audio_tokens": "audio_output_tokens",
@@ -203,6 +209,15 @@ DIFFERENCES: dict[str, Difference] = {
         {REFUSED, NO_PRICE}, BROKER, "The package has neither usage nor prices of rerank."
     ),
     "groq-stream.sse": Difference({REFUSED}, BROKER, "The extractor does not read x_groq."),
+    "anthropic-message.json": Difference(
+        {USAGE},
+        BOTH,
+        "The package also has the cache writes of five minutes, which are the rest here; same cost.",
+    ),
+    "anthropic-messages.sse": Difference(
+        {USAGE, COST}, BROKER, "Only the first event of the stream says which cache writes are kept for an hour."
+    ),
+    "moonshotai-messages.sse": Difference({NO_EXTRACTOR}, BOTH, _PRICES_ONLY),
     "moonshotai-stream.sse": Difference({REFUSED}, BROKER, "The extractor does not read the usage in a choice."),
     "openrouter-embedding.json": Difference(
         {REFUSED, NO_PRICE}, BROKER, "No list has the model; the provider says what the call cost."
