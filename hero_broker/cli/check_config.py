@@ -1,6 +1,9 @@
 """`hero-broker check-config`: prints what a broker with these settings would serve."""
 
+import typer
+
 from hero_broker.cli import config_report
+from hero_broker.cli.exit_codes import CANNOT_START
 from hero_broker.cli.notices import warn
 from hero_broker.cli.printing import say
 from hero_broker.cli.settings_options import ConfigOption, FakeOption, read_settings
@@ -14,11 +17,11 @@ from hero_broker.server.configured_routes import build_routes
 def check_config(config: ConfigOption = None, fake: FakeOption = False) -> None:
     """Print what would be served, with prices. Secrets are redacted."""
     settings = read_settings(config, fake=fake)
-    kept = None
     try:
         kept = load_list(settings.state_dir, settings.billing.price_list, SystemClock().now())
     except PriceListUnreadable as error:
-        warn(f"warning: {error}")
+        warn(str(error))
+        raise typer.Exit(CANNOT_START) from error
     catalogue = Catalogue(settings.price_factors, kept)
     routes = build_routes(settings, "" if fake else None, catalogue)
     for line in config_report.report_lines(settings, routes):

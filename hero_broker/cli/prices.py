@@ -92,8 +92,8 @@ def refresh(
         Path | None,
         typer.Option(
             "--file",
-            help="A price list as genai-prices publishes it: data.json or data_slim.json. Without it, the list of the "
-            "package genai-prices as it is installed now.",
+            help="A price list as genai-prices publishes it: data.json or data_slim.json. Without it, the list that "
+            "the settings name, else that of the package genai-prices, as they are now.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the broker's response unchanged.")] = False,

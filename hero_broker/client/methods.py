@@ -304,7 +304,8 @@ def refresh_prices(price_list: str | None = None) -> Query[models.PriceChangesAn
 
     Args:
         price_list: The file data.json or data_slim.json as genai-prices publishes it, compressed with gzip and encoded
-            in base64; at most 10,000,000 bytes before. Without it, the list of the installed package is taken.
+            in base64; at most 10,000,000 bytes before. Without it, the list of the settings or of the installed package
+            is taken.
     """
     return build_query("prices.refresh", models.PriceChangesAnswer, price_list=price_list)
 

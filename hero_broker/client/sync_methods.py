@@ -282,8 +282,8 @@ class PricesMethods:
 
         Args:
             price_list: The file data.json or data_slim.json as genai-prices publishes it, compressed with gzip and
-                encoded in base64; at most 10,000,000 bytes before. Without it, the list of the installed package is
-                taken.
+                encoded in base64; at most 10,000,000 bytes before. Without it, the list of the settings or of the
+                installed package is taken.
         """
         return self._call(methods.refresh_prices(price_list))
 

@@ -105,7 +105,11 @@ class Catalogue:
             listing = replace(listing, tariff=listing.tariff.map(lambda price: price.times(factor)))
         if listing is not None and model in self._names(provider):
             return replace(listing, certainty=Certainty.NAMED, is_exact=True)
+        if listing is not None and not supplement.offers(provider, model):
+            return replace(listing, certainty=Certainty.INSIDE)
         return listing
 
     def _list_models(self, provider: str) -> tuple[str, ...]:
-        return tuple(sorted({name for prices in self._public_lists() for name in prices.models(provider)}))
+        genai_prices, supplement = self._public_lists()
+        offered = (name for name in genai_prices.models(provider) if supplement.offers(provider, name))
+        return tuple(sorted({*offered, *supplement.models(provider)}))

@@ -23,17 +23,23 @@ ALIASES = {
 }
 
 
-class DefaultRates(NamedTuple):
-    """Rates of a provider for models whose listed price lacks them."""
+class SomeModels(NamedTuple):
+    """Models of a provider."""
 
     provider: str
     models: str  # a name, or the start of names and "*"; in lower case
-    price: Price
 
-    def hold_for(self, provider: str, model: str) -> bool:
-        """Return whether the rates are those of a model, whose name is in lower case."""
+    def has(self, provider: str, model: str) -> bool:
+        """Return whether a model, whose name is in lower case, is one of them."""
         start = self.models.removesuffix("*")
         return provider == self.provider and (model.startswith(start) if start != self.models else model == start)
+
+
+class DefaultRates(NamedTuple):
+    """Rates of a provider for models whose listed price lacks them."""
+
+    of: SomeModels
+    price: Price
 
 
 class Supplement:
@@ -43,10 +49,12 @@ class Supplement:
         self,
         entries: Mapping[tuple[str, str], Tariff],
         defaults: Sequence[DefaultRates] = (),
+        not_offered: Sequence[SomeModels] = (),
         newest: date | None = None,
     ) -> None:
         self._newest = newest
         self._defaults = tuple(defaults)
+        self._not_offered = tuple(not_offered)
         self._names = tuple(entries)
         self._tariffs = {(provider, model.lower()): tariff for (provider, model), tariff in entries.items()}
 
@@ -65,13 +73,18 @@ class Supplement:
         faults: list[str] = []
         entries: dict[tuple[str, str], Tariff] = {}
         content = tomllib.loads(text, parse_float=Decimal)
-        defaults = []
-        tables = (*content.get("prices", []), *content.get("defaults", []))
+        defaults, not_offered = [], []
+        tables = (*content.get("prices", []), *content.get("defaults", []), *content.get("not_offered", []))
         newest = max((day for table in tables if isinstance(day := table.get("checked"), date)), default=None)
         for number, table in enumerate(content.get("defaults", []), start=1):
             entry = _Entry({"models": "*", **table}, model="models")
             faults += [f"defaults[{number}] ({entry.provider} {entry.model}): {fault}" for fault in entry.faults]
-            defaults.append(DefaultRates(entry.provider, entry.model.lower(), next(entry.tariff.prices())))
+            some = SomeModels(entry.provider, entry.model.lower())
+            defaults.append(DefaultRates(some, next(entry.tariff.prices())))
+        for number, table in enumerate(content.get("not_offered", []), start=1):
+            entry = _Entry(table, model="models", has_rates=False)
+            faults += [f"not_offered[{number}] ({entry.provider} {entry.model}): {fault}" for fault in entry.faults]
+            not_offered.append(SomeModels(entry.provider, entry.model.lower()))
         for number, table in enumerate(content.get("prices", []), start=1):
             entry = _Entry(table)
             name = f"prices[{number}] ({entry.provider} {entry.model})"
@@ -81,7 +94,7 @@ class Supplement:
             entries[entry.provider, entry.model] = entry.tariff
         if faults:
             raise ValueError("\n".join(faults))
-        return cls(entries, defaults, newest)
+        return cls(entries, defaults, not_offered, newest)
 
     def find(self, provider: str, model: str) -> Listing | None:
         """Return the listing of a provider's model; None if there is no entry."""
@@ -99,9 +112,14 @@ class Supplement:
         """
         listed_as, name = ALIASES.get(provider, provider), model.lower()
         for defaults in self._defaults:
-            if defaults.hold_for(listed_as, name):
+            if defaults.of.has(listed_as, name):
                 tariff = tariff.map(partial(_with_defaults, defaults.price))
         return tariff
+
+    def offers(self, provider: str, model: str) -> bool:
+        """Return whether a provider may offer a model of another list to OpenAI's clients."""
+        listed_as, name = ALIASES.get(provider, provider), model.lower()
+        return not any(some.has(listed_as, name) for some in self._not_offered)
 
     def models(self, provider: str) -> Iterable[str]:
         """Return the names of a provider's models that have an entry."""
@@ -116,7 +134,7 @@ def _with_defaults(defaults: Price, price: Price) -> Price:
 class _Entry:
     """One table of the file, parsed as far as possible; `faults` lists what is wrong with it."""
 
-    def __init__(self, table: dict[str, Any], model: str = "model") -> None:
+    def __init__(self, table: dict[str, Any], model: str = "model", *, has_rates: bool = True) -> None:
         self.faults: list[str] = []
         self.provider = self._text(table, "provider")
         self.model = self._text(table, model)
@@ -127,7 +145,7 @@ class _Entry:
         if type(checked) is not date:
             self.faults.append("checked must be a date")
         above = table.pop("above", [])
-        rates = self._rates(table)
+        rates = self._rates(table, has_rates=has_rates)
         bands = [rates]
         thresholds: list[int] = []
         for band in above:
@@ -136,7 +154,7 @@ class _Entry:
                 self.faults.append("above.input_tokens must be integers in ascending order, each above 0")
                 continue
             thresholds.append(start)
-            bands.append({**rates, **self._rates(band)})
+            bands.append({**rates, **self._rates(band, has_rates=True)})
         prices = tuple(Price(**band, source=source, version=f"supplement {checked}") for band in bands)
         self.tariff = Tariff((PricePeriod(prices, tuple(thresholds)),))
 
@@ -147,7 +165,7 @@ class _Entry:
             return ""
         return value
 
-    def _rates(self, table: dict[str, Any]) -> dict[str, Any]:
+    def _rates(self, table: dict[str, Any], *, has_rates: bool) -> dict[str, Any]:
         rates = {}
         for name, value in table.items():
             if name not in RATES:
@@ -156,6 +174,6 @@ class _Entry:
                 self.faults.append(f"{name} must be a number of at least 0")
             else:
                 rates[name] = Decimal(value)
-        if not rates.keys() - {"audio_minimum_s"}:
-            self.faults.append("has no rate")
+        if bool(rates.keys() - {"audio_minimum_s"}) is not has_rates:
+            self.faults.append("has no rate" if has_rates else "must have no rates")
         return rates

@@ -75,8 +75,8 @@ class Tariff:
         if not self.varies and (tier is None or not self.has_tiers):
             return self.periods[0].prices[0]
         period = _current(self.periods, started_at)
-        if tier is not None and tier in period.tiers:
-            period = _current(period.tiers[tier], started_at)
+        if tier is not None and (name := tier.lower()) in period.tiers:
+            period = _current(period.tiers[name], started_at)
         return period.prices[bisect_left(period.thresholds, input_tokens)]
 
     def tiers(self, started_at: int) -> tuple[str, ...]:

@@ -88,6 +88,7 @@ MAX_PRICES = {
     "per_gpu_second": 1,
     "gpus": 1000,
 }
+LEAST_GPUS = Decimal("0.01")
 NO_RATES = ("audio_minimum_s", "gpus")  # they change what a rate costs, and are no price alone
 FAKE_PROVIDER = "fake"  # the name of the built-in provider that `--fake` adds
 FAKE_FOLDER = "fake"  # inside the state directory, for the ledger of `--fake`
@@ -594,6 +595,10 @@ def _price_tiers(price: TomlTable) -> Mapping[str, PriceSettings]:
             price.fault(f"tiers.{tier}", f"must not be {' or '.join(sorted(ORDINARY_TIERS))}: that is the price itself")
         elif not tier.isprintable() or not tier.strip():
             price.fault("tiers", "must have printable names, as the provider reports them")
+        elif tier != tier.lower():
+            price.fault(
+                f"tiers.{tier}", f"must be in lower case, as {tier.lower()!r}; answers may spell it as they like"
+            )
     return {tier: _price(table) for tier, table in tables.items()}
 
 
@@ -606,6 +611,8 @@ def _price(table: TomlTable) -> PriceSettings:
         table.faults.append(Fault(table.key, f"must have at least one of {', '.join(rates)}"))
     elif table.has("gpus") and not table.has("per_gpu_second"):
         table.fault("gpus", "needs per_gpu_second beside it, the rate that is multiplied by it")
+    elif (gpus := prices["gpus"]) is not None and gpus < LEAST_GPUS:
+        table.fault("gpus", f"must be at least {LEAST_GPUS}")
     return PriceSettings(**prices)
 
 

@@ -211,8 +211,8 @@ def test_broker_with_a_damaged_list_does_not_start(tmp_path: Path, config: str) 
 
     assert refused.exit_code == 3
     assert f"hero-broker cannot start: the price list {state / FILE} cannot be used" in refused.stderr
-    assert checked.exit_code == 0
-    assert f"warning: the price list {state / FILE} cannot be used" in checked.stderr
+    assert checked.exit_code == 3
+    assert f"the price list {state / FILE} cannot be used" in checked.stderr
 
 
 def install(site: Path, version: str, data: str) -> None:

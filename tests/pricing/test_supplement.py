@@ -184,3 +184,13 @@ def test_fault_is_named(text: str, fault: str) -> None:
 def test_all_faults_are_named_at_once() -> None:
     with pytest.raises(ValueError, match=r"model must be a non-empty string\n.*checked must be a date"):
         Supplement.parse(GOOD.replace('"M"', '""').replace("2026-11-24", "1"))
+
+
+def test_models_that_a_provider_does_not_offer_are_known_by_their_start() -> None:
+    text = '[[not_offered]]\nprovider = "google"\nmodels = "Claude*"\nsource = "https://x"\nchecked = 2026-11-30'
+    supplement = Supplement.parse(text)
+
+    assert [supplement.offers(*one) for one in (("google", "claude-x"), ("gemini", "CLAUDE-y"))] == [False, False]
+    assert [supplement.offers(*one) for one in (("google", "gemini-x"), ("anthropic", "claude-x"))] == [True, True]
+    with pytest.raises(ValueError, match=r"not_offered\[1\] \(google Claude\*\): must have no rates"):
+        Supplement.parse(text + "\nper_request = 1")

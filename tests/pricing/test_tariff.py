@@ -85,6 +85,10 @@ def test_tier_without_prices_of_its_own_costs_the_ordinary_price(tier: str | Non
     assert FLEX.is_override
 
 
+def test_tier_is_found_however_an_answer_spells_it() -> None:
+    assert FLEX.price(0, 0, "FLEX") is FLEX.price(0, 0, "flex") is not FLEX.price(0, 0)
+
+
 def test_tier_has_prices_by_time_and_length_of_its_own() -> None:
     july = at("2026-07-01")
     flex = (PricePeriod((B,)), PricePeriod((B, C), (1000,), since=july))

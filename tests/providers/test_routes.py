@@ -167,6 +167,13 @@ def test_any_name_is_its_owners_or_nobodys_and_is_billed_under_a_name_that_reach
             ("anthropic", "claude-haiku-4-5-20251001", "claude-haiku-4-5-20251001"),
             id="equally sure: the first",
         ),
+        pytest.param(["google"], "claude-sonnet-4-5", None, id="Google does not offer Claude to clients of OpenAI"),
+        pytest.param(
+            ["google", "anthropic"],
+            "claude-sonnet-4-5",
+            ("anthropic", "claude-sonnet-4-5", "claude-sonnet-4-5"),
+            id="Claude is Anthropic's, even if Google comes first",
+        ),
         pytest.param(["google"], "vendor/claude-haiku-4-5", None, id="pattern inside a name is no proof"),
         pytest.param(
             ["google"],

@@ -178,6 +178,12 @@ billing@example.org
             id="name",
         ),
         pytest.param(
+            "tiers.Flex.per_request = 1\n",
+            {"tiers.Flex": "must be in lower case, as 'flex'; answers may spell it as they like"},
+            id="upper case",
+        ),
+        pytest.param("per_gpu_second = 0.1\ngpus = 0\n", {"gpus": "must be at least 0.01"}, id="no graphics processor"),
+        pytest.param(
             "tiers.flex.per_reqest = 1\ntiers.flex.per_request = 2\n",
             {"tiers.flex.per_reqest": 'is not a known key; did you mean "per_request"?'},
             id="unknown rate",
