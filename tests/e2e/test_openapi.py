@@ -24,6 +24,8 @@ FAKE = {
     "/v1/audio/speech": "fake-tts",
     "/v1/rerank": "fake-rerank",
     "/v2/rerank": "fake-rerank",
+    "/v1/messages": "fake-chat",
+    "/v1/messages/count_tokens": "fake-chat",
 }
 VALUES: dict[str, Any] = {
     "messages": [{"role": "user", "content": "hi"}],
@@ -31,6 +33,7 @@ VALUES: dict[str, Any] = {
     "input": "hi",
     "query": "a bill",
     "documents": ["bill", "call"],
+    "max_tokens": 100,
 }
 
 
