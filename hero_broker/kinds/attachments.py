@@ -4,7 +4,9 @@ The sources are in docs/explanation/estimates.md.
 """
 
 import binascii
+import re
 from collections.abc import Mapping
+from itertools import islice
 
 from hero_broker.core.usage import AUDIO_BYTES_PER_S, BYTES_PER_TOKEN, RAW_AUDIO_BYTES_PER_S
 from hero_broker.kinds.families import UNSEEN_IMAGE, family_of
@@ -20,6 +22,8 @@ UNSEEN_FILE_TOKENS = 1_000
 INLINE_IMAGES_MAX = 1_000  # in one body, for the first estimate; further ones count by their bytes
 _SEARCHED_BYTES = 16 * 1024  # to search a shorter body takes longer than its images are worth: 4,096 tokens at most
 _INLINE_IMAGE = b'"data:image'  # an unescaped quote, so that it begins a string
+# The order of the members is that of Anthropic's SDKs; in another order, an image counts by its bytes.
+_IMAGE_SOURCE = re.compile(rb'"media_type"\s*:\s*"image/\w+"\s*,\s*"data"\s*:\s*"')
 _URL_KEY = b'url":'
 
 _IMAGE_HEAD = 256 * 1024  # characters of base64 that are searched for a JPEG's size, which follows its metadata
@@ -38,14 +42,14 @@ def image_of(part: Mapping[str, object]) -> Image | None:
     return Image(width, height, image.get("detail") == "low")
 
 
-def input_bytes(body: JsonBody, size: int) -> int:
-    """Return the size of a body's input for the first estimate: images in data URLs count by their tokens.
+def input_bytes(body: JsonBody, size: int, *, in_sources: bool = False) -> int:
+    """Return the size of a body's input for the first estimate: images in the body count by their tokens.
 
-    `size` is that of the members that the model reads.
+    `size` is that of the members that the model reads. Images are in data URLs, or in Anthropic's sources.
     """
     if len(body.as_sent) <= _SEARCHED_BYTES:
         return size
-    images, image_bytes = _inline_images(body.as_sent)
+    images, image_bytes = (_source_images if in_sources else _inline_images)(body.as_sent)
     if not images:
         return size
     image_tokens = family_of(body.model).image_rule.tokens(UNSEEN_IMAGE)
@@ -62,6 +66,15 @@ def _inline_images(body: bytes) -> tuple[int, int]:
             images += 1
             size += end - start
         start = body.find(_INLINE_IMAGE, end)
+    return images, size
+
+
+def _source_images(body: bytes) -> tuple[int, int]:
+    """Return how many images a JSON body has in base64 sources of Anthropic's shape, and the bytes of these."""
+    images = size = 0
+    for source in islice(_IMAGE_SOURCE.finditer(body), INLINE_IMAGES_MAX):
+        images += 1
+        size += body.index(b'"', source.end()) - source.end()
     return images, size
 
 

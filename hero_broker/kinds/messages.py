@@ -91,7 +91,7 @@ class Messages(Kind):
         """Check `messages` and `fallbacks`."""
         size = len(body.require("messages", ARRAY))
         size += sum(len(body.members[name]) for name in ("system", "tools") if name in body.members)
-        return Request(body.model, input_bytes(body, size), body, fallbacks=_fallbacks(body))
+        return Request(body.model, input_bytes(body, size, in_sources=True), body, fallbacks=_fallbacks(body))
 
     def encode(self, request: Request, target: WireTarget) -> bytes:
         """Return the JSON for a provider; the models of `fallbacks` have its names, too."""

@@ -74,6 +74,8 @@ class Place:
             "HOME": str(self.directory),
             "OPENAI_BASE_URL": f"{self.running.url}/v1",
             "OPENAI_API_KEY": "any",
+            "ANTHROPIC_BASE_URL": self.running.url,
+            "ANTHROPIC_API_KEY": "any",
             "CO_API_URL": self.running.url,
             "CO_API_KEY": "any",
             "LLM_USER_PATH": str(self.directory),

@@ -8,6 +8,7 @@ import pytest
 
 from hero_broker.core.errors import InvalidRequest, ProviderBrokeOff
 from hero_broker.core.usage import Usage
+from hero_broker.kinds.families import UNKNOWN, UNSEEN_IMAGE
 from hero_broker.kinds.kind import EVENT_STREAM, JSON, Framing
 from hero_broker.kinds.messages import MESSAGES
 from hero_broker.kinds.texts import Image, Reading
@@ -251,6 +252,18 @@ def test_size_of_the_input_has_system_prompt_and_tools() -> None:
     request = read(MESSAGES, **LEAST, system=system, tools=tools)
 
     assert request.input_bytes == sum(len(json.dumps(value)) for value in (LEAST["messages"], system, tools))
+
+
+def test_image_counts_by_its_tokens_and_not_by_its_bytes() -> None:
+    source = {"type": "base64", "media_type": "image/png", "data": "A" * 400_000}
+    text = {"type": "text", "text": '"media_type":"image/png","data":"' + "a" * 100}
+    request = read(
+        MESSAGES, messages=[{"role": "user", "content": [{"type": "image", "source": source}, text]}], max_tokens=1
+    )
+
+    tokens = UNKNOWN.image_rule.tokens(UNSEEN_IMAGE)
+    rest = request.input_bytes - 4 * tokens
+    assert 200 < rest < 500
 
 
 def test_output_of_a_whole_response_is_read() -> None:
