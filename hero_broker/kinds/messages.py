@@ -26,6 +26,7 @@ VERSION, DEFAULT_VERSION = "anthropic-version", "2023-06-01"
 BETA = "anthropic-beta"
 # Betas of a login at Anthropic, which belongs to the client and not to the key that the broker sends.
 _LOGIN_BETA = re.compile(r"oauth-", re.IGNORECASE)
+_ERROR_TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")  # nothing that could be a key may get into a row
 _MESSAGES = {"messages": {"type": "array"}}
 _DELTA_TEXTS = ("text", "thinking", "partial_json")
 
@@ -130,7 +131,7 @@ class Messages(Kind):
     def error_code(self, data: bytes) -> str | None:
         """Return the type of the error, such as `overloaded_error`."""
         code = mapping(mapping(load(data)).get("error")).get("type")
-        return code[:100] if isinstance(code, str) and code.isprintable() and code else None
+        return code if isinstance(code, str) and _ERROR_TYPE.fullmatch(code) else None
 
     def reading(self, members: Mapping[str, msgspec.Raw]) -> Reading:
         """Return the texts of `system`, of all messages and of the tools, and the tokens of what is no text."""

@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -33,6 +35,7 @@ NEVER_TOLD = (KEY, SECOND_KEY, ADMIN_TOKEN, HERO_SECRET, CLIENT_KEY, COOKIE, IN_
 NEVER_KEPT = (*NEVER_TOLD, PROMPT, REPLY, UPLOAD)
 
 KINDS = {"chat": "chat", "completion": "completion", "embed": "embedding", "tts": "tts", "stt": "stt", "rank": "rerank"}
+WIRES = 'wires = ["openai", "anthropic"]\n'
 ERRORS = (
     "err-401",
     "err-429",
@@ -59,8 +62,10 @@ class _Provider(BaseHTTPRequestHandler):
         self.seen += str(self.headers).encode()
         body = self._body()
         self.seen += body
-        key = self.headers["authorization"]
-        told = {"error": {"message": f"Incorrect API key: {key}", "type": key, "code": key, "param": key}}
+        key = self._key()
+        told: dict[str, Any] = {"type": "error"} | {
+            "error": {"message": f"Incorrect API key: {key}", "type": key, "code": key, "param": key}
+        }
         model = next((one for one in ERRORS if one.encode() in body), "")
         self.close_connection = True
         if model == "err-429":  # speaks of the caller's rate, so that its words pass on
@@ -93,6 +98,9 @@ class _Provider(BaseHTTPRequestHandler):
             }
             self._answer(200, "application/json", json.dumps(answer).encode())
 
+    def _key(self) -> str:
+        return self.headers["authorization"] or self.headers["x-api-key"]
+
     def _body(self) -> bytes:
         if "content-length" in self.headers:
             return self.rfile.read(int(self.headers["content-length"]))
@@ -109,7 +117,7 @@ class _Provider(BaseHTTPRequestHandler):
 
     def _head(self, status: int, kind: str, **more: str) -> None:
         self.send_response(status)
-        key = self.headers["authorization"]
+        key = self._key()
         headers = {"content-type": kind, "set-cookie": key, "www-authenticate": key, "x-request-id": key, **more}
         for name, value in headers.items():
             self.send_header(name, value)
@@ -142,8 +150,9 @@ def _provider() -> Iterator[tuple[str, bytearray]]:
 
 
 def _settings(url: str) -> str:
-    text = f'[[providers]]\nname = "p"\nbase_url = "{url}"\napi_keys = ["env:MARKED_KEY", "{SECOND_KEY}"]\n'
-    text += '[[providers]]\nname = "gone"\nbase_url = "http://127.0.0.1:9/v1"\napi_keys = ["env:MARKED_KEY"]\n'
+    text = f'[[providers]]\nname = "p"\nbase_url = "{url}"\napi_keys = ["env:MARKED_KEY", "{SECOND_KEY}"]\n{WIRES}'
+    text += f'[[providers]]\nname = "gone"\nbase_url = "http://127.0.0.1:9/v1"\n{WIRES}'
+    text += 'api_keys = ["env:MARKED_KEY"]\n'
     for model, kind in [*KINDS.items(), *((model, "chat") for model in ERRORS)]:
         provider = "gone" if model == "err-gone" else "p"
         text += f'[[models]]\nname = "{model}"\nkind = "{kind}"\nprovider = "{provider}"\n'
@@ -215,7 +224,8 @@ def _headers(token: str) -> dict[str, str]:
 
 
 def _chat(model: str, *, stream: bool = False) -> dict[str, object]:
-    return {"model": model, "stream": stream, "messages": [{"role": "user", "content": PROMPT}], "api_key": CLIENT_KEY}
+    messages = [{"role": "user", "content": PROMPT}]
+    return {"model": model, "stream": stream, "messages": messages, "max_tokens": 9, "api_key": CLIENT_KEY}
 
 
 def _form(model: str) -> dict[str, object]:
@@ -227,6 +237,9 @@ def _call(search: Search, client: httpx.Client) -> None:
     """Make a call of each kind, and one that comes to grief in each way."""
     search.answered("a chat", client.post(f"/v1/chat/completions?token={IN_QUERY}", json=_chat("chat")), PROMPT)
     search.answered("a stream", client.post("/v1/chat/completions", json=_chat("chat", stream=True)), PROMPT)
+    for path in ("/v1/messages", "/v1/messages/count_tokens"):
+        search.answered(path, client.post(f"{path}?token={IN_QUERY}", json=_chat("chat")), PROMPT)
+    search.answered("a streamed message", client.post("/v1/messages", json=_chat("chat", stream=True)), PROMPT)
     search.answered(
         "a completion", client.post("/v1/completions", json={"model": "completion", "prompt": PROMPT}), PROMPT
     )
@@ -239,9 +252,9 @@ def _call(search: Search, client: httpx.Client) -> None:
     for version in ("v1", "v2"):
         search.answered("a ranking", client.post(f"/{version}/rerank", json=ranked), PROMPT)
     for model in ERRORS:
-        for stream in (False, True):
+        for path, stream in product(("/v1/chat/completions", "/v1/messages"), (False, True)):
             try:
-                answer = client.post("/v1/chat/completions", json=_chat(model, stream=stream))
+                answer = client.post(path, json=_chat(model, stream=stream))
             except httpx.HTTPError as error:
                 search.look(f"what {model} raised", str(error).encode(), NEVER_KEPT)
             else:

@@ -209,6 +209,7 @@ def test_stream_without_its_last_event_is_broken_off(end: bytes) -> None:
         (b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}', "overloaded_error"),
         (b'{"type":"error","error":{"type":"a\\nb"}}', None),
         (b'{"type":"error","error":{"type":""}}', None),
+        (b'{"type":"error","error":{"type":"sk-ant-key"}}', None),
         (b'{"type":"error","error":"text"}', None),
         (b"[" * 100_000, None),
     ],
