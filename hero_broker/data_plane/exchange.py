@@ -13,7 +13,7 @@ from hero_broker.data_plane.observers import Observer
 from hero_broker.edge.response_channel import ResponseChannel
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.metering.estimates import Estimates
-from hero_broker.metering.meter import ListedTariffs, Meter
+from hero_broker.metering.meter import Meter, OtherTariffs, TariffsByName
 from hero_broker.providers.routes import Route
 from hero_broker.providers.upstream.client import Upstream
 
@@ -33,18 +33,20 @@ class Exchange:
         *,
         checks: Sequence[Check] = (),
         observers: Sequence[Observer] = (),
-        listed: ListedTariffs | None = None,
+        listed: TariffsByName | None = None,
+        configured: TariffsByName | None = None,
         fsync: bool = False,
     ) -> None:
         """Join what calls need.
 
-        `checks` decide in their order whether a call may be sent; `observers` see it when it has its row. With `fsync`
-        the tail of a response waits until the row is on the disk.
+        `checks` decide in their order whether a call may be sent; `observers` see it when it has its row. `listed` and
+        `configured` have the tariffs of other models than the requested one. With `fsync` the tail of a response waits
+        until the row is on the disk.
         """
         self._ledger = ledger
         self._clock = clock
         self._checks = tuple(checks)
-        self.listed = listed  # for calls that begin from now on; `server.price_refresh` replaces it
+        self._others = OtherTariffs(listed, configured)
         self._services = Services(upstream, ledger, estimates, limits, tuple(observers), fsync)
         self._calls = InFlight()
 
@@ -61,12 +63,16 @@ class Exchange:
         for check in self._checks:
             check(call, route)
         target = route.targets[0]
-        meter = Meter(call.attempt(route, target), target.tariff, self._clock, self.listed)
+        meter = Meter(call.attempt(route, target), target.tariff, self._clock, self._others)
         try:
             self._ledger.begin(meter.call_started())
         except JournalFull as error:
             raise LedgerUnavailable("The ledger has no room for another call; try again later.") from error
         return CallRun(self._services, self._calls, call, route, meter, client, release_slot).run()
+
+    def use_list(self, listed: TariffsByName) -> None:
+        """Take the tariffs of another price list, for calls that begin from now on."""
+        self._others = OtherTariffs(listed, self._others.configured)
 
     async def look_up(self, call: ClientCall, route: Route, client: ResponseChannel) -> None:
         """Send a request that costs nothing to the first target of a route, and respond; it has no row.

@@ -28,8 +28,16 @@ REFUSAL = "refusal"  # that of a response that is empty because the model refuse
 
 log = logging.getLogger(__name__)
 
-# The list's tariff of a model by its exact name at a provider; None if there is none.
-ListedTariffs = Callable[[str, str], Tariff | None]
+# The tariff of a model by the name of a provider and the model's exact name there; None if there is none.
+TariffsByName = Callable[[str, str], Tariff | None]
+
+
+@dataclass(frozen=True, slots=True)
+class OtherTariffs:
+    """The tariffs of models that answer in place of the one that was asked for, or beside it."""
+
+    listed: TariffsByName | None = None  # of the price list
+    configured: TariffsByName | None = None  # the operator's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,9 @@ class Delivered:
     event_bytes: int = 0  # of all events, including those that were not kept
 
 
+NO_OTHERS = OtherTariffs()
+
+
 class Meter:
     """Observes one call; `close` returns its row. The last plausible usage counts."""
 
@@ -50,12 +61,12 @@ class Meter:
     _latest_report: Report = NOTHING  # of a stream
     _awaited_deltas = 0
 
-    def __init__(self, call: Attempt, tariff: Tariff | None, clock: Clock, listed: ListedTariffs | None = None) -> None:
-        """Take the first attempt, and the tariff of its target; `listed` has that of another model that answers."""
+    def __init__(self, call: Attempt, tariff: Tariff | None, clock: Clock, others: OtherTariffs = NO_OTHERS) -> None:
+        """Take the first attempt, and the tariff of its target; `others` has those of other models that answer."""
         self.call = call
         self.kind: Kind = KINDS[call.kind]
         self._tariff = tariff
-        self._listed = listed
+        self._others = others
         self._clock = clock
         self._started = clock.monotonic()
         self._first_byte_ms: int | None = None
@@ -315,9 +326,9 @@ class Meter:
         The operator's price for the requested model comes first.
         """
         asked = self._tariff
-        if self._listed is None or (asked is not None and asked.is_override):
+        if self._others.listed is None or (asked is not None and asked.is_override):
             return asked
-        return self._listed(self.call.provider, answered) or asked
+        return self._others.listed(self.call.provider, answered) or asked
 
     def _cost(self, usage: Usage, price: Price | None, duration_ms: int, *, ok: bool) -> tuple[int | None, str | None]:
         """Return the cost in nano-USD and its source; the operator's price overrides the provider's cost."""
@@ -345,7 +356,9 @@ class Meter:
         """Return the price of a model that had a part of the call; `price` is that of all its usage."""
         tariff = self._tariff
         if share.model not in (None, self.call.upstream_model, self.answered_model):
-            tariff = None if self._listed is None else self._listed(self.call.provider, share.model)
+            sources = (self._others.configured, self._others.listed)  # the operator's own comes first
+            found = (source(self.call.provider, share.model) for source in sources if source is not None)
+            tariff = next((one for one in found if one is not None), None)
         elif self.answered_model is not None and self.answered_model != self.call.upstream_model:
             tariff = self._tariff_of_answer(self.answered_model)
         if tariff is None or not (share.usage.input_tokens or share.usage.output_tokens):  # searches alone

@@ -136,6 +136,23 @@ class Routes:
         """
         return self._table.listed()
 
+    def own_tariff(self, provider: str, upstream_model: str) -> Tariff | None:
+        """Return the operator's own price of a provider's model; None if the settings have none.
+
+        The first model of the settings with a price counts.
+        """
+        targets = (target for route in self.named for target in route.targets)
+        return next(
+            (
+                target.tariff
+                for target in targets
+                if target.tariff is not None
+                and target.tariff.is_override
+                and (target.provider.name, target.upstream_model) == (provider, upstream_model)
+            ),
+            None,
+        )
+
     def every_route(self) -> Iterator[Route]:
         """Yield the routes of the settings, then those of the models that only the price list has."""
         table = self._table

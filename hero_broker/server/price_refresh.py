@@ -72,7 +72,7 @@ class PriceRefresh:
             )
             self._keep(kept)
             self._routes.replace(routes)
-            self._exchange.listed = catalogue.tariff_of_name
+            self._exchange.use_list(catalogue.tariff_of_name)
             self._inventory.lists = catalogue
         return changes
 

@@ -79,6 +79,9 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
         async with open_upstream(timeouts, max_calls, own_timeouts, fast=server.fast_path) as upstream:
             listed = load_list(settings.state_dir, billing.price_list, clock.now(), is_start=True)
             catalogue = Catalogue(settings.price_factors, listed)
+            for provider in settings.providers:
+                catalogue.models(provider.name)  # loads the price list now, not while a call waits
+            routes = build_routes(settings, fake_url, catalogue)
             counter = TokenCounter()
             stack.callback(counter.close)
             estimates, provider_health = Estimates(counter), HealthTracker(clock)
@@ -92,11 +95,9 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 checks=_checks(settings, ledger),
                 observers=(provider_health,),
                 listed=catalogue.tariff_of_name,
+                configured=routes.own_tariff,
                 fsync=billing.durability == "fsync",
             )
-            for provider in settings.providers:
-                catalogue.models(provider.name)  # loads the price list now, not while a call waits
-            routes = build_routes(settings, fake_url, catalogue)
             slots = CallSlots(server.max_calls, server.max_calls_per_address)
             calls = DataPlane(
                 exchange,

@@ -30,7 +30,7 @@ from hero_broker.kinds.stt import STT
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.ledger.rows import CallStarted, PendingRow
 from hero_broker.metering.estimates import Estimates
-from hero_broker.metering.meter import ListedTariffs
+from hero_broker.metering.meter import TariffsByName
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
 from hero_broker.providers.provider import Provider
@@ -455,7 +455,8 @@ class Play:
     client_is: dict[str, Any] = field(default_factory=dict)
     ledger_is: dict[str, Any] = field(default_factory=dict)
     way: Route | None = None  # instead of that to one or two targets
-    listed: ListedTariffs | None = None
+    listed: TariffsByName | None = None
+    configured: TariffsByName | None = None
 
     def __post_init__(self) -> None:
         self.order: list[str] = []
@@ -475,6 +476,7 @@ class Play:
             checks=self.checks,
             observers=[self.watching],
             listed=self.listed,
+            configured=self.configured,
             fsync=self.fsync,
         )
 

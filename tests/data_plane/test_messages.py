@@ -28,6 +28,7 @@ PRICE = Price(
     web_searches_per_thousand=Decimal(10),
 )
 OTHER = Price(input_per_million=Decimal(5), output_per_million=Decimal(25))
+OWN = Price(input_per_million=Decimal(2), output_per_million=Decimal(4))
 ERROR = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
 ENDPOINT = endpoint_of_wire(ANTHROPIC_WIRE, "https://api.anthropic.example")
 PROVIDER = Provider("anthropic", ENDPOINT.base_url, (KEY,), True, None, ENDPOINT.dialect, ANTHROPIC_WIRE)
@@ -37,6 +38,11 @@ WAY = Route.to("m", None, PROVIDER, "claude-sonnet-4-5", tariff=Tariff.fixed(PRI
 def listed(provider: str, model: str) -> Tariff | None:
     """Return the prices of the list: it knows one other model."""
     return Tariff.fixed(OTHER) if (provider, model) == ("anthropic", "claude-opus-4-6") else None
+
+
+def configured(provider: str, model: str) -> Tariff | None:
+    """Return the operator's own prices: they have one further model."""
+    return Tariff.fixed(OWN, is_override=True) if (provider, model) == ("anthropic", "claude-haiku-4-5") else None
 
 
 def asked(*, is_stream: bool = True) -> ClientCall:
@@ -49,7 +55,7 @@ def played(script: Script, *, is_stream: bool = True, way: Route = WAY) -> tuple
 
     async def main() -> tuple[Play, RequestLog]:
         play = Play([script], asked(is_stream=is_stream), replace(LIMITS, max_answer_bytes=10_000), way=way)
-        play.listed = listed
+        play.listed, play.configured = listed, configured
         play.__post_init__()
         return play, await play.whole()
 
@@ -320,6 +326,14 @@ def test_other_models_of_a_call_are_billed_at_their_own_prices() -> None:
     main, advice = 23_000 * 3_000 + 1_000 * 15_000, 800 * 5_000 + 60 * 25_000
     assert tokens(row) == (23_800, 1_060)
     assert (cost(row), row.price_id) == (("reported", main + advice + 10_000_000, "mixed"), None)
+
+
+def test_operators_own_price_of_another_model_comes_first() -> None:
+    advisor = {**ADVISOR, "model": "claude-haiku-4-5"}
+
+    _, row = played([Head(), iterated(MESSAGE, advisor)], is_stream=False)
+
+    assert cost(row) == ("reported", 23_000 * 3_000 + 1_000 * 15_000 + 800 * 2_000 + 60 * 4_000, "mixed")
 
 
 def test_fallback_is_billed_with_the_attempt_that_had_output() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hero_broker.core.calls import Attempt, Caller, Outcome
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.records import RequestLog
-from hero_broker.metering.meter import Meter
+from hero_broker.metering.meter import Meter, OtherTariffs
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
@@ -34,7 +34,7 @@ def billed(provider: str, model: str, tariff: Tariff | None, answer: dict[str, A
         stream=stream,
         input_bytes=2,
     )
-    meter = Meter(call, tariff, SystemClock(), CATALOGUE.tariff_of_name)
+    meter = Meter(call, tariff, SystemClock(), OtherTariffs(CATALOGUE.tariff_of_name))
     meter.is_sent = True
     meter.on_response()
     if stream:

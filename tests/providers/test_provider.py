@@ -1,6 +1,7 @@
 """A provider over each of its wires, and routes to those who speak one."""
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
@@ -8,6 +9,8 @@ from hero_broker.core.errors import ModelNotFound
 from hero_broker.kinds.registry import KINDS
 from hero_broker.kinds.wires import ANTHROPIC_WIRE, OPENAI_WIRE, WIRES
 from hero_broker.pricing.catalogue import Catalogue
+from hero_broker.pricing.price import Price
+from hero_broker.pricing.tariff import Tariff
 from hero_broker.providers.provider import Provider
 from hero_broker.providers.routes import Route, Routes, Target
 from hero_broker.server.configured_routes import build_provider
@@ -65,3 +68,19 @@ def test_model_of_the_price_list_is_called_over_every_wire_of_its_provider() -> 
 
     assert routes.find("claude-sonnet-4-5", "messages").provider.wire == ANTHROPIC_WIRE
     assert routes.find("claude-sonnet-4-5", "chat").provider.wire == OPENAI_WIRE
+
+
+def test_operators_own_price_of_a_providers_model_is_that_of_the_first_model_that_has_one() -> None:
+    own, other = (Tariff.fixed(Price(per_request=Decimal(usd)), is_override=True) for usd in (1, 2))
+    listed = Tariff.fixed(Price(per_request=Decimal(3)))
+    ways = [
+        Route.to("a", "chat", PLAIN, "m", tariff=listed),
+        Route.to("b", "chat", PLAIN, "m", tariff=own),
+        Route.to("c", "chat", PLAIN, "m", tariff=other),
+        Route.to("d", "chat", BOTH, "n"),
+    ]
+    routes = Routes(ways, [], Catalogue())
+
+    assert routes.own_tariff("p", "m") is own
+    assert routes.own_tariff("anthropic", "m") is None
+    assert routes.own_tariff("anthropic", "n") is None
