@@ -3,6 +3,7 @@
 import json
 from fractions import Fraction
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from hero_broker.pricing.price import RATES, Price
 from hero_broker.pricing.tariff import Tariff
 from hero_broker.reports.explain import explain
 from tests.kinds.test_report import PLAUSIBLE
+from tests.ledger.rows import row as row_with
 from tests.pricing.test_cost import plain_sum
 
 PROVIDERS = st.sampled_from(["p", *(dialect.names[0] for dialect in USAGE_DIALECTS)])
@@ -71,3 +73,10 @@ def test_cost_of_a_provider_has_no_lines(provider: str, usage: dict[str, object]
     row = row_of(provider, {**usage, "cost": 0.25}, price, Outcome.OK)
 
     assert explain(row, None) == ((), "0.25")
+
+
+@pytest.mark.parametrize(("source", "cost", "exact"), [("mixed", 96_800_000, "0.0968"), ("free", 0, "0")])
+def test_cost_of_several_prices_or_of_none_has_no_lines(source: str, cost: int, exact: str) -> None:
+    called = row_with(kind="messages", cost_source=source, cost_nano_usd=cost, price_id=None, input_tokens=23_800)
+
+    assert explain(called, None) == ((), exact)
