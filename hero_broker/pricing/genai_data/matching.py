@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import date
+from functools import lru_cache
 
 from hero_broker.pricing.genai_data.types import (
     ClauseAnd,
@@ -15,6 +16,7 @@ from hero_broker.pricing.genai_data.types import (
 )
 from hero_broker.pricing.listing import Certainty
 
+MAX_NAME = 200  # characters of a name that is searched for a regular expression
 _COMPACT_DATE = re.compile(r"-(20\d\d)(\d\d)(\d\d)(?=[-:]|$)")
 
 
@@ -32,7 +34,15 @@ def matches(clause: MatchLogic, name: str) -> bool:
         return name.startswith(clause.starts_with.lower())
     if isinstance(clause, ClauseEndsWith):
         return name.endswith(clause.ends_with.lower())
-    return re.search(clause.regex, name) is not None
+    return _search(clause.regex, name) is not None
+
+
+# `re` itself keeps 512 expressions, and compiles others again for each name.
+_compiled = lru_cache(maxsize=1024)(re.compile)
+
+
+def _search(expression: str, name: str) -> re.Match[str] | None:
+    return _compiled(expression).search(name) if len(name) <= MAX_NAME else None
 
 
 def with_dashed_dates(name: str) -> str:
@@ -64,7 +74,7 @@ def certainty_of(clause: MatchLogic, name: str) -> Certainty:
         return Certainty.BEGINS if name.startswith(clause.contains.lower()) else Certainty.INSIDE
     if isinstance(clause, ClauseStartsWith):
         return Certainty.BEGINS
-    hit = re.search(clause.regex, name)
+    hit = _search(clause.regex, name)
     # A pattern that is only a lookahead, to exclude names, matches the empty string.
     return Certainty.BEGINS if hit and hit.start() == 0 < hit.end() else Certainty.INSIDE
 

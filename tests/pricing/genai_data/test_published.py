@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hero_broker.pricing.genai_data.matching import matches
@@ -136,7 +136,29 @@ def test_clauses_may_be_nested() -> None:
         ),
         pytest.param(publish(with_model(match={"like": "m"})), "unknown field `like`", id="unknown clause"),
         pytest.param(
-            publish(with_model(match={"regex": "("})), "p m: the regular expression '(' is malformed", id="regex"
+            publish(with_model(match={"regex": "("})),
+            "p m: the regular expression '(' cannot be used: a gr",
+            id="regex",
+        ),
+        pytest.param(
+            publish(with_model(match={"regex": "(a+)+$"})),
+            "p m: the regular expression '(a+)+$' cannot be used: a group is repeated",
+            id="slow regex",
+        ),
+        pytest.param(
+            publish([{**GOOD, "provider_match": {"regex": "(a+)+$"}}]),
+            "p: the regular expression",
+            id="provider's regex",
+        ),
+        pytest.param(
+            publish([{**GOOD, "models": [{**GOOD["models"][0], "match": {"regex": "^a*a"}}] * 1001}]),
+            "it has more than 1,000 regular expressions",
+            id="regexes",
+        ),
+        pytest.param(
+            publish([{**GOOD, "models": [{**GOOD["models"][0], "match": {"regex": "a*a"}}] * 30}]),
+            "its regular expressions may take more than 2,000,000 steps for one name",
+            id="slow regexes together",
         ),
         pytest.param(
             publish([{**GOOD, "provider_match": {}}]), "p: a match must have exactly one of", id="match of the provider"
@@ -179,6 +201,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)  # the first list takes longer
 @given(st.data())
 def test_list_with_any_other_value_is_refused_or_gives_prices(data: st.DataObject) -> None:
     changed = deepcopy(WHOLE)
