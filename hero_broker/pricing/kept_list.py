@@ -1,7 +1,10 @@
 """The price lists that an operator gives to a broker: the one that is kept in its state directory, or a file."""
 
+import errno
 import hashlib
 import logging
+import os
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -16,6 +19,7 @@ from hero_broker.util.private_files import FILE_MODE
 from hero_broker.util.whole_files import write_whole
 
 FILE = "price-list.json"  # in the state directory
+MAX_KEPT_BYTES = 6 * MAX_PRICE_LIST_BYTES + 1000  # of that file: JSON may write a character as six
 HASH_DIGITS = 12  # of the list's SHA-256, in its version
 
 log = logging.getLogger(__name__)
@@ -108,19 +112,36 @@ def read_list(file: Path, now: int) -> KeptList:
         UnreadableList: the file cannot be read, is too long, or is not UTF-8.
     """
     try:
-        with file.open("rb") as opened:
-            content = opened.read(MAX_PRICE_LIST_BYTES + 1)
+        content = _read_regular(file, MAX_PRICE_LIST_BYTES)
     except OSError as error:
         raise UnreadableList(error.strerror or "unreadable") from error
-    if len(content) > MAX_PRICE_LIST_BYTES:
-        raise UnreadableList(f"it has more than {MAX_PRICE_LIST_BYTES:,} bytes")
     return KeptList.take(content, now)
+
+
+def _read_regular(path: Path, max_bytes: int) -> bytes:
+    """Return the content of a regular file; a pipe or a device could hold up the start or a refresh forever.
+
+    Raises:
+        OSError: the file cannot be read, is no regular one, or has more than `max_bytes`.
+    """
+    # Without O_NONBLOCK, opening a pipe waits until a program writes to it.
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        with open(fd, "rb", closefd=False) as file:
+            content = file.read(max_bytes + 1)
+    finally:
+        os.close(fd)
+    if len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"it has more than {max_bytes:,} bytes")
+    return content
 
 
 def _load_kept(state_dir: Path) -> KeptList | None:
     path = state_dir / FILE
     try:
-        content = path.read_bytes()
+        content = _read_regular(path, MAX_KEPT_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:

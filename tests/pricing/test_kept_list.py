@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def test_last_list_is_kept_until_it_is_forgotten(tmp_path: Path) -> None:
     [
         pytest.param(b"", "Input data was truncated", id="empty"),
         pytest.param(b"[]", "Expected `object`", id="another form"),
-        pytest.param(None, "Is a directory", id="directory"),
+        pytest.param(None, "it is not a regular file", id="directory"),
     ],
 )
 def test_damaged_file_is_an_error_that_names_it(tmp_path: Path, content: bytes | None, reason: str) -> None:
@@ -145,3 +146,29 @@ def test_wrong_file_of_the_settings_is_an_error_that_names_it(
         load_list(tmp_path, file, AT)
 
     assert str(caught.value) == f"the price list {file} cannot be used: {reason}; billing.price_list names it"
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_pipe_is_an_error_that_names_it(tmp_path: Path, is_kept: bool) -> None:
+    path = tmp_path / FILE if is_kept else tmp_path / "prices.json"
+    os.mkfifo(path)
+
+    with pytest.raises(PriceListUnreadable) as caught:
+        load_list(tmp_path, path, AT)
+
+    assert str(caught.value).startswith(f"the price list {path} cannot be used: it is not a regular file; ")
+
+
+def test_device_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(PriceListUnreadable) as caught:
+        load_list(tmp_path, Path("/dev/zero"), AT)
+
+    assert str(caught.value).startswith("the price list /dev/zero cannot be used: it is not a regular file; ")
+
+
+def test_kept_file_that_is_too_long_is_an_error(tmp_path: Path) -> None:
+    with (tmp_path / FILE).open("wb") as file:
+        file.truncate(61_000_000)
+
+    with pytest.raises(PriceListUnreadable, match="it has more than 60,001,000 bytes"):
+        load_list(tmp_path, None, AT)
