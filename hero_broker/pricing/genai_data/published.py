@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import date, time
 from decimal import Decimal
+from itertools import islice
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -15,6 +16,8 @@ from hero_broker.pricing.genai_data import types
 from hero_broker.pricing.genai_data.expressions import UnsafeExpression, check_expression
 from hero_broker.pricing.genai_data.matching import MAX_NAME
 from hero_broker.pricing.genai_data.types import ListedModel, ListedProvider, MatchLogic, Rates
+from hero_broker.pricing.genai_data.units import UNITS
+from hero_broker.util.nearest import did_you_mean, nearest
 
 MAX_RATE = 1_000_000  # USD; as in the settings
 MAX_PLACES = 20  # decimal places of a rate, so that it stays a short number
@@ -25,6 +28,7 @@ MAX_EXPRESSIONS = 1000
 MAX_STEPS = 2_000_000  # of all expressions for one name
 NESTED = "clauses are nested too deeply"
 FAULTS_SHOWN = 10
+MAX_FAULTS = 100  # that are counted: to look for the nearest rates takes a millisecond each
 
 
 class UnreadableList(ValueError):
@@ -98,13 +102,9 @@ def read_published(content: bytes) -> tuple[ListedProvider, ...]:
     """
     try:
         providers = _DECODER.decode(content)
-        ids = [provider.id for provider in providers]
-        faults = [fault for provider in providers for fault in _faults(provider)]
-        faults += [f"the provider {name[:MAX_NAME]!a} is there twice" for name in _repeated(ids)]
-        faults += _faults_of_all(providers)
+        faults = list(islice(_all_faults(providers), MAX_FAULTS + 1))
         if faults:
-            more = [f"and {len(faults) - FAULTS_SHOWN:,} more faults"] if len(faults) > FAULTS_SHOWN else []
-            raise UnreadableList("; ".join([*faults[:FAULTS_SHOWN], *more]))
+            raise UnreadableList(_summary(faults))
         listed = tuple(_provider(provider) for provider in providers)
     except RecursionError as error:
         raise UnreadableList(NESTED) from error
@@ -113,6 +113,22 @@ def read_published(content: bytes) -> tuple[ListedProvider, ...]:
     if not any(_rates(model) for provider in providers for model in provider.models):
         raise UnreadableList("it has no model with a price")
     return listed
+
+
+def _summary(faults: Sequence[str]) -> str:
+    more = min(len(faults), MAX_FAULTS) - FAULTS_SHOWN
+    if more <= 0:
+        return "; ".join(faults)
+    at_least = "at least " if len(faults) > MAX_FAULTS else ""
+    return "; ".join([*faults[:FAULTS_SHOWN], f"and {at_least}{more:,} more faults"])
+
+
+def _all_faults(providers: Sequence[_Provider]) -> Iterator[str]:
+    for provider in providers:
+        yield from _faults(provider)
+    for name in _repeated([provider.id for provider in providers]):
+        yield f"the provider {name[:MAX_NAME]!a} is there twice"
+    yield from _faults_of_all(providers)
 
 
 def _faults_of_all(providers: Sequence[_Provider]) -> Iterator[str]:
@@ -164,10 +180,11 @@ def _faults(provider: _Provider) -> Iterator[str]:
             given = (constraint.start_date, constraint.start_time, constraint.end_time)
             if tuple(one is not None for one in given) not in ((True, False, False), (False, True, True)):
                 yield f"{place}: a constraint must have start_date, or start_time and end_time"
+        for name in dict.fromkeys(name for one in _priced(model) for name in one.prices if name not in UNITS):
+            question = did_you_mean([f'"{unit}"' for unit in nearest(name, UNITS, 1)])
+            yield f"{place}: {name[:MAX_NAME]!a} is no known rate{question and ': '}{question}"
         for name, rate in _rates(model):
-            if not _is_name(name):
-                yield f"{place}: {name[:MAX_NAME]!a} is no name of a unit"
-            elif not _is_rate(rate):
+            if name in UNITS and not _is_rate(rate):
                 form = f"from 0 to {MAX_RATE:,} with at most {MAX_PLACES} decimal places"
                 yield f"{place}: {name} must be {form}, not {str(rate)[:MAX_NAME]}"
 

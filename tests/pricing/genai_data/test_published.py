@@ -6,12 +6,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from genai_prices.data_units import unit_data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hero_broker.pricing.genai_data.matching import matches
 from hero_broker.pricing.genai_data.published import UnreadableList, read_published
 from hero_broker.pricing.genai_data.reader import read_providers
+from hero_broker.pricing.genai_data.units import UNITS
 from hero_broker.pricing.genai_prices import GenaiPrices
 from tests.pricing.genai_data.publish import installed_list, provider, publish
 
@@ -62,6 +64,10 @@ def test_installed_list_is_read_as_its_data_file() -> None:
     assert read_published(installed_list()) == read_providers()
 
 
+def test_every_unit_of_the_package_is_known() -> None:
+    assert {unit["price_key"] for unit in unit_data.values()} <= UNITS
+
+
 def test_members_that_the_broker_does_not_need_may_be_missing_or_new() -> None:
     [listed] = read_published(publish([{**GOOD, "colour": "blue"}]))
 
@@ -96,7 +102,17 @@ def test_clauses_may_be_nested() -> None:
         pytest.param(publish([provider("\x1b[31m"), GOOD]), "'\\x1b[31m' is no name of a provider", id="provider"),
         pytest.param(publish(with_model(id="a\nb")), "p: 'a\\nb' is no name of a model", id="control character"),
         pytest.param(publish(with_model(match={"equals": "é" * 201})), "is no name of a model", id="long name"),
-        pytest.param(publish(with_model(prices={"a\x07": 1})), "p m: 'a\\x07' is no name of a unit", id="unit"),
+        pytest.param(publish(with_model(prices={"a\x07": 1})), "p m: 'a\\x07' is no known rate", id="unit"),
+        pytest.param(
+            publish(with_model(prices={"input_mtokk": 1, "output_mtok": 2})),
+            "p m: 'input_mtokk' is no known rate: did you mean \"input_mtok\"?",
+            id="unknown rate",
+        ),
+        pytest.param(
+            publish(with_model(price_variants=[{"when": {"service_tier": "flex"}, "prices": {"x" * 300: None}}])),
+            f"p m: '{'x' * 200}' is no known rate",
+            id="unknown rate of a tier without a value",
+        ),
         pytest.param(publish([GOOD, GOOD]), "the provider 'p' is there twice", id="twice"),
         pytest.param(
             publish(with_model(prices={"input_mtok": "cheap"})),
@@ -184,14 +200,22 @@ def test_wrong_list_is_refused_with_what_is_wrong(content: bytes, fault: str) ->
     assert fault in str(caught.value)
 
 
-def test_first_faults_are_told_and_the_others_counted() -> None:
-    models: dict[str, dict[str, Any]] = {f"m{number}": {"input_mtok": -1} for number in range(12)}
+@pytest.mark.parametrize(
+    ("number_of_faults", "end"),
+    [
+        pytest.param(12, "; and 2 more faults", id="some"),
+        pytest.param(100, "; and 90 more faults", id="many"),
+        pytest.param(500, "; and at least 90 more faults", id="not counted"),
+    ],
+)
+def test_first_faults_are_told_and_the_others_counted(number_of_faults: int, end: str) -> None:
+    models: dict[str, dict[str, Any]] = {f"m{number}": {"input_mtok": -1} for number in range(number_of_faults)}
 
     with pytest.raises(UnreadableList) as caught:
         read_published(publish([provider("p", **models)]))
 
     assert str(caught.value).count("must be from 0") == 10
-    assert str(caught.value).endswith("; and 2 more faults")
+    assert str(caught.value).endswith(end)
 
 
 VALUES = st.recursive(
