@@ -22,8 +22,18 @@ from hero_broker.util.nearest import did_you_mean, nearest
 MAX_RATE = 1_000_000  # USD; as in the settings
 MAX_PLACES = 20  # decimal places of a rate, so that it stays a short number
 MAX_START = 1_000_000_000  # input tokens
-# The list of November 2026 has clauses of depth 3, and 73 expressions, which take 22,574 steps together.
-MAX_DEPTH = 20
+MAX_URL = 1000  # characters
+# Whatever is in a list is looked at in one thread, so nothing may be much more than what is published. In parentheses,
+# the most that the list of November 2026 has.
+MAX_PROVIDERS = 500  # (47)
+MAX_MODELS = 10_000  # of a provider (923)
+MAX_CLAUSES = 50_000  # of all providers and models (4,697)
+MAX_DEPTH = 20  # of clauses (3)
+MAX_TIERS = 100  # of a rate (2)
+MAX_PRICES = 2000  # of a model, which are made of its conditions, its tiers of service and the tiers of its rates (44)
+MAX_ALL_PRICES = 50_000  # of all models (3,570)
+MAX_MEMBERS = 100  # of other arrays and objects (6)
+# (73, which take 22,574 steps together)
 MAX_EXPRESSIONS = 1000
 MAX_STEPS = 2_000_000  # of all expressions for one name
 NESTED = "clauses are nested too deeply"
@@ -52,10 +62,11 @@ class _Tier(msgspec.Struct):
 
 class _TieredPrices(msgspec.Struct):
     base: Decimal
-    tiers: list[_Tier]
+    tiers: list[_Tier]  # at most `MAX_TIERS`
 
 
-_Prices: TypeAlias = dict[str, Decimal | _TieredPrices | None]
+_Few = msgspec.Meta(max_length=MAX_MEMBERS)
+_Prices: TypeAlias = Annotated[dict[str, Decimal | _TieredPrices | None], _Few]
 
 
 class _Constraint(msgspec.Struct, forbid_unknown_fields=True):
@@ -70,7 +81,7 @@ class _ConditionalPrice(msgspec.Struct):
 
 
 class _PriceVariant(msgspec.Struct):
-    when: dict[str, str]
+    when: Annotated[dict[str, str], _Few]
     prices: _Prices
     constraint: _Constraint | None = None
 
@@ -78,20 +89,20 @@ class _PriceVariant(msgspec.Struct):
 class _Model(msgspec.Struct):
     id: str
     match: _Clause
-    prices: _Prices | list[_ConditionalPrice]
+    prices: _Prices | Annotated[list[_ConditionalPrice], _Few]
     deprecated: bool | None = None
-    price_variants: list[_PriceVariant] | None = None
+    price_variants: Annotated[list[_PriceVariant], _Few] | None = None
 
 
 class _Provider(msgspec.Struct):
     id: str
-    models: list[_Model]
-    pricing_urls: list[str] | None = None
+    models: Annotated[list[_Model], msgspec.Meta(max_length=MAX_MODELS)]
+    pricing_urls: Annotated[list[str], _Few] | None = None
     provider_match: _Clause | None = None
-    fallback_model_providers: list[str] | None = None
+    fallback_model_providers: Annotated[list[str], _Few] | None = None
 
 
-_DECODER = msgspec.json.Decoder(list[_Provider])
+_DECODER = msgspec.json.Decoder(Annotated[list[_Provider], msgspec.Meta(max_length=MAX_PROVIDERS)])
 
 
 def read_published(content: bytes) -> tuple[ListedProvider, ...]:
@@ -133,7 +144,12 @@ def _all_faults(providers: Sequence[_Provider]) -> Iterator[str]:
 
 def _faults_of_all(providers: Sequence[_Provider]) -> Iterator[str]:
     """Yield what is too much of a list as a whole."""
+    models = [model for provider in providers for model in provider.models]
+    if sum(_number_of_prices(model) for model in models) > MAX_ALL_PRICES:
+        yield f"its models have more than {MAX_ALL_PRICES:,} prices"
     clauses = [clause for provider in providers for clause in _clauses(provider)]
+    if len(clauses) > MAX_CLAUSES:
+        yield f"it has more than {MAX_CLAUSES:,} clauses"
     expressions = [clause.regex for clause in clauses if clause.regex is not None]
     if len(expressions) > MAX_EXPRESSIONS:
         yield f"it has more than {MAX_EXPRESSIONS:,} regular expressions"
@@ -168,6 +184,12 @@ def _faults(provider: _Provider) -> Iterator[str]:
     if not _is_name(provider.id):
         yield f"{provider.id[:MAX_NAME]!a} is no name of a provider"
         return
+    for url in provider.pricing_urls or ():
+        if not url.isprintable() or len(url) > MAX_URL:
+            yield f"{provider.id}: {url[:MAX_NAME]!a} is no URL"
+    for name in provider.fallback_model_providers or ():
+        if not _is_name(name):
+            yield f"{provider.id}: {name[:MAX_NAME]!a} is no name of a provider"
     if provider.provider_match is not None:
         yield from (f"{provider.id}: {fault}" for fault in _clause_faults(provider.provider_match))
     for model in provider.models:
@@ -180,6 +202,10 @@ def _faults(provider: _Provider) -> Iterator[str]:
             given = (constraint.start_date, constraint.start_time, constraint.end_time)
             if tuple(one is not None for one in given) not in ((True, False, False), (False, True, True)):
                 yield f"{place}: a constraint must have start_date, or start_time and end_time"
+        for text in (text for one in model.price_variants or () for pair in one.when.items() for text in pair):
+            if not _is_name(text):
+                yield f"{place}: {text[:MAX_NAME]!a} is no name of a tier"
+        yield from (f"{place}: {fault}" for fault in _size_faults(model))
         for name in dict.fromkeys(name for one in _priced(model) for name in one.prices if name not in UNITS):
             question = did_you_mean([f'"{unit}"' for unit in nearest(name, UNITS, 1)])
             yield f"{place}: {name[:MAX_NAME]!a} is no known rate{question and ': '}{question}"
@@ -187,6 +213,29 @@ def _faults(provider: _Provider) -> Iterator[str]:
             if name in UNITS and not _is_rate(rate):
                 form = f"from 0 to {MAX_RATE:,} with at most {MAX_PLACES} decimal places"
                 yield f"{place}: {name} must be {form}, not {str(rate)[:MAX_NAME]}"
+
+
+def _size_faults(model: _Model) -> Iterator[str]:
+    for one in _priced(model):
+        for name, rate in one.prices.items():
+            if isinstance(rate, _TieredPrices) and len(rate.tiers) > MAX_TIERS:
+                yield f"{name[:MAX_NAME]!a} must have at most {MAX_TIERS} tiers, not {len(rate.tiers):,}"
+    if _number_of_prices(model) > MAX_PRICES:
+        yield f"its conditions, variants and tiers make more than {MAX_PRICES:,} prices"
+
+
+def _number_of_prices(model: _Model) -> int:
+    """Return how many prices a tariff of the model has at most."""
+    starts = {
+        tier.start
+        for one in _priced(model)
+        for rate in one.prices.values()
+        if isinstance(rate, _TieredPrices)
+        for tier in rate.tiers
+    }
+    conditions = 1 if isinstance(model.prices, dict) else len(model.prices)
+    # A variant is a tier of service, or a further date of one; each tier also has a price before its first date.
+    return conditions * (1 + 2 * len(model.price_variants or ())) * (1 + len(starts))
 
 
 def _is_rate(rate: Decimal) -> bool:
@@ -211,8 +260,9 @@ def _clause_faults(clause: _Clause, depth: int = 1) -> Iterator[str]:
             check_expression(clause.regex)
         except UnsafeExpression as error:
             yield f"the regular expression {clause.regex[:MAX_NAME]!a} cannot be used: {error}"
-    if clause.equals is not None and not _is_name(clause.equals):
-        yield f"{clause.equals[:MAX_NAME]!a} is no name of a model"
+    for text in (clause.equals, clause.starts_with, clause.ends_with, clause.contains):
+        if text is not None and not _is_name(text):
+            yield f"{text[:MAX_NAME]!a} is no name of a model, or no part of one"
     for each in (*(clause.or_ or ()), *(clause.and_ or ())):
         yield from _clause_faults(each, depth + 1)
 

@@ -1,6 +1,6 @@
 """A published list gives what the package gives, or is refused as a whole."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from typing import Any
 
@@ -14,7 +14,7 @@ from hero_broker.pricing.genai_data.matching import matches
 from hero_broker.pricing.genai_data.published import UnreadableList, read_published
 from hero_broker.pricing.genai_data.reader import read_providers
 from hero_broker.pricing.genai_data.units import UNITS
-from hero_broker.pricing.genai_prices import GenaiPrices
+from hero_broker.pricing.genai_prices import GenaiPrices, build_tariff
 from tests.pricing.genai_data.publish import installed_list, provider, publish
 
 GOOD = provider("p", m={"input_mtok": 1})
@@ -85,6 +85,20 @@ def test_clauses_may_be_nested() -> None:
     [listed] = read_published(nested(20))
 
     assert matches(listed.models()[0].match, "m")
+
+
+def tiered(starts: Iterable[int]) -> dict[str, Any]:
+    """Return a rate with a tier from each of these starts."""
+    return {"base": 1, "tiers": [{"start": start, "price": 1} for start in starts]}
+
+
+def test_rate_may_have_many_tiers() -> None:
+    [listed] = read_published(publish(with_model(prices={"input_mtok": tiered(range(100))})))
+
+    tariff = build_tariff(listed, listed.models()[0], "1")
+
+    assert tariff is not None
+    assert len(list(tariff.prices())) == 101
 
 
 @pytest.mark.parametrize(
@@ -188,6 +202,67 @@ def test_clauses_may_be_nested() -> None:
             publish(with_model(prices=[{"prices": {"input_mtok": 1}, "constraint": {"end_date": "2026-01-01"}}])),
             "unknown field `end_date`",
             id="unknown constraint",
+        ),
+        pytest.param(
+            publish(with_model(prices={"input_mtok": tiered(range(101))})),
+            "p m: 'input_mtok' must have at most 100 tiers, not 101",
+            id="tiers",
+        ),
+        pytest.param(
+            publish(
+                with_model(
+                    prices={"input_mtok": tiered(range(100))},
+                    price_variants=[{"when": {"speed": f"s{n}"}, "prices": {"input_mtok": 1}} for n in range(10)],
+                )
+            ),
+            "p m: its conditions, variants and tiers make more than 2,000 prices",
+            id="prices of a model",
+        ),
+        pytest.param(
+            publish([provider("p", **{f"m{n}": {"input_mtok": tiered(range(100))} for n in range(500)})]),
+            "its models have more than 50,000 prices",
+            id="prices",
+        ),
+        pytest.param(
+            publish(with_model(match={"or": [{"equals": "m"}] * 50_000})), "more than 50,000 clauses", id="clauses"
+        ),
+        pytest.param(publish([{**GOOD, "models": GOOD["models"] * 10_001}]), "`array` of length <= 10000", id="models"),
+        pytest.param(publish([GOOD] * 501), "Expected `array` of length <= 500", id="providers"),
+        pytest.param(publish([{**GOOD, "pricing_urls": [""] * 101}]), "Expected `array` of length <= 100", id="URLs"),
+        pytest.param(
+            publish([{**GOOD, "fallback_model_providers": ["q"] * 101}]), "`array` of length <= 100", id="fallbacks"
+        ),
+        pytest.param(
+            publish(with_model(prices=[{"prices": {"input_mtok": 1}}] * 101)),
+            "`array` of length <= 100",
+            id="conditions",
+        ),
+        pytest.param(
+            publish(with_model(price_variants=[{"when": {}, "prices": {}}] * 101)), "length <= 100", id="variants"
+        ),
+        pytest.param(
+            publish(with_model(prices={f"m{n}": 1 for n in range(101)})), "`object` of length <= 100", id="rates"
+        ),
+        pytest.param(
+            publish([{**GOOD, "pricing_urls": ["https://p.example/\x1b[2J"]}]),
+            "p: 'https://p.example/\\x1b[2J' is no URL",
+            id="control character in a URL",
+        ),
+        pytest.param(publish([{**GOOD, "pricing_urls": ["u" * 1001]}]), "is no URL", id="long URL"),
+        pytest.param(
+            publish([{**GOOD, "fallback_model_providers": ["q\n"]}]),
+            "p: 'q\\n' is no name of a provider",
+            id="control character in a fallback",
+        ),
+        pytest.param(
+            publish(with_model(match={"contains": "m\x00"})),
+            "p m: 'm\\x00' is no name of a model, or no part of one",
+            id="control character in a clause",
+        ),
+        pytest.param(
+            publish(with_model(price_variants=[{"when": {"service_tier": "f\x07"}, "prices": {"input_mtok": 1}}])),
+            "p m: 'f\\x07' is no name of a tier",
+            id="control character in a tier",
         ),
         pytest.param(nested(21), "p m: clauses are nested too deeply", id="deep"),
         pytest.param(nested(50_000), "nested too deeply", id="very deep"),
