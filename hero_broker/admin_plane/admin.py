@@ -147,5 +147,6 @@ class Admin:
     # How many of this broker's calls that began before a time (unix seconds) are not in the ledger yet.
     unrecorded: Callable[[int], int]
     document: Document
-    # Puts another price list in force: the published one with this content, or, for None, the installed one.
-    refresh_prices: Callable[[bytes | None], Awaitable[PriceChanges]]
+    # Puts another price list in force: the published one with this content, or, for None, the installed one. The second
+    # argument is whether nothing is to be changed.
+    refresh_prices: Callable[[bytes | None, bool], Awaitable[PriceChanges]]

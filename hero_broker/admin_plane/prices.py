@@ -25,16 +25,19 @@ async def list_prices(admin: Admin, model: str | None = None) -> dict[str, objec
 
 
 @method("prices.refresh", rest="POST /admin/prices/refresh", scope="prices:write")
-async def refresh_prices(admin: Admin, price_list: str | None = None) -> dict[str, object]:
+async def refresh_prices(admin: Admin, price_list: str | None = None, dry_run: bool | None = None) -> dict[str, object]:
     """Put another price list in force: the given one, that of the settings, or the one that is installed now."""
     content = None if price_list is None else await to_thread(_unpack, price_list)
-    changes = await admin.refresh_prices(content)
+    changes = await admin.refresh_prices(content, bool(dry_run))
     data = {
         "rates_added": sum(model.rates_added for model in changes.models),
         "rates_removed": sum(model.rates_removed for model in changes.models),
         "rates_changed": sum(model.rates_changed for model in changes.models),
+        "models_removed": changes.models_removed,
+        "moves": [asdict(move) for move in changes.moves],
         "models": [asdict(model) for model in changes.models],
         "lists": [asdict(one) for one in changes.lists],
+        "dry_run": bool(dry_run),
     }
     return {"data": data, "as_of": changes.as_of}
 

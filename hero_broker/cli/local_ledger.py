@@ -37,7 +37,7 @@ def _count_nothing(_before: int) -> int:
     return 0
 
 
-async def _refuse_refresh(_content: bytes | None) -> PriceChanges:
+async def _refuse_refresh(_content: bytes | None, _dry_run: bool) -> PriceChanges:
     raise NeedsBroker
 
 

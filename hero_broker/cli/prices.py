@@ -3,7 +3,7 @@
 import base64
 import gzip
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,6 +29,8 @@ hero-broker prices groq/llama-3.3-70b-versatile
 
 hero-broker prices refresh
 
+hero-broker prices refresh --file data.json --dry-run
+
 hero-broker prices refresh --file data.json"""
 
 COLUMNS = (
@@ -39,6 +41,17 @@ COLUMNS = (
     ("USD", False),
     ("from", False),
 )
+CHANGES = (
+    ("model", False),
+    ("provider", False),
+    ("price", False),
+    ("rate", False),
+    ("before", True),
+    ("after", True),
+    ("when", False),
+)
+MAX_MODELS = 20  # whose changes are printed
+MAX_RATES = 10  # of each
 SHOW = "show"  # the command that `hero-broker prices` and `hero-broker prices MODEL` stand for
 
 
@@ -96,24 +109,37 @@ def refresh(
             "the settings name, else that of the package genai-prices, as they are now.",
         ),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print what would change; the prices stay as they are.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the broker's response unchanged.")] = False,
     url: UrlOption = None,
     token: TokenOption = None,
 ) -> None:
-    """Take a newer price list without a restart, and print what changed.
+    """Take a newer price list without a restart, and print what changed: the largest changes first.
 
-    A list from a file stays in force after a restart. Calls that have begun keep their prices.
+    A list from a file stays in force after a restart. Calls that have begun keep their prices. --json prints all
+    changes, without it those of 20 models are printed.
     """
-    query = methods.refresh_prices(None if file is None else _packed(file))
+    query = methods.refresh_prices(None if file is None else _packed(file), dry_run=dry_run or None)
     with open_backend(url, token, options={"price_list": "--file"}) as backend:
         if as_json:
             write_json(backend.call_raw(query.method, query.params))
             return
         changes = backend.call(query).data
     if changes.models:
-        columns = (("model", False), ("provider", False), ("price", False), ("rates", False))
-        table(columns, [(one.model, one.provider, one.change, _counts(one)) for one in changes.models])
-    say(f"{counted(len(changes.models), 'model')} with another price. Rates: {_counts(changes)}.")
+        table(CHANGES, [row for model in changes.models[:MAX_MODELS] for row in _change_rows(model)])
+    if len(changes.models) > MAX_MODELS:
+        say(f"And {counted(len(changes.models) - MAX_MODELS, 'more model')}: --json prints them all.")
+    say(
+        f"{counted(len(changes.models), 'model')} with another price. Rates: {changes.rates_added:,} added, "
+        f"{changes.rates_removed:,} removed, {changes.rates_changed:,} changed."
+    )
+    if changes.models_removed:
+        say(f"Not served any more: {counted(changes.models_removed, 'model')}.")
+    _say_moves(changes.moves)
+    if changes.dry_run:
+        say("Nothing was changed. With this list, these would be in force:")
     _say_lists(changes.lists)
 
 
@@ -128,8 +154,33 @@ def _packed(file: Path) -> str:
     return base64.b64encode(gzip.compress(content)).decode()
 
 
-def _counts(change: models.ModelPriceChange | models.PriceChanges) -> str:
-    return f"{change.rates_added:,} added, {change.rates_removed:,} removed, {change.rates_changed:,} changed"
+def _change_rows(model: models.ModelPriceChange) -> Iterator[tuple[str, ...]]:
+    place = (model.model, model.provider, model.change)
+    for rate in model.rates[:MAX_RATES]:
+        yield (*place, rate.rate, rate.before or "", rate.after or "", _condition(rate))
+    if len(model.rates) > MAX_RATES:
+        yield (*place, f"and {counted(len(model.rates) - MAX_RATES, 'more rate')}", "", "", "")
+
+
+def _condition(rate: models.RateChange) -> str:
+    """Return when a rate applies; empty if always."""
+    parts = []
+    if rate.tier is not None:
+        parts.append(f"tier {rate.tier}")
+    if rate.from_input_tokens is not None:
+        parts.append(f"from {rate.from_input_tokens:,} input tokens")
+    if rate.since is not None:
+        parts.append(f"since {datetime.fromtimestamp(rate.since, UTC).date().isoformat()}")
+    if rate.daily is not None:
+        parts.append(f"{rate.daily} UTC")
+    return ", ".join(parts)
+
+
+def _say_moves(moves: Sequence[models.ModelMove]) -> None:
+    for move in moves[:MAX_MODELS]:
+        say(f"{move.model} goes to {move.after}, no longer to {move.before}.")
+    if len(moves) > MAX_MODELS:
+        say(f"And {counted(len(moves) - MAX_MODELS, 'more model')} to other providers.")
 
 
 def _whole(rate: models.PriceRate) -> str:

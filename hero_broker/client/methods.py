@@ -293,21 +293,23 @@ def list_prices(model: str | None = None) -> Query[models.PricesAnswer]:
     return build_query("prices.list", models.PricesAnswer, model=model)
 
 
-def refresh_prices(price_list: str | None = None) -> Query[models.PriceChangesAnswer]:
+def refresh_prices(price_list: str | None = None, dry_run: bool | None = None) -> Query[models.PriceChangesAnswer]:
     """Put a newer price list in force.
 
     Takes a price list of genai-prices without a restart: the given one, else the one of the file that
     billing.price_list of the settings names, else the one of the package as it is installed now. A given list is
     checked as a whole, and is kept in the broker's state directory: it stays in force after a restart, until
     prices.refresh is called again. Calls that have begun keep the prices with which they began. Prices of the settings
-    are not changed. If there is an error, nothing changes. Brokers that share a database are refreshed one by one.
+    are not changed. With dry_run, or if there is an error, nothing changes. Brokers that share a database are refreshed
+    one by one.
 
     Args:
         price_list: The file data.json or data_slim.json as genai-prices publishes it, compressed with gzip and encoded
             in base64; at most 10,000,000 bytes before. Without it, the list of the settings or of the installed package
             is taken.
+        dry_run: Return what would change, and change nothing; false if absent.
     """
-    return build_query("prices.refresh", models.PriceChangesAnswer, price_list=price_list)
+    return build_query("prices.refresh", models.PriceChangesAnswer, price_list=price_list, dry_run=dry_run)
 
 
 def list_providers() -> Query[models.ProvidersAnswer]:

@@ -437,6 +437,29 @@ class PricesAnswer(msgspec.Struct, frozen=True, kw_only=True):
     lists: tuple[PriceList, ...]  # In the order in which they are searched.
 
 
+class ModelMove(msgspec.Struct, frozen=True, kw_only=True):
+    """A name of a model that goes to another provider with another price list."""
+
+    model: str  # The name by which clients call it.
+    before: str  # The provider.
+    after: str  # The provider.
+
+
+class RateChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A rate of a model that is another one with another price list, and when it applies."""
+
+    rate: str  # The settings' name of it, such as input_per_million.
+    tier: str | None  # The tier of service for which it applies; None for the ordinary one.
+    # The least input tokens of the calls for which it applies; None if it applies from the first token.
+    from_input_tokens: int | None
+    since: int | None  # Unix seconds, UTC: it applies to calls that begin then or later; None if at any time.
+    # The times of the UTC day between which it applies, the end excluded, such as 00:30:00-16:30:00; None if at any
+    # time.
+    daily: str | None
+    before: str | None  # USD as an exact decimal, seconds for audio_minimum_s; None if there was none.
+    after: str | None  # As before; None if there is none any more.
+
+
 class ModelPriceChange(msgspec.Struct, frozen=True, kw_only=True):
     """A model whose price became another one with another price list. The rates are counted at any time, in any tier of
     service and for any length of the context.
@@ -450,17 +473,23 @@ class ModelPriceChange(msgspec.Struct, frozen=True, kw_only=True):
     rates_added: int
     rates_removed: int
     rates_changed: int
+    # The rates that differ: those from or to 0 first, then by their relative change, the largest first, then those
+    # removed, then those added.
+    rates: tuple[RateChange, ...]
 
 
 class PriceChanges(msgspec.Struct, frozen=True, kw_only=True):
-    """What this broker's prices became with another price list."""
+    """What this broker's prices become with another price list."""
 
     rates_added: int  # Of all models that this broker serves, as the next two.
     rates_removed: int
     rates_changed: int
-    # The models whose prices changed, in the order of models.list; models that are not served any more come last.
+    models_removed: int  # How many models are not served any more.
+    moves: tuple[ModelMove, ...]  # The models that go to another provider, by name.
+    # The models whose prices change, in the order of their first rates: the largest relative changes first.
     models: tuple[ModelPriceChange, ...]
-    lists: tuple[PriceList, ...]  # The public price lists that are in force now.
+    lists: tuple[PriceList, ...]  # The public price lists that are in force then.
+    dry_run: bool  # Whether nothing was changed.
 
 
 class PriceChangesAnswer(msgspec.Struct, frozen=True, kw_only=True):

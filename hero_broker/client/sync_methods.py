@@ -270,22 +270,23 @@ class PricesMethods:
         """
         return self._call(methods.list_prices(model))
 
-    def refresh(self, price_list: str | None = None) -> models.PriceChangesAnswer:
+    def refresh(self, price_list: str | None = None, dry_run: bool | None = None) -> models.PriceChangesAnswer:
         """Put a newer price list in force.
 
         Takes a price list of genai-prices without a restart: the given one, else the one of the file that
         billing.price_list of the settings names, else the one of the package as it is installed now. A given list is
         checked as a whole, and is kept in the broker's state directory: it stays in force after a restart, until
         prices.refresh is called again. Calls that have begun keep the prices with which they began. Prices of the
-        settings are not changed. If there is an error, nothing changes. Brokers that share a database are refreshed one
-        by one.
+        settings are not changed. With dry_run, or if there is an error, nothing changes. Brokers that share a database
+        are refreshed one by one.
 
         Args:
             price_list: The file data.json or data_slim.json as genai-prices publishes it, compressed with gzip and
                 encoded in base64; at most 10,000,000 bytes before. Without it, the list of the settings or of the
                 installed package is taken.
+            dry_run: Return what would change, and change nothing; false if absent.
         """
-        return self._call(methods.refresh_prices(price_list))
+        return self._call(methods.refresh_prices(price_list, dry_run))
 
 
 class ProvidersMethods:

@@ -61,6 +61,19 @@ class PriceList:
 
 
 @dataclass(frozen=True, slots=True)
+class RateChange:
+    """A rate of a model that is another one with another price list, and when it applies."""
+
+    rate: str  # the settings' name of it
+    tier: str | None  # of service; None for the ordinary one
+    from_input_tokens: int | None  # of a call, included; None: from none on
+    since: int | None  # unix seconds, UTC; None: at any time
+    daily: str | None  # times of the UTC day, such as "00:30:00-16:30:00"; None: at any time
+    before: str | None  # an exact decimal, as in `PriceRate`; None: there was none
+    after: str | None  # None: there is none any more
+
+
+@dataclass(frozen=True, slots=True)
 class ModelPriceChange:
     """A model whose price became another one with another price list."""
 
@@ -73,14 +86,26 @@ class ModelPriceChange:
     rates_added: int
     rates_removed: int
     rates_changed: int
+    rates: tuple[RateChange, ...]  # all of these: the largest relative changes first, then those removed, then added
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMove:
+    """A name of a model that goes to another provider with another price list."""
+
+    model: str
+    before: str  # the provider
+    after: str
 
 
 @dataclass(frozen=True, slots=True)
 class PriceChanges:
-    """What a broker's prices became with another price list."""
+    """What a broker's prices become with another price list."""
 
-    lists: tuple[PriceList, ...]  # now in force
-    models: tuple[ModelPriceChange, ...]  # those whose prices changed, in the order of the broker's models
+    lists: tuple[PriceList, ...]  # in force with it
+    models: tuple[ModelPriceChange, ...]  # those whose prices change, in the order of their first rates
+    moves: tuple[ModelMove, ...]
+    models_removed: int  # names that are not served any more
     as_of: int  # unix seconds, UTC
 
 

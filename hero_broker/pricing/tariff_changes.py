@@ -2,17 +2,12 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from fractions import Fraction
 from typing import NamedTuple
 
+from hero_broker.core.inventory import RateChange
 from hero_broker.pricing.tariff import PricePeriod, Tariff
-
-
-class RateChanges(NamedTuple):
-    """How many rates of a tariff another one has not, and how many differ."""
-
-    added: int
-    removed: int
-    changed: int
 
 
 class _Place(NamedTuple):
@@ -25,14 +20,39 @@ class _Place(NamedTuple):
     rate: str
 
 
-def compare_tariffs(before: Tariff | None, after: Tariff | None) -> RateChanges:
-    """Return what became of the rates of a tariff; None has no rates."""
+def compare_tariffs(before: Tariff | None, after: Tariff | None) -> tuple[RateChange, ...]:
+    """Return the rates that differ, in their order; None has no rates."""
     old, new = _rates(before), _rates(after)
-    return RateChanges(
-        added=len(new.keys() - old.keys()),
-        removed=len(old.keys() - new.keys()),
-        changed=sum(old[place] != new[place] for place in old.keys() & new.keys()),
+    places = [place for place in dict.fromkeys((*old, *new)) if old.get(place) != new.get(place)]
+    return tuple(sorted((_change(place, old.get(place), new.get(place)) for place in places), key=order_of))
+
+
+def order_of(change: RateChange) -> tuple[int, Fraction]:
+    """Return what changes are sorted by: to or from 0, then by factors, the largest first; then removed, then added."""
+    if change.before is None:
+        return 3, Fraction()
+    if change.after is None:
+        return 2, Fraction()
+    low, high = sorted((Fraction(change.before), Fraction(change.after)))
+    return (1, -high / low) if low else (0, Fraction())
+
+
+def _change(place: _Place, before: str | None, after: str | None) -> RateChange:
+    starts = [since for since, _ in place.conditions if since is not None]
+    hours = [daily for _, daily in place.conditions if daily is not None]
+    return RateChange(
+        place.rate,
+        place.tier,
+        place.above_tokens + 1 if place.above_tokens else None,
+        max(starts, default=None),
+        "-".join(_time(second) for second in hours[-1]) if hours else None,
+        before,
+        after,
     )
+
+
+def _time(second_of_day: int) -> str:
+    return datetime.fromtimestamp(second_of_day, UTC).time().isoformat()
 
 
 def _rates(tariff: Tariff | None) -> dict[_Place, str]:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from hero_broker.core.clock import Clock
 from hero_broker.core.errors import InvalidParams, StoreUnavailable
-from hero_broker.core.inventory import ModelPriceChange, PriceChanges
+from hero_broker.core.inventory import ModelMove, ModelPriceChange, PriceChanges
 from hero_broker.data_plane.exchange import Exchange
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.genai_data.published import UnreadableList
 from hero_broker.pricing.genai_prices import GenaiPrices
 from hero_broker.pricing.kept_list import KeptList, forget_list, read_list
-from hero_broker.pricing.tariff_changes import compare_tariffs
+from hero_broker.pricing.tariff_changes import compare_tariffs, order_of
 from hero_broker.providers.inventory import Inventory
 from hero_broker.providers.routes import Routes
 
@@ -47,19 +47,19 @@ class PriceRefresh:
         self._file = file
         self._lock = threading.Lock()
 
-    async def refresh(self, content: bytes | None) -> PriceChanges:
+    async def refresh(self, content: bytes | None, dry_run: bool) -> PriceChanges:
         """Put a published list in force, or, without `content`, that of the file or the package as they are now.
 
-        Nothing changes if an error is raised.
+        Nothing changes with `dry_run`, or if an error is raised.
 
         Raises:
             InvalidParams: the content or the file is no price list, or the installed list can only be read after a
                 restart.
             StoreUnavailable: the list cannot be kept in the state directory.
         """
-        return await to_thread(self._refresh, content)
+        return await to_thread(self._refresh, content, dry_run)
 
-    def _refresh(self, content: bytes | None) -> PriceChanges:
+    def _refresh(self, content: bytes | None, dry_run: bool) -> PriceChanges:
         """Do all of it in one thread: if the request is cancelled meanwhile, what is kept is still what is in force."""
         with self._lock:
             kept = None if content is None else self._take(content)
@@ -67,9 +67,13 @@ class PriceRefresh:
             now = self._clock.now()
             changes = PriceChanges(
                 lists=tuple(catalogue.lists(datetime.fromtimestamp(now, UTC).date())),
-                models=tuple(_changes(self._routes, routes)),
+                models=tuple(sorted(_changes(self._routes, routes), key=lambda model: order_of(model.rates[0]))),
+                moves=tuple(_moves(self._routes, routes)),
+                models_removed=sum(routes.get(route.model) is None for route in self._routes.every_route()),
                 as_of=now,
             )
+            if dry_run:
+                return changes
             self._keep(kept)
             self._routes.replace(routes)
             self._exchange.use_list(catalogue.tariff_of_name)
@@ -119,6 +123,15 @@ def _changes(before: Routes, after: Routes) -> Iterator[ModelPriceChange]:
     for model, provider in dict.fromkeys((*new, *old)):
         was, will_be = old.get((model, provider)), new.get((model, provider))
         rates = compare_tariffs(was, will_be)
-        if any(rates):
+        if rates:
             change = "added" if was is None else "removed" if will_be is None else "changed"
-            yield ModelPriceChange(model, provider, change, *rates)
+            added, removed = sum(rate.before is None for rate in rates), sum(rate.after is None for rate in rates)
+            yield ModelPriceChange(model, provider, change, added, removed, len(rates) - added - removed, rates)
+
+
+def _moves(before: Routes, after: Routes) -> Iterator[ModelMove]:
+    """Yield the names that another provider serves after the change, sorted."""
+    for name in sorted({route.model for routes in (before, after) for route in routes.every_route()}):
+        old, new = before.get(name), after.get(name)
+        if old is not None and new is not None and old.provider.name != new.provider.name:
+            yield ModelMove(name, old.provider.name, new.provider.name)

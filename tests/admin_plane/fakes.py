@@ -8,11 +8,13 @@ from hero_broker.core.inventory import (
     InventoryModel,
     InventoryPrice,
     InventoryProvider,
+    ModelMove,
     ModelPriceChange,
     PriceChanges,
     PriceInForce,
     PriceList,
     PriceRate,
+    RateChange,
 )
 from hero_broker.core.labels import Label, LabelChanges
 from hero_broker.core.queries import RowsQuery, UsageQuery
@@ -107,11 +109,13 @@ def no_calls(_started_before: int) -> int:
     return 0
 
 
-async def other_prices(content: bytes | None) -> PriceChanges:
+async def other_prices(content: bytes | None, _dry_run: bool) -> PriceChanges:
     """Put a price list in force that changes one model's price, whatever the list is."""
     version, taken_at = ("0.2.4", None) if content is None else ("of 2023-11-14, SHA-256 0123456789ab", 1_700_000_000)
     lists = (PriceList("genai-prices", version, "2026-11-03", taken_at), PriceList("supplement", None, "2026-11-29"))
-    return PriceChanges(lists, (ModelPriceChange("llama", "groq", "changed", 1, 0, 2),), 1_700_000_060)
+    rate = RateChange("input_per_million", "flex", 200_001, None, None, "0.59", "0.6")
+    model = ModelPriceChange("llama", "groq", "changed", 0, 0, 1, (rate,))
+    return PriceChanges(lists, (model,), (ModelMove("l", "groq", "openai"),), 1, 1_700_000_060)
 
 
 class ServedFake:

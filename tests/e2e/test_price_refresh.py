@@ -42,9 +42,9 @@ def packed(content: bytes) -> str:
     return base64.b64encode(gzip.compress(content)).decode()
 
 
-def refresh(running: Broker, price_list: str | None = None) -> dict[str, Any]:
+def refresh(running: Broker, price_list: str | None = None, **options: bool) -> dict[str, Any]:
     """Return what `prices.refresh` answers."""
-    params = {} if price_list is None else {"price_list": price_list}
+    params = {**options} if price_list is None else {"price_list": price_list, **options}
     request = {"jsonrpc": "2.0", "id": 1, "method": "prices.refresh", "params": params}
     return dict(httpx.post(f"{running.url}/rpc", json=request, timeout=30).json())
 
@@ -94,6 +94,7 @@ def test_list_is_in_force_for_later_calls_and_after_a_restart(tmp_path: Path, co
     with broker(tmp_path / "state", "--config", config) as running:
         with calling(running, upstream):
             command = ["prices", "refresh", "--file", str(file)]
+            tried = CliRunner().invoke(cli, [*command, "--dry-run"], env={"HERO_BROKER_URL": running.url})
             taken = CliRunner().invoke(cli, command, env={"HERO_BROKER_URL": running.url})
         with calling(running, upstream):
             pass
@@ -107,11 +108,15 @@ def test_list_is_in_force_for_later_calls_and_after_a_restart(tmp_path: Path, co
 
     assert taken.exit_code == 0, taken.output
     assert (tmp_path / KEPT).exists()
-    lines = {line.split()[0]: line.split()[1:3] for line in taken.stdout.splitlines()}
-    assert lines["ours"] == lines["gpt-4o"] == ["openai", "changed"]
-    assert lines["gpt-next"] == ["openai", "added"]
-    assert lines["gpt-5"] == ["openai", "removed"]
-    assert "fixed" not in lines
+    lines = [line.split() for line in taken.stdout.splitlines()]
+    assert ["ours", "openai", "changed", "output_per_million", "10", "20"] in lines
+    assert ["gpt-4o", "openai", "changed", "input_per_million", "2.5", "10"] in lines
+    assert "fixed" not in {line[0] for line in lines}
+    assert len({line[0] for line in lines if line[1] == "openai"}) == 20
+    assert " more models: --json prints them all.\n" in taken.stdout
+    assert "Not served any more: " in taken.stdout
+    assert tried.stdout.splitlines()[:-3] == taken.stdout.splitlines()[:-2]
+    assert "Nothing was changed." in tried.stdout.splitlines()[-3]
     assert before == [INSTALLED, TAKEN]
     assert after == [INSTALLED, TAKEN, TAKEN]
     assert lists == in_force["lists"]
@@ -136,8 +141,47 @@ def test_installed_list_is_taken_again_without_a_file(tmp_path: Path, config: st
     assert taken["rates_removed"] == back["rates_added"] > 100
     assert taken["rates_changed"] == back["rates_changed"] > 0
     assert back["lists"][0]["taken_at"] is None
-    assert again == {**back, "models": [], "rates_added": 0, "rates_removed": 0, "rates_changed": 0}
+    counts = ["rates_added", "rates_removed", "rates_changed", "models_removed"]
+    assert again == {**back, "models": [], **dict.fromkeys(counts, 0)}
+    assert taken["models_removed"] > 20
+    changes = {model["model"]: model for model in taken["models"]}
+    assert (changes["gpt-next"]["change"], changes["gpt-5"]["change"]) == ("added", "removed")
+    assert {rate["after"] for rate in changes["gpt-5"]["rates"]} == {None}
+    assert [model["change"] for model in taken["models"]][-1] == "added"
     assert not (tmp_path / KEPT).exists()
+
+
+def test_dry_run_changes_nothing(tmp_path: Path, config: str) -> None:
+    with broker(tmp_path / "state", "--config", config) as running:
+        before = httpx.get(f"{running.url}/admin/prices").json()
+        tried = refresh(running, packed(LIST), dry_run=True)["result"]["data"]
+        kept_by_trial = (tmp_path / KEPT).exists()
+        after = httpx.get(f"{running.url}/admin/prices").json()
+        taken = refresh(running, packed(LIST))["result"]["data"]
+        back = refresh(running, dry_run=True)["result"]["data"]
+
+    assert after == before
+    assert not kept_by_trial
+    assert (tmp_path / KEPT).exists()
+    assert tried["dry_run"]
+    assert [list_["name"] for list_ in tried["lists"]] == ["genai-prices", "supplement"]
+    assert taken["models"] == tried["models"] != []
+    assert (back["dry_run"], back["rates_removed"]) == (True, taken["rates_added"])
+
+
+def test_names_that_go_to_another_provider_are_returned(tmp_path: Path) -> None:
+    config = tmp_path / "broker.toml"
+    config.write_text(
+        "".join(f'[[providers]]\nname = "{name}"\nbase_url = "http://127.0.0.1:9"\n' for name in ("openai", "azure"))
+    )
+    rates = {"input_mtok": 1, "output_mtok": 2}
+    with broker(tmp_path / "state", "--config", str(config)) as running:
+        refresh(running, packed(publish([provider("openai", ours=rates, gone=rates), provider("azure", b=rates)])))
+        moved = refresh(running, packed(publish([provider("openai", a=rates), provider("azure", ours=rates)])))
+
+    data = moved["result"]["data"]
+    assert data["moves"] == [{"model": "ours", "before": "openai", "after": "azure"}]
+    assert data["models_removed"] == 2
 
 
 def test_file_of_the_settings_is_read_at_the_start_and_again(tmp_path: Path, config: str) -> None:
