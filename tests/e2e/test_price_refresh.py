@@ -206,6 +206,26 @@ def test_file_of_the_settings_is_read_at_the_start_and_again(tmp_path: Path, con
     assert not (tmp_path / KEPT).exists()
 
 
+def test_pipe_in_place_of_the_file_of_the_settings_holds_up_nothing(tmp_path: Path, config: str) -> None:
+    file = tmp_path / "data.json"
+    file.write_bytes(LIST)
+    with Path(config).open("a") as settings:
+        settings.write(f'[billing]\nprice_list = "{file}"\n')
+    with broker(tmp_path / "state", "--config", config) as running:
+        file.unlink()
+        os.mkfifo(file)
+        refused = refresh(running)["error"]
+    started = CliRunner().invoke(
+        cli,
+        ["serve", "--listen", "127.0.0.1:0", "--config", config],
+        env={"HERO_BROKER_STATE_DIR": str(tmp_path / "s")},
+    )
+
+    assert f"the file of billing.price_list, {file}, cannot be used: it is not a regular file" in str(refused["data"])
+    assert started.exit_code == 3
+    assert f"the price list {file} cannot be used: it is not a regular file" in started.stderr
+
+
 @pytest.mark.parametrize(
     ("price_list", "reason"),
     [
@@ -218,6 +238,11 @@ def test_file_of_the_settings_is_read_at_the_start_and_again(tmp_path: Path, con
         pytest.param(packed(b" " * 10_000_001), "must have at most 10,000,000 bytes", id="bomb"),
         pytest.param(packed(b"\xff"), "must be a price list of genai-prices: it is not UTF-8", id="no UTF-8"),
         pytest.param(packed(b"[{}]"), "must be a price list of genai-prices: Object missing required", id="no list"),
+        pytest.param(
+            packed(LIST.replace(b'{"equals":"gpt-next"}', b'{"regex":"^(([a-z0-9-])+)+$_"}')),
+            "openai gpt-next: the regular expression '^(([a-z0-9-])+)+$_' cannot be used: a group is repeated",
+            id="slow expression",
+        ),
     ],
 )
 def test_wrong_list_changes_nothing(tmp_path: Path, config: str, price_list: str, reason: str) -> None:
