@@ -68,7 +68,8 @@ def read_message_report(data: bytes, earlier: Report = NOTHING) -> Report:
     content = bytes(reply.content)
     stop_reason = mapping(reply.delta).get("stop_reason") or reply.stop_reason
     report = Report(
-        cost_usd=provider_cost(members),
+        # An earlier cost is that of earlier counts.
+        cost_usd=provider_cost(reported) if reported else earlier.cost_usd,
         is_object=True,
         is_error=isinstance(reply.error, dict | str) and bool(reply.error),
         has_choices=content not in _NO_CONTENT,
@@ -79,7 +80,7 @@ def read_message_report(data: bytes, earlier: Report = NOTHING) -> Report:
     try:
         return _with_usage(report, members, count(placeholder) or before.least_output_tokens)
     except ImplausibleError:  # what was known before this event stays known, and the rest is estimated
-        return report
+        return replace(report, cost_usd=earlier.cost_usd)
 
 
 def _with_usage(report: Report, members: Mapping[str, object], least_output_tokens: int) -> Report:
@@ -93,7 +94,12 @@ def _with_usage(report: Report, members: Mapping[str, object], least_output_toke
     if usage.input_tokens is None or usage.output_tokens is None:
         # Some servers report an input of 0 at the start, and the true one at the end.
         partial = replace(usage, input_tokens=usage.input_tokens or None)
-        return replace(report, details=UsageDetails(members, partial, least_output_tokens, (), has_refused))
+        has_counts = least_output_tokens > 0 or partial != Usage()
+        return replace(
+            report,
+            cost_usd=None if has_counts else report.cost_usd,  # the cost of a part of the call is not the call's
+            details=UsageDetails(members, partial, least_output_tokens, (), has_refused),
+        )
     usage, shares, unexplained = _with_iterations(usage, members)
     return replace(
         report,

@@ -39,7 +39,9 @@ class Report(msgspec.Struct, frozen=True, gc=False):
     """What a response or an event reports; None if a value is missing or implausible."""
 
     usage: Usage | None = None
-    cost_usd: Decimal | None = None  # the cost that the provider reports
+    cost_usd: Decimal | None = (
+        None  # the cost that the provider reports; None too if the usage beside it is implausible
+    )
     is_usage_event: bool = False  # has usage and empty `choices`
     is_object: bool = False  # is a JSON object
     is_error: bool = False  # reports that the call failed, whatever the HTTP status
@@ -89,17 +91,17 @@ def read_report(body: bytes, read_usage: UsageReader, dialect: UsageDialect = OP
             return NOTHING
         reply = lenient
     reported = reply.usage if isinstance(reply.usage, dict) else _usage_elsewhere(reply)
-    settled = None
+    settled, cost_usd = None, provider_cost(reported)
     try:
         usage = read_usage(reported, reply)
         if usage is not None:
             settled = settle_usage(usage, reported, dialect)
     except ImplausibleError:
-        settled = None
+        settled = cost_usd = None
     choices = bytes(reply.choices)
     return Report(
         None if settled is None else settled.usage,
-        provider_cost(reported),
+        cost_usd,
         is_usage_event=reply.usage is not None and choices == b"[]",
         is_object=True,
         is_error=isinstance(reply.error, dict | str) and bool(reply.error),

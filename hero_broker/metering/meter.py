@@ -55,7 +55,7 @@ NO_OTHERS = OtherTariffs()
 
 
 class Meter:
-    """Observes one call; `close` returns its row. The last plausible usage counts."""
+    """Observes one call; `close` returns its row. The last plausible usage counts, with the cost beside it or none."""
 
     # Few calls set these, so they are no attributes of each meter.
     _latest_report: Report = NOTHING  # of a stream
@@ -233,12 +233,13 @@ class Meter:
 
     def _note_report(self, report: Report) -> None:
         if report.usage is not None:
-            self._reported = report.usage
+            # The cost is that of this usage: an earlier cost is that of another one.
+            self._reported, self._cost_usd = report.usage, report.cost_usd
             self.cut_parts, self.unexplained_tokens = report.cut_parts, report.unexplained_tokens
+        elif self._reported is None and report.cost_usd is not None:
+            self._cost_usd = report.cost_usd
         if report.details is not None:
             self._details = report.details
-        if report.cost_usd is not None:
-            self._cost_usd = report.cost_usd
         self.service_tier = report.service_tier or self.service_tier
         self.answered_model = report.answered_model or self.answered_model
 

@@ -212,6 +212,62 @@ def test_model_and_cost_are_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("usages", "usage", "cost"),
+    [
+        pytest.param(
+            [{"input_tokens": 10, "cost": 5}, {"output_tokens": 42}],
+            Usage(10, 42),
+            None,
+            id="of the start, not the end",
+        ),
+        pytest.param(
+            [{"input_tokens": 10, "cost": 5}, {"output_tokens": 42, "cost": 7}],
+            Usage(10, 42),
+            Decimal(7),
+            id="of the end",
+        ),
+        pytest.param(
+            [{"input_tokens": 10}, {"output_tokens": 42, "cost": 5}, {}],
+            Usage(10, 42),
+            Decimal(5),
+            id="nothing follows",
+        ),
+        pytest.param(
+            [{"input_tokens": 10}, {"output_tokens": 42}, {"cost": 5}],
+            Usage(10, 42),
+            Decimal(5),
+            id="alone, at the end",
+        ),
+        pytest.param([{"input_tokens": 10, "cost": 5}], None, None, id="of a usage without output"),
+        pytest.param([{"cost": 5}], None, Decimal(5), id="without counts"),
+        pytest.param([{"input_tokens": -1, "cost": 5}], None, None, id="of a usage that is refused"),
+        pytest.param(
+            [
+                {"input_tokens": 10, "output_tokens": 1},
+                {"output_tokens": 42, "cost": 5},
+                {"output_tokens": -1, "cost": 7},
+            ],
+            None,
+            Decimal(5),
+            id="before a usage that is refused",
+        ),
+        pytest.param(
+            [{"input_tokens": 10}, {"output_tokens": 42, "cost": 5}, {"output_tokens": -1, "cost": 7}, {}],
+            Usage(10, 42),
+            Decimal(5),
+            id="before a usage that is refused and one that is empty",
+        ),
+    ],
+)
+def test_cost_of_a_stream_is_that_of_the_event_whose_counts_are_the_last(
+    usages: list[dict[str, object]], usage: Usage | None, cost: Decimal | None
+) -> None:
+    report = streamed(*usages)
+
+    assert (report.usage, report.cost_usd) == (usage, cost)
+
+
+@pytest.mark.parametrize(
     ("body", "is_object", "is_error", "has_choices"),
     [
         (b'{"type":"error","error":{"type":"api_error","message":"x"}}', True, True, False),

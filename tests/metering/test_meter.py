@@ -365,6 +365,73 @@ def test_last_usage_of_a_stream_counts_and_null_is_none() -> None:
     assert closed(watching).cost_nano_usd == 25_970
 
 
+@pytest.mark.parametrize(
+    ("usages", "tokens", "cost"),
+    [
+        pytest.param(
+            ['"prompt_tokens":10,"completion_tokens":1,"cost":5', '"prompt_tokens":40,"completion_tokens":3'],
+            (40, 3),
+            (25_970, "price"),
+            id="the last usage has no cost",
+        ),
+        pytest.param(
+            ['"prompt_tokens":40,"completion_tokens":3', '"prompt_tokens":-5,"cost":7'],
+            (40, 3),
+            (25_970, "price"),
+            id="the usage with the cost is refused",
+        ),
+        pytest.param(
+            ['"prompt_tokens":40,"completion_tokens":3,"cost":5', '"prompt_tokens":-5,"cost":7'],
+            (40, 3),
+            (5_000_000_000, "provider"),
+            id="the last of two costs is refused with its usage",
+        ),
+        pytest.param(
+            ['"prompt_tokens":10,"cost":5', '"prompt_tokens":40,"completion_tokens":3,"cost":7'],
+            (40, 3),
+            (7_000_000_000, "provider"),
+            id="both have a cost",
+        ),
+        pytest.param(
+            ['"prompt_tokens":40,"completion_tokens":3', '"cost":7'],
+            (40, 3),
+            (25_970, "price"),
+            id="a cost alone, last",
+        ),
+        pytest.param(
+            ['"cost":7', '"prompt_tokens":40,"completion_tokens":3'],
+            (40, 3),
+            (25_970, "price"),
+            id="a cost alone, first",
+        ),
+    ],
+)
+def test_usage_of_a_stream_counts_with_its_own_cost(
+    usages: list[str], tokens: tuple[int, int], cost: tuple[int, str]
+) -> None:
+    row = closed(streamed(*(b'{"choices":[],"usage":{%s}}' % usage.encode() for usage in usages)))
+
+    assert (row.input_tokens, row.output_tokens) == tokens
+    assert (row.cost_nano_usd, row.cost_source) == cost
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+@pytest.mark.parametrize(
+    ("usage", "cost"),
+    [
+        pytest.param('"prompt_tokens":-5,"cost":7', (25_970, "price"), id="refused usage"),
+        pytest.param('"cost":7', (7_000_000_000, "provider"), id="no counts"),
+    ],
+)
+def test_cost_without_usage_counts_unless_the_usage_was_refused(
+    usage: str, cost: tuple[int, str], is_stream: bool
+) -> None:
+    body = b'{"choices":[],"usage":{%s}}' % usage.encode()
+    row = closed(streamed(body) if is_stream else answered(meter("chat", TEXT), body), Usage(40, 3))
+
+    assert (row.usage_source, row.cost_nano_usd, row.cost_source) == (UsageSource.ESTIMATED, *cost)
+
+
 def test_zero_usage_of_an_answer_is_kept_and_marked() -> None:
     row = closed(answered(meter("chat", TEXT), {"usage": {"prompt_tokens": 0, "completion_tokens": 0}}))
 
