@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hero_broker.kinds.attachments import (
     FILE_TOKENS_MAX,
     INLINE_IMAGES_MAX,
+    SEARCHED_STRINGS_MAX,
     UNSEEN_FILE_TOKENS,
     audio_tokens,
     file_tokens,
@@ -203,3 +204,15 @@ def test_first_estimate_searches_for_a_bounded_number_of_images() -> None:
     assert first_size(content) == len(json.dumps(content)) + INLINE_IMAGES_MAX * (
         4 * 765 - len('"data:image/png;base64,')
     )
+
+
+@pytest.mark.parametrize("text", ["data:image", '"data:image', "data:image/png;base64,"])
+@pytest.mark.parametrize(("texts", "is_found"), [(SEARCHED_STRINGS_MAX - 1, True), (SEARCHED_STRINGS_MAX, False)])
+def test_first_estimate_searches_a_bounded_number_of_texts_that_begin_like_images(
+    text: str, texts: int, is_found: bool
+) -> None:
+    part = {"image_url": PICTURE}
+    content = [*[text] * texts, part]
+
+    found = len(json.dumps(content)) - len(PICTURE) - 1 + 4 * 765
+    assert first_size(content) == (found if is_found else len(json.dumps(content)))
