@@ -7,6 +7,7 @@ from decimal import Decimal
 from hero_broker.core.usage import MAX_UNITS
 
 MS = 1000
+MAX_DIGITS = 400  # of an integer that is read; `int` rejects numbers of some thousands
 
 
 class ImplausibleError(ValueError):
@@ -24,6 +25,19 @@ def count(value: object, *, may_be_null: bool = True) -> int | None:
     if type(value) is not int or not 0 <= value <= MAX_UNITS:
         raise ImplausibleError
     return value
+
+
+def json_integer(text: str) -> int | float:
+    """Return an integer of JSON; with more than `MAX_DIGITS` a float, which is no plausible number."""
+    return int(text) if len(text) <= MAX_DIGITS else float(text)
+
+
+def json_decimal(text: str) -> Decimal | float:
+    """Return a number of JSON with a point or an exponent; a float if the exponent is beyond those of decimals."""
+    try:
+        return Decimal(text)
+    except ArithmeticError:
+        return float(text)
 
 
 def milliseconds(seconds: object) -> int:

@@ -5,7 +5,6 @@ the output so far, and whatever else has changed. Every member that an event rep
 Source: https://platform.claude.com/docs/en/build-with-claude/streaming.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
@@ -15,12 +14,11 @@ from msgspec.structs import replace
 from hero_broker.core.usage import MAX_UNITS, Usage
 from hero_broker.kinds.counts import ImplausibleError, count, details
 from hero_broker.kinds.report import (
-    BYTE_ORDER_MARK,
-    MAX_ODD_BYTES,
     NOTHING,
     Report,
     UsageDetails,
     UsageShare,
+    load_leniently,
     provider_cost,
     short_name,
 )
@@ -198,12 +196,7 @@ def _decode(data: bytes) -> _Reply | None:
         return _DECODER.decode(data)
     except (msgspec.DecodeError, ArithmeticError, RecursionError):
         pass
-    if len(data) > MAX_ODD_BYTES:
-        return None
-    try:
-        reply: object = json.loads(data.removeprefix(BYTE_ORDER_MARK), parse_float=Decimal)
-    except (ValueError, ArithmeticError, RecursionError):
-        return None
+    reply = load_leniently(data)
     if not isinstance(reply, dict):
         return None
     content = msgspec.Raw(b"[1]" if reply.get("content") else b"[]")

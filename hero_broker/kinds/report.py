@@ -9,7 +9,7 @@ import msgspec
 
 from hero_broker.core.money import MAX_COST_USD
 from hero_broker.core.usage import MAX_UNITS, Usage
-from hero_broker.kinds.counts import ImplausibleError, count, details
+from hero_broker.kinds.counts import ImplausibleError, count, details, json_decimal, json_integer
 from hero_broker.kinds.usage_dialect import OPENAI_USAGE, UsageDialect, settle_usage
 
 MAX_ODD_BYTES = 1024 * 1024  # of JSON that only a lenient parser accepts; if it is longer, its usage is ignored
@@ -145,8 +145,15 @@ def _usage_in_choice(choices: bytes) -> Mapping[str, object] | None:
     try:
         parsed = _CHOICES_DECODER.decode(choices)
     except (msgspec.DecodeError, ArithmeticError, RecursionError):
-        return None
+        return _first_usage(load_leniently(choices))
     return next((choice.usage for choice in parsed if isinstance(choice.usage, dict)), None)
+
+
+def _first_usage(choices: object) -> Mapping[str, object] | None:
+    usages = (
+        (choice.get("usage") for choice in choices if isinstance(choice, dict)) if isinstance(choices, list) else ()
+    )
+    return next((usage for usage in usages if isinstance(usage, dict)), None)
 
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_UNITS)]
@@ -242,20 +249,31 @@ def _read_text_report(body: bytes, dialect: UsageDialect) -> Report:
     return read_report(body, lambda reported, _reply: text_usage(reported), dialect)
 
 
-def _parse_leniently(body: bytes) -> WireReply | None:
-    """Parse JSON with a byte order mark, NaN or lone surrogates; None if it is not a JSON object even so."""
-    if len(body) > MAX_ODD_BYTES:
+def load_leniently(data: bytes) -> object:
+    """Parse JSON with a byte order mark, NaN, lone surrogates or numbers out of range; None if it is invalid even so.
+
+    A number out of range is a float; other numbers are integers or decimals. None too if the JSON is very long.
+    """
+    if len(data) > MAX_ODD_BYTES:
         return None
     try:
-        reply: object = json.loads(body.removeprefix(BYTE_ORDER_MARK), parse_float=Decimal)
-    except (ValueError, ArithmeticError, RecursionError):
+        value: object = json.loads(data.removeprefix(BYTE_ORDER_MARK), parse_int=json_integer, parse_float=json_decimal)
+    except (ValueError, RecursionError):
         return None
+    return value
+
+
+def _parse_leniently(body: bytes) -> WireReply | None:
+    """Parse a reply as `load_leniently` does; None if it is no JSON object even so."""
+    reply = load_leniently(body)
     if not isinstance(reply, dict):
         return None
-    choices = reply.get("choices")
+    choices, usage = reply.get("choices"), reply.get("usage")
     raw = b"null" if choices is None else b"[1]" if choices else b"[]"
     others = ("duration", "meta", "error", "service_tier", "model", "x_groq", "timings")
-    return WireReply(reply.get("usage"), msgspec.Raw(raw), *map(reply.get, others))
+    if not isinstance(usage, dict):
+        usage = _first_usage(choices) or usage
+    return WireReply(usage, msgspec.Raw(raw), *map(reply.get, others))
 
 
 def text_usage(reported: Mapping[str, object]) -> Usage | None:

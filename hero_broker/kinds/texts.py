@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from hero_broker.kinds.counts import json_integer
 from hero_broker.kinds.wide_json import is_wide
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -169,14 +170,19 @@ def compact(raw: msgspec.Raw) -> str:
 
 
 def load(data: bytes) -> object:
-    """Decode JSON, including lone surrogates, which msgspec rejects and other parsers accept; None if it is invalid."""
-    for decode in (msgspec.json.decode, json.loads):
-        try:
-            value: object = decode(data)
-        except BAD_JSON:
-            continue
-        return value
-    return None
+    """Decode JSON, including lone surrogates and long numbers, which msgspec rejects; None if it is invalid.
+
+    An integer with very many digits is a float.
+    """
+    try:
+        return msgspec.json.decode(data)
+    except BAD_JSON:
+        pass
+    try:
+        value: object = json.loads(data, parse_int=json_integer)
+    except BAD_JSON:
+        return None
+    return value
 
 
 def mapping(value: object) -> Mapping[str, object]:

@@ -287,6 +287,15 @@ def test_any_body_is_read(body: bytes, is_object: bool, is_error: bool, has_choi
     assert not report.is_usage_event
 
 
+@pytest.mark.parametrize("number", [b"9" * 5000, b"-" + b"9" * 5000, b"1e99999999999999999999"])
+def test_number_that_is_absurd_takes_nothing_else_with_it(number: bytes) -> None:
+    beside = read_message_report(b'{"content":[],"usage":{"input_tokens":4,"output_tokens":2,"cost":%s}}' % number)
+    inside = read_message_report(b'{"content":[],"usage":{"input_tokens":4,"output_tokens":%s}}' % number)
+
+    assert (beside.usage, beside.cost_usd) == (Usage(4, 2), None)
+    assert (inside.usage, inside.is_object) == (None, True)
+
+
 def test_odd_json_that_is_long_is_not_read() -> None:
     assert read_message_report(b'{"odd":NaN,"long":"' + b"a" * 1024 * 1024 + b'"}') == NOTHING
 

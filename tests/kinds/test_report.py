@@ -55,7 +55,9 @@ TOKENS = Usage(4, 0)
         pytest.param(b'{"usage":{"prompt_tokens":4}', NOTHING, id="half"),
         pytest.param(b"[DONE]", NOTHING, id="mark of the end"),
         pytest.param(b'{"a":' * 100_000, NOTHING, id="too deep"),
-        pytest.param(b'{"usage":{"prompt_tokens":%s}}' % (b"9" * 5000), NOTHING, id="number of 5,000 digits"),
+        pytest.param(
+            b'{"usage":{"prompt_tokens":%s}}' % (b"9" * 5000), Report(is_object=True), id="count of 5,000 digits"
+        ),
     ],
 )
 def test_members_of_a_response_are_reported(body: bytes, report: Report) -> None:
@@ -82,6 +84,51 @@ def test_json_that_only_lenient_parsers_accept_is_read_alike(
     body = odd % (b'"error":{"a":1},"usage":{"prompt_tokens":4,"cost":0.10},"choices":' + choices)
 
     assert KIND.report(body) == Report(TOKENS, Decimal("0.10"), is_usage_event, True, True, has_choices)
+
+
+ABSURD = [
+    pytest.param(b"9" * 5000, id="5,000 digits"),
+    pytest.param(b"-" + b"9" * 5000, id="5,000 digits below zero"),
+    pytest.param(b"9" * 5000 + b".5", id="5,000 digits and a half"),
+    pytest.param(b"1e99999999999999999999", id="exponent of 20 digits"),
+    pytest.param(b"1e-99999999999999999999", id="exponent of 20 digits below zero"),
+]
+
+
+@pytest.mark.parametrize("number", ABSURD)
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b'{"choices":[],"usage":{"prompt_tokens":4,"total_tokens":%s}}', id="total"),
+        pytest.param(b'{"choices":[],"usage":{"prompt_tokens":4,"cost":%s}}', id="cost"),
+        pytest.param(b'{"choices":[],"usage":{"prompt_tokens":4,"cost":{"total_cost":%s}}}', id="cost in an object"),
+        pytest.param(b'{"choices":[],"usage":{"prompt_tokens":4,"cost_in_usd_ticks":%s}}', id="ticks"),
+        pytest.param(b'{"choices":[],"usage":{"prompt_tokens":4,"queue_time":%s}}', id="other member of the usage"),
+        pytest.param(b'{"choices":[],"usage":{"prompt_tokens":4},"model":%s}', id="model"),
+        pytest.param(b'{"choices":[],"usage":{"prompt_tokens":4},"duration":%s}', id="duration"),
+        pytest.param(b'{"choices":[],"usage":{"prompt_tokens":4},"timings":{"prompt_n":%s}}', id="timings"),
+    ],
+)
+def test_number_that_is_absurd_takes_nothing_else_with_it(body: bytes, number: bytes) -> None:
+    assert KIND.report(body % number) == Report(TOKENS, None, True, True)
+    assert read_text_report(body % number) == Report(TOKENS, None, True, True)
+
+
+@pytest.mark.parametrize("number", ABSURD)
+def test_usage_in_a_choice_is_read_beside_an_absurd_number(number: bytes) -> None:
+    inside = b'{"choices":[{"usage":{"prompt_tokens":4,"total_tokens":%s}}]}' % number
+    beside = b'{"choices":[{"usage":{"prompt_tokens":4}}],"model":%s}' % number
+    before = b'{"choices":[{"index":%s},{"usage":{"prompt_tokens":4}}]}' % number
+
+    assert [KIND.report(body).usage for body in (inside, beside, before)] == [TOKENS] * 3
+
+
+@pytest.mark.parametrize("number", ABSURD)
+@pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens"])
+def test_usage_with_an_absurd_count_is_refused(name: str, number: bytes) -> None:
+    body = b'{"choices":[{}],"usage":{"prompt_tokens":4,"%s":%s}}' % (name.encode(), number)
+
+    assert KIND.report(body) == Report(is_object=True, has_choices=True)
 
 
 def test_odd_json_is_read_up_to_a_length() -> None:

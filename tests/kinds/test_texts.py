@@ -191,3 +191,9 @@ def test_members_of_an_object_stay_undecoded() -> None:
     assert members is not None
     assert bytes(members["a"]) == b"[1, 2]"
     assert read_members(b"[]") is None
+
+
+def test_long_number_takes_nothing_else_with_it() -> None:
+    data = b'{"text":"a","ids":[1],"long":%s}' % (b"9" * 5000)
+
+    assert load(data) == {"text": "a", "ids": [1], "long": float("inf")}
