@@ -7,6 +7,7 @@
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -65,6 +66,22 @@ class PostgresServer:
     def start(self) -> None:
         """Start it again."""
         self.server.start()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let no process of it run for the time of the block; it accepts connections, and answers nothing."""
+        postmaster = self.server.get_pid()
+        assert postmaster is not None
+        frozen = [postmaster]
+        try:
+            os.kill(postmaster, signal.SIGSTOP)  # first, so that it starts no more
+            for child in map(int, Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()):
+                os.kill(child, signal.SIGSTOP)  # one that has ended stays a zombie until the postmaster goes on
+                frozen.append(child)
+            yield
+        finally:
+            for pid in reversed(frozen):
+                os.kill(pid, signal.SIGCONT)
 
     def close(self) -> None:
         """Shut it down for good."""

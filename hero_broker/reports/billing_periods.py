@@ -18,7 +18,7 @@ from hero_broker.core.records import (
     Verification,
 )
 from hero_broker.metering.workers import LAST
-from hero_broker.reports.query_pool import QueryPool
+from hero_broker.reports.query_pool import QueryPool, close_together
 from hero_broker.reports.totals import NO_USAGE, sum_totals
 from hero_broker.store import billing_lines, billing_periods, labels, verification
 from hero_broker.store.billing_lines import HELD_OVER, INSIDE, LATE, CountedRows
@@ -49,8 +49,7 @@ class Books:
 
     def close(self) -> None:
         """Cancel running queries."""
-        self._reader.close()
-        self._closer.close()
+        close_together(self._reader.close, self._closer.close)
 
     @property
     def has_one_broker(self) -> bool:

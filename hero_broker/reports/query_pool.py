@@ -17,6 +17,9 @@ from hero_broker.store.database import Database
 from hero_broker.store.statement_timeout import cancel
 
 CLOSE_WITHIN_S, CANCEL_EVERY_S = 3.0, 0.01
+CANCEL_WITHIN_S = (
+    1.0  # a server that takes longer stands still; `Database.disconnect` ends the queries that wait for it
+)
 
 Result = TypeVar("Result")
 P = ParamSpec("P")
@@ -75,7 +78,7 @@ class QueryPool:
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args, **kwargs))
 
     def close(self) -> None:
-        """Cancel running queries, and end the threads."""
+        """Cancel running queries, and end the threads. Blocks for at most about `CLOSE_WITHIN_S`."""
         self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
         ends_at = time.monotonic() + CLOSE_WITHIN_S
@@ -84,7 +87,8 @@ class QueryPool:
                 if not self._open:
                     return
                 for connection in self._open:  # repeatedly: between two statements a cancel has no effect
-                    cancel(connection)
+                    if not cancel(connection, CANCEL_WITHIN_S):
+                        return
             time.sleep(CANCEL_EVERY_S)
 
     def _read(self, deadline_s: float | None, statements: Callable[[Connection], Result]) -> Result:
@@ -104,3 +108,10 @@ class QueryPool:
         finally:
             with self._lock:
                 self._open.remove(connection)
+
+
+def close_together(*closes: Callable[[], None]) -> None:
+    """Call functions that may block, such as `QueryPool.close`, at the same time; return when all have returned."""
+    with ThreadPoolExecutor(len(closes), thread_name_prefix="close") as threads:
+        for closing in [threads.submit(close) for close in closes]:
+            closing.result()

@@ -39,6 +39,7 @@ from hero_broker.providers.inventory import Inventory
 from hero_broker.providers.upstream.client import open_upstream
 from hero_broker.reports.billing_periods import Books
 from hero_broker.reports.labels import LabelBook
+from hero_broker.reports.query_pool import close_together
 from hero_broker.reports.usage import Reports
 from hero_broker.server.configured_routes import build_priced_routes, build_routes, default_models, timeouts_of
 from hero_broker.server.price_refresh import PriceRefresh
@@ -122,8 +123,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             )
             labels = LabelBook(database, clock)
             reports, books = Reports(database, labels, clock), Books(database, clock)
-            for reader in (labels, reports, books):
-                stack.callback(reader.close)
+            stack.callback(close_together, labels.close, reports.close, books.close)
             duties = [
                 ledger.storing,
                 ledger.folding,

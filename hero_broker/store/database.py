@@ -2,15 +2,20 @@
 
 import logging
 import os
+import socket
 import sqlite3
 import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
+from weakref import WeakSet
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from hero_broker.core.duties import Duty
 from hero_broker.core.errors import DatabaseUnusable, StoreUnavailable, TooWide
@@ -48,10 +53,15 @@ class Database:
         self._path = sqlite_path(engine)
         self._errors: tuple[type[Exception], ...] = (*driver_errors(engine), sqlite3.Error)
         self._lock = threading.Lock()
+        self._drivers: WeakSet[Any] = WeakSet()  # open connections to a server
+        self._is_disconnected = False
         self._opened: tuple[int, int] | None = None  # device and inode of the SQLite file whose schema was checked
         self._has_schema = False
         self.rollups: rollups.Progress | None = None  # as of the last fold
         self.wal = Duty("wal", "SQLite's write-ahead log is emptied")
+        if self._path is None:
+            event.listen(engine, "do_connect", self._check_connected)
+            event.listen(engine, "connect", self._connected, insert=True)  # before any statement waits for the server
 
     def append(self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord]) -> dict[str, str]:
         """Add rows in one transaction; return why the database rejects a value of the others, by `request_id`.
@@ -198,6 +208,23 @@ class Database:
         except StoreUnavailable as error:
             raise DatabaseUnusable(f"{self._redacted_url}: {error}") from error
 
+    def disconnect(self) -> None:
+        """End all statements that wait for a server, and refuse new connections to it.
+
+        A server that stands still takes no cancel, and a thread that waits for it would keep the process from ending.
+        """
+        self._is_disconnected = True
+        for driver in list(self._drivers):
+            with suppress(*self._errors, OSError), socket.socket(fileno=os.dup(driver.fileno())) as connected:
+                connected.shutdown(socket.SHUT_RDWR)
+
+    def _check_connected(self, *_target: object) -> None:
+        if self._is_disconnected:
+            raise StoreUnavailable("the broker is stopping")
+
+    def _connected(self, driver: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+        self._drivers.add(driver)
+
     def _bound_wal(self) -> None:
         if self._path is None:
             return
@@ -252,17 +279,18 @@ class Database:
 
 @contextmanager
 def open_database(url: str) -> Iterator[Database]:
-    """Open the ledger at `url` for the duration of the block.
+    """Open the ledger at `url` for the duration of the block. After it, no statement waits for a server.
 
     Raises:
         DatabaseUnusable: the file is not a database, or a newer version of the program wrote it.
     """
     engine = make_engine(url)
+    database = Database(engine)
     try:
-        database = Database(engine)
         database.open()
         yield database
     finally:
+        database.disconnect()
         engine.dispose()
 
 

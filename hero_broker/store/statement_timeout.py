@@ -4,6 +4,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -46,10 +47,21 @@ def time_limit(connection: Connection, deadline_s: float | None) -> Iterator[Non
             driver.set_progress_handler(None, 0)
 
 
-def cancel(connection: Connection) -> None:
-    """Cancel the statement that another thread runs on a connection; it raises there."""
+def cancel(connection: Connection, within_s: float) -> bool:
+    """Cancel the statement that another thread runs on a connection; it raises there.
+
+    Returns False if the server did not take the cancel within `within_s` seconds, or libpq is older than 17: its cancel
+    has no limit, and no thread of the process runs while it waits.
+    """
     driver = connection.connection.driver_connection
     if isinstance(driver, sqlite3.Connection):
         driver.interrupt()
     elif driver is not None:
-        driver.cancel()
+        psycopg: Any = connection.dialect.dbapi
+        if not psycopg.capabilities.has_cancel_safe():
+            return False
+        try:
+            driver.cancel_safe(timeout=within_s)
+        except driver_errors(connection.engine):
+            return False
+    return True

@@ -3,13 +3,18 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 
+import psycopg
 import pytest
 from sqlalchemy import Connection
+from sqlalchemy.pool import QueuePool
 
 from hero_broker.core.errors import StoreUnavailable, TooWide
-from hero_broker.reports.query_pool import QueryPool
+from hero_broker.reports.query_pool import CLOSE_WITHIN_S, QueryPool
 from hero_broker.store.database import Database, open_database
+from tests.stores import PostgresServer
+from tests.waits import wait_until
 
 ENDLESS = {
     "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
@@ -59,5 +64,65 @@ def test_closing_ends_what_is_asked(database: Database) -> None:
             await waiting
         with pytest.raises(StoreUnavailable):
             await reader.query(None, one)
+
+    asyncio.run(ask())
+
+
+def checked_out(database: Database) -> int:
+    """Return how many connections are in use."""
+    pool = database.engine.pool
+    assert isinstance(pool, QueuePool)
+    return pool.checkedout()
+
+
+def test_closing_is_bounded_while_the_server_stands_still(postgres_server: PostgresServer) -> None:
+    begun = threading.Event()
+
+    async def ask(database: Database, reader: QueryPool) -> None:
+        asking = asyncio.create_task(reader.query(None, endless, begun))
+        await asyncio.to_thread(begun.wait)
+        with postgres_server.frozen():
+            closing = asyncio.create_task(asyncio.to_thread(reader.close))
+            done, _ = await asyncio.wait({closing}, timeout=2 * CLOSE_WITHIN_S)
+            assert done
+            database.disconnect()
+            with pytest.raises(StoreUnavailable):
+                await asking
+
+    with open_database(postgres_server.new_database()) as database:
+        asyncio.run(ask(database, QueryPool(database, 1)))
+
+
+def test_queries_end_with_the_database_if_libpq_has_no_cancel_with_a_limit(
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(psycopg.capabilities, "has_cancel_safe", lambda: False)
+    begun = threading.Event()
+
+    async def ask() -> None:
+        with open_database(postgres_server.new_database()) as database:
+            reader = QueryPool(database, 1)
+            asking = asyncio.create_task(reader.query(None, endless, begun))
+            await asyncio.to_thread(begun.wait)
+            await asyncio.to_thread(reader.close)
+            assert not asking.done()
+        with pytest.raises(StoreUnavailable):
+            await asyncio.wait_for(asking, 30)
+
+    asyncio.run(ask())
+
+
+def test_no_query_outlives_its_database_although_the_server_stands_still(postgres_server: PostgresServer) -> None:
+    async def ask() -> None:
+        with open_database(postgres_server.new_database()) as database:
+            reader = QueryPool(database, 1)
+            await reader.query(None, one)  # leaves a connection, which the next query checks first
+            stack = ExitStack()
+            stack.enter_context(postgres_server.frozen())
+            asking = asyncio.create_task(reader.query(None, one))
+            await asyncio.to_thread(wait_until, lambda: checked_out(database) == 1)
+            reader.close()
+        with stack, pytest.raises(StoreUnavailable):
+            await asyncio.wait_for(asking, 30)
 
     asyncio.run(ask())
