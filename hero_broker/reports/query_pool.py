@@ -10,9 +10,9 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
-from hero_broker.core.errors import StoreUnavailable
+from hero_broker.core.errors import StoreUnavailable, TooWide
 from hero_broker.metering.workers import NICE, lower_priority
-from hero_broker.store.counting import CountingSession
+from hero_broker.store.counting import STOPPING, CountingSession
 from hero_broker.store.database import Database
 from hero_broker.store.statement_timeout import cancel
 
@@ -74,7 +74,7 @@ class QueryPool:
             StoreUnavailable: the pool was closed.
         """
         if self._closed:
-            raise StoreUnavailable("the broker is stopping")
+            raise StoreUnavailable(STOPPING)
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args, **kwargs))
 
     def close(self) -> None:
@@ -92,16 +92,29 @@ class QueryPool:
             time.sleep(CANCEL_EVERY_S)
 
     def _read(self, deadline_s: float | None, statements: Callable[[Connection], Result]) -> Result:
-        with self._database.reading(deadline_s) as connection, self._cancellable(connection):
+        with self._naming_the_stop(), self._database.reading(deadline_s) as connection, self._cancellable(connection):
             return statements(connection)
 
     def _count(self, step_deadline_s: float, work: Callable[[CountingSession], Result]) -> Result:
-        with self._database.counting(step_deadline_s) as session, self._cancellable(session.connection):
+        counting = self._database.counting(step_deadline_s, lambda: self._closed)
+        with self._naming_the_stop(), counting as session, self._cancellable(session.connection):
             return work(session)
+
+    @contextmanager
+    def _naming_the_stop(self) -> Iterator[None]:
+        """Say why a query failed if the pool was closed: whatever cancelled it looks like a deadline or a fault."""
+        try:
+            yield
+        except (StoreUnavailable, TooWide) as error:
+            if self._closed:
+                raise StoreUnavailable(STOPPING) from error
+            raise
 
     @contextmanager
     def _cancellable(self, connection: Connection) -> Iterator[None]:
         with self._lock:
+            if self._closed:  # `close` may have looked at the open connections already
+                raise StoreUnavailable(STOPPING)
             self._open.add(connection)
         try:
             yield

@@ -22,7 +22,7 @@ from hero_broker.core.errors import DatabaseUnusable, StoreUnavailable, TooWide
 from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.store import billing_periods, request_logs, rollups
 from hero_broker.store.causes import cause_of
-from hero_broker.store.counting import CountingSession
+from hero_broker.store.counting import STOPPING, CountingSession
 from hero_broker.store.engine import (
     SQLITE_WAL_LIMIT_BYTES,
     WRITES,
@@ -152,20 +152,20 @@ class Database:
         self._check_file()
 
     @contextmanager
-    def counting(self, deadline_s: float) -> Iterator[CountingSession]:
+    def counting(self, deadline_s: float, is_stopping: Callable[[], bool]) -> Iterator[CountingSession]:
         """Open a session that counts in steps, none of which may run longer than `deadline_s`, and then may write.
 
-        What is not committed at the end of the block is undone.
+        What is not committed at the end of the block is undone. No step begins once `is_stopping` is true.
 
         Raises:
-            StoreUnavailable: the database does not answer, or was replaced meanwhile.
+            StoreUnavailable: the database does not answer, or was replaced meanwhile, or the broker is stopping.
             TooWide: a step ran longer than `deadline_s`.
         """
         with self._translated():
             self._ensure_schema()
             with self.engine.connect() as connection:
                 try:
-                    yield CountingSession(connection, deadline_s)
+                    yield CountingSession(connection, deadline_s, is_stopping)
                 finally:
                     connection.invalidate()  # its temporary tables end with it
         self._check_file()
@@ -220,7 +220,7 @@ class Database:
 
     def _check_connected(self, *_target: object) -> None:
         if self._is_disconnected:
-            raise StoreUnavailable("the broker is stopping")
+            raise StoreUnavailable(STOPPING)
 
     def _connected(self, driver: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
         self._drivers.add(driver)

@@ -7,12 +7,15 @@ from contextlib import ExitStack
 
 import psycopg
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event, insert, select
 from sqlalchemy.pool import QueuePool
 
 from hero_broker.core.errors import StoreUnavailable, TooWide
+from hero_broker.reports import query_pool
 from hero_broker.reports.query_pool import CLOSE_WITHIN_S, QueryPool
+from hero_broker.store.counting import STOPPING, CountingSession
 from hero_broker.store.database import Database, open_database
+from hero_broker.store.schema import LABELS
 from tests.stores import PostgresServer
 from tests.waits import wait_until
 
@@ -49,23 +52,75 @@ def test_question_ends_at_its_deadline_and_the_next_is_answered(database: Databa
     reader.close()
 
 
-def test_closing_ends_what_is_asked(database: Database) -> None:
+@pytest.mark.parametrize("deadline_s", [None, 60])
+def test_closing_ends_what_is_asked(database: Database, deadline_s: float | None) -> None:
     reader = QueryPool(database, 1)
     begun = threading.Event()
 
     async def ask() -> None:
-        asking = asyncio.create_task(reader.query(None, endless, begun))
+        asking = asyncio.create_task(reader.query(deadline_s, endless, begun))
         waiting = asyncio.create_task(reader.query(None, one))
         await asyncio.to_thread(begun.wait)
         await asyncio.to_thread(reader.close)
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailable, match=STOPPING):
             await asking
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailable, match=STOPPING):
             await reader.query(None, one)
 
     asyncio.run(ask())
+
+
+@pytest.fixture
+def closer(database: Database, monkeypatch: pytest.MonkeyPatch) -> QueryPool:
+    """A pool that a query may close itself: it does not wait for the end of that query."""
+    monkeypatch.setattr(query_pool, "CLOSE_WITHIN_S", 0.05)
+    return QueryPool(database, 1)
+
+
+def test_query_that_begins_to_run_after_closing_ends_at_once(database: Database, closer: QueryPool) -> None:
+    began: list[int] = []
+    event.listen(database.engine, "begin", lambda _connection: closer.close())
+
+    with pytest.raises(StoreUnavailable, match=STOPPING):
+        asyncio.run(closer.query(60, lambda connection: began.append(one(connection))))
+
+    assert began == []
+
+
+def test_no_step_begins_after_closing(closer: QueryPool) -> None:
+    counted: list[int] = []
+
+    def work(session: CountingSession) -> None:
+        with session.step() as connection:
+            counted.append(one(connection))
+            closer.close()
+        with session.step() as connection:
+            counted.append(one(connection))
+
+    with pytest.raises(StoreUnavailable, match=STOPPING):
+        asyncio.run(closer.count(60, work))
+
+    assert counted == [1]
+
+
+@pytest.mark.parametrize("is_closed_before", [True, False])
+def test_nothing_is_written_after_closing(database: Database, closer: QueryPool, is_closed_before: bool) -> None:
+    def work(session: CountingSession) -> None:
+        with session.step() as connection:
+            one(connection)
+        if is_closed_before:
+            closer.close()
+        with session.writing() as connection:
+            connection.execute(insert(LABELS), {"target": "192.0.2.1", "label": "a", "set_at": 1, "revision": 1})
+            closer.close()
+
+    with pytest.raises(StoreUnavailable, match=STOPPING):
+        asyncio.run(closer.count(60, work))
+
+    with database.reading() as connection:
+        assert connection.execute(select(LABELS)).all() == []
 
 
 def checked_out(database: Database) -> int:
