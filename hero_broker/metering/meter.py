@@ -23,7 +23,7 @@ from hero_broker.pricing.tariff import Tariff
 
 MAX_KEPT_BYTES = 256 * 1024  # of a stream's events, for an estimate; the rest is extrapolated
 HEAD_BYTES = 4096  # of a stream's events, searched for the tier and the model that served
-ZERO_USAGE = "zero_usage"  # the error code of a response for which the provider reports no tokens
+ZERO_USAGE = "zero_usage"  # the error code of a response for which the provider reports no input tokens
 REFUSAL = "refusal"  # that of a response that is empty because the model refused; the provider charges nothing for it
 
 log = logging.getLogger(__name__)
@@ -208,8 +208,9 @@ class Meter:
                 usage = replace(usage, characters=self.call.characters)
             if self.kind.always_reads_tokens and outcome is Outcome.OK and not usage.input_tokens:
                 log.warning(
-                    "meter: the provider %s reports no tokens",
+                    "meter: the provider %s reports no %s",
                     self.call.provider,
+                    "input tokens" if usage.output_tokens else "tokens",
                     extra={"request_id": self.call.request_id},
                 )
                 error_code = error_code or ZERO_USAGE

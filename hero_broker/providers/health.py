@@ -4,6 +4,7 @@ It also counts usage that contradicts itself or its total.
 """
 
 import logging
+from collections.abc import Iterator
 
 from hero_broker.core.calls import Verdict
 from hero_broker.core.clock import Clock
@@ -106,11 +107,9 @@ class HealthTracker:
         if record.usage_warned_at is None or now >= record.usage_warned_at + WARN_EVERY_S:
             record.usage_warned_at = now
             log.warning(
-                "usage: the provider %s reports usage that contradicts itself: larger than their whole, and cut to it: "
-                "%s; tokens in the total beyond all parts, and not billed: %d",
+                "usage: the provider %s reports usage that contradicts itself. %s",
                 row.provider,
-                row.cut_counts or "none",
-                row.unexplained_tokens or 0,
+                " ".join(_usage_faults(row)),
                 extra={"request_id": row.request_id},
             )
 
@@ -187,3 +186,12 @@ class HealthTracker:
             ),
             record.usage_faults,
         )
+
+
+def _usage_faults(row: RequestLog) -> Iterator[str]:
+    """Yield sentences on what is wrong with the usage of a row."""
+    if tokens := row.unexplained_tokens:
+        yield f"Its total is {abs(tokens)} {'more' if tokens > 0 else 'less'} than its counts. The counts are billed."
+    if row.cut_counts:
+        names = row.cut_counts.replace(",", ", ")
+        yield f"Larger than the count that contains it, and cut to it: {names}."

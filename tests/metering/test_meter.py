@@ -432,10 +432,14 @@ def test_cost_without_usage_counts_unless_the_usage_was_refused(
     assert (row.usage_source, row.cost_nano_usd, row.cost_source) == (UsageSource.ESTIMATED, *cost)
 
 
-def test_zero_usage_of_an_answer_is_kept_and_marked() -> None:
-    row = closed(answered(meter("chat", TEXT), {"usage": {"prompt_tokens": 0, "completion_tokens": 0}}))
+@pytest.mark.parametrize(("output_tokens", "cost", "text"), [(0, 0, "no tokens"), (100, 79_000, "no input tokens")])
+def test_zero_usage_of_an_answer_is_kept_and_marked(
+    output_tokens: int, cost: int, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = closed(answered(meter("chat", TEXT), {"usage": {"prompt_tokens": 0, "completion_tokens": output_tokens}}))
 
-    assert (row.cost_nano_usd, row.usage_source, row.error_code) == (0, UsageSource.REPORTED, ZERO_USAGE)
+    assert (row.cost_nano_usd, row.usage_source, row.error_code) == (cost, UsageSource.REPORTED, ZERO_USAGE)
+    assert [one.message for one in caplog.records] == [f"meter: the provider p reports {text}"]
 
 
 @pytest.mark.parametrize(
