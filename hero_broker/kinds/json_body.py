@@ -6,6 +6,7 @@ from functools import lru_cache
 import msgspec
 
 from hero_broker.core.errors import InvalidRequest
+from hero_broker.kinds.wide_json import MAX_VALUES, is_wide
 
 # The client never chooses where a request goes, nor with which key.
 DROPPED_KEYS = ("api_base", "base_url", "api_key", "api_version", "user_config", "extra_headers", "extra_body")
@@ -99,13 +100,23 @@ class JsonBody(msgspec.Struct, frozen=True):
             raise InvalidRequest(f"'{name}' must be true or false.", param=name)
         return value == b"true"
 
+    def check_values(self, name: str) -> None:
+        """Check that a member has at most `MAX_VALUES` values: to decode more of them would hold up other calls.
+
+        Raises:
+            InvalidRequest: it has more.
+        """
+        if is_wide(bytes(self.members.get(name, b""))):
+            raise InvalidRequest(f"'{name}' must have at most {MAX_VALUES:,} values.", param=name)
+
     def json_object(self, name: str) -> dict[str, object]:
         """Return a member that is an object; empty if it is null or missing.
 
         Raises:
-            InvalidRequest: the member has another type, or a number in it is out of range.
+            InvalidRequest: the member has another type or too many values, or a number in it is out of range.
         """
         raw = self.members.get(name)
+        self.check_values(name)
         try:
             value: object = None if raw is None else msgspec.json.decode(raw)
         except msgspec.DecodeError as error:  # a number out of range

@@ -224,11 +224,12 @@ def _fallbacks(body: JsonBody) -> tuple[str, ...]:
     """Return the models of `fallbacks`, as the client names them.
 
     Raises:
-        InvalidRequest: it is no array of objects, each with a `model`.
+        InvalidRequest: it is no array of objects, each with a `model`, or it has too many values.
     """
     if "fallbacks" not in body.members or bytes(body.members["fallbacks"]) == b"null":
         return ()
     body.require("fallbacks", ARRAY)
+    body.check_values("fallbacks")
     models = [mapping(entry).get("model") for entry in sequence(member(body.members, "fallbacks"))]
     names = tuple(model for model in models if isinstance(model, str) and model)
     if len(names) < len(models):

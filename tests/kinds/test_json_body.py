@@ -17,6 +17,7 @@ from hero_broker.kinds.json_body import (
     STRING,
     read_json,
 )
+from hero_broker.kinds.wide_json import MAX_VALUES
 
 
 def body(*members: str) -> bytes:
@@ -253,3 +254,14 @@ def test_names_are_checked_however_often_and_however_many_come() -> None:
     with pytest.raises(InvalidRequest, match="only in case"):
         read_json(body(*many, '"API_KEY":"k"'))
     assert b"api_key" not in read_json(body(*many, '"api_key":"k"')).encode(model="m")
+
+
+@pytest.mark.parametrize(("values", "is_accepted"), [(MAX_VALUES, True), (MAX_VALUES + 1, False)])
+def test_object_with_very_many_values_is_refused(values: int, is_accepted: bool) -> None:
+    read = read_json(body(f'"o":{{"a":[{"1," * (values - 2)}1]}}'))
+
+    if is_accepted:
+        assert read.json_object("o").keys() == {"a"}
+    else:
+        with pytest.raises(InvalidRequest, match="'o' must have at most 100,000 values"):
+            read.json_object("o")

@@ -12,6 +12,7 @@ from hero_broker.kinds.families import UNKNOWN, UNSEEN_IMAGE
 from hero_broker.kinds.kind import EVENT_STREAM, JSON, Framing
 from hero_broker.kinds.messages import MESSAGES
 from hero_broker.kinds.texts import Image, Reading
+from hero_broker.kinds.wide_json import MAX_VALUES
 from tests.kinds.targets import (
     BY_TOKEN,
     MEASURED,
@@ -101,6 +102,7 @@ def test_paths_are_below_the_base_url() -> None:
         ({**LEAST, "fallbacks": ["claude-haiku-4-5"]}, "fallbacks"),
         ({**LEAST, "fallbacks": [{"model": ""}]}, "fallbacks"),
         ({**LEAST, "fallbacks": [{"model": 7}]}, "fallbacks"),
+        pytest.param({**LEAST, "fallbacks": [{"model": "m"}] * MAX_VALUES}, "fallbacks", id="very many fallbacks"),
     ],
 )
 def test_wrong_member_is_named(members: dict[str, object], param: str) -> None:
