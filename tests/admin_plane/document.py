@@ -1,4 +1,4 @@
 """The document that `info.version` was last raised for; see test_version_moves_with_the_document."""
 
-VERSION = "0.12.0"
-SHA256 = "6f6b9ca69f666d7350abe6c5d1e20912daa0762d744f69a7834fc483a9586ebf"
+VERSION = "0.13.0"
+SHA256 = "494e4919f6faf6b7b25fe5b9e8547236269c1b1c7896c8f82547828e7e44ee4e"
