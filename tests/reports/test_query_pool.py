@@ -16,7 +16,7 @@ from hero_broker.reports.query_pool import CLOSE_WITHIN_S, QueryPool
 from hero_broker.store.counting import STOPPING, CountingSession
 from hero_broker.store.database import Database, open_database
 from hero_broker.store.schema import LABELS
-from tests.stores import PostgresServer
+from tests.stores import PostgresServer, postgres
 from tests.waits import wait_until
 
 ENDLESS = {
@@ -60,7 +60,7 @@ def test_closing_ends_what_is_asked(database: Database, deadline_s: float | None
     async def ask() -> None:
         asking = asyncio.create_task(reader.query(deadline_s, endless, begun))
         waiting = asyncio.create_task(reader.query(None, one))
-        await asyncio.to_thread(begun.wait)
+        assert await asyncio.to_thread(begun.wait, 30)
         await asyncio.to_thread(reader.close)
         with pytest.raises(StoreUnavailable, match=STOPPING):
             await asking
@@ -130,13 +130,20 @@ def checked_out(database: Database) -> int:
     return pool.checkedout()
 
 
-def test_closing_is_bounded_while_the_server_stands_still(postgres_server: PostgresServer) -> None:
+@pytest.fixture
+def own_server() -> Iterator[PostgresServer]:
+    """A server of its own, without a pooler, which would remember that it did not answer."""
+    with postgres() as server:
+        yield server
+
+
+def test_closing_is_bounded_while_the_server_stands_still(own_server: PostgresServer) -> None:
     begun = threading.Event()
 
     async def ask(database: Database, reader: QueryPool) -> None:
         asking = asyncio.create_task(reader.query(None, endless, begun))
-        await asyncio.to_thread(begun.wait)
-        with postgres_server.frozen():
+        assert await asyncio.to_thread(begun.wait, 30)
+        with own_server.frozen():
             closing = asyncio.create_task(asyncio.to_thread(reader.close))
             done, _ = await asyncio.wait({closing}, timeout=2 * CLOSE_WITHIN_S)
             assert done
@@ -144,7 +151,7 @@ def test_closing_is_bounded_while_the_server_stands_still(postgres_server: Postg
             with pytest.raises(StoreUnavailable):
                 await asking
 
-    with open_database(postgres_server.new_database()) as database:
+    with open_database(own_server.new_database()) as database:
         asyncio.run(ask(database, QueryPool(database, 1)))
 
 
@@ -158,7 +165,7 @@ def test_queries_end_with_the_database_if_libpq_has_no_cancel_with_a_limit(
         with open_database(postgres_server.new_database()) as database:
             reader = QueryPool(database, 1)
             asking = asyncio.create_task(reader.query(None, endless, begun))
-            await asyncio.to_thread(begun.wait)
+            assert await asyncio.to_thread(begun.wait, 30)
             await asyncio.to_thread(reader.close)
             assert not asking.done()
         with pytest.raises(StoreUnavailable):
@@ -167,13 +174,13 @@ def test_queries_end_with_the_database_if_libpq_has_no_cancel_with_a_limit(
     asyncio.run(ask())
 
 
-def test_no_query_outlives_its_database_although_the_server_stands_still(postgres_server: PostgresServer) -> None:
+def test_no_query_outlives_its_database_although_the_server_stands_still(own_server: PostgresServer) -> None:
     async def ask() -> None:
-        with open_database(postgres_server.new_database()) as database:
+        with open_database(own_server.new_database()) as database:
             reader = QueryPool(database, 1)
             await reader.query(None, one)  # leaves a connection, which the next query checks first
             stack = ExitStack()
-            stack.enter_context(postgres_server.frozen())
+            stack.enter_context(own_server.frozen())
             asking = asyncio.create_task(reader.query(None, one))
             await asyncio.to_thread(wait_until, lambda: checked_out(database) == 1)
             reader.close()
