@@ -213,6 +213,7 @@ def test_every_call_in_the_guide_is_answered_and_billed(tmp_path: Path) -> None:
         "rerank": 2,
         "moderation": 1,
         "messages": 2,
+        "responses": 3,
     }
     url = f"sqlite:///{tmp_path}/ledger.db"
 

@@ -29,7 +29,7 @@ class QueryFilter(TypedDict, total=False):
     label: str | None  # A label, as reports show it for an address; an empty string selects the addresses without one.
     model: str | None
     provider: str | None
-    kind: str | None  # One of chat, completion, embedding, tts, stt, rerank, moderation, messages.
+    kind: str | None  # One of chat, completion, embedding, tts, stt, rerank, moderation, messages, responses.
     context: str | None  # The caller's own claim, from X-Hero-Context.
     api_key_id: str | None
     outcome: str | None  # One of ok, provider_error, client_disconnected, interrupted, internal_error.

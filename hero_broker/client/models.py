@@ -110,7 +110,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     peer_ip: str | None  # The connection's address, if it differs.
     context: str | None  # The caller's own claim, from X-Hero-Context.
     api_key_id: str | None  # Always None: callers have no keys.
-    kind: str  # The kind of the call. One of chat, completion, embedding, tts, stt, rerank, moderation, messages.
+    # The kind of the call. One of chat, completion, embedding, tts, stt, rerank, moderation, messages, responses.
+    kind: str
     model: str  # The broker's name for the model.
     provider: str  # The provider that the last attempt was sent to.
     upstream_model: str  # That provider's name for the model.

@@ -95,6 +95,7 @@ class CallRun:
         "_client",
         "_code",
         "_drain",
+        "_events",
         "_meter",
         "_outcome",
         "_provider",
@@ -134,6 +135,7 @@ class CallRun:
         self._status: int | None = None
         self._code: str | None = "internal_error"
         self._drain: _Drain | None = None  # once the client has left
+        self._events: EventStream | None = None  # of a response that is one
         self._tail: Sequence[Item] = ()  # the part of the response that waits for the row
 
     @property
@@ -284,7 +286,7 @@ class CallRun:
     async def _relay_stream(self, reply: UpstreamResponse) -> EventStream:
         """Relay an event stream, except its last event; return it."""
         relay = self._relay
-        events = EventStream(self._attempt, self._provider.api_keys, self._meter)
+        events = self._events = EventStream(self._attempt, self._provider.api_keys, self._meter)
         self._tail = events.tail
         self._meter.streamed = True
         is_declared = reply.headers.get("content-type", "").lower().startswith(EVENT_STREAM)
@@ -376,7 +378,8 @@ class CallRun:
         if not self._relay.has_begun:
             self._status, self._tail = error.status, error_response(error, shape=shape, request_id=request_id)
         elif self._relay.is_events:
-            self._tail = [shape.event(error, request_id)]
+            latest = b"" if self._events is None else self._events.latest_data
+            self._tail = [shape.event(error, request_id, latest)]
         else:
             self._tail = [ABORT]
 

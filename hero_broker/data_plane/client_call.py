@@ -63,14 +63,17 @@ class ClientCall(msgspec.Struct, frozen=True):
 
 
 def forwarded_headers(
-    headers: Iterable[tuple[bytes, bytes]], further: frozenset[bytes] = frozenset()
+    headers: Iterable[tuple[bytes, bytes]], further: frozenset[bytes] = frozenset(), prefixes: tuple[bytes, ...] = ()
 ) -> tuple[tuple[str, str], ...]:
-    """Return the headers that are forwarded to a provider; `further` are names beside `REQUEST_HEADERS`."""
+    """Return the headers that are forwarded to a provider.
+
+    `further` are names beside `REQUEST_HEADERS`, and `prefixes` the beginnings of others.
+    """
     names = REQUEST_HEADERS | further
     return tuple(
         (name.decode("latin-1"), value.decode("latin-1"))
         for name, value in headers
-        if name in names and len(value) <= MAX_REQUEST_HEADER_BYTES
+        if (name in names or name.startswith(prefixes)) and len(value) <= MAX_REQUEST_HEADER_BYTES
     )
 
 

@@ -93,7 +93,7 @@ class DataPlane:
             forwarded: tuple[tuple[str, str], ...] = ()
             # Few requests have such headers, and building the list takes longer than to see that there are none.
             if kind.request_headers or not REQUEST_HEADERS.isdisjoint(headers):
-                forwarded = forwarded_headers(scope["headers"], kind.request_headers)
+                forwarded = forwarded_headers(scope["headers"], kind.request_headers, kind.request_header_prefixes)
             context = RequestContext(state["request_id"], caller, self._clock.now(), forwarded)
             encoding = None
             if b"content-encoding" in headers:  # only the scope has a second line of this header

@@ -9,6 +9,7 @@ from hero_broker.core.errors import ProviderBadStream, ProviderBrokeOff
 from hero_broker.data_plane.relay import Item
 from hero_broker.data_plane.responses import client_error_event, is_about_our_key
 from hero_broker.data_plane.sse import EventSplitter, EventTooLong, event_data, last_data
+from hero_broker.kinds.stream_rules import has_error
 from hero_broker.metering.meter import Meter
 
 AFTER_LAST_BYTES = 64 * 1024  # about this much is read after the last event
@@ -25,7 +26,7 @@ class EventStream:
         self._meter = meter
         self._kind = meter.kind
         self._rules = meter.kind.stream_rules
-        self._splitter = EventSplitter()
+        self._splitter = EventSplitter(self._rules.max_event_bytes)
         self._latest = b""  # the latest event that has data, or whole events that contain it
         self._is_finished = False  # usage has come, or the last event
         self._after_last = 0
@@ -33,6 +34,11 @@ class EventStream:
         self.is_error = False  # an event reported an error
         self.is_our_key = False  # the error is about the key that the broker used
         self.error_code: str | None = None  # of the error, if the kind of call has codes for them
+
+    @property
+    def latest_data(self) -> bytes:
+        """The data of the latest event that has any."""
+        return last_data(self._latest)
 
     @property
     def is_enough(self) -> bool:
@@ -82,7 +88,7 @@ class EventStream:
         is_usage_event = self._meter.on_event(data)
         if data:
             self._latest = event
-        if b'"error"' in data and self._kind.report(data).is_error:
+        if has_error(data) and self._kind.report(data).is_error:
             self.is_error = True
             self.is_our_key |= is_about_our_key(200, data)
             self.error_code = self._kind.error_code(data)

@@ -14,9 +14,11 @@ OPENAI_PROVIDER = "choose a provider that is compatible with OpenAI, with the ba
 BASE_URL = "The base URL of OpenAI's clients is http://HOST:PORT/v1."
 NO_STATE = "The broker keeps nothing for its callers."
 
+_RESPONSES = "/responses/"  # below it are the ids of responses that providers store
+NOT_STORED = "No response of this id is known here. Send the whole history in each call: POST /v1/responses."
+
 # By the beginning of a path, without `/v1`.
 HINTS: Mapping[str, str] = {
-    "/responses": f"OpenAI's Responses are not served. In your tool, choose chat completions: {CHAT}.",
     "/messages/batches": "Batches of Messages are not served. Make each call by itself: POST /v1/messages.",
     "/api": f"Ollama's interface is not served. In your tool, {OPENAI_PROVIDER}.",
     "/v1beta": f"Gemini's interface is not served. In your tool, {OPENAI_PROVIDER}.",
@@ -41,5 +43,7 @@ def not_found_message(path: str) -> str:
     if classify_path(path).is_guarded:
         return message
     rest = _PREFIX.sub("", path)
+    if rest.startswith(_RESPONSES):
+        return f"{message} {NOT_STORED}"
     hint = next((hint for start, hint in HINTS.items() if rest == start or rest.startswith(f"{start}/")), BASE_URL)
     return f"{message} {hint}"

@@ -259,7 +259,7 @@ def _codes(members: Mapping[str, object]) -> Iterator[str]:
 def client_error_event(event: bytes, data: bytes, secrets: Sequence[str], kind: Kind, request_id: str) -> bytes:
     """Return an error event of a provider for the client of a call; see `provider_error_response`."""
     if is_about_our_key(200, data):
-        return error_shape(kind.wire).event(_our_key_refused(200), request_id)
+        return error_shape(kind.wire).event(_our_key_refused(200), request_id, data, replaces=True)
     return _scrub(event, secrets) if kind.errors_as_sent else redact_keys(event, secrets)
 
 
@@ -291,6 +291,8 @@ def _parse_error(body: bytes) -> dict[str, object]:
         return {}
     if isinstance(document, list) and document:  # Google's
         document = document[0]
+    if isinstance(document, dict) and "error" not in document and isinstance(inner := document.get("response"), dict):
+        document = inner  # of an event of OpenAI's Responses
     error = document.get("error", document) if isinstance(document, dict) else None
     if isinstance(error, str):  # xAI's code is beside it
         beside = document.get("code") if isinstance(document, dict) else None

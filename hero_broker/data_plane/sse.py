@@ -2,27 +2,28 @@
 
 import re
 
-MAX_EVENT_BYTES = 8 * 1024 * 1024
+from hero_broker.kinds.stream_rules import MAX_EVENT_BYTES
 
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class EventTooLong(ValueError):
-    """An event is longer than `MAX_EVENT_BYTES`."""
+    """An event is longer than it may be."""
 
 
 class EventSplitter:
     """Splits a stream of bytes after each blank line. Lines end in LF or CRLF only."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._rest = bytearray()
+        self._max_event_bytes = max_event_bytes
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Return the events that `chunk` completes, each with its blank line.
 
         Raises:
-            EventTooLong: more than `MAX_EVENT_BYTES` have come since the last blank line.
+            EventTooLong: more than `max_event_bytes` have come since the last blank line.
         """
         rest = self._rest
         if not rest:
@@ -39,8 +40,8 @@ class EventSplitter:
             events.append(data[start : blank_line.end()])
             start = blank_line.end()
         rest += data[start:]
-        if len(rest) > MAX_EVENT_BYTES:
-            raise EventTooLong(f"an event is longer than {MAX_EVENT_BYTES} bytes")
+        if len(rest) > self._max_event_bytes:
+            raise EventTooLong(f"an event is longer than {self._max_event_bytes} bytes")
         return events
 
     @property

@@ -37,6 +37,27 @@ def _anthropic_body(error: BrokerError, request_id: str) -> bytes:
     return msgspec.json.encode({"type": "error", "error": members, "request_id": request_id})
 
 
+class _Numbered(msgspec.Struct):
+    """An event of OpenAI's Responses."""
+
+    sequence_number: int = -1
+
+
+def _numbered_event(error: BrokerError, latest: bytes, *, replaces: bool) -> bytes:
+    """Return the data of an error event of OpenAI's Responses: some clients read the flat members, some the nested.
+
+    It has the number after that of the latest event, or the same if it replaces that one.
+    """
+    try:
+        number = msgspec.json.decode(latest, type=_Numbered).sequence_number
+    except (msgspec.DecodeError, RecursionError):
+        number = -1
+    members = {"code": error.code, "message": error.message, "param": error.param}
+    number = max(number, 0) if replaces else number + 1
+    inner = {"type": error.type, **members}
+    return msgspec.json.encode({"type": "error", **members, "error": inner, "sequence_number": number})
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorShape:
     """How the broker's own errors look on a wire."""
@@ -44,15 +65,28 @@ class ErrorShape:
     id_headers: tuple[bytes, ...]  # of every response; they have the broker's id of the request
     body: Callable[[BrokerError, str], bytes]  # returns an error as JSON; takes it and the id of the request
     event_line: bytes = b""  # before the data of an error event
+    has_numbered_events: bool = False  # they have a shape of their own, see `_numbered_event`
 
-    def event(self, error: BrokerError, request_id: str) -> bytes:
-        """Return an error as the last event of a stream."""
-        return b"%sdata: %s\n\n" % (self.event_line, self.body(error, request_id))
+    def event(self, error: BrokerError, request_id: str, latest: bytes = b"", *, replaces: bool = False) -> bytes:
+        """Return an error as the last event of a stream; `latest` is the data of the event before it.
+
+        With `replaces` it is that of the event in whose place the error comes.
+        """
+        if self.has_numbered_events:
+            data = _numbered_event(error, latest, replaces=replaces)
+        else:
+            data = self.body(error, request_id)
+        return b"%sdata: %s\n\n" % (self.event_line, data)
 
 
-OPENAI_ERRORS = ErrorShape((b"x-request-id",), lambda error, _request_id: error_body(error))
+def _openai_body(error: BrokerError, _request_id: str) -> bytes:
+    return error_body(error)
+
+
+OPENAI_ERRORS = ErrorShape((b"x-request-id",), _openai_body)
 _BY_WIRE = {
     "anthropic": ErrorShape((*OPENAI_ERRORS.id_headers, b"request-id"), _anthropic_body, b"event: error\n"),
+    "responses": ErrorShape(OPENAI_ERRORS.id_headers, _openai_body, b"event: error\n", has_numbered_events=True),
 }
 
 

@@ -114,6 +114,7 @@ class Kind:
     measures_audio: ClassVar[bool] = False  # unreported usage follows from the duration of the uploaded audio
     always_reads_tokens: ClassVar[bool] = False  # a provider that reports no input tokens is wrong
     request_headers: ClassVar[frozenset[bytes]] = frozenset()  # the client's further headers that a provider gets
+    request_header_prefixes: ClassVar[tuple[bytes, ...]] = ()  # of the names of more of them; only beside others
     changes_requests: ClassVar[bool] = False  # `headers` and `query_names` say how; else all pass as they are
     query_names: ClassVar[tuple[str, ...]] = ()  # parameters of the path's query that a provider gets
     response_headers: ClassVar[HeaderRules] = HeaderRules()

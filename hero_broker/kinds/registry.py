@@ -9,12 +9,13 @@ from hero_broker.kinds.kind import Kind
 from hero_broker.kinds.messages import MESSAGES
 from hero_broker.kinds.moderation import MODERATION
 from hero_broker.kinds.rerank import RERANK
+from hero_broker.kinds.responses import RESPONSES
 from hero_broker.kinds.stt import STT
 from hero_broker.kinds.tts import TTS
 
 # In the order in which they are listed to people. A model whose settings name no kind has the first one.
 KINDS: Mapping[str, Kind] = {
-    kind.name: kind for kind in (CHAT, COMPLETION, EMBEDDING, TTS, STT, RERANK, MODERATION, MESSAGES)
+    kind.name: kind for kind in (CHAT, COMPLETION, EMBEDDING, TTS, STT, RERANK, MODERATION, MESSAGES, RESPONSES)
 }
 DEFAULT_KIND = next(iter(KINDS))
 MODEL_KINDS = tuple(name for name, kind in KINDS.items() if kind.of_models == name)  # what a model can be

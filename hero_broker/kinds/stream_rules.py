@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 DONE = b"[DONE]"
+MAX_EVENT_BYTES = 8 * 1024 * 1024
 FINISH_REASON = re.compile(rb'"finish_reason"\s*:\s*"')
 
 
@@ -13,25 +14,30 @@ FINISH_REASON = re.compile(rb'"finish_reason"\s*:\s*"')
 class StreamRules:
     """How a stream of events is read. Its bytes are searched, because parsing every event would take too long."""
 
-    last_type: bytes | None = None  # the `type` of a stream's last event, in quotes; None: only [DONE] is the last
+    last_types: tuple[bytes, ...] = ()  # the `type` of a stream's last event, in quotes; none: only [DONE] is the last
     must_end: bool = False  # a stream without its last event is incomplete
     finish: re.Pattern[bytes] | None = None  # ends a stream that has no last event; None: it may end anywhere
     delta_marks: tuple[bytes, bytes] = (b'"content"', b'"text"')  # an event with one of these has a piece of text,
     empty_deltas: tuple[bytes, ...] = (b'"content":""', b'"content":null')  # unless it has one of these
+    max_event_bytes: int = MAX_EVENT_BYTES  # of one event; a stream with a longer one is refused
 
     def plain_length(self, events: bytes) -> int:
         """Return the length of the leading whole events that have no usage and no error, and are not the last."""
         end = len(events)
-        mark = self.last_type
-        if b'"usage"' in events or b'"error"' in events or DONE in events or (mark is not None and mark in events):
+        if (
+            b'"usage"' in events
+            or b'"error"' in events
+            or DONE in events
+            or any(mark in events for mark in self.last_types)
+        ):
             end = self._first_mark(events)
         blank_line = events.rfind(b"\n\n", 0, end)
         return 0 if blank_line == -1 else blank_line + 2
 
     def _first_mark(self, events: bytes) -> int:
         end = _find_mark(events, DONE, len(events))
-        if self.last_type is not None:
-            end = _find_mark(events, self.last_type, end)
+        for mark in self.last_types:
+            end = _find_mark(events, mark, end)
         end = _find_value(events, b'"usage"', end)
         return _find_value(events, b'"error"', end)
 
@@ -39,7 +45,7 @@ class StreamRules:
         """Return whether an event is the last one of its stream."""
         if data.startswith(DONE):
             return True
-        return self.last_type is not None and self.last_type in data and _type_of(data) == self.last_type
+        return any(mark in data for mark in self.last_types) and _type_of(data) in self.last_types
 
     def is_delta(self, data: bytes) -> bool:
         """Return whether an event has a piece of text."""
@@ -71,6 +77,11 @@ def _type_of(data: bytes) -> bytes:
         return bytes(_DECODER.decode(data).type)
     except (msgspec.DecodeError, RecursionError):
         return b""
+
+
+def has_error(data: bytes) -> bool:
+    """Return whether an event has the word "error" as a name or a value, and as a name not with the value null."""
+    return _find_value(data, b'"error"', len(data)) < len(data)
 
 
 def _find_mark(events: bytes, mark: bytes, end: int) -> int:

@@ -63,7 +63,7 @@ class Stt(Kind):
     )
     takes_form = True
     measures_audio = True
-    stream_rules = StreamRules(last_type=b'"transcript.text.done"')
+    stream_rules = StreamRules(last_types=(b'"transcript.text.done"',))
 
     def read_form(self, fields: Mapping[str, str], size: int) -> Request:
         """Check `model` and `stream`."""

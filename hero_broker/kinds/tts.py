@@ -40,7 +40,7 @@ class Tts(Kind):
         ),
     )
     example = {"voice": "alloy", "input": "Who spent how much, on what, when?"}
-    stream_rules = StreamRules(last_type=b'"speech.audio.done"')
+    stream_rules = StreamRules(last_types=(b'"speech.audio.done"',))
 
     def read(self, body: JsonBody) -> Request:
         """Check `input`. Characters are its Unicode code points."""

@@ -9,13 +9,22 @@ from urllib.parse import urlsplit
 
 from hero_broker.kinds.dialect import Dialect, dialect_of
 
-OPENAI_WIRE, ANTHROPIC_WIRE = "openai", "anthropic"
-WIRES = (OPENAI_WIRE, ANTHROPIC_WIRE)  # in the order in which they are listed to people
+OPENAI_WIRE, ANTHROPIC_WIRE, RESPONSES_WIRE = "openai", "anthropic", "responses"
+WIRES = (OPENAI_WIRE, ANTHROPIC_WIRE, RESPONSES_WIRE)  # in the order in which they are listed to people
 
 # How a key is sent, by the word of the setting `auth`: the header, and what comes before the key.
 AUTHS: Mapping[str, tuple[str, str]] = {"bearer": ("authorization", "Bearer "), "x-api-key": ("x-api-key", "")}
 
-_ANTHROPIC_HOST = "api.anthropic.com"
+# The wires that a provider speaks beside OpenAI's, at the same base URL; by its host, and for all hosts below it.
+# Sources: https://docs.x.ai/docs/api-reference, https://openrouter.ai/docs/api-reference/responses-api and
+# https://console.groq.com/docs/responses-api.
+_FURTHER_WIRES: Mapping[str, str] = {
+    "api.anthropic.com": ANTHROPIC_WIRE,
+    "api.openai.com": RESPONSES_WIRE,
+    "api.x.ai": RESPONSES_WIRE,
+    "openrouter.ai": RESPONSES_WIRE,
+    "api.groq.com": RESPONSES_WIRE,
+}
 _VERSION = "/v1"  # at the end of a base URL
 
 
@@ -29,7 +38,9 @@ class Endpoint:
 
 def default_wires(base_url: str) -> tuple[str, ...]:
     """Return the wires of the provider at this URL, unless its settings name them."""
-    return WIRES if urlsplit(base_url).hostname == _ANTHROPIC_HOST else (OPENAI_WIRE,)
+    host = urlsplit(base_url).hostname or ""
+    further = (wire for known, wire in _FURTHER_WIRES.items() if host == known or host.endswith(f".{known}"))
+    return (OPENAI_WIRE, *further)
 
 
 def endpoint_of_wire(wire: str, url: str, auth: str | None = None) -> Endpoint:

@@ -262,7 +262,7 @@ class Meter:
     def _keep(self, events: bytes) -> None:
         self._event_bytes += len(events)
         if len(self._events) < MAX_KEPT_BYTES:
-            self._events += events
+            self._events += events[:MAX_KEPT_BYTES]
 
     def _count(self, deltas: int) -> None:
         self.deltas += deltas

@@ -22,7 +22,7 @@ DATABASE_FORM = 'must be "sqlite:///FILE" or "postgresql://USER:PASSWORD@HOST:PO
 BASE_URL_FORM = 'must be an http:// or https:// URL without user, query or fragment, such as "https://host/v1"'
 # What the broker appends to a base URL; with it, every call would be 404 at the provider.
 _ENDPOINT = re.compile(
-    r"/(?:chat/completions|completions|embeddings|responses|messages(?:/count_tokens)?|rerank|moderations|images/(?:generations|edits)"
+    r"/(?:chat/completions|completions|embeddings|responses(?:/compact|/input_tokens)?|messages(?:/count_tokens)?|rerank|moderations|images/(?:generations|edits)"
     r"|audio/(?:speech|transcriptions|translations))$",
     re.IGNORECASE,
 )

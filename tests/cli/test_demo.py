@@ -36,9 +36,9 @@ def test_demo_prints_a_bill_that_is_right_to_the_nano_dollar(tmp_path: Path) -> 
     assert head == ["ip", "requests", "input", "output", "characters", "minutes", "searches", "USD"]
     assert len(bill) == 5
     for number, cells in enumerate(reversed([cells for ip, cells in bill.items() if ip != "total"]), start=1):
-        nano = number * 25_970 + 1_770 + 2 * 4_140 + 2_000_000 + 34 * 15_000 + 200_000
-        tokens = [str(40 * number + 9), str(3 * number + 6)]
-        assert cells == [str(number + 7), *tokens, "34", "0.03", "1", f"{nano / 1e9:.8f}"]
+        nano = number * 25_970 + 1_770 + 3 * 4_140 + 2_000_000 + 34 * 15_000 + 200_000
+        tokens = [str(40 * number + 12), str(3 * number + 9)]
+        assert cells == [str(number + 8), *tokens, "34", "0.03", "1", f"{nano / 1e9:.8f}"]
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 import asyncio
 import gzip
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 import msgspec
@@ -77,6 +78,8 @@ class NoList:
 class Endpoint:
     """A `DataPlane` over a scripted provider; make it inside `run`."""
 
+    exact: Mapping[str, str] = MappingProxyType({})  # headers whose names have underscores
+
     def __init__(
         self,
         uploads: Path,
@@ -125,13 +128,14 @@ class Endpoint:
         query: str = "",
         **headers: str,
     ) -> "asyncio.Task[None]":
-        """Make a request."""
+        """Make a request; in the names of `headers`, an underscore stands for a hyphen."""
         is_form = "audio/tr" in path
         usual = {"content_type": "multipart/form-data; boundary=b" if is_form else "application/json"}
         pairs = [
             (name.replace("_", "-").lower().encode(), value.encode("latin-1"))
             for name, value in {**usual, **headers}.items()
         ]
+        pairs += [(name.encode(), value.encode()) for name, value in self.exact.items()]
         scope: Scope = {
             "method": method,
             "path": path,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hero_broker.data_plane.not_served import BASE_URL, HINTS, not_found_message
+from hero_broker.data_plane.not_served import BASE_URL, HINTS, NOT_STORED, not_found_message
 from hero_broker.kinds.registry import KIND_BY_PATH
 
 
@@ -18,7 +18,6 @@ def test_path_that_is_not_served_has_its_hint(start: str, prefix: str) -> None:
     [
         ("/api/chat", "/api"),
         ("/v1beta/models/gemini-2.5-flash:streamGenerateContent", "/v1beta"),
-        ("/v1/responses/resp_1/cancel", "/responses"),
         ("/v1/messages/batches", "/messages/batches"),
         ("/v1/fine_tuning/jobs", "/fine_tuning"),
     ],
@@ -27,7 +26,16 @@ def test_path_of_a_known_tool_has_the_hint_for_it(path: str, hint: str) -> None:
     assert not_found_message(path).endswith(HINTS[hint])
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v1/chat", "/v1/responsesx", "/x/v1/responses", "/v1/none"])
+@pytest.mark.parametrize(
+    "path", ["/v1/responses/resp_1", "/responses/resp_1/input_items", "/v1/responses/resp_1/cancel"]
+)
+def test_id_of_a_response_is_unknown(path: str) -> None:
+    assert not_found_message(path) == f"There is no route {path}. {NOT_STORED}"
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/v1", "/v1/", "/v1/chat", "/v1/responsesx", "/x/v1/responses/resp_1", "/v1/none"]
+)
 def test_other_path_is_answered_with_the_base_url(path: str) -> None:
     assert not_found_message(path) == f"There is no route {path}. {BASE_URL}"
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hero_broker.data_plane.sse import MAX_EVENT_BYTES, EventSplitter, EventTooLong, event_data, last_data
+from hero_broker.data_plane.sse import EventSplitter, EventTooLong, event_data, last_data
+from hero_broker.kinds.stream_rules import MAX_EVENT_BYTES
 
 DELTA = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
 NULL = b'data: {"choices":[{"delta":{"content":"a"}}],"usage":null}\n\n'

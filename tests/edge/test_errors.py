@@ -9,6 +9,7 @@ from hero_broker.core.errors import BrokerError
 from hero_broker.edge.errors import OPENAI_ERRORS, ErrorShapes, encode_error, error_shape
 
 ANTHROPIC = error_shape("anthropic")
+RESPONSES = error_shape("responses")
 SHAPES = ErrorShapes({"/v1/chat/completions": "openai", "/v1/messages": "anthropic"})
 
 
@@ -56,6 +57,41 @@ def test_error_event_has_a_name_on_anthropics_wire_alone() -> None:
     assert ANTHROPIC.event(error, "i") == b"event: error\ndata: %s\n\n" % ANTHROPIC.body(error, "i")
     assert OPENAI_ERRORS.event(error, "i") == b"data: %s\n\n" % OPENAI_ERRORS.body(error, "i")
     assert json.loads(OPENAI_ERRORS.body(error, "i"))["error"]["code"] == "stream_broke_off"
+
+
+@pytest.mark.parametrize(
+    ("latest", "replaces", "number"),
+    [
+        (b'{"type":"a","sequence_number":7}', False, 8),
+        (b'{"type":"a","sequence_number":7}', True, 7),
+        (b'{"type":"a"}', False, 0),
+        (b'{"type":"a"}', True, 0),
+        (b'{"sequence_number":"7"}', False, 0),
+        (b"[DONE]", False, 0),
+        (b"", False, 0),
+    ],
+)
+def test_error_event_of_responses_is_flat_and_nested_and_has_a_number(
+    latest: bytes, replaces: bool, number: int
+) -> None:
+    event = RESPONSES.event(errors.ProviderBrokeOff("no"), "i", latest, replaces=replaces)
+
+    head, data, end = event.partition(b"data: ")[0], *event.partition(b"data: ")[2].split(b"\n\n", 1)
+    assert (head, end) == (b"event: error\n", b"")
+    members = {"code": "stream_broke_off", "message": "no", "param": None}
+    assert json.loads(data) == {
+        "type": "error",
+        **members,
+        "error": {"type": "provider_error", **members},
+        "sequence_number": number,
+    }
+
+
+def test_error_of_responses_before_a_stream_has_openais_shape() -> None:
+    error = errors.ProviderBrokeOff("no")
+
+    assert RESPONSES.body(error, "i") == OPENAI_ERRORS.body(error, "i")
+    assert RESPONSES.id_headers == OPENAI_ERRORS.id_headers
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,9 @@ def test_what_is_no_json_object_has_nothing_to_read(kind: str, sent: bytes) -> N
 
 @given(value=ANY_JSON, kind=st.sampled_from(sorted(KINDS)))
 def test_any_shape_is_read(value: Any, kind: str) -> None:
-    members = dict.fromkeys(("messages", "input", "prompt", "suffix", "query", "documents", "tools"), value)
+    members = dict.fromkeys(
+        ("messages", "input", "prompt", "suffix", "query", "documents", "tools", "instructions", "text"), value
+    )
     answer = {"choices": value, "delta": value, "text": value}
     for data in (json.dumps(members).encode(), json.dumps({"messages": [value]}).encode(), json.dumps(value).encode()):
         reading = KINDS[kind].request_reading(data)

@@ -4,7 +4,7 @@ import pytest
 
 from hero_broker.kinds.stream_rules import FINISH_REASON, StreamRules
 
-RULES = StreamRules(last_type=b'"audio.done"', finish=FINISH_REASON)
+RULES = StreamRules(last_types=(b'"audio.done"',), finish=FINISH_REASON)
 DELTA = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
 NULL = b'data: {"choices":[{"delta":{"content":"a"}}],"usage":null}\n\n'
 USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":1}}\n\n'

@@ -3,15 +3,28 @@
 import pytest
 
 from hero_broker.kinds.dialect import COHERE, OPENAI
-from hero_broker.kinds.wires import ANTHROPIC_WIRE, OPENAI_WIRE, WIRES, Endpoint, default_wires, endpoint_of_wire
+from hero_broker.kinds.wires import (
+    ANTHROPIC_WIRE,
+    OPENAI_WIRE,
+    RESPONSES_WIRE,
+    WIRES,
+    Endpoint,
+    default_wires,
+    endpoint_of_wire,
+)
 
 
 @pytest.mark.parametrize(
     ("base_url", "wires"),
     [
-        ("https://api.anthropic.com/v1", WIRES),
-        ("https://api.anthropic.com", WIRES),
-        ("https://api.openai.com/v1", (OPENAI_WIRE,)),
+        ("https://api.anthropic.com/v1", (OPENAI_WIRE, ANTHROPIC_WIRE)),
+        ("https://api.anthropic.com", (OPENAI_WIRE, ANTHROPIC_WIRE)),
+        ("https://api.openai.com/v1", (OPENAI_WIRE, RESPONSES_WIRE)),
+        ("https://eu.api.openai.com/v1", (OPENAI_WIRE, RESPONSES_WIRE)),
+        ("https://api.x.ai/v1", (OPENAI_WIRE, RESPONSES_WIRE)),
+        ("https://openrouter.ai/api/v1", (OPENAI_WIRE, RESPONSES_WIRE)),
+        ("https://api.groq.com/openai/v1", (OPENAI_WIRE, RESPONSES_WIRE)),
+        ("https://api.deepseek.com/v1", (OPENAI_WIRE,)),
         ("https://api.anthropic.com.evil.example/v1", (OPENAI_WIRE,)),
     ],
 )

@@ -488,6 +488,66 @@ def test_error_of_a_message_has_anthropics_shape(change: dict[str, object]) -> N
     assert refused.json()["error"].keys() == {"type", "message"}
 
 
+RESPONSE: dict[str, Any] = {"model": "m", "input": [{"role": "user", "content": "a b c d"}]}
+LS = [{"type": "web_search"}, {"type": "function", "name": "ls"}]
+
+
+def test_response_echoes_the_last_words_and_counts_all() -> None:
+    parts = [{"type": "input_text", "text": "e"}]
+    items = [*RESPONSE["input"], {"role": "user", "content": parts}, {"type": "function_call_output", "output": "f g"}]
+    body = {"model": "m", "input": items, "instructions": "h i"}
+
+    reply = answer("/v1/responses", body)
+
+    assert reply["output"][0]["content"] == [{"type": "output_text", "text": "e f g", "annotations": []}]
+    assert (reply["object"], reply["model"], reply["status"]) == ("response", "m", "completed")
+    assert reply["usage"] == {
+        "input_tokens": 9,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": 3,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 12,
+    }
+    assert answer("/v1/responses/input_tokens", body) == {"object": "response.input_tokens", "input_tokens": 9}
+    assert answer("/v1/responses", {"model": "m", "input": "a b"})["usage"]["input_tokens"] == 2
+
+
+def test_response_that_reaches_its_bound_is_incomplete() -> None:
+    reply = answer("/v1/responses", {**RESPONSE, "max_output_tokens": 2})
+
+    assert (reply["status"], reply["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
+
+
+def test_compaction_reports_usage() -> None:
+    reply = answer("/v1/responses/compact", RESPONSE)
+
+    assert (reply["object"], reply["usage"]["input_tokens"], reply["usage"]["output_tokens"]) == (
+        "response.compaction",
+        4,
+        1,
+    )
+
+
+@pytest.mark.parametrize("more", [{}, {"tools": LS, "tool_choice": "required"}])
+def test_streamed_response_says_the_same_in_numbered_events(more: dict[str, Any]) -> None:
+    streamed = ask("POST", "/v1/responses", json={**RESPONSE, **more, "stream": True})
+
+    events = [event.splitlines() for event in streamed.text.split("\n\n") if event]
+    data = [json.loads(line.removeprefix("data: ")) for _, line in events]
+    assert [name for name, _ in events] == [f"event: {item['type']}" for item in data]
+    assert [item["sequence_number"] for item in data] == [*range(len(data))]
+    assert (data[0]["type"], data[-1]["type"]) == ("response.created", "response.completed")
+    assert data[0]["response"]["usage"] is None
+    item = data[-1]["response"]["output"][0]
+    text = item["arguments"] if more else item["content"][0]["text"]
+    assert text == "".join(item["delta"] for item in data if item["type"].endswith(".delta"))
+
+
+@pytest.mark.parametrize("change", [{"input": 5}, {"max_output_tokens": 0}, {"tool_choice": "required"}])
+def test_wrong_request_of_a_response_is_refused(change: dict[str, object]) -> None:
+    assert ask("POST", "/v1/responses", json={**RESPONSE, **change}).status_code == 400
+
+
 ONE_OF_EACH = [
     ("/v1/chat/completions", CHAT),
     ("/v1/chat/completions", {**CHAT, **WITH_USAGE}),
@@ -500,6 +560,10 @@ ONE_OF_EACH = [
     ("/v1/messages", MESSAGE),
     ("/v1/messages", {**MESSAGE, "stream": True}),
     ("/v1/messages/count_tokens", MESSAGE),
+    ("/v1/responses", RESPONSE),
+    ("/v1/responses", {**RESPONSE, "stream": True}),
+    ("/v1/responses/compact", RESPONSE),
+    ("/v1/responses/input_tokens", RESPONSE),
 ]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from hero_broker.core.errors import ModelNotFound
 from hero_broker.kinds.registry import KINDS
-from hero_broker.kinds.wires import ANTHROPIC_WIRE, OPENAI_WIRE, WIRES
+from hero_broker.kinds.wires import ANTHROPIC_WIRE, OPENAI_WIRE, RESPONSES_WIRE, WIRES
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
@@ -17,6 +17,7 @@ from hero_broker.server.configured_routes import build_provider
 from hero_broker.settings import ProviderSettings
 
 BOTH = build_provider(ProviderSettings("anthropic", "https://api.anthropic.com/v1", ("k",), drop_betas=("b-1",)))
+WIRES_OF_BOTH = (OPENAI_WIRE, ANTHROPIC_WIRE)
 PLAIN = Provider("p", "https://p.example/v1", ("k",), stream_usage=True)
 
 
@@ -24,7 +25,7 @@ def test_provider_has_a_base_url_and_a_way_of_the_key_for_each_wire() -> None:
     over = BOTH.over(ANTHROPIC_WIRE)
 
     assert over is not None
-    assert (BOTH.wires, over.wires) == (WIRES, WIRES)
+    assert (BOTH.wires, over.wires) == (WIRES_OF_BOTH, WIRES_OF_BOTH)
     assert (BOTH.base_url, over.base_url) == ("https://api.anthropic.com/v1",) * 2
     assert BOTH.dialect.headers_with("k") == {"authorization": "Bearer k"}
     assert over.dialect.headers_with("k") == {"x-api-key": "k"}
@@ -54,11 +55,13 @@ def test_route_over_a_wire_has_the_targets_that_speak_it() -> None:
 
 
 def test_chat_model_is_called_over_every_wire_of_its_provider() -> None:
-    routes = Routes([Route.to("m", "chat", BOTH, "m"), Route.to("p", "chat", PLAIN, "p")], [], Catalogue())
+    url = "https://a.example/v1"
+    every = build_provider(ProviderSettings("a", url, wires=dict.fromkeys(WIRES, url)))
+    routes = Routes([Route.to("m", "chat", every, "m"), Route.to("p", "chat", PLAIN, "p")], [], Catalogue())
 
     by_kind = {name: routes.find("m", name).provider.wire for name, kind in KINDS.items() if kind.of_models == "chat"}
 
-    assert by_kind == {"chat": OPENAI_WIRE, "messages": ANTHROPIC_WIRE}
+    assert by_kind == {"chat": OPENAI_WIRE, "messages": ANTHROPIC_WIRE, "responses": RESPONSES_WIRE}
     with pytest.raises(ModelNotFound, match=r"The provider p of the model 'p' does not speak the wire 'anthropic'"):
         routes.find("p", "messages")
 

@@ -216,7 +216,7 @@ def test_no_other_spelling_reaches_the_admin_plane(method: str, path: str, statu
     assert calls.paths == []
 
 
-@pytest.mark.parametrize("path", ["/v1/responses", "/api/chat", "/v1beta/models/gemini:generateContent", "/v1/files"])
+@pytest.mark.parametrize("path", ["/v1/assistants", "/api/chat", "/v1beta/models/gemini:generateContent", "/v1/files"])
 def test_interface_that_is_not_served_is_a_404_that_says_what_works(path: str) -> None:
     answer = ask_gate(Seen(), ("token",), "POST", path)
 

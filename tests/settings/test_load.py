@@ -221,12 +221,16 @@ CLAUDE = "https://api.example/anthropic"
 @pytest.mark.parametrize(
     ("text", "urls"),
     [
-        pytest.param("", {"openai": URL}, id="default"),
+        pytest.param("", {"openai": URL, "responses": URL}, id="default"),
         pytest.param('wires = ["anthropic"]', {"anthropic": URL}, id="list"),
         pytest.param('wires = ["anthropic", "openai"]', {"openai": URL, "anthropic": URL}, id="both"),
-        pytest.param(f'wires = {{ anthropic = "{CLAUDE}/" }}', {"openai": URL, "anthropic": CLAUDE}, id="another URL"),
-        pytest.param(f'wires.openai = "{CLAUDE}"', {"openai": CLAUDE}, id="OpenAI's at another URL"),
-        pytest.param("[providers.wires]", {"openai": URL}, id="empty table"),
+        pytest.param(
+            f'wires = {{ anthropic = "{CLAUDE}/" }}',
+            {"openai": URL, "responses": URL, "anthropic": CLAUDE},
+            id="another URL",
+        ),
+        pytest.param(f'wires.openai = "{CLAUDE}"', {"openai": CLAUDE, "responses": URL}, id="OpenAI's at another URL"),
+        pytest.param("[providers.wires]", {"openai": URL, "responses": URL}, id="empty table"),
     ],
 )
 def test_wires_have_the_base_url_or_their_own(tmp_path: Path, text: str, urls: dict[str, str]) -> None:

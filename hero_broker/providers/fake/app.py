@@ -8,10 +8,12 @@ from starlette.routing import Route
 
 from hero_broker.core.errors import InvalidRequest
 from hero_broker.kinds.registry import KINDS
-from hero_broker.providers.fake import chat, completion, embedding, messages, moderation, rerank, stt, tts
+from hero_broker.providers.fake import chat, completion, embedding, messages, moderation, rerank, responses, stt, tts
 from hero_broker.providers.fake.wire import error_response, json_response
 
-FAKES = tuple(module.FAKE for module in (chat, completion, embedding, tts, stt, rerank, moderation, messages))
+FAKES = tuple(
+    module.FAKE for module in (chat, completion, embedding, tts, stt, rerank, moderation, messages, responses)
+)
 
 
 def fake_provider() -> Starlette:

@@ -1,0 +1,207 @@
+"""OpenAI's Responses, which coding agents call; billed by tokens, cache writes, searches, and images of a tool."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import msgspec
+
+from hero_broker.core.errors import InvalidRequest
+from hero_broker.core.usage import Usage
+from hero_broker.kinds.account_ids import UNSUPPORTED, refuse_account_ids, refuse_members
+from hero_broker.kinds.attachments import file_tokens, image_of, input_bytes
+from hero_broker.kinds.json_body import ARRAY, STRING, JsonBody
+from hero_broker.kinds.kind import EVENT_STREAM, JSON, Framing, HeaderRules, Kind, Request, WireTarget
+from hero_broker.kinds.report import Report
+from hero_broker.kinds.response_usage import LAST_TYPES, read_error_code, read_response_report
+from hero_broker.kinds.route_spec import STREAM, RouteSpec, Schema, json_body, provider_answer
+from hero_broker.kinds.stream_rules import StreamRules
+from hero_broker.kinds.text_streams import text_framing
+from hero_broker.kinds.texts import Image, Reading, compact, load, mapping, member, non_empty, sequence
+from hero_broker.kinds.usage_dialect import OPENAI_USAGE, UsageDialect
+from hero_broker.kinds.wide_json import is_wide
+from hero_broker.kinds.wires import RESPONSES_WIRE
+
+MAX_EVENT_BYTES = 64 * 1024 * 1024  # the last event repeats the whole response, with all images in it
+MAX_NAMED = 100  # characters of an id, in a message
+_PREVIOUS = "previous_response_id"
+PREVIOUS_NOT_FOUND = "previous_response_not_found"  # OpenAI's; clients then send the whole history
+_ABSENT: Schema = {"type": "null"}
+_MEMBERS: Mapping[str, Schema] = {
+    "input": {"type": ["string", "array"]},
+    _PREVIOUS: _ABSENT,
+    "conversation": _ABSENT,
+    "prompt": _ABSENT,
+}
+_READ = ("input", "instructions", "tools", "text")  # what the model reads
+
+
+class Responses(Kind):
+    """`POST /v1/responses`, and below it `/compact` and `/input_tokens`.
+
+    Sources: https://platform.openai.com/docs/api-reference/responses and https://github.com/openai/codex.
+    """
+
+    name = "responses"
+    wire = RESPONSES_WIRE
+    model_kind = "chat"
+    paths: ClassVar[dict[str, str]] = {
+        "/v1/responses": "/responses",
+        "/v1/responses/compact": "/responses/compact",
+    }
+    specs = (
+        RouteSpec(
+            "/v1/responses",
+            "createResponse",
+            "Create a response",
+            provider_answer(JSON, EVENT_STREAM),
+            json_body({**_MEMBERS, **STREAM}, "input"),
+        ),
+        RouteSpec(
+            "/v1/responses/compact",
+            "compactResponse",
+            "Shorten the history of a conversation",
+            provider_answer(JSON),
+            json_body(_MEMBERS, "input"),
+        ),
+    )
+    look_ups: ClassVar[dict[str, str]] = {"/v1/responses/input_tokens": "/responses/input_tokens"}
+    look_up_specs = (
+        RouteSpec(
+            "/v1/responses/input_tokens",
+            "countInputTokens",
+            "Count the input tokens of a response; free, and without a row",
+            provider_answer(JSON),
+            json_body(_MEMBERS, "input"),
+        ),
+    )
+    typical = (("1,000 in and 1,000 out", Usage(input_tokens=1000, output_tokens=1000)),)
+    example: ClassVar[Mapping[str, object]] = {"input": "a few words"}
+    always_reads_tokens = True
+    request_headers = frozenset({b"session_id", b"originator", b"version", b"x-openai-subagent"})
+    request_header_prefixes = (b"x-codex-",)
+    response_headers = HeaderRules(
+        (
+            *HeaderRules().names,
+            *("retry-after", "retry-after-ms", "x-should-retry"),
+            *("x-codex-turn-state", "x-models-etag", "x-generation-id"),
+        ),
+        ("x-ratelimit-",),
+    )
+    errors_as_sent = True
+    error_before_output_is_free = True
+    stream_rules = StreamRules(
+        last_types=tuple(b'"%s"' % name.encode() for name in LAST_TYPES),
+        must_end=True,
+        delta_marks=(b'.delta"',) * 2,
+        empty_deltas=(),
+        max_event_bytes=MAX_EVENT_BYTES,
+    )
+
+    def read(self, body: JsonBody) -> Request:
+        """Check `input` and `stream`, and refuse what would need state of the provider."""
+        request = self.read_look_up(body)
+        return msgspec.structs.replace(request, stream=body.boolean("stream"))
+
+    def read_look_up(self, body: JsonBody) -> Request:
+        """Check `input`, and refuse what would need state of the provider."""
+        _refuse_state(body)
+        body.require("input", STRING, ARRAY)
+        refuse_account_ids(body, "input", "tools")
+        size = sum(len(body.members[name]) for name in _READ if name in body.members)
+        return Request(body.model, input_bytes(body, size), body)
+
+    def url(self, path: str, target: WireTarget) -> str:
+        """Return the provider's URL for a request or a look-up that came on `path`."""
+        return target.provider.base_url + (self.paths.get(path) or self.look_ups[path])
+
+    def framing(self, content_type: str, *, is_stream: bool) -> Framing:
+        """Return how to relay a response; a stream may lack its content type."""
+        return text_framing(content_type, is_stream=is_stream)
+
+    def report(self, body: bytes, dialect: UsageDialect = OPENAI_USAGE) -> Report:
+        """Return what a response, or a single event, reports."""
+        return read_response_report(body)
+
+    def error_code(self, data: bytes) -> str | None:
+        """Return the code of the error, such as `rate_limit_exceeded`."""
+        return read_error_code(data)
+
+    def reading(self, members: Mapping[str, msgspec.Raw]) -> Reading:
+        """Return the texts of `instructions` and of all items of `input`, the tools, and what is no text."""
+        texts: list[object] = [member(members, "instructions")]
+        images: list[Image] = []
+        tokens = 0
+        items = member(members, "input")
+        if isinstance(items, str):
+            texts.append(items)
+        for item in map(mapping, sequence(items)):
+            for part in _parts(item):
+                texts += _texts(part)
+                if part.get("type") == "input_image" and (
+                    image := image_of({"image_url": {**part, "url": part.get("image_url")}})
+                ):
+                    images.append(image)
+                elif part.get("type") == "input_file":
+                    tokens += file_tokens({"file": part})
+        schemas = {name: members[name] for name in ("tools", "text") if name in members}
+        definitions = tuple(
+            compact(raw) for name, raw in schemas.items() if name == "tools" or b'"schema"' in bytes(raw)
+        )
+        has_tools = any(text.startswith("[{") for text in definitions)
+        messages = len(sequence(items)) or 1
+        return Reading(non_empty(texts), tokens, 0, messages, tuple(images), definitions, has_tools=has_tools)
+
+    def delivered_text(self, body: bytes) -> tuple[str, ...]:
+        """Return the model's output from a whole response; JSON with too many values counts as one text."""
+        if is_wide(body):
+            return non_empty([body.decode("utf-8", "replace")])
+        items = map(mapping, sequence(mapping(load(body)).get("output")))
+        return non_empty(text for item in items for part in _parts(item) for text in _texts(part))
+
+    def delivered_events(self, events: bytes) -> tuple[str, ...]:
+        """Return the model's output from the lines of a stream's events; the deltas of one text are joined."""
+        texts: dict[object, list[str]] = {}
+        for line in events.split(b"\n"):
+            data = line.removeprefix(b"data:").strip()
+            if data.startswith(b"{") and b'.delta"' in data:
+                event = mapping(load(data))
+                places = (event.get(name) for name in ("type", "output_index", "content_index", "summary_index"))
+                place = tuple(value if isinstance(value, int | str) else None for value in places)
+                texts.setdefault(place, []).extend(non_empty([event.get("delta")]))
+        return non_empty("".join(pieces) for pieces in texts.values())
+
+
+def _refuse_state(body: JsonBody) -> None:
+    """Return if a request needs nothing that the provider keeps.
+
+    Raises:
+        InvalidRequest: it does.
+    """
+    if body.boolean("background"):
+        raise InvalidRequest(
+            "'background' is not supported here: no answer would tell its usage. Leave it out, or stream the response.",
+            param="background",
+            code=UNSUPPORTED,
+        )
+    refuse_members(body, "conversation", "prompt")
+    previous = member(body.members, _PREVIOUS)
+    if previous is not None:
+        raise InvalidRequest(
+            f"Previous response with id {str(previous)[:MAX_NAMED]!r} not found. Send the whole history in 'input'.",
+            param=_PREVIOUS,
+            code=PREVIOUS_NOT_FOUND,
+        )
+
+
+def _parts(item: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """Return an item of the input or the output, and the parts of its content, its output and its summary."""
+    inner = (value for name in ("content", "output", "summary") for value in sequence(item.get(name)))
+    return [item, *map(mapping, inner)]
+
+
+def _texts(part: Mapping[str, object]) -> list[object]:
+    """Return the texts of an item or a part; what is no text is left to `non_empty`."""
+    return [part.get(name) for name in ("content", "text", "refusal", "name", "arguments", "input", "output")]
+
+
+RESPONSES = Responses()
