@@ -29,7 +29,8 @@ class EventSplitter:
         if not rest:
             data = chunk
         elif _BLANK_LINE.search(chunk) or _BLANK_LINE.search(rest[-2:] + chunk[:2]):
-            data = bytes(rest) + chunk
+            rest += chunk  # in place: to join copies of both would take twice as long
+            data = bytes(rest)
             rest.clear()
         else:  # do not search or copy the buffer again for each small chunk
             data = b""
@@ -58,6 +59,14 @@ def event_data(event: bytes) -> bytes:
     """Return the joined `data` lines of an event; empty for comments and keep-alives."""
     if event.startswith(b"data: ") and event.count(b"\n") == 2:
         return event[6:].rstrip(b"\r\n")
+    if event.startswith(b"event: "):  # a name and one line of data, which may have many megabytes
+        start = event.find(b"\n") + 1
+        if (
+            event.startswith(b"data: ", start)
+            and event.endswith(b"\n\n")
+            and event.find(b"\n", start) == len(event) - 2
+        ):
+            return event[start + 6 : -2].rstrip(b"\r")
     lines = []
     for line in event.removeprefix(_BYTE_ORDER_MARK).split(b"\n"):
         name, _, value = line.rstrip(b"\r").partition(b":")

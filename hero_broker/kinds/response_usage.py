@@ -37,7 +37,7 @@ IMAGE_TOOL = "image_generation"
 
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")  # nothing that could be a key may get into a row
 _NULL = msgspec.Raw(b"null")
-_TOOL_CALL = re.compile(rb'(?:web|file)_search_call"')
+_SEARCH_CALL = b'_search_call"'  # a regular expression would take ten times as long in an output of many megabytes
 
 
 class _Response(msgspec.Struct):
@@ -92,7 +92,7 @@ def read_response_report(data: bytes) -> Report:
         answered_model=short_name(response.model),
     )
     try:
-        return _with_usage(report, response, reported) if reported else report
+        return _with_usage(report, response, reported, has_searches=_SEARCH_CALL in data) if reported else report
     except ImplausibleError:  # it is estimated
         return report
 
@@ -107,7 +107,7 @@ def read_error_code(data: bytes) -> str | None:
     return next((value for value in values if isinstance(value, str) and _CODE.fullmatch(value)), None)
 
 
-def _with_usage(report: Report, response: _Response, reported: Mapping[str, object]) -> Report:
+def _with_usage(report: Report, response: _Response, reported: Mapping[str, object], *, has_searches: bool) -> Report:
     """Return the report with the usage of the model and of its tools.
 
     Raises:
@@ -115,7 +115,7 @@ def _with_usage(report: Report, response: _Response, reported: Mapping[str, obje
     """
     settled = _settled(reported)
     tools = mapping(response.tool_usage)
-    web_searches, file_searches = _searches(response, details(tools, "web_search"))
+    web_searches, file_searches = _searches(response.output if has_searches else _NULL, details(tools, "web_search"))
     own = replace(settled.usage, web_searches=web_searches, file_searches=file_searches)
     images = _image_usage(details(tools, "image_gen"))
     usage, found = own, None
@@ -152,7 +152,7 @@ def _settled(reported: Mapping[str, object]) -> SettledUsage:
     return settle_usage(usage, as_chat, OPENAI_USAGE)
 
 
-def _searches(response: _Response, web_search: Mapping[str, object]) -> tuple[int | None, int | None]:
+def _searches(output: msgspec.Raw, web_search: Mapping[str, object]) -> tuple[int | None, int | None]:
     """Return the searches of the web and of files; None if there were none.
 
     A page that the model opens is an item too, but is not charged; the provider's own number counts first.
@@ -161,11 +161,10 @@ def _searches(response: _Response, web_search: Mapping[str, object]) -> tuple[in
         ImplausibleError: the provider's number is no plausible one.
     """
     web = files = 0
-    if _TOOL_CALL.search(response.output) is not None:
-        for item in _items(response.output):
-            if item.status in (None, "completed"):
-                web += item.type == "web_search_call" and mapping(item.action).get("type", "search") == "search"
-                files += item.type == "file_search_call"
+    for item in _items(output):
+        if item.status in (None, "completed"):
+            web += item.type == "web_search_call" and mapping(item.action).get("type", "search") == "search"
+            files += item.type == "file_search_call"
     charged = count(web_search.get("num_requests"))
     return (web if charged is None else charged) or None, files or None
 

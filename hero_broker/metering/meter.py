@@ -130,13 +130,16 @@ class Meter:
 
     def on_event(self, data: bytes) -> bool:
         """Parse one event of a stream; return whether it is the event with usage and empty `choices`."""
-        if b'"usage"' in data and data.count(b'"usage"') > data.count(b'"usage":null'):
+        is_long = len(data) > MAX_KEPT_BYTES
+        if b'"usage"' in data and (is_long or data.count(b'"usage"') > data.count(b'"usage":null')):
             url = self.call.url
             report = self.kind.next_report(data, usage_dialect_of(self.call.provider, url), self._latest_report)
             self._latest_report = report
             self._note_report(report)
             if report.is_usage_event:
                 return True
+            if is_long and report.usage is not None:  # it repeats what has been read, as the end of Responses does
+                return False
         if data.startswith(b"{"):
             self._latest_events = data
         self._keep(data + b"\n")

@@ -32,6 +32,15 @@ def test_events_come_out_as_they_went_in(events: list[bytes], size: int) -> None
         (b"\xef\xbb\xbfdata: a\n\n", b"a"),
         (b"id: 1\ndata: a\ndata: b\n\n", b"a\nb"),
         (b": ping\n\n", b""),
+        (b"event: e\ndata: a\n\n", b"a"),
+        (b"event: e\ndata: a\r\n\n", b"a"),
+        (b"event: e\r\ndata: a\r\n\r\n", b"a"),
+        (b"event: e\ndata: a\ndata: b\n\n", b"a\nb"),
+        (b"event: e\ndata:a\n\n", b"a"),
+        (b"event: e\nid: 1\ndata: a\n\n", b"a"),
+        (b"event: e\ndata: a", b"a"),
+        (b"event: e\n\n", b""),
+        (b"event: e", b""),
     ],
 )
 def test_data_of_an_event(event: bytes, data: bytes) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from hero_broker.core.calls import Attempt, Caller
+from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import InvalidRequest, ProviderBadStream, ProviderBrokeOff
 from hero_broker.core.usage import Usage
 from hero_broker.data_plane.sse import EventSplitter, EventTooLong
@@ -12,6 +14,7 @@ from hero_broker.kinds.kind import EVENT_STREAM, JSON, Framing
 from hero_broker.kinds.responses import MAX_EVENT_BYTES, RESPONSES
 from hero_broker.kinds.texts import Image, Reading
 from hero_broker.kinds.wide_json import MAX_VALUES
+from hero_broker.metering.meter import MAX_KEPT_BYTES, Meter
 from tests.kinds.targets import BY_TOKEN, MEASURED, SIZE, TARGET, cut, read, reading, relay, relay_however_cut
 
 PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAIAAAADCAIAAAA="  # the head of a PNG of 2 by 3 pixels
@@ -144,6 +147,18 @@ def test_event_may_be_longer_than_those_of_other_kinds_but_has_a_bound() -> None
         relay(RESPONSES, cut(too_long))
     with pytest.raises(EventTooLong):
         EventSplitter().feed(too_long)
+
+
+def test_long_last_event_is_not_kept_for_an_estimate() -> None:
+    call = Attempt("id", "responses", "m", "p", "m", "http://p", b"{}", Caller("192.0.2.1", None), 0, True)
+    meter = Meter(call, None, SystemClock())
+    long = {**ENDED, "output": [{"type": "message", "content": [{"text": "a" * MAX_KEPT_BYTES}]}]}
+
+    for event in (CREATED, *DELTAS, {**END, "response": long}):
+        meter.on_event(json.dumps(event, separators=(",", ":")).encode())
+
+    assert len(DELTAS) == meter.deltas
+    assert meter.delivered().event_bytes < MAX_KEPT_BYTES
 
 
 @pytest.mark.parametrize(
