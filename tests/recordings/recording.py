@@ -68,11 +68,15 @@ class Recording:
         return json.dumps({**KINDS[self.kind].example, **stream, **self.request, "model": model}).encode()
 
     def events(self) -> list[dict[str, Any]]:
-        """Return the objects of the answer: that of a whole one, or those of a stream's events."""
+        """Return the objects of the answer: that of a whole one, or those of a stream's events.
+
+        An event that has a whole response, as OpenAI's Responses send it, is that response.
+        """
         if not self.is_stream:
             return [json.loads(self.body)]
         lines = (line.removeprefix("data: ") for line in self.body.decode().splitlines())
-        return [json.loads(line) for line in lines if line.startswith("{")]
+        events = (json.loads(line) for line in lines if line.startswith("{"))
+        return [event.get("response", event) for event in events]
 
     def sum_nano_usd(self) -> Fraction:
         """Return what `sum` adds up to."""

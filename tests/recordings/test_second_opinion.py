@@ -25,6 +25,7 @@ FLAVORS = {
     "embedding": ("embeddings", "default"),
     "rerank": ("default",),
     "messages": ("default",),
+    "responses": ("responses",),
 }
 # The package's names of units, and ours.
 UNITS = {
@@ -217,6 +218,9 @@ DIFFERENCES: dict[str, Difference] = {
     "anthropic-messages.sse": Difference(
         {USAGE, COST}, BROKER, "Only the first event of the stream says which cache writes are kept for an hour."
     ),
+    "openai-response.json": Difference(
+        {USAGE, COST}, BROKER, "The extractor reads no searches, which are beside the usage and among the output."
+    ),
     "moonshotai-messages.sse": Difference({NO_EXTRACTOR}, BOTH, _PRICES_ONLY),
     "moonshotai-stream.sse": Difference({REFUSED}, BROKER, "The extractor does not read the usage in a choice."),
     "openrouter-embedding.json": Difference(
@@ -235,7 +239,7 @@ DIFFERENCES: dict[str, Difference] = {
     ),
     **dict.fromkeys(["perplexity-stream.sse", "line 8"], Difference({USAGE}, BOTH, _CITATIONS)),
     **dict.fromkeys(
-        ["perplexity-cost.json", "x-ai-ticks.json", "line 4", "line 7", "line 7: ticks"],
+        ["perplexity-cost.json", "x-ai-ticks.json", "x-ai-response.json", "line 4", "line 7", "line 7: ticks"],
         Difference({COST}, BROKER, _COST_OF_PROVIDER),
     ),
 }
