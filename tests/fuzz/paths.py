@@ -29,7 +29,7 @@ from hero_broker.edge.allowed_clients import AllowedClients
 from hero_broker.edge.middleware import EdgeMiddleware
 from hero_broker.edge.origins import Origins
 from hero_broker.edge.source_ip import SourceIp
-from hero_broker.kinds.registry import KIND_BY_PATH
+from hero_broker.kinds.registry import CALL_PATHS
 from hero_broker.server.router import Router
 from hero_broker.settings.model import ServerSettings
 from tests.e2e_support import broker
@@ -39,7 +39,7 @@ from tests.server.test_router import routes_of_the_program
 TOKEN = "a-token-of-the-fuzzer"
 LONGEST = 60_000  # bytes of a target; a head has at most 65,536
 SOCKET_SHARE = 100  # of so many paths one goes to the broker, too
-OPEN_PATHS = ("/", "/health/live", "/health/ready", "/v1/models", "/v1/models/{name:path}", *KIND_BY_PATH)
+OPEN_PATHS = ("/", "/health/live", "/health/ready", "/v1/models", "/v1/models/{name:path}", *CALL_PATHS)
 SAMPLES = {"{ip:path}": "127.0.0.1", "{request_id}": "req_1", "{name:path}": "fake-chat"}
 AZURE = "/openai/deployments/fake-chat/chat/completions"
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
@@ -232,7 +232,7 @@ async def look(
     found.counts["of no route" if route is None else "of calls, models and health"] += 1
     if route is not None:
         found.expect(without in (None, 400), target, f"{route} is refused without a token: {without}")
-    if route in KIND_BY_PATH:
+    if route in CALL_PATHS:
         for status in (page, page_in_dev):
             found.expect(status in (400, 403), target, f"{route} is reached by a page: {status}")
 
