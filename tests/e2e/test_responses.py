@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import openai
 import pytest
 
 from tests.e2e.provider import HEAD, Provider, answering
@@ -193,6 +194,34 @@ def test_fake_provider_answers_agents(shared_broker: Broker) -> None:
         ("responses", 4, 1),
     ]
     assert rows[0]["cost_usd"] == 0.00000473
+
+
+def test_openais_own_client_is_answered(shared_broker: Broker) -> None:
+    with openai.OpenAI(base_url=f"{shared_broker.url}/v1", api_key="any") as client:
+        whole = client.responses.create(model="fake-chat", input="one two three four")
+        with client.responses.stream(model="fake-chat", input="one two three four") as events:
+            streamed = events.get_final_response()
+        counted = client.responses.input_tokens.count(model="fake-chat", input="one two")
+        with pytest.raises(openai.BadRequestError) as refused:
+            client.responses.create(model="fake-chat", input="five", previous_response_id=whole.id)
+        with pytest.raises(openai.NotFoundError):
+            client.responses.retrieve(whole.id)
+
+    assert (whole.output_text, streamed.output_text, counted.input_tokens) == ("two three four", "two three four", 2)
+    assert (refused.value.code, refused.value.param) == ("previous_response_not_found", "previous_response_id")
+
+
+@pytest.mark.usefixtures("store")
+def test_openais_own_client_sees_that_a_stream_broke_off(tmp_path: Path) -> None:
+    with (
+        serving(tmp_path) as (running, provider),
+        answering(provider, HEAD + stream(CREATED, *DELTAS)),
+        openai.OpenAI(base_url=f"{running.url}/v1", api_key="any", max_retries=0) as client,
+        pytest.raises(openai.APIError) as caught,
+    ):
+        list(client.responses.create(model="m", input="hi", stream=True))
+
+    assert caught.value.code == "stream_broke_off"
 
 
 @pytest.mark.parametrize(
