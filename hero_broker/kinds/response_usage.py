@@ -8,7 +8,7 @@ https://github.com/BerriAI/litellm/pull/39610.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -37,7 +37,8 @@ IMAGE_TOOL = "image_generation"
 
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")  # nothing that could be a key may get into a row
 _NULL = msgspec.Raw(b"null")
-_SEARCH_CALL = b'_search_call"'  # a regular expression would take ten times as long in an output of many megabytes
+# Calls of tools that are charged. A regular expression would take ten times as long in an output of many megabytes.
+_TOOL_CALLS = (b'_search_call"', b'image_generation_call"')
 
 
 class _Response(msgspec.Struct):
@@ -92,7 +93,8 @@ def read_response_report(data: bytes) -> Report:
         answered_model=short_name(response.model),
     )
     try:
-        return _with_usage(report, response, reported, has_searches=_SEARCH_CALL in data) if reported else report
+        has_calls = any(mark in data for mark in _TOOL_CALLS)
+        return _with_usage(report, response, reported, has_calls=has_calls) if reported else report
     except ImplausibleError:  # it is estimated
         return report
 
@@ -107,7 +109,7 @@ def read_error_code(data: bytes) -> str | None:
     return next((value for value in values if isinstance(value, str) and _CODE.fullmatch(value)), None)
 
 
-def _with_usage(report: Report, response: _Response, reported: Mapping[str, object], *, has_searches: bool) -> Report:
+def _with_usage(report: Report, response: _Response, reported: Mapping[str, object], *, has_calls: bool) -> Report:
     """Return the report with the usage of the model and of its tools.
 
     Raises:
@@ -115,9 +117,11 @@ def _with_usage(report: Report, response: _Response, reported: Mapping[str, obje
     """
     settled = _settled(reported)
     tools = mapping(response.tool_usage)
-    web_searches, file_searches = _searches(response.output if has_searches else _NULL, details(tools, "web_search"))
+    calls = _completed(response.output) if has_calls else ()
+    web_searches, file_searches = _searches(calls, details(tools, "web_search"))
     own = replace(settled.usage, web_searches=web_searches, file_searches=file_searches)
-    images = _image_usage(details(tools, "image_gen"))
+    drawn = sum(item.type == "image_generation_call" for item in calls)
+    images = _image_usage(details(tools, "image_gen"), drawn)
     usage, found = own, None
     if images is not None:
         usage = sum_of((own, images))
@@ -152,7 +156,7 @@ def _settled(reported: Mapping[str, object]) -> SettledUsage:
     return settle_usage(usage, as_chat, OPENAI_USAGE)
 
 
-def _searches(output: msgspec.Raw, web_search: Mapping[str, object]) -> tuple[int | None, int | None]:
+def _searches(calls: Sequence[_Item], web_search: Mapping[str, object]) -> tuple[int | None, int | None]:
     """Return the searches of the web and of files; None if there were none.
 
     A page that the model opens is an item too, but is not charged; the provider's own number counts first.
@@ -161,37 +165,40 @@ def _searches(output: msgspec.Raw, web_search: Mapping[str, object]) -> tuple[in
         ImplausibleError: the provider's number is no plausible one.
     """
     web = files = 0
-    for item in _items(output):
-        if item.status in (None, "completed"):
-            web += item.type == "web_search_call" and mapping(item.action).get("type", "search") == "search"
-            files += item.type == "file_search_call"
+    for item in calls:
+        web += item.type == "web_search_call" and mapping(item.action).get("type", "search") == "search"
+        files += item.type == "file_search_call"
     charged = count(web_search.get("num_requests"))
     return (web if charged is None else charged) or None, files or None
 
 
-def _items(output: msgspec.Raw) -> list[_Item]:
+def _completed(output: msgspec.Raw) -> Sequence[_Item]:
+    """Return the items of a response's output that did not fail."""
     try:
-        return _ITEMS_DECODER.decode(output)
+        return [item for item in _ITEMS_DECODER.decode(output) if item.status in (None, "completed")]
     except (msgspec.DecodeError, ArithmeticError, RecursionError):
-        return []
+        return ()
 
 
-def _image_usage(reported: Mapping[str, object]) -> Usage | None:
-    """Return the tokens of images that a tool drew; None if there are none. Output without details is all image.
+def _image_usage(reported: Mapping[str, object], images: int) -> Usage | None:
+    """Return the tokens of this many images that a tool drew; None if there are none of either.
+
+    Output without details is all image. Without tokens, the images alone are the usage.
 
     Raises:
         ImplausibleError: a count is no plausible number.
     """
     tokens_in, tokens_out = count(reported.get("input_tokens")) or 0, count(reported.get("output_tokens")) or 0
     if not tokens_in and not tokens_out:
-        return None
+        return Usage(images=images) if images else None
     into, out = details(reported, "input_tokens_details"), details(reported, "output_tokens_details")
-    drawn = count(out.get("image_tokens"))
+    of_images = count(out.get("image_tokens"))
     return Usage(
         input_tokens=tokens_in,
         output_tokens=tokens_out,
         image_input_tokens=min(count(into.get("image_tokens")) or 0, tokens_in),
-        image_output_tokens=tokens_out if drawn is None else min(drawn, tokens_out),
+        image_output_tokens=tokens_out if of_images is None else min(of_images, tokens_out),
+        images=images or None,
     )
 
 

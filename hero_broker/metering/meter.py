@@ -366,7 +366,8 @@ class Meter:
             tariff = next((one for one in found if one is not None), None)
         elif self.answered_model is not None and self.answered_model != self.call.upstream_model:
             tariff = self._tariff_of_answer(self.answered_model)
-        if tariff is None or not (share.usage.input_tokens or share.usage.output_tokens):  # searches alone
+        used = share.usage
+        if tariff is None or not (used.input_tokens or used.output_tokens or used.images):  # searches alone
             return price if tariff is not None else None
         return tariff.price(self.call.started_at, share.usage.input_tokens or 0, self.service_tier)
 

@@ -42,8 +42,9 @@ FAILED = {"type": "response.failed", "sequence_number": 9, "response": FAILURE}
 
 
 def listed(provider: str, model: str) -> Tariff | None:
-    """Return the prices of the list: it knows one other model."""
-    return Tariff.fixed(IMAGES) if (provider, model) == ("openai", "gpt-image-1") else None
+    """Return the prices of the list: it knows two other models."""
+    found = {"gpt-image-1": IMAGES, "flux": Price(per_image=Decimal("0.03"))}.get(model)
+    return None if found is None or provider != "openai" else Tariff.fixed(found)
 
 
 def asked(*, is_stream: bool = True) -> ClientCall:
@@ -257,6 +258,19 @@ def test_images_of_a_model_without_a_price_leave_the_call_unpriced(tools: object
     _, row = played([Head(), whole(tools=tools, tool_usage=DRAWN)], is_stream=False)
 
     assert cost(row) == ("reported", None, None)
+
+
+IMAGE = {"type": "image_generation_call", "status": "completed", "result": "AAAA"}
+
+
+@pytest.mark.parametrize(("model", "drawn"), [("flux", 2 * 30_000_000), ("gpt-image-1", None), ("unknown", None)])
+def test_images_without_tokens_are_billed_by_their_number_if_they_have_a_price(model: str, drawn: int | None) -> None:
+    tools = [{"type": "image_generation", "model": model}]
+
+    _, row = played([Head(), whole(tools=tools, output=[IMAGE, IMAGE])], is_stream=False)
+
+    assert row.images == 2
+    assert cost(row) == (("reported", 62_500 + drawn, "mixed") if drawn is not None else ("reported", None, None))
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,25 @@ def test_details_of_images_are_never_above_their_whole() -> None:
     assert found.usage == Usage(30, 1061, image_input_tokens=20, image_output_tokens=1000)
 
 
+IMAGE = {"type": "image_generation_call", "status": "completed", "result": "AAAA"}
+
+
+@pytest.mark.parametrize(
+    ("used", "drawn"),
+    [
+        (DRAWN, Usage(20, 1056, image_input_tokens=8, image_output_tokens=1056, images=2)),
+        (None, Usage(images=2)),
+    ],
+)
+def test_images_that_were_finished_are_counted(used: object, drawn: Usage) -> None:
+    found = report(output=[IMAGE, IMAGE, {**IMAGE, "status": "failed"}], tool_usage={"image_gen": used})
+
+    assert found.usage is not None
+    assert found.usage.images == 2
+    assert found.details is not None
+    assert found.details.shares[1] == UsageShare("image_generation", drawn)
+
+
 @pytest.mark.parametrize("drawn", [None, {}, {"input_tokens": 0, "output_tokens": 0}, 5])
 def test_tool_that_drew_nothing_has_no_share(drawn: object) -> None:
     found = report(tool_usage={"image_gen": drawn})
