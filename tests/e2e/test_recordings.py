@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from hero_broker.core.usage import Usage
+from hero_broker.kinds.wires import WIRES
 from hero_broker.settings.known_providers import KNOWN_PROVIDERS
 from tests.e2e_support import broker
 from tests.recordings.player import CATALOGUE, pieces, play
@@ -78,7 +79,7 @@ def settings(url: str) -> str:
     asks = {known.name: known.stream_usage for known in KNOWN_PROVIDERS}
     text = "".join(
         f'[[providers]]\nname = "{name}"\nbase_url = "{url}{base_path(one)}"\napi_keys = ["sk-key"]\n'
-        f'wires = ["openai", "anthropic"]\nstream_usage = {str(asks.get(name, True)).lower()}\n'
+        f"wires = {json.dumps([*WIRES])}\nstream_usage = {str(asks.get(name, True)).lower()}\n"
         for name, one in {one.provider: one for one in recordings()}.items()
     )
     configured = {
