@@ -70,7 +70,8 @@ def _operation(route: RestRoute, method: Mapping[str, Any], document: Document) 
     if parameters:
         operation["parameters"] = parameters
     if in_body:
-        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": _object_schema(in_body)}}}
+        is_required = any(param.get("required") for param in in_body)
+        operation["requestBody"] = {"required": is_required, "content": {JSON: {"schema": _object_schema(in_body)}}}
         operation["description"] += f" {_EITHER}"
     contents: dict[str, Any] = {JSON: {"schema": method["result"]["schema"]}}
     if method["name"] in exports.EXPORTS:

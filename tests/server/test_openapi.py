@@ -81,6 +81,7 @@ def test_operation_takes_the_methods_parameters(method: AdminMethod[...]) -> Non
         members = {name: without_null(shown(schema)) for name, schema in body["properties"].items()}
         found |= {name: (name in body["required"], schema) for name, schema in members.items()}
         assert body["additionalProperties"] is False
+        assert operation["requestBody"]["required"] is bool(body["required"])
 
     assert found == wanted
     for param in operation.get("parameters", ()):
