@@ -116,9 +116,11 @@ class JsonBody(msgspec.Struct, frozen=True):
             InvalidRequest: the member has another type or too many values, or a number in it is out of range.
         """
         raw = self.members.get(name)
+        if raw is None:
+            return {}
         self.check_values(name)
         try:
-            value: object = None if raw is None else msgspec.json.decode(raw)
+            value: object = msgspec.json.decode(raw)
         except msgspec.DecodeError as error:  # a number out of range
             raise InvalidRequest(f"'{name}' must be an object of valid JSON.", param=name) from error
         if value is None:
