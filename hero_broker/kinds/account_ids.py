@@ -1,6 +1,6 @@
 """Refuses requests that name what belongs to the operator's account at a provider, and so to no single caller.
 
-Files, containers and stored items have ids; whoever knows one of another caller could read what it stands for.
+Files, containers and stored items have ids; a caller who knows another caller's id could read what it names.
 """
 
 import re

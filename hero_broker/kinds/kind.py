@@ -124,7 +124,7 @@ class Kind:
         False  # an error event before any output means that nothing is charged
     )
     # Requests below the path of calls that are free, and have no row: our path → path below a provider's base URL.
-    look_ups: ClassVar[Mapping[str, str]] = {}  # `url` is asked for them, too
+    look_ups: ClassVar[Mapping[str, str]] = {}  # `url` returns the URLs of these too
     look_up_specs: ClassVar[Sequence[RouteSpec]] = ()  # for OpenAPI, one for each of them
 
     @property

@@ -34,7 +34,7 @@ TariffsByName = Callable[[str, str], Tariff | None]
 
 @dataclass(frozen=True, slots=True)
 class OtherTariffs:
-    """The tariffs of models that answer in place of the one that was asked for, or beside it."""
+    """The tariffs of models that answer in place of the requested one, or beside it."""
 
     listed: TariffsByName | None = None  # of the price list
     configured: TariffsByName | None = None  # the operator's own

@@ -100,7 +100,7 @@ class PriceRefresh:
                 raise InvalidParams(PARAM, f"must be given: {reason}") from error
         try:
             return GenaiPrices.installed_now()
-        except Exception as error:  # whatever a new layout of the data file raises
+        except Exception as error:  # the layout of a new data file may raise anything
             reason = f"the list of the installed genai-prices can only be read after a restart ({type(error).__name__})"
             raise InvalidParams(PARAM, f"must be given: {reason}") from error
 

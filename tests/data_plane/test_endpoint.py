@@ -242,7 +242,7 @@ GZIP = {"content_encoding": "gzip"}
             ]
         ],
         pytest.param(PATHS[1], {"content_encoding": "gzip"}, (), UnsupportedMedia, id="form in gzip"),
-        pytest.param(PATHS[0], GZIP, (b"{}",), InvalidRequest, id="gzip that is none"),
+        pytest.param(PATHS[0], GZIP, (b"{}",), InvalidRequest, id="no gzip"),
         pytest.param(PATHS[0], GZIP, (gzip.compress(ASKED)[:-1],), InvalidRequest, id="truncated gzip"),
         pytest.param(PATHS[0], GZIP, (gzip.compress(b" " * 1001),), BodyTooLarge, id="gzip of a long body"),
         pytest.param(PATHS[0], GZIP, (b"\x1f\x8b\x08\x08" + b"name" * 1000,), BodyTooLarge, id="long gzip of nothing"),

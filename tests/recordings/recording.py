@@ -35,7 +35,7 @@ class Recording:
     file: str
     kind: str
     path: str
-    model: str  # as the provider is asked for it
+    model: str  # the provider's name for it
     usage: Usage
     usage_source: str
     cost_source: str

@@ -54,7 +54,7 @@ class Case:
     id: str
     provider: str
     kind: str
-    models: tuple[str, ...]  # that which answered, if the answer has a name, then that which was asked for
+    models: tuple[str, ...]  # the one that answered, if the answer names it, then the requested one
     answer: dict[str, Any]  # the event with the usage, the last one of a stream
     usage: Usage
     cost_nano_usd: int
@@ -129,7 +129,7 @@ def cost_of(case: Case, usage: PackageUsage) -> int | None:
 
 
 def differences(case: Case) -> set[str]:
-    """Return how the package differs; without usage of its own, it is asked for the cost of ours."""
+    """Return how the package differs; without usage of its own, it computes the cost of ours."""
     found = set()
     theirs = extracted(case)
     if isinstance(theirs, str):
