@@ -22,5 +22,4 @@ class SystemClock:
     def now(self) -> int:
         return int(time.time())
 
-    def monotonic(self) -> float:
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)

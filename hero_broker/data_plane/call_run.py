@@ -155,7 +155,7 @@ class CallRun:
             else:
                 reply = self._reply = await self._send()
                 self._status = reply.status
-                meter.provider_key = self._provider.key_fingerprint(reply.key_number)
+                meter.provider_key = self._provider.key_fingerprints[reply.key_number]
                 await self._relay_response(reply)
         except ProviderError as error:
             meter.answered |= error.may_charge

@@ -38,6 +38,8 @@ from hero_broker.kinds.registry import KIND_BY_PATH, LOOK_UP_KINDS
 from hero_broker.providers.routes import Routes
 from hero_broker.util.timeouts import wait_at_most
 
+JSON_TYPE = b"application/json"
+
 
 class DataPlane:
     """The ASGI endpoint of every call."""
@@ -102,8 +104,9 @@ class DataPlane:
             if kind.takes_form:
                 await self._serve_upload(kind, path, deployment, headers, context, receive, client, slot)
             else:
-                self.check_json_head(headers)
                 body = client.connection.take_body()
+                if body is None or headers.get(b"content-type") != JSON_TYPE:  # else nothing is left to check
+                    self.check_json_head(headers)
                 if encoding is not None:
                     body = await self._in_time(self._decode(body, receive, encoding))
                 elif body is None:
@@ -111,7 +114,7 @@ class DataPlane:
                 elif len(body) > self._max_body_bytes:
                     raise _body_too_large(self._max_body_bytes)
                 members = read_json(body, deployment or self._default_models.get(kind.name))
-                is_look_up = path in kind.look_ups
+                is_look_up = path in LOOK_UP_KINDS
                 request = kind.read_look_up(members) if is_look_up else kind.read(members)
                 if deployment is not None:
                     check_deployment(request.model, deployment)
@@ -136,7 +139,7 @@ class DataPlane:
         max_bytes = self._max_body_bytes
         if b"content-encoding" in headers and check_encoding(headers.items(), may_compress=True) is not None:
             max_bytes = encoded_bound(max_bytes)
-        _check_head(headers, b"application/json", max_bytes)
+        _check_head(headers, JSON_TYPE, max_bytes)
 
     async def _serve_upload(
         self,

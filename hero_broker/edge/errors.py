@@ -101,12 +101,10 @@ class ErrorShapes:
     def __init__(self, wires: Mapping[str, str]) -> None:
         """Take the wires of paths; other paths have OpenAI's errors."""
         self._shapes = {path: shape for path, wire in wires.items() if (shape := error_shape(wire)) != OPENAI_ERRORS}
-        self._roots = tuple(self._shapes)
+        self.roots = tuple(self._shapes)  # paths that begin with none of these have OpenAI's errors
 
     def of(self, path: str) -> ErrorShape:
         """Return the shape of errors of requests on a path."""
-        if not path.startswith(self._roots):
-            return OPENAI_ERRORS
         return next(
             (shape for root, shape in self._shapes.items() if path == root or path.startswith(root + "/")),
             OPENAI_ERRORS,

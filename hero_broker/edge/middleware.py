@@ -59,9 +59,9 @@ class EdgeMiddleware:
         state["request_id"] = request_id
         state["headers"] = headers = dict(scope["headers"])
         state["client"] = client = ResponseChannel(state["connection"], send, request_id)
-        shape = self._error_shapes.of(scope["path"])
-        if shape is not OPENAI_ERRORS:
-            state["error_shape"] = shape
+        shape = OPENAI_ERRORS
+        if scope["path"].startswith(self._error_shapes.roots):
+            shape = state["error_shape"] = self._error_shapes.of(scope["path"])
             client.headers = [(name, request_id.encode()) for name in shape.id_headers]
         cors_headers: Headers = ()
         try:

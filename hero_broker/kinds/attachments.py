@@ -21,7 +21,7 @@ UNSEEN_FILE_TOKENS = 1_000
 
 INLINE_IMAGES_MAX = 1_000  # in one body, for the first estimate; further ones count by their bytes
 SEARCHED_STRINGS_MAX = 10_000  # that begin like an image in a data URL; they take 5 ms of the event loop
-_SEARCHED_BYTES = 16 * 1024  # to search a shorter body takes longer than its images are worth: 4,096 tokens at most
+SEARCHED_BYTES = 16 * 1024  # to search a shorter body takes longer than its images are worth: 4,096 tokens at most
 _INLINE_IMAGE = b'"data:image'  # an unescaped quote, so that it begins a string
 # The order of the members is that of Anthropic's SDKs; in another order, an image counts by its bytes.
 _IMAGE_SOURCE = re.compile(rb'"media_type"\s*:\s*"image/\w+"\s*,\s*"data"\s*:\s*"')
@@ -48,7 +48,7 @@ def input_bytes(body: JsonBody, size: int, *, in_sources: bool = False) -> int:
 
     `size` is that of the members that the model reads. Images are in data URLs, or in Anthropic's sources.
     """
-    if len(body.as_sent) <= _SEARCHED_BYTES:
+    if len(body.as_sent) <= SEARCHED_BYTES:
         return size
     images, image_bytes = (_source_images if in_sources else _inline_images)(body.as_sent)
     if not images:

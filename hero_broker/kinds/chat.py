@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from hero_broker.core.usage import Usage
-from hero_broker.kinds.attachments import audio_tokens, file_tokens, image_of, input_bytes
+from hero_broker.kinds.attachments import SEARCHED_BYTES, audio_tokens, file_tokens, image_of, input_bytes
 from hero_broker.kinds.json_body import ARRAY, JsonBody
 from hero_broker.kinds.kind import EVENT_STREAM, JSON, Request
 from hero_broker.kinds.route_spec import STREAM, STREAM_OPTIONS, RouteSpec, json_body, provider_answer
@@ -25,6 +25,7 @@ from hero_broker.kinds.texts import (
 
 NAME_TOKENS = 1
 DEFINITIONS = ("tools", "functions", "response_format")
+_DEFINITIONS = frozenset(DEFINITIONS)
 
 
 class Chat(TextStreamKind):
@@ -48,10 +49,11 @@ class Chat(TextStreamKind):
     def read(self, body: JsonBody) -> Request:
         """Check `messages`, `stream` and `stream_options`."""
         size, members = len(body.require("messages", ARRAY)), body.members
-        for name in DEFINITIONS:
-            if name in members:
-                size += len(members[name])
-        return self.text_request(body, input_bytes(body, size))
+        if not _DEFINITIONS.isdisjoint(members):
+            size += sum(len(members[name]) for name in DEFINITIONS if name in members)
+        if len(body.as_sent) > SEARCHED_BYTES:  # `input_bytes` looks too, but most bodies are short
+            size = input_bytes(body, size)
+        return self.text_request(body, size)
 
     def reading(self, members: Mapping[str, msgspec.Raw]) -> Reading:
         """Return the texts of all messages and tools, and the tokens of what is no text."""

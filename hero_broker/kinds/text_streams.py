@@ -8,12 +8,21 @@ from hero_broker.kinds.usage_dialect import OPENAI_USAGE, UsageDialect
 
 # What some servers send as the content type of an event stream.
 UNDECLARED_TYPES = ("", "text/plain", "application/octet-stream")
+_STREAM_MEMBERS = frozenset({"stream", "stream_options"})
+
+
+def text_framing(content_type: str, *, is_stream: bool) -> Framing:
+    """Return how to relay a response of text; a stream may lack its content type."""
+    if content_type.startswith(EVENT_STREAM) or (is_stream and content_type.partition(";")[0] in UNDECLARED_TYPES):
+        return Framing.EVENTS
+    return Framing.WHOLE
 
 
 class TextStreamKind(Kind):
     """A kind whose streams give a finish reason, end with [DONE], and report usage if they are asked to."""
 
     stream_rules = StreamRules(finish=FINISH_REASON)
+    framing = staticmethod(text_framing)
 
     def report(self, body: bytes, dialect: UsageDialect = OPENAI_USAGE) -> Report:
         """Return what a response, or an event's data, reports; `dialect` is the provider's."""
@@ -25,6 +34,8 @@ class TextStreamKind(Kind):
         Raises:
             InvalidRequest: `stream` is no boolean, or `stream_options` no object.
         """
+        if _STREAM_MEMBERS.isdisjoint(body.members):
+            return Request(body.model, input_bytes, body)
         options = body.json_object("stream_options")
         return Request(
             body.model,
@@ -41,14 +52,3 @@ class TextStreamKind(Kind):
             return body.encode(model=target.upstream_model)
         options = {**body.json_object("stream_options"), "include_usage": True}
         return body.encode(model=target.upstream_model, stream_options=options)
-
-    def framing(self, content_type: str, *, is_stream: bool) -> Framing:
-        """Return how to relay a response; a stream may lack its content type."""
-        return text_framing(content_type, is_stream=is_stream)
-
-
-def text_framing(content_type: str, *, is_stream: bool) -> Framing:
-    """Return how to relay a response of text; a stream may lack its content type."""
-    if content_type.startswith(EVENT_STREAM) or (is_stream and content_type.partition(";")[0] in UNDECLARED_TYPES):
-        return Framing.EVENTS
-    return Framing.WHOLE

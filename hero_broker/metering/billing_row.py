@@ -16,6 +16,7 @@ from hero_broker.pricing.cost import cost_of, cost_parts
 from hero_broker.pricing.price import Price
 
 SOURCE_MAX = 300  # characters of a price's source in a row
+_MAX_COST = MAX_COST_USD * NANO
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,11 @@ def interrupted_row(note: CallStarted) -> PendingRow:
 
 def believable_cost(call: CallIdentity, usage: Usage, price: Price, *, ok: bool, duration_ms: int = 0) -> int | None:
     """Return `cost_of`, or None (unpriced) if it is above `MAX_COST_USD`, because such a price must be a mistake."""
-    return _if_believable(call, cost_of(usage, price, ok=ok, duration_ms=duration_ms))
+    cost = cost_of(usage, price, ok=ok, duration_ms=duration_ms)
+    if cost is not None and cost > _MAX_COST:
+        _log_unbelievable(call)
+        return None
+    return cost
 
 
 def believable_sum(call: CallIdentity, shares: Sequence[tuple[Usage, Price]], *, ok: bool) -> int | None:
@@ -99,12 +104,14 @@ def believable_sum(call: CallIdentity, shares: Sequence[tuple[Usage, Price]], *,
             if part.usd is None:
                 return None
             total += part.usd
-    return _if_believable(call, round(total * NANO))
+    cost = round(total * NANO)
+    if cost > _MAX_COST:
+        _log_unbelievable(call)
+        return None
+    return cost
 
 
-def _if_believable(call: CallIdentity, cost: int | None) -> int | None:
-    if cost is None or cost <= MAX_COST_USD * NANO:
-        return cost
+def _log_unbelievable(call: CallIdentity) -> None:
     log.warning(
         "meter: at the price of %s at %s, a call costs more than %d USD; it is counted as unpriced",
         call.upstream_model,
@@ -112,7 +119,6 @@ def _if_believable(call: CallIdentity, cost: int | None) -> int | None:
         MAX_COST_USD,
         extra={"request_id": call.request_id},
     )
-    return None
 
 
 def due_row(

@@ -58,8 +58,18 @@ class Meter:
     """Observes one call; `close` returns its row. The last plausible usage counts, with the cost beside it or none."""
 
     # Few calls set these, so they are no attributes of each meter.
-    _latest_report: Report = NOTHING  # of a stream
+    cut_parts: tuple[str, ...] = ()  # as in the `Report` whose usage counts
+    unexplained_tokens = 0
+    first_error: str | None = None  # the code of the first attempt that failed and was followed by another
+    _details: UsageDetails | None = None  # of the report whose usage counts, or would if it were complete
+    _is_cut = False
+    # Only streams set these.
+    deltas = 0  # pieces of text; each is about a token
+    _event_bytes = 0
+    _latest_events = b""  # the latest that have data, with or without their field name
+    _latest_report: Report = NOTHING
     _awaited_deltas = 0
+    _has_enough_deltas: asyncio.Event | None = None
 
     def __init__(self, call: Attempt, tariff: Tariff | None, clock: Clock, others: OtherTariffs = NO_OTHERS) -> None:
         """Take the first attempt, and the tariff of its target; `others` has those of other models that answer."""
@@ -72,25 +82,16 @@ class Meter:
         self._first_byte_ms: int | None = None
         self._reported: Usage | None = None
         self._cost_usd: Decimal | None = None
-        self.cut_parts: tuple[str, ...] = ()  # as in the `Report` whose usage counts
-        self.unexplained_tokens = 0
         self.service_tier: str | None = None  # the last one that the provider named
         self.answered_model: str | None = None  # the provider's name for the model that answered, the last one
         self.is_sent = False  # some of the call was sent to the provider
         self.attempts = 1  # number of requests sent for it
-        self.first_error: str | None = None  # the code of the first attempt that failed and was followed by another
         self.provider_key: str | None = None  # the fingerprint of the key that the provider answered to
         self.may_retry = True  # the client waits for it
         self.answered = False  # the provider has begun a response that is charged, or may charge without one
         self.streamed = call.stream
-        self.deltas = 0  # pieces of text in a stream; each is about a token
         self._body = b""
-        self._is_cut = False
-        self._events = bytearray()
-        self._event_bytes = 0
-        self._latest_events = b""  # the latest that have data, with or without their field name
-        self._details: UsageDetails | None = None  # of the report whose usage counts, or would if it were complete
-        self._has_enough_deltas: asyncio.Event | None = None
+        self._events = bytearray()  # of a stream
 
     def call_started(self) -> CallStarted:
         """Return the journal's note of the first attempt, written before it is sent."""
@@ -186,6 +187,8 @@ class Meter:
     @property
     def needs_estimate(self) -> bool:
         """Whether a response has begun for which the provider reported no billable usage."""
+        if self._reported is not None:
+            return False
         self._read_timings()
         return self.answered and self._reported is None and self.kind.usage_by_request(self.call, self.price()) is None
 
@@ -285,12 +288,12 @@ class Meter:
         *,
         is_free: bool = False,
     ) -> PendingRow:
-        tariff, answered = self._tariff, self.answered_model
-        if answered is not None and answered != self.call.upstream_model:
+        call, tariff, answered = self.call, self._tariff, self.answered_model
+        if answered is not None and answered != call.upstream_model and (tariff is None or not tariff.is_override):
             tariff = self._tariff_of_answer(answered)
         price = None
         if tariff is not None:
-            price = tariff.price(self.call.started_at, usage.input_tokens or 0, self.service_tier)
+            price = tariff.price(call.started_at, usage.input_tokens or 0, self.service_tier)
         duration_ms = self._elapsed_ms()
         cost: int | None = 0
         cost_source = None if price is None else "price"
@@ -305,7 +308,7 @@ class Meter:
         first_error = self.first_error or (error_code if outcome is Outcome.PROVIDER_ERROR else None)
         # By position, as in the row itself: so many keywords take longer than the rest of the row.
         return due_row(
-            self.call,
+            call,
             self.streamed,
             outcome,
             http_status,

@@ -42,7 +42,8 @@ class Provider:
     drop_betas: tuple[str, ...] = ()  # betas of Anthropic that it does not know, and that are not sent to it
     # Its answers say what they cost, so a model needs no price to be billed.
     reports_costs: bool = field(init=False)
-    _fingerprints: tuple[str, ...] = field(init=False)  # of `api_keys`
+    # The first digits of the SHA-256 of each of `api_keys`, by its number from 1; None for 0, which is no key.
+    key_fingerprints: tuple[str | None, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         """Compute what is derived once, not for each call."""
@@ -50,7 +51,7 @@ class Provider:
         reports = any(host == known or host.endswith(f".{known}") for known in _REPORTING_COSTS)
         object.__setattr__(self, "reports_costs", reports)
         digests = [hashlib.sha256(key.encode()).hexdigest() for key in self.api_keys]
-        object.__setattr__(self, "_fingerprints", tuple(digest[:FINGERPRINT_DIGITS] for digest in digests))
+        object.__setattr__(self, "key_fingerprints", (None, *(digest[:FINGERPRINT_DIGITS] for digest in digests)))
 
     @property
     def wires(self) -> tuple[str, ...]:
@@ -65,7 +66,3 @@ class Provider:
         if endpoint is None:
             return None
         return replace(self, base_url=endpoint.base_url, dialect=endpoint.dialect, wire=wire)
-
-    def key_fingerprint(self, number: int) -> str | None:
-        """Return the first digits of the SHA-256 of a key, which is given by its number from 1; None for 0."""
-        return self._fingerprints[number - 1] if number else None

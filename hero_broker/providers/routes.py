@@ -1,6 +1,6 @@
 """Resolves a model name to the targets that may serve it: by the settings, then by the price list."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Protocol
@@ -92,11 +92,17 @@ class Routes:
 
     def __init__(self, routes: Iterable[Route], providers: Iterable[Provider], listed: PricedModels) -> None:
         """Take the routes of the settings, and the providers whose other models are looked up in the price list."""
-        self._table = RouteTable(routes, providers, listed)
+        self._use(RouteTable(routes, providers, listed))
 
     def replace(self, others: "Routes") -> None:
         """Serve the models of `others` from now on, such as the same ones at other prices."""
-        self._table = others._table
+        self._use(others._table)
+
+    def _use(self, table: "RouteTable") -> None:
+        self._table = table
+        # Returns the route of a model for a call of a kind, by their names; raises ModelNotFound. It is an attribute,
+        # because a method that passes it on takes longer than the look-up.
+        self.find: Callable[[str, str], Route] = table.find
 
     @property
     def named(self) -> tuple[Route, ...]:
@@ -112,14 +118,6 @@ class Routes:
     def every_provider(self) -> tuple[Provider, ...]:
         """The providers in the order of the settings, then those that appear only in routes."""
         return self._table.every_provider
-
-    def find(self, model: str, kind: str) -> Route:
-        """Return the route of `model` for a call of this kind.
-
-        Raises:
-            ModelNotFound: no model of that kind has this name.
-        """
-        return self._table.find(model, kind)
 
     def get(self, model: str) -> Route | None:
         """Return the route of `model`; None if no provider serves it."""
@@ -183,13 +181,15 @@ class RouteTable:
             provider.name: provider for provider in (*self.providers, *(route.provider for route in self.named))
         }
         self._listed = listed
-        self._look_up = lru_cache(maxsize=4096)(self._find_listed)  # bounded: clients may send any name
+        # Both are bounded, because clients may send any name.
+        self._look_up = lru_cache(maxsize=4096)(self._find_listed)
+        self.find = lru_cache(maxsize=4096)(self._find)
 
     @property
     def every_provider(self) -> tuple[Provider, ...]:
         return tuple(self._every.values())
 
-    def find(self, model: str, kind: str) -> Route:
+    def _find(self, model: str, kind: str) -> Route:
         """Return the route of `model` for a call of this kind.
 
         Raises:

@@ -109,3 +109,4 @@ def test_error_of_responses_before_a_stream_has_openais_shape() -> None:
 def test_shape_follows_from_the_path(path: str, is_anthropics: bool) -> None:
     assert SHAPES.of(path) is (ANTHROPIC if is_anthropics else OPENAI_ERRORS)
     assert ErrorShapes({}).of(path) is OPENAI_ERRORS
+    assert not path.startswith(ErrorShapes({}).roots)

@@ -29,7 +29,7 @@ def test_provider_has_a_base_url_and_a_way_of_the_key_for_each_wire() -> None:
     assert (BOTH.base_url, over.base_url) == ("https://api.anthropic.com/v1",) * 2
     assert BOTH.dialect.headers_with("k") == {"authorization": "Bearer k"}
     assert over.dialect.headers_with("k") == {"x-api-key": "k"}
-    assert (over.name, over.api_keys, over.key_fingerprint(1)) == ("anthropic", ("k",), BOTH.key_fingerprint(1))
+    assert (over.name, over.api_keys, over.key_fingerprints) == ("anthropic", ("k",), BOTH.key_fingerprints)
     assert over.drop_betas == ("b-1",)
     assert over.over(OPENAI_WIRE) == BOTH
 
