@@ -299,13 +299,16 @@ class CallRun:
             unsent = events.feed(chunk)
             if unsent and relay.send_now(unsent):
                 unsent = b""
-            return not unsent and not events.tail
+            return not (unsent or events.pieces or events.tail)
 
         try:
             async with asyncio.timeout(None) as deadline:
                 while await reply.stream_to(forward):
                     if unsent:
                         await relay.send(unsent)
+                    if events.pieces:
+                        for piece in filter(None, events.take_pieces()):
+                            await relay.send(piece)
                     if events.tail:
                         if events.is_enough:
                             break

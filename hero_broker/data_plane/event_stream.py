@@ -6,6 +6,7 @@ import msgspec
 
 from hero_broker.core.calls import Attempt
 from hero_broker.core.errors import ProviderBadStream, ProviderBrokeOff
+from hero_broker.data_plane.long_event import LongEvent
 from hero_broker.data_plane.relay import Item
 from hero_broker.data_plane.responses import client_error_event, is_about_our_key
 from hero_broker.data_plane.sse import EventSplitter, EventTooLong, event_data, last_data
@@ -30,6 +31,7 @@ class EventStream:
         self._latest = b""  # the latest event that has data, or whole events that contain it
         self._is_finished = False  # usage has come, or the last event
         self._after_last = 0
+        self.pieces: list[bytes] = []  # of long events and what follows them: may leave after what `feed` has returned
         self.tail: list[Item] = []  # the last event, and whatever follows it
         self.is_error = False  # an event reported an error
         self.is_our_key = False  # the error is about the key that the broker used
@@ -46,7 +48,7 @@ class EventStream:
         return self._after_last > AFTER_LAST_BYTES
 
     def feed(self, chunk: bytes) -> bytes:
-        """Return the part of the stream that may leave now.
+        """Return the part of the stream that may leave now; the caller takes `pieces` too.
 
         Raises:
             ProviderError: an event is too long.
@@ -65,7 +67,20 @@ class EventStream:
             events = self._splitter.feed(chunk)
         except EventTooLong as error:
             raise ProviderBadStream("The provider sent an event that is too long.") from error
-        return b"".join([plain, *[self._process(event, event_data(event)) for event in events]])
+        out = [plain]
+        for event in events:
+            if isinstance(event, LongEvent):
+                self._process_long(event)
+            elif self.pieces:
+                self.pieces.append(self._process(event, event_data(event)))
+            else:
+                out.append(self._process(event, event_data(event)))
+        return b"".join(out)
+
+    def take_pieces(self) -> list[bytes]:
+        """Return the pieces that may leave, once."""
+        taken, self.pieces = self.pieces, []
+        return taken
 
     def end(self) -> None:
         """Process what came after the last blank line.
@@ -82,6 +97,18 @@ class EventStream:
             return
         if not is_complete or not (self._is_finished or self._rules.is_finished(last_data(self._latest))):
             raise ProviderBrokeOff("The provider broke off its response.")
+
+    def _process_long(self, event: LongEvent) -> None:
+        """Meter a long event by its outline; add it to the pieces that may leave, or to the tail."""
+        outline, before = event.outline(), len(self.tail)
+        data = event_data(outline)
+        if not _is_json(data) or (has_error(data) and self._kind.report(data).is_error):  # it is needed as it came
+            whole = event.whole()
+            self.pieces.append(self._process(whole, event_data(whole)))
+        elif self._process(outline, data):
+            self.pieces += event.pieces
+        elif len(self.tail) > before:
+            self.tail[before:] = event.pieces
 
     def _process(self, event: bytes, data: bytes) -> bytes:
         """Meter an event; return the part of it that may leave now."""

@@ -12,6 +12,8 @@ import msgspec
 from hero_broker.edge.response_channel import ResponseChannel
 from hero_broker.util.timeouts import wait_at_most
 
+MAX_JOINED_BYTES = 256 * 1024  # of a tail that is sent at once; a longer one is sent in its pieces, as they came
+
 
 class ResponseHead(msgspec.Struct, frozen=True):
     """The status and headers of a response."""
@@ -75,6 +77,7 @@ class Relay:
             if self.is_gone or ABORT in tail:
                 return
             if not self.finish_at_once(tail):
+                tail = await self._send_most(tail)
                 await wait_at_most(self._write_timeout_s, self._end(tail))
             is_complete = True
         except (TimeoutError, OSError):
@@ -89,6 +92,17 @@ class Relay:
             return
         self.is_gone = True
         self._on_client_left()
+
+    async def _send_most(self, tail: Sequence[Item]) -> Sequence[Item]:
+        """Send a stream's tail but for its last pieces, which are returned; what is short is all returned."""
+        first = 0
+        if self.has_begun and len(tail) > 1:
+            left = sum(len(item) for item in tail if isinstance(item, bytes))
+            while left > MAX_JOINED_BYTES and isinstance(item := tail[first], bytes):
+                await wait_at_most(self._write_timeout_s, self._send_item(item, is_last=False))
+                left -= len(item)
+                first += 1
+        return tail[first:]
 
     async def _end(self, tail: Sequence[Item]) -> None:
         for item in tail:

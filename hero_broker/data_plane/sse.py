@@ -2,6 +2,7 @@
 
 import re
 
+from hero_broker.data_plane.long_event import MIN_LONG_BYTES, LongEvent
 from hero_broker.kinds.stream_rules import MAX_EVENT_BYTES
 
 _BLANK_LINE = re.compile(rb"\n\r?\n")
@@ -17,14 +18,17 @@ class EventSplitter:
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._rest = bytearray()
+        self._long: LongEvent | None = None  # in place of `_rest`
         self._max_event_bytes = max_event_bytes
 
-    def feed(self, chunk: bytes) -> list[bytes]:
+    def feed(self, chunk: bytes) -> list[bytes | LongEvent]:
         """Return the events that `chunk` completes, each with its blank line.
 
         Raises:
             EventTooLong: more than `max_event_bytes` have come since the last blank line.
         """
+        if self._long is not None:
+            return self._feed_long(self._long, chunk)
         rest = self._rest
         if not rest:
             data = chunk
@@ -35,24 +39,43 @@ class EventSplitter:
         else:  # do not search or copy the buffer again for each small chunk
             data = b""
             rest += chunk
-        events = []
+        events: list[bytes | LongEvent] = []
         start = 0
         for blank_line in _BLANK_LINE.finditer(data):  # one pass: searching again for each event would be quadratic
             events.append(data[start : blank_line.end()])
             start = blank_line.end()
         rest += data[start:]
-        if len(rest) > self._max_event_bytes:
-            raise EventTooLong(f"an event is longer than {self._max_event_bytes} bytes")
+        self._check_length(len(rest))
+        if len(rest) >= MIN_LONG_BYTES:
+            self._long = LongEvent(bytes(rest))
+            rest.clear()
         return events
+
+    def _feed_long(self, event: LongEvent, chunk: bytes) -> list[bytes | LongEvent]:
+        before = event.last_bytes
+        across = _BLANK_LINE.search(before + chunk[:2])
+        found = across or _BLANK_LINE.search(chunk)
+        if found is None:
+            event.add(chunk)
+            self._check_length(event.size)
+            return []
+        end = found.end() - (len(before) if found is across else 0)
+        event.add(chunk[:end])
+        self._long = None
+        return [event, *self.feed(chunk[end:])]
+
+    def _check_length(self, length: int) -> None:
+        if length > self._max_event_bytes:
+            raise EventTooLong(f"an event is longer than {self._max_event_bytes} bytes")
 
     @property
     def is_at_boundary(self) -> bool:
         """Whether no event is incomplete."""
-        return not self._rest
+        return not self._rest and self._long is None
 
     def rest(self) -> bytes:
         """Return the bytes after the last blank line."""
-        return bytes(self._rest)
+        return bytes(self._rest) if self._long is None else self._long.whole()
 
 
 def event_data(event: bytes) -> bytes:

@@ -12,6 +12,7 @@ import pytest
 from hero_broker.core.errors import BrokerError, InvalidRequest, ModelNotFound
 from hero_broker.core.records import RequestLog
 from hero_broker.data_plane.client_call import ClientCall
+from hero_broker.data_plane.long_event import MIN_LONG_BYTES
 from hero_broker.kinds.wires import RESPONSES_WIRE
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
@@ -19,7 +20,7 @@ from hero_broker.providers.provider import Provider
 from hero_broker.providers.routes import Route
 from tests.data_plane.scripted import KEY, LIMITS, PAUSE, Head, Play, Script, json_call, run, turns
 from tests.data_plane.test_endpoint import Endpoint
-from tests.kinds.test_responses import BEGUN, CREATED, DELTAS, END, ENDED, WHOLE, stream
+from tests.kinds.test_responses import BEGUN, CREATED, DELTAS, END, ENDED, MESSAGE, WHOLE, stream
 
 EVENTS = Head(content_type="text/event-stream")
 PRICE = Price(
@@ -386,3 +387,56 @@ def test_request_is_refused_before_anything_is_sent(
     assert isinstance(raised, error)
     assert words in str(raised)
     assert (endpoint.provider.urls, endpoint.ledger.rows) == ([], [])
+
+
+def sized(data: bytes, size: int) -> list[bytes]:
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+@pytest.mark.parametrize("size", [1_000, 20_000, 64 * 1024])
+def test_long_events_pass_byte_for_byte_and_the_last_one_is_billed(size: int) -> None:
+    picture = {"type": "image_generation_call", "status": "completed", "result": "iVBOR\u00e9\\\n" * 60_000}
+    item = {"type": "response.output_item.done", "item": picture}
+    end = {**END, "response": {**ENDED, "output": [MESSAGE, picture]}}
+    events = stream(CREATED, *DELTAS, item, DELTAS[0], end)
+
+    play, row = played([EVENTS, *sized(events, size)])
+
+    assert (row.outcome, row.usage_source, row.images) == ("ok", "reported", 1)
+    assert play.client.body == events
+
+
+def test_long_error_passes_without_the_key() -> None:
+    failure = {**FAILED, "response": {**FAILURE, "instructions": KEY + "x" * 2 * MIN_LONG_BYTES}}
+
+    play, row = played([EVENTS, *sized(stream(CREATED, failure), 64 * 1024)])
+
+    assert (row.outcome, row.error_code, row.cost_nano_usd) == ("provider_error", "rate_limit_exceeded", 0)
+    assert KEY.encode() not in play.client.body
+    assert play.client.body.endswith(b"x" * MIN_LONG_BYTES + b'"}}\n\n')
+
+
+def test_long_event_that_is_no_json_passes_as_it_came() -> None:
+    odd = b"event: odd\ndata: " + b'"x' * MIN_LONG_BYTES + b"\n\n"
+    events = stream(CREATED, *DELTAS) + odd + stream(END)
+
+    play, row = played([EVENTS, *sized(events, 64 * 1024)])
+
+    assert (row.outcome, row.usage_source) == ("ok", "reported")
+    assert play.client.body == events
+
+
+def test_client_that_leaves_in_a_long_tail_is_billed_all_the_same() -> None:
+    end = {**END, "response": {**ENDED, "instructions": "x" * 4 * MIN_LONG_BYTES}}
+
+    async def main() -> tuple[Play, RequestLog]:
+        play = Play([[EVENTS, *sized(stream(CREATED, *DELTAS, end), 64 * 1024)]], asked(), way=WAY)
+        play.begin()
+        await turns()
+        play.client.leave()
+        await play.end()
+        return play, play.ledger.rows[0]
+
+    _, row = run(main())
+
+    assert cost(row) == ("reported", 210 * 1250 + 2000 * 125 + 100 * 1500 + 42 * 10_000, "price")

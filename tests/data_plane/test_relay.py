@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hero_broker.data_plane.relay import ABORT, Item, Relay, ResponseHead
+from hero_broker.data_plane.relay import ABORT, MAX_JOINED_BYTES, Item, Relay, ResponseHead
 from hero_broker.edge.response_channel import Headers, ResponseChannel
 
 HEAD = ResponseHead(200, ((b"content-type", b"application/json"),))
@@ -175,3 +175,19 @@ def test_fault_while_sending_cuts_off() -> None:
         return connection
 
     assert asyncio.run(run()).is_cut_off
+
+
+def test_long_tail_leaves_in_its_pieces_each_in_time() -> None:
+    pieces = [b"a" * MAX_JOINED_BYTES, b"b" * MAX_JOINED_BYTES, b"c", b"d"]
+
+    async def main() -> list[Message]:
+        connection = Connection()
+        relay = connection.relay()
+        await relay.send(HEAD)
+        await relay.finish(pieces)
+        return connection.taken[1:]
+
+    taken = asyncio.run(main())
+
+    assert [message["body"] for message in taken] == [*pieces[:2], b"cd"]
+    assert [message["more_body"] for message in taken] == [True, True, False]
