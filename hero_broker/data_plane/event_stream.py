@@ -15,6 +15,7 @@ from hero_broker.metering.meter import Meter
 
 AFTER_LAST_BYTES = 64 * 1024  # about this much is read after the last event
 _DATA = (b"data: {", b"data:{")  # what most chunks begin with; others may have no data
+_NAMED_DATA = b"\ndata: {"  # what an event with a name has
 
 
 class EventStream:
@@ -59,7 +60,7 @@ class EventStream:
         elif self._splitter.is_at_boundary and (length := self._rules.plain_length(chunk)):
             plain, chunk = chunk[:length], chunk[length:]
             self._meter.on_plain_events(plain)
-            if plain.startswith(_DATA) or last_data(plain):
+            if plain.startswith(_DATA) or _NAMED_DATA in plain or last_data(plain):
                 self._latest = plain
             if not chunk:
                 return plain

@@ -24,13 +24,13 @@ class StreamRules:
     def plain_length(self, events: bytes) -> int:
         """Return the length of the leading whole events that have no usage and no error, and are not the last."""
         end = len(events)
-        if (
-            b'"usage"' in events
-            or b'"error"' in events
-            or DONE in events
-            or any(mark in events for mark in self.last_types)
-        ):
+        if b'"usage"' in events or b'"error"' in events or DONE in events:
             end = self._first_mark(events)
+        else:
+            for mark in self.last_types:  # `any` takes twice as long
+                if mark in events:
+                    end = self._first_mark(events)
+                    break
         blank_line = events.rfind(b"\n\n", 0, end)
         return 0 if blank_line == -1 else blank_line + 2
 
