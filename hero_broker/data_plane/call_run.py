@@ -58,6 +58,7 @@ class ExchangeLimits:
     """Bounds on a response's size and pauses, and on draining."""
 
     max_answer_bytes: int
+    max_long_event_bytes: int  # of one event of a stream, if its kind has long ones
     idle_s: float
     drain: bool
     drain_max_s: float
@@ -286,7 +287,8 @@ class CallRun:
     async def _relay_stream(self, reply: UpstreamResponse) -> EventStream:
         """Relay an event stream, except its last event; return it."""
         relay = self._relay
-        events = self._events = EventStream(self._attempt, self._provider.api_keys, self._meter)
+        max_bytes = self._services.limits.max_long_event_bytes
+        events = self._events = EventStream(self._attempt, self._provider.api_keys, self._meter, max_bytes)
         self._tail = events.tail
         self._meter.streamed = True
         is_declared = reply.headers.get("content-type", "").lower().startswith(EVENT_STREAM)

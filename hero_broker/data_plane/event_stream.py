@@ -10,7 +10,7 @@ from hero_broker.data_plane.long_event import LongEvent
 from hero_broker.data_plane.relay import Item
 from hero_broker.data_plane.responses import client_error_event, is_about_our_key
 from hero_broker.data_plane.sse import EventSplitter, EventTooLong, event_data, last_data
-from hero_broker.kinds.stream_rules import has_error
+from hero_broker.kinds.stream_rules import MAX_EVENT_BYTES, has_error
 from hero_broker.metering.meter import Meter
 
 AFTER_LAST_BYTES = 64 * 1024  # about this much is read after the last event
@@ -21,14 +21,17 @@ _NAMED_DATA = b"\ndata: {"  # what an event with a name has
 class EventStream:
     """One event stream, read by its meter on the way."""
 
-    def __init__(self, call: Attempt, keys: Sequence[str], meter: Meter) -> None:
-        """Prepare for a stream from a provider that has these keys."""
+    def __init__(self, call: Attempt, keys: Sequence[str], meter: Meter, max_long_event_bytes: int) -> None:
+        """Prepare for a stream from a provider that has these keys.
+
+        An event may have `max_long_event_bytes` if its kind has long events.
+        """
         self._call = call
         self._keys = keys
         self._meter = meter
         self._kind = meter.kind
         self._rules = meter.kind.stream_rules
-        self._splitter = EventSplitter(self._rules.max_event_bytes)
+        self._splitter = EventSplitter(max_long_event_bytes if self._rules.has_long_events else MAX_EVENT_BYTES)
         self._latest = b""  # the latest event that has data, or whole events that contain it
         self._is_finished = False  # usage has come, or the last event
         self._after_last = 0

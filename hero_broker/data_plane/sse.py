@@ -3,7 +3,6 @@
 import re
 
 from hero_broker.data_plane.long_event import MIN_LONG_BYTES, LongEvent
-from hero_broker.kinds.stream_rules import MAX_EVENT_BYTES
 
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -16,7 +15,7 @@ class EventTooLong(ValueError):
 class EventSplitter:
     """Splits a stream of bytes after each blank line. Lines end in LF or CRLF only."""
 
-    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+    def __init__(self, max_event_bytes: int) -> None:
         self._rest = bytearray()
         self._long: LongEvent | None = None  # in place of `_rest`
         self._max_event_bytes = max_event_bytes
@@ -25,7 +24,7 @@ class EventSplitter:
         """Return the events that `chunk` completes, each with its blank line.
 
         Raises:
-            EventTooLong: more than `max_event_bytes` have come since the last blank line.
+            EventTooLong: an event is longer than `max_event_bytes`, or will be once its blank line comes.
         """
         if self._long is not None:
             return self._feed_long(self._long, chunk)
@@ -42,6 +41,8 @@ class EventSplitter:
         events: list[bytes | LongEvent] = []
         start = 0
         for blank_line in _BLANK_LINE.finditer(data):  # one pass: searching again for each event would be quadratic
+            if not start:  # only the first event began before this chunk, which is much shorter than the bound
+                self._check_length(blank_line.end())
             events.append(data[start : blank_line.end()])
             start = blank_line.end()
         rest += data[start:]
@@ -55,12 +56,11 @@ class EventSplitter:
         before = event.last_bytes
         across = _BLANK_LINE.search(before + chunk[:2])
         found = across or _BLANK_LINE.search(chunk)
-        if found is None:
-            event.add(chunk)
-            self._check_length(event.size)
-            return []
-        end = found.end() - (len(before) if found is across else 0)
+        end = len(chunk) if found is None else found.end() - (len(before) if found is across else 0)
         event.add(chunk[:end])
+        self._check_length(event.size)
+        if found is None:
+            return []
         self._long = None
         return [event, *self.feed(chunk[end:])]
 

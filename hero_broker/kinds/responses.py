@@ -21,7 +21,6 @@ from hero_broker.kinds.usage_dialect import OPENAI_USAGE, UsageDialect
 from hero_broker.kinds.wide_json import is_wide
 from hero_broker.kinds.wires import RESPONSES_WIRE
 
-MAX_EVENT_BYTES = 64 * 1024 * 1024  # the last event repeats the whole response, with all images in it
 MAX_NAMED = 100  # characters of an id, in a message
 _PREVIOUS = "previous_response_id"
 PREVIOUS_NOT_FOUND = "previous_response_not_found"  # OpenAI's; clients then send the whole history
@@ -94,7 +93,7 @@ class Responses(Kind):
         must_end=True,
         delta_marks=(b'.delta"',) * 2,
         empty_deltas=(),
-        max_event_bytes=MAX_EVENT_BYTES,
+        has_long_events=True,
     )
 
     def read(self, body: JsonBody) -> Request:

@@ -19,7 +19,7 @@ class StreamRules:
     finish: re.Pattern[bytes] | None = None  # ends a stream that has no last event; None: it may end anywhere
     delta_marks: tuple[bytes, bytes] = (b'"content"', b'"text"')  # an event with one of these has a piece of text,
     empty_deltas: tuple[bytes, ...] = (b'"content":""', b'"content":null')  # unless it has one of these
-    max_event_bytes: int = MAX_EVENT_BYTES  # of one event; a stream with a longer one is refused
+    has_long_events: bool = False  # the settings bound the length of an event; else it is `MAX_EVENT_BYTES`
 
     def plain_length(self, events: bytes) -> int:
         """Return the length of the leading whole events that have no usage and no error, and are not the last."""

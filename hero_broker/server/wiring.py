@@ -176,6 +176,7 @@ def _exchange_limits(settings: Settings) -> ExchangeLimits:
     billing = settings.billing
     return ExchangeLimits(
         max_answer_bytes=settings.server.max_answer_bytes,
+        max_long_event_bytes=settings.responses.max_event_bytes,
         idle_s=settings.upstream.idle_timeout_s,
         drain=billing.on_disconnect == "drain",
         drain_max_s=billing.drain_max_s,

@@ -26,6 +26,7 @@ from hero_broker.settings.model import (
     ModelSettings,
     PriceSettings,
     ProviderSettings,
+    ResponsesSettings,
     ServerSettings,
     Settings,
     StatementSettings,
@@ -159,6 +160,7 @@ def load(
     known = {provider.name for provider in providers} | ({FAKE_PROVIDER} if fake else set())
     models = _models(root.tables("models"), known)
     default_models = _default_models(root.table("default_models"))
+    responses = _responses(root.table("responses"))
     statements = _statements(root.table("statements"))
     root.refuse_unknown_keys()
     tokens = [(name, environ.get(name, "").strip()) for name in ("ADMIN_TOKEN", "HERO_SECRET")]
@@ -183,6 +185,7 @@ def load(
         admin_tokens=admin_tokens,
         insecure_dev=insecure_dev,
         fake=fake,
+        responses=responses,
         statements=statements,
         warnings=(*secrets.warnings, *doubts_about(server)),
     )
@@ -403,6 +406,11 @@ def _billing(table: TomlTable) -> BillingSettings:
         unpriced=table.choice("unpriced", default.unpriced, "refuse"),
         price_list=_price_list(table),
     )
+
+
+def _responses(table: TomlTable) -> ResponsesSettings:
+    default = ResponsesSettings()
+    return ResponsesSettings(table.integer("max_event_bytes", default.max_event_bytes, 1_000_000, 1_000_000_000))
 
 
 def _price_list(table: TomlTable) -> Path | None:

@@ -107,6 +107,13 @@ class BillingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ResponsesSettings:
+    """Limits of OpenAI's Responses."""
+
+    max_event_bytes: int = 64 * 1024 * 1024  # the last event repeats the whole response, with all images in it
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderSettings:
     """An upstream, and how to reach it."""
 
@@ -191,6 +198,7 @@ class Settings:
     admin_tokens: tuple[str, ...] = field(repr=False)  # empty in dev mode
     insecure_dev: bool
     fake: bool  # the broker adds a provider named "fake"
+    responses: ResponsesSettings = ResponsesSettings()
     statements: StatementSettings = StatementSettings()
     warnings: tuple[str, ...] = ()  # sentences about accepted but unsafe or doubtful settings, without secrets
 

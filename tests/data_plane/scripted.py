@@ -50,7 +50,13 @@ PRICE = Price(
     audio_per_minute=Decimal("0.006"),
 )
 LIMITS = ExchangeLimits(
-    max_answer_bytes=1000, idle_s=30, drain=True, drain_max_s=60, drain_max_tokens=1000, drain_max_calls=10
+    max_answer_bytes=1000,
+    max_long_event_bytes=100_000,
+    idle_s=30,
+    drain=True,
+    drain_max_s=60,
+    drain_max_tokens=1000,
+    drain_max_calls=10,
 )
 
 

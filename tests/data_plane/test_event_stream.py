@@ -4,8 +4,9 @@ import pytest
 
 from hero_broker.core.calls import Attempt, Caller
 from hero_broker.core.clock import SystemClock
-from hero_broker.core.errors import ProviderError
+from hero_broker.core.errors import ProviderBadStream, ProviderError
 from hero_broker.data_plane.event_stream import AFTER_LAST_BYTES, EventStream
+from hero_broker.kinds.stream_rules import MAX_EVENT_BYTES
 from hero_broker.metering.meter import Meter
 
 DELTA = b'data: {"choices":[{"delta":{"content":"a"},"finish_reason":null}]}\n\n'
@@ -14,12 +15,13 @@ USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":1}}\n\n'
 ERROR = b'data: {"error":{"message":"no sk-secret"}}\n\n'
 DONE = b"data: [DONE]\n\n"
 PING = b": ping\n\n"
+MAX_LONG_EVENT_BYTES = 1000  # of Responses
 SPOKEN = b'data: {"type":"speech.audio.delta","audio":"AA"}\n\n'
 
 
 def passage(*, kind: str = "chat", wants_usage: bool = False) -> EventStream:
     call = Attempt("id", kind, "m", "p", "m", "http://p", b"{}", Caller("192.0.2.1", None), 0, True, wants_usage)
-    return EventStream(call, ("sk-secret",), Meter(call, None, SystemClock()))
+    return EventStream(call, ("sk-secret",), Meter(call, None, SystemClock()), MAX_LONG_EVENT_BYTES)
 
 
 def passed(watched: EventStream, stream: bytes, size: int) -> tuple[bytes, bytes]:
@@ -62,6 +64,22 @@ def test_stream_is_whole(kind: str, stream: bytes) -> None:
     watched.feed(stream)
 
     watched.end()
+
+
+@pytest.mark.parametrize(
+    ("kind", "most"),
+    [
+        ("responses", MAX_LONG_EVENT_BYTES),
+        ("messages", MAX_EVENT_BYTES),
+        ("chat", MAX_EVENT_BYTES),
+    ],
+)
+def test_event_has_the_bound_of_its_kind(kind: str, most: int) -> None:
+    event = b"data: " + b"a" * (most - 6)
+
+    passage(kind=kind).feed(event)
+    with pytest.raises(ProviderBadStream, match="too long"):
+        passage(kind=kind).feed(event + b"a")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ RETURNS = b'data: {"a":1}\r\n\r\n'
 @given(st.lists(st.sampled_from([DELTA, NULL, USAGE, DONE, RETURNS, b": ping\n\n"]), max_size=8), st.integers(1, 50))
 def test_events_come_out_as_they_went_in(events: list[bytes], size: int) -> None:
     stream = b"".join(events)
-    splitter = EventSplitter()
+    splitter = EventSplitter(MAX_EVENT_BYTES)
     split = [event for at in range(0, len(stream), size) for event in splitter.feed(stream[at : at + size])]
 
     assert split == events
@@ -48,12 +48,23 @@ def test_data_of_an_event(event: bytes, data: bytes) -> None:
 
 
 def test_event_without_an_end_is_refused_however_it_is_cut() -> None:
-    splitter = EventSplitter()
+    splitter = EventSplitter(MAX_EVENT_BYTES)
     for _ in range(MAX_EVENT_BYTES // 1024):
         splitter.feed(b"a" * 1024)
 
     with pytest.raises(EventTooLong):
         splitter.feed(b"a")
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_event_may_be_as_long_as_the_bound_however_it_is_cut(size: int) -> None:
+    event = b"data: " + b"a" * 92 + b"\n\n"
+    pieces = [event[at : at + size] for at in range(0, len(event), size)]
+    splitter, narrower = EventSplitter(len(event)), EventSplitter(len(event) - 1)
+
+    assert [found for piece in pieces for found in splitter.feed(piece)] == [event]
+    with pytest.raises(EventTooLong):
+        list(map(narrower.feed, pieces))
 
 
 @pytest.mark.parametrize(

@@ -35,15 +35,18 @@ OTHERS_WAIT_S = 5  # at most, while an event of that length is read; it takes a 
 
 
 @contextmanager
-def serving(tmp_path: Path) -> Iterator[tuple[Broker, Provider]]:
-    """Run a broker over a provider that speaks Responses; "plain" is a model of one that does not."""
+def serving(tmp_path: Path, more: str = "") -> Iterator[tuple[Broker, Provider]]:
+    """Run a broker over a provider that speaks Responses; "plain" is a model of one that does not.
+
+    `more` are further tables of its settings.
+    """
     config = tmp_path / "hero-broker.toml"
     with Provider() as provider:
         config.write_text(
             f'[[providers]]\nname = "p"\nbase_url = "{provider.url}"\napi_keys = ["sk-provider-key"]\n'
             'wires = ["openai", "responses"]\n[[providers]]\nname = "q"\nbase_url = "http://127.0.0.1:1/v1"\n'
             '[[models]]\nname = "plain"\nprovider = "q"\n'
-            f'[[models]]\nname = "m"\nprovider = "p"\nupstream_model = "gpt-5.1"\n[models.price]{PRICE}'
+            f'[[models]]\nname = "m"\nprovider = "p"\nupstream_model = "gpt-5.1"\n[models.price]{PRICE}{more}'
         )
         with broker(tmp_path / "state", "--config", str(config)) as running:
             yield running, provider
@@ -138,6 +141,22 @@ def test_error_keeps_its_status_and_its_words(tmp_path: Path) -> None:
         )
 
     assert (found.status_code, found.content, found.headers["retry-after"]) == (503, body, "3")
+
+
+@pytest.mark.usefixtures("store")
+def test_event_longer_than_the_setting_ends_the_stream_with_an_error(tmp_path: Path, database_url: str) -> None:
+    long = {"type": "message", "content": [{"type": "output_text", "text": "a" * 1_000_000}]}
+    last = stream({**END, "response": {**ENDED, "output": [long]}})
+    with serving(tmp_path, "[responses]\nmax_event_bytes = 1_000_000\n") as (running, provider):
+        with answering(provider, HEAD + stream(CREATED, *DELTAS) + last), call(running) as client:
+            received = read_until(client, b'"sequence_number":4}\n\n')
+        running.usage()
+        found = query(database_url, "SELECT outcome, error_code, usage_source FROM request_logs")
+
+    assert (
+        json.loads(received.rpartition(b"event: error\ndata: ")[2].partition(b"\n")[0])["code"] == "provider_bad_stream"
+    )
+    assert found == [("provider_error", "provider_bad_stream", "estimated")]
 
 
 @pytest.mark.usefixtures("store")

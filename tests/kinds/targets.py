@@ -27,6 +27,7 @@ BY_MINUTE = Price(audio_per_minute=ONE)
 BY_SEARCH = Price(per_thousand_searches=ONE)
 BY_REQUEST = Price(per_request=ONE)
 FREE = Price(per_request=Decimal(0))
+MAX_LONG_EVENT_BYTES = 10_000_000
 # Everything that could be measured of one call.
 MEASURED = Measured(input_tokens=5, output_tokens=7, audio_ms=1_234)
 
@@ -109,7 +110,7 @@ def relay(kind: Kind, pieces: Iterator[bytes], *, wants_usage: bool = False) -> 
     call = Attempt("id", kind.name, "m", "p", "m", "http://p", b"{}", caller, 0, True, wants_usage)
     meter = Meter(call, None, SystemClock())
     meter.on_response()
-    stream = EventStream(call, (), meter)
+    stream = EventStream(call, (), meter, MAX_LONG_EVENT_BYTES)
     sent = b"".join(map(stream.feed, pieces))
     stream.end()
     tail = b"".join(item for item in stream.tail if isinstance(item, bytes))

@@ -9,13 +9,23 @@ from hero_broker.core.calls import Attempt, Caller
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import InvalidRequest, ProviderBadStream, ProviderBrokeOff
 from hero_broker.core.usage import Usage
-from hero_broker.data_plane.sse import EventSplitter, EventTooLong
 from hero_broker.kinds.kind import EVENT_STREAM, JSON, Framing
-from hero_broker.kinds.responses import MAX_EVENT_BYTES, RESPONSES
+from hero_broker.kinds.responses import RESPONSES
 from hero_broker.kinds.texts import Image, Reading
 from hero_broker.kinds.wide_json import MAX_VALUES
 from hero_broker.metering.meter import MAX_KEPT_BYTES, Meter
-from tests.kinds.targets import BY_TOKEN, MEASURED, SIZE, TARGET, cut, read, reading, relay, relay_however_cut
+from tests.kinds.targets import (
+    BY_TOKEN,
+    MAX_LONG_EVENT_BYTES,
+    MEASURED,
+    SIZE,
+    TARGET,
+    cut,
+    read,
+    reading,
+    relay,
+    relay_however_cut,
+)
 
 PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAIAAAADCAIAAAA="  # the head of a PNG of 2 by 3 pixels
 USAGE = {
@@ -140,13 +150,11 @@ def test_stream_without_its_last_event_broke_off(events: tuple[Mapping[str, obje
 
 def test_event_may_be_longer_than_those_of_other_kinds_but_has_a_bound() -> None:
     long = {**END, "response": {**ENDED, "output": [{"type": "image_generation_call", "result": "a" * 9_000_000}]}}
-    too_long = b"data: " + b"a" * MAX_EVENT_BYTES
+    too_long = b"data: " + b"a" * MAX_LONG_EVENT_BYTES
 
     assert relay(RESPONSES, cut(stream(CREATED, long), 5_000_000)).usage["output_tokens"] == 42
     with pytest.raises(ProviderBadStream):
         relay(RESPONSES, cut(too_long))
-    with pytest.raises(EventTooLong):
-        EventSplitter().feed(too_long)
 
 
 def test_long_last_event_is_not_kept_for_an_estimate() -> None:

@@ -23,7 +23,13 @@ CATALOGUE = Catalogue()
 STARTED_AT = 1_796_040_000  # 2026-11-30 12:00 UTC
 MAX_CUTS = 12
 LIMITS = ExchangeLimits(
-    max_answer_bytes=100_000, idle_s=30, drain=True, drain_max_s=60, drain_max_tokens=1000, drain_max_calls=10
+    max_answer_bytes=100_000,
+    max_long_event_bytes=100_000,
+    idle_s=30,
+    drain=True,
+    drain_max_s=60,
+    drain_max_tokens=1000,
+    drain_max_calls=10,
 )
 KEY = "sk-operators-own-key"
 

@@ -127,6 +127,8 @@ def test_whole_file_is_understood(tmp_path: Path) -> None:
         per_request = 1
         [models.price.tiers.flex]
         input_per_million = 0.3
+        [responses]
+        max_event_bytes = 2_000_000
         [statements]
         from = "Example Ltd"
         contact = """
@@ -154,6 +156,7 @@ billing@example.org
     assert (model.price.input_per_million, model.price.per_request) == (Decimal("0.59"), Decimal(1))
     assert model.price.output_per_million is None
     assert model.price_tiers == {"flex": settings.PriceSettings(input_per_million=Decimal("0.3"))}
+    assert found.responses.max_event_bytes == 2_000_000
     contact = "Example Street 1\n8000 Zürich\n\nbilling@example.org"
     assert found.statements == StatementSettings("Example Ltd", contact, "Within 30 days.")
 
@@ -721,7 +724,7 @@ def test_every_key_is_in_the_reference() -> None:
     keys = keys - {"issuer"} | {"from"}  # a keyword of Python
     keys = keys - {"price_tiers"} | {"tiers"}  # a key of the table `[models.price]`
 
-    assert len(classes) == 7
+    assert len(classes) == 8
     assert sorted(key for key in keys if f"`{key}`" not in page and f"[{key}]" not in page) == []
 
 

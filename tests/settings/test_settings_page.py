@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from hero_broker.settings import Settings, SettingsError, load
-from hero_broker.settings.model import BillingSettings, PriceSettings, ServerSettings, UpstreamSettings
+from hero_broker.settings.model import (
+    BillingSettings,
+    PriceSettings,
+    ResponsesSettings,
+    ServerSettings,
+    UpstreamSettings,
+)
 from hero_broker.settings.toml_table import MAX_PRICE_PLACES
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
@@ -86,6 +92,7 @@ def test_page_has_the_bounds_of_each_number_of_the_settings() -> None:
         "server": ServerSettings,
         "upstream": UpstreamSettings,
         "billing": BillingSettings,
+        "responses": ResponsesSettings,
         "models.price": PriceSettings,
     }
     numbers = [
