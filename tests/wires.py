@@ -31,7 +31,8 @@ class Wire:
     stream_body: Mapping[str, object]  # what a request for a stream has beside it
     events: Sequence[bytes]
     first_output: int  # the position of the first event with output,
-    settling: int  # and of the event whose usage settles the call
+    settling: int  # of the event whose usage settles the call, and of the one
+    finishing: int  # behind which an end of the stream is no fault
     reports_input_first: bool  # the first event reports the input
     whole: bytes
     cost_nano_usd: int
@@ -90,6 +91,7 @@ CHAT = Wire(
     ),
     first_output=1,
     settling=5,
+    finishing=4,
     reports_input_first=False,
     whole=json.dumps({"choices": [{"message": {"content": "Two rows"}}], "usage": _CHAT_USAGE}).encode(),
     cost_nano_usd=310 * 3000 + 2000 * 300 + OUTPUT * 15_000,
@@ -149,6 +151,7 @@ MESSAGES = Wire(
     ),
     first_output=3,
     settling=14,
+    finishing=15,
     reports_input_first=True,
     whole=json.dumps(
         {
@@ -199,6 +202,7 @@ RESPONSES = Wire(
     ),
     first_output=3,
     settling=11,
+    finishing=11,
     reports_input_first=False,
     whole=json.dumps(_ENDED).encode(),
     cost_nano_usd=210 * 3000 + 2000 * 300 + 100 * 3750 + OUTPUT * 15_000,
