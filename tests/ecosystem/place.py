@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ from tests.stores import query
 INSTALLED = "HERO_BROKER_TEST_CLIENTS"  # names the directory of the installed clients
 CLIENTS = Path(__file__).parent / "clients"
 
-DESCRIBED = ("kind", "model", "cost_nano_usd", "usage_source", "outcome", "http_status")
+DESCRIBED = ("kind", "model", "cost_nano_usd", "cost_source", "usage_source", "outcome", "http_status", "error_code")
 UNITS = (
     "input_tokens",
     "output_tokens",
     "cached_input_tokens",
     "cache_write_tokens",
+    "cache_write_1h_tokens",
     "reasoning_tokens",
     "audio_input_tokens",
     "audio_output_tokens",
@@ -40,6 +42,8 @@ class Row:
     usage_source: str = "reported"
     outcome: str = "ok"
     http_status: int = 200
+    error_code: str | None = None
+    cost_source: str | None = "price"
 
 
 @dataclass(slots=True)
@@ -55,20 +59,24 @@ class Place:
     def __post_init__(self) -> None:
         self._begins_after = self._query("SELECT coalesce(max(seq), 0) FROM request_logs")[0][0]
 
-    def call(self, client: str, name: str) -> Any:
+    def call(self, client: str, *names: str) -> Any:
         """Make one of the calls in a Python client's `calls.py`, and return what it prints."""
-        return json.loads(self.run([self.python(client), str(CLIENTS / client / "calls.py"), name]))
+        return json.loads(self.run([self.python(client), str(CLIENTS / client / "calls.py"), *names]))
 
     def call_node(self, client: str, name: str) -> Any:
         """Make one of the calls in a Node client's `calls.mjs`, and return what it prints."""
         return json.loads(self.run(["node", str(self.installed / client / "calls.mjs"), name]))
 
+    def node_command(self, client: str, name: str) -> str:
+        """Return the path of a command that a Node client has."""
+        return str(self.installed / client / "node_modules" / ".bin" / name)
+
     def python(self, client: str) -> str:
         """Return the interpreter that has a client."""
         return str(self.installed / client / "bin" / "python")
 
-    def run(self, command: list[str]) -> str:
-        """Run a client's process to its end, and return what it prints."""
+    def run(self, command: list[str], *, statuses: Sequence[int] = (0,), **environ: str) -> str:
+        """Run a client's process to its end, with one of the statuses, and return what it prints."""
         environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.directory),
@@ -79,9 +87,18 @@ class Place:
             "CO_API_URL": self.running.url,
             "CO_API_KEY": "any",
             "LLM_USER_PATH": str(self.directory),
+            **environ,
         }
-        ended = subprocess.run(command, env=environ, cwd=self.directory, capture_output=True, text=True, timeout=120)
-        assert ended.returncode == 0, ended.stderr
+        ended = subprocess.run(
+            command,
+            env=environ,
+            cwd=self.directory,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert ended.returncode in statuses, ended.stdout + ended.stderr
         return ended.stdout
 
     def rows(self) -> list[Row]:
@@ -89,6 +106,15 @@ class Place:
         columns = ", ".join((*DESCRIBED, "stream", *UNITS))
         where = f"WHERE seq > {self._begins_after} ORDER BY seq"
         return [_row(values) for values in self._query(f"SELECT {columns} FROM request_logs {where}")]
+
+    def contexts(self) -> list[str | None]:
+        """Return the context of every row since the test began, once all are stored."""
+        return [
+            context
+            for (context,) in self._query(
+                f"SELECT context FROM request_logs WHERE seq > {self._begins_after} ORDER BY seq"
+            )
+        ]
 
     def _query(self, statement: str) -> list[tuple[Any, ...]]:
         self.running.usage()

@@ -1,5 +1,6 @@
 """Anthropic's Python client: every message is one row, and a count of tokens none."""
 
+from tests.ecosystem.agent_provider import Work
 from tests.ecosystem.place import Place, Row
 
 CLIENT = "anthropic_python"
@@ -24,6 +25,15 @@ def test_use_of_a_tool_is_one_row(place: Place) -> None:
 def test_count_of_tokens_has_no_row(place: Place) -> None:
     assert place.call(CLIENT, "count") == 42
     assert place.rows() == []
+
+
+def test_models_are_listed_and_found_without_a_row(agents_place: Place, work: Work) -> None:
+    answer = agents_place.call(CLIENT, "models")
+
+    assert answer["listed"]["claude-haiku-4-5"] == "claude-haiku-4-5"
+    assert answer["retrieved"] == "model"
+    assert agents_place.rows() == []
+    assert work.requests == []
 
 
 def test_unknown_model_is_anthropics_own_error_without_a_row(place: Place) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.ecosystem.agent_provider import COUNTED, DONE, Work, tokens
 from tests.ecosystem.place import Place, Row
 
 CLIENT = "openai_python"
@@ -91,8 +92,46 @@ def test_call_that_the_provider_refuses_is_one_row_of_no_cost(place: Place) -> N
     assert answer["message"].startswith("The audio cannot be decoded")
     assert answer["retries"] == 0
     assert place.rows() == [
-        Row("stt", "fake-stt", 0, {}, usage_source="none", outcome="provider_error", http_status=400)
+        Row(
+            "stt",
+            "fake-stt",
+            0,
+            {},
+            usage_source="none",
+            outcome="provider_error",
+            http_status=400,
+            error_code="provider_400",
+        )
     ]
+
+
+@pytest.mark.parametrize("name", ["response", "response_stream"])
+def test_response_is_one_row(agents_place: Place, work: Work, name: str) -> None:
+    answer = agents_place.call(CLIENT, name)
+
+    assert answer == {"text": DONE, "tokens": tokens(work)}
+    assert agents_place.rows() == work.books
+    assert [row.kind for row in work.books] == ["responses"]
+
+
+def test_parsed_response_is_one_row(agents_place: Place, work: Work) -> None:
+    assert agents_place.call(CLIENT, "response_parsed") == DONE
+    assert agents_place.rows() == work.books
+    assert len(work.books) == 1
+
+
+def test_compaction_is_one_row(agents_place: Place, work: Work) -> None:
+    answer = agents_place.call(CLIENT, "response_compacted")
+
+    assert answer == {"types": ["compaction"], "tokens": tokens(work)[0]}
+    assert agents_place.rows() == work.books
+    assert len(work.books) == 1
+
+
+def test_count_of_a_responses_tokens_has_no_row(agents_place: Place, work: Work) -> None:
+    assert agents_place.call(CLIENT, "response_tokens") == COUNTED
+    assert agents_place.rows() == []
+    assert [path for path, _ in work.requests] == ["/v1/responses/input_tokens"]
 
 
 def test_models_are_listed_and_found_without_a_row(place: Place) -> None:

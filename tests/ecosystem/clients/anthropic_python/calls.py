@@ -39,6 +39,11 @@ def count() -> object:
     return CLIENT.messages.count_tokens(model="fake-chat", messages=WORDS, system="and more").input_tokens
 
 
+def models() -> object:
+    listed = {model.id: model.display_name for model in CLIENT.models.list(limit=5)}
+    return {"listed": listed, "retrieved": CLIENT.models.retrieve("claude-sonnet-4-5").type}
+
+
 def unknown_model() -> object:
     try:
         CLIENT.messages.create(model="no-such-model", max_tokens=100, messages=WORDS)
@@ -48,6 +53,6 @@ def unknown_model() -> object:
 
 
 if __name__ == "__main__":
-    calls = (message, stream, tools, count, unknown_model)
+    calls = (message, stream, tools, count, models, unknown_model)
     (asked,) = (call for call in calls if call.__name__ == sys.argv[1])
     json.dump(asked(), sys.stdout)

@@ -36,14 +36,31 @@ public class Calls {
                 }
                 System.out.println(statuses.append("]"));
             }
+            case "responses" -> System.out.println(post("/responses", "\"input\":" + words(40)).body());
+            case "messages" -> {
+                String messages = "[{\"role\":\"user\",\"content\":" + words(40) + "}]";
+                System.out.println(post("/messages", "\"max_tokens\":100,\"messages\":" + messages).body());
+            }
             case "websocket" -> System.out.println(websocket());
             default -> throw new IllegalArgumentException(arguments[0]);
         }
     }
 
     private static HttpResponse<String> chat(BodyPublisher body) throws Exception {
-        HttpRequest request = request("/chat/completions").header("content-type", "application/json").POST(body).build();
+        return post("/chat/completions", body);
+    }
+
+    private static HttpResponse<String> post(String path, String members) throws Exception {
+        return post(path, BodyPublishers.ofString("{\"model\":\"fake-chat\"," + members + "}"));
+    }
+
+    private static HttpResponse<String> post(String path, BodyPublisher body) throws Exception {
+        HttpRequest request = request(path).header("content-type", "application/json").POST(body).build();
         return CLIENT.send(request, BodyHandlers.ofString());
+    }
+
+    private static String words(int count) {
+        return "\"" + "word ".repeat(count).strip() + "\"";
     }
 
     private static HttpRequest.Builder request(String path) {
@@ -51,8 +68,7 @@ public class Calls {
     }
 
     private static String body(int words, boolean stream) {
-        String content = "word ".repeat(words).strip();
-        String messages = "[{\"role\":\"user\",\"content\":\"" + content + "\"}]";
+        String messages = "[{\"role\":\"user\",\"content\":" + words(words) + "}]";
         return "{\"model\":\"fake-chat\",\"stream\":" + stream + ",\"messages\":" + messages + "}";
     }
 

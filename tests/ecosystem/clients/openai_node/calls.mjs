@@ -77,6 +77,35 @@ const calls = {
     return (await client.audio.transcriptions.create({ model: "fake-stt", file })).text;
   },
 
+  async response() {
+    const answer = await client.responses.create({ model: "gpt-5-codex", input: "how is the work" });
+    return { text: answer.output_text, tokens: [answer.usage.input_tokens, answer.usage.output_tokens] };
+  },
+
+  async response_stream() {
+    const events = client.responses.stream({ model: "gpt-5-codex", input: "how is the work" });
+    let text = "";
+    for await (const event of events) if (event.type === "response.output_text.delta") text += event.delta;
+    const answer = await events.finalResponse();
+    return { text, tokens: [answer.usage.input_tokens, answer.usage.output_tokens] };
+  },
+
+  async response_parsed() {
+    const schema = { type: "object", properties: { state: { type: "string" } } };
+    const format = { type: "json_schema", name: "report", schema };
+    const answer = await client.responses.parse({ model: "gpt-5-codex", input: "how is the work", text: { format } });
+    return JSON.parse(answer.output_text).state;
+  },
+
+  async response_compacted() {
+    const answer = await client.responses.compact({ model: "gpt-5-codex", input: "how is the work" });
+    return { types: answer.output.map((item) => item.type), tokens: answer.usage.input_tokens };
+  },
+
+  async response_tokens() {
+    return (await client.responses.inputTokens.count({ model: "gpt-5-codex", input: "how is the work" })).input_tokens;
+  },
+
   async models() {
     const listed = [];
     for await (const model of client.models.list()) listed.push(model.id);

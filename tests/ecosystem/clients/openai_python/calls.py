@@ -7,10 +7,18 @@ from typing import Any
 
 import openai
 from openai.types.chat import ChatCompletionUserMessageParam
+from pydantic import BaseModel
 
 CLIENT = openai.OpenAI()
 WORDS: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": " ".join(["word"] * 40)}]
 SPEECH = Path("speech.wav")
+AGENT = "gpt-5-codex"
+
+
+class Report(BaseModel):
+    """What a reply says of the work."""
+
+    state: str
 
 
 def chat() -> object:
@@ -111,6 +119,35 @@ def transcription_of_no_audio() -> object:
     raise AssertionError("The provider refuses what is no audio.")
 
 
+def response() -> object:
+    answer = CLIENT.responses.create(model=AGENT, input="how is the work")
+    assert answer.usage is not None
+    return {"text": answer.output_text, "tokens": [answer.usage.input_tokens, answer.usage.output_tokens]}
+
+
+def response_stream() -> object:
+    with CLIENT.responses.stream(model=AGENT, input="how is the work") as events:
+        text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+        answer = events.get_final_response()
+    assert answer.usage is not None
+    return {"text": text, "tokens": [answer.usage.input_tokens, answer.usage.output_tokens]}
+
+
+def response_parsed() -> object:
+    answer = CLIENT.responses.parse(model=AGENT, input="how is the work", text_format=Report)
+    assert answer.output_parsed is not None
+    return answer.output_parsed.state
+
+
+def response_compacted() -> object:
+    answer = CLIENT.responses.compact(model=AGENT, input="how is the work")
+    return {"types": [item.type for item in answer.output], "tokens": answer.usage.input_tokens}
+
+
+def response_tokens() -> object:
+    return CLIENT.responses.input_tokens.count(model=AGENT, input="how is the work").input_tokens
+
+
 def models() -> object:
     return {
         "listed": [model.id for model in CLIENT.models.list()],
@@ -146,6 +183,11 @@ CALLS = (
     transcription_verbose,
     transcription_as_text,
     transcription_of_no_audio,
+    response,
+    response_stream,
+    response_parsed,
+    response_compacted,
+    response_tokens,
     models,
     unknown_model,
 )
