@@ -1,15 +1,25 @@
-"""Calls of LangChain's OpenAI and Cohere packages; the first argument names one, whose result is printed as JSON."""
-# mypy: disable-error-code="import-not-found"
+"""Calls of LangChain's packages; the first argument names one, whose result is printed as JSON."""
+# mypy: disable-error-code="import-not-found,untyped-decorator"
 
 import json
 import os
 import sys
+from typing import Any
 
+from langchain_anthropic import ChatAnthropic
 from langchain_cohere import CohereRerank
+from langchain_core.messages import HumanMessage
+from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
 BASE_URL = os.environ["OPENAI_BASE_URL"]
 WORDS = " ".join(["word"] * 40)
+
+
+@tool
+def look(place: str) -> str:
+    """Look at a place."""
+    return f"nothing in {place}"
 
 
 def invoke() -> object:
@@ -47,13 +57,44 @@ def embeddings() -> object:
     return [len(vector) for vector in made.embed_documents(["one two", "three"])]
 
 
+def codex() -> object:
+    """Ask a model that the package calls over Responses, because of its name."""
+    return _loop(ChatOpenAI(model="gpt-5-codex", base_url=BASE_URL))
+
+
+def codex_stream() -> object:
+    return _pieces(ChatOpenAI(model="gpt-5-codex", base_url=BASE_URL))
+
+
+def claude() -> object:
+    return _loop(ChatAnthropic(model="claude-sonnet-4-5"))
+
+
+def claude_stream() -> object:
+    return _pieces(ChatAnthropic(model="claude-sonnet-4-5"))
+
+
+def _loop(model: Any) -> object:
+    """Call a tool as the model demands it, and return the tool's results and the last reply."""
+    model = model.bind_tools([look])
+    messages = [HumanMessage("how is the work")]
+    messages.append(model.invoke(messages))
+    results = [look.invoke(call) for call in messages[-1].tool_calls]
+    return {"results": [result.content for result in results], "text": model.invoke([*messages, *results]).text}
+
+
+def _pieces(model: Any) -> object:
+    chunks = list(model.stream("how is the work"))
+    return "".join(chunk.text for chunk in chunks)
+
+
 def rerank() -> object:
     """Rerank as the package does by itself: it asks for three results, of two documents."""
     ranker = CohereRerank(model="fake-rerank", base_url=os.environ["CO_API_URL"])
     return [result["index"] for result in ranker.rerank(["a call", "the bill of a call"], "the bill")]
 
 
-CALLS = (invoke, stream, stream_with_usage, embeddings, rerank)
+CALLS = (invoke, stream, stream_with_usage, embeddings, codex, codex_stream, claude, claude_stream, rerank)
 
 if __name__ == "__main__":
     (asked,) = (call for call in CALLS if call.__name__ == sys.argv[1])
