@@ -187,10 +187,10 @@ class Meter:
     @property
     def needs_estimate(self) -> bool:
         """Whether a response has begun for which the provider reported no billable usage."""
-        if self._reported is not None:
+        if not self.answered or self._reported is not None:
             return False
         self._read_timings()
-        return self.answered and self._reported is None and self.kind.usage_by_request(self.call, self.price()) is None
+        return self._reported is None and self.kind.usage_by_request(self.call, self.price()) is None
 
     def delivered(self) -> Delivered:
         """Return what was received of the response."""

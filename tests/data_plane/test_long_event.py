@@ -81,7 +81,7 @@ def test_the_outline_of_megabytes_is_short(image: str, size: int) -> None:
 def test_a_long_event_among_others(size: int, end: bytes) -> None:
     before, after = b"data: 1" + end, b"data: 2" + end
     long = b'data: {"a":"' + b"x" * (2 * MIN_LONG_BYTES) + b'"}' + end
-    stream, splitter, found = before + long + after + b"rest", EventSplitter(), []
+    stream, splitter, found = before + long + after + b"rest", EventSplitter(1 << 30), []
     for at in range(0, len(stream), size):
         found += splitter.feed(stream[at : at + size])
 

@@ -57,7 +57,12 @@ def played(script: Script, *, is_stream: bool = True, way: Route = WAY) -> tuple
     """Play a call to its end."""
 
     async def main() -> tuple[Play, RequestLog]:
-        play = Play([script], asked(is_stream=is_stream), replace(LIMITS, max_answer_bytes=10_000), way=way)
+        play = Play(
+            [script],
+            asked(is_stream=is_stream),
+            replace(LIMITS, max_answer_bytes=10_000, max_long_event_bytes=16_000_000),
+            way=way,
+        )
         play.listed = listed
         play.__post_init__()
         return play, await play.whole()
@@ -430,7 +435,8 @@ def test_client_that_leaves_in_a_long_tail_is_billed_all_the_same() -> None:
     end = {**END, "response": {**ENDED, "instructions": "x" * 4 * MIN_LONG_BYTES}}
 
     async def main() -> tuple[Play, RequestLog]:
-        play = Play([[EVENTS, *sized(stream(CREATED, *DELTAS, end), 64 * 1024)]], asked(), way=WAY)
+        script: Script = [EVENTS, *sized(stream(CREATED, *DELTAS, end), 64 * 1024)]
+        play = Play([script], asked(), replace(LIMITS, max_long_event_bytes=16_000_000), way=WAY)
         play.begin()
         await turns()
         play.client.leave()
