@@ -10,6 +10,9 @@ from hero_broker.core.money import usd_text
 from hero_broker.kinds.registry import DEFAULT_KIND
 from hero_broker.kinds.typical import is_priced, typical_cost
 from hero_broker.kinds.wires import OPENAI_WIRE
+from hero_broker.limits.doubts import doubts_about
+from hero_broker.limits.limit import Limit
+from hero_broker.limits.sentences import sentence
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.plausibility import price_warnings
 from hero_broker.providers.provider import Provider
@@ -33,6 +36,8 @@ def report_lines(settings: Settings, served: Routes) -> Iterator[str]:
         yield f"model     {route.model} ({route.kind}) at {route.provider.name}: {_price_text(route)}"
     for provider_name, count in Counter(provider.name for _, provider in served.listed()).items():
         yield f"models    {count} at {provider_name} that the price list knows; GET /v1/models names them"
+    for limit in settings.limits:
+        yield f"limit     {limit.name}: {sentence(limit)}"
 
 
 def _wires_text(provider: Provider) -> str:
@@ -65,7 +70,7 @@ def nothing_served(served: Routes) -> str | None:
 
 
 def warnings(settings: Settings, served: Routes, catalogue: Catalogue) -> Iterator[str]:
-    """Yield warnings: no model, ambiguous names, models without a price, implausible prices."""
+    """Yield warnings: no model, ambiguous names, models without a price, implausible prices, idle limits."""
     if (nothing := nothing_served(served)) is not None:
         yield nothing
     yield from _double_names(settings.models)
@@ -79,6 +84,20 @@ def warnings(settings: Settings, served: Routes, catalogue: Catalogue) -> Iterat
             yield from _doubts(model, model.price, catalogue)
             for tier, rates in model.price_tiers.items():
                 yield from _doubts(model, rates, catalogue, tier)
+    server = settings.server
+    yield from doubts_about(settings.limits, server.allowed_clients, server.max_calls, server.max_calls_per_address)
+    for limit in settings.limits:
+        yield from _model_doubts(limit, served)
+
+
+def _model_doubts(limit: Limit, served: Routes) -> Iterator[str]:
+    """Yield the doubt about the model of a limit, if no call is counted under its name."""
+    name = limit.match.model
+    route = None if name is None else served.get(name)
+    if name is not None and route is None:
+        yield f"limits.{limit.name}: no model {name} is served, so the limit bounds nobody"
+    elif route is not None and route.model != name:
+        yield f"limits.{limit.name}: {name} is another name of the model {route.model}, so the limit bounds nobody"
 
 
 def _doubts(model: ModelSettings, rates: PriceSettings, catalogue: Catalogue, tier: str | None = None) -> Iterator[str]:

@@ -32,6 +32,7 @@ Exception
 │   │   ├── ProviderReset         502 provider_reset
 │   │   ├── ProviderTimeout       504 provider_timeout
 │   │   └── ProviderTls           502 provider_tls
+│   ├── RateLimitExceeded         429 rate_limit_exceeded
 │   ├── TooManyCalls              429 too_many_calls
 │   └── Unauthorized              401 unauthorized
 ├── CannotStart                   A broker cannot start, or a command cannot open a ledger: exit code 3.
@@ -200,8 +201,17 @@ class OriginRefused(BrokerError):
     code = "origin_not_allowed"
 
 
+class RateLimitExceeded(BrokerError):
+    """A limit of requests per minute is reached."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+    may_retry = True
+
+
 class TooManyCalls(BrokerError):
-    """The caller's address has reached `server.max_calls_per_address`."""
+    """The caller's address has reached `server.max_calls_per_address`, or a limit of calls in flight is reached."""
 
     status = 429
     type = "rate_limit_error"

@@ -13,11 +13,11 @@ from hero_broker.core.clock import Clock
 from hero_broker.core.errors import (
     BodyTimeout,
     BodyTooLarge,
+    BrokerError,
     ClientLeft,
     MethodNotAllowed,
     UnsupportedMedia,
 )
-from hero_broker.data_plane.call_slots import CallSlots, Slot
 from hero_broker.data_plane.checks import EarlyCheck
 from hero_broker.data_plane.client_call import (
     REQUEST_HEADERS,
@@ -35,6 +35,7 @@ from hero_broker.edge.response_channel import ResponseChannel
 from hero_broker.kinds.json_body import read_json
 from hero_broker.kinds.kind import Kind
 from hero_broker.kinds.registry import KIND_BY_PATH, LOOK_UP_KINDS
+from hero_broker.limits.admission import Admission, Slot
 from hero_broker.providers.routes import Routes
 from hero_broker.util.timeouts import wait_at_most
 
@@ -48,7 +49,7 @@ class DataPlane:
         self,
         exchange: Exchange,
         routes: Routes,
-        slots: CallSlots,
+        admission: Admission,
         clock: Clock,
         max_body_bytes: int,
         max_audio_bytes: int,
@@ -60,14 +61,14 @@ class DataPlane:
     ) -> None:
         """Join what a call needs.
 
-        `early_checks` decide in their order, before the body is read and after a slot was found free.
+        `early_checks` decide in their order, before the body is read and after the limits by address.
         `uploads` is the directory of large uploads in progress; `default_models` has the model of requests that name
         none, by kind.
         """
         self._exchange = exchange
         self._routes = routes
-        self._slots = slots
-        self._early_checks = (slots.check, *early_checks)
+        self._admission = admission
+        self._early_checks = tuple(early_checks)
         self._clock = clock
         self._max_body_bytes = max_body_bytes
         self._max_audio_bytes = max_audio_bytes
@@ -87,9 +88,10 @@ class DataPlane:
         state = scope["state"]
         client: ResponseChannel = state["client"]
         caller: Caller = state["caller"]
-        for check in self._early_checks:
-            check(caller)
-        with self._slots.slot(caller.ip) as slot:
+        slot = self._admission.enter(caller)
+        try:
+            for check in self._early_checks:
+                check(caller)
             headers: Mapping[bytes, bytes] = state["headers"]
             kind = KIND_BY_PATH.get(path) or LOOK_UP_KINDS[path]
             forwarded: tuple[tuple[str, str], ...] = ()
@@ -125,9 +127,15 @@ class DataPlane:
                 query = forwarded_query(scope["query_string"], kind.query_names) if changes else None
                 call = ClientCall(context, kind, path, request, None, query)
                 if is_look_up:
-                    await self._exchange.look_up(call, route, client)
+                    await self._exchange.look_up(call, route, client, slot)
                 else:
-                    await self._exchange.start(call, route, client, slot.release)
+                    await self._exchange.start(call, route, client, slot)
+        except BrokerError:
+            if slot.taken is None and (slot.rates or slot.slots):  # else the response has the headers already
+                client.headers = (*client.headers, *self._admission.headers(slot))
+            raise
+        finally:
+            slot.end()
 
     def check_json_head(self, headers: Mapping[bytes, bytes]) -> None:
         """Check the head of a request whose body is JSON; names are lower-case.
@@ -164,7 +172,7 @@ class DataPlane:
             unless_started.callback(reading.cancel)
             await form.upload.ready()
             call, route = form.call(path, declared_bytes, context)
-            exchange = self._exchange.start(call, route, client, slot.release)
+            exchange = self._exchange.start(call, route, client, slot)
             unless_started.pop_all()  # the call closes its upload itself
         await exchange
         await reading

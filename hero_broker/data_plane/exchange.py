@@ -1,7 +1,7 @@
 """Starts every call: checks it, and notes it in the journal. `call_run` does the rest, in the call's own task."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 
 from hero_broker.core.clock import Clock
 from hero_broker.core.errors import JournalFull, LedgerUnavailable
@@ -12,6 +12,7 @@ from hero_broker.data_plane.look_up import answer_look_up
 from hero_broker.data_plane.observers import Observer
 from hero_broker.edge.response_channel import ResponseChannel
 from hero_broker.ledger.ledger import Ledger
+from hero_broker.limits.admission import Admission, Slot
 from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.meter import Meter, OtherTariffs, TariffsByName
 from hero_broker.providers.routes import Route
@@ -31,6 +32,7 @@ class Exchange:
         clock: Clock,
         limits: ExchangeLimits,
         *,
+        admission: Admission | None = None,
         checks: Sequence[Check] = (),
         observers: Sequence[Observer] = (),
         listed: TariffsByName | None = None,
@@ -39,23 +41,22 @@ class Exchange:
     ) -> None:
         """Join what calls need.
 
-        `checks` decide in their order whether a call may be sent; `observers` see it when it has its row. `listed` and
-        `configured` have the tariffs of other models than the requested one. With `fsync` the tail of a response waits
-        until the row is on the disk.
+        `checks` decide in their order whether a call may be sent, and then the limits of `admission`; `observers` see
+        it when it has its row. `listed` and `configured` have the tariffs of other models than the requested one. With
+        `fsync` the tail of a response waits until the row is on the disk.
         """
         self._ledger = ledger
         self._clock = clock
+        self._admission = admission
         self._checks = tuple(checks)
         self._others = OtherTariffs(listed, configured)
         self._services = Services(upstream, ledger, estimates, limits, tuple(observers), fsync)
         self._calls = InFlight()
 
-    def start(
-        self, call: ClientCall, route: Route, client: ResponseChannel, release_slot: Callable[[], None]
-    ) -> Coroutine[None, None, None]:
+    def start(self, call: ClientCall, route: Route, client: ResponseChannel, slot: Slot) -> Coroutine[None, None, None]:
         """Note in the journal that the call begins, and return its run, to be awaited.
 
-        `release_slot` is called once if the client disconnects before its response has ended; the run may go on.
+        `slot` is released if the client disconnects before its response has ended; the run may go on.
 
         Raises:
             BrokerError: a check refuses the call, or it could not be billed; nothing was sent.
@@ -64,22 +65,28 @@ class Exchange:
             check(call, route)
         target = route.targets[0]
         meter = Meter(call.attempt(route, target), target.tariff, self._clock, self._others)
+        if self._admission is not None:
+            _admit(self._admission, call, route, client, slot)
         try:
             self._ledger.begin(meter.call_started())
         except JournalFull as error:
+            slot.give_back()
             raise LedgerUnavailable("The ledger has no room for another call; try again later.") from error
-        return CallRun(self._services, self._calls, call, route, meter, client, release_slot).run()
+        return CallRun(self._services, self._calls, call, route, meter, client, slot.release).run()
 
     def use_list(self, listed: TariffsByName) -> None:
         """Take the tariffs of another price list, for calls that begin from now on."""
         self._others = OtherTariffs(listed, self._others.configured)
 
-    async def look_up(self, call: ClientCall, route: Route, client: ResponseChannel) -> None:
+    async def look_up(self, call: ClientCall, route: Route, client: ResponseChannel, slot: Slot) -> None:
         """Send a request that costs nothing to the first target of a route, and respond; it has no row.
 
         Raises:
+            RateLimitExceeded, TooManyCalls: a limit has no room; nothing was sent.
             ProviderError: the provider could not be reached or did not answer.
         """
+        if self._admission is not None:
+            _admit(self._admission, call, route, client, slot)
         await answer_look_up(self._services, call, route, client)
 
     @property
@@ -98,3 +105,12 @@ class Exchange:
             if tasks:
                 await asyncio.wait(tasks, timeout=INTERRUPT_TIMEOUT_S)
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _admit(admission: Admission, call: ClientCall, route: Route, client: ResponseChannel, slot: Slot) -> None:
+    """Let all limits count a call, and add what is left of them to the response."""
+    caller = call.context.caller
+    provider = route.targets[0].provider.name
+    headers = admission.admit(slot, caller.ip, caller.context, route.model, provider, call.kind.name)
+    if headers:
+        client.headers = (*client.headers, *headers)

@@ -13,7 +13,6 @@ from hero_broker.admin_plane.registry import METHODS
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.duties import Duty
 from hero_broker.data_plane.call_run import ExchangeLimits
-from hero_broker.data_plane.call_slots import CallSlots
 from hero_broker.data_plane.checks import Check, LedgerOpen, price_known
 from hero_broker.data_plane.endpoint import DataPlane
 from hero_broker.data_plane.exchange import Exchange
@@ -29,6 +28,8 @@ from hero_broker.kinds.registry import KIND_BY_PATH, LOOK_UP_KINDS
 from hero_broker.ledger.health import LedgerHealth
 from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.ledger import Ledger
+from hero_broker.limits.admission import Admission
+from hero_broker.limits.limit import server_limits
 from hero_broker.metering.billing_row import interrupted_row
 from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.tokens import TokenCounter
@@ -87,23 +88,25 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             stack.callback(counter.close)
             estimates, provider_health = Estimates(counter), HealthTracker(clock)
             stack.callback(estimates.close)
+            own_limits = server_limits(server.max_calls, server.max_calls_per_address)
+            admission = Admission([*own_limits, *settings.limits], settings.limiting.headers)
             exchange = Exchange(
                 upstream,
                 ledger,
                 estimates,
                 clock,
                 _exchange_limits(settings),
+                admission=admission if admission.is_asked_late else None,
                 checks=_checks(settings, ledger),
                 observers=(provider_health,),
                 listed=catalogue.tariff_of_name,
                 configured=routes.own_tariff,
                 fsync=billing.durability == "fsync",
             )
-            slots = CallSlots(server.max_calls, server.max_calls_per_address)
             calls = DataPlane(
                 exchange,
                 routes,
-                slots,
+                admission,
                 clock,
                 server.max_body_bytes,
                 server.max_audio_bytes,
@@ -157,7 +160,9 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             source_ip = SourceIp(server.trusted_proxies, server.trust_unix, server.trusted_header)
             allowed, origins = AllowedClients(server.allowed_clients), Origins(server.allowed_origins)
             edge = EdgeMiddleware(gate, source_ip, allowed, origins, ERROR_SHAPES)
-            short_requests = ShortRequests(JSON_TARGETS, source_ip, allowed, gate, [slots.check], calls.check_json_head)
+            short_requests = ShortRequests(
+                JSON_TARGETS, source_ip, allowed, gate, [admission.check], calls.check_json_head
+            )
             yield Broker(edge, exchange, duties, short_requests)
             await exchange.close(0)
 

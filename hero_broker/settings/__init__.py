@@ -4,6 +4,7 @@ from hero_broker.settings.errors import Fault, SettingsError
 from hero_broker.settings.load import ledger_url, listens_of, load, statements_of
 from hero_broker.settings.model import (
     BillingSettings,
+    LimitingSettings,
     Listen,
     ModelSettings,
     PriceSettings,
@@ -20,6 +21,7 @@ from hero_broker.settings.model import (
 __all__ = [
     "BillingSettings",
     "Fault",
+    "LimitingSettings",
     "Listen",
     "ModelSettings",
     "PriceSettings",

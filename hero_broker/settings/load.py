@@ -19,6 +19,7 @@ from hero_broker.kinds.wires import AUTHS, WIRES, default_wires
 from hero_broker.settings.doubts import doubts_about
 from hero_broker.settings.errors import Fault, SettingsError
 from hero_broker.settings.known_providers import KNOWN_PROVIDERS
+from hero_broker.settings.limits import read_limiting, read_limits
 from hero_broker.settings.model import (
     SQLITE,
     BillingSettings,
@@ -162,6 +163,7 @@ def load(
     default_models = _default_models(root.table("default_models"))
     responses = _responses(root.table("responses"))
     statements = _statements(root.table("statements"))
+    limits, limiting = read_limits(root.tables("limits"), known), read_limiting(root.table("limiting"))
     root.refuse_unknown_keys()
     tokens = [(name, environ.get(name, "").strip()) for name in ("ADMIN_TOKEN", "HERO_SECRET")]
     admin_tokens = tuple(
@@ -187,6 +189,8 @@ def load(
         fake=fake,
         responses=responses,
         statements=statements,
+        limits=limits,
+        limiting=limiting,
         warnings=(*secrets.warnings, *doubts_about(server)),
     )
 

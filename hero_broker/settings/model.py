@@ -8,6 +8,8 @@ from pathlib import Path
 
 from hero_broker.core.addresses import parse_ip
 from hero_broker.kinds.wires import default_wires
+from hero_broker.limits.headers import OPENAI
+from hero_broker.limits.limit import Limit
 
 SQLITE = "sqlite:///"  # prefix of the URL of a ledger in a file
 
@@ -184,6 +186,13 @@ class StatementSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitingSettings:
+    """What holds for all limits."""
+
+    headers: tuple[str, ...] = (OPENAI,)  # the forms of the headers that callers get, of `limits.headers.HEADERS`
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings, checked."""
 
@@ -200,6 +209,8 @@ class Settings:
     fake: bool  # the broker adds a provider named "fake"
     responses: ResponsesSettings = ResponsesSettings()
     statements: StatementSettings = StatementSettings()
+    limits: tuple[Limit, ...] = ()  # beside those of `[server]`
+    limiting: LimitingSettings = LimitingSettings()
     warnings: tuple[str, ...] = ()  # sentences about accepted but unsafe or doubtful settings, without secrets
 
     @property

@@ -93,12 +93,14 @@ class TomlTable:
         form = f"must be {' or '.join(quoted(word) for word in (default, *others))}"
         return self.string(name, default, lambda text: accept_one_of(text, (default, *others)), form) or default
 
+    def string_or_none(self, name: str, check: Callable[[str], T], form: str) -> T | None:
+        """Return the checked string; None if the key is missing, or rejected."""
+        return None if self._read(name) is None else self.string(name, None, check, form)
+
     def choice_or_none(self, name: str, *words: str) -> str | None:
         """Return one of `words`; None if the key is missing, or rejected."""
-        if self._read(name) is None:
-            return None
         form = f"must be {' or '.join(quoted(word) for word in words)}"
-        return self.string(name, None, lambda text: accept_one_of(text, words), form)
+        return self.string_or_none(name, lambda text: accept_one_of(text, words), form)
 
     def boolean(self, name: str, default: bool) -> bool:
         value = self._read(name)

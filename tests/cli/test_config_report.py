@@ -109,3 +109,27 @@ def test_number_of_listed_models_is_that_of_the_list_of_models(tmp_path: Path) -
 
     count = len(CATALOGUE.models("openai"))
     assert f"models    {count} at openai that the price list knows; GET /v1/models names them" in lines
+
+
+LIMIT = '[[limits]]\nname = "l"\nunit = "requests"\namount = 60\nwindow = "minute"\n'
+
+
+def test_limits_are_printed_as_sentences(tmp_path: Path) -> None:
+    lines, warnings = previewed(tmp_path, PROVIDER + MODEL + LIMIT)
+
+    assert "limit     l: at most 60 requests per minute, 60 at once, for all together; it counts all calls" in lines
+    assert [one for one in warnings if one.startswith("limits.")] == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "warning"),
+    [
+        ('match = { model = "x" }', "no model x is served, so the limit bounds nobody"),
+        ('match = { model = "n" }', "n is another name of the model m, so the limit bounds nobody"),
+        ('match = { ip = "192.0.2.1" }', "no address that may call is in its match, so the limit bounds nobody"),
+    ],
+)
+def test_limits_that_bound_nobody_are_warned_of(tmp_path: Path, fields: str, warning: str) -> None:
+    _, warnings = previewed(tmp_path, f'{PROVIDER}{MODEL}aliases = ["n"]\n{LIMIT}{fields}\n')
+
+    assert f"limits.l: {warning}" in warnings

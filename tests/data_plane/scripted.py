@@ -29,6 +29,8 @@ from hero_broker.kinds.registry import KINDS
 from hero_broker.kinds.stt import STT
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.ledger.rows import CallStarted, PendingRow
+from hero_broker.limits.admission import Slot
+from hero_broker.limits.counters import NOTHING
 from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.meter import TariffsByName
 from hero_broker.pricing.price import Price
@@ -489,11 +491,17 @@ class Play:
     def begin(self) -> "asyncio.Task[None]":
         """Start the call in a task of its own."""
 
-        def release() -> None:
-            self.released += 1
+        play = self
+
+        class CountedSlot(Slot):
+            """A slot that counts how often it is released."""
+
+            def release(self) -> None:
+                play.released += 1
+                super().release()
 
         way = self.way or route(self.targets, is_priced=self.is_priced)
-        started = self.exchange.start(self.call, way, self.client.channel(), release)
+        started = self.exchange.start(self.call, way, self.client.channel(), CountedSlot(NOTHING))
         self.task = asyncio.ensure_future(started)
         return self.task
 

@@ -24,12 +24,14 @@ from hero_broker.core.errors import (
     TooManyCalls,
     UnsupportedMedia,
 )
-from hero_broker.data_plane.call_slots import CallSlots
 from hero_broker.data_plane.checks import EarlyCheck
 from hero_broker.data_plane.endpoint import DataPlane
 from hero_broker.data_plane.exchange import Exchange
 from hero_broker.data_plane.spool import HOLD_BYTES
 from hero_broker.ledger.ledger import Ledger
+from hero_broker.limits.admission import Admission
+from hero_broker.limits.counters import SlotCounter
+from hero_broker.limits.limit import Dimensions, Limit, server_limits
 from hero_broker.metering.estimates import Estimates
 from hero_broker.pricing.listing import Listing
 from hero_broker.providers.routes import Route, Routes
@@ -61,6 +63,7 @@ WHOLE: Script = [Head(), ANSWER]
 MAX_BODY = 1000
 MAX_AUDIO = 10 * HOLD_BYTES
 TIMEOUT_S = 20.0
+OF_SERVER = {"server.max_calls_per_address": 1, "server.max_calls": 1}
 LEFT = {"type": "http.disconnect"}
 SMALL_FORM = form(part("model", b"m"), part("file", b"x" * 100, file_name="a.wav"))
 
@@ -88,24 +91,30 @@ class Endpoint:
         early_checks: Sequence[EarlyCheck] = (),
         ways: Sequence[Route] = (),
         client: ScriptedClient | None = None,
+        limits: Sequence[Limit] = (),
     ) -> None:
         self.order: list[str] = []
         self.provider = ScriptedProvider(self.order, *scripts)
         self.ledger = ScriptedLedger(self.order)
-        self.slots = CallSlots(2, 1)
+        self.admission = Admission([*server_limits(2, 1), *limits])
         self.client = client or ScriptedClient(self.order)
         self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.estimates = Estimates(WordCounter())
         clock = ScriptedClock()
         self.exchange = Exchange(
-            cast(Upstream, self.provider), cast(Ledger, self.ledger), self.estimates, clock, LIMITS
+            cast(Upstream, self.provider),
+            cast(Ledger, self.ledger),
+            self.estimates,
+            clock,
+            LIMITS,
+            admission=self.admission if limits else None,
         )
         routes = Routes(ways or [route()], [], NoList())
         models = default_models or {}
         self.plane = DataPlane(
             self.exchange,
             routes,
-            self.slots,
+            self.admission,
             clock,
             MAX_BODY,
             MAX_AUDIO,
@@ -114,6 +123,14 @@ class Endpoint:
             models,
             early_checks=early_checks,
         )
+
+    @property
+    def in_flight(self) -> dict[str, int]:
+        """The calls in flight by limit, those of the address of the tests, and of it alone."""
+        counters = {
+            one.limit.name: one.counter(Dimensions(IP, None, "m", "p", "chat")) for one in self.admission.limits
+        }
+        return {name: one.in_flight for name, one in counters.items() if isinstance(one, SlotCounter) and one.in_flight}
 
     def sends(self, *pieces: bytes, more: bool = False) -> None:
         """Let the client send a body."""
@@ -163,7 +180,7 @@ class Endpoint:
         """Wait for the end; check that every slot is free, and return what was raised."""
         await until(self.task.done)
         self.estimates.close()
-        assert (self.slots.in_flight, self.slots.addresses) == (0, 0)
+        assert self.in_flight == {}
         assert self.exchange.in_flight == 0
         return self.task.exception()
 
@@ -354,7 +371,7 @@ def test_body_that_pauses_is_refused_in_time(tmp_path: Path, path: str, before: 
         endpoint.sends(before, more=True)
         endpoint.begin(path)
         await turns()
-        assert endpoint.slots.in_flight == 1
+        assert endpoint.in_flight == OF_SERVER
         skip(TIMEOUT_S - 1)
         await turns()
         assert not endpoint.task.done()
@@ -419,12 +436,12 @@ def test_address_has_one_slot_until_its_call_ends_or_its_client_leaves(tmp_path:
         endpoint.client.whole_body = ASKED
         first = endpoint.begin()
         await endpoint.provider.paused()
-        assert endpoint.slots.in_flight == 1
+        assert endpoint.in_flight == OF_SERVER
         second = endpoint.begin()
         await until(second.done)
         assert isinstance(second.exception(), TooManyCalls)
         endpoint.client.leave()
-        assert endpoint.slots.in_flight == 0
+        assert endpoint.in_flight == {}
         endpoint.task = first
         await turns()
         endpoint.provider.go_on()
@@ -502,7 +519,7 @@ def test_upload_whose_request_is_cancelled_is_closed(tmp_path: Path) -> None:
         await until(task.done)
         await turns()
         assert task.cancelled()
-        assert endpoint.slots.in_flight == 0
+        assert endpoint.in_flight == {}
         assert [task for task in asyncio.all_tasks() if task.get_name() == "upload"] == []
         endpoint.estimates.close()
 

@@ -11,6 +11,8 @@ from hero_broker.data_plane.call_run import CallRun
 from hero_broker.data_plane.client_call import ClientCall
 from hero_broker.data_plane.exchange import Exchange
 from hero_broker.ledger.ledger import Ledger
+from hero_broker.limits.admission import Slot
+from hero_broker.limits.counters import NOTHING
 from hero_broker.providers.routes import Route
 from hero_broker.providers.upstream.client import Upstream
 from tests.data_plane.scripted import Head, Play, Script, Unsent, json_call, route, run
@@ -58,7 +60,7 @@ def test_call_that_is_over_is_not_left_to_the_garbage_collector(targets: int) ->
         )
 
         async def call() -> None:
-            await exchange.start(play.call, route(targets), play.client.channel(), lambda: None)
+            await exchange.start(play.call, route(targets), play.client.channel(), Slot(NOTHING))
             play.client.forget()
 
         await asyncio.create_task(call())

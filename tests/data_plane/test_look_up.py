@@ -17,7 +17,7 @@ from hero_broker.core.errors import (
 from hero_broker.providers.provider import Provider
 from hero_broker.providers.routes import Route
 from tests.data_plane.scripted import KEY, PAUSE, Head, Script, ScriptedClient, route, run, until
-from tests.data_plane.test_endpoint import Endpoint
+from tests.data_plane.test_endpoint import OF_SERVER, Endpoint
 from tests.data_plane.test_messages import PROVIDER, message
 
 PATH, COUNT = "/v1/messages", "/v1/messages/count_tokens"
@@ -69,17 +69,17 @@ def test_count_of_tokens_reaches_a_client_that_reads_slowly(tmp_path: Path) -> N
 
 
 def test_count_of_tokens_holds_a_slot(tmp_path: Path) -> None:
-    async def main() -> int:
+    async def main() -> dict[str, int]:
         endpoint = Endpoint(tmp_path, [PAUSE, *COUNTED], ways=WAYS)
         endpoint.sends(json.dumps(ASKED).encode())
         endpoint.begin(COUNT)
         await endpoint.provider.paused()
-        held = endpoint.slots.in_flight
+        held = endpoint.in_flight
         endpoint.provider.go_on()
         assert await endpoint.end() is None
         return held
 
-    assert run(main()) == 1
+    assert run(main()) == OF_SERVER
 
 
 @pytest.mark.parametrize(

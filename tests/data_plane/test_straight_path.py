@@ -11,6 +11,8 @@ from hero_broker.core.calls import Outcome
 from hero_broker.core.records import RequestLog
 from hero_broker.data_plane.exchange import Exchange
 from hero_broker.ledger.ledger import Ledger
+from hero_broker.limits.admission import Slot
+from hero_broker.limits.counters import NOTHING
 from hero_broker.metering.estimates import Estimates
 from hero_broker.pricing.tariff import Tariff
 from hero_broker.providers.provider import Provider, Timeouts
@@ -104,7 +106,7 @@ class OneCall:
     def begin(self) -> "asyncio.Task[None]":
         """Start it."""
         call = json_call("chat", b'{"model":"m","messages":[{"role":"user","content":"one two three"}]}')
-        return asyncio.ensure_future(self.exchange.start(call, self.route, self.client.channel(), lambda: None))
+        return asyncio.ensure_future(self.exchange.start(call, self.route, self.client.channel(), Slot(NOTHING)))
 
 
 async def client_leaves(call: OneCall) -> None:

@@ -1,0 +1,65 @@
+"""The headers that tell a caller how much of its limits is left."""
+
+from collections.abc import Sequence
+
+from hero_broker.limits.counters import RateCounter, SlotCounter
+from hero_broker.limits.refusals import seconds
+
+OPENAI, IETF = "openai", "ietf"
+HEADERS = (OPENAI, IETF)  # the forms of headers
+
+Pairs = list[tuple[bytes, bytes]]
+
+MILLISECOND_NS = 1_000_000
+
+
+def openai_headers(rates: Sequence[RateCounter], now_ns: int) -> Pairs:
+    """Return OpenAI's headers of the tightest rate; empty without a rate.
+
+    The reset is the time until a whole burst is admitted again. Source:
+    https://platform.openai.com/docs/guides/rate-limits
+    """
+    if not rates:
+        return []
+    tightest = rates[0]
+    remaining = tightest.remaining(now_ns)
+    for rate in rates[1:]:
+        other = rate.remaining(now_ns)
+        if other < remaining:
+            tightest, remaining = rate, other
+    return [
+        (b"x-ratelimit-limit-requests", b"%d" % tightest.amount),
+        (b"x-ratelimit-remaining-requests", b"%d" % remaining),
+        (b"x-ratelimit-reset-requests", reset_text(tightest.full_ns(now_ns)).encode()),
+    ]
+
+
+def ietf_headers(slots: Sequence[SlotCounter], rates: Sequence[RateCounter], now_ns: int) -> Pairs:
+    """Return `RateLimit-Policy` and `RateLimit` of all rates and calls in flight; empty without any.
+
+    Source: draft-ietf-httpapi-ratelimit-headers-11. `t` is the time until one more request is admitted, so that
+    `Retry-After` is never earlier.
+    """
+    policies, states = [], []
+    for rate in rates:
+        name = rate.of.limit.name
+        policies.append(f'"{name}";q={rate.amount};w=60')
+        states.append(f'"{name}";r={rate.remaining(now_ns)};t={seconds(rate.next_ns(now_ns))}')
+    for slot in slots:
+        name = slot.of.limit.name
+        policies.append(f'"{name}";q={slot.amount};qu="concurrent-requests"')
+        states.append(f'"{name}";r={max(0, slot.amount - slot.in_flight)}')
+    if not policies:
+        return []
+    return [(b"ratelimit-policy", ", ".join(policies).encode()), (b"ratelimit", ", ".join(states).encode())]
+
+
+def reset_text(duration_ns: int) -> str:
+    """Return a duration as OpenAI writes it, rounded up: `20ms`, `1.5s`, `6m0s`, `1h0m0s`."""
+    ms = -(-duration_ns // MILLISECOND_NS)
+    if ms < 1000:
+        return f"{ms}ms"
+    if ms < 60_000:
+        return f"{ms // 1000}.{ms % 1000:03}".rstrip("0").rstrip(".") + "s"
+    minutes, rest = divmod(seconds(duration_ns), 60)
+    return f"{minutes}m{rest}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60}m{rest}s"

@@ -1,0 +1,123 @@
+"""What a limit is: which calls it counts, by what it counts them, and how many of them it admits."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from typing import NamedTuple
+
+from hero_broker.core.addresses import UNKNOWN, parse_ip
+from hero_broker.core.labels import Network
+
+REQUESTS, CONCURRENT = "requests", "concurrent"
+UNITS = (REQUESTS, CONCURRENT)
+MINUTE = "minute"
+ENFORCE, SHADOW = "enforce", "shadow"
+MODES = (ENFORCE, SHADOW)
+SUBJECTS = ("ip", "prefix", "context", "model", "provider", "kind")  # what a limit may have counters by
+PREFIX_V4, PREFIX_V6 = 32, 64  # bits of the prefixes that `per` counts by, unless the limit says otherwise
+MAX_AMOUNT = 1_000_000
+MAX_NAME_CHARACTERS = 64
+_KNOWN_LATE = ("context", "model", "provider", "kind")  # the body is read before limits look at these
+
+
+class Dimensions(NamedTuple):
+    """What limits know of a call."""
+
+    ip: str  # canonical, or "unknown"
+    context: str | None = None
+    model: str | None = None
+    provider: str | None = None  # of the first target of the model's route
+    kind: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitMatch:
+    """Which calls a limit counts: those that agree with every field that is set."""
+
+    ip: str | None = None
+    network: Network | None = None
+    context: str | None = None
+    model: str | None = None
+    provider: str | None = None
+    kind: str | None = None
+
+    def covers(self, call: Dimensions) -> bool:
+        """Return whether a call agrees; "unknown" is in no network."""
+        if self.network is not None and (call.ip == UNKNOWN or parse_ip(call.ip) not in self.network):
+            return False
+        return all(
+            wanted is None or wanted == value
+            for wanted, value in (
+                (self.ip, call.ip),
+                (self.context, call.context),
+                (self.model, call.model),
+                (self.provider, call.provider),
+                (self.kind, call.kind),
+            )
+        )
+
+
+EVERY_CALL = LimitMatch()
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A bound on the calls that match it, with one counter for each subject: each value of the dimensions in `per`."""
+
+    name: str
+    unit: str  # one of `UNITS`
+    amount: int  # of requests per minute, or of calls in flight
+    match: LimitMatch = EVERY_CALL
+    per: tuple[str, ...] = ()  # of `SUBJECTS`; empty: one counter for all calls
+    burst: int = 0  # how many requests may come at once; 0 for calls in flight
+    mode: str = ENFORCE  # or SHADOW: it counts what it would refuse, and refuses nothing
+    prefix_v4: int = PREFIX_V4
+    prefix_v6: int = PREFIX_V6
+    # Whether it is a setting of `[server]`: a slot of it is free as soon as the client has disconnected, because drains
+    # have a bound of their own.
+    is_of_server: bool = field(default=False, kw_only=True)
+
+    @property
+    def is_early(self) -> bool:
+        """Whether the caller's address decides, so that the limit is asked before the body is read."""
+        return not any(name in self.per or getattr(self.match, name) is not None for name in _KNOWN_LATE)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether each counter is of one address, so that its caller may know its numbers."""
+        return "ip" in self.per or self.match.ip is not None
+
+    def subject(self, call: Dimensions) -> tuple[str | None, ...]:
+        """Return the subject that a call is counted under."""
+        return tuple(self._prefix(call.ip) if name == "prefix" else getattr(call, name) for name in self.per)
+
+    def _prefix(self, ip: str) -> str:
+        if ip == UNKNOWN:
+            return ip
+        address = parse_ip(ip)
+        bits = self.prefix_v4 if address.version == 4 else self.prefix_v6
+        return str(ip_network((address, bits), strict=False))
+
+
+def faults_of(limit: Limit) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong between the fields of a limit: a field, and what it must be."""
+    if len(set(limit.per)) < len(limit.per):
+        yield "per", "must not have a word twice"
+    if "context" in limit.per and "ip" not in limit.per:
+        yield (
+            "per",
+            'must have "ip" beside "context": a caller chooses its context, so each new one would be a new counter',
+        )
+    if "ip" in limit.per and "prefix" in limit.per:
+        yield "per", 'must have "ip" or "prefix", not both'
+    if limit.match.ip is not None and limit.match.network is not None:
+        yield "match", 'must have "ip" or "network", not both'
+
+
+def server_limits(max_calls: int, max_calls_per_address: int) -> tuple[Limit, Limit]:
+    """Return `server.max_calls_per_address` and `server.max_calls` as limits."""
+    share = min(max_calls, max_calls_per_address)
+    return (
+        Limit("server.max_calls_per_address", CONCURRENT, share, per=("ip",), is_of_server=True),
+        Limit("server.max_calls", CONCURRENT, max_calls, is_of_server=True),
+    )

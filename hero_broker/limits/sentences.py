@@ -1,0 +1,43 @@
+"""Says in a sentence what a limit bounds."""
+
+from collections.abc import Iterator
+
+from hero_broker.limits.limit import CONCURRENT, SHADOW, Limit, LimitMatch
+
+_EACH = {
+    "ip": "address",
+    "context": "context",
+    "model": "model",
+    "provider": "provider",
+    "kind": "kind of call",
+}
+
+
+def sentence(limit: Limit) -> str:
+    """Return what a limit bounds, of whom, and which calls it counts."""
+    if limit.unit == CONCURRENT:
+        bound = f"at most {limit.amount:,} {'call' if limit.amount == 1 else 'calls'} in flight"
+    else:
+        bound = f"at most {limit.amount:,} {'request' if limit.amount == 1 else 'requests'} per minute"
+        bound += f", {limit.burst:,} at once"
+    each = " and ".join(f"each {_each(limit, name)}" for name in limit.per) or "all together"
+    shadow = "; in shadow mode, so it refuses nothing" if limit.mode == SHADOW else ""
+    return f"{bound}, for {each}; it counts {' '.join(_calls(limit.match))}{shadow}"
+
+
+def _each(limit: Limit, name: str) -> str:
+    return f"prefix (/{limit.prefix_v4}, /{limit.prefix_v6} of IPv6)" if name == "prefix" else _EACH[name]
+
+
+def _calls(match: LimitMatch) -> Iterator[str]:
+    parts = (
+        ("from", match.ip),
+        ("from", match.network),
+        ("with the context", match.context),
+        ("to the model", match.model),
+        ("to the provider", match.provider),
+        ("of the kind", match.kind),
+    )
+    texts = [f"{word} {value}" for word, value in parts if value is not None]
+    yield "calls" if texts else "all calls"
+    yield from texts

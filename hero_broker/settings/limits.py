@@ -1,0 +1,119 @@
+"""Reads `[[limits]]` and `[limiting]`."""
+
+import re
+from collections.abc import Collection, Sequence
+
+from hero_broker.core.addresses import UNKNOWN, canonical_ip
+from hero_broker.kinds.registry import KINDS
+from hero_broker.limits.headers import HEADERS
+from hero_broker.limits.limit import (
+    CONCURRENT,
+    ENFORCE,
+    MAX_AMOUNT,
+    MAX_NAME_CHARACTERS,
+    MINUTE,
+    PREFIX_V4,
+    PREFIX_V6,
+    REQUESTS,
+    SHADOW,
+    SUBJECTS,
+    UNITS,
+    Limit,
+    LimitMatch,
+    faults_of,
+)
+from hero_broker.settings.errors import Fault
+from hero_broker.settings.model import LimitingSettings
+from hero_broker.settings.toml_table import TomlTable
+from hero_broker.settings.validators import CIDR_FORM, NAME_FORM, accept_name, accept_network, accept_one_of, quoted
+
+LIMIT_NAME_FORM = f"must be 1 to {MAX_NAME_CHARACTERS} letters, digits, dots, hyphens and underscores of ASCII"
+IP_FORM = f'must be an address, such as "10.77.0.5", or {quoted(UNKNOWN)} for callers on a Unix socket'
+MAX_LIMITS = 1000
+_LIMIT_NAME = re.compile(rf"[A-Za-z0-9._-]{{1,{MAX_NAME_CHARACTERS}}}")
+_UNITS = ", ".join(quoted(unit) for unit in UNITS)
+
+
+def read_limits(tables: Sequence[TomlTable], providers: Collection[str]) -> tuple[Limit, ...]:
+    """Return the limits of the file, in its order; `providers` are the names of all that are configured."""
+    if len(tables) > MAX_LIMITS:
+        tables[0].faults.append(Fault("limits", f"must have at most {MAX_LIMITS} tables"))
+    places: dict[str, str] = {}
+    limits = []
+    for table in tables:
+        limit = _limit(table, providers)
+        for name, problem in faults_of(limit):
+            table.fault(name, problem)
+        if limit.name in places:
+            table.fault("name", f"must be unique; {quoted(limit.name)} is used by {places[limit.name]}")
+        elif limit.name:
+            places[limit.name] = table.full_key("name")
+        limits.append(limit)
+    return tuple(limits)
+
+
+def read_limiting(table: TomlTable) -> LimitingSettings:
+    """Return what holds for all limits."""
+    form = f"must be {' or '.join(quoted(word) for word in HEADERS)}"
+    headers = table.strings("headers", LimitingSettings().headers, lambda text: accept_one_of(text, HEADERS), form)
+    return LimitingSettings(headers)
+
+
+def _limit(table: TomlTable, providers: Collection[str]) -> Limit:
+    """Return the limit of a table, also a faulty one."""
+    name = table.string("name", None, _accept_limit_name, LIMIT_NAME_FORM) or ""
+    unit = table.string("unit", None, lambda text: accept_one_of(text, UNITS), f"must be one of {_UNITS}") or ""
+    amount = table.integer("amount", 1, 1, MAX_AMOUNT)
+    if not table.has("amount"):
+        table.fault("amount", f"is missing; it must be an integer from 1 to {MAX_AMOUNT}")
+    window = table.choice_or_none("window", MINUTE)
+    burst = table.integer("burst", amount, 1, MAX_AMOUNT)
+    if unit == REQUESTS and not table.has("window"):
+        table.fault("window", f"is missing; with the unit {quoted(REQUESTS)} it must be {quoted(MINUTE)}")
+    if unit == CONCURRENT and window is not None:
+        table.fault("window", f"must be left out with the unit {quoted(CONCURRENT)}")
+    if unit == CONCURRENT and table.has("burst"):
+        table.fault("burst", f"must be left out with the unit {quoted(CONCURRENT)}")
+    subjects = ", ".join(quoted(word) for word in SUBJECTS)
+    per = table.strings("per", (), lambda text: accept_one_of(text, SUBJECTS), f"must be one of {subjects}")
+    prefix_v4 = table.integer("prefix_v4", PREFIX_V4, 1, 32)
+    prefix_v6 = table.integer("prefix_v6", PREFIX_V6, 1, 128)
+    for key in ("prefix_v4", "prefix_v6"):
+        if table.has(key) and "prefix" not in per:
+            table.fault(key, f"needs {quoted('prefix')} in per")
+    return Limit(
+        name,
+        unit,
+        amount,
+        match=_match(table.table("match"), providers),
+        per=per,
+        burst=0 if unit == CONCURRENT else burst,
+        mode=table.choice("mode", ENFORCE, SHADOW),
+        prefix_v4=prefix_v4,
+        prefix_v6=prefix_v6,
+    )
+
+
+def _match(table: TomlTable, providers: Collection[str]) -> LimitMatch:
+    provider = table.string_or_none("provider", accept_name, f"must be the name of a provider; it {NAME_FORM}")
+    if provider is not None and provider not in providers:
+        known = ", ".join(quoted(item) for item in sorted(providers) if item) or "none"
+        table.fault("provider", f"must be the name of a provider, not {quoted(provider)}; known: {known}")
+    return LimitMatch(
+        ip=table.string_or_none("ip", _accept_ip, IP_FORM),
+        network=table.string_or_none("network", accept_network, CIDR_FORM),
+        context=table.string_or_none("context", accept_name, NAME_FORM),
+        model=table.string_or_none("model", accept_name, NAME_FORM),
+        provider=provider,
+        kind=table.choice_or_none("kind", *KINDS),
+    )
+
+
+def _accept_ip(text: str) -> str:
+    return text if text == UNKNOWN else canonical_ip(text)
+
+
+def _accept_limit_name(text: str) -> str:
+    if _LIMIT_NAME.fullmatch(text) is None:
+        raise ValueError
+    return text

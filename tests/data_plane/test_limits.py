@@ -1,0 +1,126 @@
+"""Limits on the path of a call: what they refuse before and after its body, and what a call holds until its end."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hero_broker.core.errors import LedgerUnavailable, RateLimitExceeded, TooManyCalls
+from hero_broker.limits.limit import CONCURRENT, REQUESTS, Limit, LimitMatch
+from tests.data_plane.scripted import PAUSE, Head, Script, run, until
+from tests.data_plane.test_endpoint import ANSWER, ASKED, OF_SERVER, WHOLE, Endpoint
+from tests.data_plane.test_look_up import ASKED as ASKED_COUNT
+from tests.data_plane.test_look_up import COUNT, COUNTED, WAYS
+
+ONE_A_MINUTE = Limit("r", REQUESTS, 1, per=("ip",), burst=1)
+OF_MODEL = LimitMatch(model="m")
+
+
+async def call(endpoint: Endpoint, body: bytes = ASKED) -> BaseException | None:
+    """Make one call to its end, and return what was raised."""
+    endpoint.sends(body)
+    task = endpoint.begin()
+    await until(task.done)
+    return task.exception()
+
+
+def test_rate_refuses_before_the_body_is_read(tmp_path: Path) -> None:
+    async def whole() -> tuple[Endpoint, BaseException | None]:
+        endpoint = Endpoint(tmp_path, WHOLE, limits=[ONE_A_MINUTE])
+        assert await call(endpoint) is None
+        endpoint.sends(b"{}")
+        endpoint.begin()
+        return endpoint, await endpoint.end()
+
+    endpoint, raised = run(whole())
+
+    assert isinstance(raised, RateLimitExceeded)
+    assert endpoint.messages.qsize() == 1
+    assert len(endpoint.ledger.notes) == len(endpoint.ledger.rows) == 1
+
+
+def test_rate_of_a_model_refuses_after_the_body_and_leaves_no_row(tmp_path: Path) -> None:
+    async def whole() -> tuple[Endpoint, BaseException | None]:
+        endpoint = Endpoint(tmp_path, WHOLE, limits=[Limit("r", REQUESTS, 1, OF_MODEL, burst=1)])
+        assert await call(endpoint) is None
+        endpoint.sends(ASKED)
+        endpoint.begin()
+        return endpoint, await endpoint.end()
+
+    endpoint, raised = run(whole())
+
+    assert isinstance(raised, RateLimitExceeded)
+    assert endpoint.messages.qsize() == 0
+    assert len(endpoint.ledger.notes) == len(endpoint.ledger.rows) == 1
+
+
+def test_response_tells_what_is_left_of_a_rate(tmp_path: Path) -> None:
+    async def whole() -> Endpoint:
+        endpoint = Endpoint(tmp_path, WHOLE, limits=[Limit("r", REQUESTS, 60, per=("ip",), burst=5)])
+        endpoint.client.whole_body = ASKED
+        endpoint.begin()
+        assert await endpoint.end() is None
+        return endpoint
+
+    headers = run(whole()).client.headers
+
+    assert headers[b"x-ratelimit-limit-requests"] == b"60"
+    assert headers[b"x-ratelimit-remaining-requests"] == b"4"
+    assert headers[b"x-ratelimit-reset-requests"].endswith(b"s")
+
+
+def test_request_that_is_not_sent_uses_nothing_up(tmp_path: Path) -> None:
+    async def whole() -> Endpoint:
+        endpoint = Endpoint(tmp_path, WHOLE, limits=[ONE_A_MINUTE])
+        for body in (b"{", b'{"model":"other","messages":[]}'):
+            assert await call(endpoint, body) is not None
+        assert await call(endpoint) is None
+        await endpoint.end()
+        return endpoint
+
+    assert [row.outcome for row in run(whole()).ledger.rows] == ["ok"]
+
+
+def test_call_that_the_journal_has_no_room_for_uses_nothing_up(tmp_path: Path) -> None:
+    async def whole() -> Endpoint:
+        endpoint = Endpoint(tmp_path, WHOLE, limits=[ONE_A_MINUTE])
+        endpoint.ledger._room = 0
+        assert isinstance(await call(endpoint), LedgerUnavailable)
+        endpoint.ledger._room = 1
+        assert await call(endpoint) is None
+        await endpoint.end()
+        return endpoint
+
+    assert len(run(whole()).ledger.rows) == 1
+
+
+@pytest.mark.parametrize("match", [LimitMatch(), OF_MODEL], ids=["early", "late"])
+def test_call_in_flight_counts_until_its_drain_has_ended(tmp_path: Path, match: LimitMatch) -> None:
+    script: Script = [Head(), PAUSE, ANSWER]
+
+    async def whole() -> Endpoint:
+        endpoint = Endpoint(tmp_path, script, limits=[Limit("at-once", CONCURRENT, 1, match)])
+        endpoint.client.whole_body = ASKED
+        first = endpoint.begin()
+        await endpoint.provider.paused()
+        assert endpoint.in_flight == {**OF_SERVER, "at-once": 1}
+        endpoint.client.leave()
+        assert endpoint.in_flight == {"at-once": 1}
+        assert isinstance(await call(endpoint), TooManyCalls)
+        endpoint.provider.go_on()
+        endpoint.task = first
+        assert await endpoint.end() is None
+        return endpoint
+
+    assert [row.outcome for row in run(whole()).ledger.rows] == ["client_disconnected"]
+
+
+def test_look_up_counts_as_a_request(tmp_path: Path) -> None:
+    async def whole() -> BaseException | None:
+        endpoint = Endpoint(tmp_path, COUNTED, COUNTED, ways=WAYS, limits=[ONE_A_MINUTE])
+        for _ in range(2):
+            endpoint.sends(json.dumps(ASKED_COUNT).encode())
+            await until(endpoint.begin(COUNT).done)
+        return await endpoint.end()
+
+    assert isinstance(run(whole()), RateLimitExceeded)

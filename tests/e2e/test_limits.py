@@ -1,0 +1,113 @@
+"""Limits of a whole broker: refused unread, in the shape of each wire, with exact times; nothing refused is billed."""
+
+import http.client
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.provider import Provider, answering
+from tests.e2e_support import broker
+
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+ANSWER = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n"
+    b'{"choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],'
+    b'"usage":{"prompt_tokens":40,"completion_tokens":3,"total_tokens":43}}'
+)
+LIMITS = """
+[[limits]]
+name = "per-machine"
+unit = "requests"
+amount = 2
+window = "minute"
+burst = 1
+per = ["ip"]
+match = { network = "127.0.0.0/31" }
+[[limits]]
+name = "small-model"
+unit = "requests"
+amount = 1
+window = "minute"
+match = { model = "m", ip = "127.0.0.2" }
+[[limits]]
+name = "watched"
+unit = "concurrent"
+amount = 1
+mode = "shadow"
+[limiting]
+headers = ["openai", "ietf"]
+"""
+
+
+def unread(url: str, path: str, address: str) -> httpx.Response:
+    """Ask from `address` without sending the body that is announced."""
+    where = httpx.URL(url)
+    connection = http.client.HTTPConnection(where.host, where.port, timeout=20, source_address=(address, 0))
+    try:
+        connection.putrequest("POST", path)
+        connection.putheader("content-type", "application/json")
+        connection.putheader("content-length", "1000000")
+        connection.endheaders()
+        answer = connection.getresponse()
+        return httpx.Response(answer.status, headers=answer.getheaders(), content=answer.read())
+    finally:
+        connection.close()
+
+
+def called(url: str, provider: Provider, address: str) -> httpx.Response:
+    """Make a call from `address`, which the provider answers."""
+    with answering(provider, ANSWER):
+        return asked(url, address)
+
+
+def asked(url: str, address: str) -> httpx.Response:
+    """Make a call from `address`."""
+    with httpx.Client(base_url=url, transport=httpx.HTTPTransport(local_address=address)) as client:
+        return client.post("/v1/chat/completions", json=CHAT, timeout=20)
+
+
+def test_limits_refuse_calls_and_bill_none_of_them(tmp_path: Path) -> None:
+    config = tmp_path / "hero-broker.toml"
+    with Provider() as provider:
+        config.write_text(LIMITS + provider.config())
+        with broker(tmp_path / "state", "--config", str(config)) as running:
+            first = called(running.url, provider, "127.0.0.1")
+            refused = unread(running.url, "/v1/chat/completions", "127.0.0.1")
+            refused_messages = unread(running.url, "/v1/messages", "127.0.0.1")
+            called(running.url, provider, "127.0.0.2")
+            refused_model = asked(running.url, "127.0.0.2")
+            totals = running.usage()["totals"]
+
+    assert first.status_code == 200
+    assert {name: first.headers[name] for name in first.headers if "ratelimit" in name} == {
+        "x-ratelimit-limit-requests": "2",
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": "30s",
+        "ratelimit-policy": '"per-machine";q=2;w=60, "watched";q=1;qu="concurrent-requests"',
+        "ratelimit": '"per-machine";r=0;t=30, "watched";r=0',
+    }
+    assert (refused.status_code, refused.headers["x-should-retry"]) == (429, "true")
+    error = refused.json()["error"]
+    assert (error["type"], error["code"]) == ("rate_limit_error", "rate_limit_exceeded")
+    assert error["message"].startswith("The limit 'per-machine' of 2 requests per minute is reached for 127.0.0.1;")
+    assert 20 <= int(refused.headers["retry-after"]) <= 30
+    assert refused.headers["x-ratelimit-remaining-requests"] == "0"
+    assert (refused_messages.status_code, refused_messages.json()["type"]) == (429, "error")
+    assert refused_messages.json()["error"]["type"] == "rate_limit_error"
+    assert (refused_model.status_code, refused_model.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert 50 <= int(refused_model.headers["retry-after"]) <= 60
+    assert (totals["requests"], totals["total_cost_nano_usd"]) == (2, str(2 * 25_970))
+
+
+@pytest.mark.parametrize("body", [b"{", b'{"model":"other","messages":[]}'])
+def test_request_that_is_refused_for_another_reason_tells_what_is_left(tmp_path: Path, body: bytes) -> None:
+    config = tmp_path / "hero-broker.toml"
+    with Provider() as provider:
+        config.write_text(LIMITS + provider.config())
+        with broker(tmp_path / "state", "--config", str(config)) as running:
+            headers = {"content-type": "application/json"}
+            response = httpx.post(f"{running.url}/v1/chat/completions", content=body, headers=headers, timeout=20)
+
+    assert response.status_code in (400, 404)
+    assert response.headers["x-ratelimit-remaining-requests"] == "1"

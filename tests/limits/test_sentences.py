@@ -1,0 +1,36 @@
+"""What `check-config` says of a limit."""
+
+from ipaddress import ip_network
+
+import pytest
+
+from hero_broker.limits.limit import CONCURRENT, REQUESTS, Limit, LimitMatch
+from hero_broker.limits.sentences import sentence
+
+
+@pytest.mark.parametrize(
+    ("limit", "text"),
+    [
+        (
+            Limit("l", REQUESTS, 6000, burst=30),
+            "at most 6,000 requests per minute, 30 at once, for all together; it counts all calls",
+        ),
+        (
+            Limit("l", REQUESTS, 1, LimitMatch(network=ip_network("400::/7"), model="m"), ("prefix", "model"), 1),
+            "at most 1 request per minute, 1 at once, for each prefix (/32, /64 of IPv6) and each model; "
+            "it counts calls from 400::/7 to the model m",
+        ),
+        (
+            Limit("l", CONCURRENT, 1, LimitMatch(ip="10.0.0.1", kind="tts", context="c", provider="p")),
+            "at most 1 call in flight, for all together; "
+            "it counts calls from 10.0.0.1 with the context c to the provider p of the kind tts",
+        ),
+        (
+            Limit("l", CONCURRENT, 2, per=("ip", "context", "provider", "kind"), mode="shadow"),
+            "at most 2 calls in flight, for each address and each context and each provider and each kind of call; "
+            "it counts all calls; in shadow mode, so it refuses nothing",
+        ),
+    ],
+)
+def test_sentence_says_how_many_of_whom_and_which_calls(limit: Limit, text: str) -> None:
+    assert sentence(limit) == text

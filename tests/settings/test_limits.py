@@ -1,0 +1,166 @@
+"""`[[limits]]` and `[limiting]`: what the file says, and what is wrong with it."""
+
+import re
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from hero_broker.limits.limit import Limit, LimitMatch
+from hero_broker.limits.sentences import sentence
+from hero_broker.settings import Settings, SettingsError, load
+from hero_broker.settings.limits import MAX_LIMITS
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "limits.md"
+PROVIDER = '[[providers]]\nname = "p"\nbase_url = "http://127.0.0.1/v1"\n'
+RATE = 'name = "r"\nunit = "requests"\namount = 60\nwindow = "minute"\n'
+
+
+def load_text(tmp_path: Path, text: str) -> Settings:
+    path = tmp_path / "settings.toml"
+    path.write_text(PROVIDER + text, encoding="utf-8")
+    return load(config=path, environ={"HERO_BROKER_STATE_DIR": str(tmp_path)})
+
+
+def faults(tmp_path: Path, text: str) -> dict[str, str]:
+    with pytest.raises(SettingsError) as caught:
+        load_text(tmp_path, text)
+    return {fault.key.removeprefix("limits[0]."): fault.problem for fault in caught.value.faults}
+
+
+def test_limits_are_read_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = """
+        [[limits]]
+        name = "per-machine"
+        match = { network = "::ffff:10.0.0.0/104", kind = "chat" }
+        per = ["ip", "context"]
+        unit = "requests"
+        amount = 60
+        window = "minute"
+        burst = 10
+        [[limits]]
+        name = "pool"
+        match = { ip = "400:0::1", context = "c", model = "m", provider = "p" }
+        per = ["prefix"]
+        prefix_v4 = 24
+        prefix_v6 = 48
+        unit = "concurrent"
+        amount = 4
+        mode = "shadow"
+        [limiting]
+        headers = ["ietf"]
+    """
+
+    settings = load_text(tmp_path, text)
+
+    match = LimitMatch(network=ip_network("10.0.0.0/8"), kind="chat")
+    assert settings.limits == (
+        Limit("per-machine", "requests", 60, match, ("ip", "context"), 10),
+        Limit(
+            "pool",
+            "concurrent",
+            4,
+            LimitMatch("400::1", None, "c", "m", "p"),
+            ("prefix",),
+            mode="shadow",
+            prefix_v4=24,
+            prefix_v6=48,
+        ),
+    )
+    assert settings.limiting.headers == ("ietf",)
+
+
+def test_a_whole_minute_may_come_at_once_unless_the_file_says_otherwise(tmp_path: Path) -> None:
+    settings = load_text(tmp_path, f"[[limits]]\n{RATE}")
+
+    assert (settings.limits[0].burst, settings.limiting.headers) == (60, ("openai",))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "",
+            {
+                "name": "is missing; it must be 1 to 64 letters, digits, dots, hyphens and underscores of ASCII",
+                "unit": 'is missing; it must be one of "requests", "concurrent"',
+                "amount": "is missing; it must be an integer from 1 to 1000000",
+            },
+        ),
+        (
+            RATE.replace('"r"', '"a b"'),
+            {"name": "must be 1 to 64 letters, digits, dots, hyphens and underscores of ASCII"},
+        ),
+        (RATE.replace("60", "0"), {"amount": "must be an integer from 1 to 1000000"}),
+        (RATE.replace('window = "minute"', ""), {"window": 'is missing; with the unit "requests" it must be "minute"'}),
+        (RATE.replace('"minute"', '"hour"'), {"window": 'must be "minute"'}),
+        (
+            RATE.replace("requests", "concurrent") + "burst = 2\n",
+            {
+                "window": 'must be left out with the unit "concurrent"',
+                "burst": 'must be left out with the unit "concurrent"',
+            },
+        ),
+        (RATE + "burst = 0\n", {"burst": "must be an integer from 1 to 1000000"}),
+        (
+            RATE + 'per = ["key"]\n',
+            {"per[0]": 'must be one of "ip", "prefix", "context", "model", "provider", "kind"'},
+        ),
+        (RATE + 'per = ["ip", "ip"]\n', {"per": "must not have a word twice"}),
+        (RATE + "prefix_v6 = 48\n", {"prefix_v6": 'needs "prefix" in per'}),
+        (RATE + 'mode = "warn"\n', {"mode": 'must be "enforce" or "shadow"'}),
+        (
+            RATE + 'match = { ip = "10.0.0.0/8" }\n',
+            {"match.ip": 'must be an address, such as "10.77.0.5", or "unknown" for callers on a Unix socket'},
+        ),
+        (
+            RATE + 'match = { network = "10.0.0.1/8" }\n',
+            {
+                "match.network": 'must be an address or a network, such as "10.77.0.0/24" (not "10.77.0.1/24") or '
+                '"400::/7"'
+            },
+        ),
+        (
+            RATE + 'match = { provider = "q" }\n',
+            {"match.provider": 'must be the name of a provider, not "q"; known: "p"'},
+        ),
+        (
+            RATE + 'match = { adress = "q" }\n',
+            {"match.adress": "is not a known key; known keys: provider, ip, network, context, model, kind"},
+        ),
+        (RATE + "ammount = 1\n", {"ammount": 'is not a known key; did you mean "amount"?'}),
+    ],
+)
+def test_fault_names_the_field_and_the_accepted_form(tmp_path: Path, text: str, expected: dict[str, str]) -> None:
+    assert faults(tmp_path, f"[[limits]]\n{text}") == expected
+
+
+def test_names_are_unique(tmp_path: Path) -> None:
+    found = faults(tmp_path, f"[[limits]]\n{RATE}[[limits]]\n{RATE}")
+
+    assert found == {"limits[1].name": 'must be unique; "r" is used by limits[0].name'}
+
+
+def test_kind_of_a_match_is_one_of_the_kinds(tmp_path: Path) -> None:
+    found = faults(tmp_path, f'[[limits]]\n{RATE}match = {{ kind = "chats" }}\n')
+
+    assert list(found) == ["match.kind"]
+    assert '"messages"' in found["match.kind"]
+
+
+def test_number_of_limits_is_bounded(tmp_path: Path) -> None:
+    tables = [f"[[limits]]\n{RATE}".replace('"r"', f'"r{number}"') for number in range(MAX_LIMITS + 1)]
+
+    assert faults(tmp_path, "".join(tables)) == {"limits": "must have at most 1000 tables"}
+
+
+def test_headers_have_known_forms(tmp_path: Path) -> None:
+    assert faults(tmp_path, '[limiting]\nheaders = ["x"]\n') == {"limiting.headers[0]": 'must be "openai" or "ietf"'}
+
+
+def test_examples_of_the_guide_are_accepted_and_print_its_sentence(tmp_path: Path) -> None:
+    page = PAGE.read_text()
+    settings = load_text(tmp_path, "".join(re.findall(r"```toml\n(.*?)```", page, re.DOTALL)))
+
+    assert [limit.name for limit in settings.limits] == ["per-machine", "mycelium-all", "large-model"]
+    assert f"limit     per-machine: {sentence(settings.limits[0])}\n" in page
