@@ -6,11 +6,11 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
+from hero_broker.core.calendar import LATEST, Window, buckets
 from hero_broker.core.focus import FocusDay, FocusQuery, FocusReport
 from hero_broker.core.labels import LabelIndex
 from hero_broker.core.records import Period, PeriodPart
 from hero_broker.pricing.price import Price
-from hero_broker.reports.calendar import LATEST, Window, buckets
 from hero_broker.reports.focus_lines import DayLines
 from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.query_pool import QueryPool

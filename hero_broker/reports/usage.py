@@ -9,6 +9,7 @@ from msgspec import structs
 from sqlalchemy import Connection
 
 from hero_broker.core.addresses import UNKNOWN, key_range
+from hero_broker.core.calendar import LATEST, buckets
 from hero_broker.core.clock import Clock
 from hero_broker.core.errors import NotRecorded, TooWide
 from hero_broker.core.focus import FocusQuery, FocusReport
@@ -28,7 +29,6 @@ from hero_broker.core.records import (
     UsageReport,
     UsageTotals,
 )
-from hero_broker.reports.calendar import LATEST, buckets
 from hero_broker.reports.explain import explain
 from hero_broker.reports.focus import focus_report
 from hero_broker.reports.labels import LabelBook

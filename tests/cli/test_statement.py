@@ -14,8 +14,8 @@ from hero_broker.cli.statement import file_name
 from hero_broker.cli.times import parse_zone
 from hero_broker.client import Client
 from hero_broker.core.addresses import UNKNOWN, ip_key
+from hero_broker.core.calendar import LATEST
 from hero_broker.dashboard.statement import Issuer, Recipient, Statement, StatementPeriod
-from hero_broker.reports.calendar import LATEST
 from hero_broker.store.database import open_database
 from hero_broker.store.engine import make_engine
 from tests.cli.conftest import TOKEN, Place, call_from_three_addresses

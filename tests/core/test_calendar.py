@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hero_broker.core.calendar import buckets
 from hero_broker.core.queries import Bucket
-from hero_broker.reports.calendar import buckets
 
 
 def at(text: str) -> int:
