@@ -2,6 +2,8 @@
 
 Exception
 ├── BrokerError                   A refusal or failure that becomes a response, in the shape of the path's wire.
+│   ├── BudgetExceeded            402 budget_exceeded
+│   ├── BudgetReserved            429 budget_reserved
 │   ├── ClientRefused             403 address_not_allowed
 │   ├── HostRefused               403 host_not_allowed
 │   ├── InternalError             500 internal_error
@@ -19,6 +21,7 @@ Exception
 │   │   ├── UnsupportedMedia      415 unsupported_media_type
 │   │   └── UpgradeRefused        426 upgrade_refused
 │   ├── LedgerUnavailable         503 ledger_unavailable
+│   ├── LimitsUnavailable         503 limits_unavailable
 │   ├── OriginRefused             403 origin_not_allowed
 │   ├── Overloaded                503 overloaded
 │   ├── ProviderError             502 provider_unreachable
@@ -33,6 +36,7 @@ Exception
 │   │   ├── ProviderTimeout       504 provider_timeout
 │   │   └── ProviderTls           502 provider_tls
 │   ├── RateLimitExceeded         429 rate_limit_exceeded
+│   ├── RequestExceedsLimit       402 request_exceeds_limit
 │   ├── TooManyCalls              429 too_many_calls
 │   └── Unauthorized              401 unauthorized
 ├── CannotStart                   A broker cannot start, or a command cannot open a ledger: exit code 3.
@@ -207,6 +211,41 @@ class RateLimitExceeded(BrokerError):
     status = 429
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
+    may_retry = True
+
+
+class BudgetReserved(BrokerError):
+    """What is left of a budget is set aside for calls that are running."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "budget_reserved"
+    retry_after_s = 2
+    may_retry = True
+
+
+class BudgetExceeded(BrokerError):
+    """A budget is spent, or what is left of it does not cover the call."""
+
+    status = 402
+    type = "insufficient_quota"
+    code = "budget_exceeded"
+
+
+class RequestExceedsLimit(BrokerError):
+    """The call alone may use more than a whole budget."""
+
+    status = 402
+    type = "insufficient_quota"
+    code = "request_exceeds_limit"
+
+
+class LimitsUnavailable(BrokerError):
+    """The database did not say yet what is spent of a budget."""
+
+    status = 503
+    code = "limits_unavailable"
+    retry_after_s = 5
     may_retry = True
 
 

@@ -40,6 +40,7 @@ from hero_broker.edge.errors import error_shape
 from hero_broker.edge.response_channel import ResponseChannel
 from hero_broker.kinds.kind import EVENT_STREAM, Framing
 from hero_broker.ledger.ledger import Ledger
+from hero_broker.limits.admission import Slot
 from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.meter import Meter
 from hero_broker.providers.routes import Route
@@ -101,10 +102,10 @@ class CallRun:
         "_outcome",
         "_provider",
         "_relay",
-        "_release_slot",
         "_reply",
         "_route",
         "_services",
+        "_slot",
         "_status",
         "_tail",
         "_task",
@@ -118,7 +119,7 @@ class CallRun:
         route: Route,
         meter: Meter,
         client: ResponseChannel,
-        release_slot: Callable[[], None],
+        slot: Slot,
     ) -> None:
         """Prepare to run; the meter has the first attempt, which is noted in the journal."""
         self._services = services
@@ -127,7 +128,7 @@ class CallRun:
         self._route = route
         self._meter = meter
         self._client = client
-        self._release_slot = release_slot
+        self._slot = slot
         self._provider = route.targets[0].provider  # of the current attempt
         self._attempts: list[AttemptResult] = []  # those that have ended
         self._reply: UpstreamResponse | None = None
@@ -180,6 +181,8 @@ class CallRun:
                 self._end(Outcome.CLIENT_DISCONNECTED, "client_disconnected")
             due = meter.close(self._outcome, self._status, self._code, estimate)
             billed = self._services.ledger.offer(due)
+            if self._slot.held is not None:
+                self._slot.settle(due.row)
             notify(self._services.observers, Settled(due.row, self._attempts))
         try:
             if billed and self._services.fsync:
@@ -410,7 +413,7 @@ class CallRun:
 
     def _client_left(self) -> None:
         """Go on for a while without the client."""
-        self._drain = _Drain(self._end_drain, self._meter, self._task, self._release_slot)
+        self._drain = _Drain(self._end_drain, self._meter, self._task, self._slot.release)
         self._drain.begin()
 
     async def _end_drain(self, task: "asyncio.Task[None]") -> None:

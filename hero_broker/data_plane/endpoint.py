@@ -131,7 +131,7 @@ class DataPlane:
                 else:
                     await self._exchange.start(call, route, client, slot)
         except BrokerError:
-            if slot.taken is None and (slot.rates or slot.slots):  # else the response has the headers already
+            if slot.taken is None and not slot.is_unlimited:  # else the response has the headers already
                 client.headers = (*client.headers, *self._admission.headers(slot))
             raise
         finally:

@@ -1,7 +1,7 @@
 """Starts every call: checks it, and notes it in the journal. `call_run` does the rest, in the call's own task."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 
 from hero_broker.core.clock import Clock
 from hero_broker.core.errors import JournalFull, LedgerUnavailable
@@ -13,7 +13,9 @@ from hero_broker.data_plane.observers import Observer
 from hero_broker.edge.response_channel import ResponseChannel
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.limits.admission import Admission, Slot
+from hero_broker.limits.counters import Used
 from hero_broker.metering.estimates import Estimates
+from hero_broker.metering.holds import BOUND_RULES, usage_bound
 from hero_broker.metering.meter import Meter, OtherTariffs, TariffsByName
 from hero_broker.providers.routes import Route
 from hero_broker.providers.upstream.client import Upstream
@@ -66,13 +68,13 @@ class Exchange:
         target = route.targets[0]
         meter = Meter(call.attempt(route, target), target.tariff, self._clock, self._others)
         if self._admission is not None:
-            _admit(self._admission, call, route, client, slot)
+            _admit(self._admission, call, route, client, slot, _may_use(call, route))
         try:
             self._ledger.begin(meter.call_started())
         except JournalFull as error:
             slot.give_back()
             raise LedgerUnavailable("The ledger has no room for another call; try again later.") from error
-        return CallRun(self._services, self._calls, call, route, meter, client, slot.release).run()
+        return CallRun(self._services, self._calls, call, route, meter, client, slot).run()
 
     def use_list(self, listed: TariffsByName) -> None:
         """Take the tariffs of another price list, for calls that begin from now on."""
@@ -107,10 +109,30 @@ class Exchange:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _admit(admission: Admission, call: ClientCall, route: Route, client: ResponseChannel, slot: Slot) -> None:
+def _admit(
+    admission: Admission,
+    call: ClientCall,
+    route: Route,
+    client: ResponseChannel,
+    slot: Slot,
+    may_use: Callable[[str], Used] | None = None,
+) -> None:
     """Let all limits count a call, and add what is left of them to the response."""
-    caller = call.context.caller
-    provider = route.targets[0].provider.name
-    headers = admission.admit(slot, caller.ip, caller.context, route.model, provider, call.kind.name)
+    context = call.context
+    caller, provider = context.caller, route.targets[0].provider.name
+    headers = admission.admit(
+        slot, caller.ip, caller.context, route.model, provider, call.kind.name, context.started_at, may_use
+    )
     if headers:
         client.headers = (*client.headers, *headers)
+
+
+def _may_use(call: ClientCall, route: Route) -> Callable[[str], Used]:
+    """Return what tells how much a call may use, for one of `limit.HOLDS`."""
+
+    def may_use(hold: str) -> Used:
+        tariffs = [target.tariff for target in route.targets]
+        rule = BOUND_RULES.get(hold)
+        return Used(*usage_bound(call.kind, call.request, tariffs, call.context.started_at, rule))
+
+    return may_use

@@ -18,11 +18,12 @@ from hero_broker.kinds.wires import ANTHROPIC_WIRE
 REFUSALS = {
     400: "A member is missing or invalid, or X-Hero-Context is too long; `param` names it.",
     403: "The address or the web page may not call, or, in dev mode, Host is no loopback name or address.",
+    402: "A budget is spent, or does not cover the call.",
     404: "No model of this name serves calls of this kind, or its price is unknown.",
     408: "The body did not arrive in time.",
     413: "The body is too large, counted after decoding.",
     415: "Unsupported content type or encoding. JSON may be in gzip or zstd.",
-    429: "The address has reached its limit of calls in flight.",
+    429: "A limit of requests per minute or of calls in flight is reached, or a budget is held for other calls.",
     500: "Internal error of the broker.",
     502: "The provider was unreachable, broke off its response, or responded with a status that the broker replaces.",
     503: "The limit of calls in flight is reached, or the call could not be billed. No provider was called.",

@@ -44,6 +44,8 @@ class Chat(TextStreamKind):
     )
     typical = (("1,000 in and 1,000 out", Usage(input_tokens=1000, output_tokens=1000)),)
     example = {"messages": [{"role": "user", "content": "a few words"}]}
+    output_bounds = ("max_completion_tokens", "max_tokens")
+    output_copies = ("n",)
     always_reads_tokens = True
 
     def read(self, body: JsonBody) -> Request:

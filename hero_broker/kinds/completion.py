@@ -28,6 +28,8 @@ class Completion(TextStreamKind):
     )
     typical = (("1,000 in and 1,000 out", Usage(input_tokens=1000, output_tokens=1000)),)
     example = {"prompt": "a few words"}
+    output_bounds = ("max_tokens",)
+    output_copies = ("n", "best_of")
 
     def read(self, body: JsonBody) -> Request:
         """Check `prompt`, `stream` and `stream_options`."""

@@ -112,6 +112,9 @@ class Kind:
     stream_rules: ClassVar[StreamRules] = StreamRules()
     answer_types: ClassVar[tuple[type, ...]] = (dict,)  # of the JSON of a whole response
     measures_audio: ClassVar[bool] = False  # unreported usage follows from the duration of the uploaded audio
+    # Members of a request that bound the tokens of its output, and those that multiply it; empty if it writes no text.
+    output_bounds: ClassVar[tuple[str, ...]] = ()
+    output_copies: ClassVar[tuple[str, ...]] = ()
     always_reads_tokens: ClassVar[bool] = False  # a provider that reports no input tokens is wrong
     request_headers: ClassVar[frozenset[bytes]] = frozenset()  # the client's further headers that a provider gets
     request_header_prefixes: ClassVar[tuple[bytes, ...]] = ()  # of the names of more of them; only beside others

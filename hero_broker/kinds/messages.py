@@ -67,6 +67,7 @@ class Messages(Kind):
         "max_tokens": 1000,
         "messages": [{"role": "user", "content": "a few words"}],
     }
+    output_bounds = ("max_tokens",)
     always_reads_tokens = True
     request_headers = frozenset({VERSION.encode(), BETA.encode()})
     changes_requests = True

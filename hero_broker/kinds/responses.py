@@ -74,6 +74,7 @@ class Responses(Kind):
         ),
     )
     typical = (("1,000 in and 1,000 out", Usage(input_tokens=1000, output_tokens=1000)),)
+    output_bounds = ("max_output_tokens",)
     example: ClassVar[Mapping[str, object]] = {"input": "a few words"}
     always_reads_tokens = True
     request_headers = frozenset({b"session_id", b"originator", b"version", b"x-openai-subagent"})

@@ -2,29 +2,47 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 
 from hero_broker.core.calls import Caller
-from hero_broker.limits.counters import NOTHING, LimitCounters, Matched, RateCounter, SlotCounter
+from hero_broker.core.errors import BrokerError, LimitsUnavailable, ModelNotPriced
+from hero_broker.limits.counters import (
+    NOTHING,
+    BudgetCounter,
+    Counter,
+    Held,
+    LimitCounters,
+    Matched,
+    RateCounter,
+    RowUsage,
+    SlotCounter,
+    Used,
+    used_by,
+)
 from hero_broker.limits.headers import IETF, OPENAI, Pairs, ietf_headers, openai_headers
-from hero_broker.limits.limit import SHADOW, Dimensions, Limit
+from hero_broker.limits.limit import NO_HOLD, SHADOW, USD, Dimensions, Limit
 from hero_broker.limits.plan import Matcher
-from hero_broker.limits.refusals import SECOND_NS, refusal
+from hero_broker.limits.refusals import SECOND_NS, over_budget, refusal
 
 LOG_EVERY_NS = 60 * SECOND_NS
 
 log = logging.getLogger(__name__)
 
 
+def _now() -> int:
+    return int(time.time())
+
+
 class Slot:
     """One call in flight, with what it holds of limits until `end`."""
 
-    __slots__ = ("_held", "_of_server", "rates", "slots", "taken")
+    __slots__ = ("_admission", "_held", "_of_server", "budgets", "held", "is_unlimited", "rates", "slots", "taken")
 
-    def __init__(self, matched: Matched) -> None:
-        self._of_server = matched.of_server
-        self._held = self.slots = matched.slots
-        self.rates = matched.rates
+    def __init__(self, matched: Matched, admission: "Admission | None" = None) -> None:
+        self._admission = admission
+        self._of_server, self.slots, self.rates, self.budgets, self.is_unlimited = matched
+        self._held = self.slots
+        self.held: list[Held] | None = None  # what it holds of budgets; None if there are no budgets, or once settled
         self.taken: Sequence[RateCounter] | None = None  # the rates that count the call; None until it is admitted
 
     def release(self) -> None:
@@ -40,9 +58,18 @@ class Slot:
         for counter in self._held:
             counter.in_flight -= 1
         self._of_server = self._held = ()
+        if self.held:  # the call was not made, or has no row
+            self._end_holds()
 
-    def hold(self, slots: Sequence[SlotCounter], rates: tuple[RateCounter, ...]) -> None:
+    def settle(self, row: RowUsage) -> None:
+        """Count what the call used, by its row, instead of what it holds of budgets."""
+        if self.held is not None and self._admission is not None:
+            self._admission.settle(self.held, row)
+            self.held = None
+
+    def hold(self, slots: Sequence[SlotCounter], rates: tuple[RateCounter, ...], held: list[Held] | None) -> None:
         """Hold what further limits count of the call."""
+        self.held = held
         if slots:
             for counter in slots:
                 counter.in_flight += 1
@@ -50,10 +77,16 @@ class Slot:
         self.rates = rates
 
     def give_back(self) -> None:
-        """Let no rate count the call, because it was not made."""
+        """Let no rate and no budget count the call, because it was not made."""
         for rate in self.taken or ():
             rate.give_back()
         self.taken = ()
+        self._end_holds()
+
+    def _end_holds(self) -> None:
+        for held in self.held or ():
+            held.end()
+        self.held = None
 
 
 class Admission:
@@ -64,16 +97,24 @@ class Admission:
         limits: Sequence[Limit],
         headers: Collection[str] = (OPENAI,),
         now_ns: Callable[[], int] = time.monotonic_ns,
+        now: Callable[[], int] = _now,
     ) -> None:
-        """Take the limits in the order in which they refuse, and the forms of headers for callers."""
+        """Take the limits in the order in which they refuse, the forms of headers for callers, and the time.
+
+        Budgets admit no call until `know_budgets` was called.
+        """
         self.limits = tuple(LimitCounters(limit) for limit in limits)
-        self._now_ns = now_ns
-        self._early = Matcher([one for one in self.limits if one.limit.is_early], now_ns)
+        self._now_ns, self._now = now_ns, now
+        self._early = Matcher([one for one in self.limits if one.limit.is_early], now_ns, now)
         late = [one for one in self.limits if not one.limit.is_early]
-        self._late = Matcher(late, now_ns) if late else None
+        self._late = Matcher(late, now_ns, now) if late else None
+        self._late_cached = {} if self._late is None else self._late.cached
+        self.has_budgets = any(one.limit.is_budget for one in self.limits)
+        self._knows_budgets = not self.has_budgets
         self._uses_context = any(
             "context" in one.limit.per or one.limit.match.context is not None for one in self.limits
         )
+        self._has_budgets_by_provider = any(one.limit.is_budget and one.limit.uses_provider for one in self.limits)
         self._sends_openai, self._sends_ietf = OPENAI in headers, IETF in headers
         self._logged: dict[str, int] = {}  # when the log last said that a limit refuses
 
@@ -88,10 +129,9 @@ class Admission:
         Raises:
             RateLimitExceeded, TooManyCalls, Overloaded: a limit has none.
         """
-        now_ns = self._now_ns()
-        for counter in self._full(self._matched(caller.ip), now_ns):
+        for counter, error in self._refusals(self._matched(caller.ip), caller.ip):
             if counter.of.limit.mode != SHADOW:
-                raise refusal(counter, caller.ip, now_ns)
+                raise error
 
     def enter(self, caller: Caller) -> Slot:
         """Take a slot of each limit of calls in flight by address, and look at the rates.
@@ -105,46 +145,151 @@ class Admission:
         matched = self._early.cached.get(ip) or self._matched(ip)
         for counter in matched.of_server:
             if counter.in_flight >= counter.amount:
-                self._refuse(counter, matched, ip)
-        if matched.slots or matched.rates:
+                self._refuse(counter, refusal(counter, ip, self._now_ns()), matched, ip)
+        if not matched.is_unlimited:
             self._enter_further(matched, ip)
         for counter in matched.of_server:
             counter.in_flight += 1
-        return Slot(matched)
+        return Slot(matched, self)
 
     def admit(
-        self, slot: Slot, ip: str, context: str | None, model: str, provider: str, kind: str
+        self,
+        slot: Slot,
+        ip: str,
+        context: str | None,
+        model: str,
+        provider: str,
+        kind: str,
+        started_at: int,
+        may_use: Callable[[str], Used] | None,
     ) -> Sequence[tuple[bytes, bytes]]:
         """Take what the limits of a call count of it, for a call that has entered; return headers for its caller.
 
+        `may_use` returns what the call may use, for one of `limit.HOLDS`; its cost is None if it has no known price. It
+        is None for a request that uses nothing, which no budget counts.
+
         Raises:
-            RateLimitExceeded, TooManyCalls: a limit has no room; nothing more is taken than by `enter`.
+            BrokerError: a limit has no room; nothing more is taken than by `enter`.
         """
         late = NOTHING
         if self._late is not None:
             key: Hashable = (ip, model, provider, kind, context) if self._uses_context else (ip, model, provider, kind)
-            found = self._late.cached.get(key)
-            late = self._late.match(key, Dimensions(ip, context, model, provider, kind)) if found is None else found
-        if late is NOTHING and not slot.rates and not slot.slots:
+            late = self._late_cached.get(key) or self._late.match(key, Dimensions(ip, context, model, provider, kind))
+        if late is NOTHING and slot.is_unlimited:
             slot.taken = ()
+            if self._has_budgets_by_provider:
+                slot.held = []
             return ()
-        self._take(slot, late.slots, slot.rates + late.rates, ip)
-        return self.headers(slot)
-
-    def _take(self, slot: Slot, slots: Sequence[SlotCounter], rates: tuple[RateCounter, ...], ip: str) -> None:
         now_ns = self._now_ns()
-        full: list[RateCounter | SlotCounter] = [one for one in slots if one.in_flight >= one.amount]
-        full.extend([rate for rate in rates if rate.wait_ns(now_ns)])
-        for refusing in full:
-            if refusing.of.limit.mode != SHADOW:
-                self._count(refusing, ip)
-                raise refusal(refusing, ip, now_ns)
-        for refusing in full:
-            refusing.of.would_refuse += 1
+        rates, full = slot.rates + late.rates, list[Counter]()
+        for counter in late.slots:
+            if counter.in_flight >= counter.amount:
+                self._refuse_unless_shadow(counter, refusal(counter, ip, now_ns), ip)
+        for rate in rates:
+            if rate.wait_ns(now_ns):
+                self._refuse_unless_shadow(rate, refusal(rate, ip, now_ns), ip)
+                full.append(rate)
+        held: list[Held] | None = [] if self._has_budgets_by_provider else None
+        budgets = slot.budgets + late.budgets
+        if budgets and may_use is not None:
+            held = self._held(budgets, ip, model, started_at, may_use)
+        # All limits have room: from here on, nothing is refused.
         slot.taken = [rate for rate in rates if rate not in full] if full else rates
         for rate in slot.taken:
             rate.take(now_ns)
-        slot.hold(slots, rates)
+        for one in held or ():
+            one.window.held += one.amount
+        slot.hold(late.slots, rates, held)
+        return self.headers(slot)
+
+    def _held(
+        self,
+        budgets: Sequence[BudgetCounter],
+        ip: str,
+        model: str,
+        started_at: int,
+        may_use: Callable[[str], Used],
+    ) -> list[Held]:
+        """Return what a call must hold of its budgets, all of which admit it."""
+        held, uses = [], dict[str, Used]()
+        for counter in budgets:
+            limit = counter.of.limit
+            if not self._knows_budgets:
+                if limit.mode != SHADOW:
+                    raise LimitsUnavailable(
+                        "The database did not say yet what is spent of a budget; try again shortly."
+                    )
+                continue
+            used = uses.get(limit.hold)
+            if used is None:
+                used = uses[limit.hold] = may_use(limit.hold)
+            if used.cost_nano_usd is None and limit.unit == USD and limit.mode != SHADOW:
+                raise ModelNotPriced(
+                    f"The model {model!r} has no known price, and a budget bounds its calls.", param="model"
+                )
+            window, amount = counter.at(started_at), 0 if limit.hold == NO_HOLD else used.amount(counter.unit)
+            if not amount or window.spent + window.held + amount > counter.amount:
+                error = over_budget(counter, window, amount, started_at)
+                if error is not None:
+                    self._refuse_unless_shadow(counter, error, ip)
+            held.append(Held(window, counter, amount))
+        return held
+
+    def settle(self, held: Sequence[Held], row: RowUsage) -> None:
+        """Count a row instead of what its call held. It is counted by the budgets that match the row."""
+        used = used_by(row)
+        for one in held:
+            if one.counter.uses_provider and not self._counts(one.counter, row):
+                one.end()
+            else:
+                one.settle(used)
+        if self._has_budgets_by_provider and self._late is not None and self._knows_budgets:
+            self._count_by_provider(self._late, {id(one.counter) for one in held}, row, used)
+
+    def _count_by_provider(self, matching: Matcher, counted: set[int], row: RowUsage, used: Used) -> None:
+        """Count a row by the budgets of its provider that the call did not hold anything of."""
+        call = _dimensions(row)
+        for limits in matching.limits(call):
+            counter = limits.counter(call) if limits.limit.uses_provider else None
+            if isinstance(counter, BudgetCounter) and id(counter) not in counted:
+                counter.at(row.started_at).spent += used.amount(counter.unit)
+                matching.keep(counter)
+
+    def _counts(self, counter: BudgetCounter, row: RowUsage) -> bool:
+        call, limit = _dimensions(row), counter.of.limit
+        return limit.match.covers(call) and limit.subject(call) == counter.subject
+
+    def windows(self) -> dict[int, int]:
+        """Return the windows of all budgets that have the present time: their ends by their begins (unix seconds)."""
+        now = self._now()
+        return dict(one.limit.window_at(now) for one in self.limits if one.limit.is_budget)
+
+    @property
+    def uses_context(self) -> bool:
+        """Whether a limit looks at the context of calls."""
+        return self._uses_context
+
+    def know_budgets(self, spent: Iterable[tuple[int, Dimensions, Used]]) -> None:
+        """Take what was spent before the start, and admit calls from now on.
+
+        Each part is the begin of one of the `windows`, some calls of that window, and what they used together.
+        """
+        for _ in self.learn_budgets(spent):
+            pass
+
+    def learn_budgets(self, spent: Iterable[tuple[int, Dimensions, Used]]) -> Iterator[None]:
+        """Do what `know_budgets` does, and yield after each part: calls that no budget counts may go on meanwhile."""
+        now = self._now()
+        begins = {one: one.limit.window_at(now)[0] for one in self.limits if one.limit.is_budget}
+        for since, call, used in spent:
+            for limits in begins:
+                if begins[limits] == since and limits.limit.match.covers(call):
+                    counter = limits.counter(call)
+                    if isinstance(counter, BudgetCounter):
+                        counter.at(since).spent += used.amount(limits.limit.unit)
+                        (self._early if limits.limit.is_early or self._late is None else self._late).keep(counter)
+            yield
+        self._knows_budgets = True
 
     def headers(self, slot: Slot) -> Pairs:
         """Return the headers that tell a caller what is left of the limits of a call."""
@@ -157,32 +302,44 @@ class Admission:
     def _matched(self, ip: str) -> Matched:
         return self._early.cached.get(ip) or self._early.match(ip, Dimensions(ip))
 
-    def _full(self, matched: Matched, now_ns: int) -> list[SlotCounter | RateCounter]:
-        """Return the counters without room."""
-        slots = [one for one in (*matched.of_server, *matched.slots) if one.in_flight >= one.amount]
-        return [*slots, *(rate for rate in matched.rates if rate.wait_ns(now_ns))]
+    def _refusals(self, matched: Matched, ip: str) -> Iterator[tuple[Counter, BrokerError]]:
+        """Yield the counters of the limits by address that have no room, and their errors."""
+        now_ns = self._now_ns()
+        for counter in (*matched.of_server, *matched.slots):
+            if counter.in_flight >= counter.amount:
+                yield counter, refusal(counter, ip, now_ns)
+        for rate in matched.rates:
+            if rate.wait_ns(now_ns):
+                yield rate, refusal(rate, ip, now_ns)
+        if matched.budgets and self._knows_budgets:
+            now = self._now()
+            for budget in matched.budgets:
+                # The model may cost nothing, which a budget of money admits.
+                if budget.of.limit.unit != USD and (error := over_budget(budget, budget.at(now), 1, now)) is not None:
+                    yield budget, error
 
     def _enter_further(self, matched: Matched, ip: str) -> None:
         """Do what `enter` does for the limits that are not the server's own."""
-        now_ns = self._now_ns()
-        for counter in matched.slots:
-            if counter.in_flight >= counter.amount and counter.of.limit.mode != SHADOW:
-                self._refuse(counter, matched, ip)
-        for rate in matched.rates:
-            if rate.wait_ns(now_ns) and rate.of.limit.mode != SHADOW:
-                self._refuse(rate, matched, ip)
-        for counter in matched.slots:
-            counter.of.would_refuse += counter.in_flight >= counter.amount
-            counter.in_flight += 1
+        for counter, error in self._refusals(matched, ip):
+            if counter.of.limit.mode != SHADOW:
+                self._refuse(counter, error, matched, ip)
+        for slot in matched.slots:
+            slot.of.would_refuse += slot.in_flight >= slot.amount
+            slot.in_flight += 1
 
-    def _refuse(self, counter: SlotCounter | RateCounter, matched: Matched, ip: str) -> None:
+    def _refuse(self, counter: Counter, error: BrokerError, matched: Matched, ip: str) -> None:
         self._count(counter, ip)
-        now_ns = self._now_ns()
-        error = refusal(counter, ip, now_ns)
-        error.headers = (*error.headers, *self._headers(matched.slots, matched.rates, now_ns))
+        error.headers = (*error.headers, *self._headers(matched.slots, matched.rates, self._now_ns()))
         raise error
 
-    def _count(self, counter: SlotCounter | RateCounter, ip: str) -> None:
+    def _refuse_unless_shadow(self, counter: Counter, error: BrokerError, ip: str) -> None:
+        if counter.of.limit.mode == SHADOW:
+            counter.of.would_refuse += 1
+        else:
+            self._count(counter, ip)
+            raise error
+
+    def _count(self, counter: Counter, ip: str) -> None:
         """Count a refusal; log it, but each limit only once a minute."""
         of, now_ns = counter.of, self._now_ns()
         of.refused += 1
@@ -190,3 +347,7 @@ class Admission:
         if logged_ns is None or now_ns >= logged_ns + LOG_EVERY_NS:
             self._logged[of.limit.name] = now_ns
             log.warning("limits: %s refuses calls of %s; %d calls since the start", of.limit.name, ip, of.refused)
+
+
+def _dimensions(row: RowUsage) -> Dimensions:
+    return Dimensions(row.ip, row.context, row.model, row.provider, row.kind)

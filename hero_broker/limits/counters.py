@@ -1,9 +1,19 @@
-"""The counters of limits, in memory: calls in flight, and requests per minute."""
+"""The counters of limits, in memory: calls in flight, requests per minute, and what is spent of budgets."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
-from hero_broker.limits.limit import CONCURRENT, Dimensions, Limit
+from hero_broker.limits.limit import (
+    CONCURRENT,
+    INPUT_TOKENS,
+    NO_HOLD,
+    OUTPUT_TOKENS,
+    REQUESTS,
+    TOKENS,
+    USD,
+    Dimensions,
+    Limit,
+)
 
 MINUTE_NS = 60_000_000_000
 MAX_SUBJECTS = 100_000  # of one limit; further ones share a counter
@@ -70,6 +80,127 @@ class RateCounter:
         return -(-(ahead % MINUTE_NS or MINUTE_NS) // self.amount) if ahead > 0 else 0
 
 
+class Used(NamedTuple):
+    """What a call used, what it may use, or what several used together."""
+
+    cost_nano_usd: int | None  # None: it has no known price
+    input_tokens: int
+    output_tokens: int
+    requests: int = 1
+
+    def amount(self, unit: str) -> int:
+        """Return it in the unit of a budget; a cost that is not known is 0."""
+        if unit == USD:
+            return self.cost_nano_usd or 0
+        if unit == TOKENS:
+            return self.input_tokens + self.output_tokens
+        return {INPUT_TOKENS: self.input_tokens, OUTPUT_TOKENS: self.output_tokens, REQUESTS: self.requests}[unit]
+
+
+class WindowSum:
+    """What one subject has spent of a budget in one window, and what is held for its calls in flight."""
+
+    __slots__ = ("begins", "ends", "held", "spent")
+
+    def __init__(self, begins: int, ends: int) -> None:
+        self.begins = begins  # unix seconds; `ends` is not included
+        self.ends = ends
+        self.spent = 0
+        self.held = 0
+
+
+class BudgetCounter:
+    """What one subject has spent of a budget, by window.
+
+    There is no reset: a call is counted in the window that has its begin, whenever it ends. The latest window and the
+    one before it are kept, so that a clock that goes back finds what was spent.
+    """
+
+    __slots__ = ("__weakref__", "_before", "_latest", "amount", "is_kept", "of", "subject", "unit", "uses_provider")
+
+    def __init__(self, of: "LimitCounters", subject: Subject) -> None:
+        self.of = of
+        self.subject = subject
+        self.amount = of.limit.amount
+        self.unit = of.limit.unit
+        self.uses_provider = of.limit.uses_provider
+        self._latest = self._before = WindowSum(0, 0)
+        self.is_kept = False  # as of a `RateCounter`
+
+    def at(self, started_at: int) -> WindowSum:
+        """Return the sum of the window in which a call began (unix seconds)."""
+        latest, before = self._latest, self._before
+        if latest.begins <= started_at < latest.ends:
+            return latest
+        if before.begins <= started_at < before.ends:
+            return before
+        window = WindowSum(*self.of.limit.window_at(started_at))
+        if window.begins > latest.begins:
+            self._latest, self._before = window, latest
+        elif window.begins > before.begins or before.ends == 0:
+            self._before = window
+        return window
+
+    def is_idle(self, now: int) -> bool:
+        """Return whether nothing would be lost with it: no call holds anything, and its windows are over or unspent."""
+        return all(
+            not one.held and (not one.spent or now >= one.ends + (one.ends - one.begins))
+            for one in (self._latest, self._before)
+        )
+
+
+Counter = SlotCounter | RateCounter | BudgetCounter
+
+
+class Held(NamedTuple):
+    """What a call holds of one budget."""
+
+    window: WindowSum
+    counter: BudgetCounter
+    amount: int
+
+    def end(self) -> None:
+        """Hold it no longer."""
+        self.window.held -= self.amount
+
+    def settle(self, used: Used) -> None:
+        """Count what the call used instead of what was held for it."""
+        window, counter, held = self
+        amount = used.amount(counter.unit)
+        window.held -= held
+        window.spent += amount
+        if amount > held and counter.of.limit.hold != NO_HOLD:
+            counter.of.overshoots += 1
+
+
+class RowUsage(Protocol):
+    """What settles a call: the members of its row that budgets look at."""
+
+    @property
+    def ip(self) -> str: ...
+    @property
+    def context(self) -> str | None: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def provider(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def started_at(self) -> int: ...
+    @property
+    def input_tokens(self) -> int | None: ...
+    @property
+    def output_tokens(self) -> int | None: ...
+    @property
+    def cost_nano_usd(self) -> int | None: ...
+
+
+def used_by(row: RowUsage) -> Used:
+    """Return what a row counts for budgets, as reports sum it."""
+    return Used(row.cost_nano_usd, row.input_tokens or 0, row.output_tokens or 0)
+
+
 class LimitCounters:
     """A limit with its counters, and how often it refused."""
 
@@ -78,17 +209,20 @@ class LimitCounters:
         self.refused = 0  # calls, since the start
         self.would_refuse = 0  # in shadow mode
         self.shared = 0  # how often a subject had to share a counter with others
-        self._make = SlotCounter if limit.unit == CONCURRENT else RateCounter
+        self.overshoots = 0  # calls that used more of a budget than was held for them
+        self._make: type[SlotCounter | RateCounter | BudgetCounter] = (
+            BudgetCounter if limit.is_budget else SlotCounter if limit.unit == CONCURRENT else RateCounter
+        )
         # A counter lives as long as a cached caller or a call in flight refers to it, or as `plan.Matcher` keeps it.
-        self._counters: WeakValueDictionary[Subject, SlotCounter | RateCounter] = WeakValueDictionary()
-        self._common: SlotCounter | RateCounter | None = None
+        self._counters: WeakValueDictionary[Subject, Counter] = WeakValueDictionary()
+        self._common: Counter | None = None
 
     @property
     def subjects(self) -> int:
         """The number of counters in memory."""
         return len(self._counters)
 
-    def counter(self, call: Dimensions) -> SlotCounter | RateCounter:
+    def counter(self, call: Dimensions) -> Counter:
         """Return the counter of a call that the limit matches."""
         subject = self.limit.subject(call)
         counter = self._counters.get(subject)
@@ -98,7 +232,7 @@ class LimitCounters:
             counter = self._counters[subject] = self._make(self, subject)
         return counter
 
-    def _shared_counter(self) -> SlotCounter | RateCounter:
+    def _shared_counter(self) -> Counter:
         self.shared += 1
         if self._common is None:
             self._common = self._make(self, ("others",) * len(self.limit.per))
@@ -111,6 +245,8 @@ class Matched(NamedTuple):
     of_server: tuple[SlotCounter, ...]
     slots: tuple[SlotCounter, ...]
     rates: tuple[RateCounter, ...]
+    budgets: tuple[BudgetCounter, ...]
+    is_unlimited: bool  # but for the server's own limits
 
 
-NOTHING = Matched((), (), ())  # no limit matches
+NOTHING = Matched((), (), (), (), is_unlimited=True)  # no limit matches

@@ -4,18 +4,29 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from hero_broker.core.addresses import UNKNOWN, parse_ip
+from hero_broker.core.calendar import buckets
 from hero_broker.core.labels import Network
+from hero_broker.core.queries import Bucket
 
 REQUESTS, CONCURRENT = "requests", "concurrent"
-UNITS = (REQUESTS, CONCURRENT)
-MINUTE = "minute"
+USD, TOKENS, INPUT_TOKENS, OUTPUT_TOKENS = "usd", "tokens", "input_tokens", "output_tokens"
+UNITS = (USD, TOKENS, INPUT_TOKENS, OUTPUT_TOKENS, REQUESTS, CONCURRENT)
+MINUTE, EVER = "minute", "ever"
+CALENDAR: tuple[Bucket, ...] = ("hour", "day", "week", "month")
+WINDOWS = (MINUTE, *CALENDAR, EVER)
+# How much is set aside while a call runs: what it can cost at most, what it is likely to cost at most, or nothing.
+WORST, SAFE, NO_HOLD = "worst", "safe", "none"
+HOLDS = (SAFE, WORST, NO_HOLD)
 ENFORCE, SHADOW = "enforce", "shadow"
 MODES = (ENFORCE, SHADOW)
 SUBJECTS = ("ip", "prefix", "context", "model", "provider", "kind")  # what a limit may have counters by
 PREFIX_V4, PREFIX_V6 = 32, 64  # bits of the prefixes that `per` counts by, unless the limit says otherwise
-MAX_AMOUNT = 1_000_000
+MAX_AMOUNT = 1_000_000  # of requests per minute, and of calls in flight
+MAX_UNITS = 10**15  # of tokens or requests in a longer window
+MAX_USD = 1_000_000_000
 MAX_NAME_CHARACTERS = 64
 _KNOWN_LATE = ("context", "model", "provider", "kind")  # the body is read before limits look at these
 
@@ -58,6 +69,10 @@ class LimitMatch:
 
 
 EVERY_CALL = LimitMatch()
+END_OF_TIME = 2**62
+
+
+UTC = ZoneInfo("UTC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +81,16 @@ class Limit:
 
     name: str
     unit: str  # one of `UNITS`
-    amount: int  # of requests per minute, or of calls in flight
+    amount: int  # of the unit in a window, or of calls in flight; money in nano-USD
     match: LimitMatch = EVERY_CALL
     per: tuple[str, ...] = ()  # of `SUBJECTS`; empty: one counter for all calls
     burst: int = 0  # how many requests may come at once; 0 for calls in flight
     mode: str = ENFORCE  # or SHADOW: it counts what it would refuse, and refuses nothing
     prefix_v4: int = PREFIX_V4
     prefix_v6: int = PREFIX_V6
+    window: str = MINUTE  # one of `WINDOWS`; without a meaning for calls in flight
+    zone: ZoneInfo = UTC  # of the windows of a calendar
+    hold: str = SAFE  # one of `HOLDS`
     # Whether it is a setting of `[server]`: a slot of it is free as soon as the client has disconnected, because drains
     # have a bound of their own.
     is_of_server: bool = field(default=False, kw_only=True)
@@ -81,6 +99,23 @@ class Limit:
     def is_early(self) -> bool:
         """Whether the caller's address decides, so that the limit is asked before the body is read."""
         return not any(name in self.per or getattr(self.match, name) is not None for name in _KNOWN_LATE)
+
+    @property
+    def is_budget(self) -> bool:
+        """Whether it bounds what calls use in a window of the calendar, or ever."""
+        return self.unit != CONCURRENT and self.window != MINUTE
+
+    @property
+    def uses_provider(self) -> bool:
+        """Whether the counter of a call depends on its provider, which may change while the call runs."""
+        return "provider" in self.per or self.match.provider is not None
+
+    def window_at(self, at: int) -> tuple[int, int]:
+        """Return the window of a budget that has a time: both in unix seconds, and half-open."""
+        for bucket in CALENDAR:
+            if bucket == self.window:
+                return next(buckets(bucket, self.zone, at, at + 1))
+        return 0, END_OF_TIME
 
     @property
     def is_own(self) -> bool:

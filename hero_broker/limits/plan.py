@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 
-from hero_broker.limits.counters import NOTHING, LimitCounters, Matched, RateCounter, SlotCounter
+from hero_broker.limits.counters import NOTHING, BudgetCounter, LimitCounters, Matched, RateCounter, SlotCounter
 from hero_broker.limits.limit import Dimensions
 
 MAX_CACHED = 10_000  # callers whose counters are in the cache; the oldest leave it first
@@ -13,16 +13,18 @@ MAX_DROPPED = 64  # kept counters that one miss of the cache lets go, so that no
 class Matcher:
     """The counters of calls, for some limits."""
 
-    def __init__(self, limits: Iterable[LimitCounters], now_ns: Callable[[], int]) -> None:
+    def __init__(self, limits: Iterable[LimitCounters], now_ns: Callable[[], int], now: Callable[[], int]) -> None:
+        """Take the limits in the order of the settings, the monotonic time, and the time of the clock."""
         self.cached: dict[Hashable, Matched] = {}
-        self._now_ns = now_ns
+        self._now_ns, self._now = now_ns, now
         # Limits of one address are found by it, so that a thousand of them cost as much as one.
         self._by_ip: dict[str | None, list[tuple[int, LimitCounters]]] = {}
         for number, one in enumerate(limits):
             self._by_ip.setdefault(one.limit.match.ip, []).append((number, one))
-        # Rate counters that no cached caller has, and that are not full yet: a caller must not get a new burst because
-        # it left the cache.
-        self._kept: deque[RateCounter] = deque()
+        # Counters that no cached caller has, and that are not as new ones would be: a caller must not get a new burst,
+        # or a new budget, because it left the cache.
+        self._kept_rates: deque[RateCounter] = deque()
+        self._kept_budgets: deque[BudgetCounter] = deque()
 
     def match(self, key: Hashable, call: Dimensions) -> Matched:
         """Return the counters of a call, and cache them under `key`."""
@@ -30,26 +32,47 @@ class Matcher:
         of_server: list[SlotCounter] = []
         slots: list[SlotCounter] = []
         rates: list[RateCounter] = []
-        candidates = sorted([*self._by_ip.get(None, ()), *self._by_ip.get(call.ip, ())], key=lambda pair: pair[0])
-        for _, limit in candidates:
-            if limit.limit.match.covers(call):
-                counter = limit.counter(call)
-                if isinstance(counter, RateCounter):
-                    rates.append(counter)
-                else:
-                    (of_server if limit.limit.is_of_server else slots).append(counter)
-        matched = Matched(tuple(of_server), tuple(slots), tuple(rates))
+        budgets: list[BudgetCounter] = []
+        for limit in self.limits(call):
+            counter = limit.counter(call)
+            if isinstance(counter, BudgetCounter):
+                budgets.append(counter)
+            elif isinstance(counter, RateCounter):
+                rates.append(counter)
+            else:
+                (of_server if limit.limit.is_of_server else slots).append(counter)
+        is_unlimited = not (slots or rates or budgets)
+        matched = Matched(tuple(of_server), tuple(slots), tuple(rates), tuple(budgets), is_unlimited)
         self.cached[key] = matched = NOTHING if matched == NOTHING else matched
         return matched
+
+    def limits(self, call: Dimensions) -> list[LimitCounters]:
+        """Return the limits that match a call, in their order."""
+        candidates = sorted([*self._by_ip.get(None, ()), *self._by_ip.get(call.ip, ())], key=lambda pair: pair[0])
+        return [limit for _, limit in candidates if limit.limit.match.covers(call)]
+
+    def keep(self, counter: BudgetCounter) -> None:
+        """Keep a counter until its windows are over, whether a cached caller has it or not."""
+        if not counter.is_kept:
+            counter.is_kept = True
+            self._kept_budgets.append(counter)
 
     def _make_room(self) -> None:
         now_ns = self._now_ns()
         if len(self.cached) >= MAX_CACHED:
-            for rate in self.cached.pop(next(iter(self.cached))).rates:
+            leaving = self.cached.pop(next(iter(self.cached)))
+            for rate in leaving.rates:
                 if not rate.is_kept and rate.full_ns(now_ns):
                     rate.is_kept = True
-                    self._kept.append(rate)
+                    self._kept_rates.append(rate)
+            for budget in leaving.budgets:
+                if not budget.is_idle(self._now()):
+                    self.keep(budget)
         for _ in range(MAX_DROPPED):
-            if not self._kept or self._kept[0].full_ns(now_ns):
-                return
-            self._kept.popleft().is_kept = False
+            if not self._kept_rates or self._kept_rates[0].full_ns(now_ns):
+                break
+            self._kept_rates.popleft().is_kept = False
+        for _ in range(MAX_DROPPED):
+            if not self._kept_budgets or not self._kept_budgets[0].is_idle(self._now()):
+                break
+            self._kept_budgets.popleft().is_kept = False

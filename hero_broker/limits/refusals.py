@@ -1,8 +1,18 @@
 """What a caller is told that a limit refuses."""
 
-from hero_broker.core.errors import BrokerError, Overloaded, RateLimitExceeded, TooManyCalls
-from hero_broker.limits.counters import RateCounter, SlotCounter
-from hero_broker.limits.limit import Limit
+from hero_broker.core.errors import (
+    BrokerError,
+    BudgetExceeded,
+    BudgetReserved,
+    Overloaded,
+    RateLimitExceeded,
+    RequestExceedsLimit,
+    TooManyCalls,
+)
+from hero_broker.core.local_time import iso_time
+from hero_broker.core.money import usd_text
+from hero_broker.limits.counters import BudgetCounter, Counter, RateCounter, SlotCounter, WindowSum
+from hero_broker.limits.limit import EVER, NO_HOLD, USD, Limit
 
 SECOND_NS = 1_000_000_000
 
@@ -23,15 +33,78 @@ def refusal(counter: SlotCounter | RateCounter, ip: str, now_ns: int) -> BrokerE
     return TooManyCalls(f"{_reached(limit, counter, f'{limit.amount} calls in flight')}; try again shortly.")
 
 
+def over_budget(counter: BudgetCounter, window: WindowSum, amount: int, now: int) -> BrokerError | None:
+    """Return the error of a call that may use `amount` of a budget; None if the budget admits it."""
+    limit, most = counter.of.limit, counter.amount
+    if limit.hold == NO_HOLD:
+        if window.spent < most:
+            return None
+        return BudgetExceeded(_spent(counter, window, None), retry_after_s=_until_the_end(limit, window, now))
+    if not amount or window.spent + window.held + amount <= most:
+        return None
+    if amount > most:
+        return RequestExceedsLimit(
+            f"{_name(counter)} is less than this call may use{_of_own(counter, amount)}; "
+            "a smaller max_tokens or a shorter request may fit."
+        )
+    if window.spent + amount > most:
+        message = _spent(counter, window, amount)
+        return BudgetExceeded(message, retry_after_s=_until_the_end(limit, window, now))
+    left = f"{_name(counter)} has enough left, but {_amount(limit, window.held)} of it are held for calls in flight"
+    hidden = f"{_name(counter)} has enough left, but part of it is held for calls in flight"
+    return BudgetReserved(f"{left if limit.is_own else hidden}; try again shortly.")
+
+
+def _spent(counter: BudgetCounter, window: WindowSum, amount: int | None) -> str:
+    """Return that a budget is spent, or that what is left does not cover a call that may use `amount`."""
+    limit = counter.of.limit
+    ends = "" if limit.window == EVER else f"; the window ends at {iso_time(window.ends, limit.zone)}"
+    if window.spent >= counter.amount or amount is None:
+        return f"{_name(counter)} is spent{ends}."
+    if not limit.is_own:
+        return f"What is left of {_uncapitalized(_name(counter))} does not cover this call{ends}."
+    left, needed = _amount(limit, counter.amount - window.spent), _amount(limit, amount)
+    return f"{_name(counter)} has {left} left, and this call may use {needed}{ends}."
+
+
+def _until_the_end(limit: Limit, window: WindowSum, now: int) -> int | None:
+    return None if limit.window == EVER else max(1, window.ends - now)
+
+
+def _name(counter: BudgetCounter) -> str:
+    """Return the name of a budget; its numbers only if they are the caller's own."""
+    limit = counter.of.limit
+    if not limit.is_own:
+        return f"The budget {limit.name!r} of this broker's operator"
+    window = "for ever" if limit.window == EVER else f"{'an' if limit.window == 'hour' else 'a'} {limit.window}"
+    return f"The budget {limit.name!r} of {_amount(limit, counter.amount)} {window} for {_subject(limit, counter)}"
+
+
+def _of_own(counter: BudgetCounter, amount: int) -> str:
+    return f", {_amount(counter.of.limit, amount)}" if counter.of.limit.is_own else ""
+
+
+def _uncapitalized(text: str) -> str:
+    return text[0].lower() + text[1:]
+
+
+def _amount(limit: Limit, amount: int) -> str:
+    return f"{usd_text(amount)} USD" if limit.unit == USD else f"{amount} {limit.unit.replace('_', ' ')}"
+
+
 def _reached(limit: Limit, counter: SlotCounter | RateCounter, what: str) -> str:
     """Return that a limit is reached; its numbers only if they are the caller's own."""
     if not limit.is_own:
         return f"The limit {limit.name!r} of this broker's operator is reached"
+    return f"The limit {limit.name!r} of {what} is reached for {_subject(limit, counter)}"
+
+
+def _subject(limit: Limit, counter: Counter) -> str:
     subject = zip(limit.per, counter.subject, strict=True)
     names = [str(value) if name == "ip" else f"the {name} {value}" for name, value in subject]
     if limit.match.ip is not None and "ip" not in limit.per:
         names.insert(0, limit.match.ip)
-    return f"The limit {limit.name!r} of {what} is reached for {' with '.join(names)}"
+    return " with ".join(names)
 
 
 def seconds(duration_ns: int) -> int:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from hero_broker.limits.limit import CONCURRENT, SHADOW, Limit, LimitMatch
+from hero_broker.core.money import usd_text
+from hero_broker.limits.limit import CONCURRENT, EVER, SHADOW, USD, Limit, LimitMatch
 
 _EACH = {
     "ip": "address",
@@ -15,7 +16,9 @@ _EACH = {
 
 def sentence(limit: Limit) -> str:
     """Return what a limit bounds, of whom, and which calls it counts."""
-    if limit.unit == CONCURRENT:
+    if limit.is_budget:
+        bound = f"at most {_amount(limit)} {_window(limit)}"
+    elif limit.unit == CONCURRENT:
         bound = f"at most {limit.amount:,} {'call' if limit.amount == 1 else 'calls'} in flight"
     else:
         bound = f"at most {limit.amount:,} {'request' if limit.amount == 1 else 'requests'} per minute"
@@ -23,6 +26,19 @@ def sentence(limit: Limit) -> str:
     each = " and ".join(f"each {_each(limit, name)}" for name in limit.per) or "all together"
     shadow = "; in shadow mode, so it refuses nothing" if limit.mode == SHADOW else ""
     return f"{bound}, for {each}; it counts {' '.join(_calls(limit.match))}{shadow}"
+
+
+def _amount(limit: Limit) -> str:
+    if limit.unit == USD:
+        return f"{usd_text(limit.amount)} USD"
+    unit = limit.unit.replace("_", " ")
+    return f"{limit.amount:,} {unit[:-1] if limit.amount == 1 else unit}"
+
+
+def _window(limit: Limit) -> str:
+    if limit.window == EVER:
+        return "for ever"
+    return f"{'an' if limit.window == 'hour' else 'a'} {limit.window} ({limit.zone.key})"
 
 
 def _each(limit: Limit, name: str) -> str:

@@ -83,6 +83,12 @@ class Tariff:
         """Return the tiers that have prices of their own at a time (unix seconds), sorted."""
         return tuple(sorted(_current(self.periods, started_at).tiers))
 
+    def possible_prices(self, started_at: int, input_tokens: int) -> Iterator[Price]:
+        """Yield the prices of a call with at most `input_tokens`, one for each length and tier that it may have."""
+        period = _current(self.periods, started_at)
+        for one in (period, *(_current(periods, started_at) for periods in period.tiers.values())):
+            yield from one.prices[: bisect_left(one.thresholds, input_tokens) + 1]
+
     def prices(self) -> Iterator[Price]:
         """Yield every price that may apply."""
         for period in self.periods:

@@ -1,7 +1,7 @@
 """The only place where the broker's objects are made and joined; they close in reverse order."""
 
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
 from starlette.types import ASGIApp
@@ -42,6 +42,7 @@ from hero_broker.reports.billing_periods import Books
 from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.query_pool import close_together
 from hero_broker.reports.usage import Reports
+from hero_broker.server.budget_loading import BudgetLoading
 from hero_broker.server.configured_routes import build_priced_routes, build_routes, default_models, timeouts_of
 from hero_broker.server.price_refresh import PriceRefresh
 from hero_broker.server.router import build_router
@@ -72,6 +73,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
         journal_dir = settings.state_dir / "journal"
         journal = Journal(journal_dir, interrupted_row, max_bytes=billing.journal_max_bytes, max_calls=server.max_calls)
         stack.callback(journal.close)
+        recovered = [due.row for due in journal.recovered]
         ledger = stack.enter_context(Ledger.running(journal, database))
         own_timeouts = [
             timeouts_of(provider.timeouts) for provider in settings.providers if provider.timeouts is not None
@@ -127,6 +129,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             labels = LabelBook(database, clock)
             reports, books = Reports(database, labels, clock), Books(database, clock)
             stack.callback(close_together, labels.close, reports.close, books.close)
+            budgets = BudgetLoading(admission, database, recovered)
             duties = [
                 ledger.storing,
                 ledger.folding,
@@ -136,6 +139,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 journal.rejected.keeping,
                 counter.counting,
                 upstream.watching,
+                *([budgets.loading] if admission.has_budgets else []),
             ]
             admin = Admin(
                 reports=reports,
@@ -163,8 +167,9 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             short_requests = ShortRequests(
                 JSON_TARGETS, source_ip, allowed, gate, [admission.check], calls.check_json_head
             )
-            yield Broker(edge, exchange, duties, short_requests)
-            await exchange.close(0)
+            async with budgets.running() if admission.has_budgets else nullcontext():
+                yield Broker(edge, exchange, duties, short_requests)
+                await exchange.close(0)
 
 
 @dataclass(frozen=True, slots=True)

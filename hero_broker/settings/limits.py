@@ -2,15 +2,20 @@
 
 import re
 from collections.abc import Collection, Sequence
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hero_broker.core.addresses import UNKNOWN, canonical_ip
+from hero_broker.core.money import NANO
 from hero_broker.kinds.registry import KINDS
 from hero_broker.limits.headers import HEADERS
 from hero_broker.limits.limit import (
     CONCURRENT,
     ENFORCE,
+    HOLDS,
     MAX_AMOUNT,
     MAX_NAME_CHARACTERS,
+    MAX_UNITS,
+    MAX_USD,
     MINUTE,
     PREFIX_V4,
     PREFIX_V6,
@@ -18,6 +23,9 @@ from hero_broker.limits.limit import (
     SHADOW,
     SUBJECTS,
     UNITS,
+    USD,
+    UTC,
+    WINDOWS,
     Limit,
     LimitMatch,
     faults_of,
@@ -29,19 +37,27 @@ from hero_broker.settings.validators import CIDR_FORM, NAME_FORM, accept_name, a
 
 LIMIT_NAME_FORM = f"must be 1 to {MAX_NAME_CHARACTERS} letters, digits, dots, hyphens and underscores of ASCII"
 IP_FORM = f'must be an address, such as "10.77.0.5", or {quoted(UNKNOWN)} for callers on a Unix socket'
+ZONE_FORM = 'must be the name of a time zone, such as "Europe/Brussels"'
 MAX_LIMITS = 1000
 _LIMIT_NAME = re.compile(rf"[A-Za-z0-9._-]{{1,{MAX_NAME_CHARACTERS}}}")
 _UNITS = ", ".join(quoted(unit) for unit in UNITS)
 
 
-def read_limits(tables: Sequence[TomlTable], providers: Collection[str]) -> tuple[Limit, ...]:
-    """Return the limits of the file, in its order; `providers` are the names of all that are configured."""
+def read_limits(
+    tables: Sequence[TomlTable], providers: Collection[str], *, may_share_ledger: bool
+) -> tuple[Limit, ...]:
+    """Return the limits of the file, in its order.
+
+    `providers` are the names of all that are configured. `may_share_ledger`: other brokers may write to the database.
+    """
     if len(tables) > MAX_LIMITS:
         tables[0].faults.append(Fault("limits", f"must have at most {MAX_LIMITS} tables"))
     places: dict[str, str] = {}
     limits = []
     for table in tables:
         limit = _limit(table, providers)
+        if table.boolean("shared", True) and limit.is_budget and may_share_ledger:
+            table.fault("shared", "must be false with a PostgreSQL database: each broker counts what it spends itself")
         for name, problem in faults_of(limit):
             table.fault(name, problem)
         if limit.name in places:
@@ -63,21 +79,26 @@ def _limit(table: TomlTable, providers: Collection[str]) -> Limit:
     """Return the limit of a table, also a faulty one."""
     name = table.string("name", None, _accept_limit_name, LIMIT_NAME_FORM) or ""
     unit = table.string("unit", None, lambda text: accept_one_of(text, UNITS), f"must be one of {_UNITS}") or ""
-    amount = table.integer("amount", 1, 1, MAX_AMOUNT)
-    if not table.has("amount"):
-        table.fault("amount", f"is missing; it must be an integer from 1 to {MAX_AMOUNT}")
-    window = table.choice_or_none("window", MINUTE)
-    burst = table.integer("burst", amount, 1, MAX_AMOUNT)
-    if unit == REQUESTS and not table.has("window"):
-        table.fault("window", f"is missing; with the unit {quoted(REQUESTS)} it must be {quoted(MINUTE)}")
-    if unit == CONCURRENT and window is not None:
-        table.fault("window", f"must be left out with the unit {quoted(CONCURRENT)}")
-    if unit == CONCURRENT and table.has("burst"):
-        table.fault("burst", f"must be left out with the unit {quoted(CONCURRENT)}")
+    window = table.choice_or_none("window", *WINDOWS)
+    is_budget = unit != CONCURRENT and window not in (None, MINUTE)
+    amount = _amount(table, unit, is_budget=is_budget)
+    burst = table.integer("burst", min(amount, MAX_AMOUNT), 1, MAX_AMOUNT)
+    hold, zone = table.choice("hold", *HOLDS), table.string("tz", "UTC", _accept_zone, ZONE_FORM)
     subjects = ", ".join(quoted(word) for word in SUBJECTS)
     per = table.strings("per", (), lambda text: accept_one_of(text, SUBJECTS), f"must be one of {subjects}")
     prefix_v4 = table.integer("prefix_v4", PREFIX_V4, 1, 32)
     prefix_v6 = table.integer("prefix_v6", PREFIX_V6, 1, 128)
+    if unit == CONCURRENT and window is not None:
+        table.fault("window", f"must be left out with the unit {quoted(CONCURRENT)}")
+    elif unit not in ("", CONCURRENT) and not table.has("window"):
+        table.fault("window", f"is missing; it must be {_or(WINDOWS if unit == REQUESTS else WINDOWS[1:])}")
+    elif unit not in ("", CONCURRENT, REQUESTS) and window == MINUTE:
+        table.fault("window", f"must be {_or(WINDOWS[1:])} with the unit {quoted(unit)}")
+    if table.has("burst") and (is_budget or unit == CONCURRENT):
+        table.fault("burst", f"needs the unit {quoted(REQUESTS)} and the window {quoted(MINUTE)}")
+    for key in ("hold", "tz"):
+        if table.has(key) and not is_budget:
+            table.fault(key, f"needs a window of {_or(WINDOWS[1:])}")
     for key in ("prefix_v4", "prefix_v6"):
         if table.has(key) and "prefix" not in per:
             table.fault(key, f"needs {quoted('prefix')} in per")
@@ -87,11 +108,38 @@ def _limit(table: TomlTable, providers: Collection[str]) -> Limit:
         amount,
         match=_match(table.table("match"), providers),
         per=per,
-        burst=0 if unit == CONCURRENT else burst,
+        burst=0 if unit == CONCURRENT or is_budget else burst,
         mode=table.choice("mode", ENFORCE, SHADOW),
         prefix_v4=prefix_v4,
         prefix_v6=prefix_v6,
+        window=window or MINUTE,
+        zone=zone or UTC,
+        hold=hold,
     )
+
+
+def _amount(table: TomlTable, unit: str, *, is_budget: bool) -> int:
+    """Return the amount of a limit; money in nano-USD."""
+    if not table.has("amount"):
+        table.fault("amount", "is missing; it must be a number above 0")
+    if unit == USD:
+        usd = table.price("amount", MAX_USD)
+        nano_usd = 0 if usd is None else usd * NANO
+        if usd is not None and (nano_usd != int(nano_usd) or not nano_usd):
+            table.fault("amount", "must be above 0, with at most 9 decimal places")
+        return int(nano_usd)
+    return table.integer("amount", 1, 1, MAX_UNITS if is_budget else MAX_AMOUNT)
+
+
+def _or(words: Sequence[str]) -> str:
+    return " or ".join(map(quoted, words))
+
+
+def _accept_zone(text: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(text)
+    except (ValueError, OSError, ZoneInfoNotFoundError) as error:
+        raise ValueError from error
 
 
 def _match(table: TomlTable, providers: Collection[str]) -> LimitMatch:

@@ -163,7 +163,8 @@ def load(
     default_models = _default_models(root.table("default_models"))
     responses = _responses(root.table("responses"))
     statements = _statements(root.table("statements"))
-    limits, limiting = read_limits(root.tables("limits"), known), read_limiting(root.table("limiting"))
+    limits = read_limits(root.tables("limits"), known, may_share_ledger=not database_url.startswith(SQLITE))
+    limiting = read_limiting(root.table("limiting"))
     root.refuse_unknown_keys()
     tokens = [(name, environ.get(name, "").strip()) for name in ("ADMIN_TOKEN", "HERO_SECRET")]
     admin_tokens = tuple(

@@ -156,7 +156,8 @@ class TomlTable:
             child.refuse_unknown_keys()
 
     def _read(self, name: str) -> object:
-        self._known.append(name)
+        if name not in self._known:
+            self._known.append(name)
         return self._content.get(name)
 
     def _number(self, name: str) -> Decimal | None:

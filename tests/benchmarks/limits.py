@@ -1,7 +1,8 @@
 """What limits cost a call. `python -m tests.benchmarks.limits`.
 
 Microseconds of CPU time per call in a loop, the best and the median of the rounds: what a call takes of its limits, and
-gives back at its end. "server's own" are `server.max_calls` and `server.max_calls_per_address`, which every call has.
+gives back at its end, without the estimate of what it may use. "server's own" are `server.max_calls` and
+`server.max_calls_per_address`, which every call has.
 The last lines are the memory of callers, and what a caller costs that is not in the cache.
 """
 
@@ -10,18 +11,25 @@ import statistics
 import time
 import tracemalloc
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from hero_broker.core.calls import Caller
 from hero_broker.limits.admission import Admission
+from hero_broker.limits.counters import Used
 from hero_broker.limits.headers import IETF, OPENAI
-from hero_broker.limits.limit import CONCURRENT, REQUESTS, Limit, LimitMatch, server_limits
+from hero_broker.limits.limit import CONCURRENT, REQUESTS, TOKENS, USD, Limit, LimitMatch, server_limits
 from hero_broker.limits.plan import MAX_CACHED
 
 CALLS = 20_000  # of a round
 CALLER = Caller("10.0.0.1", None)
-CALL = (CALLER.ip, None, "m", "p", "chat")
+CALL = (CALLER.ip, None, "m", "p", "chat", 1_700_000_000)
+USED = Used(1_000_000, 5000, 4096)
 OF_SERVER = server_limits(1000, 750)
 NO_MATCH = [Limit("other", REQUESTS, 60, LimitMatch(model="another"), ("ip",), 60)]
+BUDGETS = [
+    Limit("month", USD, 10**18, per=("ip",), window="month"),
+    Limit("day", TOKENS, 10**15, LimitMatch(model="m"), window="day"),
+]
 MATCHES = [
     Limit("rate", REQUESTS, 1_000_000, per=("ip",), burst=1_000_000),
     Limit("model-rate", REQUESTS, 1_000_000, LimitMatch(model="m"), burst=1_000_000),
@@ -50,7 +58,41 @@ def call(limits: Sequence[Limit]) -> Callable[[], object]:
 
     def limited() -> None:
         slot = admission.enter(CALLER)
-        admission.admit(slot, *CALL)
+        admission.admit(slot, *CALL, may_use)
+        slot.end()
+
+    return limited
+
+
+class Row(NamedTuple):
+    """What settles a call."""
+
+    ip: str = CALLER.ip
+    context: str | None = None
+    model: str = "m"
+    provider: str = "p"
+    kind: str = "chat"
+    started_at: int = 1_700_000_000
+    input_tokens: int = 1000
+    output_tokens: int = 100
+    cost_nano_usd: int = 25_970
+
+
+def may_use(_hold: str) -> Used:
+    """Return what a call may use."""
+    return USED
+
+
+def with_budgets() -> Callable[[], object]:
+    """Return a part: what one call takes, settles and gives back, with two budgets beside the other limits."""
+    admission = Admission([*OF_SERVER, *BUDGETS, *MATCHES], ())
+    admission.know_budgets([])
+    row = Row()
+
+    def limited() -> None:
+        slot = admission.enter(CALLER)
+        admission.admit(slot, *CALL, may_use)
+        slot.settle(row)
         slot.end()
 
     return limited
@@ -60,7 +102,7 @@ def headers(*forms: str) -> Callable[[], object]:
     """Return a part: the headers of one call."""
     admission = Admission([*OF_SERVER, *MATCHES], forms)
     slot = admission.enter(CALLER)
-    admission.admit(slot, *CALL)
+    admission.admit(slot, *CALL, may_use)
     return lambda: admission.headers(slot)
 
 
@@ -70,6 +112,7 @@ def parts() -> dict[str, Callable[[], object]]:
         "server's own": call(()),
         "a limit that matches nothing": call(NO_MATCH),
         "two rates, one concurrency": call(MATCHES),
+        "two budgets besides, no headers": with_budgets(),
         "OpenAI's headers": headers(OPENAI),
         "OpenAI's and IETF's headers": headers(OPENAI, IETF),
     }

@@ -5,10 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from hero_broker.core.errors import LedgerUnavailable, RateLimitExceeded, TooManyCalls
-from hero_broker.limits.limit import CONCURRENT, REQUESTS, Limit, LimitMatch
-from tests.data_plane.scripted import PAUSE, Head, Script, run, until
-from tests.data_plane.test_endpoint import ANSWER, ASKED, OF_SERVER, WHOLE, Endpoint
+from hero_broker.core.errors import (
+    LedgerUnavailable,
+    ModelNotPriced,
+    ProviderRefused,
+    ProviderReset,
+    RateLimitExceeded,
+    RequestExceedsLimit,
+    TooManyCalls,
+)
+from hero_broker.limits.counters import BudgetCounter, Used
+from hero_broker.limits.limit import CONCURRENT, REQUESTS, USD, Dimensions, Limit, LimitMatch
+from tests.data_plane.scripted import PAUSE, Head, Script, Unsent, route, run, until
+from tests.data_plane.test_endpoint import ANSWER, ASKED, IP, OF_SERVER, WHOLE, Endpoint
 from tests.data_plane.test_look_up import ASKED as ASKED_COUNT
 from tests.data_plane.test_look_up import COUNT, COUNTED, WAYS
 
@@ -124,3 +133,114 @@ def test_look_up_counts_as_a_request(tmp_path: Path) -> None:
         return await endpoint.end()
 
     assert isinstance(run(whole()), RateLimitExceeded)
+
+
+BUDGET = Limit("b", USD, 100_000, per=("ip",), window="ever")
+
+
+def counted(endpoint: Endpoint, at: int = 1_700_000_000) -> tuple[int, int]:
+    """Return what is spent and held of the budget of the tests."""
+    counter = endpoint.admission.limits[2].counter(Dimensions(IP, None, "m", "p", "chat"))
+    assert isinstance(counter, BudgetCounter)
+    window = counter.at(at)
+    return window.spent, window.held
+
+
+def bounded(**members: int) -> bytes:
+    return json.dumps({"model": "m", "messages": [{"role": "user", "content": "hello"}], **members}).encode()
+
+
+def test_call_holds_of_a_budget_until_its_row_counts(tmp_path: Path) -> None:
+    script: Script = [Head(), PAUSE, ANSWER]
+
+    async def whole() -> tuple[Endpoint, tuple[int, int]]:
+        endpoint = Endpoint(tmp_path, script, limits=[BUDGET])
+        endpoint.admission.know_budgets([])
+        endpoint.sends(bounded(max_tokens=50))
+        endpoint.begin()
+        await endpoint.provider.paused()
+        held = counted(endpoint)
+        endpoint.provider.go_on()
+        assert await endpoint.end() is None
+        return endpoint, held
+
+    endpoint, (spent, held) = run(whole())
+
+    (row,) = endpoint.ledger.rows
+    size = len(json.dumps([{"role": "user", "content": "hello"}]).encode())
+    assert (spent, held) == (0, -(-size // 2) * 590 + 50 * 790)
+    assert row.cost_nano_usd
+    assert counted(endpoint) == (row.cost_nano_usd, 0)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param([Unsent(), ProviderRefused("")], id="refused"),
+        pytest.param([Head(500), b'{"error":{"message":"no"}}'], id="error"),
+        pytest.param([Head(), b"<html>"], id="no answer"),
+        pytest.param([ProviderReset("")], id="reset"),
+    ],
+)
+def test_call_that_fails_holds_nothing_and_counts_its_row(tmp_path: Path, script: Script) -> None:
+    async def whole() -> Endpoint:
+        endpoint = Endpoint(tmp_path, script, limits=[BUDGET])
+        endpoint.admission.know_budgets([])
+        endpoint.sends(bounded(max_tokens=50))
+        endpoint.begin()
+        assert await endpoint.end() is None
+        return endpoint
+
+    endpoint = run(whole())
+
+    (row,) = endpoint.ledger.rows
+    assert counted(endpoint) == (row.cost_nano_usd, 0)
+
+
+def test_call_that_the_journal_has_no_room_for_holds_nothing(tmp_path: Path) -> None:
+    async def whole() -> Endpoint:
+        endpoint = Endpoint(tmp_path, limits=[BUDGET])
+        endpoint.admission.know_budgets([])
+        endpoint.ledger._room = 0
+        assert isinstance(await call(endpoint, bounded(max_tokens=50)), LedgerUnavailable)
+        await endpoint.end()
+        return endpoint
+
+    assert counted(run(whole())) == (0, 0)
+
+
+def test_budget_refuses_what_it_does_not_cover_and_names_the_member_that_bounds_it(tmp_path: Path) -> None:
+    async def whole() -> BaseException | None:
+        endpoint = Endpoint(tmp_path, limits=[BUDGET])
+        endpoint.admission.know_budgets([])
+        endpoint.sends(bounded(max_tokens=1000))
+        endpoint.begin()
+        return await endpoint.end()
+
+    raised = run(whole())
+
+    assert isinstance(raised, RequestExceedsLimit)
+    assert "max_tokens" in raised.message
+
+
+def test_model_without_a_price_is_refused_under_a_budget(tmp_path: Path) -> None:
+    async def whole() -> BaseException | None:
+        endpoint = Endpoint(tmp_path, ways=[route(is_priced=False)], limits=[BUDGET])
+        endpoint.admission.know_budgets([])
+        endpoint.sends(ASKED)
+        endpoint.begin()
+        return await endpoint.end()
+
+    assert isinstance(run(whole()), ModelNotPriced)
+
+
+def test_look_up_passes_a_spent_budget_and_holds_nothing_of_it(tmp_path: Path) -> None:
+    async def whole() -> Endpoint:
+        endpoint = Endpoint(tmp_path, COUNTED, ways=WAYS, limits=[BUDGET])
+        endpoint.admission.know_budgets([(0, Dimensions(IP, None, "m", "p", "chat"), Used(100_000, 0, 0))])
+        endpoint.sends(json.dumps(ASKED_COUNT).encode())
+        endpoint.begin(COUNT)
+        assert await endpoint.end() is None
+        return endpoint
+
+    assert counted(run(whole())) == (100_000, 0)

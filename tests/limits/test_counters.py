@@ -1,7 +1,7 @@
 """Counters of limits: how many requests a rate admits, when it admits the next, and how many subjects a limit has."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hero_broker.limits import counters
@@ -32,6 +32,7 @@ def admitted(counter: RateCounter, pauses: list[int]) -> list[int]:
     return times
 
 
+@settings(deadline=None)
 @given(RATES, PAUSES)
 def test_no_window_has_more_than_its_share_and_a_burst(counter: RateCounter, pauses: list[int]) -> None:
     burst = counter.of.limit.burst
@@ -42,6 +43,7 @@ def test_no_window_has_more_than_its_share_and_a_burst(counter: RateCounter, pau
             assert number <= (end - begin) * counter.amount / MINUTE_NS + burst
 
 
+@settings(deadline=None)
 @given(RATES, PAUSES)
 def test_request_is_admitted_exactly_when_it_was_told_and_not_before(counter: RateCounter, pauses: list[int]) -> None:
     now_ns = max([START_NS, *admitted(counter, pauses)])
@@ -53,6 +55,7 @@ def test_request_is_admitted_exactly_when_it_was_told_and_not_before(counter: Ra
     assert wait_ns == 0 or counter.wait_ns(now_ns + wait_ns - 1) == 1
 
 
+@settings(deadline=None)
 @given(RATES, PAUSES, st.integers(0, MINUTE_NS))
 def test_remaining_requests_are_admitted_at_once_and_no_other(
     counter: RateCounter, pauses: list[int], later_ns: int
@@ -69,6 +72,7 @@ def test_remaining_requests_are_admitted_at_once_and_no_other(
         assert taken == remaining
 
 
+@settings(deadline=None)
 @given(RATES, PAUSES)
 def test_one_more_is_admitted_after_the_next_and_a_whole_burst_at_the_reset(
     counter: RateCounter, pauses: list[int]

@@ -3,7 +3,7 @@
 from ipaddress import ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hero_broker.limits import plan
@@ -31,9 +31,10 @@ LIMITS = st.lists(
 
 
 def matcher(limits: list[Limit], now_ns: int = 0) -> Matcher:
-    return Matcher([LimitCounters(limit) for limit in limits], lambda: now_ns)
+    return Matcher([LimitCounters(limit) for limit in limits], lambda: now_ns, lambda: 0)
 
 
+@settings(deadline=None)
 @given(LIMITS, st.lists(CALLS, max_size=20))
 def test_call_has_the_counters_of_the_limits_that_a_plain_search_finds(
     limits: list[Limit], calls: list[Dimensions]
@@ -55,7 +56,7 @@ def test_call_has_the_counters_of_the_limits_that_a_plain_search_finds(
 def test_cache_is_bounded_and_a_used_rate_outlives_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "MAX_CACHED", 2)
     now_ns = MINUTE_NS
-    matching = Matcher([LimitCounters(Limit("r", REQUESTS, 1, per=("ip",), burst=1))], lambda: now_ns)
+    matching = Matcher([LimitCounters(Limit("r", REQUESTS, 1, per=("ip",), burst=1))], lambda: now_ns, lambda: 0)
     calls = [Dimensions(f"10.0.0.{number}") for number in range(5)]
     matching.match(0, calls[0]).rates[0].take(now_ns)
     for number in range(1, 5):
@@ -71,7 +72,7 @@ def test_rate_that_is_full_again_is_forgotten(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(plan, "MAX_CACHED", 1)
     now_ns = MINUTE_NS
     limit = LimitCounters(Limit("r", REQUESTS, 1, per=("ip",), burst=1))
-    matching = Matcher([limit], lambda: now_ns)
+    matching = Matcher([limit], lambda: now_ns, lambda: 0)
     for number in range(10):
         matching.match(number, Dimensions(f"10.0.0.{number}")).rates[0].take(now_ns)
     used = limit.subjects
@@ -85,7 +86,7 @@ def test_rate_that_is_full_again_is_forgotten(monkeypatch: pytest.MonkeyPatch) -
 def test_caller_that_comes_and_goes_keeps_one_counter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "MAX_CACHED", 1)
     now_ns = MINUTE_NS
-    matching = Matcher([LimitCounters(Limit("r", REQUESTS, 1, per=("ip",), burst=100))], lambda: now_ns)
+    matching = Matcher([LimitCounters(Limit("r", REQUESTS, 1, per=("ip",), burst=100))], lambda: now_ns, lambda: 0)
     counters = set[RateCounter]()
     for number in range(20):
         (counter,) = matching.match(number, Dimensions(f"10.0.0.{number % 2}")).rates

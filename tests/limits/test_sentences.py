@@ -1,6 +1,7 @@
 """What `check-config` says of a limit."""
 
 from ipaddress import ip_network
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -29,6 +30,18 @@ from hero_broker.limits.sentences import sentence
             Limit("l", CONCURRENT, 2, per=("ip", "context", "provider", "kind"), mode="shadow"),
             "at most 2 calls in flight, for each address and each context and each provider and each kind of call; "
             "it counts all calls; in shadow mode, so it refuses nothing",
+        ),
+        (
+            Limit("l", "usd", 20_500_000_000, per=("ip",), window="month", zone=ZoneInfo("Europe/Brussels")),
+            "at most 20.5 USD a month (Europe/Brussels), for each address; it counts all calls",
+        ),
+        (
+            Limit("l", "input_tokens", 1, window="hour"),
+            "at most 1 input token an hour (UTC), for all together; it counts all calls",
+        ),
+        (
+            Limit("l", "requests", 1000, window="ever"),
+            "at most 1,000 requests for ever, for all together; it counts all calls",
         ),
     ],
 )

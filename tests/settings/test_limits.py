@@ -3,6 +3,7 @@
 import re
 from ipaddress import ip_network
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -12,7 +13,9 @@ from hero_broker.settings import Settings, SettingsError, load
 from hero_broker.settings.limits import MAX_LIMITS
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "limits.md"
+GUIDE = ["per-machine", "machine-month", "department-month", "mycelium-all", "large-model"]
 PROVIDER = '[[providers]]\nname = "p"\nbase_url = "http://127.0.0.1/v1"\n'
+BUDGET = 'name = "b"\nunit = "usd"\namount = 20.5\nwindow = "month"\n'
 RATE = 'name = "r"\nunit = "requests"\namount = 60\nwindow = "minute"\n'
 
 
@@ -70,6 +73,15 @@ def test_limits_are_read_in_the_order_of_the_file(tmp_path: Path) -> None:
     assert settings.limiting.headers == ("ietf",)
 
 
+def test_budgets_are_read_to_the_nano_dollar_with_zone_and_hold(tmp_path: Path) -> None:
+    text = f'[[limits]]\n{BUDGET}tz = "Europe/Brussels"\nhold = "worst"\n'
+
+    (limit,) = load_text(tmp_path, text.replace("20.5", "20.123456789")).limits
+
+    zone = ZoneInfo("Europe/Brussels")
+    assert limit == Limit("b", "usd", 20_123_456_789, window="month", zone=zone, hold="worst")
+
+
 def test_a_whole_minute_may_come_at_once_unless_the_file_says_otherwise(tmp_path: Path) -> None:
     settings = load_text(tmp_path, f"[[limits]]\n{RATE}")
 
@@ -83,8 +95,9 @@ def test_a_whole_minute_may_come_at_once_unless_the_file_says_otherwise(tmp_path
             "",
             {
                 "name": "is missing; it must be 1 to 64 letters, digits, dots, hyphens and underscores of ASCII",
-                "unit": 'is missing; it must be one of "requests", "concurrent"',
-                "amount": "is missing; it must be an integer from 1 to 1000000",
+                "unit": 'is missing; it must be one of "usd", "tokens", "input_tokens", "output_tokens", "requests", '
+                '"concurrent"',
+                "amount": "is missing; it must be a number above 0",
             },
         ),
         (
@@ -92,13 +105,33 @@ def test_a_whole_minute_may_come_at_once_unless_the_file_says_otherwise(tmp_path
             {"name": "must be 1 to 64 letters, digits, dots, hyphens and underscores of ASCII"},
         ),
         (RATE.replace("60", "0"), {"amount": "must be an integer from 1 to 1000000"}),
-        (RATE.replace('window = "minute"', ""), {"window": 'is missing; with the unit "requests" it must be "minute"'}),
-        (RATE.replace('"minute"', '"hour"'), {"window": 'must be "minute"'}),
+        (
+            RATE.replace('window = "minute"', ""),
+            {"window": 'is missing; it must be "minute" or "hour" or "day" or "week" or "month" or "ever"'},
+        ),
+        (
+            RATE.replace('"minute"', '"year"'),
+            {"window": 'must be "minute" or "hour" or "day" or "week" or "month" or "ever"'},
+        ),
+        (
+            BUDGET.replace('window = "month"', ""),
+            {"window": 'is missing; it must be "hour" or "day" or "week" or "month" or "ever"'},
+        ),
+        (
+            BUDGET.replace("month", "minute"),
+            {"window": 'must be "hour" or "day" or "week" or "month" or "ever" with the unit "usd"'},
+        ),
+        (BUDGET.replace("20.5", "0"), {"amount": "must be above 0, with at most 9 decimal places"}),
+        (BUDGET.replace("20.5", "0.0000000001"), {"amount": "must be above 0, with at most 9 decimal places"}),
+        (BUDGET + 'tz = "Europe/Nowhere"\n', {"tz": 'must be the name of a time zone, such as "Europe/Brussels"'}),
+        (BUDGET + 'hold = "mean"\n', {"hold": 'must be "safe" or "worst" or "none"'}),
+        (BUDGET + "burst = 2\n", {"burst": 'needs the unit "requests" and the window "minute"'}),
+        (RATE + 'hold = "worst"\n', {"hold": 'needs a window of "hour" or "day" or "week" or "month" or "ever"'}),
         (
             RATE.replace("requests", "concurrent") + "burst = 2\n",
             {
                 "window": 'must be left out with the unit "concurrent"',
-                "burst": 'must be left out with the unit "concurrent"',
+                "burst": 'needs the unit "requests" and the window "minute"',
             },
         ),
         (RATE + "burst = 0\n", {"burst": "must be an integer from 1 to 1000000"}),
@@ -162,5 +195,15 @@ def test_examples_of_the_guide_are_accepted_and_print_its_sentence(tmp_path: Pat
     page = PAGE.read_text()
     settings = load_text(tmp_path, "".join(re.findall(r"```toml\n(.*?)```", page, re.DOTALL)))
 
-    assert [limit.name for limit in settings.limits] == ["per-machine", "mycelium-all", "large-model"]
+    assert [limit.name for limit in settings.limits] == GUIDE
     assert f"limit     per-machine: {sentence(settings.limits[0])}\n" in page
+
+
+def test_budgets_of_brokers_that_may_share_a_ledger_say_that_they_do_not_share_them(tmp_path: Path) -> None:
+    text = '[database]\nurl = "postgresql://u@h/d"\n[[limits]]\n' + BUDGET
+
+    assert faults(tmp_path, text) == {
+        "shared": "must be false with a PostgreSQL database: each broker counts what it spends itself"
+    }
+    assert [limit.name for limit in load_text(tmp_path, text + "shared = false\n").limits] == ["b"]
+    assert load_text(tmp_path, text.replace(BUDGET, RATE)).limits[0].name == "r"

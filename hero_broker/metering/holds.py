@@ -1,0 +1,109 @@
+"""Bounds what a call may use before it is made: what budgets set aside for it while it runs.
+
+No bound holds for what cannot be known before: images and files that a request names by their URL, searches and tools
+of the provider, the time that a call takes, and a provider that charges more than its list price.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+from hero_broker.core.usage import Usage
+from hero_broker.kinds.json_body import MAX_DIGITS
+from hero_broker.kinds.kind import Kind, Measured, Request
+from hero_broker.kinds.typical import is_priced
+from hero_broker.pricing.price import Price
+from hero_broker.pricing.tariff import Tariff
+
+_INPUT_RATES = (
+    "input_per_million",
+    "cached_input_per_million",
+    "cache_write_per_million",
+    "cache_write_1h_per_million",
+    "audio_input_per_million",
+    "image_input_per_million",
+)
+_OUTPUT_RATES = ("output_per_million", "reasoning_per_million", "audio_output_per_million", "image_output_per_million")
+MAX_COPIES = 128  # of an output; providers allow no more
+
+
+@dataclass(frozen=True, slots=True)
+class BoundRule:
+    """How the size of a request bounds what it uses."""
+
+    bytes_per_token: int  # of input; tokenizers that fall back to bytes have at most one token for each
+    audio_bytes_per_s: int  # the lower it is, the longer is audio of unknown duration
+    output_tokens: int  # of a request that does not bound them
+
+
+# The words of `limits.limit.HOLDS`.
+BOUND_RULES = {
+    "worst": BoundRule(bytes_per_token=1, audio_bytes_per_s=750, output_tokens=131_072),
+    "safe": BoundRule(bytes_per_token=2, audio_bytes_per_s=2000, output_tokens=4096),
+}
+
+
+class UsageBound(NamedTuple):
+    """What a call may use."""
+
+    cost_nano_usd: int | None  # None: some target has no price for the call
+    input_tokens: int
+    output_tokens: int
+
+
+def usage_bound(
+    kind: Kind, request: Request, tariffs: Sequence[Tariff | None], started_at: int, rule: BoundRule | None
+) -> UsageBound:
+    """Return what a call may use at the dearest of its targets; nothing without a rule, but whether it has a price."""
+    known = [tariff for tariff in tariffs if tariff is not None and is_priced(tariff, kind.name)]
+    has_price = len(known) == len(tariffs)
+    if rule is None:
+        return UsageBound(0 if has_price else None, 0, 0)
+    tokens = max(1, -(-request.input_bytes // rule.bytes_per_token))
+    audio_ms = -(-request.input_bytes * 1000 // rule.audio_bytes_per_s)
+    output = output_bound(kind, request, rule)
+    size = Measured(tokens, output, audio_ms)
+    prices = [price for tariff in known for price in tariff.possible_prices(started_at, tokens)]
+    usages = [(_usage(kind, request, price, size), price) for price in prices]
+    cost = max((highest_cost(usage, price) for usage, price in usages), default=0)
+    counted = [usage for usage, _ in usages] or [_usage(kind, request, None, size)]
+    return UsageBound(
+        cost if has_price else None,
+        max(usage.input_tokens or 0 for usage in counted),
+        max(usage.output_tokens or 0 for usage in counted),
+    )
+
+
+def output_bound(kind: Kind, request: Request, rule: BoundRule) -> int:
+    """Return how many tokens the output may have."""
+    if not kind.output_bounds:
+        return rule.output_tokens if kind.measures_audio else 0
+    bounds = [found for name in kind.output_bounds if (found := _integer(request, name)) is not None]
+    copies = max([1, *(_integer(request, name) or 1 for name in kind.output_copies)])
+    return min(bounds, default=rule.output_tokens) * min(copies, MAX_COPIES)
+
+
+def highest_cost(usage: Usage, price: Price) -> int:
+    """Return what usage costs at most, in nano-USD, rounded up: all input and output at the dearest of their rates."""
+    scaled = price.scaled
+    total: int | Fraction = (usage.input_tokens or 0) * max(scaled.get(name, 0) for name in _INPUT_RATES)
+    total += (usage.output_tokens or 0) * max(scaled.get(name, 0) for name in _OUTPUT_RATES)
+    total += (usage.characters or 0) * scaled.get("characters_per_million", 0)
+    if usage.audio_ms:
+        minimum_ms = Fraction(price.audio_minimum_s or 0) * 1000
+        total += max(Fraction(usage.audio_ms), minimum_ms) * scaled.get("audio_per_minute", 0)
+    total += (usage.search_units or 0) * scaled.get("per_thousand_searches", 0)
+    total += scaled.get("per_request", 0)
+    return -int(-total // price.scale)
+
+
+def _usage(kind: Kind, request: Request, price: Price | None, size: Measured) -> Usage:
+    known = kind.usage_by_request(request, price)
+    return kind.estimate(request, price, size) if known is None else known
+
+
+def _integer(request: Request, name: str) -> int | None:
+    """Return a member that is an integer; None if it is missing or something else, which the provider refuses."""
+    value = bytes(request.body.members.get(name, b""))
+    return int(value[:MAX_DIGITS]) if value.isdigit() else None

@@ -1,0 +1,126 @@
+"""Budgets of a whole broker: exact with many calls at once, and after a kill."""
+
+import asyncio
+import threading
+from collections import Counter
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e_support import Broker, broker
+
+CALLS = 200
+NANO_USD = 1_000_000_000
+BUDGET = """
+[[models]]
+name = "m"
+provider = "fake"
+upstream_model = "fake-chat"
+[models.price]
+per_request = 0.02
+
+[[limits]]
+name = "dollar"
+unit = "usd"
+amount = 1
+window = "ever"
+hold = "worst"
+per = ["ip"]
+"""
+ASKED = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+
+
+def config(tmp_path: Path, text: str = BUDGET) -> Path:
+    path = tmp_path / "hero-broker.toml"
+    path.write_text(text)
+    return path
+
+
+def at_once(url: str, count: int = CALLS) -> list[httpx.Response | None]:
+    """Make calls at the same time; None for those that got no response."""
+
+    async def one(client: httpx.AsyncClient) -> httpx.Response | None:
+        try:
+            return await client.post("/v1/chat/completions", json=ASKED)
+        except httpx.TransportError:
+            return None
+
+    async def main() -> list[httpx.Response | None]:
+        limits = httpx.Limits(max_connections=count)
+        async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits) as client:
+            return await asyncio.gather(*(one(client) for _ in range(count)))
+
+    return asyncio.run(main())
+
+
+def codes(responses: list[httpx.Response | None]) -> Counter[str]:
+    """Return how many calls ended how: the status, and the code of an error."""
+    return Counter(
+        "200" if one.status_code == 200 else f"{one.status_code} {one.json()['error']['code']}"
+        for one in responses
+        if one is not None
+    )
+
+
+def spent(running: Broker) -> int:
+    return int(running.usage()["totals"]["total_cost_nano_usd"])
+
+
+@pytest.mark.slow
+def test_budget_for_fifty_of_two_hundred_calls_at_once_admits_exactly_fifty(tmp_path: Path) -> None:
+    path = config(tmp_path)
+    with broker(tmp_path / "state", "--config", str(path)) as running:
+        ended = codes(at_once(running.url))
+        ended += codes(at_once(running.url, 1))
+        cost = spent(running)
+    with broker(tmp_path / "state", "--config", str(path)) as running:
+        again = at_once(running.url, 1)
+
+    assert ended["200"] == 50
+    assert set(ended) <= {"200", "402 budget_exceeded", "429 budget_reserved"}
+    assert ended["402 budget_exceeded"] >= 1
+    assert cost == NANO_USD
+    assert codes(again) == {"402 budget_exceeded": 1}
+    assert again[0] is not None
+    message = again[0].json()["error"]["message"]
+    assert message == "The budget 'dollar' of 1 USD for ever for 127.0.0.1 is spent."
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pause_s", [0.0, 0.02, 0.05])
+def test_budget_survives_kills_and_the_rest_can_be_spent(tmp_path: Path, pause_s: float) -> None:
+    path = config(tmp_path)
+    answered = 0
+    for _ in range(2):
+        with broker(tmp_path / "state", "--config", str(path)) as running:
+            killing = threading.Timer(pause_s, running.process.kill)
+            killing.start()
+            answered += codes(at_once(running.url, 20))["200"]
+            killing.join()
+            running.process.wait(30)
+    with broker(tmp_path / "state", "--config", str(path)) as running:
+        before = spent(running)
+        ended = codes(at_once(running.url))
+        while not ended["402 budget_exceeded"]:
+            ended += codes(at_once(running.url, 10))
+        cost = spent(running)
+
+    assert before >= answered * NANO_USD // 50
+    assert cost == NANO_USD
+    assert ended["200"] == 50 - before * 50 // NANO_USD
+
+
+def test_budget_of_tokens_counts_what_the_report_of_its_window_says(tmp_path: Path) -> None:
+    text = BUDGET.replace('unit = "usd"\namount = 1\n', 'unit = "tokens"\namount = 20\n').replace("ever", "month")
+    with (
+        broker(tmp_path / "state", "--config", str(config(tmp_path, text.replace("worst", "none")))) as running,
+        httpx.Client(base_url=running.url, timeout=20) as client,
+    ):
+        answers = [client.post("/v1/chat/completions", json=ASKED) for _ in range(30)]
+        totals = running.usage()["totals"]
+
+    ended, each = codes([*answers]), totals["total_tokens"] // totals["requests"]
+    assert totals["requests"] == ended["200"] == -(-20 // each) < 30
+    assert ended["402 budget_exceeded"] == 30 - ended["200"]
+    assert int(answers[-1].headers["retry-after"]) > 0
