@@ -273,8 +273,10 @@ class CallRun:
         if events is not None and events.is_error:
             self._end_with_error(reply, is_our_key=events.is_our_key, code=events.error_code)
         else:
-            self._end(Outcome.OK, None)
-            self._record(Verdict.ANSWERED, reply)
+            self._outcome, self._code = Outcome.OK, None
+            self._attempts.append(
+                AttemptResult(self._provider.name, Verdict.ANSWERED, reply.status, None, reply.key_number)
+            )
 
     async def _read_whole(self, reply: UpstreamResponse) -> bytes:
         pieces: list[bytes] = []

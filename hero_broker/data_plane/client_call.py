@@ -43,22 +43,22 @@ class ClientCall(msgspec.Struct, frozen=True):
         url, headers = kind.url(self.path, target), context.headers
         if self.query is not None:
             url, headers = url + self.query, kind.headers(headers, target)
-        return Attempt(
-            request_id=context.request_id,
-            kind=kind.name,
-            model=route.model,
-            provider=target.provider.name,
-            upstream_model=target.upstream_model,
-            url=url,
-            body=kind.encode(request, target) if self.upload is None else self.upload,
-            caller=context.caller,
-            started_at=context.started_at,
-            stream=request.stream,
-            wants_usage=request.wants_usage,
-            headers=headers,
-            input_bytes=request.input_bytes,
-            characters=request.characters,
-            requested_model=None if request.model == route.model else request.model[:MAX_REQUESTED_MODEL],
+        return Attempt(  # by position: so many keywords take longer than the rest
+            context.request_id,
+            kind.name,
+            route.model,
+            target.provider.name,
+            target.upstream_model,
+            url,
+            kind.encode(request, target) if self.upload is None else self.upload,
+            context.caller,
+            context.started_at,
+            request.stream,
+            request.wants_usage,
+            headers,
+            request.input_bytes,
+            request.characters,
+            None if request.model == route.model else request.model[:MAX_REQUESTED_MODEL],
         )
 
 

@@ -127,7 +127,7 @@ class Meter:
         """Note that a successful response of the provider has begun."""
         self.answered = True
         if self._first_byte_ms is None:
-            self._first_byte_ms = self._elapsed_ms()
+            self._first_byte_ms = int((self._clock.monotonic() - self._started) * 1000)
 
     def on_event(self, data: bytes) -> bool:
         """Parse one event of a stream; return whether it is the event with usage and empty `choices`."""
@@ -275,9 +275,6 @@ class Meter:
         if self._has_enough_deltas is not None and self.deltas >= self._awaited_deltas:
             self._has_enough_deltas.set()
 
-    def _elapsed_ms(self) -> int:
-        return int((self._clock.monotonic() - self._started) * 1000)
-
     def _row(
         self,
         outcome: Outcome,
@@ -294,7 +291,7 @@ class Meter:
         price = None
         if tariff is not None:
             price = tariff.price(call.started_at, usage.input_tokens or 0, self.service_tier)
-        duration_ms = self._elapsed_ms()
+        duration_ms = int((self._clock.monotonic() - self._started) * 1000)
         cost: int | None = 0
         cost_source = None if price is None else "price"
         if is_free:
