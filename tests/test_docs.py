@@ -83,6 +83,33 @@ def test_links_between_documents_lead_somewhere() -> None:
     assert broken == []
 
 
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = HEADING.findall(FENCED.sub("", page.read_text()))
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_to_headings_lead_to_one() -> None:
+    root = DOCS.parent
+    links = [
+        (page, target, anchor)
+        for page in [root / "README.md", *DOCS.rglob("*.md")]
+        for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", CODE.sub("", page.read_text()))
+    ]
+    broken = [
+        f"{page.relative_to(root)}: {target}#{anchor}"
+        for page, target, anchor in links
+        if anchor not in anchors(page.parent / target if target else page)
+    ]
+
+    assert len(links) > 60
+    assert broken == []
+
+
 TEST_NAME = re.compile(r"`(tests/[\w/]+\.py)(?:::(test_\w+))?`")
 
 

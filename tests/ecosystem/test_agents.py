@@ -14,7 +14,7 @@ def test_codex_writes_a_file_and_each_call_is_one_row(agents_place: Place, work:
     assert (agents_place.directory / "made.txt").read_text() == "written\n"
     assert agents_place.rows() == work.books
     assert [(row.kind, row.stream) for row in work.books] == [("responses", True)] * 2
-    assert agents_place.contexts() == [agents.CONTEXT] * 2
+    assert agents_place.contexts() == ["codex"] * 2
 
 
 def test_codex_with_its_own_provider_goes_on_without_a_websocket(agents_place: Place, work: Work) -> None:
@@ -37,4 +37,4 @@ def test_claude_code_writes_a_file_and_each_call_is_one_row(agents_place: Place,
     assert (agents_place.directory / "made.txt").read_text() == "written\n"
     assert agents_place.rows() == work.books
     assert [(row.kind, row.stream) for row in work.books] == [("messages", True)] * 2
-    assert agents_place.contexts() == [agents.CONTEXT] * 2
+    assert agents_place.contexts() == ["claude-code"] * 2
