@@ -259,6 +259,22 @@ def test_every_call_in_the_guide_is_answered_and_billed(tmp_path: Path) -> None:
     assert '"exact_usd"' in ended.stdout
 
 
+def test_guide_to_tools_shows_the_cost_by_context(tmp_path: Path) -> None:
+    text = (DOCS / "how-to" / "set-up-your-tool.md").read_text()
+    (command,) = (command for command in SHELL.findall(text) if command.startswith("hero-broker "))
+
+    with broker(tmp_path / "state") as running:
+        for context in ("codex", "codex", "aider"):
+            headers = {"x-hero-context": context}
+            httpx.post(f"{running.url}/v1/chat/completions", json=chat(), headers=headers).raise_for_status()
+        running.usage()
+        ended = forked.run([*shlex.split(command)[1:], "--url", running.url], directory=tmp_path)
+
+    assert ended.returncode == 0, ended.stderr
+    assert re.search(r"^codex .* 0\.00005194$", ended.stdout, re.MULTILINE)
+    assert re.search(r"^aider .* 0\.00002597$", ended.stdout, re.MULTILINE)
+
+
 def test_commands_of_the_guide_to_billing_answer_what_it_says(tmp_path: Path) -> None:
     text = (DOCS / "how-to" / "bill.md").read_text()
     last_month = datetime.now(UTC).replace(day=1) - timedelta(days=15)
