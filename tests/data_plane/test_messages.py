@@ -383,6 +383,79 @@ def test_iterations_that_contradict_the_other_counts_are_told_in_the_row() -> No
     assert (tokens(row), row.unexplained_tokens) == ((23_000, 1_000), 7)
 
 
+SEARCH_TOOL = {"type": "web_search_20250305", "name": "web_search", "max_uses": 5}
+FAILED_SEARCH = {
+    "type": "web_search_tool_result",
+    "content": {"type": "web_search_tool_result_error", "error_code": "max_uses_exceeded"},
+}
+
+
+@pytest.mark.parametrize(
+    ("reported", "content", "searches"),
+    [
+        pytest.param({}, [], 0, id="declared"),
+        pytest.param({"server_tool_use": None}, [], 0, id="null"),
+        pytest.param({"server_tool_use": {"web_search_requests": 0}}, [FAILED_SEARCH], 0, id="failed"),
+        pytest.param({"server_tool_use": {"web_search_requests": 3, "web_fetch_requests": 7}}, [], 3, id="made"),
+    ],
+)
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_web_searches_are_charged_if_they_were_made(
+    reported: dict[str, object], content: list[object], searches: int, is_stream: bool
+) -> None:
+    usage = {"input_tokens": 10, "output_tokens": 42, **reported}
+    blocks = [{"type": "content_block_start", "index": at, "content_block": one} for at, one in enumerate(content)]
+    events = stream(START, BLOCK, *DELTAS, *blocks, {**END, "usage": {"output_tokens": 42, **reported}}, STOP)
+    whole = message(usage=usage, content=[{"type": "text", "text": "Two rows"}, *content])
+
+    _, row = played([EVENTS, events] if is_stream else [Head(), whole], is_stream=is_stream)
+
+    of_tokens = 10 * 3000 + 42 * 15_000 + (2000 * 300 + 100 * 3750 + 200 * 6000 if is_stream else 0)
+    assert (row.web_searches or 0, row.cost_nano_usd) == (searches, of_tokens + searches * 10_000_000)
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "reported", "tier", "cost_of_tokens"),
+    [
+        pytest.param({"service_tier": "auto"}, {"service_tier": "standard"}, "standard", 660_000, id="ordinary"),
+        pytest.param(
+            {"service_tier": "standard_only"}, {"service_tier": "priority"}, "priority", 90_000, id="priority"
+        ),
+        pytest.param({"service_tier": "auto"}, {"service_tier": "batch"}, "batch", 330_000, id="batch"),
+        pytest.param(
+            {"speed": "fast"}, {"service_tier": "standard", "speed": "standard"}, "standard", 660_000, id="slow"
+        ),
+        pytest.param({}, {"service_tier": "standard", "speed": "fast"}, "fast", 3_960_000, id="fast"),
+        pytest.param({"speed": "fast"}, {}, None, 660_000, id="none named"),
+    ],
+)
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_tier_that_served_is_charged_and_not_the_one_asked_for(
+    asked_for: dict[str, object], reported: dict[str, object], tier: str | None, cost_of_tokens: int, is_stream: bool
+) -> None:
+    rates = {
+        "batch": (Decimal("1.5"), Decimal("7.5")),
+        "priority": (Decimal(9), Decimal(0)),
+        "fast": (Decimal(18), Decimal(90)),
+    }
+    tiers = {name: Price(input_per_million=into, output_per_million=out) for name, (into, out) in rates.items()}
+    way = Route.to("m", None, PROVIDER, "claude-sonnet-4-5", tariff=Tariff.fixed(PRICE, tiers))
+    usage = {"input_tokens": 10, **reported}
+    start = {"type": "message_start", "message": {"usage": {**usage, "output_tokens": 1}}}
+    script: Script = [EVENTS, stream(start, BLOCK, *DELTAS, END, STOP)]
+    if not is_stream:
+        script = [Head(), message(usage={**usage, "output_tokens": 42})]
+    body = {"model": "m", "max_tokens": 99, "messages": [], "stream": is_stream, **asked_for}
+
+    async def main() -> RequestLog:
+        call = json_call("messages", json.dumps(body).encode())
+        return await Play([script], call, replace(LIMITS, max_answer_bytes=10_000), way=way).whole()
+
+    row = run(main())
+
+    assert (row.service_tier, row.cost_nano_usd, row.usage_source) == (tier, cost_of_tokens, "reported")
+
+
 ALL: Sequence[Mapping[str, object]] = (START, BLOCK, *DELTAS, END, STOP)
 
 

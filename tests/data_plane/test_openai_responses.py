@@ -121,10 +121,35 @@ def test_whole_response_is_billed() -> None:
     assert play.client.body == whole()
 
 
-def test_tier_that_served_is_charged_and_not_the_one_asked_for() -> None:
-    _, row = played([Head(), whole(service_tier="flex")], is_stream=False)
+@pytest.mark.parametrize(
+    ("served", "cost_of_tokens"),
+    [
+        pytest.param("default", 62_500, id="a priority that was declined"),
+        pytest.param("flex", 31_250, id="flex"),
+        pytest.param("priority", 125_000, id="priority"),
+        pytest.param("fast", 62_500, id="a tier without prices of its own"),
+    ],
+)
+@pytest.mark.parametrize("asked_for", ["auto", "default", "flex", "priority", "fast"])
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_tier_that_served_is_charged_and_not_the_one_asked_for(
+    asked_for: str, served: str, cost_of_tokens: int, is_stream: bool
+) -> None:
+    priority = replace(PRICE, input_per_million=Decimal("2.5"), output_per_million=Decimal(20))
+    tariff = Tariff.fixed(PRICE, {"flex": FLEX, "priority": priority})
+    way = Route.to("m", None, PROVIDER, "gpt-5.1", tariff=tariff)
+    created = {**CREATED, "response": {**BEGUN, "service_tier": asked_for}}
+    ended = {**END, "response": {**ENDED, "usage": USAGE, "service_tier": served}}
+    script: Script = [EVENTS, stream(created, *DELTAS, ended)] if is_stream else [Head(), whole(service_tier=served)]
+    body = {"model": "m", "input": "a b c", "stream": is_stream, "service_tier": asked_for}
 
-    assert (row.service_tier, row.cost_nano_usd) == ("flex", 10 * 625 + 5 * 5000)
+    async def main() -> RequestLog:
+        call = json_call("responses", json.dumps(body).encode())
+        return await Play([script], call, replace(LIMITS, max_answer_bytes=10_000), way=way).whole()
+
+    row = run(main())
+
+    assert (row.service_tier, row.cost_nano_usd, row.usage_source) == (served, cost_of_tokens, "reported")
 
 
 def test_headers_of_the_provider_that_clients_act_on_pass() -> None:

@@ -3,6 +3,7 @@
 import json
 from fractions import Fraction
 
+import msgspec
 import pytest
 
 from hero_broker.core.money import NANO
@@ -12,6 +13,7 @@ from hero_broker.kinds.registry import KINDS
 from hero_broker.kinds.wires import OPENAI_WIRE
 from hero_broker.reports.explain import explain
 from hero_broker.settings.known_providers import KNOWN_PROVIDERS
+from tests.kinds.targets import relay_however_cut
 from tests.recordings.player import CATALOGUE, STARTED_AT, play, tariff_of
 from tests.recordings.recording import DATA, Recording, recordings
 
@@ -53,6 +55,20 @@ def test_row_is_the_same_however_the_answer_is_cut(recording: Recording, seed: i
         whole.price_id,
     )
     assert playing.client.is_complete
+
+
+OF_AGENTS = [one for one in recordings() if one.is_stream and KINDS[one.kind].wire != OPENAI_WIRE]
+
+
+@pytest.mark.parametrize("recording", OF_AGENTS, ids=lambda recording: recording.file)
+def test_stream_of_an_agents_wire_passes_and_is_read_alike_wherever_it_is_cut(recording: Recording) -> None:
+    passed = relay_however_cut(KINDS[recording.kind], recording.body)
+
+    assert passed.sent + passed.tail == recording.body
+    assert passed.source == "reported"
+    assert passed.usage == {
+        name: count for name, count in msgspec.structs.asdict(recording.usage).items() if count is not None
+    }
 
 
 @EVERY
