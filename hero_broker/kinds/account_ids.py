@@ -4,7 +4,7 @@ Files, containers and stored items have ids; a caller who knows another caller's
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
@@ -22,24 +22,43 @@ _CLIENTS_TOOLS = ("function", "custom")  # the client runs them, and their schem
 
 
 def refuse_account_ids(body: JsonBody, *names: str) -> None:
-    """Return if these members name no file, container or stored item.
+    """Return if these members of a request of Responses name no file, container or stored item.
 
     Raises:
         InvalidRequest: they name one, or have too many values to be read.
     """
     for name in names:
-        raw = body.members.get(name)
-        if raw is None or _MAY_NAME_IDS.search(raw) is None:
-            continue
-        if is_wide(bytes(raw)):
-            raise InvalidRequest(f"'{name}' has too many values to be searched for ids of files.", param=name)
-        for found in _ids(load(bytes(raw)), is_tools=name == "tools"):
-            raise InvalidRequest(
-                f"'{name}' has {found}, which belongs to the account of the broker's operator. "
-                "Send the content in the request itself.",
-                param=name,
-                code=UNSUPPORTED,
-            )
+        _refuse(body, name, _ids_of_tools if name == "tools" else _ids_of_input)
+
+
+def refuse_message_ids(body: JsonBody) -> None:
+    """Return if a request of Messages names no file, and no container or skill of the account.
+
+    Raises:
+        InvalidRequest: it names one, or has too many values to be read.
+    """
+    _refuse(body, "container", _ids_of_container)
+    _refuse(body, "messages", _ids_of_messages)
+
+
+def _refuse(body: JsonBody, name: str, search: Callable[[object], Iterator[str]]) -> None:
+    """Return if `search` finds no id in a member.
+
+    Raises:
+        InvalidRequest: it finds one, or the member has too many values to be read.
+    """
+    raw = body.members.get(name)
+    if raw is None or (name != "container" and _MAY_NAME_IDS.search(raw) is None):
+        return
+    if is_wide(bytes(raw)):
+        raise InvalidRequest(f"'{name}' has too many values to be searched for ids of files.", param=name)
+    for found in search(load(bytes(raw))):
+        raise InvalidRequest(
+            f"'{name}' has {found}, which belongs to the account of the broker's operator. "
+            "Send the content in the request itself.",
+            param=name,
+            code=UNSUPPORTED,
+        )
 
 
 def refuse_members(body: JsonBody, *names: str) -> None:
@@ -53,13 +72,16 @@ def refuse_members(body: JsonBody, *names: str) -> None:
             raise InvalidRequest(f"'{name}' is not supported here.", param=name, code=UNSUPPORTED)
 
 
-def _ids(value: object, *, is_tools: bool) -> Iterator[str]:
-    """Yield the names of the members that have an id, in `tools` or in `input`."""
+def _ids_of_input(value: object) -> Iterator[str]:
+    """Yield the names of the members of `input` that have an id."""
     for item in map(mapping, sequence(value)):
-        if is_tools:
-            yield from _ids_of_tool(item)
-        else:
-            yield from _ids_of_item(item)
+        yield from _ids_of_item(item)
+
+
+def _ids_of_tools(value: object) -> Iterator[str]:
+    """Yield the names of the members of `tools` that have an id."""
+    for tool in map(mapping, sequence(value)):
+        yield from _ids_of_tool(tool)
 
 
 def _ids_of_item(item: Mapping[str, object]) -> Iterator[str]:
@@ -76,7 +98,7 @@ def _ids_of_item(item: Mapping[str, object]) -> Iterator[str]:
 def _ids_of_tool(tool: Mapping[str, object]) -> Iterator[str]:
     """Yield the ids in a tool that the provider runs; a namespace has tools of its own."""
     if tool.get("type") == "namespace":
-        yield from _ids(tool.get("tools"), is_tools=True)
+        yield from _ids_of_tools(tool.get("tools"))
         return
     if tool.get("type") in _CLIENTS_TOOLS:
         return
@@ -90,3 +112,23 @@ def _ids_of_tool(tool: Mapping[str, object]) -> Iterator[str]:
             if name in _OF_TOOLS and inner:
                 yield f"a member '{name}'"
             waiting.append(inner)
+
+
+def _ids_of_container(container: object) -> Iterator[str]:
+    """Yield the names of the ids of Anthropic's `container`: its own, and those of skills that are not Anthropic's."""
+    if container is not None and (not isinstance(container, dict) or container.get("id") is not None):
+        yield "the id of a container"
+    for skill in map(mapping, sequence(mapping(container).get("skills"))):
+        if skill.get("type") != "anthropic":
+            yield "a skill_id"
+
+
+def _ids_of_messages(messages: object) -> Iterator[str]:
+    """Yield the names of the ids of files in the blocks of messages, and in the blocks of the results of tools."""
+    waiting = [mapping(message).get("content") for message in sequence(messages)]
+    while waiting:
+        for block in map(mapping, sequence(waiting.pop())):
+            source = mapping(block.get("source"))
+            if block.get("file_id") or source.get("file_id"):
+                yield "a file_id"
+            waiting += [block.get("content"), source.get("content")]

@@ -9,12 +9,13 @@ import msgspec
 
 from hero_broker.core.errors import InvalidRequest
 from hero_broker.core.usage import Usage
+from hero_broker.kinds.account_ids import refuse_message_ids
 from hero_broker.kinds.attachments import file_tokens, image_of, input_bytes
 from hero_broker.kinds.json_body import ARRAY, JsonBody
 from hero_broker.kinds.kind import EVENT_STREAM, JSON, Framing, HeaderRules, Kind, Request, WireTarget
 from hero_broker.kinds.message_usage import read_message_report
 from hero_broker.kinds.report import Report
-from hero_broker.kinds.route_spec import STREAM, RouteSpec, json_body, provider_answer
+from hero_broker.kinds.route_spec import NON_EMPTY_STRING, STREAM, RouteSpec, Schema, json_body, provider_answer
 from hero_broker.kinds.stream_rules import StreamRules
 from hero_broker.kinds.text_streams import text_framing
 from hero_broker.kinds.texts import Image, Reading, compact, load, mapping, member, non_empty, sequence
@@ -27,7 +28,25 @@ BETA = "anthropic-beta"
 # Betas of a login at Anthropic, which belongs to the client and not to the key that the broker sends.
 _LOGIN_BETA = re.compile(r"oauth-", re.IGNORECASE)
 _ERROR_TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")  # nothing that could be a key may get into a row
-_MESSAGES = {"messages": {"type": "array"}}
+_FALLBACK = {"type": "object", "properties": {"model": NON_EMPTY_STRING}, "required": ["model"]}
+_MEMBERS: Mapping[str, Schema] = {
+    "messages": {"type": "array"},
+    "container": {
+        "type": ["object", "null"],
+        "properties": {"id": {"type": "null"}},
+        "description": "Skills of Anthropic's own may be in it; ids of the operator's account may not.",
+    },
+    "fallbacks": {
+        "type": ["array", "null"],
+        "items": _FALLBACK,
+        "description": "The models that the provider may use instead; it must serve each of them here.",
+    },
+}
+_QUERY: Mapping[str, Schema] = {"beta": {"type": "string", "description": "The provider gets it."}}
+_HEADERS: Mapping[str, Schema] = {
+    VERSION: {"type": "string", "description": f"The provider gets it; by default it is {DEFAULT_VERSION}."},
+    BETA: {"type": "string", "description": "The provider gets it, without `oauth-…` and its own `drop_betas`."},
+}
 _DELTA_TEXTS = ("text", "thinking", "partial_json")
 
 
@@ -48,8 +67,10 @@ class Messages(Kind):
             "Create a message, in the shape of Anthropic's API",
             provider_answer(JSON, EVENT_STREAM),
             json_body(
-                {**_MESSAGES, "max_tokens": {"type": "integer", "minimum": 0}, **STREAM}, "messages", "max_tokens"
+                {**_MEMBERS, "max_tokens": {"type": "integer", "minimum": 0}, **STREAM}, "messages", "max_tokens"
             ),
+            query_parameters=_QUERY,
+            header_parameters=_HEADERS,
         ),
     )
     look_ups: ClassVar[dict[str, str]] = {"/v1/messages/count_tokens": "/messages/count_tokens"}
@@ -59,7 +80,9 @@ class Messages(Kind):
             "countMessageTokens",
             "Count the input tokens of a message; free, and without a row",
             provider_answer(JSON),
-            json_body(_MESSAGES, "messages"),
+            json_body(_MEMBERS, "messages"),
+            query_parameters=_QUERY,
+            header_parameters=_HEADERS,
         ),
     )
     typical = (("1,000 in and 1,000 out", Usage(input_tokens=1000, output_tokens=1000)),)
@@ -90,7 +113,8 @@ class Messages(Kind):
         return msgspec.structs.replace(request, stream=body.boolean("stream"))
 
     def read_look_up(self, body: JsonBody) -> Request:
-        """Check `messages` and `fallbacks`."""
+        """Check `messages` and `fallbacks`, and refuse what belongs to the operator's account at the provider."""
+        refuse_message_ids(body)
         size = len(body.require("messages", ARRAY))
         size += sum(len(body.members[name]) for name in ("system", "tools") if name in body.members)
         return Request(body.model, input_bytes(body, size, in_sources=True), body, fallbacks=_fallbacks(body))

@@ -13,7 +13,7 @@ from hero_broker.kinds.json_body import ARRAY, STRING, JsonBody
 from hero_broker.kinds.kind import EVENT_STREAM, JSON, Framing, HeaderRules, Kind, Request, WireTarget
 from hero_broker.kinds.report import Report
 from hero_broker.kinds.response_usage import LAST_TYPES, read_error_code, read_response_report
-from hero_broker.kinds.route_spec import STREAM, RouteSpec, Schema, json_body, provider_answer
+from hero_broker.kinds.route_spec import FLAG, STREAM, RouteSpec, Schema, json_body, provider_answer
 from hero_broker.kinds.stream_rules import StreamRules
 from hero_broker.kinds.text_streams import text_framing
 from hero_broker.kinds.texts import Image, Reading, compact, load, mapping, member, non_empty, sequence
@@ -30,6 +30,7 @@ _MEMBERS: Mapping[str, Schema] = {
     _PREVIOUS: _ABSENT,
     "conversation": _ABSENT,
     "prompt": _ABSENT,
+    "background": {**FLAG, "enum": [False, None]},
 }
 _READ = ("input", "instructions", "tools", "text")  # what the model reads
 

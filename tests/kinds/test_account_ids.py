@@ -6,7 +6,7 @@ import time
 import pytest
 
 from hero_broker.core.errors import InvalidRequest
-from hero_broker.kinds.account_ids import refuse_account_ids
+from hero_broker.kinds.account_ids import refuse_account_ids, refuse_message_ids
 from hero_broker.kinds.json_body import JsonBody, read_json
 from hero_broker.kinds.wide_json import MAX_VALUES
 
@@ -87,3 +87,49 @@ def test_input_with_too_many_values_is_not_read() -> None:
         refuse_account_ids(wide, "input")
 
     assert time.perf_counter() - started < 1
+
+
+def source(**members: object) -> dict[str, object]:
+    return {"type": "document", "source": members}
+
+
+OF_FILE = source(type="file", file_id="file_1")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param("messages", part(**OF_FILE), id="document"),
+        pytest.param("messages", part(type="container_upload", file_id="file_1"), id="file for a container"),
+        pytest.param("messages", part(type="tool_result", content=[OF_FILE]), id="result of a tool"),
+        pytest.param("messages", part(**source(type="content", content=[OF_FILE])), id="document of blocks"),
+        pytest.param("container", "container_1", id="container"),
+        pytest.param("container", {"id": "container_1"}, id="container in an object"),
+        pytest.param("container", {"skills": [{"type": "custom", "skill_id": "skill_1"}]}, id="skill"),
+    ],
+)
+def test_id_in_messages_is_refused(name: str, value: object) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        refuse_message_ids(body(**{"messages": [], name: value}))
+
+    assert (caught.value.param, caught.value.code) == (name, "unsupported_parameter")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param("messages", part(type="text", text="a file_id"), id="text"),
+        pytest.param("messages", [{"role": "user", "content": "a file_id"}], id="one text"),
+        pytest.param("messages", part(type="tool_use", input={"file_id": "a"}), id="input of the client's tool"),
+        pytest.param("messages", [5, {"content": [5, {"source": 5, "content": "file_id"}]}], id="no blocks"),
+        pytest.param("container", None, id="null"),
+        pytest.param("container", {"skills": [{"type": "anthropic", "skill_id": "pptx"}]}, id="Anthropic's own skill"),
+    ],
+)
+def test_messages_without_an_id_pass(name: str, value: object) -> None:
+    refuse_message_ids(body(**{"messages": [], name: value}))
+
+
+def test_messages_with_too_many_values_to_search_are_refused() -> None:
+    with pytest.raises(InvalidRequest, match="too many values"):
+        refuse_message_ids(body(messages=["file_id", *[0] * (MAX_VALUES + 1)]))
