@@ -20,7 +20,8 @@ from pathlib import Path
 import httpx
 import psycopg
 
-from tests.e2e_support import Broker, broker, chat
+from tests.e2e_support import Broker, broker
+from tests.faults.calls import COST, make_call
 from tests.stores import PostgresServer, locked, postgres, query
 
 CLIENTS = 4
@@ -60,7 +61,7 @@ class Books:
         """Whether every call was answered, and each has its row and its cost."""
         answered = self.statuses.get(200, 0)
         is_complete = set(self.statuses) == {200} and self.rows == answered
-        return is_complete and not self.without_row and not self.doubled and self.cost_nano_usd == answered * 25_970
+        return is_complete and not self.without_row and not self.doubled and self.cost_nano_usd == answered * COST
 
 
 class CuttingProxy:
@@ -276,7 +277,7 @@ def _calls(running: Broker, answers: list[tuple[int, str]], stop: threading.Even
         number = 0
         while not stop.is_set():
             number += 1
-            told = client.post("/v1/chat/completions", json=chat(stream=number % 2 == 0))
+            told = make_call(client, number)
             answers.append((told.status_code, told.headers["x-request-id"]))
 
 

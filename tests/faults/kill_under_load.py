@@ -10,7 +10,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.e2e_support import broker, chat
+from tests.e2e_support import broker
+from tests.faults.calls import COST, is_answered, make_call
 from tests.stores import query
 
 CLIENTS = 8
@@ -36,8 +37,8 @@ def _calls_until_killed(url: str, answered: list[str], enough: threading.Event, 
         with httpx.Client(base_url=url) as client:
             while True:
                 number += 1
-                told = client.post("/v1/chat/completions", json=chat(stream=number % 2 == 0))
-                if told.status_code == 200 and (number % 2 or told.text.endswith("data: [DONE]\n\n")):
+                told = make_call(client, number)
+                if is_answered(told):
                     answered.append(told.headers["x-request-id"])
                 if len(answered) >= after:
                     enough.set()
@@ -75,7 +76,7 @@ def run(state: Path, url: str, rounds: int, most_answers: int = 150) -> Books:
         interrupted=sum(outcome == "interrupted" for _, outcome, _ in rows),
         without_row=sum(request_id not in times for request_id in answered),
         doubled=sum(count > 1 for count in times.values()),
-        cost_wrong=sum(costs.get(request_id) != 25_970 for request_id in answered),
+        cost_wrong=sum(costs.get(request_id) != COST for request_id in answered),
         integrity=integrity,
     )
 

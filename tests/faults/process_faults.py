@@ -25,6 +25,7 @@ import httpx
 from tests import forked
 from tests.e2e.provider import HEAD, Provider, event
 from tests.e2e_support import Broker, broker, chat, started_broker
+from tests.faults.calls import COST, is_answered, make_call
 from tests.stores import locked, query
 from tests.waits import wait_until
 
@@ -32,7 +33,6 @@ HERE = Path(__file__).parent
 LIMITED = ("-P", str(HERE / "limited.py"))
 STEPPING = ("-P", str(HERE / "stepping_clock.py"))
 OWN = "fake"  # the folder of a state directory in which `--fake` keeps its ledger
-COST = 25_970  # nano-USD of a call of `chat()`
 DAY_S = 86_400
 CONNECTIONS = 60
 
@@ -59,8 +59,8 @@ class Books:
 def answer(running: Broker, calls: int) -> list[str]:
     """Make calls and return the ids of those that were answered."""
     with httpx.Client(base_url=running.url) as client:
-        told = [client.post("/v1/chat/completions", json=chat(stream=number % 2 == 0)) for number in range(calls)]
-    return [one.headers["x-request-id"] for one in told if one.status_code == 200]
+        told = [make_call(client, number) for number in range(calls)]
+    return [one.headers["x-request-id"] for one in told if is_answered(one)]
 
 
 def books_of(state: Path, answered: list[str]) -> Books:
