@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 MAX_REQUEST_BYTES = 1 << 20
-ASKED = re.compile(rb'([^"|\r\n]+)\|([a-z]+)\|([^"|\r\n]+)')  # wherever it stands in a body
+ASKED = re.compile(rb'([^"|\r\n]+)\|([a-z ]+)\|([^"|\r\n]+)')  # wherever it stands in a body
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,11 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.faults.hostile_provider import Drip, Forever, Hang, KeepOpen, Pause, Reset, Step
+from tests.wires import named
 
 # Bounds of the broker under test, in seconds and bytes; see `provider_faults.SETTINGS`.
 IDLE_S = 1.0
@@ -16,8 +17,12 @@ MAX_ANSWER_BYTES = 4_000_000
 BOMB_BYTES = 50_000_000
 
 CHAT, STREAM, EMBEDDING, SPEECH, HEARD, RANKED = "chat", "stream", "embedding", "speech", "heard", "ranked"
-JSON_FORMS = (CHAT, EMBEDDING)
-FORMS = (CHAT, STREAM, EMBEDDING, SPEECH)
+MESSAGE, MESSAGE_STREAM, RESPONSE, RESPONSE_STREAM = "message", "message stream", "response", "response stream"
+AGENT_FORMS = (MESSAGE, MESSAGE_STREAM, RESPONSE, RESPONSE_STREAM)
+STREAMS = (STREAM, MESSAGE_STREAM, RESPONSE_STREAM)
+JSON_FORMS = (CHAT, EMBEDDING, MESSAGE, RESPONSE)
+OPENAI_FORMS = (CHAT, STREAM, EMBEDDING, SPEECH)  # their errors have one shape, whatever the provider sends
+FORMS = (*OPENAI_FORMS, *AGENT_FORMS)
 ALL_FORMS = (*FORMS, HEARD, RANKED)
 
 
@@ -51,10 +56,11 @@ class Fault:
 
 
 NO_FAULT, IN_PIECES, LONG = "no fault", "no fault, in pieces", "no fault, a long answer"
-REPORTED = {CHAT: Charged(40, 3), STREAM: Charged(40, 3), EMBEDDING: Charged(40, 0)}
+REPORTED = dict.fromkeys((CHAT, STREAM, *AGENT_FORMS), Charged(40, 3)) | {EMBEDDING: Charged(40, 0)}
 USAGE = b'{"prompt_tokens":40,"completion_tokens":3,"total_tokens":43}'
 DONE = b"data: [DONE]\n\n"
-KIND = dict.fromkeys(ALL_FORMS, b"application/json") | {STREAM: b"text/event-stream", SPEECH: b"audio/mpeg"}
+KIND = dict.fromkeys(ALL_FORMS, b"application/json") | dict.fromkeys(STREAMS, b"text/event-stream")
+KIND[SPEECH] = b"audio/mpeg"
 
 
 def chat_body(usage: bytes | None = USAGE, text: bytes = b"one two three") -> bytes:
@@ -80,6 +86,30 @@ def usage_event(usage: bytes = USAGE) -> bytes:
     return b'data: {"id":"chatcmpl-same","choices":[],"usage":' + usage + b"}\n\n"
 
 
+AGENT_USAGE: Mapping[str, object] = {"input_tokens": 40, "output_tokens": 3}
+TEXT = {"type": "text", "text": "one two three"}
+MESSAGE_BODY: Mapping[str, object] = {"type": "message", "role": "assistant", "content": [TEXT], "usage": AGENT_USAGE}
+MESSAGE_EVENTS: Sequence[Mapping[str, object]] = (
+    {"type": "message_start", "message": {**MESSAGE_BODY, "content": [], "usage": {**AGENT_USAGE, "output_tokens": 1}}},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    *({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "one "}} for _ in range(3)),
+    {"type": "content_block_stop", "index": 0},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 3}},
+    {"type": "message_stop"},
+)
+RESPONSE_BODY: Mapping[str, object] = {
+    "id": "resp_same",
+    "object": "response",
+    "status": "completed",
+    "output": [{"type": "message", "content": [{"type": "output_text", "text": "one two three"}]}],
+    "usage": {**AGENT_USAGE, "total_tokens": 43},
+}
+RESPONSE_EVENTS: Sequence[Mapping[str, object]] = (
+    {"type": "response.created", "response": {**RESPONSE_BODY, "status": "in_progress", "output": [], "usage": None}},
+    *({"type": "response.output_text.delta", "output_index": 0, "delta": "one "} for _ in range(6)),
+    {"type": "response.completed", "response": RESPONSE_BODY},
+)
+MESSAGE_STARTED, RESPONSE_STARTED = b"".join(named(*MESSAGE_EVENTS[:3])), b"".join(named(*RESPONSE_EVENTS[:2]))
 EMBEDDED = b'{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5,0.25]}],"model":"m"'
 BODY = {
     CHAT: chat_body(),
@@ -88,6 +118,10 @@ BODY = {
     SPEECH: b"ID3" + bytes(range(256)) * 200,
     HEARD: b'{"text":"one two three","usage":{"type":"duration","seconds":30}}',
     RANKED: b'{"results":[{"index":0,"relevance_score":0.5}],"meta":{"billed_units":{"search_units":1}}}',
+    MESSAGE: json.dumps(MESSAGE_BODY).encode(),
+    MESSAGE_STREAM: b"".join(named(*MESSAGE_EVENTS)),
+    RESPONSE: json.dumps(RESPONSE_BODY).encode(),
+    RESPONSE_STREAM: b"".join(named(*RESPONSE_EVENTS)),
 }
 
 
@@ -113,7 +147,7 @@ CHUNKED = b"transfer-encoding: chunked"
 
 def sent(form: str, body: bytes, *lines: bytes, kind: bytes | None = None) -> bytes:
     """Return a whole answer as such providers send it: events in chunks, the rest with its length."""
-    if form == STREAM:
+    if form in STREAMS:
         return head(form, CHUNKED, *lines, kind=kind) + chunks(body)
     return sized(form, body, *lines, kind=kind)
 
@@ -129,8 +163,14 @@ def fails(form: str, code: str, *, begun: bool, status: int = 502) -> Expected:
     if not begun:
         return Expected("provider_error", code, "none", f"error {status}")
     usage = "reported" if form == SPEECH else "estimated"
-    seen = {STREAM: "error event", SPEECH: "cut off"}.get(form, f"error {status}")
-    return Expected("provider_error", code, usage, seen)
+    seen = dict.fromkeys(STREAMS, "error event") | {SPEECH: "cut off"}
+    return Expected("provider_error", code, usage, seen.get(form, f"error {status}"))
+
+
+def broken_off(form: str, usage: str = "estimated") -> Expected:
+    """Return what becomes of a stream that ends before its last event."""
+    charged = REPORTED[form] if usage == "reported" else None
+    return Expected("provider_error", ENDED, usage, "error event", charged)
 
 
 def unread(form: str, code: str, status: int = 502) -> Expected:
@@ -204,7 +244,7 @@ def _connection() -> list[Fault]:
             {form: [head(form) + half[form]] for form in FORMS},
             {
                 **{form: fails(form, NONSENSE, begun=True) for form in JSON_FORMS},
-                STREAM: fails(STREAM, ENDED, begun=True),
+                **{form: broken_off(form) for form in STREAMS},
                 SPEECH: whole(SPEECH, half[SPEECH]),  # nothing tells that it is cut: no length, no end
             },
         ),
@@ -311,17 +351,22 @@ def _framing() -> list[Fault]:
             "length that is too long",
             {form: [head(form, b"content-length: %d" % (len(BODY[form]) + 5)) + BODY[form]] for form in FORMS},
             {
-                # The stream's client has its [DONE]; what would have come after it is nobody's.
+                # The stream's client has its last event; what would have come after it is nobody's.
                 **{form: fails(form, GONE, begun=True) for form in FORMS},
-                STREAM: whole(STREAM),
+                **{form: whole(form) for form in STREAMS},
             },
         ),
         Fault(
             "length that is too short",
-            {f: [head(f, b"content-length: %d" % len(short[f])), Pause(0.05), short[f], DONE] for f in FORMS},
+            {
+                form: [head(form, b"content-length: %d" % len(short[form])), Pause(0.05), short[form], DONE]
+                for form in FORMS
+            },
             {
                 **{form: fails(form, NONSENSE, begun=True) for form in JSON_FORMS},
                 STREAM: whole(STREAM, short[STREAM]),  # its usage came, and no more text was to come
+                MESSAGE_STREAM: broken_off(MESSAGE_STREAM, "reported"),
+                RESPONSE_STREAM: broken_off(RESPONSE_STREAM),
                 SPEECH: whole(SPEECH, short[SPEECH]),
             },
         ),
@@ -431,8 +476,8 @@ def _bodies() -> list[Fault]:
         *faults,
         Fault(
             "error with status 200",
-            {form: [sized(form, error, kind=b"application/json")] for form in FORMS},
-            {form: fails(form, "provider_200", begun=False) for form in FORMS},
+            {form: [sized(form, error, kind=b"application/json")] for form in OPENAI_FORMS},
+            {form: fails(form, "provider_200", begun=False) for form in OPENAI_FORMS},
         ),
         Fault(
             "answer longer than max_answer_bytes",
@@ -575,7 +620,8 @@ def _refused(
     answer = sized(CHAT, b"" if status == 304 else body, *lines, status=b"%d No" % status, kind=kind)
     seen = f"error {status if status in passed else 502}"
     expected = Expected("provider_error", f"provider_{status}", "none", seen)
-    faults.append(Fault(name or f"status {status}", {form: [answer] for form in FORMS}, dict.fromkeys(FORMS, expected)))
+    steps_of: dict[str, Sequence[Step]] = {form: [answer] for form in OPENAI_FORMS}
+    faults.append(Fault(name or f"status {status}", steps_of, dict.fromkeys(OPENAI_FORMS, expected)))
 
 
 # Usage that a provider may report, and what of it is believed.
@@ -671,6 +717,65 @@ def _usages() -> list[Fault]:
     return faults
 
 
+def _agents() -> list[Fault]:
+    """Errors, streams and usage of the wires that agents speak."""
+    error = b'{"error":{"type":"overloaded_error","code":"busy","message":"no, sk-provider-key"},"type":"error"}'
+    masked = error.replace(b"sk-provider-key", b"***")
+    event, passed = (b"event: error\ndata: %s\n\n" % data for data in (error, masked))
+    codes = {MESSAGE_STREAM: "overloaded_error", RESPONSE_STREAM: "busy"}
+    started = {MESSAGE_STREAM: MESSAGE_STARTED, RESPONSE_STREAM: RESPONSE_STARTED}
+    faults = [
+        Fault(
+            "error event before any output",
+            {form: [sent(form, event)] for form in codes},
+            {
+                form: Expected("provider_error", code, "none", "error event", None, passed)
+                for form, code in codes.items()
+            },
+        ),
+        Fault(
+            "error event after output",
+            {form: [sent(form, started[form] + event)] for form in codes},
+            {
+                form: Expected("provider_error", code, "estimated", "error event", None, started[form] + passed)
+                for form, code in codes.items()
+            },
+        ),
+    ]
+    for status in (400, 404, 413, 429, 500, 503, 529):
+        refused = Expected("provider_error", f"provider_{status}", "none", f"error {status}", None, masked)
+        answer = sized(CHAT, error, status=b"%d No" % status)
+        name = f"status {status} of a wire of agents"
+        faults.append(Fault(name, {form: [answer] for form in AGENT_FORMS}, dict.fromkeys(AGENT_FORMS, refused)))
+    for status in (301, 401, 402, 403):
+        refused = Expected("provider_error", f"provider_{status}", "none", "error 502")
+        answer = sized(CHAT, error, b"location: http://127.0.0.1:1/stolen", status=b"%d No" % status)
+        name = f"status {status} of a wire of agents"
+        faults.append(Fault(name, {form: [answer] for form in AGENT_FORMS}, dict.fromkeys(AGENT_FORMS, refused)))
+    changes: dict[str, Callable[[bytes], bytes]] = {
+        "lines that end in CRLF": lambda body: body.replace(b"\n", b"\r\n"),
+        "a byte order mark": lambda body: b"\xef\xbb\xbf" + body,
+        "comments, ids and retries": lambda body: b": hi\n\nid: 1\nretry: 5\n" + body + b": bye\n\n",
+        "[DONE] behind the last event": lambda body: body + DONE,
+        "no line end behind the last event": lambda body: body[:-2],
+    }
+    for name, change in changes.items():
+        bodies = {form: change(BODY[form]) for form in codes}
+        streams: dict[str, Sequence[Step]] = {form: [sent(form, body)] for form, body in bodies.items()}
+        faults.append(
+            Fault(f"stream of agents with {name}", streams, {form: whole(form, body) for form, body in bodies.items()})
+        )
+    for name, usage in (("negative", -1), ("a text", "40"), ("beyond 64 bits", 10**30), ("a fraction", 40.5)):
+        used = {"usage": {**AGENT_USAGE, "input_tokens": usage}}
+        bodies = {MESSAGE: json.dumps({**MESSAGE_BODY, **used}).encode()}
+        bodies[RESPONSE] = json.dumps({**RESPONSE_BODY, **used}).encode()
+        told = {form: whole(form, body, None, "estimated") for form, body in bodies.items()}
+        faults.append(
+            Fault(f"usage of agents {name}", {form: [sent(form, body)] for form, body in bodies.items()}, told)
+        )
+    return faults
+
+
 def without_usage_events(body: bytes) -> bytes:
     """Return what remains of a stream for a client who did not ask for usage."""
     return b"".join(event for event in re.findall(rb".*?(?:\n\r?\n|$)", body, re.DOTALL) if not _is_usage(event))
@@ -679,7 +784,7 @@ def without_usage_events(body: bytes) -> bytes:
 def _is_usage(event: bytes) -> bool:
     lines = [line.removeprefix(b"data:") for line in event.splitlines() if line.startswith(b"data:")]
     try:
-        told = json.loads(b"\n".join(lines))
+        told = json.loads(b"\n".join(lines), parse_int=float)  # int rejects numbers with too many digits
     except ValueError:
         return False
     return isinstance(told, dict) and told.get("choices") == [] and told.get("usage") is not None
@@ -687,7 +792,7 @@ def _is_usage(event: bytes) -> bool:
 
 FAULTS: dict[str, Fault] = {
     fault.name: fault
-    for group in (_none, _connection, _framing, _encodings, _bodies, _events, _statuses, _usages)
+    for group in (_none, _connection, _framing, _encodings, _bodies, _events, _statuses, _usages, _agents)
     for fault in group()
 }
 

@@ -28,8 +28,12 @@ from tests.faults.misbehaviour import (
     HEARD,
     IDLE_S,
     MAX_ANSWER_BYTES,
+    MESSAGE,
+    MESSAGE_STREAM,
     NO_FAULT,
     RANKED,
+    RESPONSE,
+    RESPONSE_STREAM,
     SPEECH,
     STREAM,
     TOTAL_S,
@@ -55,6 +59,7 @@ whole_answer_timeout_s = {IDLE_S}
 [[providers]]
 name = "p"
 base_url = "http://127.0.0.1:PORT/v1"
+wires = ["openai", "anthropic", "responses"]
 api_keys = ["{KEY}"]
 [[models]]
 name = "m"
@@ -84,6 +89,7 @@ price = {{ per_thousand_searches = 2 }}
 """
 SPOKEN = "Hello there"
 FIXED_COST = {SPEECH: len(SPOKEN) * 15_000, HEARD: 3_000_000, RANKED: 2_000_000}  # nano-USD of an answered call
+OF_AGENTS = ("/v1/messages", "/v1/responses")  # their errors pass as the provider sent them
 PATIENCE_S = 20
 COLUMNS = (
     "context",
@@ -183,6 +189,13 @@ def request(form: str, asked: str, *, usage: bool = True) -> tuple[str, dict[str
     if form == HEARD:
         file = ("speech.wav", b"RIFF" + bytes(4000), "audio/wav")
         return "/v1/audio/transcriptions", {"data": {"model": "h", "prompt": asked}, "files": {"file": file}}
+    if form in (MESSAGE, MESSAGE_STREAM):
+        message = {"model": "m", "max_tokens": 99, "messages": [{"role": "user", "content": "hello"}], "user": asked}
+        return "/v1/messages", {"json": {**message, "stream": form == MESSAGE_STREAM}}
+    if form in (RESPONSE, RESPONSE_STREAM):
+        return "/v1/responses", {
+            "json": {"model": "m", "input": "hello", "user": asked, "stream": form == RESPONSE_STREAM}
+        }
     body: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hello"}], "user": asked}
     if form == STREAM:
         body |= {"stream": True} | ({"stream_options": {"include_usage": True}} if usage else {})
@@ -208,10 +221,14 @@ def _whole(answer: httpx.Response, body: bytes) -> str:
             told = json.loads(body)
         except ValueError:
             return f"{answer.status_code} THAT IS NO ERROR"
-        is_error = isinstance(told, dict) and set(told.get("error", ())) == {"message", "type", "param", "code"}
+        members = set(told.get("error", ())) if isinstance(told, dict) else set()
+        if answer.request.url.path in OF_AGENTS:  # the provider's error may have more
+            is_error = members >= {"message", "type"}
+        else:
+            is_error = members == {"message", "type", "param", "code"}
         return f"error {answer.status_code}" if is_error else f"{answer.status_code} THAT IS NO ERROR"
     if answer.headers["content-type"].startswith("text/event-stream"):
-        events = re.findall(rb'^data: \{"error":', body, re.MULTILINE)
+        events = re.findall(rb'^data: \{"error":|^event: error$', body, re.MULTILINE)
         return "error event" if events else "answer"
     return "answer"
 
