@@ -17,7 +17,7 @@ def at(tmp_path: Path, database_url: str) -> Iterator[Scene]:
 
 def test_books_are_the_providers_wherever_clients_leave(at: Scene) -> None:
     for reset in (False, True):
-        assert leaving.leave_anywhere(at, 8, reset=reset) == 32
+        assert leaving.leave_anywhere(at, 8, reset=reset) == 96
 
     books = compare(at)
     assert books.are_right

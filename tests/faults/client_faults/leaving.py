@@ -4,8 +4,9 @@ import socket
 import struct
 import threading
 from dataclasses import dataclass
+from itertools import product
 
-from tests.faults.client_faults.scenes import Scene
+from tests.faults.client_faults.scenes import PATHS, Scene
 from tests.raw_clients import connected
 
 RESET = struct.pack("ii", 1, 0)
@@ -25,17 +26,16 @@ def leave(scene: Scene, sent: bytes, take: int, *, reset: bool) -> None:
 
 
 def leave_anywhere(scene: Scene, points: int, *, reset: bool) -> int:
-    """Leave at so many points of a request, and of a whole and of a streamed answer; return how often."""
+    """Leave at so many points of requests of each wire, and of whole and streamed answers; return how often."""
     name = "reset" if reset else "end"
-    whole, streamed = scene.call(f"{name}-sized"), scene.call(f"{name}-sized", "stream", 20)
     left = 0
-    for point in range(points):
-        for kind, size, like in (("whole", 3, whole), ("stream", 20, streamed)):
-            call = scene.call(f"{name}-{kind}-a{point}", kind, size)
-            leave(scene, call[: len(like) * point // points], 0, reset=reset)
-            answer_bytes = 20_000 if kind == "stream" else 250
-            leave(scene, scene.call(f"{name}-{kind}-b{point}", kind, size), answer_bytes * point // points, reset=reset)
-            left += 2
+    for point, wire, (kind, size) in product(range(points), PATHS, (("whole", 3), ("stream", 20))):
+        call = scene.call(f"{name}-{wire}-{kind}-a{point}", kind, size, wire=wire)
+        leave(scene, call[: len(call) * point // points], 0, reset=reset)
+        answer_bytes = 20_000 if kind == "stream" else 250
+        call = scene.call(f"{name}-{wire}-{kind}-b{point}", kind, size, wire=wire)
+        leave(scene, call, answer_bytes * point // points, reset=reset)
+        left += 2
     return left
 
 
@@ -59,7 +59,8 @@ def hang_up(scene: Scene, count: int, at_once: int = 20) -> HangUps:
             if number is None:
                 return
             kind, size = ("whole", 3) if number % 2 else ("stream", 20)
-            leave(scene, scene.call(f"hang-{number}", kind, size), 0, reset=number % 3 == 0)
+            wire = list(PATHS)[number // 2 % len(PATHS)]
+            leave(scene, scene.call(f"hang-{number}", kind, size, wire=wire), 0, reset=number % 5 == 0)
 
     threads = [threading.Thread(target=run) for _ in range(at_once)]
     for thread in threads:

@@ -19,6 +19,7 @@ from tests.stores import query
 from tests.waits import wait_until
 
 MIB = 1024 * 1024
+PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +30,15 @@ class Scene:
     database: str
     provider: ProvidersBooks
 
-    def call(self, mark: str, kind: str = "whole", size: int = 3, words: int = 40) -> bytes:
-        """Return a whole chat call."""
-        body = {
-            "model": "m",
-            "user": f"{mark}:{kind}:{size}",
-            "stream": kind == "stream",
-            "messages": [{"role": "user", "content": " ".join(["word"] * words)}],
-        }
-        return request("/v1/chat/completions", json.dumps(body).encode(), headers={"x-hero-context": mark})
+    def call(self, mark: str, kind: str = "whole", size: int = 3, words: int = 40, wire: str = "chat") -> bytes:
+        """Return a whole call on a wire."""
+        text = " ".join(["word"] * words)
+        body = {"model": "m", "user": f"{mark}:{kind}:{size}", "stream": kind == "stream"}
+        if wire == "responses":
+            body["input"] = text
+        else:
+            body |= {"messages": [{"role": "user", "content": text}], "max_tokens": 100_000}
+        return request(PATHS[wire], json.dumps(body).encode(), headers={"x-hero-context": mark})
 
     def timed_calls(self, count: int, prefix: str) -> list[float]:
         """Make calls one after another, each on a connection of its own; return the seconds that each took."""
