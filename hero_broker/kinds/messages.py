@@ -103,7 +103,11 @@ class Messages(Kind):
     errors_as_sent = True
     error_before_output_is_free = True
     stream_rules = StreamRules(
-        last_types=(b'"message_stop"',), must_end=True, delta_marks=(b'"content_block_delta"',) * 2, empty_deltas=()
+        last_types=(b'"message_stop"',),
+        must_end=True,
+        delta_marks=(b'"content_block_delta"',) * 2,
+        empty_deltas=(),
+        has_long_events=True,  # a document that a tool of the provider fetched comes in one
     )
 
     def read(self, body: JsonBody) -> Request:

@@ -110,9 +110,10 @@ class BillingSettings:
 
 @dataclass(frozen=True, slots=True)
 class ResponsesSettings:
-    """Limits of OpenAI's Responses."""
+    """Limits of OpenAI's Responses, and of Anthropic's Messages."""
 
-    max_event_bytes: int = 64 * 1024 * 1024  # the last event repeats the whole response, with all images in it
+    # The last event of Responses repeats the whole response, with all images in it.
+    max_event_bytes: int = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":1}}\n\n'
 ERROR = b'data: {"error":{"message":"no sk-secret"}}\n\n'
 DONE = b"data: [DONE]\n\n"
 PING = b": ping\n\n"
-MAX_LONG_EVENT_BYTES = 1000  # of Responses
+MAX_LONG_EVENT_BYTES = 1000  # of Responses and Messages
 SPOKEN = b'data: {"type":"speech.audio.delta","audio":"AA"}\n\n'
 
 
@@ -70,7 +70,7 @@ def test_stream_is_whole(kind: str, stream: bytes) -> None:
     ("kind", "most"),
     [
         ("responses", MAX_LONG_EVENT_BYTES),
-        ("messages", MAX_EVENT_BYTES),
+        ("messages", MAX_LONG_EVENT_BYTES),
         ("chat", MAX_EVENT_BYTES),
     ],
 )
