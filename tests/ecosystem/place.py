@@ -96,7 +96,7 @@ class Place:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
         )
         assert ended.returncode in statuses, ended.stdout + ended.stderr
         return ended.stdout
