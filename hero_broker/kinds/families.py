@@ -66,6 +66,11 @@ def _scale_down(width: int, height: int, side: int, limit: int) -> tuple[int, in
 
 GPT_4O_TILES = Tiles(85, 170)
 
+# A few short tools have many tokens around them, and to those the factors were fitted. The tools of a coding agent are
+# mostly descriptions: in more bytes than these, each has at most the tokens of a byte of JSON.
+FITTED_BYTES = 4096
+FURTHER_BYTE_MILLI = 300
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
@@ -92,7 +97,10 @@ class Family:
         if reading.has_tools:
             milli += self.tools_milli
         if self.definition_byte_milli is not None:
-            milli += self.definition_byte_milli * sum(len(text.encode()) for text in reading.definitions)
+            size = sum(len(text.encode()) for text in reading.definitions)
+            fitted = min(size, FITTED_BYTES)
+            milli += self.definition_byte_milli * fitted
+            milli += min(self.definition_byte_milli, FURTHER_BYTE_MILLI) * (size - fitted)
         return milli
 
     def tokens(self, counted: int, uncounted_milli: int = 0) -> int:

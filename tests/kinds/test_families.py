@@ -114,6 +114,15 @@ def test_what_all_models_count_alike_is_added() -> None:
     assert UNKNOWN.tokens(0, UNKNOWN.uncounted_milli(Reading(fixed_tokens=3, audio_tokens=4))) == 7
 
 
+@pytest.mark.parametrize(
+    ("family", "milli"),
+    [(CLAUDE, 4096 * 867 + 904 * 300), (QWEN, 4096 * 415 + 904 * 300), (GPT_4O, 5000 * 115)],
+    ids=["claude", "qwen", "gpt-4o"],
+)
+def test_further_bytes_of_long_definitions_have_fewer_tokens(family: Family, milli: int) -> None:
+    assert family.uncounted_milli(Reading(definitions=("a" * 2000, "b" * 3000))) == milli
+
+
 # Columns of the fit: base, per message, bytes of text (a), bytes of definitions (b), once if there are tools.
 PUBLISHED = {
     GPT_4O: (5, 3.7, 0.229, 0.115, 9),
