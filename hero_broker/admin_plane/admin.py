@@ -1,13 +1,15 @@
 """What the methods of the admin plane need: ports to the ledger, the labels and the inventory."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from hero_broker.admin_plane.contract import Document
+from hero_broker.core.errors import NotRecorded
 from hero_broker.core.focus import FocusQuery, FocusReport
 from hero_broker.core.inventory import InventoryModel, InventoryProvider, PriceChanges, PriceInForce, PriceList
 from hero_broker.core.labels import Label, LabelChanges
+from hero_broker.core.limits import LimitState, SubjectState
 from hero_broker.core.queries import RowsQuery, UsageQuery
 from hero_broker.core.records import (
     ClosedPeriod,
@@ -134,6 +136,30 @@ class InventoryInterface(Protocol):
         ...
 
 
+class LimitsInterface(Protocol):
+    """What the admin plane needs from limits; see `limits.states`."""
+
+    def limits(self) -> Sequence[LimitState]:
+        """Return the limits in force."""
+        ...
+
+    def subjects(self, name: str, most: int, /) -> tuple[LimitState, Sequence[SubjectState]]:
+        """Return a limit, and the subjects that have used most of it."""
+        ...
+
+
+class NoLimits:
+    """The limits of a ledger without its broker: none."""
+
+    def limits(self) -> Sequence[LimitState]:
+        """Return no limits."""
+        return ()
+
+    def subjects(self, _name: str, _most: int, /) -> tuple[LimitState, Sequence[SubjectState]]:
+        """Return nothing, because no limit has this name."""
+        raise NotRecorded("No such limit")
+
+
 @dataclass(frozen=True, slots=True)
 class Admin:
     """What the methods need."""
@@ -150,3 +176,4 @@ class Admin:
     # Puts another price list in force: the published one with this content, or, for None, the installed one. The second
     # argument is whether nothing is to be changed.
     refresh_prices: Callable[[bytes | None, bool], Awaitable[PriceChanges]]
+    limits: LimitsInterface = field(default_factory=NoLimits)

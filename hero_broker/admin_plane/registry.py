@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 
-from hero_broker.admin_plane import billing, cursors, focus, labels, models, prices, providers, system
+from hero_broker.admin_plane import billing, cursors, focus, labels, limits, models, prices, providers, system
 from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.contract import Contract
 from hero_broker.admin_plane.method import AdminMethod
 
-SUBJECTS = (billing, focus, models, prices, providers, labels, system)
+SUBJECTS = (billing, focus, models, prices, providers, labels, limits, system)
 
 METHODS: Mapping[str, AdminMethod[...]] = {
     member.name: member for subject in SUBJECTS for member in vars(subject).values() if isinstance(member, AdminMethod)

@@ -7,6 +7,7 @@ import msgspec
 
 from hero_broker.core.inventory import InventoryModel, InventoryProvider
 from hero_broker.core.labels import Label, LabelChanges
+from hero_broker.core.limits import LimitState, SubjectState
 from hero_broker.core.money import usd_text
 from hero_broker.core.records import (
     ROW_FIELDS,
@@ -243,3 +244,18 @@ def difference(record: Difference) -> dict[str, object]:
         "expected": usage(record.expected),
         "found": usage(record.found),
     }
+
+
+def limit(state: LimitState) -> dict[str, object]:
+    """Return a limit; its amount is a number of its unit."""
+    return {**asdict(state), "amount": _of_unit(state.amount, state.unit)}
+
+
+def limit_subject(state: SubjectState, unit: str) -> dict[str, object]:
+    """Return what a subject has used of a limit in this unit."""
+    amounts = {name: _of_unit(getattr(state, name), unit) for name in ("used", "held", "remaining")}
+    return {**asdict(state), **amounts}
+
+
+def _of_unit(amount: int, unit: str) -> object:
+    return usd(amount) if unit == "usd" else amount

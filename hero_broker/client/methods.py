@@ -378,6 +378,29 @@ def remove_label(target: str) -> Query[models.LabelAnswer]:
     return build_query("labels.remove", models.LabelAnswer, target=target)
 
 
+def list_limits() -> Query[models.LimitsAnswer]:
+    """Limits in force.
+
+    Lists the limits of the settings file and those of its [server], in the order in which they refuse, and how often
+    each has refused since the start.
+    """
+    return build_query("limits.list", models.LimitsAnswer)
+
+
+def status_limit(name: str, limit: int | None = None) -> Query[models.LimitStatusAnswer]:
+    """What is used of a limit.
+
+    Lists the subjects of a limit that have used most of it: what is spent of a budget in its present window and what is
+    held for calls in flight, else the calls in flight or the requests per minute. Only counters in memory are listed; a
+    subject without one has used nothing.
+
+    Args:
+        name: The name of the limit.
+        limit: The maximum number of subjects; 100 if absent.
+    """
+    return build_query("limits.status", models.LimitStatusAnswer, name=name, limit=limit)
+
+
 def health() -> Query[models.Health]:
     """State of the ledger.
 

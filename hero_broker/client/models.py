@@ -586,6 +586,54 @@ class LabelsAnswer(msgspec.Struct, frozen=True, kw_only=True):
     as_of: int
 
 
+class LimitState(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit in force, and how often it refused since the broker started."""
+
+    name: str
+    # What is counted; "concurrent" are calls in flight. One of usd, tokens, input_tokens, output_tokens, requests,
+    # concurrent.
+    unit: str
+    amount: Decimal  # Of the unit.
+    window: str | None  # "minute", "hour", "day", "week", "month" or "ever"; None for calls in flight.
+    tz: str | None  # The time zone of the windows of a budget.
+    hold: str | None  # What a call sets aside of a budget: "safe", "worst" or "none".
+    burst: int | None  # How many requests may come at once; None unless the window is a minute.
+    match: dict[str, str]  # Which calls are counted: by ip, network, context, model, provider and kind.
+    per: tuple[str, ...]  # What has a counter of its own.
+    mode: str  # One of enforce, shadow.
+    description: str  # The limit as a sentence.
+    subjects: int  # Counters in memory.
+    refused: int  # Calls.
+    would_refuse: int  # Calls that were not refused, because the mode is "shadow".
+    overshoots: int  # Calls that used more of a budget than was held for them.
+
+
+class LimitsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of limits.list."""
+
+    data: tuple[LimitState, ...]
+
+
+class LimitSubject(msgspec.Struct, frozen=True, kw_only=True):
+    """What one subject has used of a limit; amounts in the unit of the limit."""
+
+    subject: dict[str, str | None]  # The value of each dimension that the limit has counters by.
+    # Of a budget what is spent in the window, else the calls in flight, or the requests that are missing from a whole
+    # burst.
+    used: Decimal
+    held: Decimal  # Set aside of a budget for calls in flight.
+    remaining: Decimal  # Never negative.
+    window_start: int | None  # Unix seconds, UTC; None unless the limit is a budget.
+    window_end: int | None  # Unix seconds, UTC; None unless the limit is a budget that ends.
+
+
+class LimitStatusAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of limits.status."""
+
+    limit: LimitState
+    data: tuple[LimitSubject, ...]
+
+
 class Rollups(msgspec.Struct, frozen=True, kw_only=True):
     """The progress of the sums that reports read."""
 

@@ -364,6 +364,34 @@ class LabelsMethods:
         return self._call(methods.remove_label(target))
 
 
+class LimitsMethods:
+    """`limits.…`"""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def list(self) -> models.LimitsAnswer:
+        """Limits in force.
+
+        Lists the limits of the settings file and those of its [server], in the order in which they refuse, and how
+        often each has refused since the start.
+        """
+        return self._call(methods.list_limits())
+
+    def status(self, name: str, limit: int | None = None) -> models.LimitStatusAnswer:
+        """What is used of a limit.
+
+        Lists the subjects of a limit that have used most of it: what is spent of a budget in its present window and
+        what is held for calls in flight, else the calls in flight or the requests per minute. Only counters in memory
+        are listed; a subject without one has used nothing.
+
+        Args:
+            name: The name of the limit.
+            limit: The maximum number of subjects; 100 if absent.
+        """
+        return self._call(methods.status_limit(name, limit))
+
+
 class SystemMethods:
     """`system.…`"""
 
@@ -395,4 +423,5 @@ class SyncMethods:
         self.prices = PricesMethods(call)
         self.providers = ProvidersMethods(call)
         self.labels = LabelsMethods(call)
+        self.limits = LimitsMethods(call)
         self.system = SystemMethods(call)

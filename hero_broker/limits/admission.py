@@ -104,7 +104,7 @@ class Admission:
         Budgets admit no call until `know_budgets` was called.
         """
         self.limits = tuple(LimitCounters(limit) for limit in limits)
-        self._now_ns, self._now = now_ns, now
+        self.now_ns, self.now = now_ns, now  # monotonic nanoseconds, unix seconds
         self._early = Matcher([one for one in self.limits if one.limit.is_early], now_ns, now)
         late = [one for one in self.limits if not one.limit.is_early]
         self._late = Matcher(late, now_ns, now) if late else None
@@ -145,7 +145,7 @@ class Admission:
         matched = self._early.cached.get(ip) or self._matched(ip)
         for counter in matched.of_server:
             if counter.in_flight >= counter.amount:
-                self._refuse(counter, refusal(counter, ip, self._now_ns()), matched, ip)
+                self._refuse(counter, refusal(counter, ip, self.now_ns()), matched, ip)
         if not matched.is_unlimited:
             self._enter_further(matched, ip)
         for counter in matched.of_server:
@@ -180,7 +180,7 @@ class Admission:
             if self._has_budgets_by_provider:
                 slot.held = []
             return ()
-        now_ns = self._now_ns()
+        now_ns = self.now_ns()
         rates, full = slot.rates + late.rates, list[Counter]()
         for counter in late.slots:
             if counter.in_flight >= counter.amount:
@@ -261,7 +261,7 @@ class Admission:
 
     def windows(self) -> dict[int, int]:
         """Return the windows of all budgets that have the present time: their ends by their begins (unix seconds)."""
-        now = self._now()
+        now = self.now()
         return dict(one.limit.window_at(now) for one in self.limits if one.limit.is_budget)
 
     @property
@@ -279,7 +279,7 @@ class Admission:
 
     def learn_budgets(self, spent: Iterable[tuple[int, Dimensions, Used]]) -> Iterator[None]:
         """Do what `know_budgets` does, and yield after each part: calls that no budget counts may go on meanwhile."""
-        now = self._now()
+        now = self.now()
         begins = {one: one.limit.window_at(now)[0] for one in self.limits if one.limit.is_budget}
         for since, call, used in spent:
             for limits in begins:
@@ -293,7 +293,7 @@ class Admission:
 
     def headers(self, slot: Slot) -> Pairs:
         """Return the headers that tell a caller what is left of the limits of a call."""
-        return self._headers(slot.slots, slot.rates, self._now_ns())
+        return self._headers(slot.slots, slot.rates, self.now_ns())
 
     def _headers(self, slots: Sequence[SlotCounter], rates: Sequence[RateCounter], now_ns: int) -> Pairs:
         pairs = openai_headers(rates, now_ns) if self._sends_openai else []
@@ -304,7 +304,7 @@ class Admission:
 
     def _refusals(self, matched: Matched, ip: str) -> Iterator[tuple[Counter, BrokerError]]:
         """Yield the counters of the limits by address that have no room, and their errors."""
-        now_ns = self._now_ns()
+        now_ns = self.now_ns()
         for counter in (*matched.of_server, *matched.slots):
             if counter.in_flight >= counter.amount:
                 yield counter, refusal(counter, ip, now_ns)
@@ -312,7 +312,7 @@ class Admission:
             if rate.wait_ns(now_ns):
                 yield rate, refusal(rate, ip, now_ns)
         if matched.budgets and self._knows_budgets:
-            now = self._now()
+            now = self.now()
             for budget in matched.budgets:
                 # The model may cost nothing, which a budget of money admits.
                 if budget.of.limit.unit != USD and (error := over_budget(budget, budget.at(now), 1, now)) is not None:
@@ -329,7 +329,7 @@ class Admission:
 
     def _refuse(self, counter: Counter, error: BrokerError, matched: Matched, ip: str) -> None:
         self._count(counter, ip)
-        error.headers = (*error.headers, *self._headers(matched.slots, matched.rates, self._now_ns()))
+        error.headers = (*error.headers, *self._headers(matched.slots, matched.rates, self.now_ns()))
         raise error
 
     def _refuse_unless_shadow(self, counter: Counter, error: BrokerError, ip: str) -> None:
@@ -341,7 +341,7 @@ class Admission:
 
     def _count(self, counter: Counter, ip: str) -> None:
         """Count a refusal; log it, but each limit only once a minute."""
-        of, now_ns = counter.of, self._now_ns()
+        of, now_ns = counter.of, self.now_ns()
         of.refused += 1
         logged_ns = self._logged.get(of.limit.name)
         if logged_ns is None or now_ns >= logged_ns + LOG_EVERY_NS:

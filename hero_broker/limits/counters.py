@@ -222,6 +222,10 @@ class LimitCounters:
         """The number of counters in memory."""
         return len(self._counters)
 
+    def counters(self) -> list[Counter]:
+        """Return the counters in memory."""
+        return [*self._counters.values(), *([] if self._common is None else [self._common])]
+
     def counter(self, call: Dimensions) -> Counter:
         """Return the counter of a call that the limit matches."""
         subject = self.limit.subject(call)

@@ -30,6 +30,7 @@ from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.limits.admission import Admission
 from hero_broker.limits.limit import server_limits
+from hero_broker.limits.states import LimitStates
 from hero_broker.metering.billing_row import interrupted_row
 from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.tokens import TokenCounter
@@ -158,6 +159,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 unrecorded=ledger.unrecorded_before,
                 document=load_document(),
                 refresh_prices=refresh.refresh,
+                limits=LimitStates(admission),
             )
             Contract(admin.document).check(METHODS)
             gate = AdminGate(build_router(calls, routes, admin, server.body_timeout_s), settings.admin_tokens)

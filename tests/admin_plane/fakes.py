@@ -17,6 +17,7 @@ from hero_broker.core.inventory import (
     RateChange,
 )
 from hero_broker.core.labels import Label, LabelChanges
+from hero_broker.core.limits import LimitState, SubjectState
 from hero_broker.core.queries import RowsQuery, UsageQuery
 from hero_broker.core.records import (
     ClosedPeriod,
@@ -116,6 +117,36 @@ async def other_prices(content: bytes | None, _dry_run: bool) -> PriceChanges:
     rate = RateChange("input_per_million", "flex", 200_001, None, None, "0.59", "0.6")
     model = ModelPriceChange("llama", "groq", "changed", 0, 0, 1, (rate,))
     return PriceChanges(lists, (model,), (ModelMove("l", "groq", "openai"),), 1, 1_700_000_060)
+
+
+class LimitsFake:
+    """A budget of which one address has spent something."""
+
+    def limits(self) -> list[LimitState]:
+        return [self._state("machine-month")]
+
+    def subjects(self, name: str, most: int) -> tuple[LimitState, list[SubjectState]]:
+        subject = SubjectState({"ip": "10.77.0.5"}, 25_970, 250_000_000, 19_749_974_030, 1793487600, 1796079600)
+        return self._state(name), [subject][:most]
+
+    def _state(self, name: str) -> LimitState:
+        return LimitState(
+            name,
+            "usd",
+            20_000_000_000,
+            "month",
+            "Europe/Brussels",
+            "safe",
+            None,
+            {"network": "10.77.0.0/24"},
+            ("ip",),
+            "enforce",
+            "at most 20 USD a month (Europe/Brussels), for each address; it counts calls from 10.77.0.0/24",
+            1,
+            3,
+            0,
+            0,
+        )
 
 
 class ServedFake:

@@ -21,7 +21,7 @@ from hero_broker.core.errors import StoreUnavailable
 from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.store import statement_timeout
 from hero_broker.store.database import open_database
-from tests.admin_plane.fakes import ServedFake, no_calls
+from tests.admin_plane.fakes import LimitsFake, ServedFake, no_calls
 from tests.admin_plane.generated import DOCUMENT, METHODS
 from tests.admin_plane.test_billing import ROWS, Ledger
 from tests.admin_plane.test_rpc import HEALTHY, INFO, with_request_id
@@ -37,6 +37,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "labels.set_many": {"csv": "unknown,a"},
     "labels.get": {"target": "unknown"},
     "labels.remove": {"target": "unknown"},
+    "limits.status": {"name": "none"},
 }
 DOCUMENTED = [(name, error["code"]) for name, method in METHODS.items() for error in method["errors"]]
 EXAMPLES = [
@@ -65,7 +66,7 @@ class Raising:
 def failing(error: Exception) -> Admin:
     every: Any = Raising(error)
     document = {**DOCUMENT, "x-made": object()}
-    return Admin(every, every, every, every, every.fail, every.fail, every.fail, document, every.fail)
+    return Admin(every, every, every, every, every.fail, every.fail, every.fail, document, every.fail, every)
 
 
 def ask(app: ASGIApp, method: str, params: dict[str, Any]) -> Any:
@@ -194,6 +195,7 @@ def test_store_that_does_not_answer_is_an_error_only_where_it_is_documented(meth
         no_calls,
         DOCUMENT,
         admin.refresh_prices,
+        LimitsFake(),
     )
     answer = ask(with_request_id(RpcEndpoint(answering)), method, NEEDED.get(method, {}))
 

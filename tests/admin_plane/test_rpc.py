@@ -29,7 +29,7 @@ from hero_broker.core.records import (
     UsageTotals,
 )
 from hero_broker.server.router import EXCEPTION_HANDLERS
-from tests.admin_plane.fakes import NoBooks, NoLabels, NoReports, ServedFake, no_calls, other_prices
+from tests.admin_plane.fakes import LimitsFake, NoBooks, NoLabels, NoReports, ServedFake, no_calls, other_prices
 from tests.ledger.rows import row
 
 HEALTHY: dict[str, object] = {
@@ -108,6 +108,7 @@ def admin_of(reports: NoReports, health: Callable[[], Any] | None = None) -> Adm
         unrecorded=no_calls,
         document=load_document(),
         refresh_prices=other_prices,
+        limits=LimitsFake(),
     )
 
 

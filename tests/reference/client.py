@@ -13,6 +13,7 @@ FOLDER = Path(__file__).parents[2] / "hero_broker" / "client"
 WIDTH = 120
 NAMES = {"Filter": "QueryFilter", "GroupBy": "Dimension"}  # types of parameters whose title in the document is another
 PLURAL = ("list", "set_many", "refresh")  # methods of several things
+MAY_BE_USD = ("amount", "held", "remaining", "used")  # of a limit; its unit says whether
 PLAIN = {"integer": "int", "string": "str", "boolean": "bool"}
 
 MARK = "Generated from `openrpc.json` by `python -m tests.reference`."
@@ -121,7 +122,7 @@ def _result_type(schema: Mapping[str, Any], member: str) -> str:
         case "null":
             return "None"
         case "number":
-            return "Decimal" if member.endswith("_usd") else "float"
+            return "Decimal" if member.endswith("_usd") or member in MAY_BE_USD else "float"
         case "array":
             return f"tuple[{_result_type(schema['items'], member)}, ...]"
         case "object":

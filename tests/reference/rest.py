@@ -29,6 +29,7 @@ HEADINGS = {
     "prices": "Models and providers",
     "providers": "Models and providers",
     "labels": "Labels",
+    "limits": "Limits",
     "system": "System",
     "rpc": "JSON-RPC and descriptions",
 }

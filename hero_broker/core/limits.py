@@ -1,0 +1,37 @@
+"""What operators see of limits, as the admin plane shows it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LimitState:
+    """A limit in force, and how often it refused since the start."""
+
+    name: str
+    unit: str
+    amount: int  # of the unit; money in nano-USD
+    window: str | None  # None for calls in flight
+    tz: str | None  # of a budget
+    hold: str | None  # of a budget
+    burst: int | None  # of a limit of requests per minute
+    match: Mapping[str, str]
+    per: tuple[str, ...]
+    mode: str
+    description: str
+    subjects: int  # counters in memory
+    refused: int  # calls
+    would_refuse: int  # calls, in shadow mode
+    overshoots: int  # calls that used more of a budget than was held for them
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectState:
+    """What one subject has used of a limit; amounts in the unit of the limit, money in nano-USD."""
+
+    subject: Mapping[str, str | None]  # the value of each dimension in `per`
+    used: int  # of a budget what is spent, else the calls in flight, or the requests of the burst
+    held: int  # of a budget, for calls in flight
+    remaining: int  # never negative
+    window_start: int | None  # unix seconds, UTC; of a budget
+    window_end: int | None  # None too for a budget that never ends
