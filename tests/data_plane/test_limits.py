@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hero_broker.core.errors import (
+    BudgetExceeded,
     LedgerUnavailable,
     ModelNotPriced,
     ProviderRefused,
@@ -15,7 +16,7 @@ from hero_broker.core.errors import (
     TooManyCalls,
 )
 from hero_broker.limits.counters import BudgetCounter, Used
-from hero_broker.limits.limit import CONCURRENT, REQUESTS, USD, Dimensions, Limit, LimitMatch
+from hero_broker.limits.limit import CONCURRENT, REQUESTS, TOKENS, USD, Dimensions, Limit, LimitMatch
 from tests.data_plane.scripted import PAUSE, Head, Script, Unsent, route, run, until
 from tests.data_plane.test_endpoint import ANSWER, ASKED, IP, OF_SERVER, WHOLE, Endpoint
 from tests.data_plane.test_look_up import ASKED as ASKED_COUNT
@@ -244,3 +245,18 @@ def test_look_up_passes_a_spent_budget_and_holds_nothing_of_it(tmp_path: Path) -
         return endpoint
 
     assert counted(run(whole())) == (100_000, 0)
+
+
+def test_look_up_of_an_address_that_has_no_tokens_left_is_refused_unread(tmp_path: Path) -> None:
+    async def whole() -> tuple[Endpoint, BaseException | None]:
+        limit = Limit("b", TOKENS, 10, per=("ip",), window="ever")
+        endpoint = Endpoint(tmp_path, ways=WAYS, limits=[limit])
+        endpoint.admission.know_budgets([(0, Dimensions(IP, None, "m", "p", "chat"), Used(0, 9, 1))])
+        endpoint.sends(json.dumps(ASKED_COUNT).encode())
+        endpoint.begin(COUNT)
+        return endpoint, await endpoint.end()
+
+    endpoint, raised = run(whole())
+
+    assert isinstance(raised, BudgetExceeded)
+    assert endpoint.messages.qsize() == 1
