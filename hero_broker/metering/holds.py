@@ -64,15 +64,15 @@ def usage_bound(
     audio_ms = -(-request.input_bytes * 1000 // rule.audio_bytes_per_s)
     output = output_bound(kind, request, rule)
     size = Measured(tokens, output, audio_ms)
-    prices = [price for tariff in known for price in tariff.possible_prices(started_at, tokens)]
-    usages = [(_usage(kind, request, price, size), price) for price in prices]
-    cost = max((highest_cost(usage, price) for usage, price in usages), default=0)
-    counted = [usage for usage, _ in usages] or [_usage(kind, request, None, size)]
-    return UsageBound(
-        cost if has_price else None,
-        max(usage.input_tokens or 0 for usage in counted),
-        max(usage.output_tokens or 0 for usage in counted),
-    )
+    cost = tokens_in = tokens_out = 0
+    for price in (price for tariff in known for price in tariff.possible_prices(started_at, tokens)):
+        usage = _usage(kind, request, price, size)
+        cost = max(cost, highest_cost(usage, price))
+        tokens_in, tokens_out = max(tokens_in, usage.input_tokens or 0), max(tokens_out, usage.output_tokens or 0)
+    if not known:
+        usage = _usage(kind, request, None, size)
+        tokens_in, tokens_out = usage.input_tokens or 0, usage.output_tokens or 0
+    return UsageBound(cost if has_price else None, tokens_in, tokens_out)
 
 
 def output_bound(kind: Kind, request: Request, rule: BoundRule) -> int:
@@ -86,7 +86,9 @@ def output_bound(kind: Kind, request: Request, rule: BoundRule) -> int:
 
 def highest_cost(usage: Usage, price: Price) -> int:
     """Return what usage costs at most, in nano-USD, rounded up: all input and output at the dearest of their rates."""
-    scaled = price.scaled
+    rates, scaled = price.token_rates, price.scaled
+    if rates is not None and usage.characters is None and usage.audio_ms is None and usage.search_units is None:
+        return -(-((usage.input_tokens or 0) * rates[0] + (usage.output_tokens or 0) * rates[1]) // price.scale)
     total: int | Fraction = (usage.input_tokens or 0) * max(scaled.get(name, 0) for name in _INPUT_RATES)
     total += (usage.output_tokens or 0) * max(scaled.get(name, 0) for name in _OUTPUT_RATES)
     total += (usage.characters or 0) * scaled.get("characters_per_million", 0)
