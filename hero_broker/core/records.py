@@ -1,5 +1,6 @@
 """The rows of the ledger and of its reports."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import NoneType
@@ -144,6 +145,29 @@ class Settled(msgspec.Struct, frozen=True):
 
     row: RequestLog
     attempts: Sequence[AttemptResult]  # the last one last; empty if nothing was sent
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResponse:
+    """A response that a provider keeps, and who may refer to it: a line of `responses`."""
+
+    response_id: str  # the provider's; it matches `RESPONSE_ID`
+    owner: str  # as `owner_of` returns it
+    provider: str
+    provider_key: str | None  # as in `RequestLog`; the account that keeps the response
+    model: str  # the broker's name
+    request_id: str  # of the row
+    tokens: int  # input and output of the row: what a call that continues the response reads at least
+    expires_at: int  # unix seconds, UTC
+
+
+# An id that can be a segment of a path as it is. It is the provider's, and a client may send any.
+RESPONSE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:=+-]{0,127}")
+
+
+def owner_of(api_key_id: str | None, ip: str) -> str:
+    """Return who owns what a call leaves at a provider: the caller's key, or without one its address."""
+    return f"ip:{ip}" if api_key_id is None else f"key:{api_key_id}"
 
 
 @dataclass(frozen=True, slots=True)

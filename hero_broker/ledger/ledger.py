@@ -12,8 +12,9 @@ import msgspec
 
 from hero_broker.core.duties import Duty
 from hero_broker.core.errors import JournalFull, StoreUnavailable
-from hero_broker.core.records import PriceRecord, RequestLog
+from hero_broker.core.records import PriceRecord, RequestLog, StoredResponse
 from hero_broker.ledger.journal import Journal
+from hero_broker.ledger.recent_responses import RecentResponses
 from hero_broker.ledger.rows import CallStarted, PendingRow
 
 BATCH_ROWS = 500
@@ -29,13 +30,19 @@ CHECK_EVERY_S = 1.0  # how soon the writer notices that the store is gone or was
 FOLD_ROWS, FOLD_ROWS_LEAST, FOLD_STEP_S = 20_000, 100, 0.5
 FOLD_LATEST_S = 10.0  # a fold is delayed up to this long while a full batch waits
 FOLD_EVERY_S = 2.0  # the longer a fold is delayed, the more single rows reports must add up
+# Stored responses that have expired are removed in steps; while a step is full, the next follows a second later.
+EXPIRE_EVERY_S, EXPIRE_ROWS = 60.0, 1_000
 
 
 class Store(Protocol):
     """The store of rows; see `store.database`."""
 
-    def append(self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord]) -> Mapping[str, str]:
-        """Add rows and their prices in one transaction; existing ones are left as they are.
+    def append(
+        self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord], stored: Sequence[StoredResponse] = ()
+    ) -> Mapping[str, str]:
+        """Add rows, their prices and their `stored` responses in one transaction.
+
+        Existing rows and prices are left as they are; a response with the same id and owner is replaced.
 
         Return why the store rejects a value of the others, by `request_id`.
         """
@@ -43,6 +50,13 @@ class Store(Protocol):
 
     def check(self) -> None:
         """Raise if the store could not take rows now."""
+        ...
+
+    def remove_responses(self, keys: Sequence[tuple[str, str]], expired_at: int, max_expired: int) -> int:
+        """Remove stored responses, each given by its id and owner, and at most `max_expired` that have expired by then.
+
+        Return how many of the latter were removed.
+        """
         ...
 
     def fold(self, max_rows: int) -> int:
@@ -78,6 +92,11 @@ class Ledger:
         self._due: deque[_Waiting] = deque(_Waiting(RECOVERED, due, now) for due in journal.recovered)
         self._unkept: list[_Waiting] = []  # rows that the store rejects and `journal.rejected` does not have yet
         self._recovered_left = len(self._due)
+        self.responses = RecentResponses()
+        for due in journal.recovered:
+            if (response := due.stored_response()) is not None:
+                self.responses.add(response)
+        self._expire_at = now
         self._arrived = threading.Event()  # a row, or closing
         self._gathered = threading.Event()  # the rows of a whole batch, or closing
         self._closing = threading.Event()
@@ -140,6 +159,8 @@ class Ledger:
         except OSError as error:
             log.error("journal: cannot write a row: %s", error.strerror, extra={"request_id": due.row.request_id})
             segment = NOWHERE
+        if due.response_id is not None and (response := due.stored_response()) is not None:
+            self.responses.add(response)
         self._due.append(_Waiting(segment, due, time.monotonic()))
         if not self._arrived.is_set():
             self._arrived.set()
@@ -199,6 +220,7 @@ class Ledger:
                     check_at = time.monotonic() + CHECK_EVERY_S
                 if batch:
                     self._move(batch)
+                self._remove_responses()
                 if self._is_fold_due():
                     self._fold()
             except Exception as error:  # whatever the store or its driver raises, the writer must live and retry
@@ -256,7 +278,27 @@ class Ledger:
             if due.row.price_id is not None and due.rates is not None and due.row.price_id not in prices:
                 record = PriceRecord(due.row.price_id, due.rates, due.price_source, due.price_version)
                 prices[due.row.price_id] = record
-        return self._store.append([due.row for due in batch], list(prices.values()))
+        responses = _responses_of(batch)
+        rejected = self._store.append([due.row for due in batch], list(prices.values()), responses)
+        if responses:
+            self.responses.stored(responses)
+        return rejected
+
+    def _remove_responses(self) -> None:
+        """Remove from the store the stored responses that were removed, and from time to time some that have expired.
+
+        Raises:
+            StoreUnavailable: the store does not answer; they are removed later.
+        """
+        keys, now = self.responses.removable(), time.monotonic()
+        is_expiry_due = now >= self._expire_at
+        if not keys and not is_expiry_due:
+            return
+        max_expired = EXPIRE_ROWS if is_expiry_due else 0
+        removed = self._store.remove_responses(keys, int(time.time()), max_expired)
+        self.responses.removed(keys)
+        if is_expiry_due:
+            self._expire_at = now + (CHECK_EVERY_S if removed == max_expired else EXPIRE_EVERY_S)
 
     def _release(self, counts: Counter[int]) -> None:
         """Let the journal forget rows, given their number by segment."""
@@ -323,6 +365,12 @@ class Ledger:
 
     def _record_failure(self, error: Exception) -> None:
         self.storing.failed(_sentence(error))
+
+
+def _responses_of(batch: Sequence[PendingRow]) -> list[StoredResponse]:
+    """Return the responses that providers keep."""
+    found = (due.stored_response() for due in batch if due.response_id is not None)
+    return [response for response in found if response is not None]
 
 
 def _sentence(error: Exception) -> str:

@@ -3,7 +3,9 @@
 import msgspec
 
 from hero_broker.core.calls import Caller
-from hero_broker.core.records import RequestLog
+from hero_broker.core.records import RequestLog, StoredResponse, owner_of
+
+KEEP_RESPONSES_S = 30 * 86_400  # as long as OpenAI keeps them
 
 
 class PendingRow(msgspec.Struct, frozen=True, array_like=True):
@@ -16,6 +18,23 @@ class PendingRow(msgspec.Struct, frozen=True, array_like=True):
     rates: str | None  # JSON
     price_source: str = ""
     price_version: str = ""
+    response_id: str | None = None  # of the response, if its provider keeps it; it matches `RESPONSE_ID`
+
+    def stored_response(self) -> StoredResponse | None:
+        """Return the response that the provider keeps; None if it keeps none."""
+        row = self.row
+        if self.response_id is None:
+            return None
+        return StoredResponse(
+            self.response_id,
+            owner_of(row.api_key_id, row.ip),
+            row.provider,
+            row.provider_key,
+            row.model,
+            row.request_id,
+            (row.input_tokens or 0) + (row.output_tokens or 0),
+            row.started_at + KEEP_RESPONSES_S,
+        )
 
 
 class CallStarted(msgspec.Struct, frozen=True, array_like=True):

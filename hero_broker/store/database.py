@@ -19,8 +19,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from hero_broker.core.duties import Duty
 from hero_broker.core.errors import DatabaseUnusable, StoreUnavailable, TooWide
-from hero_broker.core.records import PriceRecord, RequestLog
-from hero_broker.store import billing_periods, request_logs, rollups
+from hero_broker.core.records import PriceRecord, RequestLog, StoredResponse
+from hero_broker.store import billing_periods, request_logs, responses, rollups
 from hero_broker.store.causes import cause_of
 from hero_broker.store.counting import STOPPING, CountingSession
 from hero_broker.store.engine import (
@@ -63,18 +63,35 @@ class Database:
             event.listen(engine, "do_connect", self._check_connected)
             event.listen(engine, "connect", self._connected, insert=True)  # before any statement waits for the server
 
-    def append(self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord]) -> dict[str, str]:
-        """Add rows in one transaction; return why the database rejects a value of the others, by `request_id`.
+    def append(
+        self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord], stored: Sequence[StoredResponse] = ()
+    ) -> dict[str, str]:
+        """Add rows and their `stored` responses in one transaction.
+
+        Return why the database rejects a value of the others, by `request_id`.
 
         Raises:
             StoreUnavailable: the database does not answer, or was replaced meanwhile; the rows may be stored or not.
         """
         with self._translated():
             self._ensure_schema()
-            rejected = request_logs.append(self.engine, rows, prices)
+            rejected = request_logs.append(self.engine, rows, prices, stored)
             self._bound_wal()
         self._check_file()  # an insert into a deleted file succeeds, and is lost with the file
         return rejected
+
+    def remove_responses(self, keys: Sequence[tuple[str, str]], expired_at: int, max_expired: int) -> int:
+        """Remove stored responses, each given by its id and owner, and at most `max_expired` that have expired by then.
+
+        Return how many of the latter were removed.
+
+        Raises:
+            StoreUnavailable: the database does not answer, or was replaced meanwhile.
+        """
+        with self.writing() as connection:
+            if keys:
+                responses.remove(connection, keys)
+            return responses.remove_expired(connection, expired_at, max_expired) if max_expired else 0
 
     def fold(self, max_rows: int) -> int:
         """Fold about `max_rows` rows into the roll-ups, or into a billing period that lacks sums; return how many.

@@ -11,9 +11,18 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
+from hero_broker.store import responses
 from hero_broker.store.engine import WRITES
 from hero_broker.store.prepared import is_about_data
-from hero_broker.store.schema import BILLING_LINES, BILLING_PERIODS, LABELS, PRICES, REQUEST_LOGS, SUMS_SINCE_5
+from hero_broker.store.schema import (
+    BILLING_LINES,
+    BILLING_PERIODS,
+    LABELS,
+    PRICES,
+    REQUEST_LOGS,
+    RESPONSES,
+    SUMS_SINCE_5,
+)
 from hero_broker.store.sums import parts_of, whole_of
 
 BATCH_ROWS = 5_000
@@ -40,8 +49,9 @@ def ledger_sums(connection: Connection) -> LedgerSums:
 def copy_ledger(source: Engine, target: Engine) -> Iterator[LedgerSums]:
     """Copy the rows that `target` lacks, `seq` included; yield the target's sums after each batch.
 
-    Billing periods are copied too, and the source's labels take the place of the target's. The rows that the target has
-    already are compared with the source's first, and those that are copied are read back: equal sums prove little.
+    Billing periods are copied too, and the source's labels and stored responses take the place of the target's. The
+    rows that the target has already are compared with the source's first, and those that are copied are read back:
+    equal sums prove little.
 
     A copy that was interrupted goes on from its last batch. The source may be in use: rows that arrive later are for
     the next run. The target must not be in use.
@@ -77,12 +87,27 @@ def copy_ledger(source: Engine, target: Engine) -> Iterator[LedgerSums]:
             lines = _lines(source, [period["number"] for period in whole[len(there) :]])
             if lines:
                 writing.execute(insert(BILLING_LINES), lines)
+    _copy_responses(source, target)
     with source.connect() as reading:
         labels = [row._asdict() for row in reading.execute(select(LABELS))]
     with target.execution_options(**WRITES).begin() as writing:
         writing.execute(delete(LABELS))
         if labels:
             writing.execute(insert(LABELS), labels)
+
+
+def _copy_responses(source: Engine, target: Engine) -> None:
+    with target.execution_options(**WRITES).begin() as writing:
+        writing.execute(delete(RESPONSES))
+    last = ("", "")
+    while True:
+        with source.connect() as reading:
+            batch = responses.page(reading, last, BATCH_ROWS)
+        if not batch:
+            return
+        with target.execution_options(**WRITES).begin() as writing:
+            writing.execute(insert(RESPONSES), batch)
+        last = str(batch[-1]["response_id"]), str(batch[-1]["owner"])
 
 
 def _compare(source: Engine, target: Engine) -> int:

@@ -130,6 +130,7 @@ STEPS: tuple[Callable[[Connection], None], ...] = (
     _kinds_routes_and_keys,
     _closed_periods,
     _usage_faults,
+    _missing_tables,  # responses
 )
 
 

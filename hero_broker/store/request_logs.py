@@ -14,7 +14,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 
-from hero_broker.core.records import ROW_FIELDS, PriceRecord, RequestLog
+from hero_broker.core.records import ROW_FIELDS, PriceRecord, RequestLog, StoredResponse
+from hero_broker.store import responses
 from hero_broker.store.engine import WRITES
 from hero_broker.store.prepared import DATA_ERRORS, is_about_data
 from hero_broker.store.schema import PRICES, REQUEST_LOGS
@@ -49,8 +50,12 @@ _TYPED = _ENUMS + _BOOLEANS  # drivers return their values as text and integers;
 GROUP_ROWS = 25
 
 
-def append(engine: Engine, rows: Sequence[RequestLog], prices: Iterable[PriceRecord]) -> dict[str, str]:
+def append(
+    engine: Engine, rows: Sequence[RequestLog], prices: Iterable[PriceRecord], stored: Sequence[StoredResponse] = ()
+) -> dict[str, str]:
     """Add rows in one transaction; an existing `request_id` or `price_id` is left as it is.
+
+    `stored` are the responses of these rows that providers keep; each is added with its row.
 
     Return why the database rejects a value of a row or of its price, by `request_id`; all other rows are added.
     """
@@ -59,13 +64,19 @@ def append(engine: Engine, rows: Sequence[RequestLog], prices: Iterable[PriceRec
     try:
         with writing.begin() as connection:
             _insert(connection, rows, known)
+            if stored:
+                responses.put(connection, stored)
     except DATA_ERRORS as error:
         if not is_about_data(error):
             raise
     else:
         return {}
     with writing.begin() as connection:
-        return _insert_in_groups(connection, rows, known)
+        rejected = _insert_in_groups(connection, rows, known)
+        accepted = [one for one in stored if one.request_id not in rejected]
+        if accepted:
+            responses.put(connection, accepted)
+    return rejected
 
 
 def _insert_in_groups(

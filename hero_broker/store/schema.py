@@ -191,4 +191,21 @@ LABELS = Table(
     sqlite_strict=True,
 )
 
+# The responses that providers keep, each with the caller that may refer to it.
+RESPONSES = Table(
+    "responses",
+    METADATA,
+    Column("response_id", _TEXT, primary_key=True),  # the provider's; two providers may have the same
+    Column("owner", _TEXT, primary_key=True),  # "ip:" and an address, or "key:" and the id of a key
+    Column("provider", Text, nullable=False),
+    Column("provider_key", Text),  # as in `request_logs`
+    Column("model", Text, nullable=False),  # the broker's name
+    Column("request_id", Text, nullable=False),  # of the row
+    Column("tokens", BIG, nullable=False),  # input and output of the row
+    Column("expires_at", BIG, nullable=False),  # unix seconds, UTC
+    Index("responses_expires_at", "expires_at"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
 SCHEMA_VERSION = Table("schema_version", METADATA, Column("version", Integer, primary_key=True), sqlite_strict=True)

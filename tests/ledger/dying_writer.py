@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hero_broker.core.records import PriceRecord, RequestLog
+from hero_broker.core.records import PriceRecord, RequestLog, StoredResponse
 from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.metering.billing_row import interrupted_row
@@ -24,11 +24,13 @@ class DyingStore:
         self._database = database
         self._step = step
 
-    def append(self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord]) -> Mapping[str, str]:
+    def append(
+        self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord], stored: Sequence[StoredResponse] = ()
+    ) -> Mapping[str, str]:
         """Add the rows, and die before or after."""
         if self._step == "before the commit":
             os._exit(EXIT_CODE)
-        rejected = self._database.append(rows, prices)
+        rejected = self._database.append(rows, prices, stored)
         if self._step == "after the commit":
             os._exit(EXIT_CODE)
         return rejected
@@ -36,6 +38,10 @@ class DyingStore:
     def check(self) -> None:
         """Check the database."""
         self._database.check()
+
+    def remove_responses(self, keys: Sequence[tuple[str, str]], expired_at: int, max_expired: int) -> int:
+        """Remove stored responses."""
+        return self._database.remove_responses(keys, expired_at, max_expired)
 
     def fold(self, max_rows: int) -> int:
         """Fold rows."""

@@ -13,6 +13,7 @@ import pytest
 
 from hero_broker.core.calls import Outcome
 from hero_broker.core.errors import JournalFull, JournalUnreadable, JournalUnusable
+from hero_broker.core.records import RequestLog
 from hero_broker.ledger import journal as journal_module
 from hero_broker.ledger.journal import DUE, FRAME, HEADER, MAGIC, VERSION, Journal
 from hero_broker.ledger.rows import PendingRow
@@ -295,3 +296,32 @@ def test_segment_that_follows_one_with_a_row_that_is_needed_stays_when_the_journ
 
     # Without their rows, the notes of the first segment would become rows of calls that were interrupted.
     assert [int(path.stem) for path in segments(tmp_path)] == [1, 2, 3]
+
+
+def test_id_of_a_stored_response_is_in_the_record_of_its_row(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path)
+    due = PendingRow(row(), None, response_id="resp_" + "a" * 123)
+    journal.begin(note_of(due.row))
+    journal.settle(due)
+    journal.close()
+
+    assert journal_in(tmp_path).recovered == [due]
+
+
+class _EarlierRow(msgspec.Struct, frozen=True, array_like=True):
+    """A pending row as programs without stored responses know it."""
+
+    row: RequestLog
+    rates: str | None
+    price_source: str = ""
+    price_version: str = ""
+
+
+def test_records_of_rows_are_read_by_the_version_before_and_the_other_way_round() -> None:
+    made = row()
+    earlier, due = _EarlierRow(made, "{}", "s", "1"), PendingRow(made, "{}", "s", "1", "resp_1")
+
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(due), type=_EarlierRow) == earlier
+    read = msgspec.msgpack.decode(msgspec.msgpack.encode(earlier), type=PendingRow)
+    assert read == PendingRow(made, "{}", "s", "1")
+    assert read.stored_response() is None

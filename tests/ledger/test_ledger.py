@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,21 @@ import pytest
 from sqlalchemy import event
 
 from hero_broker.core.errors import JournalFull, StoreUnavailable
-from hero_broker.core.records import PriceRecord, RequestLog
+from hero_broker.core.records import PriceRecord, RequestLog, StoredResponse
 from hero_broker.ledger import journal as journal_module
 from hero_broker.ledger import ledger as ledger_module
 from hero_broker.ledger.health import LedgerHealth
 from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.ledger import BATCH_ROWS, BUSY_ROWS, Ledger
-from hero_broker.ledger.rows import CallStarted, PendingRow
+from hero_broker.ledger.rows import KEEP_RESPONSES_S, CallStarted, PendingRow
 from hero_broker.metering.billing_row import interrupted_row
 from hero_broker.store.database import Database, open_database
 from tests.ledger import dying_writer
 from tests.ledger.rows import note_of, row
 from tests.stores import query
 from tests.waits import wait_until
+
+NOW = int(time.time())
 
 
 class Unreliable:
@@ -37,18 +40,23 @@ class Unreliable:
         self._plan = iter(plan)
         self.calls = 0
 
-    def append(self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord]) -> Mapping[str, str]:
+    def append(
+        self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord], stored: Sequence[StoredResponse] = ()
+    ) -> Mapping[str, str]:
         self.calls += 1
         step = next(self._plan, "take")
         if step == "b":
             raise StoreUnavailable("refused before")
-        rejected = self._database.append(rows, prices)
+        rejected = self._database.append(rows, prices, stored)
         if step == "a":
             raise StoreUnavailable("the outcome of the commit is not known")
         return rejected
 
     def check(self) -> None:
         self._database.check()
+
+    def remove_responses(self, keys: Sequence[tuple[str, str]], expired_at: int, max_expired: int) -> int:
+        return self._database.remove_responses(keys, expired_at, max_expired)
 
     def fold(self, max_rows: int) -> int:
         return self._database.fold(max_rows)
@@ -128,12 +136,17 @@ class Counting:
     def __init__(self) -> None:
         self.batches: list[int] = []
 
-    def append(self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord]) -> Mapping[str, str]:
+    def append(
+        self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord], stored: Sequence[StoredResponse] = ()
+    ) -> Mapping[str, str]:
         self.batches.append(len(rows))
         return {}
 
     def check(self) -> None:
         pass
+
+    def remove_responses(self, keys: Sequence[tuple[str, str]], expired_at: int, max_expired: int) -> int:
+        return 0
 
     def fold(self, max_rows: int) -> int:
         return 0
@@ -602,3 +615,61 @@ def test_row_that_the_journal_cannot_take_is_not_billed_as_written_but_reaches_t
     journal.close()
 
     assert ids_in(database_url) == [due.row.request_id]
+
+
+def test_stored_response_is_found_before_and_after_the_store_has_its_row(
+    tmp_path: Path, database: Database, database_url: str
+) -> None:
+    due = PendingRow(row(started_at=NOW), None, response_id="resp_1")
+    earlier = journal_in(tmp_path / "journal")
+    with Ledger.running(earlier, Unreliable(database, "b" * 1000)) as ledger:
+        ledger.offer(due)
+        pending = ledger.responses.find("resp_1", "ip:127.0.0.1")
+    earlier.close()
+
+    journal = journal_in(tmp_path / "journal")
+    recovered = Ledger(journal, database).responses.find("resp_1", "ip:127.0.0.1")
+    with Ledger.running(journal, database) as ledger:
+        wait_until(lambda: not ledger.pending)
+        after = ledger.responses.find("resp_1", "ip:127.0.0.1")
+    journal.close()
+
+    assert pending == recovered == due.stored_response()
+    assert after is None
+    columns = "response_id, owner, provider, model, request_id, tokens, expires_at"
+    assert query(database_url, f"SELECT {columns} FROM responses") == [
+        ("resp_1", "ip:127.0.0.1", "groq", "llama-3.3-70b", due.row.request_id, 43, NOW + KEEP_RESPONSES_S)
+    ]
+
+
+def test_stored_response_that_is_removed_at_once_is_not_in_the_store(
+    tmp_path: Path, database: Database, database_url: str
+) -> None:
+    journal = journal_in(tmp_path / "journal")
+    kept, removed = (PendingRow(row(started_at=NOW), None, response_id=name) for name in ("resp_1", "resp_2"))
+
+    with Ledger.running(journal, database) as ledger:
+        for due in (kept, removed):
+            ledger.offer(due)
+        ledger.responses.remove("resp_2", "ip:127.0.0.1")
+        wait_until(lambda: not ledger.pending and not ledger.responses.is_removed("resp_2", "ip:127.0.0.1"))
+    journal.close()
+
+    assert query(database_url, "SELECT response_id FROM responses") == [("resp_1",)]
+
+
+def test_stored_responses_that_have_expired_leave_the_store(
+    tmp_path: Path, database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "EXPIRE_ROWS", 2)
+    monkeypatch.setattr(ledger_module, "CHECK_EVERY_S", 0.01)
+    old = [PendingRow(row(), None, response_id=f"resp_{number}").stored_response() for number in range(5)]
+    new = PendingRow(row(started_at=NOW), None, response_id="resp_9").stored_response()
+    database.append([], [], [one for one in (*old, new) if one is not None])
+    journal = journal_in(tmp_path / "journal")
+
+    with Ledger.running(journal, database):
+        wait_until(lambda: len(query(database_url, "SELECT response_id FROM responses")) == 1)
+    journal.close()
+
+    assert query(database_url, "SELECT response_id FROM responses") == [("resp_9",)]

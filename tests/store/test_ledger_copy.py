@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from sqlalchemy import text
 
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.labels import Label
-from hero_broker.core.records import PriceRecord
+from hero_broker.core.records import PriceRecord, StoredResponse
 from hero_broker.reports.billing_periods import Books
 from hero_broker.store import labels, ledger_copy
 from hero_broker.store.database import open_database
@@ -88,6 +89,23 @@ def test_labels_of_the_source_take_the_place_of_the_targets(tmp_path: Path, data
     with open_database(database_url) as database, database.reading() as connection:
         assert labels.labels(connection) == [Label("192.0.2.0/24", "name", 1_700_000_000)]
         assert labels.revision(connection) == 3
+
+
+def test_stored_responses_of_the_source_take_the_place_of_the_targets(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_copy, "BATCH_ROWS", 2)
+    source = f"sqlite:///{tmp_path}/source.db"
+    lines = [StoredResponse(f"resp_{n}", "ip:192.0.2.1", "openai", None, "m", "r", n, 2_000_000_000) for n in range(5)]
+    for url, some in ((source, lines), (database_url, [replace(lines[0], response_id="other")])):
+        with open_database(url) as database:
+            database.append([], [], some)
+
+    copy(source, database_url)
+
+    everything = "SELECT * FROM responses ORDER BY response_id"
+    assert query(database_url, everything) == query(source, everything)
+    assert len(query(database_url, everything)) == 5
 
 
 def test_target_with_billing_periods_of_its_own_is_refused(tmp_path: Path, database_url: str) -> None:
