@@ -40,6 +40,7 @@ class Provider:
         default_factory=dict, hash=False
     )  # by wire, all of them; empty if it has only one
     drop_betas: tuple[str, ...] = ()  # betas of Anthropic that it does not know, and that are not sent to it
+    only_key: int = 0  # the number of the key that is used, from 1; 0: all keys in turn
     # Its answers say what they cost, so a model needs no price to be billed.
     reports_costs: bool = field(init=False)
     # The first digits of the SHA-256 of each of `api_keys`, by its number from 1; None for 0, which is no key.
@@ -66,3 +67,14 @@ class Provider:
         if endpoint is None:
             return None
         return replace(self, base_url=endpoint.base_url, dialect=endpoint.dialect, wire=wire)
+
+    def with_key(self, fingerprint: str | None) -> Self | None:
+        """Return the provider as it is reached with one key alone, or without any; None if that is not possible now.
+
+        `fingerprint` is one of `key_fingerprints`.
+        """
+        if fingerprint is None:
+            return None if self.api_keys else self
+        if fingerprint not in self.key_fingerprints:
+            return None
+        return replace(self, only_key=self.key_fingerprints.index(fingerprint))

@@ -74,9 +74,18 @@ class Provider:
         Raises:
             TimeoutError: none comes.
         """
+        return Exchange(self.accept_raw(within_s))
+
+    def accept_raw(self, within_s: float = 20) -> socket.socket:
+        """Wait for the broker's next connection.
+
+        Raises:
+            TimeoutError: none comes.
+        """
         self._listener.settimeout(within_s)
         connection, _ = self._listener.accept()
-        return Exchange(connection)
+        connection.settimeout(within_s)
+        return connection
 
     def config(self, billing: str = "") -> str:
         """Return settings that send the model "m" here, at the founding example's prices."""

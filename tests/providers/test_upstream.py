@@ -508,6 +508,74 @@ def test_credential_and_headers_of_the_providers_dialect_are_sent_once(
     assert (received["content-type"], received["openai-beta"]) == ([content_type], ["c"])
 
 
+ONE_KEY = ("GET", "POST", "DELETE")
+
+
+def test_requests_of_one_key_alone_have_that_key_and_no_body() -> None:
+    seen: list[bytes] = []
+
+    def answer_all(provider: RawProvider) -> None:
+        for _ in (*ONE_KEY, "post"):
+            with provider.accept_raw() as connection:
+                seen.append(connection.recv(65536))
+                connection.sendall(HEAD)
+
+    async def ask(url: str) -> list[int]:
+        numbers = []
+        async with open_upstream(LONG, 1) as opened:
+            two = Provider("p", url, ("k1", "k2"), stream_usage=True)
+            provider = two.with_key(two.key_fingerprint(2))
+            assert provider is not None
+            path = f"{url}/responses/resp_MQ==?include%5B%5D=a.b&limit=2"
+            for method in ONE_KEY:
+                reply = await opened.send_empty(provider, method, path, (("x-title", "t"),), Sent())
+                await asyncio.wait_for(reply.read_all(1000), WITHIN_S)
+                reply.close()
+                numbers.append(reply.key_number)
+            reply = await opened.post(provider, url, (), b"{}", Sent(), is_stream=False)
+            reply.close()
+            numbers.append(reply.key_number)
+        return numbers
+
+    with RawProvider() as provider:
+        thread = threading.Thread(target=answer_all, args=(provider,))
+        thread.start()
+        numbers = uvloop.run(ask(provider.url))
+        thread.join(20)
+
+    assert numbers == [2, 2, 2, 2]
+    assert [b"authorization: bearer k2" in request.lower() for request in seen] == [True] * 4
+    for method, request in zip(ONE_KEY, seen, strict=False):
+        head, _, body = request.partition(b"\r\n\r\n")
+        lines = head.split(b"\r\n")
+        assert lines[0].startswith(f"{method} /v1/responses/resp_MQ==?include".encode())
+        assert lines[0].endswith(b"=a.b&limit=2 HTTP/1.1")
+        assert b"x-title: t" in lines
+        assert (b"content-length: 0" in lines) is (method == "POST")
+        assert b"content-type" not in head.lower()
+        assert body == b""
+
+
+@pytest.mark.parametrize("raw", [b"", b"no HTTP\r\n\r\n"])
+def test_request_without_a_body_that_gets_no_response_fails_as_others_do(raw: bytes) -> None:
+    def answer_once(provider: RawProvider) -> None:
+        with provider.accept_raw() as connection:
+            connection.recv(65536)
+            connection.sendall(raw)
+
+    async def ask(url: str) -> None:
+        async with open_upstream(LONG, 1) as opened:
+            provider = Provider("p", url, (), stream_usage=True)
+            await opened.send_empty(provider, "GET", f"{url}/responses/a", (), Sent())
+
+    with RawProvider() as provider:
+        thread = threading.Thread(target=answer_once, args=(provider,))
+        thread.start()
+        with pytest.raises(ProviderError):
+            uvloop.run(ask(provider.url))
+        thread.join(20)
+
+
 def test_keys_of_a_dialect_take_turns() -> None:
     seen: list[bytes] = []
 

@@ -24,6 +24,7 @@ from hero_broker.providers.upstream.response import UpstreamResponse
 from hero_broker.util.timeouts import wait_at_most
 
 SWEEP_EVERY_S = 1.0
+_HEADER = b"\r\n%s: %s"  # after the lines before it
 RESEND_WITHIN_S = 1.0  # after a request was written to a pooled connection that is lost
 
 
@@ -38,10 +39,20 @@ class Sending(Protocol):
 class _RequestTemplate:
     """What all requests to one URL with one key have in common: request line, headers, the bound on connecting."""
 
-    def __init__(self, dialect: Dialect, url: str, key: str | None, connect_s: float) -> None:
-        headers = {"accept-encoding": "identity", "content-type": "application/json", **dialect.headers_with(key)}
-        self.request = aiohttp.ClientRequest("POST", URL(url), headers=headers)
-        lines = [f"POST {self.request.url.raw_path_qs} HTTP/1.1"]
+    def __init__(
+        self,
+        dialect: Dialect,
+        url: str,
+        key: str | None,
+        connect_s: float,
+        method: str = "POST",
+        content_type: str | None = "application/json",
+    ) -> None:
+        headers = {"accept-encoding": "identity", **dialect.headers_with(key)}
+        if content_type is not None:
+            headers["content-type"] = content_type
+        self.request = aiohttp.ClientRequest(method, URL(url), headers=headers)
+        lines = [f"{method} {self.request.url.raw_path_qs} HTTP/1.1"]
         lines += [
             f"{name}: {value}" for name, value in self.request.headers.items() if name.lower() != "content-length"
         ]
@@ -106,12 +117,16 @@ class Upstream:
         """
         keys = provider.api_keys
         number = next(self._turn) % len(keys) if keys else -1
+        if provider.only_key:
+            number = provider.only_key - 1
         key = keys[number] if keys else None
         timeouts = provider.timeouts or self._timeouts
         try:
             if isinstance(body, bytes):
                 template = self._template(provider.dialect, url, key, timeouts.connect_s)
-                reply = await self._send(template, client_headers, body, sending, timeouts, is_stream=is_stream)
+                more = b"".join([_HEADER % (name.encode(), value.encode("latin-1")) for name, value in client_headers])
+                data = b"%s%s\r\ncontent-length: %d\r\n\r\n%s" % (template.head, more, len(body), body)
+                reply = await self._send(template, data, sending, timeouts, is_stream=is_stream)
             else:
                 own = provider.dialect.headers_with(key)
                 reply = await self._upload(url, own, client_headers, body, sending, timeouts, is_stream=is_stream)
@@ -123,18 +138,48 @@ class Upstream:
         reply.key_number = number + 1
         return reply
 
+    async def send_empty(
+        self,
+        provider: Provider,
+        method: str,
+        url: str,
+        client_headers: Sequence[tuple[str, str]],
+        sending: Sending,
+    ) -> UpstreamResponse:
+        """Send a request without a body, and return the response as soon as its head has arrived; as `post` does.
+
+        The provider must be as `Provider.with_key` returns it. What is known of the URL is not cached.
+
+        Raises:
+            ProviderTimeout: the provider did not answer in time.
+            ProviderBadAnswer: the response is not HTTP.
+            ProviderError: the provider could not be reached.
+        """
+        key = provider.api_keys[provider.only_key - 1] if provider.only_key else None
+        timeouts = provider.timeouts or self._timeouts
+        template = _RequestTemplate(provider.dialect, url, key, timeouts.connect_s, method, None)
+        length = b"content-length: 0\r\n" if method == "POST" else b""
+        more = b"".join([_HEADER % (name.encode(), value.encode("latin-1")) for name, value in client_headers])
+        data = b"%s%s\r\n%s\r\n" % (template.head, more, length)
+        try:
+            reply = await self._send(template, data, sending, timeouts, is_stream=False)
+        except FAILURES as error:
+            status = error_status(error)
+            if status is None:
+                raise no_response_error(error, is_sent=sending.is_sent) from error
+            reply = UpstreamResponse(status, {}, EMPTY_PAYLOAD, None, lambda _is_complete: None)
+        reply.key_number = provider.only_key
+        return reply
+
     async def _send(
         self,
         template: _RequestTemplate,
-        client_headers: Sequence[tuple[str, str]],
-        body: bytes,
+        data: bytes,
         sending: Sending,
         timeouts: Timeouts,
         *,
         is_stream: bool,
     ) -> UpstreamResponse:
-        more = b"".join([b"\r\n%s: %s" % (name.encode(), value.encode("latin-1")) for name, value in client_headers])
-        data = b"%s%s\r\ncontent-length: %d\r\n\r\n%s" % (template.head, more, len(body), body)
         silent_s = timeouts.first_byte_s if is_stream else timeouts.whole_s
         left_s, ends_at = timeouts.total_s, self._now() + timeouts.total_s
         connector = self._connector
