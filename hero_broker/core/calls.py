@@ -95,3 +95,5 @@ class Attempt(msgspec.Struct, frozen=True):
     input_bytes: int = 0  # size of what the model reads, the basis of the first estimate; an image has four per token
     characters: int | None = None  # of the text to be spoken
     requested_model: str | None = None  # as in `RequestLog`
+    stores: bool = False  # the provider keeps the response, unless it says otherwise
+    context_tokens: int = 0  # of earlier input and output that the provider adds to the body's

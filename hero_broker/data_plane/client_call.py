@@ -59,6 +59,8 @@ class ClientCall(msgspec.Struct, frozen=True):
             request.input_bytes,
             request.characters,
             None if request.model == route.model else request.model[:MAX_REQUESTED_MODEL],
+            request.stores,
+            request.context_tokens,
         )
 
 

@@ -31,10 +31,11 @@ from hero_broker.data_plane.content_encoding import RequestDecoder, check_encodi
 from hero_broker.data_plane.exchange import Exchange
 from hero_broker.data_plane.form_request import FormRequest
 from hero_broker.data_plane.path_spellings import check_deployment
+from hero_broker.data_plane.stored_responses import StoredResponses
 from hero_broker.edge.response_channel import ResponseChannel
 from hero_broker.kinds.json_body import read_json
 from hero_broker.kinds.kind import Kind
-from hero_broker.kinds.registry import KIND_BY_PATH, LOOK_UP_KINDS
+from hero_broker.kinds.registry import KIND_BY_PATH, KINDS, LOOK_UP_KINDS
 from hero_broker.limits.admission import Admission, Slot
 from hero_broker.providers.routes import Routes
 from hero_broker.util.timeouts import wait_at_most
@@ -56,6 +57,7 @@ class DataPlane:
         timeout_s: float,
         uploads: Path,
         default_models: Mapping[str, str],
+        stored: StoredResponses,
         *,
         early_checks: Sequence[EarlyCheck] = (),
     ) -> None:
@@ -63,7 +65,7 @@ class DataPlane:
 
         `early_checks` decide in their order, before the body is read and after the limits by address.
         `uploads` is the directory of large uploads in progress; `default_models` has the model of requests that name
-        none, by kind.
+        none, by kind. `stored` finds the responses that requests continue.
         """
         self._exchange = exchange
         self._routes = routes
@@ -74,7 +76,8 @@ class DataPlane:
         self._max_audio_bytes = max_audio_bytes
         self._timeout_s = timeout_s
         self._uploads = uploads
-        self._default_models = default_models
+        self._default_models = {name: "" for name, kind in KINDS.items() if kind.may_omit_model} | {**default_models}
+        self._stored = stored
 
     async def __call__(self, scope: Scope, receive: Receive, _send: Send) -> None:
         """Serve one call.
@@ -120,7 +123,10 @@ class DataPlane:
                 request = kind.read_look_up(members) if is_look_up else kind.read(members)
                 if deployment is not None:
                     check_deployment(request.model, deployment)
-                route = self._routes.find(request.model, kind.name)
+                if request.previous is None:
+                    route = self._routes.find(request.model, kind.name)
+                else:
+                    request, route = await self._stored.continued(request, kind, caller)
                 if request.fallbacks:
                     request = with_fallbacks(request, route, self._routes)
                 changes = kind.changes_requests
@@ -131,8 +137,7 @@ class DataPlane:
                 else:
                     await self._exchange.start(call, route, client, slot)
         except BrokerError:
-            if slot.taken is None and not slot.is_unlimited:  # else the response has the headers already
-                client.headers = (*client.headers, *self._admission.headers(slot))
+            client.headers = (*client.headers, *self._admission.headers_of_refused(slot))
             raise
         finally:
             slot.end()

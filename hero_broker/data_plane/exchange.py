@@ -7,10 +7,11 @@ from hero_broker.core.clock import Clock
 from hero_broker.core.errors import JournalFull, LedgerUnavailable
 from hero_broker.data_plane.call_run import CallRun, ExchangeLimits, InFlight, Services
 from hero_broker.data_plane.checks import Check
-from hero_broker.data_plane.client_call import ClientCall
-from hero_broker.data_plane.look_up import answer_look_up
+from hero_broker.data_plane.client_call import ClientCall, RequestContext
+from hero_broker.data_plane.look_up import EmptyLookUp, answer_empty_look_up, answer_look_up
 from hero_broker.data_plane.observers import Observer
 from hero_broker.edge.response_channel import ResponseChannel
+from hero_broker.kinds.kind import Kind
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.limits.admission import Admission, Slot
 from hero_broker.limits.counters import Used
@@ -68,7 +69,7 @@ class Exchange:
         target = route.targets[0]
         meter = Meter(call.attempt(route, target), target.tariff, self._clock, self._others)
         if self._admission is not None:
-            _admit(self._admission, call, route, client, slot, _may_use(call, route))
+            _admit(self._admission, call.context, call.kind, route, client, slot, _may_use(call, route))
         try:
             self._ledger.begin(meter.call_started())
         except JournalFull as error:
@@ -88,8 +89,19 @@ class Exchange:
             ProviderError: the provider could not be reached or did not answer.
         """
         if self._admission is not None:
-            _admit(self._admission, call, route, client, slot)
+            _admit(self._admission, call.context, call.kind, route, client, slot)
         await answer_look_up(self._services, call, route, client)
+
+    async def empty_look_up(self, look_up: EmptyLookUp, route: Route, client: ResponseChannel, slot: Slot) -> bool:
+        """Send a look-up without a body to a route's provider, and respond; return whether the provider did it.
+
+        Raises:
+            RateLimitExceeded, TooManyCalls: a limit has no room; nothing was sent.
+            ProviderError: the provider could not be reached or did not answer.
+        """
+        if self._admission is not None:
+            _admit(self._admission, look_up.context, look_up.kind, route, client, slot)
+        return await answer_empty_look_up(self._services, look_up, route, client)
 
     @property
     def in_flight(self) -> int:
@@ -111,17 +123,17 @@ class Exchange:
 
 def _admit(
     admission: Admission,
-    call: ClientCall,
+    context: RequestContext,
+    kind: Kind,
     route: Route,
     client: ResponseChannel,
     slot: Slot,
     may_use: Callable[[str], Used] | None = None,
 ) -> None:
     """Let all limits count a call, and add what is left of them to the response."""
-    context = call.context
     caller, provider = context.caller, route.targets[0].provider.name
     headers = admission.admit(
-        slot, caller.ip, caller.context, route.model, provider, call.kind.name, context.started_at, may_use
+        slot, caller.ip, caller.context, route.model, provider, kind.name, context.started_at, may_use
     )
     if headers:
         client.headers = (*client.headers, *headers)

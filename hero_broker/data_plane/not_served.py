@@ -15,7 +15,7 @@ BASE_URL = "The base URL of OpenAI's clients is http://HOST:PORT/v1."
 NO_STATE = "The broker keeps nothing for its callers."
 
 _RESPONSES = "/responses/"  # below it are the ids of responses that providers store
-NOT_STORED = "No response of this id is known here. Send the whole history in each call: POST /v1/responses."
+NOT_STORED = "No stored response can have this path. POST /v1/responses makes one, and its id is the path's."
 
 # By the beginning of a path, without `/v1`.
 HINTS: Mapping[str, str] = {

@@ -59,6 +59,18 @@ def _described(kind: Kind, spec: RouteSpec) -> RouteSpec:
 CALLS = tuple(_described(kind, spec) for kind in KINDS.values() for spec in kind.specs)
 LOOK_UPS = tuple(_described(kind, spec) for kind in KINDS.values() for spec in kind.look_up_specs)
 
+STORED_STATUSES = {
+    **{status: text for status, text in STATUSES_AS_SENT.items() if status not in (408, 413, 415)},
+    400: "A parameter is invalid or not supported, or X-Hero-Context is too long. Or the provider's own error.",
+    404: "The caller has stored no response of this id here, or its provider or key is gone from the settings. "
+    "Or the provider's own error.",
+    503: "The limit of calls in flight is reached, or the database does not answer. No provider was called. "
+    "Or the provider's own error.",
+}
+STORED = tuple(
+    replace(stored.spec, statuses=STORED_STATUSES) for kind in KINDS.values() for stored in kind.stored_requests
+)
+
 _ANTHROPIC: Mapping[str, Schema] = {
     "anthropic-version": {
         "type": "string",
@@ -105,7 +117,7 @@ FRONT_PAGE = RouteSpec(
 )
 
 ROUTES: Mapping[str, Sequence[RouteSpec]] = {
-    "calls": (*CALLS, *LOOK_UPS),
+    "calls": (*CALLS, *LOOK_UPS, *STORED),
     "models": MODELS,
     "health": (FRONT_PAGE,),
 }  # by tag

@@ -3,11 +3,14 @@
 Each spelling leads to one canonical path, which routes, rows and the OpenAPI document have.
 """
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from hero_broker.core.errors import InvalidRequest
-from hero_broker.kinds.registry import CALL_PATHS, KIND_BY_PATH
+from hero_broker.core.records import RESPONSE_ID
+from hero_broker.kinds.kind import STORED_ID
+from hero_broker.kinds.registry import CALL_PATHS, KIND_BY_PATH, KINDS
 
 VERSION = "/v1"
 MODELS = f"{VERSION}/models"
@@ -18,7 +21,16 @@ PREFIXES = ("", f"{VERSION}/v1", f"/openai{VERSION}")
 
 # Azure's older interface: the path has the name of the deployment, which stands for the model's.
 DEPLOYMENTS = "/openai/deployments/"
+STORED_PARAMETER = f"{{{STORED_ID}}}"  # in the path of a stored response
 MAX_NAMED = 200  # characters of a model's name, in a message
+
+
+class StoredPath(NamedTuple):
+    """What the path of a stored response means."""
+
+    kind: str
+    path: str  # the canonical one, with `{response_id}` in place of the id
+    response_id: str
 
 
 class DeploymentPath(NamedTuple):
@@ -36,6 +48,15 @@ def canonical_path(path: str) -> str | None:
     for prefix in PREFIXES:
         if path.startswith(f"{prefix}/models/"):
             return VERSION + path.removeprefix(prefix)
+    return None
+
+
+def stored_path(path: str) -> StoredPath | None:
+    """Return what the path of a stored response means; None if it is no such path, or its id could be no such id."""
+    for pattern, kind, canonical in _STORED_PATHS:
+        match = pattern.fullmatch(path)
+        if match is not None:
+            return StoredPath(kind, canonical, match[1])
     return None
 
 
@@ -77,6 +98,19 @@ _SPELLINGS = _spellings()
 
 # Those of calls; the spellings of one model's path are not in any list.
 CALL_SPELLINGS: Mapping[str, str] = {spelling: path for spelling, path in _SPELLINGS.items() if path in CALL_PATHS}
+
+_STORED_PATHS = [
+    (
+        re.compile(
+            "|".join((VERSION, *PREFIXES)).join(("(?:", ")"))
+            + re.escape(path.removeprefix(VERSION)).replace(re.escape(STORED_PARAMETER), f"({RESPONSE_ID.pattern})")
+        ),
+        kind.name,
+        path,
+    )
+    for kind in KINDS.values()
+    for path in dict.fromkeys(stored.spec.path for stored in kind.stored_requests)
+]
 
 # Longer ones first: a chat's path ends as a completion's.
 _DEPLOYMENT_ENDS = sorted(

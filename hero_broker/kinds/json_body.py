@@ -156,7 +156,7 @@ class JsonBody(msgspec.Struct, frozen=True):
 
 
 def read_json(body: bytes, default_model: str | None = None) -> JsonBody:
-    """Read a request's body; `default_model` is used if it names no model.
+    """Read a request's body; `default_model` is used if it names no model. If that is empty, it need not name one.
 
     Raises:
         InvalidRequest: the body is no JSON object in UTF-8, `model` is no non-empty string, or a member's name differs
@@ -174,7 +174,7 @@ def read_json(body: bytes, default_model: str | None = None) -> JsonBody:
         raise InvalidRequest("'model' must be a non-empty string.", param="model") from error
     if model is None and default_model is not None:
         model = default_model
-    if not isinstance(model, str) or not model:
+    elif not isinstance(model, str) or not model:
         raise InvalidRequest("'model' must be a non-empty string.", param="model")
     is_short = len(body) <= CACHED_BYTES and len(members) <= CACHED_NAMES
     names = _cached_names(*members) if is_short else _check_names(*members)

@@ -22,6 +22,7 @@ from hero_broker.kinds.wide_json import is_wide
 from hero_broker.kinds.wires import OPENAI_WIRE
 from hero_broker.pricing.price import Price
 
+STORED_ID = "response_id"  # the parameter in the paths of stored responses
 EVENT_STREAM = "text/event-stream"
 JSON = "application/json"
 
@@ -54,6 +55,17 @@ class Request(msgspec.Struct, frozen=True):
     # Models that the provider may use in place of `model`, as the client names them, and in `encode` as the provider
     # does.
     fallbacks: tuple[str, ...] = ()
+    stores: bool = False  # the provider keeps the response, unless it says otherwise
+    previous: str | None = None  # the id of a stored response that this one continues; then `model` may be empty
+    context_tokens: int = 0  # of what the provider adds to the input from `previous`
+
+
+class StoredRequest(msgspec.Struct, frozen=True):
+    """A request about a response that a provider keeps; it has no body, is free, and has no row."""
+
+    spec: RouteSpec  # for OpenAPI; only the parameters of its query are forwarded
+    refused: tuple[str, ...] = ()  # parameters that may only be missing or false
+    removes: bool = False  # the provider deletes the response
 
 
 class TargetProvider(Protocol):
@@ -109,6 +121,7 @@ class Kind:
 
     takes_form: ClassVar[bool] = False  # the body is a form with a file; else it is JSON
     default_model: ClassVar[str | None] = None  # if the client names no model; None: it must
+    may_omit_model: ClassVar[bool] = False  # a request may name its model in another way; `read` checks that it does
     stream_rules: ClassVar[StreamRules] = StreamRules()
     answer_types: ClassVar[tuple[type, ...]] = (dict,)  # of the JSON of a whole response
     measures_audio: ClassVar[bool] = False  # unreported usage follows from the duration of the uploaded audio
@@ -129,6 +142,8 @@ class Kind:
     # Requests below the path of calls that are free, and have no row: our path → path below a provider's base URL.
     look_ups: ClassVar[Mapping[str, str]] = {}  # `url` returns the URLs of these too
     look_up_specs: ClassVar[Sequence[RouteSpec]] = ()  # for OpenAPI, one for each of them
+    # Requests about stored responses; each has `STORED_ID` in its path, which below `/v1` is that of the provider.
+    stored_requests: ClassVar[Sequence[StoredRequest]] = ()
 
     @property
     def of_models(self) -> str:

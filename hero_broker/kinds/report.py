@@ -51,6 +51,7 @@ class Report(msgspec.Struct, frozen=True, gc=False):
     cut_parts: tuple[str, ...] = ()  # fields of `usage` that were larger than their whole; they are cut to it
     unexplained_tokens: int = 0  # in the total beyond all parts, and not in `usage`; negative if it is too small
     details: UsageDetails | None = None
+    response_id: str | None = None  # of a complete response that its provider keeps; it matches `RESPONSE_ID`
 
 
 NOTHING = Report()

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from hero_broker.core.records import RESPONSE_ID
 from hero_broker.core.usage import MAX_UNITS, Usage
 from hero_broker.kinds.counts import ImplausibleError, count, details
 from hero_broker.kinds.message_usage import sum_of
@@ -44,6 +45,9 @@ _TOOL_CALLS = (b'_search_call"', b'image_generation_call"')
 class _Response(msgspec.Struct):
     """The members of a response that may report something."""
 
+    id: object = None
+    object_type: object = msgspec.field(default=None, name="object")
+    store: object = None
     model: object = None
     output: msgspec.Raw = _NULL
     usage: object = None
@@ -91,6 +95,7 @@ def read_response_report(data: bytes) -> Report:
         has_choices=len(response.output) > len(_NULL),
         service_tier=short_name(response.service_tier),
         answered_model=short_name(response.model),
+        response_id=_kept_id(response) if has_ended and not is_error else None,
     )
     try:
         has_calls = any(mark in data for mark in _TOOL_CALLS)
@@ -107,6 +112,13 @@ def read_error_code(data: bytes) -> str | None:
     errors = [mapping(reply.error), *([mapping(reply.response.error)] if reply.response is not None else [])]
     values = (*(error.get("code") for error in errors), reply.code, *(error.get("type") for error in errors))
     return next((value for value in values if isinstance(value, str) and _CODE.fullmatch(value)), None)
+
+
+def _kept_id(response: _Response) -> str | None:
+    """Return the id of a response; None if the provider does not keep it, or the id is no segment of a path."""
+    if response.store is False or response.object_type not in (None, "response") or not isinstance(response.id, str):
+        return None
+    return response.id if RESPONSE_ID.fullmatch(response.id) else None
 
 
 def _with_usage(report: Report, response: _Response, reported: Mapping[str, object], *, has_calls: bool) -> Report:
@@ -237,8 +249,9 @@ def _decode(data: bytes) -> _ResponseOrEvent | None:
 
 def _members(reply: Mapping[str, object]) -> dict[str, Any]:
     """Return the members of a response for its struct; those that are kept undecoded are only known to be there."""
-    names = ("model", "usage", "tool_usage", "service_tier", "error")
+    names = ("id", "store", "model", "usage", "tool_usage", "service_tier", "error")
     return {
         "output": msgspec.Raw(b"[null]" if reply.get("output") else b"[]"),
+        "object_type": reply.get("object"),
         **{name: reply.get(name) for name in names},
     }

@@ -6,14 +6,25 @@ from typing import ClassVar
 import msgspec
 
 from hero_broker.core.errors import InvalidRequest
+from hero_broker.core.records import RESPONSE_ID
 from hero_broker.core.usage import Usage
 from hero_broker.kinds.account_ids import UNSUPPORTED, refuse_account_ids, refuse_members
 from hero_broker.kinds.attachments import file_tokens, image_of, input_bytes
 from hero_broker.kinds.json_body import ARRAY, STRING, JsonBody
-from hero_broker.kinds.kind import EVENT_STREAM, JSON, Framing, HeaderRules, Kind, Request, WireTarget
+from hero_broker.kinds.kind import (
+    EVENT_STREAM,
+    JSON,
+    STORED_ID,
+    Framing,
+    HeaderRules,
+    Kind,
+    Request,
+    StoredRequest,
+    WireTarget,
+)
 from hero_broker.kinds.report import Report
 from hero_broker.kinds.response_usage import LAST_TYPES, read_error_code, read_response_report
-from hero_broker.kinds.route_spec import FLAG, STREAM, RouteSpec, Schema, json_body, provider_answer
+from hero_broker.kinds.route_spec import FLAG, MODEL, STREAM, BodySpec, RouteSpec, Schema, provider_answer
 from hero_broker.kinds.stream_rules import StreamRules
 from hero_broker.kinds.text_streams import text_framing
 from hero_broker.kinds.texts import Image, Reading, compact, load, mapping, member, non_empty, sequence
@@ -21,17 +32,37 @@ from hero_broker.kinds.usage_dialect import OPENAI_USAGE, UsageDialect
 from hero_broker.kinds.wide_json import is_wide
 from hero_broker.kinds.wires import RESPONSES_WIRE
 
-MAX_NAMED = 100  # characters of an id, in a message
 _PREVIOUS = "previous_response_id"
-PREVIOUS_NOT_FOUND = "previous_response_not_found"  # OpenAI's; clients then send the whole history
 _ABSENT: Schema = {"type": "null"}
 _MEMBERS: Mapping[str, Schema] = {
+    "model": {**MODEL["model"], "description": f"{MODEL['model']['description']} Needed without `{_PREVIOUS}`."},
     "input": {"type": ["string", "array"]},
-    _PREVIOUS: _ABSENT,
+    _PREVIOUS: {
+        "type": ["string", "null"],
+        "minLength": 1,
+        "description": "The id of a response that the caller stored here. The call goes to the same provider and key; "
+        "without `model` the model is that of the response.",
+    },
     "conversation": _ABSENT,
     "prompt": _ABSENT,
     "background": {**FLAG, "enum": [False, None]},
 }
+STORE: Mapping[str, Schema] = {
+    "store": {
+        **FLAG,
+        "description": "Unless it is false, the caller may name the response in calls of the next 30 days.",
+    }
+}
+_STORED = f"/v1/responses/{{{STORED_ID}}}"
+_ID: Mapping[str, Schema] = {
+    STORED_ID: {
+        "type": "string",
+        "pattern": f"^{RESPONSE_ID.pattern}$",
+        "description": "An id of a response that the caller stored here.",
+    }
+}
+_INCLUDE: Schema = {"type": "array", "items": {"type": "string"}, "description": "What to return besides."}
+_NAMES_MODEL = ("model", _PREVIOUS)  # a request has at least one of these
 _READ = ("input", "instructions", "tools", "text")  # what the model reads
 
 
@@ -54,14 +85,14 @@ class Responses(Kind):
             "createResponse",
             "Create a response",
             provider_answer(JSON, EVENT_STREAM),
-            json_body({**_MEMBERS, **STREAM}, "input"),
+            BodySpec(JSON, {**_MEMBERS, **STREAM, **STORE}, ("input",), _NAMES_MODEL),
         ),
         RouteSpec(
             "/v1/responses/compact",
             "compactResponse",
             "Shorten the history of a conversation",
             provider_answer(JSON),
-            json_body(_MEMBERS, "input"),
+            BodySpec(JSON, _MEMBERS, ("input",), _NAMES_MODEL),
         ),
     )
     look_ups: ClassVar[dict[str, str]] = {"/v1/responses/input_tokens": "/responses/input_tokens"}
@@ -71,12 +102,63 @@ class Responses(Kind):
             "countInputTokens",
             "Count the input tokens of a response; free, and without a row",
             provider_answer(JSON),
-            json_body(_MEMBERS, "input"),
+            BodySpec(JSON, _MEMBERS, ("input",), _NAMES_MODEL),
+        ),
+    )
+    stored_requests = (
+        StoredRequest(
+            RouteSpec(
+                _STORED,
+                "getResponse",
+                "Retrieve a stored response; free, and without a row",
+                provider_answer(JSON),
+                path_parameters=_ID,
+                query_parameters={"include": _INCLUDE},
+            ),
+            refused=("stream", "starting_after"),
+        ),
+        StoredRequest(
+            RouteSpec(
+                _STORED,
+                "deleteResponse",
+                "Delete a stored response; free, and without a row",
+                provider_answer(JSON),
+                path_parameters=_ID,
+                method="delete",
+            ),
+            removes=True,
+        ),
+        StoredRequest(
+            RouteSpec(
+                f"{_STORED}/cancel",
+                "cancelResponse",
+                "Cancel a stored response; free, and without a row",
+                provider_answer(JSON),
+                path_parameters=_ID,
+                method="post",
+            )
+        ),
+        StoredRequest(
+            RouteSpec(
+                f"{_STORED}/input_items",
+                "listInputItems",
+                "List the input of a stored response; free, and without a row",
+                provider_answer(JSON),
+                path_parameters=_ID,
+                query_parameters={
+                    "after": {"type": "string", "description": "The page begins after this item."},
+                    "before": {"type": "string", "description": "The page ends before this item."},
+                    "limit": {"type": "integer"},
+                    "order": {"type": "string", "description": "`asc` or `desc`."},
+                    "include": _INCLUDE,
+                },
+            )
         ),
     )
     typical = (("1,000 in and 1,000 out", Usage(input_tokens=1000, output_tokens=1000)),)
     output_bounds = ("max_output_tokens",)
     example: ClassVar[Mapping[str, object]] = {"input": "a few words"}
+    may_omit_model = True
     always_reads_tokens = True
     request_headers = frozenset({b"session_id", b"originator", b"version", b"x-openai-subagent"})
     request_header_prefixes = (b"x-codex-",)
@@ -99,17 +181,22 @@ class Responses(Kind):
     )
 
     def read(self, body: JsonBody) -> Request:
-        """Check `input` and `stream`, and refuse what would need state of the provider."""
+        """Check `input`, `stream` and `store`, and refuse what belongs to the operator's account."""
         request = self.read_look_up(body)
-        return msgspec.structs.replace(request, stream=body.boolean("stream"))
+        stores = body.boolean("store") or bytes(body.members.get("store", b"null")) == b"null"
+        return msgspec.structs.replace(request, stream=body.boolean("stream"), stores=stores)
 
     def read_look_up(self, body: JsonBody) -> Request:
-        """Check `input`, and refuse what would need state of the provider."""
+        """Check `input` and what names the model, and refuse what belongs to the operator's account."""
         _refuse_state(body)
+        has_previous = bytes(body.members.get(_PREVIOUS, b"null")) != b"null"
+        previous = body.string(_PREVIOUS) if has_previous else None
+        if previous is None and not body.model:
+            raise InvalidRequest("'model' must be a non-empty string.", param="model")
         body.require("input", STRING, ARRAY)
         refuse_account_ids(body, "input", "tools")
         size = sum(len(body.members[name]) for name in _READ if name in body.members)
-        return Request(body.model, input_bytes(body, size), body)
+        return Request(body.model, input_bytes(body, size), body, previous=previous)
 
     def url(self, path: str, target: WireTarget) -> str:
         """Return the provider's URL for a request or a look-up that came on `path`."""
@@ -173,7 +260,7 @@ class Responses(Kind):
 
 
 def _refuse_state(body: JsonBody) -> None:
-    """Return if a request needs nothing that the provider keeps.
+    """Return if a request needs nothing of the operator's account but a stored response.
 
     Raises:
         InvalidRequest: it does.
@@ -185,13 +272,6 @@ def _refuse_state(body: JsonBody) -> None:
             code=UNSUPPORTED,
         )
     refuse_members(body, "conversation", "prompt")
-    previous = member(body.members, _PREVIOUS)
-    if previous is not None:
-        raise InvalidRequest(
-            f"Previous response with id {str(previous)[:MAX_NAMED]!r} not found. Send the whole history in 'input'.",
-            param=_PREVIOUS,
-            code=PREVIOUS_NOT_FOUND,
-        )
 
 
 def _parts(item: Mapping[str, object]) -> list[Mapping[str, object]]:

@@ -39,6 +39,7 @@ class BodySpec:
     media_type: str
     members: Mapping[str, Schema]
     required: tuple[str, ...]
+    any_of: tuple[str, ...] = ()  # at least one of these is required too
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,12 @@ class RouteSpec:
     header_parameters: Mapping[str, Schema] = field(default_factory=dict)
     statuses: Mapping[int, str] | None = None  # None: those of calls
     error_schema: str = "Error"  # among the document's components
+    method: str | None = None  # in lower case, of a request without a body that is no GET
 
     @property
     def verb(self) -> str:
         """The HTTP method in lower case, as OpenAPI spells it."""
-        return "get" if self.body is None else "post"
+        return self.method or ("get" if self.body is None else "post")
 
 
 def json_body(members: Mapping[str, Schema], *required: str) -> BodySpec:

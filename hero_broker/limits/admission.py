@@ -295,6 +295,10 @@ class Admission:
         """Return the headers that tell a caller what is left of the limits of a call."""
         return self._headers(slot.slots, slot.rates, self.now_ns())
 
+    def headers_of_refused(self, slot: Slot) -> Sequence[tuple[bytes, bytes]]:
+        """Return the headers for a request that has entered and was then refused; empty if it got them already."""
+        return self.headers(slot) if slot.taken is None and not slot.is_unlimited else ()
+
     def _headers(self, slots: Sequence[SlotCounter], rates: Sequence[RateCounter], now_ns: int) -> Pairs:
         pairs = openai_headers(rates, now_ns) if self._sends_openai else []
         return pairs + ietf_headers(slots, rates, now_ns) if self._sends_ietf else pairs

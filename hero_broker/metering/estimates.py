@@ -62,7 +62,7 @@ class Estimates:
 
         texts, uncounted_milli = await self._workers.run(lambda _: read())
         counted = await self._counter.count(call.upstream_model, texts)
-        return min(max(1, family.tokens(counted, uncounted_milli)), MAX_UNITS)
+        return min(max(1, family.tokens(counted, uncounted_milli) + call.context_tokens), MAX_UNITS)
 
     async def _output(self, meter: Meter) -> int:
         call, kind, delivered = meter.call, meter.kind, meter.delivered()

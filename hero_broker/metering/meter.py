@@ -52,6 +52,7 @@ class Delivered:
 
 
 NO_OTHERS = OtherTariffs()
+_COMPLETE = (Outcome.OK, Outcome.CLIENT_DISCONNECTED)  # outcomes of calls that may have a complete response
 
 
 class Meter:
@@ -70,6 +71,7 @@ class Meter:
     _latest_report: Report = NOTHING
     _awaited_deltas = 0
     _has_enough_deltas: asyncio.Event | None = None
+    _response_id: str | None = None  # of the complete response, if its provider keeps it
 
     def __init__(self, call: Attempt, tariff: Tariff | None, clock: Clock, others: OtherTariffs = NO_OTHERS) -> None:
         """Take the first attempt, and the tariff of its target; `others` has those of other models that answer."""
@@ -171,6 +173,8 @@ class Meter:
         if report.cut_parts or report.unexplained_tokens or report.details is not None:
             self.cut_parts, self.unexplained_tokens = report.cut_parts, report.unexplained_tokens
             self._details = report.details
+        if report.response_id is not None:
+            self._response_id = report.response_id
         if report.is_error and report.usage is None and not report.has_choices:
             self.answered = False
         return report
@@ -247,6 +251,8 @@ class Meter:
             self._cost_usd = report.cost_usd
         if report.details is not None:
             self._details = report.details
+        if report.response_id is not None:
+            self._response_id = report.response_id
         self.service_tier = report.service_tier or self.service_tier
         self.answered_model = report.answered_model or self.answered_model
 
@@ -264,6 +270,7 @@ class Meter:
                 report = self._report(select(events))
                 self.service_tier = self.service_tier or report.service_tier
                 self.answered_model = self.answered_model or report.answered_model
+                self._response_id = self._response_id or report.response_id
 
     def _keep(self, events: bytes) -> None:
         self._event_bytes += len(events)
@@ -304,7 +311,7 @@ class Meter:
             cost, cost_source = self._cost(usage, price, duration_ms, ok=outcome is Outcome.OK)
         first_error = self.first_error or (error_code if outcome is Outcome.PROVIDER_ERROR else None)
         # By position, as in the row itself: so many keywords take longer than the rest of the row.
-        return due_row(
+        due = due_row(
             call,
             self.streamed,
             outcome,
@@ -324,6 +331,9 @@ class Meter:
             self.unexplained_tokens or None,
             ",".join(self.cut_parts) or None,
         )
+        if self._response_id is None or not self.call.stores or outcome not in _COMPLETE:
+            return due
+        return replace(due, response_id=self._response_id)
 
     def _tariff_of_answer(self, answered: str) -> Tariff | None:
         """Return the tariff of a model that answered in place of another, or of that one if it has none.

@@ -15,7 +15,7 @@ DESCRIPTION = f"""\
 An AI gateway that bills every request to the address that made it.
 Every path that has GET also has HEAD: the same response without its body.
 A path that does not allow the method is answered with 405 and Allow, an unknown path with 404, both as Error.
-The paths of calls and models under /v1 are also served without /v1, below /v1/v1 and below /openai/v1.
+The paths of calls, of stored responses and of models are also served without /v1, below /v1/v1 and below /openai/v1.
 Calls are also served below /openai/deployments/MODEL, as Azure's clients send them: the body need not name the model.
 On /v1/messages and below it, every error is an AnthropicError.
 {data_plane.DROPPED}
@@ -120,12 +120,14 @@ def _operation(route: RouteSpec, tag: str) -> dict[str, Any]:
     if parameters:
         operation["parameters"] = parameters
     if route.body is not None:
-        schema = {
+        schema: dict[str, Any] = {
             "type": "object",
             "description": "Other members are passed to the provider.",
             "properties": route.body.members,
             "required": route.body.required,
         }
+        if route.body.any_of:
+            schema["anyOf"] = [{"required": [name]} for name in route.body.any_of]
         operation["requestBody"] = {"required": True, "content": {route.body.media_type: {"schema": schema}}}
     content = {media_type: {"schema": schema} for media_type, schema in route.answers.items()}
     operation["responses"] = {

@@ -17,7 +17,7 @@ from hero_broker.admin_plane.rpc import RpcEndpoint
 from hero_broker.core.errors import BrokerError, InternalError, MethodNotAllowed, NotFound
 from hero_broker.data_plane import front_page, models
 from hero_broker.data_plane.not_served import not_found_message
-from hero_broker.data_plane.path_spellings import canonical_path, deployment_path
+from hero_broker.data_plane.path_spellings import canonical_path, deployment_path, stored_path
 from hero_broker.edge.errors import OPENAI_ERRORS, encode_error
 from hero_broker.kinds.registry import CALL_PATHS
 from hero_broker.providers.routes import Routes
@@ -59,6 +59,7 @@ class Router:
     """Plain ASGI for the hot routes, which take only POST; Starlette for the rest."""
 
     hot: Mapping[str, ASGIApp]
+    stored: ASGIApp  # of the paths of stored responses
     others: Starlette
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -68,20 +69,25 @@ class Router:
     def _find(self, scope: Scope) -> ASGIApp:
         """Return what answers a path that is not hot; `scope` gets the canonical path of another spelling.
 
-        `state.deployment` gets the model that a path of Azure's names.
+        `state.deployment` gets the model that a path of Azure's names, `state.stored` what the path of a stored
+        response means.
         """
         path = canonical_path(scope["path"])
         if path is None:
             deployment = deployment_path(scope["path"])
             if deployment is None:
-                return self.others
+                stored = stored_path(scope["path"])
+                if stored is None:
+                    return self.others
+                scope["state"]["stored"] = stored
+                return self.stored
             path, scope["state"]["deployment"] = deployment
         scope["path"] = path
         return self.hot.get(path, self.others)
 
 
-def build_router(calls: ASGIApp, model_routes: Routes, admin: Admin, body_timeout_s: float) -> Router:
-    """Return the router; `calls` is the application of the data plane's paths."""
+def build_router(calls: ASGIApp, stored: ASGIApp, model_routes: Routes, admin: Admin, body_timeout_s: float) -> Router:
+    """Return the router; `calls` is the application of the data plane's paths, `stored` that of stored responses."""
 
     async def live(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -111,4 +117,4 @@ def build_router(calls: ASGIApp, model_routes: Routes, admin: Admin, body_timeou
     )
     starlette.router.default = not_found
     starlette.router.redirect_slashes = False
-    return Router({**dict.fromkeys(CALL_PATHS, calls), "/rpc": RpcEndpoint(admin, body_timeout_s)}, starlette)
+    return Router({**dict.fromkeys(CALL_PATHS, calls), "/rpc": RpcEndpoint(admin, body_timeout_s)}, stored, starlette)

@@ -17,6 +17,8 @@ from hero_broker.data_plane.checks import Check, LedgerOpen, price_known
 from hero_broker.data_plane.endpoint import DataPlane
 from hero_broker.data_plane.exchange import Exchange
 from hero_broker.data_plane.path_spellings import CALL_SPELLINGS
+from hero_broker.data_plane.stored_endpoint import StoredResponseEndpoint
+from hero_broker.data_plane.stored_responses import StoredResponses
 from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.edge.allowed_clients import AllowedClients
 from hero_broker.edge.errors import ErrorShapes
@@ -42,6 +44,7 @@ from hero_broker.providers.upstream.client import open_upstream
 from hero_broker.reports.billing_periods import Books
 from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.query_pool import close_together
+from hero_broker.reports.stored_responses import ResponseLookUp
 from hero_broker.reports.usage import Reports
 from hero_broker.server.budget_loading import BudgetLoading
 from hero_broker.server.configured_routes import build_priced_routes, build_routes, default_models, timeouts_of
@@ -106,6 +109,8 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 configured=routes.own_tariff,
                 fsync=billing.durability == "fsync",
             )
+            directory = ResponseLookUp(database, ledger.responses, clock)
+            stored = StoredResponses(directory, routes)
             calls = DataPlane(
                 exchange,
                 routes,
@@ -116,6 +121,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 server.body_timeout_s,
                 settings.state_dir / "uploads",
                 default_models(settings, routes),
+                stored,
             )
             served = Inventory(routes, provider_health, clock, catalogue)
             refresh = PriceRefresh(
@@ -129,7 +135,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             )
             labels = LabelBook(database, clock)
             reports, books = Reports(database, labels, clock), Books(database, clock)
-            stack.callback(close_together, labels.close, reports.close, books.close)
+            stack.callback(close_together, labels.close, reports.close, books.close, directory.close)
             budgets = BudgetLoading(admission, database, recovered)
             duties = [
                 ledger.storing,
@@ -162,7 +168,9 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 limits=LimitStates(admission),
             )
             Contract(admin.document).check(METHODS)
-            gate = AdminGate(build_router(calls, routes, admin, server.body_timeout_s), settings.admin_tokens)
+            stored_calls = StoredResponseEndpoint(exchange, stored, admission, clock)
+            router = build_router(calls, stored_calls, routes, admin, server.body_timeout_s)
+            gate = AdminGate(router, settings.admin_tokens)
             source_ip = SourceIp(server.trusted_proxies, server.trust_unix, server.trusted_header)
             allowed, origins = AllowedClients(server.allowed_clients), Origins(server.allowed_origins)
             edge = EdgeMiddleware(gate, source_ip, allowed, origins, ERROR_SHAPES)

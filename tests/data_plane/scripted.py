@@ -153,6 +153,7 @@ class ScriptedProvider:
         self._playing: list[asyncio.Task[None]] = []
         self.is_paused = False
         self.urls: list[str] = []
+        self.providers: list[Provider] = []
         self.bodies: list[object] = []
         self.headers: list[Sequence[tuple[str, str]]] = []  # that were forwarded
         self.closed: list[bool] = []  # for each response that was closed, whether it was read to its end
@@ -168,7 +169,7 @@ class ScriptedProvider:
 
     async def post(
         self,
-        _provider: Provider,
+        provider: Provider,
         url: str,
         headers: Sequence[tuple[str, str]],
         body: object,
@@ -178,6 +179,7 @@ class ScriptedProvider:
     ) -> UpstreamResponse:
         """Play a script up to its head."""
         self.urls.append(url)
+        self.providers.append(provider)
         self.bodies.append(body)
         self.headers.append(headers)
         steps = iter(self._scripts.pop(0))
@@ -197,6 +199,12 @@ class ScriptedProvider:
             elif isinstance(step, Head):
                 return self._respond(step, list(steps))
         raise AssertionError("the script has no head")
+
+    async def send_empty(
+        self, provider: Provider, method: str, url: str, headers: Sequence[tuple[str, str]], sending: Sending
+    ) -> UpstreamResponse:
+        """Play a script up to its head, for a request without a body."""
+        return await self.post(provider, url, headers, method, sending, is_stream=False)
 
     def _respond(self, head: Head, steps: Script) -> UpstreamResponse:
         line = Line()
@@ -350,6 +358,7 @@ class ScriptedLedger:
         self._flush_failure = flush_failure
         self.notes: list[CallStarted] = []
         self.rows: list[RequestLog] = []
+        self.due: list[PendingRow] = []  # those of `rows`
 
     def begin(self, note: CallStarted) -> None:
         """Note a call."""
@@ -362,6 +371,7 @@ class ScriptedLedger:
         """Keep a row."""
         self._order.append("row")
         self.rows.append(due.row)
+        self.due.append(due)
         return self._can_write
 
     def sync(self) -> None:

@@ -123,7 +123,7 @@ ARRAYS = st.lists(VALUES, max_size=3).map(lambda items: f"[{', '.join(items)}]")
 
 # Members that are refused, or that the broker reads; the others may have any value.
 _STATE = {"background", "conversation", "previous_response_id", "prompt"}
-_READ = {"model", "stream", "input", "messages", "max_tokens", "fallbacks"}
+_READ = {"model", "stream", "input", "messages", "max_tokens", "fallbacks", "store"}
 RESPONSES_MEMBERS = sorted(set(ResponseCreateParamsBase.__annotations__) - _STATE - _READ)
 # Source: https://platform.claude.com/docs/en/api/messages, and its pages on betas.
 MESSAGES_MEMBERS = (
@@ -133,7 +133,7 @@ MESSAGES_MEMBERS = (
 )
 REQUIRED = {
     MESSAGES: {"messages": ARRAYS, "max_tokens": st.sampled_from(["0", "1", "32000"])},
-    RESPONSES: {"input": ARRAYS | st.sampled_from(TEXTS)},
+    RESPONSES: {"input": ARRAYS | st.sampled_from(TEXTS), "store": st.sampled_from(["true", "false", "null"])},
 }
 
 

@@ -24,10 +24,12 @@ from hero_broker.core.errors import (
     TooManyCalls,
     UnsupportedMedia,
 )
+from hero_broker.core.records import StoredResponse
 from hero_broker.data_plane.checks import EarlyCheck
 from hero_broker.data_plane.endpoint import DataPlane
 from hero_broker.data_plane.exchange import Exchange
 from hero_broker.data_plane.spool import HOLD_BYTES
+from hero_broker.data_plane.stored_responses import StoredResponses
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.limits.admission import Admission
 from hero_broker.limits.counters import SlotCounter
@@ -78,6 +80,30 @@ class NoList:
         return ()
 
 
+class Directory:
+    """Stored responses in a dictionary, by id and owner; it can fail."""
+
+    def __init__(self) -> None:
+        self.responses: dict[tuple[str, str], StoredResponse] = {}
+        self.lookups: list[tuple[str, str]] = []
+        self.failure: BrokerError | None = None
+
+    def keep(self, *responses: StoredResponse) -> None:
+        """Have stored responses."""
+        self.responses |= {(one.response_id, one.owner): one for one in responses}
+
+    async def find(self, response_id: str, owner: str) -> StoredResponse | None:
+        """Return an owner's stored response."""
+        self.lookups.append((response_id, owner))
+        if self.failure is not None:
+            raise self.failure
+        return self.responses.get((response_id, owner))
+
+    def remove(self, response_id: str, owner: str) -> None:
+        """Forget a stored response."""
+        del self.responses[response_id, owner]
+
+
 class Endpoint:
     """A `DataPlane` over a scripted provider; make it inside `run`."""
 
@@ -110,6 +136,7 @@ class Endpoint:
             admission=self.admission if limits else None,
         )
         routes = Routes(ways or [route()], [], NoList())
+        self.directory = Directory()
         models = default_models or {}
         self.plane = DataPlane(
             self.exchange,
@@ -121,6 +148,7 @@ class Endpoint:
             TIMEOUT_S,
             uploads,
             models,
+            StoredResponses(self.directory, routes),
             early_checks=early_checks,
         )
 

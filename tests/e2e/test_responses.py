@@ -222,9 +222,7 @@ def test_openais_own_client_is_answered(shared_broker: Broker) -> None:
             streamed = events.get_final_response()
         counted = client.responses.input_tokens.count(model="fake-chat", input="one two")
         with pytest.raises(openai.BadRequestError) as refused:
-            client.responses.create(model="fake-chat", input="five", previous_response_id=whole.id)
-        with pytest.raises(openai.NotFoundError):
-            client.responses.retrieve(whole.id)
+            client.responses.create(model="fake-chat", input="five", previous_response_id="resp_unknown")
 
     assert (whole.output_text, streamed.output_text, counted.input_tokens) == ("two three four", "two three four", 2)
     assert (refused.value.code, refused.value.param) == ("previous_response_not_found", "previous_response_id")
@@ -257,6 +255,22 @@ def test_openais_own_client_sees_that_a_stream_broke_off(tmp_path: Path) -> None
         ("DELETE", "/resp_1", {}, 404, "not_found"),
         ("GET", "/resp_1/input_items", {}, 404, "not_found"),
         ("POST", "/resp_1/cancel", {}, 404, "not_found"),
+        ("PUT", "/resp_1", {}, 405, "method_not_allowed"),
+        ("POST", "/resp_1", {}, 405, "method_not_allowed"),
+        ("GET", "/resp_1?stream=true", {}, 400, "unsupported_parameter"),
+        ("GET", "/resp_1/other", {}, 404, "not_found"),
+        ("GET", f"/{'a' * 129}", {}, 404, "not_found"),
+        ("GET", "/..%2fmodels", {}, 404, "not_found"),
+        ("GET", "/%2e%2e%2fmodels", {}, 404, "not_found"),
+        ("GET", "/resp%20_1", {}, 404, "not_found"),
+        ("GET", "/%C3%A9", {}, 404, "not_found"),
+        ("GET", "/resp_1%3Fa=b", {}, 404, "not_found"),
+        ("GET", "/resp_1%0d%0a", {}, 400, None),
+        ("POST", "", {"previous_response_id": "a" * 129}, 400, "previous_response_not_found"),
+        ("POST", "", {"previous_response_id": "\u00e9"}, 400, "previous_response_not_found"),
+        ("POST", "", {"previous_response_id": "resp_1\0"}, 400, "previous_response_not_found"),
+        ("POST", "", {"model": None, "previous_response_id": "resp_1"}, 400, "previous_response_not_found"),
+        ("POST", "", {"model": None}, 400, None),
     ],
 )
 def test_errors_have_openais_shape(

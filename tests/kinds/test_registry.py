@@ -30,6 +30,7 @@ MAY_NAME = {
     "server/openapi.py": "OpenAPI calls all responses so",
     "settings/load.py": "a table of the settings has the same name",
     "edge/errors.py": "the wire has the same name, and error events of its own",
+    "store/schema.py": "the table of stored responses has the same name",
 }
 
 

@@ -43,6 +43,48 @@ def test_usage_of_a_whole_response_and_of_the_last_event_is_the_same() -> None:
 
 
 @pytest.mark.parametrize(
+    ("members", "response_id"),
+    [
+        ({}, None),
+        ({"id": "resp_1"}, "resp_1"),
+        ({"id": "resp_1", "object": "response", "store": True}, "resp_1"),
+        ({"id": "a" * 128}, "a" * 128),
+        ({"id": "resp_MQ==", "store": None}, "resp_MQ=="),
+        ({"id": "0f1e:2d~3c.4b-5a_69+78"}, "0f1e:2d~3c.4b-5a_69+78"),
+        ({"id": "resp_1", "store": False}, None),
+        ({"id": "resp_1", "object": "response.compaction"}, None),
+        ({"id": "resp_1", "error": {"message": "m"}}, None),
+        ({"id": "a" * 129}, None),
+        ({"id": ""}, None),
+        ({"id": 5}, None),
+        ({"id": "resp_é"}, None),
+        ({"id": "../files"}, None),
+        ({"id": ".."}, None),
+        ({"id": "a/b"}, None),
+        ({"id": "a%2fb"}, None),
+        ({"id": "a?b"}, None),
+        ({"id": "a#b"}, None),
+        ({"id": "resp_1\n"}, None),
+        ({"id": "resp 1"}, None),
+    ],
+)
+def test_id_is_that_of_a_response_that_the_provider_keeps(members: dict[str, object], response_id: str | None) -> None:
+    assert report(**members).response_id == response_id
+
+
+def test_id_of_a_stream_is_that_of_its_last_event() -> None:
+    failed = {"type": "response.failed", "response": {**BEGUN, "status": "failed", "error": {"code": "c"}}}
+
+    assert [of(event).response_id for event in (CREATED, END, failed)] == [None, "resp_1", None]
+
+
+def test_id_is_read_of_json_that_only_a_lenient_parser_accepts() -> None:
+    body = json.dumps({"id": "resp_1", "object": "response", "usage": LEAST, "n": float("nan")}).encode()
+
+    assert read_response_report(body).response_id == "resp_1"
+
+
+@pytest.mark.parametrize(
     "event",
     [
         CREATED,

@@ -9,6 +9,7 @@ from hero_broker.core.calls import Attempt, Caller
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import InvalidRequest, ProviderBadStream, ProviderBrokeOff
 from hero_broker.core.usage import Usage
+from hero_broker.kinds.json_body import read_json
 from hero_broker.kinds.kind import EVENT_STREAM, JSON, Framing
 from hero_broker.kinds.responses import RESPONSES
 from hero_broker.kinds.texts import Image, Reading
@@ -91,8 +92,15 @@ def test_paths_are_below_the_base_url(path: str) -> None:
         ({"input": "hi", "background": True}, "background", "unsupported_parameter"),
         ({"input": "hi", "conversation": "conv_1"}, "conversation", "unsupported_parameter"),
         ({"input": "hi", "prompt": {"id": "pmpt_1"}}, "prompt", "unsupported_parameter"),
-        ({"input": "hi", "previous_response_id": "resp_1"}, "previous_response_id", "previous_response_not_found"),
-        ({"previous_response_id": "resp_1"}, "previous_response_id", "previous_response_not_found"),
+        ({"input": "hi", "previous_response_id": ""}, "previous_response_id", None),
+        ({"input": "hi", "previous_response_id": ["resp_1"]}, "previous_response_id", None),
+        ({"previous_response_id": "resp_1"}, "input", None),
+        ({"input": "hi", "store": "no"}, "store", None),
+        (
+            {"input": "hi", "previous_response_id": "resp_1", "conversation": "c"},
+            "conversation",
+            "unsupported_parameter",
+        ),
         ({"input": [{"type": "item_reference", "id": "rs_1"}]}, "input", "unsupported_parameter"),
     ],
 )
@@ -107,6 +115,22 @@ def test_members_that_are_null_or_false_ask_for_nothing() -> None:
     absent = {"background": False, "conversation": None, "prompt": None, "previous_response_id": None}
 
     assert read(RESPONSES, input="hi", **absent).model == "m"
+
+
+@pytest.mark.parametrize(("members", "stores"), [({}, True), ({"store": None}, True), ({"store": False}, False)])
+def test_provider_keeps_a_response_unless_the_request_says_otherwise(members: dict[str, object], stores: bool) -> None:
+    assert read(RESPONSES, input="hi", **members).stores is stores
+
+
+def test_request_with_a_previous_response_need_not_name_a_model() -> None:
+    body = read_json(b'{"input":"hi","previous_response_id":"resp_1"}', "")
+
+    request = RESPONSES.read(body)
+
+    assert (request.model, request.previous) == ("", "resp_1")
+    with pytest.raises(InvalidRequest) as caught:
+        RESPONSES.read(read_json(b'{"input":"hi"}', ""))
+    assert caught.value.param == "model"
 
 
 def test_size_of_the_input_is_that_of_all_that_the_model_reads() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from hero_broker.providers.fake import responses
 from hero_broker.providers.fake.app import fake_provider
 
 USER = [{"role": "user", "content": "one two three four"}]
@@ -546,6 +547,73 @@ def test_streamed_response_says_the_same_in_numbered_events(more: dict[str, Any]
 @pytest.mark.parametrize("change", [{"input": 5}, {"max_output_tokens": 0}, {"tool_choice": "required"}])
 def test_wrong_request_of_a_response_is_refused(change: dict[str, object]) -> None:
     assert ask("POST", "/v1/responses", json={**RESPONSE, **change}).status_code == 400
+
+
+def conversation(*requests: tuple[str, str, object]) -> list[httpx.Response]:
+    """Make requests of one fake provider, each a method, a path and a body; "{id}" is the id of the first answer."""
+
+    async def run() -> list[httpx.Response]:
+        replies: list[httpx.Response] = []
+        transport = httpx.ASGITransport(fake_provider())
+        async with httpx.AsyncClient(transport=transport, base_url="http://fake") as client:
+            for method, path, body in requests:
+                first = replies[0].json()["id"] if replies else ""
+                text = json.dumps(body).replace("{id}", first) if body is not None else None
+                replies.append(await client.request(method, path.replace("{id}", first), content=text))
+        return replies
+
+    return asyncio.run(run())
+
+
+BEGIN = ("POST", "/v1/responses", RESPONSE)
+STORED = "/v1/responses/{id}"
+GO_ON = {"model": "m", "input": "e", "previous_response_id": "{id}"}
+
+
+def test_response_that_goes_on_from_another_has_its_words() -> None:
+    _, whole, counted = conversation(
+        BEGIN, ("POST", "/v1/responses", GO_ON), ("POST", "/v1/responses/input_tokens", GO_ON)
+    )
+
+    assert whole.json()["output"][0]["content"][0]["text"] == "c d e"
+    assert whole.json()["usage"]["input_tokens"] == 8
+    assert counted.json()["input_tokens"] == 8
+
+
+def test_stored_response_is_retrieved_and_deleted() -> None:
+    begun, got, items, cancelled, deleted, gone = conversation(
+        BEGIN,
+        ("GET", STORED, None),
+        ("GET", f"{STORED}/input_items", None),
+        ("POST", f"{STORED}/cancel", None),
+        ("DELETE", STORED, None),
+        ("GET", STORED, None),
+    )
+
+    assert got.json() == begun.json()
+    assert [item["content"][0]["text"] for item in items.json()["data"]] == ["a b c d"]
+    assert cancelled.status_code == 400
+    assert deleted.json() == {"id": begun.json()["id"], "object": "response", "deleted": True}
+    assert gone.status_code == 404
+
+
+def test_response_that_is_not_to_be_stored_is_not_kept() -> None:
+    _, got, refused = conversation(
+        ("POST", "/v1/responses", {**RESPONSE, "store": False}),
+        ("GET", STORED, None),
+        ("POST", "/v1/responses", GO_ON),
+    )
+
+    assert (got.status_code, refused.status_code) == (404, 400)
+    assert refused.json()["error"]["code"] == "previous_response_not_found"
+
+
+def test_fake_provider_forgets_the_oldest_responses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(responses, "_MAX_KEPT", 1)
+
+    _, _, got = conversation(BEGIN, ("POST", "/v1/responses", GO_ON), ("GET", STORED, None))
+
+    assert got.status_code == 404
 
 
 ONE_OF_EACH = [

@@ -92,7 +92,7 @@ def test_operators_own_price_of_a_providers_model_is_that_of_the_first_model_tha
 def test_provider_with_one_of_its_keys_uses_that_alone() -> None:
     two = build_provider(ProviderSettings("p", "https://p.example/v1", ("k1", "k2")))
 
-    second = two.with_key(two.key_fingerprint(2))
+    second = two.with_key(two.key_fingerprints[2])
 
     assert second is not None
     assert (two.only_key, second.only_key, second.api_keys) == (0, 2, ("k1", "k2"))
@@ -104,4 +104,4 @@ def test_provider_without_keys_is_reached_without_one() -> None:
     keyless = build_provider(ProviderSettings("p", "https://p.example/v1"))
 
     assert keyless.with_key(None) == keyless
-    assert keyless.with_key(PLAIN.key_fingerprint(1)) is None
+    assert keyless.with_key(PLAIN.key_fingerprints[1]) is None

@@ -524,7 +524,7 @@ def test_requests_of_one_key_alone_have_that_key_and_no_body() -> None:
         numbers = []
         async with open_upstream(LONG, 1) as opened:
             two = Provider("p", url, ("k1", "k2"), stream_usage=True)
-            provider = two.with_key(two.key_fingerprint(2))
+            provider = two.with_key(two.key_fingerprints[2])
             assert provider is not None
             path = f"{url}/responses/resp_MQ==?include%5B%5D=a.b&limit=2"
             for method in ONE_KEY:

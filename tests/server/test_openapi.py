@@ -16,6 +16,7 @@ from hero_broker.admin_plane.exports import EXPORTS
 from hero_broker.admin_plane.method import AdminMethod
 from hero_broker.admin_plane.registry import METHODS
 from hero_broker.data_plane import openapi_routes as data_plane
+from hero_broker.kinds.registry import KINDS
 from hero_broker.server import openapi
 from tests.server.test_router import routes_of_the_program
 
@@ -45,6 +46,8 @@ def test_document_has_each_served_route_and_verb_and_no_other() -> None:
         assert ("HEAD" in route.methods) == ("GET" in route.methods)
         served |= {(route.path.replace(":path}", "}"), verb) for verb in route.methods - {"HEAD"}}
 
+    stored = [one.spec for kind in KINDS.values() for one in kind.stored_requests]
+    served |= {(spec.path, spec.verb.upper()) for spec in stored}
     described = {(path, verb.upper()) for path, verbs in DOCUMENT["paths"].items() for verb in verbs}
 
     assert described == served

@@ -18,7 +18,7 @@ from hero_broker.edge.allowed_clients import AllowedClients
 from hero_broker.edge.middleware import EdgeMiddleware
 from hero_broker.edge.origins import Origins
 from hero_broker.edge.source_ip import SourceIp
-from hero_broker.kinds.registry import CALL_PATHS
+from hero_broker.kinds.registry import CALL_PATHS, KINDS
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.providers.routes import Routes
 from hero_broker.server.router import Router, build_router
@@ -39,7 +39,7 @@ def routes_of_the_program() -> Router:
     admin = Admin(
         NoReports(), NoBooks(), NoLabels(), ServedFake(), no_health, dict, no_calls, load_document(), other_prices
     )
-    return build_router(no_call, Routes([], [], Catalogue()), admin, 60)
+    return build_router(no_call, no_call, Routes([], [], Catalogue()), admin, 60)
 
 
 @pytest.mark.parametrize("path", ["/health/ready", "/admin/health"])
@@ -72,7 +72,8 @@ def test_fault_of_the_brokers_own_is_told_in_openais_shape_and_logged(
 
 
 OPEN = ("/health/live", "/health/ready", "/")
-READ = ("/v1/models", "/v1/models/{name:path}")
+STORED = {one.spec.path: one.spec.verb.upper() for kind in KINDS.values() for one in reversed(kind.stored_requests)}
+READ = ("/v1/models", "/v1/models/{name:path}", *STORED)
 UNASKED_METHODS = ("GET", "HEAD", "POST")  # that a browser sends for any page without a preflight, if the body is plain
 PAGES = (
     {"origin": "https://evil.example", "sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
@@ -89,6 +90,8 @@ def unasked_routes() -> list[tuple[str, str]]:
     for route in table.others.routes:
         assert isinstance(route, Route)
         found += [(method, route.path) for method in sorted(route.methods or ()) if method in UNASKED_METHODS]
+    found += [(method, path) for path, method in STORED.items()]
+    found += [("HEAD", path) for path, method in STORED.items() if method == "GET"]
     return found
 
 
@@ -117,7 +120,8 @@ def test_route_that_a_page_reaches_without_a_preflight(
     async def ask(content_type: str) -> httpx.Response:
         transport = httpx.ASGITransport(served, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            return await client.request(method, path, headers={"content-type": content_type, **page})
+            name = path.replace("{response_id}", "resp_1")
+            return await client.request(method, name, headers={"content-type": content_type, **page})
 
     for content_type in ("multipart/form-data; boundary=b", "text/plain", "application/x-www-form-urlencoded"):
         answer = asyncio.run(ask(content_type))
@@ -149,7 +153,7 @@ def ask_gate(calls: Seen, tokens: tuple[str, ...], method: str, path: str, clien
     admin = Admin(
         NoReports(), NoBooks(), NoLabels(), ServedFake(), no_health, dict, no_calls, load_document(), other_prices
     )
-    gate = AdminGate(build_router(calls, Routes([], [], Catalogue()), admin, 60), tokens)
+    gate = AdminGate(build_router(calls, calls, Routes([], [], Catalogue()), admin, 60), tokens)
     allowed = AllowedClients(ServerSettings().allowed_clients)
     edge = EdgeMiddleware(gate, SourceIp((), False, "x-forwarded-for"), allowed, Origins(()))
 

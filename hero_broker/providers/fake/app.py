@@ -18,7 +18,7 @@ FAKES = tuple(
 
 def fake_provider() -> Starlette:
     """Return the provider as an ASGI application."""
-    return Starlette(
+    provider = Starlette(
         routes=[
             Route("/v1/models", _list_models, methods=["GET"]),
             *(Route(path, fake.answer, methods=["POST"]) for fake in FAKES for path in KINDS[fake.kind].paths),
@@ -28,6 +28,12 @@ def fake_provider() -> Starlette:
                 if fake.look_up is not None
                 for path in KINDS[fake.kind].look_ups
             ),
+            *(
+                Route(stored.spec.path, fake.stored, methods=[stored.spec.verb.upper()])
+                for fake in FAKES
+                if fake.stored is not None
+                for stored in KINDS[fake.kind].stored_requests
+            ),
         ],
         exception_handlers={
             InvalidRequest: error_response,
@@ -35,6 +41,8 @@ def fake_provider() -> Starlette:
             ClientDisconnect: _on_disconnect,
         },
     )
+    provider.state.kept = responses.KeptResponses()
+    return provider
 
 
 async def _on_disconnect(_: Request, _error: Exception) -> Response:

@@ -22,3 +22,4 @@ class FakeKind:
     price: Price
     answer: Callable[[Request], Awaitable[Response]]
     look_up: Callable[[Request], Awaitable[Response]] | None = None  # on the paths of its look-ups
+    stored: Callable[[Request], Awaitable[Response]] | None = None  # on the paths of stored responses

@@ -1,19 +1,23 @@
 """Fake Responses: the reply echoes the last words, or calls the tool that `tool_choice` requires."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from hero_broker.core.errors import InvalidRequest
+from hero_broker.kinds.kind import STORED_ID
 from hero_broker.providers.fake.echo import echo
 from hero_broker.providers.fake.fake_kind import TEXT_PRICE, FakeKind
 from hero_broker.providers.fake.wire import json_response, named_event_stream, read_body, response_id
 
 _TOOL_TOKENS = 2  # the tool's name and its arguments
 _COMPACT = "/compact"
+_MAX_KEPT = 1_000  # responses
 
 
 class _Part(msgspec.Struct):
@@ -34,6 +38,7 @@ class _CountBody(msgspec.Struct):
     model: str
     input: str | list[_Item]
     instructions: str | None = None
+    previous_response_id: str | None = None
 
     def words(self) -> list[str]:
         words = (self.instructions or "").split()
@@ -45,8 +50,39 @@ class _CountBody(msgspec.Struct):
 class _ResponsesBody(_CountBody, kw_only=True):
     max_output_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
     stream: bool | None = None
+    store: bool | None = None
     tools: list[_Tool] | None = None
     tool_choice: Literal["auto", "none", "required"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A response that can be retrieved and continued."""
+
+    response: dict[str, object]
+    input_items: list[dict[str, object]]
+    words: list[str]  # of the conversation up to its end
+
+
+class KeptResponses:
+    """The latest responses of a fake provider, in memory."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, _Kept] = {}
+
+    def keep(self, kept: _Kept) -> None:
+        """Keep a response; the oldest is forgotten if there are too many."""
+        self._kept[str(kept.response["id"])] = kept
+        while len(self._kept) > _MAX_KEPT:
+            del self._kept[next(iter(self._kept))]
+
+    def get(self, response_id: str) -> _Kept | None:
+        """Return a response; None if none of this id is kept."""
+        return self._kept.get(response_id)
+
+    def delete(self, response_id: str) -> None:
+        """Forget a response."""
+        del self._kept[response_id]
 
 
 def _words(content: str | list[_Part] | None) -> list[str]:
@@ -56,10 +92,13 @@ def _words(content: str | list[_Part] | None) -> list[str]:
 
 
 async def answer_responses(request: Request) -> Response:
-    """Answer `POST /v1/responses` and `/v1/responses/compact`; usage is the words of the input and of the reply."""
+    """Answer `POST /v1/responses` and `/v1/responses/compact`; usage is the words of the input and of the reply.
+
+    The conversation up to the previous response is part of the input.
+    """
     body = await read_body(request, _ResponsesBody)
     response = await response_id(request, "resp_")
-    words = body.words()
+    words = _context(request, body) + body.words()
     if request.url.path.endswith(_COMPACT):
         item: dict[str, object] = {
             "type": "compaction",
@@ -100,6 +139,8 @@ async def answer_responses(request: Request) -> Response:
         "output": [item],
         "usage": _usage(len(words), tokens),
     }
+    if body.store is not False:
+        _responses(request).keep(_Kept(ended, _input_items(response, body), words + "".join(pieces).split()))
     if not body.stream:
         return json_response(ended)
     events = _events(begun, ended, item, pieces)
@@ -109,7 +150,60 @@ async def answer_responses(request: Request) -> Response:
 async def count_input_tokens(request: Request) -> Response:
     """Answer `POST /v1/responses/input_tokens`: the words of the input."""
     body = await read_body(request, _CountBody)
-    return json_response({"object": "response.input_tokens", "input_tokens": len(body.words())})
+    words = _context(request, body) + body.words()
+    return json_response({"object": "response.input_tokens", "input_tokens": len(words)})
+
+
+async def answer_stored(request: Request) -> Response:
+    """Answer a request about a response that is kept."""
+    name = request.path_params[STORED_ID]
+    kept = _responses(request).get(name)
+    if kept is None:
+        raise HTTPException(404, f"Response with id '{name}' not found.")
+    if request.method == "DELETE":
+        _responses(request).delete(name)
+        return json_response({"id": name, "object": "response", "deleted": True})
+    if request.url.path.endswith("/cancel"):
+        raise InvalidRequest("Only a response in the background can be cancelled.")
+    if request.url.path.endswith("/input_items"):
+        items = kept.input_items
+        ends = {"first_id": items[0]["id"], "last_id": items[-1]["id"]} if items else {}
+        return json_response({"object": "list", "data": items, **ends, "has_more": False})
+    return json_response(kept.response)
+
+
+def _responses(request: Request) -> KeptResponses:
+    kept: KeptResponses = request.app.state.kept
+    return kept
+
+
+def _context(request: Request, body: _CountBody) -> list[str]:
+    """Return the words of the conversation that a request continues.
+
+    Raises:
+        InvalidRequest: the previous response is not kept.
+    """
+    previous = body.previous_response_id
+    if previous is None:
+        return []
+    kept = _responses(request).get(previous)
+    if kept is None:
+        message = f"Previous response with id '{previous}' not found."
+        raise InvalidRequest(message, param="previous_response_id", code="previous_response_not_found")
+    return kept.words
+
+
+def _input_items(response: str, body: _CountBody) -> list[dict[str, object]]:
+    texts = [body.input] if isinstance(body.input, str) else [" ".join(_words(item.content)) for item in body.input]
+    return [
+        {
+            "type": "message",
+            "id": f"msg_{response}_{number}",
+            "role": "user",
+            "content": [{"type": "input_text", "text": text}],
+        }
+        for number, text in enumerate(texts)
+    ]
 
 
 def _events(
@@ -162,4 +256,4 @@ def _tool_to_call(body: _ResponsesBody) -> str | None:
     return names[0]
 
 
-FAKE = FakeKind("responses", "fake-chat", TEXT_PRICE, answer_responses, count_input_tokens)
+FAKE = FakeKind("responses", "fake-chat", TEXT_PRICE, answer_responses, count_input_tokens, answer_stored)

@@ -78,8 +78,8 @@ async def error_response(request: Request, error: Exception) -> Response:
     status, message = InvalidRequest.status, str(error)
     if isinstance(error, HTTPException):
         status, message = error.status_code, error.detail
-    param = error.param if isinstance(error, InvalidRequest) else None
-    body: dict[str, object] = {"error": {"message": message, "type": InvalidRequest.type, "param": param, "code": None}}
+    param, code = (error.param, error.code) if isinstance(error, InvalidRequest) else (None, None)
+    body: dict[str, object] = {"error": {"message": message, "type": InvalidRequest.type, "param": param, "code": code}}
     if request.url.path.startswith(ANTHROPIC_ROOT):
         body = {"type": "error", "error": {"type": InvalidRequest.type, "message": message}}
     return Response(msgspec.json.encode(body), status, media_type="application/json")
