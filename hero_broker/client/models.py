@@ -645,9 +645,10 @@ class Rollups(msgspec.Struct, frozen=True, kw_only=True):
 class Duty(msgspec.Struct, frozen=True, kw_only=True):
     """A recurring background task of the broker."""
 
-    # store: moves rows to the database; rollups: updates the sums of reports; wal: empties SQLite's write-ahead log;
-    # journal_flush, journal_release: writes the journal to the disk, and removes what is stored; rejected_rows: writes
-    # rows that the database rejects to their file; token_counts; upstream, connections: enforce timeouts.
+    # store: moves rows to the database; rollups: updates the sums of reports; stored_responses: removes those that were
+    # deleted or have expired; wal: empties SQLite's write-ahead log; journal_flush, journal_release: writes the journal
+    # to the disk, and removes what is stored; rejected_rows: writes rows that the database rejects to their file;
+    # token_counts; upstream, connections: enforce timeouts.
     duty: str
     status: str  # The result of the last attempt. One of ok, failing.
     failing_since: int | None  # Unix seconds of the first of the current consecutive failures, or None.

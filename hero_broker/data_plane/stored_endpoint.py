@@ -57,7 +57,8 @@ class StoredResponseEndpoint:
         about = {one.spec.verb.upper(): one for one in kind.stored_requests if one.spec.path == found.path}
         wanted = about.get("GET" if method == "HEAD" else method)
         if wanted is None:
-            raise MethodNotAllowed(method, scope["path"], ", ".join(sorted(about)))
+            allowed = {*about, "HEAD"} if "GET" in about else about
+            raise MethodNotAllowed(method, scope["path"], ", ".join(sorted(allowed)))
         client: ResponseChannel = state["client"]
         caller: Caller = state["caller"]
         query = _query(scope["query_string"], wanted)

@@ -96,12 +96,15 @@ class Ledger:
         for due in journal.recovered:
             if (response := due.stored_response()) is not None:
                 self.responses.add(response)
-        self._expire_at = now
+        self._expire_at = self._remove_from = now
         self._arrived = threading.Event()  # a row, or closing
         self._gathered = threading.Event()  # the rows of a whole batch, or closing
         self._closing = threading.Event()
         self.storing = Duty("store", "rows are moved from the journal to the database")
         self.folding = Duty("rollups", "the sums of reports are brought up to date")
+        self.forgetting = Duty(
+            "stored_responses", "stored responses that were deleted or have expired leave the database"
+        )
         self._is_full = False
         self._unfolded = 0  # rows written since the last fold, at least
         self._fold_at = now
@@ -285,17 +288,19 @@ class Ledger:
         return rejected
 
     def _remove_responses(self) -> None:
-        """Remove from the store the stored responses that were removed, and from time to time some that have expired.
-
-        Raises:
-            StoreUnavailable: the store does not answer; they are removed later.
-        """
+        """Remove stored responses from the store: those that were deleted, and from time to time those that expired."""
         keys, now = self.responses.removable(), time.monotonic()
         is_expiry_due = now >= self._expire_at
-        if not keys and not is_expiry_due:
+        if now < self._remove_from or not (keys or is_expiry_due):
             return
         max_expired = EXPIRE_ROWS if is_expiry_due else 0
-        removed = self._store.remove_responses(keys, int(time.time()), max_expired)
+        try:
+            removed = self._store.remove_responses(keys, int(time.time()), max_expired)
+        except Exception as error:  # whatever fails here, rows must be written: expired lines are found by nobody
+            self.forgetting.failed(_sentence(error))
+            self._remove_from = now + BACK_OFF_MAX_S
+            return
+        self.forgetting.succeeded()
         self.responses.removed(keys)
         if is_expiry_due:
             self._expire_at = now + (CHECK_EVERY_S if removed == max_expired else EXPIRE_EVERY_S)

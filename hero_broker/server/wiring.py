@@ -140,6 +140,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             duties = [
                 ledger.storing,
                 ledger.folding,
+                ledger.forgetting,
                 database.wal,
                 journal.flushing,
                 journal.releasing,

@@ -177,11 +177,11 @@ def test_head_is_a_get_without_its_body(tmp_path: Path, is_slow: bool) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("POST", PATH, b"DELETE, GET"),
-        ("PUT", PATH, b"DELETE, GET"),
+        ("POST", PATH, b"DELETE, GET, HEAD"),
+        ("PUT", PATH, b"DELETE, GET, HEAD"),
         ("GET", f"{PATH}/cancel", b"POST"),
         ("HEAD", f"{PATH}/cancel", b"POST"),
-        ("DELETE", f"{PATH}/input_items", b"GET"),
+        ("DELETE", f"{PATH}/input_items", b"GET, HEAD"),
     ],
 )
 def test_other_methods_are_not_allowed(tmp_path: Path, method: str, path: str, allowed: bytes) -> None:

@@ -17,6 +17,7 @@ from tests.e2e_support import Broker, broker, chat
 DUTIES = {
     "store",
     "rollups",
+    "stored_responses",
     "wal",
     "journal_flush",
     "journal_release",

@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -673,3 +674,69 @@ def test_stored_responses_that_have_expired_leave_the_store(
     journal.close()
 
     assert query(database_url, "SELECT response_id FROM responses") == [("resp_9",)]
+
+
+class Unforgetting(Unreliable):
+    """A store that cannot remove stored responses, as long as `is_failing`."""
+
+    is_failing = True
+
+    def remove_responses(self, keys: Sequence[tuple[str, str]], expired_at: int, max_expired: int) -> int:
+        if self.is_failing:
+            raise StoreUnavailable("not now")
+        return super().remove_responses(keys, expired_at, max_expired)
+
+
+def test_rows_are_stored_while_stored_responses_cannot_be_removed(
+    tmp_path: Path, database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "BACK_OFF_MAX_S", 0.01)
+    journal, store = journal_in(tmp_path / "journal"), Unforgetting(database, "")
+
+    with Ledger.running(journal, store) as ledger:
+        ledger.offer(PendingRow(row(started_at=NOW), None, response_id="resp_1"))
+        ledger.responses.remove("resp_1", "ip:127.0.0.1")
+        wait_until(lambda: not ledger.pending and ledger.forgetting.is_failing)
+        failing = ledger.is_degraded, ledger.forgetting.last_error, len(ids_in(database_url))
+        store.is_failing = False
+        wait_until(lambda: not ledger.responses.is_removed("resp_1", "ip:127.0.0.1"))
+    journal.close()
+
+    assert failing == (False, "not now", 1)
+    assert not ledger.forgetting.is_failing
+    assert query(database_url, "SELECT response_id FROM responses") == []
+
+
+class Standing(Unreliable):
+    """A store that stands still until `opened` is set."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, "")
+        self.opened = threading.Event()
+
+    def append(
+        self, rows: Sequence[RequestLog], prices: Sequence[PriceRecord], stored: Sequence[StoredResponse] = ()
+    ) -> Mapping[str, str]:
+        self.opened.wait(60)
+        return super().append(rows, prices, stored)
+
+
+@pytest.mark.slow
+def test_ten_thousand_stored_responses_are_found_while_the_store_does_not_answer(
+    tmp_path: Path, database: Database, database_url: str
+) -> None:
+    journal, store = journal_in(tmp_path / "journal"), Standing(database)
+    names = [f"resp_{number}" for number in range(10_000)]
+
+    with Ledger.running(journal, store) as ledger:
+        for name in names:
+            ledger.offer(PendingRow(row(started_at=NOW), None, response_id=name))
+        missing = [name for name in names if ledger.responses.find(name, "ip:127.0.0.1") is None]
+        pending = ledger.pending
+        store.opened.set()
+        wait_until(lambda: not ledger.pending)
+        left = [name for name in names if ledger.responses.find(name, "ip:127.0.0.1") is not None]
+    journal.close()
+
+    assert (missing, left, pending) == ([], [], 10_000)
+    assert query(database_url, "SELECT count(*) FROM responses") == [(10_000,)]
