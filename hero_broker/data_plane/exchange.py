@@ -18,6 +18,7 @@ from hero_broker.limits.counters import Used
 from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.holds import BOUND_RULES, usage_bound
 from hero_broker.metering.meter import Meter, OtherTariffs, TariffsByName
+from hero_broker.providers.provider import Provider
 from hero_broker.providers.routes import Route
 from hero_broker.providers.upstream.client import Upstream
 
@@ -69,7 +70,16 @@ class Exchange:
         target = route.targets[0]
         meter = Meter(call.attempt(route, target), target.tariff, self._clock, self._others)
         if self._admission is not None:
-            _admit(self._admission, call.context, call.kind, route, client, slot, _may_use(call, route))
+            _admit(
+                self._admission,
+                call.context,
+                call.kind,
+                route.model,
+                route.provider,
+                client,
+                slot,
+                _may_use(call, route),
+            )
         try:
             self._ledger.begin(meter.call_started())
         except JournalFull as error:
@@ -89,19 +99,23 @@ class Exchange:
             ProviderError: the provider could not be reached or did not answer.
         """
         if self._admission is not None:
-            _admit(self._admission, call.context, call.kind, route, client, slot)
+            _admit(self._admission, call.context, call.kind, route.model, route.provider, client, slot)
         await answer_look_up(self._services, call, route, client)
 
-    async def empty_look_up(self, look_up: EmptyLookUp, route: Route, client: ResponseChannel, slot: Slot) -> bool:
-        """Send a look-up without a body to a route's provider, and respond; return whether the provider did it.
+    async def empty_look_up(
+        self, look_up: EmptyLookUp, provider: Provider, model: str, client: ResponseChannel, slot: Slot
+    ) -> bool:
+        """Send a look-up without a body to a provider, and respond; return whether the provider did it.
+
+        `model` is that of the response which it is about.
 
         Raises:
             RateLimitExceeded, TooManyCalls: a limit has no room; nothing was sent.
             ProviderError: the provider could not be reached or did not answer.
         """
         if self._admission is not None:
-            _admit(self._admission, look_up.context, look_up.kind, route, client, slot)
-        return await answer_empty_look_up(self._services, look_up, route, client)
+            _admit(self._admission, look_up.context, look_up.kind, model, provider, client, slot)
+        return await answer_empty_look_up(self._services, look_up, provider, client)
 
     @property
     def in_flight(self) -> int:
@@ -125,15 +139,16 @@ def _admit(
     admission: Admission,
     context: RequestContext,
     kind: Kind,
-    route: Route,
+    model: str,
+    provider: Provider,
     client: ResponseChannel,
     slot: Slot,
     may_use: Callable[[str], Used] | None = None,
 ) -> None:
     """Let all limits count a call, and add what is left of them to the response."""
-    caller, provider = context.caller, route.targets[0].provider.name
+    caller = context.caller
     headers = admission.admit(
-        slot, caller.ip, caller.context, route.model, provider, kind.name, context.started_at, may_use
+        slot, caller.ip, caller.context, model, provider.name, kind.name, context.started_at, may_use
     )
     if headers:
         client.headers = (*client.headers, *headers)

@@ -9,6 +9,7 @@ from hero_broker.data_plane.relay import Item, Relay, ResponseHead
 from hero_broker.data_plane.responses import MAX_ERROR_BODY_BYTES, provider_error_as_sent, response_head
 from hero_broker.edge.response_channel import ResponseChannel
 from hero_broker.kinds.kind import Kind
+from hero_broker.providers.provider import Provider
 from hero_broker.providers.routes import Route
 from hero_broker.providers.upstream.response import UpstreamResponse
 
@@ -47,15 +48,17 @@ async def answer_look_up(services: Services, call: ClientCall, route: Route, cli
     await _respond(services, client, tail)
 
 
-async def answer_empty_look_up(services: Services, look_up: EmptyLookUp, route: Route, client: ResponseChannel) -> bool:
+async def answer_empty_look_up(
+    services: Services, look_up: EmptyLookUp, provider: Provider, client: ResponseChannel
+) -> bool:
     """Send a look-up without a body, as `answer_look_up` does; return whether the provider did what it asks for.
 
-    The provider of the route must be as `Provider.with_key` returns it.
+    The provider must be as `Provider.with_key` returns it.
 
     Raises:
         ProviderError: the provider could not be reached or did not answer; nothing was sent to the client.
     """
-    provider, context = route.targets[0].provider, look_up.context
+    context = look_up.context
     url = provider.base_url + look_up.path + look_up.query
     reply = await services.upstream.send_empty(provider, look_up.method, url, context.headers, _Sent())
     is_done = 200 <= reply.status < 300

@@ -66,13 +66,13 @@ class StoredResponseEndpoint:
         try:
             for check in self._early_checks:
                 check(caller)
-            route = await self._stored.find(found.response_id, kind, caller)
+            provider, model = await self._stored.keeper(found.response_id, kind, caller)
             headers = forwarded_headers(scope["headers"], kind.request_headers, kind.request_header_prefixes)
             context = RequestContext(state["request_id"], caller, self._clock.now(), headers)
             path = found.path.removeprefix(VERSION).replace(STORED_PARAMETER, found.response_id)
             verb = wanted.spec.verb.upper()
             look_up = EmptyLookUp(context, kind, verb, path, query, wants_body=method != "HEAD")
-            if await self._exchange.empty_look_up(look_up, route, client, slot) and wanted.removes:
+            if await self._exchange.empty_look_up(look_up, provider, model, client, slot) and wanted.removes:
                 self._stored.remove(found.response_id, caller)
         except BrokerError:
             client.headers = (*client.headers, *self._admission.headers_of_refused(slot))

@@ -14,6 +14,7 @@ from hero_broker.core.errors import InvalidRequest, ModelNotFound, NotFound
 from hero_broker.core.records import RESPONSE_ID, StoredResponse, owner_of
 from hero_broker.core.usage import BYTES_PER_TOKEN
 from hero_broker.kinds.kind import Kind, Request
+from hero_broker.providers.provider import Provider
 from hero_broker.providers.routes import Route, Routes
 
 PREVIOUS = "previous_response_id"
@@ -67,7 +68,7 @@ class StoredResponses:
         if route is None:
             raise _not_continued(
                 f"Previous response with id {name[:MAX_NAMED]!r} not found at a provider of the model "
-                f"{model[:MAX_NAMED]!r}: another one keeps it, or the settings have its provider or its key no longer."
+                f"{model[:MAX_NAMED]!r}: another provider keeps it, or its provider or key is gone from the settings."
             )
         read_before = stored.tokens * BYTES_PER_TOKEN
         request = msgspec.structs.replace(
@@ -75,18 +76,18 @@ class StoredResponses:
         )
         return request, route
 
-    async def find(self, response_id: str, kind: Kind, caller: Caller) -> Route:
-        """Return the route to the provider and the key that keep a response of the caller.
+    async def keeper(self, response_id: str, kind: Kind, caller: Caller) -> tuple[Provider, str]:
+        """Return the provider that keeps a response of the caller, with the key that made it alone, and its model.
 
         Raises:
             NotFound: the caller has no such response, or its provider or key is gone from the settings.
             LedgerUnavailable: the store does not answer in time.
         """
         stored = await self._find(response_id, caller)
-        route = None if stored is None else self._route(stored, stored.model, kind)
-        if route is None:
+        provider = None if stored is None else self._provider(stored, kind)
+        if stored is None or provider is None:
             raise NotFound(f"Response with id {response_id[:MAX_NAMED]!r} not found.")
-        return route
+        return provider, stored.model
 
     def remove(self, response_id: str, caller: Caller) -> None:
         """Forget a response of the caller, which its provider has deleted."""
@@ -96,6 +97,14 @@ class StoredResponses:
         if not RESPONSE_ID.fullmatch(response_id):  # no stored response has such an id
             return None
         return await self._directory.find(response_id, owner_of(None, caller.ip))
+
+    def _provider(self, stored: StoredResponse, kind: Kind) -> Provider | None:
+        """Return the provider that keeps a response, with its key alone; None if it cannot be reached so now."""
+        for provider in self._routes.every_provider:
+            if provider.name == stored.provider:
+                reached = provider.over(kind.wire)
+                return None if reached is None else reached.with_key(stored.provider_key)
+        return None
 
     def _route(self, stored: StoredResponse, model: str, kind: Kind) -> Route | None:
         """Return the route of a model to the provider and the key that keep a response; None if there is none now."""

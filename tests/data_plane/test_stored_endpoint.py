@@ -118,7 +118,6 @@ def test_owners_request_goes_to_the_provider_and_key_that_keep_the_response(
         pytest.param([replace(STORED, owner="ip:192.0.2.2")], id="of a stranger"),
         pytest.param([replace(STORED, provider="gone")], id="provider gone"),
         pytest.param([replace(STORED, provider_key="00000000")], id="key gone"),
-        pytest.param([replace(STORED, model="gone")], id="model gone"),
     ],
 )
 @pytest.mark.parametrize(("method", "path"), EACH)
@@ -137,6 +136,13 @@ def test_store_that_does_not_answer_is_503(tmp_path: Path, method: str, path: st
     _, raised = asked(tmp_path, method=method, path=path, failure=LedgerUnavailable("no answer"))
 
     assert isinstance(raised, LedgerUnavailable)
+
+
+def test_response_is_reached_although_its_model_is_gone(tmp_path: Path) -> None:
+    endpoint, raised = asked(tmp_path, stored=[replace(STORED, model="gone")])
+
+    assert raised is None
+    assert endpoint.provider.urls == [f"https://first.example{PATH}"]
 
 
 def test_deleted_response_is_forgotten(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from sqlalchemy.exc import IntegrityError
 
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import StoreUnavailable
-from hero_broker.core.records import RequestLog, UsageTotals
+from hero_broker.core.records import RequestLog, StoredResponse, UsageTotals
 from hero_broker.reports.billing_periods import Books
-from hero_broker.store import billing_periods, labels, rollups, row_pages, usage
+from hero_broker.store import billing_periods, labels, responses, rollups, row_pages, usage
 from hero_broker.store.database import Database, open_database
 from hero_broker.store.engine import FOLDS
 from hero_broker.store.schema import COUNTS, METADATA, REQUEST_LOGS, SUMS, SUMS_SINCE_5
@@ -166,3 +166,19 @@ def test_month_of_an_old_ledger_is_closed(database: Database) -> None:
     assert closed.period.totals == counts_of(expected)
     assert closed.period.held_over_requests == len(rows[9:]) - len(expected)
     assert (found.differences, found.listed) == (0, ())
+
+
+def test_ledger_of_schema_7_gets_the_table_of_stored_responses_and_keeps_its_rows(database_url: str) -> None:
+    stored = StoredResponse("resp_1", "ip:192.0.2.1", "openai", None, "m", "request", 43, 2_000_000_000)
+    with open_database(database_url) as database:
+        database.append([row()], [])
+        with database.writing() as connection:
+            connection.execute(text("DROP TABLE responses"))
+            connection.execute(text("DELETE FROM schema_version WHERE version > 7"))
+
+    with open_database(database_url) as database:
+        database.append([], [], [stored])
+        with database.reading() as connection:
+            found = responses.find(connection, "resp_1", "ip:192.0.2.1", 1_900_000_000)
+        assert (found, len(rows_of(database))) == (stored, 1)
+        assert "responses_expires_at" in {one["name"] for one in inspect(database.engine).get_indexes("responses")}
