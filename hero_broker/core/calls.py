@@ -43,6 +43,14 @@ class Caller(msgspec.Struct, frozen=True, array_like=True):
     context: str | None = None  # the caller's own claim, from X-Hero-Context; at most 128 characters
 
 
+class ResponseStorage(msgspec.Struct, frozen=True):
+    """What a call leaves at its provider, and what it continues. One object: most calls have none, and are as fast."""
+
+    stores: bool = False  # the provider keeps the response, unless it says otherwise
+    previous: str | None = None  # the id of a stored response that the call continues
+    context_tokens: int = 0  # of what the provider adds to the input from `previous`
+
+
 class UploadBody(Protocol):
     """A request body that is too large for memory and may still be arriving."""
 
@@ -95,5 +103,4 @@ class Attempt(msgspec.Struct, frozen=True):
     input_bytes: int = 0  # size of what the model reads, the basis of the first estimate; an image has four per token
     characters: int | None = None  # of the text to be spoken
     requested_model: str | None = None  # as in `RequestLog`
-    stores: bool = False  # the provider keeps the response, unless it says otherwise
-    context_tokens: int = 0  # of earlier input and output that the provider adds to the body's
+    storage: ResponseStorage | None = None  # None: its kind has no stored responses

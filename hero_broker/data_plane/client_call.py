@@ -43,7 +43,7 @@ class ClientCall(msgspec.Struct, frozen=True):
         url, headers = kind.url(self.path, target), context.headers
         if self.query is not None:
             url, headers = url + self.query, kind.headers(headers, target)
-        return Attempt(  # by position: so many keywords take longer than the rest
+        attempt = Attempt(  # by position: so many keywords take longer than the rest
             context.request_id,
             kind.name,
             route.model,
@@ -59,9 +59,8 @@ class ClientCall(msgspec.Struct, frozen=True):
             request.input_bytes,
             request.characters,
             None if request.model == route.model else request.model[:MAX_REQUESTED_MODEL],
-            request.stores,
-            request.context_tokens,
         )
+        return attempt if request.storage is None else replace(attempt, storage=request.storage)
 
 
 def forwarded_headers(

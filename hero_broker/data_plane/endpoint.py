@@ -123,7 +123,7 @@ class DataPlane:
                 request = kind.read_look_up(members) if is_look_up else kind.read(members)
                 if deployment is not None:
                     check_deployment(request.model, deployment)
-                if request.previous is None:
+                if request.storage is None or request.storage.previous is None:
                     route = self._routes.find(request.model, kind.name)
                 else:
                     request, route = await self._stored.continued(request, kind, caller)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from hero_broker.core.calls import Caller
+from hero_broker.core.calls import Caller, ResponseStorage
 from hero_broker.core.errors import InvalidRequest, ModelNotFound, NotFound
 from hero_broker.core.records import RESPONSE_ID, StoredResponse, owner_of
 from hero_broker.core.usage import BYTES_PER_TOKEN
@@ -57,7 +57,8 @@ class StoredResponses:
             ModelNotFound: no model has the name that the request has.
             LedgerUnavailable: the store does not answer in time.
         """
-        name = request.previous or ""
+        storage = request.storage or ResponseStorage()
+        name = storage.previous or ""
         stored = await self._find(name, caller)
         if request.model:
             self._routes.find(request.model, kind.name)
@@ -72,7 +73,10 @@ class StoredResponses:
             )
         read_before = stored.tokens * BYTES_PER_TOKEN
         request = msgspec.structs.replace(
-            request, model=model, input_bytes=request.input_bytes + read_before, context_tokens=stored.tokens
+            request,
+            model=model,
+            input_bytes=request.input_bytes + read_before,
+            storage=msgspec.structs.replace(storage, context_tokens=stored.tokens),
         )
         return request, route
 

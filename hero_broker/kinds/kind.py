@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol
 
 import msgspec
 
+from hero_broker.core.calls import ResponseStorage
 from hero_broker.core.usage import AUDIO_BYTES_PER_S, BYTES_PER_TOKEN, Usage
 from hero_broker.kinds.dialect import Dialect
 from hero_broker.kinds.json_body import JsonBody
@@ -55,9 +56,7 @@ class Request(msgspec.Struct, frozen=True):
     # Models that the provider may use in place of `model`, as the client names them, and in `encode` as the provider
     # does.
     fallbacks: tuple[str, ...] = ()
-    stores: bool = False  # the provider keeps the response, unless it says otherwise
-    previous: str | None = None  # the id of a stored response that this one continues; then `model` may be empty
-    context_tokens: int = 0  # of what the provider adds to the input from `previous`
+    storage: ResponseStorage | None = None  # if it continues a response, `model` may be empty
 
 
 class StoredRequest(msgspec.Struct, frozen=True):

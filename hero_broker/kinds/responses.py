@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import msgspec
 
+from hero_broker.core.calls import ResponseStorage
 from hero_broker.core.errors import InvalidRequest
 from hero_broker.core.records import RESPONSE_ID
 from hero_broker.core.usage import Usage
@@ -184,7 +185,8 @@ class Responses(Kind):
         """Check `input`, `stream` and `store`, and refuse what belongs to the operator's account."""
         request = self.read_look_up(body)
         stores = body.boolean("store") or bytes(body.members.get("store", b"null")) == b"null"
-        return msgspec.structs.replace(request, stream=body.boolean("stream"), stores=stores)
+        storage = ResponseStorage(stores, None if request.storage is None else request.storage.previous)
+        return msgspec.structs.replace(request, stream=body.boolean("stream"), storage=storage)
 
     def read_look_up(self, body: JsonBody) -> Request:
         """Check `input` and what names the model, and refuse what belongs to the operator's account."""
@@ -196,7 +198,7 @@ class Responses(Kind):
         body.require("input", STRING, ARRAY)
         refuse_account_ids(body, "input", "tools")
         size = sum(len(body.members[name]) for name in _READ if name in body.members)
-        return Request(body.model, input_bytes(body, size), body, previous=previous)
+        return Request(body.model, input_bytes(body, size), body, storage=ResponseStorage(previous=previous))
 
     def url(self, path: str, target: WireTarget) -> str:
         """Return the provider's URL for a request or a look-up that came on `path`."""

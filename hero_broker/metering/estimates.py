@@ -62,7 +62,8 @@ class Estimates:
 
         texts, uncounted_milli = await self._workers.run(lambda _: read())
         counted = await self._counter.count(call.upstream_model, texts)
-        return min(max(1, family.tokens(counted, uncounted_milli) + call.context_tokens), MAX_UNITS)
+        before = 0 if call.storage is None else call.storage.context_tokens
+        return min(max(1, family.tokens(counted, uncounted_milli) + before), MAX_UNITS)
 
     async def _output(self, meter: Meter) -> int:
         call, kind, delivered = meter.call, meter.kind, meter.delivered()

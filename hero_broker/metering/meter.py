@@ -331,7 +331,9 @@ class Meter:
             self.unexplained_tokens or None,
             ",".join(self.cut_parts) or None,
         )
-        if self._response_id is None or not self.call.stores or outcome not in _COMPLETE:
+        if self._response_id is None or outcome not in _COMPLETE:
+            return due
+        if self.call.storage is None or not self.call.storage.stores:
             return due
         return replace(due, response_id=self._response_id)
 

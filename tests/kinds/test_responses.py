@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from hero_broker.core.calls import Attempt, Caller
+from hero_broker.core.calls import Attempt, Caller, ResponseStorage
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import InvalidRequest, ProviderBadStream, ProviderBrokeOff
 from hero_broker.core.usage import Usage
@@ -119,7 +119,7 @@ def test_members_that_are_null_or_false_ask_for_nothing() -> None:
 
 @pytest.mark.parametrize(("members", "stores"), [({}, True), ({"store": None}, True), ({"store": False}, False)])
 def test_provider_keeps_a_response_unless_the_request_says_otherwise(members: dict[str, object], stores: bool) -> None:
-    assert read(RESPONSES, input="hi", **members).stores is stores
+    assert read(RESPONSES, input="hi", **members).storage == ResponseStorage(stores)
 
 
 def test_request_with_a_previous_response_need_not_name_a_model() -> None:
@@ -127,7 +127,7 @@ def test_request_with_a_previous_response_need_not_name_a_model() -> None:
 
     request = RESPONSES.read(body)
 
-    assert (request.model, request.previous) == ("", "resp_1")
+    assert (request.model, request.storage) == ("", ResponseStorage(stores=True, previous="resp_1"))
     with pytest.raises(InvalidRequest) as caught:
         RESPONSES.read(read_json(b'{"input":"hi"}', ""))
     assert caught.value.param == "model"
