@@ -9,7 +9,6 @@ import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import cast
 
 from hero_broker.core.calls import Attempt, Outcome, Verdict
 from hero_broker.core.errors import (
@@ -146,7 +145,7 @@ class CallRun:
 
     async def run(self) -> None:
         """Run the call to its row, and the response to its end."""
-        task = cast("asyncio.Task[None]", asyncio.current_task())
+        task: asyncio.Task[None] = asyncio.current_task()  # type: ignore[assignment]  # it is awaited in a task
         self._calls.tasks.add(task)
         self._task = task
         relay = self._relay = Relay(self._client, self._services.limits.idle_s, self._client_left)

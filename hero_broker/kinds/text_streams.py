@@ -2,9 +2,8 @@
 
 from hero_broker.kinds.json_body import JsonBody
 from hero_broker.kinds.kind import EVENT_STREAM, Framing, Kind, Request, WireTarget
-from hero_broker.kinds.report import Report, read_text_report
+from hero_broker.kinds.report import read_text_report
 from hero_broker.kinds.stream_rules import FINISH_REASON, StreamRules
-from hero_broker.kinds.usage_dialect import OPENAI_USAGE, UsageDialect
 
 # What some servers send as the content type of an event stream.
 UNDECLARED_TYPES = ("", "text/plain", "application/octet-stream")
@@ -23,10 +22,7 @@ class TextStreamKind(Kind):
 
     stream_rules = StreamRules(finish=FINISH_REASON)
     framing = staticmethod(text_framing)
-
-    def report(self, body: bytes, dialect: UsageDialect = OPENAI_USAGE) -> Report:
-        """Return what a response, or an event's data, reports; `dialect` is the provider's."""
-        return read_text_report(body, dialect)
+    report = staticmethod(read_text_report)
 
     def text_request(self, body: JsonBody, input_bytes: int) -> Request:
         """Return the request of a body whose input has this size.

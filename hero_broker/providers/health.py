@@ -118,7 +118,7 @@ class HealthTracker:
         if status >= 500 or status in FAULTS:
             self.record_failure(provider, f"provider_{status}")
             return
-        record = self._record(provider)
+        record = self._records.get(provider) or self._record(provider)
         record.answered += 1
         record.last_answered_at = self._clock.now()
         record.is_failing = False

@@ -189,13 +189,13 @@ class Upstream:
                 connection = take_pooled(connector, template.connection_key)
             if connection is None:
                 connection = await wait_at_most(left_s, connector.connect(template.request, [], template.connecting))
-            protocol = cast(Connection, connection.protocol)
+            protocol: Connection = connection.protocol  # type: ignore[assignment]  # `open_upstream` makes no others
             had_served = protocol.has_served
             protocol.begin_exchange()
             sent_at = self._now()
             deadline = Deadline(connection, protocol, sent_at, ends_at, silent_s, timeouts.idle_s, self._open)
             try:
-                cast(asyncio.Transport, protocol.transport).write(data)
+                protocol.transport.write(data)  # type: ignore[union-attr]  # it is connected
                 sending.is_sent = True
                 status, headers, content = await protocol.read_response()
             except BaseException as error:  # whatever ends the exchange, its connection is not used again

@@ -5,7 +5,6 @@ needed only if no pooled connection is free. This module is the only one that kn
 """
 
 import time
-from typing import cast
 
 import aiohttp
 from aiohttp.client_reqrep import ConnectionKey
@@ -47,6 +46,6 @@ def take_pooled(connector: aiohttp.TCPConnector, key: ConnectionKey) -> PooledCo
         protocol, last_use = free.popleft()
         if last_use >= oldest_use and protocol.is_connected():
             connector._acquired.add(protocol)
-            return PooledConnection(connector, key, cast(Connection, protocol))  # `open_upstream` makes no others
+            return PooledConnection(connector, key, protocol)  # type: ignore[arg-type]  # `open_upstream` makes no others
         protocol.close()
     return None

@@ -9,7 +9,7 @@ import socket
 import struct
 from collections.abc import Callable, Container, Sequence
 from http import HTTPStatus
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 import httptools
 from uvicorn._types import (
@@ -327,7 +327,7 @@ class ClientConnection(HttpToolsProtocol):
     def _begin_whole_request(self, body: bytes) -> None:
         """Begin a request that has come whole, without uvicorn's work for one that may come in pieces."""
         path = self.url.decode("ascii")
-        scope = {
+        scope: Any = {
             "type": "http",
             "asgi": _ASGI,
             "http_version": "1.1",
@@ -345,7 +345,7 @@ class ClientConnection(HttpToolsProtocol):
         self.deadline = NEVER
         if self.flow.write_paused:
             self._set_write_deadline()
-        self.cycle = _WholeRequest(cast(Scope, scope), self, body)
+        self.cycle = _WholeRequest(scope, self, body)
         self._start_asgi_task(self.cycle, self.app)
 
     def on_body(self, body: bytes) -> None:
