@@ -10,6 +10,14 @@ CHAT_UNITS = {"input_tokens": 40, "output_tokens": 3}
 MODELS = {"fake-chat", "fake-completion", "fake-embedding", "fake-tts", "fake-stt", "fake-rerank", "fake-moderation"}
 
 
+# The second response reads the words of both inputs and of the first reply.
+NEITHER = {"cached_input_tokens": 0, "reasoning_tokens": 0}
+CHAIN = [
+    Row("responses", "fake-chat", 2 * 590 + 2 * 790, {"input_tokens": 2, "output_tokens": 2, **NEITHER}),
+    Row("responses", "fake-chat", 5 * 590 + 3 * 790, {"input_tokens": 5, "output_tokens": 3, **NEITHER}, stream=True),
+]
+
+
 def test_chat_is_one_row(place: Place) -> None:
     answer = place.call(CLIENT, "chat")
 
@@ -132,6 +140,17 @@ def test_count_of_a_responses_tokens_has_no_row(agents_place: Place, work: Work)
     assert agents_place.call(CLIENT, "response_tokens") == COUNTED
     assert agents_place.rows() == []
     assert [path for path, _ in work.requests] == ["/v1/responses/input_tokens"]
+
+
+def test_stored_responses_are_continued_read_and_deleted(place: Place) -> None:
+    answer = place.call(CLIENT, "response_stored")
+
+    assert answer == {
+        "texts": ["one two", "one two three", "one two three"],
+        "items": 1,
+        "deleted": ["previous_response_not_found", 0],
+    }
+    assert place.rows() == CHAIN
 
 
 def test_models_are_listed_and_found_without_a_row(place: Place) -> None:

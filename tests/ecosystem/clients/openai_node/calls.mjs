@@ -106,6 +106,25 @@ const calls = {
     return (await client.responses.inputTokens.count({ model: "gpt-5-codex", input: "how is the work" })).input_tokens;
   },
 
+  async response_stored() {
+    const model = "fake-chat";
+    const first = await client.responses.create({ model, input: "one two" });
+    const events = client.responses.stream({ model, input: "three", previous_response_id: first.id });
+    const second = await events.finalResponse();
+    const items = [];
+    for await (const item of client.responses.inputItems.list(second.id)) items.push(item);
+    const found = await client.responses.retrieve(second.id);
+    await client.responses.delete(second.id);
+    const failures = [];
+    for (const attempt of [
+      () => client.responses.create({ model, input: "four", previous_response_id: second.id }),
+      () => client.responses.retrieve(second.id),
+    ]) {
+      await attempt().catch((error) => failures.push([error.status, error.code]));
+    }
+    return { texts: [first, second, found].map((one) => one.output_text), items: items.length, failures };
+  },
+
   async models() {
     const listed = [];
     for await (const model of client.models.list()) listed.push(model.id);

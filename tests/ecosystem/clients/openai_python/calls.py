@@ -148,6 +148,28 @@ def response_tokens() -> object:
     return CLIENT.responses.input_tokens.count(model=AGENT, input="how is the work").input_tokens
 
 
+def response_stored() -> object:
+    first = CLIENT.responses.create(model="fake-chat", input="one two")
+    with CLIENT.responses.stream(model="fake-chat", input="three", previous_response_id=first.id) as events:
+        second = events.get_final_response()
+    items = CLIENT.responses.input_items.list(second.id)
+    found = CLIENT.responses.retrieve(second.id)
+    CLIENT.responses.delete(second.id)
+    try:
+        CLIENT.responses.create(model="fake-chat", input="four", previous_response_id=second.id)
+    except openai.BadRequestError as error:
+        code = error.code
+    try:
+        CLIENT.responses.retrieve(second.id)
+    except openai.NotFoundError as error:
+        return {
+            "texts": [first.output_text, second.output_text, found.output_text],
+            "items": len(list(items)),
+            "deleted": [code, retries(error)],
+        }
+    raise AssertionError("The response is deleted.")
+
+
 def models() -> object:
     return {
         "listed": [model.id for model in CLIENT.models.list()],
@@ -188,6 +210,7 @@ CALLS = (
     response_parsed,
     response_compacted,
     response_tokens,
+    response_stored,
     models,
     unknown_model,
 )
