@@ -15,7 +15,7 @@ from hero_broker.providers.routes import Route, Routes, Target
 REQUEST_HEADERS = frozenset({b"http-referer", b"idempotency-key", b"openai-beta", b"x-title"})
 MAX_REQUESTED_MODEL = 200  # characters of a model's name, as the client wrote it, in a row
 _PARAMETER = re.compile(r"\w{1,32}=\w{1,16}", re.ASCII)
-MAX_REQUEST_HEADER_BYTES = 1024  # of a header's value; longer ones are dropped
+MAX_REQUEST_HEADER_BYTES = 4 * 1024  # of a header's value; longer ones are dropped
 
 
 class RequestContext(msgspec.Struct, frozen=True):

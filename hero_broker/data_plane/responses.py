@@ -14,7 +14,7 @@ from hero_broker.edge.errors import OPENAI_ERRORS, ErrorShape, error_body, error
 from hero_broker.kinds.kind import HeaderRules, Kind
 
 _DEFAULT_HEADERS = HeaderRules()
-MAX_RESPONSE_HEADER_BYTES = 1024  # of a header's value; longer ones are dropped
+MAX_RESPONSE_HEADER_BYTES = 4 * 1024  # of a header's value; longer ones are dropped
 FORWARDED_STATUSES = frozenset({400, 404, 409, 413, 415, 422, 429, 502, 503, 504})
 OUR_STATUSES = frozenset({401, 402, 403})  # are about the key or the account, which are the operator's
 MAX_MESSAGE = 1000  # characters of a provider's message

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from hero_broker.data_plane.client_call import MAX_REQUEST_HEADER_BYTES
+from hero_broker.data_plane.responses import MAX_RESPONSE_HEADER_BYTES
 from tests import forked
 from tests.e2e.provider import Provider, answering
 from tests.e2e_support import Broker, broker, chat, started_broker
@@ -146,7 +147,7 @@ def test_headers_pass_by_a_list_in_both_directions(tmp_path: Path) -> None:
         b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nset-cookie: a=b\r\nserver: s\r\n"
         b"x-secret: sk-provider-key\r\n"
         b"x-request-id: theirs\r\nopenai-version: 1\r\nopenai-processing-ms: %s\r\ncontent-length: 2\r\n\r\n{}"
-        % (b"9" * 2000)
+        % (b"9" * (MAX_RESPONSE_HEADER_BYTES + 1))
     )
     with Provider() as provider:
         config.write_text(provider.config())
