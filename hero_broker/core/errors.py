@@ -167,7 +167,7 @@ class ModelNotFound(NotFound):
 
 
 class ModelNotPriced(NotFound):
-    """No price is known for the model, and `billing.unpriced` is "refuse"."""
+    """No price is known for the model, and `billing.unpriced` is "refuse" or a budget bounds the call."""
 
     code = "model_not_priced"
 
