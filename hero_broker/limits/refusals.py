@@ -42,10 +42,10 @@ def over_budget(counter: BudgetCounter, window: WindowSum, amount: int, now: int
         return BudgetExceeded(_spent(counter, window, None), retry_after_s=_until_the_end(limit, window, now))
     if not amount or window.spent + window.held + amount <= most:
         return None
-    if amount > most:
+    if amount > most and window.spent < most:
         return RequestExceedsLimit(
             f"{_name(counter)} is less than this call may use{_of_own(counter, amount)}; "
-            "a smaller max_tokens or a shorter request may fit."
+            "a lower limit of output tokens (max_tokens, max_output_tokens) or a shorter request may fit."
         )
     if window.spent + amount > most:
         message = _spent(counter, window, amount)

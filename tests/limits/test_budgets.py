@@ -172,7 +172,8 @@ def test_refusal_of_a_shared_budget_has_no_amounts() -> None:
     assert left.value.message == f"What is left of the {name} does not cover this call."
     assert left.value.retry_after_s is None
     assert larger.value.message == (
-        f"The {name} is less than this call may use; a smaller max_tokens or a shorter request may fit."
+        f"The {name} is less than this call may use; a lower limit of output tokens (max_tokens, max_output_tokens) or "
+        "a shorter request may fit."
     )
 
 
@@ -191,10 +192,18 @@ def test_open_holds_alone_are_another_refusal_that_may_be_retried_soon() -> None
 
 
 def test_call_that_alone_may_use_more_than_the_budget_is_refused_for_good() -> None:
-    with pytest.raises(RequestExceedsLimit, match=r"may use, 0\.000000011 USD; a smaller max_tokens") as refused:
+    with pytest.raises(RequestExceedsLimit, match=r"may use, 0\.000000011 USD; a lower limit of output") as refused:
         begin(admission(TEN), 11)
 
     assert (refused.value.status, refused.value.retry_after_s, refused.value.may_retry) == (402, None, False)
+
+
+def test_spent_budget_gives_no_advice_that_would_not_help() -> None:
+    admitting = admission(TEN)
+    finish(begin(admitting, 10), 10)
+
+    with pytest.raises(BudgetExceeded, match="is spent; the window ends at"):
+        begin(admitting, 11)
 
 
 def test_without_holds_calls_pass_until_the_amount_is_spent() -> None:
