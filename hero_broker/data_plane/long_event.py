@@ -9,8 +9,13 @@ import re
 MIN_LONG_BYTES = 256 * 1024  # a shorter event is kept and parsed whole
 KEPT_BYTES = 4 * 1024  # the most that one piece adds to the string that goes on in it; the names of members are shorter
 
-# What may be the first part of an escape in a string, the rest of which comes with the next piece.
-_BROKEN_ESCAPE = re.compile(rb"\\(?:u[0-9A-Fa-f]{0,3})?\Z")
+# What may be the first part of a character, the rest of which comes with the next piece: some bytes of UTF-8, a part of
+# an escape, or the first of two escapes that are one character. A whole character of two or three bytes matches too.
+_BROKEN_CHARACTER = re.compile(
+    rb"(?:[\xc2-\xf4][\x80-\xbf]{0,2}"
+    rb"|\\(?:u(?:[0-9A-Fa-f]{0,3}|[dD][89abAB][0-9A-Fa-f]{2}(?:\\(?:u[0-9A-Fa-f]{0,3})?)?))?)\Z"
+)
+BROKEN_BYTES = len(rb"\ud83d\ude0")  # the longest of them
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
 _STRING_REST = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 
@@ -25,7 +30,7 @@ class LongEvent:
         self.pieces: list[bytes] = []
         self.size = 0  # bytes
         self._outline: list[bytes] = []
-        self._held = b""  # the beginning of an escape, at the end of the latest piece
+        self._held = b""  # the beginning of a character, at the end of the latest piece
         self._in_string = False  # the next piece goes on with a string
         self.add(piece)
 
@@ -34,9 +39,8 @@ class LongEvent:
         self.pieces.append(piece)
         self.size += len(piece)
         rest = self._held + piece
-        broken = _BROKEN_ESCAPE.search(rest, max(0, len(rest) - 5)) if _ends_in_escape(rest) else None
-        self._held = b"" if broken is None else broken[0]
-        rest = rest if broken is None else rest[: broken.start()]
+        whole = _whole_bytes(rest)
+        rest, self._held = rest[:whole], rest[whole:]
         if self._in_string:
             end = _string_end(rest)
             if end <= KEPT_BYTES:
@@ -70,12 +74,12 @@ def _string_end(rest: bytes) -> int:
     return 0 if match is None else match.end()
 
 
-def _ends_in_escape(piece: bytes) -> bool:
-    """Return whether the last backslash near the end of a piece begins an escape, and no other escape has it."""
-    at = piece.rfind(b"\\", max(0, len(piece) - 5))
-    if at == -1:
-        return False
-    before = at
-    while before and piece[before - 1 : before] == b"\\":
-        before -= 1
-    return (at - before) % 2 == 0
+def _whole_bytes(piece: bytes) -> int:
+    """Return how many bytes of a piece are whole characters; an escape is one."""
+    broken = _BROKEN_CHARACTER.search(piece, max(0, len(piece) - BROKEN_BYTES))
+    while broken is not None:
+        at = broken.start()
+        if piece[at : at + 1] != b"\\" or (at - len(piece[:at].rstrip(b"\\"))) % 2 == 0:
+            return at
+        broken = _BROKEN_CHARACTER.search(piece, at + 1)  # another escape ends in this backslash
+    return len(piece)
