@@ -4,10 +4,13 @@ No bound holds for what cannot be known before: images and files that a request 
 of the provider, the time that a call takes, and a provider that charges more than its list price.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
+
+import msgspec
 
 from hero_broker.core.usage import Usage
 from hero_broker.kinds.json_body import MAX_DIGITS
@@ -26,6 +29,8 @@ _INPUT_RATES = (
 )
 _OUTPUT_RATES = ("output_per_million", "reasoning_per_million", "audio_output_per_million", "image_output_per_million")
 MAX_COPIES = 128  # of an output; providers allow no more
+MAX_NUMBER_BYTES = 64  # of a number that is not only digits; a longer one counts as huge
+_HUGE: int = 10**MAX_DIGITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +84,10 @@ def output_bound(kind: Kind, request: Request, rule: BoundRule) -> int:
     """Return how many tokens the output may have."""
     if not kind.output_bounds:
         return rule.output_tokens if kind.measures_audio else 0
-    bounds = [found for name in kind.output_bounds if (found := _integer(request, name)) is not None]
-    copies = max([1, *(_integer(request, name) or 1 for name in kind.output_copies)])
-    return min(bounds, default=rule.output_tokens) * min(copies, MAX_COPIES)
+    # Of two bounds, each provider takes another one. To many, 0 is no bound.
+    tokens = max((_count(request, name) for name in kind.output_bounds), default=0) or rule.output_tokens
+    copies = max((_count(request, name) for name in kind.output_copies), default=0) or 1
+    return tokens * min(copies, MAX_COPIES)
 
 
 def highest_cost(usage: Usage, price: Price) -> int:
@@ -105,7 +111,18 @@ def _usage(kind: Kind, request: Request, price: Price | None, size: Measured) ->
     return kind.estimate(request, price, size) if known is None else known
 
 
-def _integer(request: Request, name: str) -> int | None:
-    """Return a member that is an integer; None if it is missing or something else, which the provider refuses."""
-    value = bytes(request.body.members.get(name, b""))
-    return int(value[:MAX_DIGITS]) if value.isdigit() else None
+def _count(request: Request, name: str) -> int:
+    """Return a member that a provider may read as a number, rounded up; 0 if it is missing or something else.
+
+    Many providers read 1e5, 100000.0 and "100000" as they read 100000.
+    """
+    raw = bytes(request.body.members.get(name, b""))
+    if raw.isdigit():
+        return int(raw[:MAX_DIGITS])
+    if len(raw) > MAX_NUMBER_BYTES:
+        return _HUGE
+    try:
+        number = float(msgspec.json.decode(raw, type=float | str))
+    except ValueError:  # `DecodeError` too
+        return 0
+    return math.ceil(min(number, _HUGE)) if number > 0 else 0

@@ -53,10 +53,27 @@ def test_text_has_a_token_for_each_byte_or_two() -> None:
         ("chat", {}, 4096),
         ("chat", {"max_tokens": 5}, 5),
         ("chat", {"max_completion_tokens": 6}, 6),
-        ("chat", {"max_completion_tokens": 6, "max_tokens": 5}, 5),
+        ("chat", {"max_completion_tokens": 6, "max_tokens": 5}, 6),
+        ("chat", {"max_completion_tokens": 5, "max_tokens": 6}, 6),
+        ("chat", {"max_completion_tokens": 0, "max_tokens": 5}, 5),
+        ("chat", {"max_tokens": 0}, 4096),
+        ("chat", {"max_tokens": -1}, 4096),
+        ("chat", {"max_tokens": 50_000.0}, 50_000),
+        ("chat", {"max_tokens": 50_000.5}, 50_001),
+        ("chat", {"max_tokens": "50000"}, 50_000),
+        ("chat", {"max_tokens": " 50_000 "}, 50_000),
+        ("chat", {"max_tokens": "5e4"}, 50_000),
+        ("chat", {"max_tokens": 1e30}, 10**18),
+        ("chat", {"max_tokens": 2**63}, 922_337_203_685_477_580),
+        ("chat", {"max_tokens": "Infinity"}, 10**18),
+        ("chat", {"max_tokens": "0" * 100 + "50000"}, 10**18),
+        ("chat", {"max_tokens": "nan"}, 4096),
+        ("chat", {"max_tokens": "abc"}, 4096),
+        ("chat", {"max_tokens": True}, 4096),
+        ("chat", {"max_tokens": [5]}, 4096),
         ("chat", {"max_tokens": 5, "n": 3}, 15),
         ("chat", {"max_tokens": 5, "n": 10**9}, 5 * MAX_COPIES),
-        ("chat", {"max_tokens": None, "n": "2"}, 4096),
+        ("chat", {"max_tokens": None, "n": "2"}, 8192),
         ("completion", {"prompt": "p", "max_tokens": 5, "n": 2, "best_of": 4}, 20),
         ("messages", {"max_tokens": 9}, 9),
         ("responses", {"input": "p", "max_output_tokens": 8}, 8),
@@ -77,15 +94,17 @@ def test_dearest_tier_length_and_target_count() -> None:
     tiers = {"priority": (PricePeriod((priority,)),)}
     by_length = Tariff((PricePeriod((PRICE, long), (100,)),))
     with_tiers = Tariff.fixed(PRICE, {"priority": priority})
-    asked = request(messages=[{"role": "user", "content": TEXT}], max_tokens=0)
+    asked = request(messages=[{"role": "user", "content": TEXT}], max_tokens=1)
     tokens = -(-asked.input_bytes // 2)
 
-    assert bound(asked, by_length)[0] == tokens * 3000
+    assert bound(asked, by_length)[0] == tokens * 3000 + 10_000
     assert (
-        bound(asked, with_tiers)[0] == bound(asked, Tariff((PricePeriod((PRICE,), tiers=tiers),)))[0] == tokens * 5000
+        bound(asked, with_tiers)[0]
+        == bound(asked, Tariff((PricePeriod((PRICE,), tiers=tiers),)))[0]
+        == tokens * 5000 + 10_000
     )
-    assert bound(asked, TARIFF, with_tiers)[0] == tokens * 5000
-    assert bound(request(max_tokens=0), by_length)[0] == -(-request().input_bytes // 2) * 1000
+    assert bound(asked, TARIFF, with_tiers)[0] == tokens * 5000 + 10_000
+    assert bound(request(max_tokens=1), by_length)[0] == -(-request().input_bytes // 2) * 1000 + 10_000
 
 
 def test_target_without_a_price_leaves_no_cost() -> None:
