@@ -112,8 +112,9 @@ class WindowSum:
 class BudgetCounter:
     """What one subject has spent of a budget, by window.
 
-    There is no reset: a call is counted in the window that has its begin, whenever it ends. The latest window and the
-    one before it are kept, so that a clock that goes back finds what was spent.
+    There is no reset: a call is counted in the window that has its begin, whenever it ends. The latest window is kept,
+    and one before it: so a clock that goes back finds what was spent in the window before. If it goes back further, the
+    sum of that window begins at 0.
     """
 
     __slots__ = ("__weakref__", "_before", "_latest", "amount", "is_kept", "of", "subject", "unit", "uses_provider")
@@ -137,7 +138,7 @@ class BudgetCounter:
         window = WindowSum(*self.of.limit.window_at(started_at))
         if window.begins > latest.begins:
             self._latest, self._before = window, latest
-        elif window.begins > before.begins or before.ends == 0:
+        else:
             self._before = window
         return window
 

@@ -277,6 +277,16 @@ def test_clock_that_goes_back_finds_what_was_spent() -> None:
         begin(admitting, 1)
 
 
+def test_budget_holds_though_the_clock_goes_back_by_several_windows() -> None:
+    admitting = admission(TEN)
+    for days in (0, 1, -5):
+        at = NOW + days * DAY_S
+        finish(begin(admitting, 10, at=at), 10, started_at=at)
+
+        with pytest.raises(BudgetExceeded):
+            begin(admitting, 1, at=at)
+
+
 @pytest.mark.parametrize(
     ("zone", "name", "begins", "ends"),
     [
