@@ -28,6 +28,7 @@ MAX_AMOUNT = 1_000_000  # of requests per minute, and of calls in flight
 MAX_UNITS = 10**15  # of tokens or requests in a longer window
 MAX_USD = 1_000_000_000
 MAX_NAME_CHARACTERS = 64
+SERVER_LIMITS = PER_ADDRESS, ALL_CALLS = ("server.max_calls_per_address", "server.max_calls")  # settings, and names
 _KNOWN_LATE = ("context", "model", "provider", "kind")  # the body is read before limits look at these
 
 
@@ -153,6 +154,6 @@ def server_limits(max_calls: int, max_calls_per_address: int) -> tuple[Limit, Li
     """Return `server.max_calls_per_address` and `server.max_calls` as limits."""
     share = min(max_calls, max_calls_per_address)
     return (
-        Limit("server.max_calls_per_address", CONCURRENT, share, per=("ip",), is_of_server=True),
-        Limit("server.max_calls", CONCURRENT, max_calls, is_of_server=True),
+        Limit(PER_ADDRESS, CONCURRENT, share, per=("ip",), is_of_server=True),
+        Limit(ALL_CALLS, CONCURRENT, max_calls, is_of_server=True),
     )

@@ -20,6 +20,7 @@ from hero_broker.limits.limit import (
     PREFIX_V4,
     PREFIX_V6,
     REQUESTS,
+    SERVER_LIMITS,
     SHADOW,
     SUBJECTS,
     UNITS,
@@ -52,7 +53,7 @@ def read_limits(
     """
     if len(tables) > MAX_LIMITS:
         tables[0].faults.append(Fault("limits", f"must have at most {MAX_LIMITS} tables"))
-    places: dict[str, str] = {}
+    places = {name: name for name in SERVER_LIMITS}
     limits = []
     for table in tables:
         limit = _limit(table, providers)

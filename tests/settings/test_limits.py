@@ -174,6 +174,13 @@ def test_names_are_unique(tmp_path: Path) -> None:
     assert found == {"limits[1].name": 'must be unique; "r" is used by limits[0].name'}
 
 
+@pytest.mark.parametrize("name", ["server.max_calls", "server.max_calls_per_address"])
+def test_limits_of_the_server_keep_their_names(tmp_path: Path, name: str) -> None:
+    found = faults(tmp_path, f"[[limits]]\n{RATE}".replace('"r"', f'"{name}"'))
+
+    assert found == {"name": f'must be unique; "{name}" is used by {name}'}
+
+
 def test_kind_of_a_match_is_one_of_the_kinds(tmp_path: Path) -> None:
     found = faults(tmp_path, f'[[limits]]\n{RATE}match = {{ kind = "chats" }}\n')
 
