@@ -93,9 +93,12 @@ class EventStream:
             ProviderError: the stream is incomplete.
         """
         rest = self._splitter.rest()
-        data = event_data(rest)
+        data = event_data(rest.outline() if isinstance(rest, LongEvent) else rest)
         is_complete = not data or self._rules.is_last(data) or _is_json(data)
-        if rest and is_complete:
+        if isinstance(rest, LongEvent) and is_complete:
+            self._process_long(rest)
+            self.tail += self.take_pieces()
+        elif isinstance(rest, bytes) and rest and is_complete:
             self.tail.append(self._process(rest, data))
         if (self.tail and self._is_finished) or self.is_error:
             return

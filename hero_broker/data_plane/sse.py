@@ -73,9 +73,9 @@ class EventSplitter:
         """Whether no event is incomplete."""
         return not self._rest and self._long is None
 
-    def rest(self) -> bytes:
-        """Return the bytes after the last blank line."""
-        return bytes(self._rest) if self._long is None else self._long.whole()
+    def rest(self) -> bytes | LongEvent:
+        """Return what came after the last blank line."""
+        return bytes(self._rest) if self._long is None else self._long
 
 
 def event_data(event: bytes) -> bytes:

@@ -9,11 +9,15 @@ from types import MappingProxyType
 
 import pytest
 
+from hero_broker.core.calls import Attempt, Caller
+from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import BrokerError, InvalidRequest, ModelNotFound
 from hero_broker.core.records import RequestLog
 from hero_broker.data_plane.client_call import ClientCall
+from hero_broker.data_plane.event_stream import EventStream
 from hero_broker.data_plane.long_event import MIN_LONG_BYTES
 from hero_broker.kinds.wires import RESPONSES_WIRE
+from hero_broker.metering.meter import Meter
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
 from hero_broker.providers.provider import Provider
@@ -454,6 +458,20 @@ def test_long_event_that_is_no_json_passes_as_it_came() -> None:
 
     assert (row.outcome, row.usage_source) == ("ok", "reported")
     assert play.client.body == events
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+def test_long_event_at_the_end_without_its_blank_line_is_not_joined(missing: int) -> None:
+    end = stream({**END, "response": {**ENDED, "instructions": "x" * 2 * MIN_LONG_BYTES}})[:-missing]
+    call = Attempt("id", "responses", "m", "p", "m", "http://p", b"{}", Caller("192.0.2.1", None), 0, True, True)
+    watched = EventStream(call, (KEY,), Meter(call, None, SystemClock()), 16_000_000)
+
+    passed = [watched.feed(piece) for piece in (stream(CREATED), *sized(end, 64 * 1024))]
+    watched.end()
+
+    tail = [item for item in watched.tail if isinstance(item, bytes)]
+    assert (b"".join(passed), b"".join(tail)) == (stream(CREATED), end)
+    assert max(map(len, tail)) < len(end)
 
 
 def test_client_that_leaves_in_a_long_tail_is_billed_all_the_same() -> None:
