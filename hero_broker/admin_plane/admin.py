@@ -1,19 +1,22 @@
 """What the methods of the admin plane need: ports to the ledger, the labels and the inventory."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from hero_broker.admin_plane.contract import Document
+from hero_broker.core.calls import Caller
 from hero_broker.core.errors import NotRecorded
 from hero_broker.core.focus import FocusQuery, FocusReport
 from hero_broker.core.inventory import InventoryModel, InventoryProvider, PriceChanges, PriceInForce, PriceList
 from hero_broker.core.labels import Label, LabelChanges
-from hero_broker.core.limits import LimitState, SubjectState
+from hero_broker.core.limits import LimitState, OwnLimit, SubjectState
 from hero_broker.core.queries import RowsQuery, UsageQuery
 from hero_broker.core.records import (
     ClosedPeriod,
     ExplainedRequest,
+    OwnUsage,
     Period,
     Rows,
     UsageByIp,
@@ -54,6 +57,14 @@ class ReportsInterface(Protocol):
 
     async def request(self, request_id: str) -> ExplainedRequest:
         """Return one row with how its cost was computed."""
+        ...
+
+    async def own_usage(self, ip: str) -> OwnUsage:
+        """Return what a caller used today and this month."""
+        ...
+
+    async def own_request(self, ip: str, request_id: str) -> ExplainedRequest:
+        """Return one row of a caller with how its cost was computed."""
         ...
 
 
@@ -147,6 +158,10 @@ class LimitsInterface(Protocol):
         """Return a limit, and the subjects that have used most of it."""
         ...
 
+    def of_caller(self, ip: str, /) -> Sequence[OwnLimit]:
+        """Return the limits that count calls of an address, with its own numbers."""
+        ...
+
 
 class NoLimits:
     """The limits of a ledger without its broker: none."""
@@ -158,6 +173,10 @@ class NoLimits:
     def subjects(self, _name: str, _most: int, /) -> tuple[LimitState, Sequence[SubjectState]]:
         """Return nothing, because no limit has this name."""
         raise NotRecorded("No such limit")
+
+    def of_caller(self, _ip: str, /) -> Sequence[OwnLimit]:
+        """Return no limits."""
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,3 +196,5 @@ class Admin:
     # argument is whether nothing is to be changed.
     refresh_prices: Callable[[bytes | None, bool], Awaitable[PriceChanges]]
     limits: LimitsInterface = field(default_factory=NoLimits)
+    # Bounds the requests of callers for their own usage, or raises an error of calls.
+    own_requests: Callable[[Caller], AbstractContextManager[object]] = nullcontext

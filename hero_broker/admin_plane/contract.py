@@ -56,7 +56,7 @@ class Contract:
         return {name: tuple(params) for name, params in self._params.items()}
 
     def check(self, methods: Mapping[str, AdminMethod[...]]) -> None:
-        """Compare the document with the methods; the first parameter of their functions is not documented.
+        """Compare the document with the methods; parameters of their functions that callers do not send are left out.
 
         Raises:
             ContractMismatch: the name, the order or the optionality of a parameter differs, or a method's scope or
@@ -67,7 +67,7 @@ class Contract:
         for described in self.document["methods"]:
             name = described["name"]
             method = methods[name]
-            code_params = list(inspect.signature(method.function).parameters.values())[1:]
+            code_params = list(inspect.signature(method.function).parameters.values())[2 if method.is_own else 1 :]
             documented = [(param, required) for param, (required, _) in self._params[name].items()]
             for subject, actual, wanted in (
                 ("parameters", [(param.name, param.default is param.empty) for param in code_params], documented),

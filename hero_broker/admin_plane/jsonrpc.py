@@ -13,6 +13,7 @@ from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.contract import Contract
 from hero_broker.admin_plane.errors import INTERNAL_ERROR, rpc_error
 from hero_broker.admin_plane.registry import METHODS, dispatch
+from hero_broker.core.calls import Caller
 from hero_broker.core.errors import QueryError
 from hero_broker.util.nearest import did_you_mean, nearest
 
@@ -80,7 +81,7 @@ class RpcDispatcher:
         self._admin = admin
         self._contract = Contract(admin.document)
 
-    async def dispatch(self, member: Any, request_id: str) -> bytes | None:
+    async def dispatch(self, member: Any, request_id: str, caller: Caller) -> bytes | None:
         """Return the response in JSON, also for an invalid request; None after a notification was carried out."""
         fault = _fault(member)
         if fault is not None:
@@ -93,7 +94,7 @@ class RpcDispatcher:
         params = member.get("params", [])
 
         async def method() -> Result:
-            return await self._call(member["method"], params, request_id)
+            return await self._call(member["method"], params, request_id, caller)
 
         envelope = {key: member[key] for key in ("jsonrpc", "method", "id") if key in member}
         response = await async_dispatch_to_serializable(
@@ -101,9 +102,9 @@ class RpcDispatcher:
         )
         return msgspec.json.encode({**response, "id": msgspec.Raw(encoded_id)}) if isinstance(response, dict) else None
 
-    async def _call(self, name: str, params: list[Any] | dict[str, Any], request_id: str) -> Result:
+    async def _call(self, name: str, params: list[Any] | dict[str, Any], request_id: str, caller: Caller) -> Result:
         try:
-            result = await dispatch(self._admin, self._contract, name, params)
+            result = await dispatch(self._admin, self._contract, name, params, caller)
             return Success(msgspec.Raw(result))
         except QueryError as error:
             code, message, data = rpc_error(error)

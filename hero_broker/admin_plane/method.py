@@ -38,6 +38,9 @@ class AdminMethod(Generic[Params]):
     rest: RestRoute
     scope: str  # what a caller's token must allow: a subject, and "read" or "write"
     is_offline: bool  # a ledger without its broker can answer it
+    # It answers about the caller's own address alone: the function gets the `Caller` behind the `Admin`, and the REST
+    # route needs no token.
+    is_own: bool = False
 
     def __call__(self, *args: Params.args, **kwargs: Params.kwargs) -> Coroutine[Any, Any, dict[str, object]]:
         """Call the function."""
@@ -45,13 +48,14 @@ class AdminMethod(Generic[Params]):
 
 
 def method(
-    name: str, *, rest: str, scope: str, offline: bool = False, in_query: tuple[str, ...] = ()
+    name: str, *, rest: str, scope: str, offline: bool = False, own: bool = False, in_query: tuple[str, ...] = ()
 ) -> Callable[[Function[Params]], AdminMethod[Params]]:
     """Make a coroutine function a method of the admin plane; its first parameter is the `Admin`.
 
     `rest` is an HTTP method and a path, such as "GET /admin/labels"; every method has one. `scope` is a subject and
     an access, such as "labels:read". The document has both, as `x-rest` and `x-scope`. An `offline` method only reads
-    the database, so that a ledger without its broker can answer it.
+    the database, so that a ledger without its broker can answer it. A method of the caller's `own` usage has the
+    `Caller` as its second parameter; its REST route must not be one that `edge.paths` guards.
     """
     verb, path = rest.split(" ")
-    return lambda function: AdminMethod(name, function, RestRoute(verb, path, in_query), scope, offline)
+    return lambda function: AdminMethod(name, function, RestRoute(verb, path, in_query), scope, offline, own)

@@ -18,6 +18,7 @@ from hero_broker.admin_plane.rpc import MEDIA_TYPES
 from hero_broker.core.errors import (
     BodyTimeout,
     BodyTooLarge,
+    RateLimitExceeded,
     UnsupportedMedia,
 )
 
@@ -41,17 +42,21 @@ def operations(document: Document) -> Iterator[tuple[str, str, Operation]]:
     """Yield each route's path, method in lower case, and operation; responses with content have no headers yet."""
     documented = {method["name"]: method for method in document["methods"]}
     for name, method in METHODS.items():
-        yield method.rest.template, method.rest.verb.lower(), _operation(method.rest, documented[name], document)
+        yield (
+            method.rest.template,
+            method.rest.verb.lower(),
+            _operation(method.rest, documented[name], document, is_own=method.is_own),
+        )
     yield "/rpc", "post", _rpc()
 
 
-def _operation(route: RestRoute, method: Mapping[str, Any], document: Document) -> Operation:
+def _operation(route: RestRoute, method: Mapping[str, Any], document: Document, *, is_own: bool) -> Operation:
     operation: Operation = {
         "operationId": method["name"],
         "summary": method["summary"],
         "description": method["description"],
         "tags": [tag["name"] for tag in method["tags"]],
-        "security": [{"bearer": []}],
+        "security": [] if is_own else [{"bearer": []}],
     }
     in_body: list[Mapping[str, Any]] = []
     parameters: list[dict[str, Any]] = []
@@ -80,12 +85,12 @@ def _operation(route: RestRoute, method: Mapping[str, Any], document: Document) 
     if method["name"] == "billing.focus":
         contents[exports.CSV] = {"schema": {"type": "string"}}
     operation["responses"] = {"200": {"description": "The method's result.", "content": contents}}
-    for status, causes in sorted(_errors(route, method).items()):
+    for status, causes in sorted(_errors(route, method, is_own=is_own).items()):
         operation["responses"][str(status)] = _error(" ".join(f"{cause}." for cause in causes))
     return operation
 
 
-def _errors(route: RestRoute, method: Mapping[str, Any]) -> dict[int, list[str]]:
+def _errors(route: RestRoute, method: Mapping[str, Any], *, is_own: bool) -> dict[int, list[str]]:
     """Return the causes of errors by status: those of the contract, and those that HTTP and the gate add."""
     causes: dict[int, list[str]] = {}
     for error in method["errors"]:
@@ -94,6 +99,9 @@ def _errors(route: RestRoute, method: Mapping[str, Any]) -> dict[int, list[str]]
     if "{" in route.template:
         causes.setdefault(404, []).append("No route has this path")
     causes[403] = [_FORBIDDEN]
+    if is_own:  # the gate lets it pass
+        del causes[401]
+        causes[RateLimitExceeded.status] = ["The address sends too many of these requests"]
     if route.verb in WITH_BODY:
         causes[BodyTimeout.status] = ["The body did not arrive in time"]
         causes[BodyTooLarge.status] = [f"The body is longer than {MAX_BODY_BYTES} bytes"]

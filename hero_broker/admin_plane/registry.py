@@ -6,20 +6,23 @@ from typing import Any
 
 import msgspec
 
-from hero_broker.admin_plane import billing, cursors, focus, labels, limits, models, prices, providers, system
+from hero_broker.admin_plane import billing, cursors, focus, labels, limits, models, own, prices, providers, system
 from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.contract import Contract
 from hero_broker.admin_plane.method import AdminMethod
+from hero_broker.core.calls import Caller
 
-SUBJECTS = (billing, focus, models, prices, providers, labels, limits, system)
+SUBJECTS = (billing, own, focus, models, prices, providers, labels, limits, system)
 
 METHODS: Mapping[str, AdminMethod[...]] = {
     member.name: member for subject in SUBJECTS for member in vars(subject).values() if isinstance(member, AdminMethod)
 }
 
 
-async def dispatch(admin: Admin, contract: Contract, method: str, params: list[Any] | dict[str, Any]) -> bytes:
-    """Check parameters by the contract and answer, in JSON.
+async def dispatch(
+    admin: Admin, contract: Contract, method: str, params: list[Any] | dict[str, Any], caller: Caller
+) -> bytes:
+    """Check parameters by the contract and answer, in JSON. `caller` is whom methods of the caller's own usage serve.
 
     Encoding runs in a thread: a result of thousands of rows would block every call meanwhile.
 
@@ -29,4 +32,6 @@ async def dispatch(admin: Admin, contract: Contract, method: str, params: list[A
     is_later_page = isinstance(params, dict) and params.get("cursor") is not None
     given = contract.arguments(method, params, may_lack=is_later_page)  # the cursor has them all
     arguments = cursors.resume(contract, method, given)
-    return await to_thread(msgspec.json.encode, await METHODS[method](admin, **arguments))
+    called = METHODS[method]
+    answer = called(admin, caller, **arguments) if called.is_own else called(admin, **arguments)
+    return await to_thread(msgspec.json.encode, await answer)

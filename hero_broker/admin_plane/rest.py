@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -15,6 +16,7 @@ from hero_broker.admin_plane.errors import RestError
 from hero_broker.admin_plane.focus import build_focus_export, focus_query
 from hero_broker.admin_plane.params import parse_zone
 from hero_broker.admin_plane.registry import METHODS, dispatch
+from hero_broker.core.calls import Caller
 from hero_broker.core.errors import (
     BodyTimeout,
     BodyTooLarge,
@@ -60,7 +62,9 @@ def _endpoint(
                 arguments.pop("version", None)  # there is only one yet
                 pieces = build_focus_export(admin, focus_query(**arguments))
                 return await _stream(pieces, exports.CSV, request)
-            return _json(await dispatch(admin, contract, method, params))
+            caller: Caller = request.scope["state"]["caller"]
+            with admin.own_requests(caller) if METHODS[method].is_own else nullcontext():
+                return _json(await dispatch(admin, contract, method, params, caller))
         except QueryError as error:
             raise RestError(error) from error
 

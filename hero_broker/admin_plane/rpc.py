@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from hero_broker.admin_plane import jsonrpc
 from hero_broker.admin_plane.admin import Admin
+from hero_broker.core.calls import Caller
 from hero_broker.core.errors import ClientLeft
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -57,19 +58,21 @@ class RpcEndpoint:
         except jsonrpc.InvalidBatch as refused:
             await _send(send, 200, refused.answer)
             return
-        request_id = scope["state"]["request_id"]
+        request_id, caller = scope["state"]["request_id"], scope["state"]["caller"]
         if not batch.is_batch:
-            response = await self._members.dispatch(batch.members[0], request_id)
+            response = await self._members.dispatch(batch.members[0], request_id, caller)
             await _send(send, 204 if response is None else 200, response)
             return
         left = asyncio.create_task(_wait_for_disconnect(receive))
         try:
             with suppress(OSError):  # of sending: the client has left
-                await self._batch(batch.members, request_id, left, send)
+                await self._batch(batch.members, request_id, caller, left, send)
         finally:
             left.cancel()
 
-    async def _batch(self, members: Sequence[Any], request_id: str, left: asyncio.Task[None], send: Send) -> None:
+    async def _batch(
+        self, members: Sequence[Any], request_id: str, caller: Caller, left: asyncio.Task[None], send: Send
+    ) -> None:
         """Answer members one after another until the client has left.
 
         Members do not run concurrently: each may occupy one of the few threads that read the ledger for a minute, and
@@ -89,7 +92,7 @@ class RpcEndpoint:
                 # Sending waits until the client has taken most of what was sent: of the member before, too.
                 await send({"type": "http.response.body", "body": before, "more_body": True})
                 before = b","
-            response = await self._members.dispatch(member, request_id)
+            response = await self._members.dispatch(member, request_id, caller)
             if response is not None:
                 await send({"type": "http.response.body", "body": response, "more_body": True})
         if count:

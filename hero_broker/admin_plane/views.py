@@ -7,7 +7,7 @@ import msgspec
 
 from hero_broker.core.inventory import InventoryModel, InventoryProvider
 from hero_broker.core.labels import Label, LabelChanges
-from hero_broker.core.limits import LimitState, SubjectState
+from hero_broker.core.limits import LimitState, OwnLimit, SubjectState
 from hero_broker.core.money import usd_text
 from hero_broker.core.records import (
     ROW_FIELDS,
@@ -19,9 +19,13 @@ from hero_broker.core.records import (
     Period,
     UsageGroup,
     UsageTotals,
+    WindowUsage,
 )
 
 _HIDDEN = ("ip_key",)  # the same address as `ip`, in bytes
+# What a row has for the operator alone: how many calls there are in all, which proxy, key or price was used, and what
+# the operator calls an address or a billing period.
+_OF_OPERATOR = ("seq", "peer_ip", "price_id", "provider_key", "first_error", "label", "period")
 SHOWN_FIELDS = tuple(field.name for field in ROW_FIELDS if field.name not in _HIDDEN)
 
 
@@ -166,6 +170,21 @@ def explanation(record: ExplainedRequest) -> dict[str, object]:
     return {**row(LedgerRow(record.seq, record.row, record.label)), "period": record.period, "cost": cost}
 
 
+def own_explanation(record: ExplainedRequest) -> dict[str, object]:
+    """Return a row with how its cost was computed, for the caller that made the call."""
+    return {name: value for name, value in explanation(record).items() if name not in _OF_OPERATOR}
+
+
+def window_usage(record: WindowUsage) -> dict[str, object]:
+    """Return what an address used in a window."""
+    return {
+        "since": record.since,
+        "until": record.until,
+        "totals": usage(record.totals),
+        "models": models(record.models),
+    }
+
+
 def model(record: InventoryModel) -> dict[str, object]:
     """Return a model that is served."""
     return {
@@ -255,6 +274,15 @@ def limit_subject(state: SubjectState, unit: str) -> dict[str, object]:
     """Return what a subject has used of a limit in this unit."""
     amounts = {name: _of_unit(getattr(state, name), unit) for name in ("used", "held", "remaining")}
     return {**asdict(state), **amounts}
+
+
+def own_limit(state: OwnLimit) -> dict[str, object]:
+    """Return what a caller sees of a limit."""
+    amounts = {name: getattr(state, name) for name in ("amount", "used", "held", "remaining")}
+    return {
+        **asdict(state),
+        **{name: None if one is None else _of_unit(one, state.unit) for name, one in amounts.items()},
+    }
 
 
 def _of_unit(amount: int, unit: str) -> object:

@@ -9,12 +9,16 @@ from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.contract import Contract, load_document
 from hero_broker.admin_plane.method import NeedsBroker
 from hero_broker.admin_plane.registry import METHODS, dispatch
+from hero_broker.core.addresses import UNKNOWN
+from hero_broker.core.calls import Caller
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.inventory import InventoryModel, InventoryProvider, PriceChanges, PriceInForce, PriceList
 from hero_broker.reports.billing_periods import Books
 from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.usage import Reports
 from hero_broker.store.database import open_for_reading
+
+_NOBODY = Caller(UNKNOWN, None)  # methods of the caller's own usage are not offline
 
 
 class _EmptyInventory:
@@ -57,7 +61,7 @@ class LocalLedger:
         """
         if method not in METHODS or not METHODS[method].is_offline:
             raise NeedsBroker(f"{method} needs a running broker: name its address with --url instead of --database")
-        return asyncio.run(dispatch(self._admin, self._contract, method, dict(params)))
+        return asyncio.run(dispatch(self._admin, self._contract, method, dict(params), _NOBODY))
 
 
 @contextmanager

@@ -141,6 +141,29 @@ class AsyncBillingMethods:
         """
         return await self._call(methods.request(request_id))
 
+    async def me(self) -> models.OwnUsageAnswer:
+        """What the caller's own address used, and what is left of its limits.
+
+        Answers for the address that sends the request, today and this month in UTC. GET /v1/usage needs no admin token,
+        serves every address that may call, and admits 60 requests a minute of each address, 10 at once. Callers behind
+        one NAT or proxy share an address. Rows are counted within a second of the response. Limits in shadow mode are
+        left out.
+        """
+        return await self._call(methods.me())
+
+    async def my_request(self, request_id: str) -> models.OwnRequestAnswer:
+        """One call of the caller's own address, and how its cost was computed.
+
+        Returns what billing.request returns, without what is the operator's alone: the position in the ledger, the
+        proxy, the keys and ids of prices, the first failed attempt, the label and the billing period. GET
+        /v1/usage/{request_id} needs no admin token, and serves the address that made the call; others get the same 404
+        as for an unknown id. A row is available within a second of the response.
+
+        Args:
+            request_id: The x-request-id of the response.
+        """
+        return await self._call(methods.my_request(request_id))
+
     async def unbilled(self, until: int | None = None) -> models.UnbilledAnswer:
         """Calls in no billing period yet.
 

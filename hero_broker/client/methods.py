@@ -176,6 +176,30 @@ def request(request_id: str) -> Query[models.RequestAnswer]:
     return build_query("billing.request", models.RequestAnswer, request_id=request_id)
 
 
+def me() -> Query[models.OwnUsageAnswer]:
+    """What the caller's own address used, and what is left of its limits.
+
+    Answers for the address that sends the request, today and this month in UTC. GET /v1/usage needs no admin token,
+    serves every address that may call, and admits 60 requests a minute of each address, 10 at once. Callers behind one
+    NAT or proxy share an address. Rows are counted within a second of the response. Limits in shadow mode are left out.
+    """
+    return build_query("billing.me", models.OwnUsageAnswer)
+
+
+def my_request(request_id: str) -> Query[models.OwnRequestAnswer]:
+    """One call of the caller's own address, and how its cost was computed.
+
+    Returns what billing.request returns, without what is the operator's alone: the position in the ledger, the proxy,
+    the keys and ids of prices, the first failed attempt, the label and the billing period. GET /v1/usage/{request_id}
+    needs no admin token, and serves the address that made the call; others get the same 404 as for an unknown id. A row
+    is available within a second of the response.
+
+    Args:
+        request_id: The x-request-id of the response.
+    """
+    return build_query("billing.my_request", models.OwnRequestAnswer, request_id=request_id)
+
+
 def unbilled(until: int | None = None) -> Query[models.UnbilledAnswer]:
     """Calls in no billing period yet.
 

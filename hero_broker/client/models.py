@@ -204,6 +204,113 @@ class RequestAnswer(msgspec.Struct, frozen=True, kw_only=True):
     as_of: int  # Unix seconds of the response.
 
 
+class WindowUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """What the caller's address used in a window."""
+
+    since: int  # Unix seconds; calls that started at or after it.
+    until: int  # Unix seconds; calls that started before it.
+    totals: UsageTotals
+    models: tuple[ModelUsage, ...]  # Largest spend first.
+
+
+class OwnLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit that counts calls of the caller. Amounts are in its unit; they are None if others are counted together
+    with the caller, or if the broker does not know yet what was spent before its start.
+    """
+
+    name: str
+    # What is counted; "concurrent" are calls in flight. One of usd, tokens, input_tokens, output_tokens, requests,
+    # concurrent.
+    unit: str
+    window: str | None  # "minute", "hour", "day", "week", "month" or "ever"; None for calls in flight.
+    tz: str | None  # The time zone of the windows of a budget.
+    calls: dict[str, str]  # Which of the caller's calls are counted: by context, model, provider and kind. Empty: all.
+    amount: Decimal | None  # What the limit admits.
+    # Of a budget what is spent in the window, else the calls in flight, or the requests that are missing from a whole
+    # burst.
+    used: Decimal | None
+    held: Decimal | None  # Set aside of a budget for calls in flight.
+    remaining: Decimal | None  # Never negative.
+    window_start: int | None  # Unix seconds, UTC; None unless the limit is a budget.
+    window_end: int | None  # Unix seconds, UTC; None unless the limit is a budget that ends.
+
+
+class OwnUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """What the caller's address used, and what is left of its limits."""
+
+    ip: str  # The address that is billed, or "unknown" for callers on a Unix socket.
+    today: WindowUsage
+    month: WindowUsage
+    limits: tuple[OwnLimit, ...]  # Those that may refuse a call of this address, in the order in which they refuse.
+
+
+class OwnUsageAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of billing.me."""
+
+    data: OwnUsage
+    as_of: int  # Unix seconds of the response.
+
+
+class OwnRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One call of the caller's address, with how its cost was computed."""
+
+    request_id: str  # UUIDv7, also in the response's x-request-id.
+    started_at: int  # Unix seconds, UTC.
+    ip: str  # The address that is billed, or "unknown".
+    context: str | None  # The caller's own claim, from X-Hero-Context.
+    api_key_id: str | None  # Always None: callers have no keys.
+    # The kind of the call. One of chat, completion, embedding, tts, stt, rerank, moderation, messages, responses.
+    kind: str
+    model: str  # The broker's name for the model.
+    provider: str  # The provider that the last attempt was sent to.
+    upstream_model: str  # That provider's name for the model.
+    stream: bool  # Whether the client requested a stream or received one.
+    outcome: str  # How the call ended. One of ok, provider_error, client_disconnected, interrupted, internal_error.
+    http_status: int | None  # The status that the client received.
+    error_code: str | None  # The code of what went wrong; None if nothing did.
+    input_tokens: int | None  # Cached, cache-written, audio and image input included.
+    output_tokens: int | None  # Reasoning, audio and image output included.
+    cached_input_tokens: int | None  # Input that was read from the provider's cache.
+    cache_write_tokens: int | None  # Input that was written to the provider's cache.
+    reasoning_tokens: int | None  # Output that is reasoning.
+    audio_input_tokens: int | None  # Input that is audio.
+    audio_output_tokens: int | None  # Output that is audio.
+    characters: int | None  # Characters of the text that was converted to speech.
+    audio_ms: int | None  # Milliseconds of the audio that was transcribed.
+    search_units: int | None  # Searches, as the provider counts them.
+    usage_source: str  # Where the counts come from. One of reported, estimated, none.
+    cost_usd: Decimal | None  # USD, in plain decimal notation; None if no price is known.
+    cost_nano_usd: str | None  # Cost in 0.000000001 USD, in JSON as a string of digits; None if no price is known.
+    # "price", "provider" if the provider reported the cost, "mixed" if the cost has several sources, "free" if the
+    # provider charges nothing for it, or "imported".
+    cost_source: str | None
+    attempts: int  # Requests that were sent to providers.
+    duration_ms: int  # Milliseconds from the first attempt to the end of the call.
+    first_byte_ms: int | None  # Milliseconds from the first attempt to a successful response; None if there was none.
+    image_input_tokens: int | None  # Input that is images.
+    image_output_tokens: int | None  # Output that is images.
+    cache_write_1h_tokens: int | None  # The part of `cache_write_tokens` that is kept for an hour.
+    images: int | None  # Images that were made.
+    web_searches: int | None  # Searches of the web that the provider made.
+    file_searches: int | None  # Searches of uploaded files that the provider made.
+    service_tier: str | None  # The provider's tier that served; None if unknown.
+    requested_model: str | None  # The model as the client wrote it, cut to 200 characters; None if it is `model`.
+    # Tokens that the provider's total has beyond all of its counts, and that are not billed; negative if the total is
+    # smaller; None if it explains itself.
+    unexplained_tokens: int | None
+    # The counts that the provider reported larger than the count that contains them, and that are cut to it, separated
+    # by commas; None if there are none.
+    cut_counts: str | None
+    cost: CostExplained
+
+
+class OwnRequestAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of billing.my_request."""
+
+    data: OwnRequest
+    as_of: int  # Unix seconds of the response.
+
+
 class Unbilled(msgspec.Struct, frozen=True, kw_only=True):
     """The calls in no billing period yet."""
 

@@ -1,4 +1,4 @@
-"""What operators see of limits, as the admin plane shows it."""
+"""What operators and callers see of limits, as the admin plane shows it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,5 +33,22 @@ class SubjectState:
     used: int  # of a budget what is spent, else the calls in flight, or the requests of the burst
     held: int  # of a budget, for calls in flight
     remaining: int  # never negative
+    window_start: int | None  # unix seconds, UTC; of a budget
+    window_end: int | None  # None too for a budget that never ends
+
+
+@dataclass(frozen=True, slots=True)
+class OwnLimit:
+    """What a caller sees of a limit that counts its calls; amounts are None unless the counter is the caller's own."""
+
+    name: str
+    unit: str
+    window: str | None  # None for calls in flight
+    tz: str | None  # of a budget
+    calls: Mapping[str, str]  # which of the caller's calls it counts: by context, model, provider or kind
+    amount: int | None  # of the unit; money in nano-USD
+    used: int | None  # as of a `SubjectState`
+    held: int | None
+    remaining: int | None
     window_start: int | None  # unix seconds, UTC; of a budget
     window_end: int | None  # None too for a budget that never ends

@@ -227,6 +227,25 @@ class UsageByIp:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowUsage:
+    """One address's usage in a window, by model."""
+
+    since: int  # unix seconds, half-open
+    until: int
+    totals: UsageTotals
+    models: tuple[ModelUsage, ...]  # largest spend first
+
+
+@dataclass(frozen=True, slots=True)
+class OwnUsage:
+    """What one address used today and this month."""
+
+    today: WindowUsage
+    month: WindowUsage
+    as_of: int  # unix seconds, UTC
+
+
+@dataclass(frozen=True, slots=True)
 class UsageForIp:
     """One address's spend by model in a window."""
 

@@ -13,7 +13,7 @@ from starlette.types import Send
 
 from hero_broker.core.errors import OriginRefused, UnreadableRequest
 from hero_broker.edge.once_per_minute import OncePerMinute
-from hero_broker.edge.paths import classify_path
+from hero_broker.edge.paths import classify_path, is_below
 from hero_broker.edge.response_channel import Headers
 
 OWN_USAGE = "/v1/usage"  # what the visitor's address has spent, which no page may read
@@ -73,7 +73,7 @@ class Origins:
         is_call = not info.is_health and info.plain != ""  # however the path of a call is spelled
         cors_headers = self._cors_headers.get(headers.get(b"origin", b""))
         if cors_headers is not None:
-            return cors_headers if is_call and info.plain != OWN_USAGE else ()
+            return cors_headers if is_call and not is_below(info.plain, OWN_USAGE) else ()
         if (is_call or method not in SAFE_METHODS) and (b"origin" in headers or is_from_another_page(method, headers)):
             raise OriginRefused("Web pages may call only if server.allowed_origins names their origin.")
         return ()

@@ -34,11 +34,12 @@ def _classify(path: str) -> PathInfo:
     if not path.isprintable():
         raise InvalidRequest("The path has a control character or another that cannot be printed.")
     plain = re.sub("/+", "/", path).removesuffix("/")
-    return PathInfo(plain, any(_is_below(plain, prefix) for prefix in GUARDED), _is_below(plain, HEALTH))
+    return PathInfo(plain, any(is_below(plain, prefix) for prefix in GUARDED), is_below(plain, HEALTH))
 
 
 _cached = lru_cache(maxsize=1024)(_classify)
 
 
-def _is_below(plain: str, prefix: str) -> bool:
+def is_below(plain: str, prefix: str) -> bool:
+    """Return whether a plain path is `prefix`, or below it."""
     return plain == prefix or plain.startswith(f"{prefix}/")

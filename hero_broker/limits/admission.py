@@ -265,6 +265,11 @@ class Admission:
         return dict(one.limit.window_at(now) for one in self.limits if one.limit.is_budget)
 
     @property
+    def knows_budgets(self) -> bool:
+        """Whether budgets know what was spent before the start."""
+        return self._knows_budgets
+
+    @property
     def uses_context(self) -> bool:
         """Whether a limit looks at the context of calls."""
         return self._uses_context

@@ -237,6 +237,25 @@ class LimitCounters:
             counter = self._counters[subject] = self._make(self, subject)
         return counter
 
+    def own_counters(self, ip: str) -> list[Counter] | None:
+        """Return the counters that count only calls of an address; None if others may share them.
+
+        If the address has none yet, one is returned that has counted nothing.
+        """
+        per = self.limit.per
+        if not self.limit.is_own:
+            return None
+        if per == ("ip",):
+            counter = self._counters.get((ip,))
+            own = [] if counter is None else [counter]
+        else:
+            own = [one for one in self._counters.values() if "ip" not in per or one.subject[per.index("ip")] == ip]
+        if own:
+            return own
+        if self._common is not None:  # it may count this address, too
+            return None
+        return [self._make(self, tuple(ip if name == "ip" else None for name in per))]
+
     def _shared_counter(self) -> Counter:
         self.shared += 1
         if self._common is None:

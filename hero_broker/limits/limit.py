@@ -55,18 +55,21 @@ class LimitMatch:
 
     def covers(self, call: Dimensions) -> bool:
         """Return whether a call agrees; "unknown" is in no network."""
-        if self.network is not None and (call.ip == UNKNOWN or parse_ip(call.ip) not in self.network):
-            return False
-        return all(
+        return self.covers_address(call.ip) and all(
             wanted is None or wanted == value
             for wanted, value in (
-                (self.ip, call.ip),
                 (self.context, call.context),
                 (self.model, call.model),
                 (self.provider, call.provider),
                 (self.kind, call.kind),
             )
         )
+
+    def covers_address(self, ip: str) -> bool:
+        """Return whether some calls of an address may agree."""
+        if self.network is not None and (ip == UNKNOWN or parse_ip(ip) not in self.network):
+            return False
+        return self.ip is None or self.ip == ip
 
 
 EVERY_CALL = LimitMatch()

@@ -1,13 +1,17 @@
-"""Reports limits and their counters to operators."""
+"""Reports limits and their counters to operators, and to callers what is left of theirs."""
+
+from collections.abc import Iterator
 
 from hero_broker.core.errors import NotRecorded
-from hero_broker.core.limits import LimitState, SubjectState
+from hero_broker.core.limits import LimitState, OwnLimit, SubjectState
 from hero_broker.limits.admission import Admission
 from hero_broker.limits.counters import BudgetCounter, Counter, LimitCounters, RateCounter
-from hero_broker.limits.limit import CONCURRENT, EVER, LimitMatch
+from hero_broker.limits.limit import CONCURRENT, EVER, SHADOW, Limit, LimitMatch
 from hero_broker.limits.sentences import sentence
 
 _MATCHES = ("ip", "network", "context", "model", "provider", "kind")
+_OF_CALLS = ("context", "model", "provider", "kind")  # what may differ between the calls of one address
+MAX_OWN_COUNTERS = 100  # of one limit, that a caller sees
 
 
 class LimitStates:
@@ -33,6 +37,61 @@ class LimitStates:
                 return _limit_state(one), states[:most]
         raise NotRecorded("No such limit")
 
+    def of_caller(self, ip: str) -> list[OwnLimit]:
+        """Return the limits that may refuse calls of an address, once for each counter of its own.
+
+        A caller does not learn what others use, nor how much they may use together.
+        """
+        return [state for one in self._admission.limits for state in self._own_limits(one, ip)]
+
+    def _own_limits(self, one: LimitCounters, ip: str) -> Iterator[OwnLimit]:
+        limit, admission = one.limit, self._admission
+        if limit.mode == SHADOW or not limit.match.covers_address(ip):
+            return
+        is_known = admission.knows_budgets or not limit.is_budget
+        counters = one.own_counters(ip) if is_known else None
+        if counters is None:
+            yield _hidden(limit, admission.now())
+            return
+        states = [_subject_state(counter, admission) for counter in counters]
+        states.sort(key=lambda state: (-state.used - state.held, str(state.subject)))
+        for state in states[:MAX_OWN_COUNTERS]:
+            values = {name: value for name in _OF_CALLS if (value := state.subject.get(name)) is not None}
+            yield OwnLimit(
+                limit.name,
+                limit.unit,
+                _window(limit),
+                _zone(limit),
+                _calls(limit) | values,
+                limit.amount,
+                state.used,
+                state.held,
+                state.remaining,
+                state.window_start,
+                state.window_end,
+            )
+
+
+def _hidden(limit: Limit, now: int) -> OwnLimit:
+    """Return a limit without its amounts."""
+    start, end = limit.window_at(now) if limit.is_budget else (None, None)
+    ends = None if limit.window == EVER else end
+    return OwnLimit(
+        limit.name, limit.unit, _window(limit), _zone(limit), _calls(limit), None, None, None, None, start, ends
+    )
+
+
+def _window(limit: Limit) -> str | None:
+    return None if limit.unit == CONCURRENT else limit.window
+
+
+def _zone(limit: Limit) -> str | None:
+    return limit.zone.key if limit.is_budget else None
+
+
+def _calls(limit: Limit) -> dict[str, str]:
+    return {name: value for name in _OF_CALLS if (value := getattr(limit.match, name)) is not None}
+
 
 def _limit_state(one: LimitCounters) -> LimitState:
     limit = one.limit
@@ -40,8 +99,8 @@ def _limit_state(one: LimitCounters) -> LimitState:
         name=limit.name,
         unit=limit.unit,
         amount=limit.amount,
-        window=None if limit.unit == CONCURRENT else limit.window,
-        tz=limit.zone.key if limit.is_budget else None,
+        window=_window(limit),
+        tz=_zone(limit),
         hold=limit.hold if limit.is_budget else None,
         burst=limit.burst or None,
         match=_match(limit.match),

@@ -1,9 +1,11 @@
 """Answers usage queries from the store, with one snapshot per query."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from itertools import islice
+from typing import TypeVar
+from zoneinfo import ZoneInfo
 
 from msgspec import structs
 from sqlalchemy import Connection
@@ -11,15 +13,16 @@ from sqlalchemy import Connection
 from hero_broker.core.addresses import UNKNOWN, key_range
 from hero_broker.core.calendar import LATEST, buckets
 from hero_broker.core.clock import Clock
-from hero_broker.core.errors import NotRecorded, TooWide
+from hero_broker.core.errors import NotRecorded, StoreUnavailable, TooWide
 from hero_broker.core.focus import FocusQuery, FocusReport
 from hero_broker.core.labels import LabelIndex
-from hero_broker.core.queries import NO_PERIOD, Dimension, Filter, RowsQuery, UsageQuery
+from hero_broker.core.queries import NO_PERIOD, Bucket, Dimension, Filter, RowsQuery, UsageQuery
 from hero_broker.core.records import (
     ExplainedRequest,
     IpUsage,
     LedgerRow,
     ModelUsage,
+    OwnUsage,
     Period,
     PeriodLine,
     Rows,
@@ -28,11 +31,12 @@ from hero_broker.core.records import (
     UsageGroup,
     UsageReport,
     UsageTotals,
+    WindowUsage,
 )
 from hero_broker.reports.explain import explain
 from hero_broker.reports.focus import focus_report
 from hero_broker.reports.labels import LabelBook
-from hero_broker.reports.query_pool import QueryPool
+from hero_broker.reports.query_pool import QueryPool, close_together
 from hero_broker.reports.totals import NO_USAGE, sum_totals
 from hero_broker.store import billing_lines, billing_periods, prefixes, request_logs, row_pages, usage
 from hero_broker.store.database import Database
@@ -42,7 +46,9 @@ from hero_broker.store.sums import CANNOT_BE_SUMMED, LARGEST
 from hero_broker.store.usage import TimeWindow, UsagePlan
 
 THREADS = 2  # queries at once; others wait
+OWN_THREADS = 1  # for queries of callers, which must not delay those of operators
 DEADLINE_S = 60.0
+OWN_DEADLINE_S = 10.0
 ROWS_DEADLINE_S = 10.0  # if rows must be added up one by one
 # A month of 31 days in which the clock goes back. Only queries that roll-ups can answer may have wider windows.
 MAX_ROWS_WINDOW_S = 31 * 86_400 + 3_600
@@ -51,7 +57,11 @@ MAX_BUCKETS = 100_000
 FIRST_BUCKETS = 32  # buckets of the first statement; each further one has twice as many
 MAX_DENSE_CELLS = 100_000
 _OF_LINES = {Dimension.IP, Dimension.MODEL, Dimension.LABEL}  # the dimensions of a closed period's lines
+_UTC = ZoneInfo("UTC")
+_OWN_BUCKETS: tuple[Bucket, ...] = ("day", "month")
 _LABELLED = (Dimension.LABEL, Dimension.IP, Dimension.PREFIX)  # the first of them gives a group its label
+
+Result = TypeVar("Result")
 
 
 class Reports:
@@ -59,12 +69,13 @@ class Reports:
 
     def __init__(self, database: Database, labels: LabelBook, clock: Clock) -> None:
         self._reader = QueryPool(database, THREADS)
+        self._own_reader = QueryPool(database, OWN_THREADS)
         self._labels = labels
         self._clock = clock
 
     def close(self) -> None:
         """Cancel running queries."""
-        self._reader.close()
+        close_together(self._reader.close, self._own_reader.close)
 
     async def usage_by_ip(
         self, since: int | None, until: int | None, limit: int, after: tuple[int, str] | None
@@ -98,15 +109,26 @@ class Reports:
             TooWide: it took longer than `DEADLINE_S`.
         """
         as_of = self._clock.now()
-        by_model = UsagePlan(group_by=("model",), filters={"ip": ip}, since=since, until=until)
 
         def read(connection: Connection) -> UsageForIp:
-            groups = usage.groups(connection, by_model)
-            models = tuple(ModelUsage(str(group.key[0]), group.totals) for group in groups)
-            label = self._labels.names(connection).lookup(ip)
-            return UsageForIp(models, sum_totals([group.totals for group in groups]), as_of, label)
+            models, totals = _by_model(connection, ip, since, until)
+            return UsageForIp(models, totals, as_of, self._labels.names(connection).lookup(ip))
 
         return await self._reader.query(DEADLINE_S, read)
+
+    async def own_usage(self, ip: str) -> OwnUsage:
+        """Return what a caller used today and this month, in UTC. `ip` is canonical, or "unknown".
+
+        Raises:
+            StoreUnavailable: the database does not answer, or takes longer than `OWN_DEADLINE_S`.
+        """
+        as_of = self._clock.now()
+
+        def read(connection: Connection) -> OwnUsage:
+            today, month = (_window_usage(connection, ip, bucket, as_of) for bucket in _OWN_BUCKETS)
+            return OwnUsage(today, month, as_of)
+
+        return await self._own(read)
 
     async def usage(self, query: UsageQuery) -> UsageReport:
         """Return usage by group and bucket: by bucket, then largest spend first, then by group.
@@ -130,16 +152,28 @@ class Reports:
         as_of = self._clock.now()
 
         def read(connection: Connection) -> ExplainedRequest:
-            record = request_logs.find(connection, request_id)
-            if record is None:
-                raise NotRecorded("No such request")
-            seq, row, price = record
-            lines, exact_usd = explain(row, price)
-            label = self._labels.names(connection).lookup(row.ip)
-            period = billing_periods.reference_of(connection, seq, row.started_at)
-            return ExplainedRequest(seq, row, price, lines, exact_usd, as_of, label, period)
+            record = _explained(connection, request_id, as_of)
+            label = self._labels.names(connection).lookup(record.row.ip)
+            period = billing_periods.reference_of(connection, record.seq, record.row.started_at)
+            return replace(record, label=label, period=period)
 
         return await self._reader.query(DEADLINE_S, read)
+
+    async def own_request(self, ip: str, request_id: str) -> ExplainedRequest:
+        """Return one row of a caller and how its cost was computed, without label and billing period.
+
+        Raises:
+            NotRecorded: the store has no row of this address with this `request_id`.
+            StoreUnavailable: the database does not answer, or takes longer than `OWN_DEADLINE_S`.
+        """
+        as_of = self._clock.now()
+        return await self._own(lambda connection: _explained(connection, request_id, as_of, ip))
+
+    async def _own(self, statements: Callable[[Connection], Result]) -> Result:
+        try:
+            return await self._own_reader.query(OWN_DEADLINE_S, statements)
+        except TooWide as error:  # whose message names a window, which callers cannot choose
+            raise StoreUnavailable("The database took too long") from error
 
     async def rows(self, query: RowsQuery) -> Rows:
         """Return a page of rows, newest first. If few rows match, it may be shorter than the limit and more remain.
@@ -185,6 +219,32 @@ class Reports:
             As `focus_report` does.
         """
         return await focus_report(self._reader, self._labels, query, self._clock.now())
+
+
+def _explained(connection: Connection, request_id: str, as_of: int, ip: str | None = None) -> ExplainedRequest:
+    """Return a row, of one address if `ip` is given, and how its cost was computed; without label and period."""
+    record = request_logs.find(connection, request_id, ip)
+    if record is None:
+        raise NotRecorded("No such request")
+    seq, row, price = record
+    lines, exact_usd = explain(row, price)
+    return ExplainedRequest(seq, row, price, lines, exact_usd, as_of)
+
+
+def _by_model(
+    connection: Connection, ip: str, since: int | None, until: int | None
+) -> tuple[tuple[ModelUsage, ...], UsageTotals]:
+    """Return one address's usage by model, largest spend first, and the sum."""
+    groups = usage.groups(connection, UsagePlan(group_by=("model",), filters={"ip": ip}, since=since, until=until))
+    models = tuple(ModelUsage(str(group.key[0]), group.totals) for group in groups)
+    return models, sum_totals([group.totals for group in groups])
+
+
+def _window_usage(connection: Connection, ip: str, bucket: Bucket, at: int) -> WindowUsage:
+    """Return one address's usage in the day or month, in UTC, that has a time."""
+    since, until = next(buckets(bucket, _UTC, at, at + 1))
+    models, totals = _by_model(connection, ip, since, until)
+    return WindowUsage(since, until, totals, models)
 
 
 def _selection(connection: Connection, query: RowsQuery, labels: LabelBook) -> tuple[Selection, LabelIndex, Span]:

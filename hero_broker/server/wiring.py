@@ -32,6 +32,7 @@ from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.limits.admission import Admission
 from hero_broker.limits.limit import server_limits
+from hero_broker.limits.own_requests import OwnRequests
 from hero_broker.limits.states import LimitStates
 from hero_broker.metering.billing_row import interrupted_row
 from hero_broker.metering.estimates import Estimates
@@ -167,6 +168,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 document=load_document(),
                 refresh_prices=refresh.refresh,
                 limits=LimitStates(admission),
+                own_requests=OwnRequests().request,
             )
             Contract(admin.document).check(METHODS)
             stored_calls = StoredResponseEndpoint(exchange, stored, admission, clock)

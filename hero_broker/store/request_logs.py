@@ -159,10 +159,13 @@ def _insert_statement(dialect: Dialect, columns: tuple[str, ...]) -> tuple[str, 
     return str(compiled), tuple(compiled.positiontup or columns)
 
 
-def find(connection: Connection, request_id: str) -> tuple[int, RequestLog, PriceRecord | None] | None:
-    """Return one row with its `seq` and its price; None if there is no such row."""
+def find(
+    connection: Connection, request_id: str, ip: str | None = None
+) -> tuple[int, RequestLog, PriceRecord | None] | None:
+    """Return one row with its `seq` and its price; None if there is no such row, or if it is not of `ip`."""
     c = REQUEST_LOGS.c
-    row = connection.execute(select(REQUEST_LOGS).where(c.request_id == request_id)).one_or_none()
+    query = select(REQUEST_LOGS).where(c.request_id == request_id)
+    row = connection.execute(query if ip is None else query.where(c.ip == ip)).one_or_none()
     if row is None:
         return None
     price = connection.execute(select(PRICES).where(PRICES.c.price_id == row.price_id)).one_or_none()

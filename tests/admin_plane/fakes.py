@@ -17,11 +17,12 @@ from hero_broker.core.inventory import (
     RateChange,
 )
 from hero_broker.core.labels import Label, LabelChanges
-from hero_broker.core.limits import LimitState, SubjectState
+from hero_broker.core.limits import LimitState, OwnLimit, SubjectState
 from hero_broker.core.queries import RowsQuery, UsageQuery
 from hero_broker.core.records import (
     ClosedPeriod,
     ExplainedRequest,
+    OwnUsage,
     Period,
     Rows,
     UsageByIp,
@@ -56,6 +57,12 @@ class NoReports:
 
     async def request(self, request_id: str) -> ExplainedRequest:
         raise AssertionError(request_id)
+
+    async def own_usage(self, ip: str) -> OwnUsage:
+        raise AssertionError(ip)
+
+    async def own_request(self, ip: str, request_id: str) -> ExplainedRequest:
+        raise AssertionError((ip, request_id))
 
 
 class NoBooks:
@@ -128,6 +135,12 @@ class LimitsFake:
     def subjects(self, name: str, most: int) -> tuple[LimitState, list[SubjectState]]:
         subject = SubjectState({"ip": "10.77.0.5"}, 25_970, 250_000_000, 19_749_974_030, 1793487600, 1796079600)
         return self._state(name), [subject][:most]
+
+    def of_caller(self, ip: str) -> list[OwnLimit]:
+        month = (1793487600, 1796079600)
+        amounts = (20_000_000_000, 25_970, 250_000_000, 19_749_974_030)
+        shared = OwnLimit("shared", "usd", "month", "Europe/Brussels", {}, None, None, None, None, *month)
+        return [OwnLimit("own", "usd", "month", "Europe/Brussels", {"model": "m"}, *amounts, *month), shared]
 
     def _state(self, name: str) -> LimitState:
         return LimitState(

@@ -31,6 +31,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "billing.usage_for_ip": {"ip": "unknown"},
     "billing.usage": {"group_by": []},
     "billing.request": {"request_id": "none"},
+    "billing.my_request": {"request_id": "none"},
     "billing.close": {"reference": "a", "until": 1_701_388_800},
     "billing.mark_billed": {"reference": "2023-11", "to_seq": 5},
     "labels.set": {"target": "unknown", "label": "a"},

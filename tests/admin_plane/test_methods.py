@@ -12,6 +12,7 @@ from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.billing import usage_for_ip
 from hero_broker.admin_plane.contract import Contract, load_document
 from hero_broker.admin_plane.registry import dispatch
+from hero_broker.core.calls import Caller
 from hero_broker.core.errors import InvalidParams
 from hero_broker.core.money import usd_text
 from hero_broker.core.records import IpUsage, UsageByIp, UsageForIp, UsageTotals
@@ -57,7 +58,7 @@ def admin(spend: Spend) -> Admin:
 
 
 def ask(spend: Spend, **params: Any) -> Any:
-    encoded = asyncio.run(dispatch(admin(spend), CONTRACT, "billing.usage_by_ip", params))
+    encoded = asyncio.run(dispatch(admin(spend), CONTRACT, "billing.usage_by_ip", params, Caller("192.0.2.7", None)))
     return msgspec.json.decode(encoded)
 
 

@@ -16,17 +16,20 @@ from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.contract import load_document
 from hero_broker.admin_plane.rest import http_routes
 from hero_broker.admin_plane.rpc import MAX_BODY_BYTES, RpcEndpoint
+from hero_broker.core.calls import Caller
 from hero_broker.core.duties import Duty
-from hero_broker.core.errors import StoreUnavailable
+from hero_broker.core.errors import NotRecorded, StoreUnavailable
 from hero_broker.core.records import (
     CostLine,
     ExplainedRequest,
     IpUsage,
     ModelUsage,
+    OwnUsage,
     PriceRecord,
     UsageByIp,
     UsageForIp,
     UsageTotals,
+    WindowUsage,
 )
 from hero_broker.server.router import EXCEPTION_HANDLERS
 from tests.admin_plane.fakes import LimitsFake, NoBooks, NoLabels, NoReports, ServedFake, no_calls, other_prices
@@ -83,6 +86,16 @@ class OneCall(NoReports):
             return UsageForIp((), UsageTotals(), 1767225700)
         return UsageForIp((ModelUsage("fake-chat", FOUNDING),), FOUNDING, 1767225700)
 
+    async def own_usage(self, ip: str) -> OwnUsage:
+        models = (ModelUsage("fake-chat", FOUNDING),) if ip == IP else ()
+        window = WindowUsage(1767225600, 1767312000, FOUNDING if models else UsageTotals(), models)
+        return OwnUsage(window, window, 1767225700)
+
+    async def own_request(self, ip: str, request_id: str) -> ExplainedRequest:
+        if ip != IP:
+            raise NotRecorded("No such request")
+        return await self.request(request_id)
+
     async def request(self, request_id: str) -> ExplainedRequest:
         line = CostLine("input_tokens", "40", "input_per_million", "0.59", 1_000_000, "0.0000236")
         price = PriceRecord("p", "{}", "settings", "")
@@ -92,6 +105,7 @@ class OneCall(NoReports):
 def with_request_id(app: ASGIApp) -> ASGIApp:
     async def edge(scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("state", {})["request_id"] = "req_1"
+        scope["state"].setdefault("caller", Caller(IP, None))
         await app(scope, receive, send)
 
     return edge

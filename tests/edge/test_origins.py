@@ -63,7 +63,9 @@ def test_other_page_may_look_at_what_is_no_call(path: str) -> None:
     assert check(path, "GET", origin="https://evil.example", sec_fetch_site="cross-site") == {}
 
 
-@pytest.mark.parametrize("path", ["/v1/usage", "/v1/usage/", "/v1//usage", "/rpc", "/billing/usage", "/health/live"])
+@pytest.mark.parametrize(
+    "path", ["/v1/usage", "/v1/usage/", "/v1//usage", "/v1/usage/id", "/rpc", "/billing/usage", "/health/live"]
+)
 def test_listed_page_may_not_read_bills(path: str) -> None:
     assert check(path, "GET", origin=LISTED) == {}
 

@@ -7,7 +7,8 @@ import pytest
 
 from hero_broker.core.calls import Caller
 from hero_broker.core.errors import NotRecorded
-from hero_broker.core.limits import LimitState, SubjectState
+from hero_broker.core.limits import LimitState, OwnLimit, SubjectState
+from hero_broker.limits import counters
 from hero_broker.limits.admission import Admission
 from hero_broker.limits.limit import CONCURRENT, REQUESTS, Limit, LimitMatch
 from hero_broker.limits.states import LimitStates
@@ -95,3 +96,88 @@ def test_rates_and_calls_in_flight_show_what_is_left() -> None:
 def test_unknown_limit_is_not_there() -> None:
     with pytest.raises(NotRecorded):
         LimitStates(with_budgets(TEN)).subjects("eleven", 9)
+
+
+MINE = "10.0.0.1"
+
+
+def seen(admitting: Admission, ip: str = MINE) -> list[OwnLimit]:
+    """Return what a caller sees of the limits that are not the server's own."""
+    return [one for one in LimitStates(admitting).of_caller(ip) if not one.name.startswith("server.")]
+
+
+def amounts(admitting: Admission, ip: str = MINE) -> list[tuple[str, object, int | None, int | None, int | None]]:
+    """Return what a caller sees of its limits: names, which calls, what is used, held and left."""
+    return [(one.name, one.calls, one.used, one.held, one.remaining) for one in seen(admitting, ip)]
+
+
+def test_caller_sees_what_it_spent_of_a_budget_of_its_own() -> None:
+    admitting = with_budgets(TEN)
+    finish(begin(admitting, 4, ip=MINE), 3)
+    slot = begin(admitting, 2, ip=MINE)
+    other = begin(admitting, 9, ip="10.0.0.2")
+
+    (mine,) = seen(admitting)
+
+    assert mine == OwnLimit("ten", "usd", "day", TEN.zone.key, {}, 10, 3, 2, 5, *TEN.window_at(NOW))
+    for one in (slot, other):
+        one.end()
+
+
+def test_caller_without_calls_has_used_nothing_and_gets_no_counter() -> None:
+    admitting = with_budgets(TEN)
+
+    assert amounts(admitting) == [("ten", {}, 0, 0, 10)]
+    assert admitting.limits[-1].subjects == 0
+
+
+def test_amounts_of_what_callers_share_are_hidden() -> None:
+    shared = [
+        Limit("all", "tokens", 777, window="month"),
+        Limit("prefix", REQUESTS, 60, per=("prefix",), burst=5),
+        Limit("network", CONCURRENT, 3, MATCH),
+    ]
+    states = seen(with_budgets(*shared))
+
+    assert [one.name for one in states] == ["all", "prefix", "network"]
+    assert {(one.amount, one.used, one.held, one.remaining) for one in states} == {(None, None, None, None)}
+    assert [one.window_end is None for one in states] == [False, True, True]
+    assert states[2].calls == {"kind": "chat"}
+
+
+def test_limits_of_others_and_those_that_refuse_nothing_are_left_out() -> None:
+    limits = [
+        Limit("shadow", CONCURRENT, 3, per=("ip",), mode="shadow"),
+        Limit("other", CONCURRENT, 3, LimitMatch(ip="10.0.0.2")),
+        Limit("far", CONCURRENT, 3, LimitMatch(network=ip_network("192.0.2.0/24"))),
+        Limit("mine", CONCURRENT, 3, LimitMatch(ip=MINE)),
+    ]
+
+    assert amounts(Admission(limits)) == [("mine", {}, 0, 0, 3)]
+    assert amounts(Admission(limits), "unknown") == []
+
+
+def test_each_counter_of_a_caller_is_a_line() -> None:
+    admitting = with_budgets(Limit("m", "tokens", 10**6, window="day", per=("model", "ip")))
+    slots = [begin(admitting, ip=ip, model=model) for ip, model in ((MINE, "a"), (MINE, "b"), ("10.0.0.2", "c"))]
+
+    assert [line[:2] for line in amounts(admitting)] == [("m", {"model": "a"}), ("m", {"model": "b"})]
+    for slot in slots:
+        slot.end()
+
+
+def test_budget_that_is_not_known_yet_shows_no_amounts() -> None:
+    admitting = Admission([TEN])
+
+    assert amounts(admitting) == [("ten", {}, None, None, None)]
+
+
+def test_caller_who_may_share_a_counter_sees_no_amounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counters, "MAX_SUBJECTS", 1)
+    admitting = with_budgets(TEN)
+    slots = [begin(admitting, 1, ip=ip) for ip in (MINE, "10.0.0.2")]
+
+    assert amounts(admitting) == [("ten", {}, 0, 1, 9)]
+    assert amounts(admitting, "10.0.0.2") == [("ten", {}, None, None, None)]
+    for slot in slots:
+        slot.end()

@@ -306,7 +306,9 @@ def _docstring(paragraphs: Sequence[str], indent: str) -> list[str]:
             own = line[: len(line) - len(line.lstrip())]
             deeper = f"{indent}{own}    " if own else indent
             words = _pythonic(line.strip())
-            lines += textwrap.wrap(words, WIDTH, initial_indent=indent + own, subsequent_indent=deeper)
+            quotes = '"""' if len(lines) == 1 else ""
+            first = indent + own + " " * len(quotes)  # the quotes take their place below
+            lines += textwrap.wrap(words, WIDTH, initial_indent=first, subsequent_indent=deeper)
     lines[:2] = [f'{indent}"""{lines[1].strip()}']
     if len(lines) == 1:
         return [f'{lines[0]}"""']

@@ -73,7 +73,7 @@ def test_fault_of_the_brokers_own_is_told_in_openais_shape_and_logged(
 
 OPEN = ("/health/live", "/health/ready", "/")
 STORED = {one.spec.path: one.spec.verb.upper() for kind in KINDS.values() for one in reversed(kind.stored_requests)}
-READ = ("/v1/models", "/v1/models/{name:path}", *STORED)
+READ = ("/v1/models", "/v1/models/{name:path}", "/v1/usage", "/v1/usage/{request_id}", *STORED)
 UNASKED_METHODS = ("GET", "HEAD", "POST")  # that a browser sends for any page without a preflight, if the body is plain
 PAGES = (
     {"origin": "https://evil.example", "sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
