@@ -35,6 +35,7 @@ from hero_broker.data_plane.responses import (
     provider_error_response,
     response_head,
 )
+from hero_broker.data_plane.told_cost import cost_headers, with_cost
 from hero_broker.edge.errors import error_shape
 from hero_broker.edge.response_channel import ResponseChannel
 from hero_broker.kinds.kind import EVENT_STREAM, Framing
@@ -180,7 +181,8 @@ class CallRun:
                 self._end(Outcome.CLIENT_DISCONNECTED, "client_disconnected")
             due = meter.close(self._outcome, self._status, self._code, estimate)
             billed = self._services.ledger.offer(due)
-            if self._slot.held is not None:
+            held = self._slot.held
+            if held is not None:
                 self._slot.settle(due.row)
             notify(self._services.observers, Settled(due.row, self._attempts))
         try:
@@ -188,6 +190,9 @@ class CallRun:
                 billed = await self._flush_row()
             if not billed:
                 self._respond_failed(InternalError("The call could not be billed."))
+            elif self._call.context.wants_cost:
+                is_events = relay.has_begun and relay.is_events
+                self._tail = with_cost(self._tail, cost_headers(due.row, held), is_events=is_events)
             if not relay.finish_at_once(self._tail):
                 await relay.finish(self._tail)
         except asyncio.CancelledError:  # the broker stops, and this client reads nothing; its call is billed

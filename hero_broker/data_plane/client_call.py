@@ -25,6 +25,7 @@ class RequestContext(msgspec.Struct, frozen=True):
     caller: Caller
     started_at: int  # unix seconds, UTC
     headers: tuple[tuple[str, str], ...] = ()  # those that are forwarded
+    wants_cost: bool = False  # the response is to say what the call cost
 
 
 class ClientCall(msgspec.Struct, frozen=True):

@@ -32,6 +32,7 @@ from hero_broker.data_plane.exchange import Exchange
 from hero_broker.data_plane.form_request import FormRequest
 from hero_broker.data_plane.path_spellings import check_deployment
 from hero_broker.data_plane.stored_responses import StoredResponses
+from hero_broker.data_plane.told_cost import WANT, wants_cost
 from hero_broker.edge.response_channel import ResponseChannel
 from hero_broker.kinds.json_body import read_json
 from hero_broker.kinds.kind import Kind
@@ -101,7 +102,8 @@ class DataPlane:
             # Few requests have such headers, and building the list takes longer than to see that there are none.
             if kind.request_headers or not REQUEST_HEADERS.isdisjoint(headers):
                 forwarded = forwarded_headers(scope["headers"], kind.request_headers, kind.request_header_prefixes)
-            context = RequestContext(state["request_id"], caller, self._clock.now(), forwarded)
+            is_cost_wanted = WANT in headers and wants_cost(headers[WANT])
+            context = RequestContext(state["request_id"], caller, self._clock.now(), forwarded, is_cost_wanted)
             encoding = None
             if b"content-encoding" in headers:  # only the scope has a second line of this header
                 encoding = check_encoding(scope["headers"], may_compress=not kind.takes_form)

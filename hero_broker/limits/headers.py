@@ -1,8 +1,9 @@
-"""The headers that tell a caller how much of its limits is left."""
+"""What callers are told is left of their limits: headers, and the least amount of their budgets."""
 
 from collections.abc import Sequence
 
-from hero_broker.limits.counters import RateCounter, SlotCounter
+from hero_broker.limits.counters import Held, RateCounter, SlotCounter
+from hero_broker.limits.limit import SHADOW, USD, Limit
 from hero_broker.limits.refusals import seconds
 
 OPENAI, IETF = "openai", "ietf"
@@ -11,6 +12,21 @@ HEADERS = (OPENAI, IETF)  # the forms of headers
 Pairs = list[tuple[bytes, bytes]]
 
 MILLISECOND_NS = 1_000_000
+
+
+def budget_left(held: Sequence[Held]) -> int | None:
+    """Return what is left of the caller's own budgets in USD, of the one that has least; in nano-USD.
+
+    None if no such budget counts the call.
+    """
+    left = [
+        one.counter.amount - one.window.spent - one.window.held for one in held if _is_own_budget(one.counter.of.limit)
+    ]
+    return max(0, min(left)) if left else None
+
+
+def _is_own_budget(limit: Limit) -> bool:
+    return limit.unit == USD and limit.is_own and limit.mode != SHADOW
 
 
 def openai_headers(rates: Sequence[RateCounter], now_ns: int) -> Pairs:

@@ -19,6 +19,7 @@ The paths of calls, of stored responses and of models are also served without /v
 Calls are also served below /openai/deployments/MODEL, as Azure's clients send them: the body need not name the model.
 On /v1/messages and below it, every error is an AnthropicError.
 {data_plane.DROPPED}
+If a call has the header X-Hero-Want: cost, its response has X-Hero-Cost-USD, X-Hero-Cost-Source and X-Hero-Budget-Left.
 Clients must ignore members that they do not know."""
 
 _REQUEST_ID = {"x-request-id": {"$ref": "#/components/headers/RequestId"}}

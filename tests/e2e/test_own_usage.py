@@ -169,3 +169,25 @@ def test_page_never_reads_it(tmp_path: Path) -> None:
 
     allowed = ["access-control-allow-origin" in answer.headers for answer in answers]
     assert allowed == [False, False, True]
+
+
+def test_call_that_asks_is_told_its_cost_as_the_ledger_has_it(tmp_path: Path) -> None:
+    config = tmp_path / "hero-broker.toml"
+    config.write_text('[[limits]]\nname = "own"\nunit = "usd"\namount = 1\nwindow = "month"\nper = ["ip"]\n')
+    with broker(tmp_path / "state", "--config", str(config)) as running:
+        url, wants = f"{running.url}/v1/chat/completions", {"X-Hero-Want": "cost"}
+        whole = httpx.post(url, json=chat(), headers=wants)
+        stream = httpx.post(url, json=chat(stream=True), headers=wants)
+        plain = httpx.post(url, json=chat(stream=True))
+        running.usage()
+        ids = [one.headers["x-request-id"] for one in (whole, stream)]
+        costs = [asked(running, f"/v1/usage/{one}").json()["data"]["cost"]["exact_usd"] for one in ids]
+        (left,) = [one for one in asked(running, "/v1/usage").json()["data"]["limits"] if one["name"] == "own"]
+
+    assert whole.headers["x-hero-cost-usd"] == costs[0]
+    comment = next(event for event in stream.text.split("\n\n") if event.startswith(":"))
+    lines = dict(line.removeprefix(": ").split(": ") for line in comment.split("\n"))
+    assert (lines["x-hero-cost-usd"], lines["x-hero-cost-source"]) == (costs[1], "price")
+    assert stream.text.endswith(f"{comment}\n\ndata: [DONE]\n\n")
+    assert left["remaining"] < float(lines["x-hero-budget-left"]) < float(whole.headers["x-hero-budget-left"])
+    assert "x-hero" not in plain.text + str(plain.headers)
