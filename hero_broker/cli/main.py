@@ -63,6 +63,13 @@ COMMANDS = (
         "prices",
         "Print what calls cost now: each rate of each model, and where it was read; or take a newer price list.",
     ),
+    Command("limits", "limits", "limits", "Print the limits in force, and who has used how much of one."),
+    Command(
+        "me",
+        "me",
+        "me",
+        "Print what this machine's address used today and this month, and what is left of its limits.",
+    ),
     Command("labels", "labels", "labels", "Name addresses and networks; reports show the names."),
     Command("rpc", "rpc", "rpc", "Call a method of the admin plane and print its result, as JSON."),
     Command(

@@ -1,0 +1,143 @@
+"""`hero-broker me`: prints what the broker bills to this machine's address, without an admin token."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import httpx
+import msgspec
+import typer
+
+from hero_broker.cli.backend import UrlOption, broker_url, open_backend
+from hero_broker.cli.printing import NOTHING, amounts, say, table, write_json
+from hero_broker.cli.times import parse_zone
+from hero_broker.client import ClientError, UnexpectedResponse, models
+from hero_broker.client.jsonrpc import base_url, broker_unreachable
+from hero_broker.core.local_time import format_time
+
+PATH = "/v1/usage"
+TIMEOUT_S = 30.0
+ALL_MODELS = "all models"
+
+EXAMPLES = """Examples:
+
+hero-broker me
+
+hero-broker me --url http://10.77.0.1:33850 --tz Europe/Brussels
+
+hero-broker me --json | jq .data.month.totals.total_cost_usd"""
+
+USAGE_COLUMNS = (
+    ("window", False),
+    ("model", False),
+    ("requests", True),
+    ("input tokens", True),
+    ("output tokens", True),
+    ("USD", True),
+)
+LIMIT_COLUMNS = (
+    ("limit", False),
+    ("counts", False),
+    ("unit", False),
+    ("window", False),
+    ("ends", False),
+    ("used", True),
+    ("held", True),
+    ("remaining", True),
+    ("amount", True),
+)
+
+
+class _Refused(msgspec.Struct):
+    message: str
+
+
+class _ErrorBody(msgspec.Struct):
+    error: _Refused
+
+
+def me(
+    tz: Annotated[str, typer.Option(help="Time zone in which ends of windows are printed.")] = "UTC",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the broker's response unchanged.")] = False,
+    url: UrlOption = None,
+) -> None:
+    """Print what this machine's address used today and this month, and what is left of its limits.
+
+    It needs no admin token. Today and this month are those of UTC. Amounts that others share are not shown.
+    """
+    zone, broker = parse_zone(tz), broker_url(url)
+    with open_backend(broker):
+        body = _fetch(broker)
+        if not as_json:
+            found = _decode(body)
+    if as_json:
+        write_json(body)
+        return
+    say(f"Usage of {found.ip}")
+    _print_usage(found)
+    _print_limits(found.limits, zone)
+
+
+def _fetch(broker: str) -> bytes:
+    """Return the broker's response.
+
+    Raises:
+        ClientError: no broker answers, or it refuses.
+    """
+    base, socket = base_url(broker)
+    transport = httpx.HTTPTransport(uds=socket) if socket else None
+    try:
+        with httpx.Client(base_url=base, transport=transport, timeout=TIMEOUT_S, trust_env=False) as client:
+            answer = client.get(PATH)
+    except httpx.HTTPError as error:
+        raise broker_unreachable(broker, error) from error
+    if answer.status_code == httpx.codes.OK:
+        return answer.content
+    try:
+        message = msgspec.json.decode(answer.content, type=_ErrorBody).error.message
+    except msgspec.DecodeError:
+        message = "no broker's response"
+    raise ClientError(f"{answer.url} answered {answer.status_code}: {message}")
+
+
+def _decode(body: bytes) -> models.OwnUsage:
+    try:
+        return msgspec.json.decode(body, type=models.OwnUsageAnswer).data
+    except msgspec.DecodeError as error:
+        raise UnexpectedResponse(f"{PATH} returned a result of unknown shape: {error}") from error
+
+
+def _print_usage(found: models.OwnUsage) -> None:
+    lines = [
+        (name, model, totals)
+        for name, window in (("today", found.today), ("this month", found.month))
+        for model, totals in ((ALL_MODELS, window.totals), *((one.model, one) for one in window.models))
+    ]
+    usd = amounts([totals.total_cost_usd for _, _, totals in lines], is_for_people=True)
+    table(
+        USAGE_COLUMNS,
+        [
+            [name, model, f"{totals.requests:,}", f"{totals.input_tokens:,}", f"{totals.output_tokens:,}", cost]
+            for (name, model, totals), cost in zip(lines, usd, strict=True)
+        ],
+    )
+
+
+def _print_limits(limits: tuple[models.OwnLimit, ...], zone: ZoneInfo) -> None:
+    table(LIMIT_COLUMNS, [list(_limit_row(one, zone)) for one in limits])
+
+
+def _limit_row(one: models.OwnLimit, zone: ZoneInfo) -> Iterator[str]:
+    yield one.name
+    yield ", ".join(f"{name} {value}" for name, value in one.calls.items()) or "all calls"
+    yield one.unit
+    yield one.window or NOTHING
+    yield NOTHING if one.window_end is None else format_time(one.window_end, zone)
+    for amount in (one.used, one.held, one.remaining, one.amount):
+        yield amount_text(amount)
+
+
+def amount_text(amount: Decimal | None) -> str:
+    """Return an amount of a limit for people; one that is not known is `NOTHING`."""
+    return NOTHING if amount is None else f"{amount:,f}"
