@@ -1,7 +1,8 @@
 """The counters of limits, in memory: calls in flight, requests per minute, and what is spent of budgets."""
 
+from itertools import islice
 from typing import NamedTuple, Protocol
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from hero_broker.limits.limit import (
     CONCURRENT,
@@ -17,6 +18,7 @@ from hero_broker.limits.limit import (
 
 MINUTE_NS = 60_000_000_000
 MAX_SUBJECTS = 100_000  # of one limit; further ones share a counter
+MAX_OWN = 1_000  # counters of one address that are looked at for it
 
 Subject = tuple[str | None, ...]
 
@@ -24,7 +26,8 @@ Subject = tuple[str | None, ...]
 class SlotCounter:
     """The calls in flight of one subject."""
 
-    __slots__ = ("__weakref__", "amount", "in_flight", "of", "subject")
+    __slots__ = ("__weakref__", "amount", "in_flight", "of", "siblings", "subject")
+    siblings: "WeakSet[Counter]"
 
     def __init__(self, of: "LimitCounters", subject: Subject) -> None:
         self.of = of
@@ -40,7 +43,8 @@ class RateCounter:
     distances. Times are monotonic nanoseconds times the amount, so that the distance of two requests is an integer.
     """
 
-    __slots__ = ("__weakref__", "_due", "_early", "amount", "is_kept", "of", "subject")
+    __slots__ = ("__weakref__", "_due", "_early", "amount", "is_kept", "of", "siblings", "subject")
+    siblings: "WeakSet[Counter]"
 
     def __init__(self, of: "LimitCounters", subject: Subject) -> None:
         self.of = of
@@ -117,7 +121,19 @@ class BudgetCounter:
     sum of that window begins at 0.
     """
 
-    __slots__ = ("__weakref__", "_before", "_latest", "amount", "is_kept", "of", "subject", "unit", "uses_provider")
+    __slots__ = (
+        "__weakref__",
+        "_before",
+        "_latest",
+        "amount",
+        "is_kept",
+        "of",
+        "siblings",
+        "subject",
+        "unit",
+        "uses_provider",
+    )
+    siblings: "WeakSet[Counter]"
 
     def __init__(self, of: "LimitCounters", subject: Subject) -> None:
         self.of = of
@@ -217,6 +233,9 @@ class LimitCounters:
         # A counter lives as long as a cached caller or a call in flight refers to it, or as `plan.Matcher` keeps it.
         self._counters: WeakValueDictionary[Subject, Counter] = WeakValueDictionary()
         self._common: Counter | None = None
+        # If an address may have several counters, they are found by it; each of them keeps the set of all.
+        self._at_ip = limit.per.index("ip") if "ip" in limit.per and len(limit.per) > 1 else None
+        self._of_ip: WeakValueDictionary[str | None, WeakSet[Counter]] = WeakValueDictionary()
 
     @property
     def subjects(self) -> int:
@@ -235,10 +254,15 @@ class LimitCounters:
             if len(self._counters) >= MAX_SUBJECTS:
                 return self._shared_counter()
             counter = self._counters[subject] = self._make(self, subject)
+            if self._at_ip is not None:
+                ip = subject[self._at_ip]
+                counter.siblings = self._of_ip.get(ip) or WeakSet()
+                counter.siblings.add(counter)
+                self._of_ip[ip] = counter.siblings
         return counter
 
     def own_counters(self, ip: str) -> list[Counter] | None:
-        """Return the counters that count only calls of an address; None if others may share them.
+        """Return the counters that count only calls of an address, at most `MAX_OWN`; None if others may share them.
 
         If the address has none yet, one is returned that has counted nothing.
         """
@@ -248,8 +272,9 @@ class LimitCounters:
         if per == ("ip",):
             counter = self._counters.get((ip,))
             own = [] if counter is None else [counter]
-        else:
-            own = [one for one in self._counters.values() if "ip" not in per or one.subject[per.index("ip")] == ip]
+        else:  # without "ip" in `per`, all are of the only address that the limit matches
+            every = self._counters.values() if self._at_ip is None else self._of_ip.get(ip, ())
+            own = list(islice(every, MAX_OWN))
         if own:
             return own
         if self._common is not None:  # it may count this address, too

@@ -1,5 +1,6 @@
 """What operators see of limits and of their counters."""
 
+import gc
 from ipaddress import ip_network
 from zoneinfo import ZoneInfo
 
@@ -10,8 +11,8 @@ from hero_broker.core.errors import NotRecorded
 from hero_broker.core.limits import LimitState, OwnLimit, SubjectState
 from hero_broker.limits import counters
 from hero_broker.limits.admission import Admission
-from hero_broker.limits.limit import CONCURRENT, REQUESTS, Limit, LimitMatch
-from hero_broker.limits.states import LimitStates
+from hero_broker.limits.limit import CONCURRENT, REQUESTS, Dimensions, Limit, LimitMatch
+from hero_broker.limits.states import MAX_OWN_COUNTERS, LimitStates
 from tests.limits.test_budgets import NOW, TEN, begin, finish
 from tests.limits.test_budgets import admission as with_budgets
 
@@ -181,3 +182,26 @@ def test_caller_who_may_share_a_counter_sees_no_amounts(monkeypatch: pytest.Monk
     assert amounts(admitting, "10.0.0.2") == [("ten", {}, None, None, None)]
     for slot in slots:
         slot.end()
+
+
+def test_counters_of_an_address_go_with_its_calls() -> None:
+    admitting = with_budgets(Limit("m", "tokens", 10**6, window="day", per=("ip", "model")))
+    (limit,) = (one for one in admitting.limits if one.limit.name == "m")
+    kept = [limit.counter(Dimensions(MINE, model=model)) for model in "ab"]
+
+    assert [line[1] for line in amounts(admitting)] == [{"model": "a"}, {"model": "b"}]
+    kept.pop()
+    gc.collect()
+    assert [line[1] for line in amounts(admitting)] == [{"model": "a"}]
+    kept.clear()
+    gc.collect()
+    assert [line[1] for line in amounts(admitting)] == [{}]
+    assert len(limit._of_ip) == 0
+
+
+def test_few_of_many_counters_are_shown() -> None:
+    admitting = with_budgets(Limit("c", CONCURRENT, 9, per=("ip", "context")))
+    (limit,) = (one for one in admitting.limits if one.limit.name == "c")
+    kept = [limit.counter(Dimensions(MINE, str(number))) for number in range(MAX_OWN_COUNTERS + 1)]
+
+    assert len(seen(admitting)) == MAX_OWN_COUNTERS < len(kept)
