@@ -34,6 +34,12 @@ output_per_million = 0.79
 [models.price.tiers.flex]
 input_per_million = 0.295
 output_per_million = 0.395
+[[limits]]
+name = "machine-month"
+unit = "usd"
+amount = 20
+window = "month"
+per = ["ip"]
 """
 
 
