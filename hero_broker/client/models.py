@@ -705,7 +705,7 @@ class LimitState(msgspec.Struct, frozen=True, kw_only=True):
     tz: str | None  # The time zone of the windows of a budget.
     hold: str | None  # What a call sets aside of a budget: "safe", "worst" or "none".
     burst: int | None  # How many requests may come at once; None unless the window is a minute.
-    match: dict[str, str]  # Which calls are counted: by ip, network, context, model, provider and kind.
+    match: dict[str, str]  # Which calls are counted: by ip, network, label, context, model, provider and kind.
     per: tuple[str, ...]  # What has a counter of its own.
     mode: str  # One of enforce, shadow.
     description: str  # The limit as a sentence.

@@ -106,6 +106,7 @@ class Ledger:
             "stored_responses", "stored responses that were deleted or have expired leave the database"
         )
         self._is_full = False
+        self._copy: list[RequestLog] | None = None  # takes each row while `copying`
         self._unfolded = 0  # rows written since the last fold, at least
         self._fold_at = now
         self._fold_rows = FOLD_ROWS
@@ -165,11 +166,25 @@ class Ledger:
         if due.response_id is not None and (response := due.stored_response()) is not None:
             self.responses.add(response)
         self._due.append(_Waiting(segment, due, time.monotonic()))
+        if self._copy is not None:
+            self._copy.append(due.row)
         if not self._arrived.is_set():
             self._arrived.set()
         if len(self._due) >= BATCH_ROWS and not self._gathered.is_set():
             self._gathered.set()
         return segment != NOWHERE
+
+    @contextmanager
+    def copying(self) -> "Iterator[list[RequestLog]]":
+        """Yield a list of the rows that the store may lack; each row that is offered in the block is added to it.
+
+        One block at a time, in the thread of `offer`.
+        """
+        self._copy = [one.due.row for one in [*self._due]]
+        try:
+            yield self._copy
+        finally:
+            self._copy = None
 
     @property
     def pending(self) -> int:

@@ -3,9 +3,11 @@
 import logging
 import time
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from hero_broker.core.calls import Caller
 from hero_broker.core.errors import BrokerError, LimitsUnavailable, ModelNotPriced
+from hero_broker.core.labels import LabelIndex
 from hero_broker.limits.counters import (
     NOTHING,
     BudgetCounter,
@@ -16,6 +18,7 @@ from hero_broker.limits.counters import (
     RateCounter,
     RowUsage,
     SlotCounter,
+    Subject,
     Used,
     used_by,
 )
@@ -25,6 +28,8 @@ from hero_broker.limits.plan import Matcher
 from hero_broker.limits.refusals import SECOND_NS, over_budget, refusal
 
 LOG_EVERY_NS = 60 * SECOND_NS
+
+SpentByLabel = dict[tuple[LimitCounters, Subject], int]  # in the units of the limits
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +41,22 @@ def _now() -> int:
 class Slot:
     """One call in flight, with what it holds of limits until `end`."""
 
-    __slots__ = ("_admission", "_held", "_of_server", "budgets", "held", "is_unlimited", "rates", "slots", "taken")
+    __slots__ = (
+        "_admission",
+        "_held",
+        "_labels",
+        "_of_server",
+        "budgets",
+        "held",
+        "is_unlimited",
+        "rates",
+        "slots",
+        "taken",
+    )
 
     def __init__(self, matched: Matched, admission: "Admission | None" = None) -> None:
         self._admission = admission
+        self._labels = None if admission is None else admission.labels  # by which it was matched
         self._of_server, self.slots, self.rates, self.budgets, self.is_unlimited = matched
         self._held = self.slots
         self.held: list[Held] | None = None  # what it holds of budgets; None if there are no budgets, or once settled
@@ -64,7 +81,7 @@ class Slot:
     def settle(self, row: RowUsage) -> None:
         """Count what the call used, by its row, instead of what it holds of budgets."""
         if self.held is not None and self._admission is not None:
-            self._admission.settle(self.held, row)
+            self._admission.settle(self.held, row, self._labels)
             self.held = None
 
     def hold(self, slots: Sequence[SlotCounter], rates: tuple[RateCounter, ...], held: list[Held] | None) -> None:
@@ -101,7 +118,7 @@ class Admission:
     ) -> None:
         """Take the limits in the order in which they refuse, the forms of headers for callers, and the time.
 
-        Budgets admit no call until `know_budgets` was called.
+        Budgets admit no call until `know_budgets` was called, and limits that look at labels none until `use_labels`.
         """
         self.limits = tuple(LimitCounters(limit) for limit in limits)
         self.now_ns, self.now = now_ns, now  # monotonic nanoseconds, unix seconds
@@ -114,7 +131,11 @@ class Admission:
         self._uses_context = any(
             "context" in one.limit.per or one.limit.match.context is not None for one in self.limits
         )
+        self._by_label = [one for one in self.limits if one.limit.uses_label]
+        self.labels: LabelIndex | None = None  # those that calls are matched by; None: they are not known yet
         self._has_budgets_by_provider = any(one.limit.is_budget and one.limit.uses_provider for one in self.limits)
+        # Whether the row of a call that no budget counts now may have to be counted: its provider or label may change.
+        self._settles_all = self._has_budgets_by_provider or any(one.limit.is_budget for one in self._by_label)
         self._sends_openai, self._sends_ietf = OPENAI in headers, IETF in headers
         self._logged: dict[str, int] = {}  # when the log last said that a limit refuses
 
@@ -174,10 +195,12 @@ class Admission:
         late = NOTHING
         if self._late is not None:
             key: Hashable = (ip, model, provider, kind, context) if self._uses_context else (ip, model, provider, kind)
-            late = self._late_cached.get(key) or self._late.match(key, Dimensions(ip, context, model, provider, kind))
+            late = self._late_cached.get(key) or self._late.match(
+                key, self._to_match(Dimensions(ip, context, model, provider, kind))
+            )
         if late is NOTHING and slot.is_unlimited:
             slot.taken = ()
-            if self._has_budgets_by_provider:
+            if self._settles_all:
                 slot.held = []
             return ()
         now_ns = self.now_ns()
@@ -189,7 +212,7 @@ class Admission:
             if rate.wait_ns(now_ns):
                 self._refuse_unless_shadow(rate, refusal(rate, ip, now_ns), ip)
                 full.append(rate)
-        held: list[Held] | None = [] if self._has_budgets_by_provider else None
+        held: list[Held] | None = [] if self._settles_all else None
         budgets = slot.budgets + late.budgets
         if budgets and may_use is not None:
             held = self._held(budgets, ip, model, started_at, may_use)
@@ -235,29 +258,104 @@ class Admission:
             held.append(Held(window, counter, amount))
         return held
 
-    def settle(self, held: Sequence[Held], row: RowUsage) -> None:
-        """Count a row instead of what its call held. It is counted by the budgets that match the row."""
-        used = used_by(row)
+    def settle(self, held: Sequence[Held], row: RowUsage, labels: LabelIndex | None) -> None:
+        """Count a row instead of what its call held; `labels` are those by which the call was matched.
+
+        It is counted by the budgets that match the row, by the labels as they are now.
+        """
+        used, has_moved = used_by(row), labels is not self.labels
         for one in held:
-            if one.counter.uses_provider and not self._counts(one.counter, row):
+            may_differ = one.counter.uses_provider or (has_moved and one.counter.uses_label)
+            if may_differ and not self._counts(one.counter, row):
                 one.end()
             else:
                 one.settle(used)
-        if self._has_budgets_by_provider and self._late is not None and self._knows_budgets:
-            self._count_by_provider(self._late, {id(one.counter) for one in held}, row, used)
+        if self._knows_budgets and (self._has_budgets_by_provider or has_moved):
+            counted = {id(one.counter) for one in held}
+            if self._late is not None:
+                self._count_further(self._late, counted, row, used, has_moved=has_moved)
+            if has_moved:
+                self._count_further(self._early, counted, row, used, has_moved=True)
 
-    def _count_by_provider(self, matching: Matcher, counted: set[int], row: RowUsage, used: Used) -> None:
-        """Count a row by the budgets of its provider that the call did not hold anything of."""
-        call = _dimensions(row)
+    def _count_further(
+        self, matching: Matcher, counted: set[int], row: RowUsage, used: Used, *, has_moved: bool
+    ) -> None:
+        """Count a row by the budgets of its provider, or of a label, that the call did not hold anything of."""
+        call = self._labelled(_dimensions(row))
         for limits in matching.limits(call):
-            counter = limits.counter(call) if limits.limit.uses_provider else None
+            may_differ = limits.limit.uses_provider or (has_moved and limits.limit.uses_label)
+            counter = limits.counter(call) if may_differ else None
             if isinstance(counter, BudgetCounter) and id(counter) not in counted:
                 counter.at(row.started_at).spent += used.amount(counter.unit)
                 matching.keep(counter)
 
     def _counts(self, counter: BudgetCounter, row: RowUsage) -> bool:
-        call, limit = _dimensions(row), counter.of.limit
+        call, limit = self._labelled(_dimensions(row)), counter.of.limit
         return limit.match.covers(call) and limit.subject(call) == counter.subject
+
+    def _labelled(self, call: Dimensions) -> Dimensions:
+        """Return a call with the label of its address, if limits look at labels and they are known."""
+        return call if self.labels is None else call._replace(label=self.labels.lookup(call.ip))
+
+    def _to_match(self, call: Dimensions) -> Dimensions:
+        """Return a call that is about to be made with the label of its address.
+
+        Raises:
+            LimitsUnavailable: labels are not known yet, and a limit that looks at them may count the call.
+        """
+        for one in self._by_label if self.labels is None else ():
+            if one.limit.mode != SHADOW and replace(one.limit.match, label=None).covers(call):
+                raise LimitsUnavailable("The database did not say yet which label the address has; try again shortly.")
+        return self._labelled(call)
+
+    def use_labels(self, labels: LabelIndex) -> None:
+        """Match calls by these labels from now on. What was counted stays where it was counted."""
+        self.labels = labels
+        self._early.forget()
+        if self._late is not None:
+            self._late.forget()
+
+    def spent_by_label(
+        self, labels: LabelIndex, at: int, spent: Iterable[tuple[int, Dimensions, Used]]
+    ) -> "SpentByLabel":
+        """Return what is spent of each budget that looks at labels. It changes nothing, and is safe for any thread.
+
+        `spent` is as of `know_budgets`, for the `label_windows` of a time.
+        """
+        sums: SpentByLabel = {}
+        budgets = [(one, one.limit.window_at(at)[0]) for one in self._by_label if one.limit.is_budget]
+        for since, call, used in spent:
+            known = call._replace(label=labels.lookup(call.ip))
+            for one, begins in budgets:
+                if begins == since and one.limit.match.covers(known):
+                    key = (one, one.limit.subject(known))
+                    sums[key] = sums.get(key, 0) + used.amount(one.limit.unit)
+        return sums
+
+    def move(self, labels: LabelIndex, spent: "SpentByLabel", rows: Iterable[RowUsage]) -> None:
+        """Use other labels, and count by them what is spent in the present windows: `spent`, and these rows besides.
+
+        What calls in flight hold stays with the labels by which they were matched.
+        """
+        self.use_labels(labels)
+        begins = {one: one.limit.window_at(self.now()) for one in self._by_label if one.limit.is_budget}
+        for one, (since, _) in begins.items():
+            for counter in one.counters():
+                if isinstance(counter, BudgetCounter):
+                    counter.at(since).spent = 0
+        for (one, subject), amount in spent.items():
+            self._spend(one, one.of_subject(subject), begins[one][0], amount)
+        for row in rows:
+            call = self._labelled(_dimensions(row))
+            for one, (since, until) in begins.items():
+                if since <= row.started_at < until and one.limit.match.covers(call):
+                    self._spend(one, one.counter(call), since, used_by(row).amount(one.limit.unit))
+
+    def _spend(self, limits: LimitCounters, counter: Counter, since: int, amount: int) -> None:
+        """Count what was spent of a budget in the window that begins at a time."""
+        if isinstance(counter, BudgetCounter):
+            counter.at(since).spent += amount
+            (self._early if limits.limit.is_early or self._late is None else self._late).keep(counter)
 
     def windows(self) -> dict[int, int]:
         """Return the windows of all budgets that have the present time: their ends by their begins (unix seconds)."""
@@ -270,9 +368,23 @@ class Admission:
         return self._knows_budgets
 
     @property
+    def is_loaded(self) -> bool:
+        """Whether labels, and what is spent of budgets, are known."""
+        return self._knows_budgets and self.labels is not None
+
+    def label_windows(self, at: int) -> dict[int, int]:
+        """Return the same of the budgets that look at labels, for a time."""
+        return dict(one.limit.window_at(at) for one in self._by_label if one.limit.is_budget)
+
+    @property
     def uses_context(self) -> bool:
         """Whether a limit looks at the context of calls."""
         return self._uses_context
+
+    @property
+    def uses_labels(self) -> bool:
+        """Whether a limit looks at the labels of addresses."""
+        return bool(self._by_label)
 
     def know_budgets(self, spent: Iterable[tuple[int, Dimensions, Used]]) -> None:
         """Take what was spent before the start, and admit calls from now on.
@@ -286,13 +398,11 @@ class Admission:
         """Do what `know_budgets` does, and yield after each part: calls that no budget counts may go on meanwhile."""
         now = self.now()
         begins = {one: one.limit.window_at(now)[0] for one in self.limits if one.limit.is_budget}
-        for since, call, used in spent:
+        for since, found, used in spent:
+            call = self._labelled(found)
             for limits in begins:
                 if begins[limits] == since and limits.limit.match.covers(call):
-                    counter = limits.counter(call)
-                    if isinstance(counter, BudgetCounter):
-                        counter.at(since).spent += used.amount(limits.limit.unit)
-                        (self._early if limits.limit.is_early or self._late is None else self._late).keep(counter)
+                    self._spend(limits, limits.counter(call), since, used.amount(limits.limit.unit))
             yield
         self._knows_budgets = True
 
@@ -309,7 +419,7 @@ class Admission:
         return pairs + ietf_headers(slots, rates, now_ns) if self._sends_ietf else pairs
 
     def _matched(self, ip: str) -> Matched:
-        return self._early.cached.get(ip) or self._early.match(ip, Dimensions(ip))
+        return self._early.cached.get(ip) or self._early.match(ip, self._to_match(Dimensions(ip)))
 
     def _refusals(self, matched: Matched, ip: str) -> Iterator[tuple[Counter, BrokerError]]:
         """Yield the counters of the limits by address that have no room, and their errors."""

@@ -131,6 +131,7 @@ class BudgetCounter:
         "siblings",
         "subject",
         "unit",
+        "uses_label",
         "uses_provider",
     )
     siblings: "WeakSet[Counter]"
@@ -141,6 +142,7 @@ class BudgetCounter:
         self.amount = of.limit.amount
         self.unit = of.limit.unit
         self.uses_provider = of.limit.uses_provider
+        self.uses_label = of.limit.uses_label
         self._latest = self._before = WindowSum(0, 0)
         self.is_kept = False  # as of a `RateCounter`
 
@@ -248,7 +250,10 @@ class LimitCounters:
 
     def counter(self, call: Dimensions) -> Counter:
         """Return the counter of a call that the limit matches."""
-        subject = self.limit.subject(call)
+        return self.of_subject(self.limit.subject(call))
+
+    def of_subject(self, subject: Subject) -> Counter:
+        """Return the counter of a subject."""
         counter = self._counters.get(subject)
         if counter is None:
             if len(self._counters) >= MAX_SUBJECTS:

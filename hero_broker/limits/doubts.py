@@ -65,5 +65,5 @@ def _is_pool(other: Limit, limit: Limit) -> bool:
     is_around = wide.network is None or (
         narrow.network is not None and _inner(wide.network, narrow.network) == narrow.network
     )
-    names = ("context", "model", "provider", "kind")
+    names = ("label", "context", "model", "provider", "kind")
     return wide.ip is None and is_around and all(getattr(wide, name) in (None, getattr(narrow, name)) for name in names)

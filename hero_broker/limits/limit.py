@@ -22,7 +22,7 @@ WORST, SAFE, NO_HOLD = "worst", "safe", "none"
 HOLDS = (SAFE, WORST, NO_HOLD)
 ENFORCE, SHADOW = "enforce", "shadow"
 MODES = (ENFORCE, SHADOW)
-SUBJECTS = ("ip", "prefix", "context", "model", "provider", "kind")  # what a limit may have counters by
+SUBJECTS = ("ip", "prefix", "label", "context", "model", "provider", "kind")  # what a limit may have counters by
 PREFIX_V4, PREFIX_V6 = 32, 64  # bits of the prefixes that `per` counts by, unless the limit says otherwise
 MAX_AMOUNT = 1_000_000  # of requests per minute, and of calls in flight
 MAX_UNITS = 10**15  # of tokens or requests in a longer window
@@ -40,6 +40,7 @@ class Dimensions(NamedTuple):
     model: str | None = None
     provider: str | None = None  # of the first target of the model's route
     kind: str | None = None
+    label: str | None = None  # of the address; None if no limit looks at labels, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class LimitMatch:
     model: str | None = None
     provider: str | None = None
     kind: str | None = None
+    label: str | None = None
 
     def covers(self, call: Dimensions) -> bool:
         """Return whether a call agrees; "unknown" is in no network."""
@@ -62,6 +64,7 @@ class LimitMatch:
                 (self.model, call.model),
                 (self.provider, call.provider),
                 (self.kind, call.kind),
+                (self.label, call.label),
             )
         )
 
@@ -113,6 +116,11 @@ class Limit:
     def uses_provider(self) -> bool:
         """Whether the counter of a call depends on its provider, which may change while the call runs."""
         return "provider" in self.per or self.match.provider is not None
+
+    @property
+    def uses_label(self) -> bool:
+        """Whether the counter of a call depends on the label of its address, which may change while the call runs."""
+        return "label" in self.per or self.match.label is not None
 
     def window_at(self, at: int) -> tuple[int, int]:
         """Return the window of a budget that has a time: both in unix seconds, and half-open."""

@@ -57,17 +57,27 @@ class Matcher:
             counter.is_kept = True
             self._kept_budgets.append(counter)
 
+    def forget(self) -> None:
+        """Match all callers anew, because their labels have changed."""
+        now_ns = self._now_ns()
+        for leaving in self.cached.values():
+            self._keep_all(leaving, now_ns)
+        self.cached.clear()
+
+    def _keep_all(self, leaving: Matched, now_ns: int) -> None:
+        """Keep the counters of a caller that leaves the cache, unless they are as new ones would be."""
+        for rate in leaving.rates:
+            if not rate.is_kept and rate.full_ns(now_ns):
+                rate.is_kept = True
+                self._kept_rates.append(rate)
+        for budget in leaving.budgets:
+            if not budget.is_idle(self._now()):
+                self.keep(budget)
+
     def _make_room(self) -> None:
         now_ns = self._now_ns()
         if len(self.cached) >= MAX_CACHED:
-            leaving = self.cached.pop(next(iter(self.cached)))
-            for rate in leaving.rates:
-                if not rate.is_kept and rate.full_ns(now_ns):
-                    rate.is_kept = True
-                    self._kept_rates.append(rate)
-            for budget in leaving.budgets:
-                if not budget.is_idle(self._now()):
-                    self.keep(budget)
+            self._keep_all(self.cached.pop(next(iter(self.cached))), now_ns)
         for _ in range(MAX_DROPPED):
             if not self._kept_rates or self._kept_rates[0].full_ns(now_ns):
                 break

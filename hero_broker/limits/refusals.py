@@ -101,10 +101,16 @@ def _reached(limit: Limit, counter: SlotCounter | RateCounter, what: str) -> str
 
 def _subject(limit: Limit, counter: Counter) -> str:
     subject = zip(limit.per, counter.subject, strict=True)
-    names = [str(value) if name == "ip" else f"the {name} {value}" for name, value in subject]
+    names = [_subject_name(name, value) for name, value in subject]
     if limit.match.ip is not None and "ip" not in limit.per:
         names.insert(0, limit.match.ip)
     return " with ".join(names)
+
+
+def _subject_name(name: str, value: str | None) -> str:
+    if value is None:
+        return f"no {name}"
+    return value if name == "ip" else f"the {name} {value}"
 
 
 def seconds(duration_ns: int) -> int:

@@ -7,6 +7,7 @@ from hero_broker.limits.limit import CONCURRENT, EVER, SHADOW, USD, Limit, Limit
 
 _EACH = {
     "ip": "address",
+    "label": "label",
     "context": "context",
     "model": "model",
     "provider": "provider",
@@ -49,6 +50,7 @@ def _calls(match: LimitMatch) -> Iterator[str]:
     parts = (
         ("from", match.ip),
         ("from", match.network),
+        ("with the label", match.label),
         ("with the context", match.context),
         ("to the model", match.model),
         ("to the provider", match.provider),

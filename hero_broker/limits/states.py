@@ -9,7 +9,7 @@ from hero_broker.limits.counters import BudgetCounter, Counter, LimitCounters, R
 from hero_broker.limits.limit import CONCURRENT, EVER, SHADOW, Limit, LimitMatch
 from hero_broker.limits.sentences import sentence
 
-_MATCHES = ("ip", "network", "context", "model", "provider", "kind")
+_MATCHES = ("ip", "network", "label", "context", "model", "provider", "kind")
 _OF_CALLS = ("context", "model", "provider", "kind")  # what may differ between the calls of one address
 MAX_OWN_COUNTERS = 100  # of one limit, that a caller sees
 

@@ -1,7 +1,7 @@
 """The only place where the broker's objects are made and joined; they close in reverse order."""
 
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from starlette.types import ASGIApp
@@ -49,6 +49,7 @@ from hero_broker.reports.stored_responses import ResponseLookUp
 from hero_broker.reports.usage import Reports
 from hero_broker.server.budget_loading import BudgetLoading
 from hero_broker.server.configured_routes import build_priced_routes, build_routes, default_models, timeouts_of
+from hero_broker.server.label_moves import LabelMoves
 from hero_broker.server.price_refresh import PriceRefresh
 from hero_broker.server.router import build_router
 from hero_broker.settings import Settings
@@ -137,7 +138,8 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             labels = LabelBook(database, clock)
             reports, books = Reports(database, labels, clock), Books(database, clock)
             stack.callback(close_together, labels.close, reports.close, books.close, directory.close)
-            budgets = BudgetLoading(admission, database, recovered)
+            budgets = BudgetLoading(admission, database, recovered, labels.names)
+            label_moves = LabelMoves(admission, database, ledger, labels.names)
             duties = [
                 ledger.storing,
                 ledger.folding,
@@ -148,7 +150,8 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 journal.rejected.keeping,
                 counter.counting,
                 upstream.watching,
-                *([budgets.loading] if admission.has_budgets else []),
+                *([budgets.loading] if admission.has_budgets or admission.uses_labels else []),
+                *([label_moves.following] if admission.uses_labels else []),
             ]
             admin = Admin(
                 reports=reports,
@@ -180,7 +183,11 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             short_requests = ShortRequests(
                 JSON_TARGETS, source_ip, allowed, gate, [admission.check], calls.check_json_head
             )
-            async with budgets.running() if admission.has_budgets else nullcontext():
+            async with AsyncExitStack() as following:
+                if admission.has_budgets or admission.uses_labels:
+                    await following.enter_async_context(budgets.running())
+                if admission.uses_labels:
+                    await following.enter_async_context(label_moves.running())
                 yield Broker(edge, exchange, duties, short_requests)
                 await exchange.close(0)
 

@@ -151,6 +151,7 @@ def _match(table: TomlTable, providers: Collection[str]) -> LimitMatch:
     return LimitMatch(
         ip=table.string_or_none("ip", _accept_ip, IP_FORM),
         network=table.string_or_none("network", accept_network, CIDR_FORM),
+        label=table.string_or_none("label", accept_name, NAME_FORM),
         context=table.string_or_none("context", accept_name, NAME_FORM),
         model=table.string_or_none("model", accept_name, NAME_FORM),
         provider=provider,

@@ -1,4 +1,4 @@
 """The document that `info.version` was last raised for; see test_version_moves_with_the_document."""
 
 VERSION = "0.13.0"
-SHA256 = "25e5bf04ac56d68779e39d2b2c561416150d2672df54396a41c4e3c00207bcfb"
+SHA256 = "9187d2c4d30389de69ea69e8d259676700c359d9922640152e0ee60b4ba3456a"

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.e2e_support import Broker, broker
+from tests.waits import wait_until
 
 CALLS = 200
 NANO_USD = 1_000_000_000
@@ -129,3 +130,38 @@ def test_budget_of_tokens_counts_what_the_report_of_its_window_says(tmp_path: Pa
         ({"ip": "127.0.0.1"}, totals["total_tokens"], 0)
     ]
     assert status["limit"]["refused"] == 30 - ended["200"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("store")
+def test_budget_of_a_label_follows_it_and_survives_a_kill(tmp_path: Path) -> None:
+    text = BUDGET.replace('per = ["ip"]', 'match = { label = "lab" }\nshared = false')
+    path = config(tmp_path, text.replace("amount = 1\n", "amount = 0.1\n"))
+
+    def label(running: Broker, name: str) -> None:
+        url = f"{running.url}/admin/labels?target=127.0.0.1"
+        httpx.put(url, json={"label": name}, headers=running.headers).raise_for_status()
+
+    def used(running: Broker) -> list[str]:
+        status = httpx.get(f"{running.url}/admin/limits/dollar/status", headers=running.headers).json()
+        return [str(one["used"]) for one in status["data"]]
+
+    with broker(tmp_path / "state", "--config", str(path)) as running:
+        unlabelled = codes(at_once(running.url, 4))
+        label(running, "lab")
+        wait_until(lambda: used(running) == ["0.08"])
+        labelled = codes(at_once(running.url, 4))
+        running.process.kill()
+        running.process.wait(30)
+    with broker(tmp_path / "state", "--config", str(path)) as running:
+        again = codes(at_once(running.url, 2))
+        label(running, "office")
+        wait_until(lambda: used(running) in ([], ["0"]))
+        moved = codes(at_once(running.url, 2))
+        label(running, "lab")
+        wait_until(lambda: used(running) == ["0.14"])
+        back = codes(at_once(running.url, 1))
+
+    assert (unlabelled, labelled["200"]) == ({"200": 4}, 1)
+    assert again == {"402 budget_exceeded": 2}
+    assert (moved, back) == ({"200": 2}, {"402 budget_exceeded": 1})

@@ -27,6 +27,11 @@ from hero_broker.limits.sentences import sentence
             "it counts calls from 10.0.0.1 with the context c to the provider p of the kind tts",
         ),
         (
+            Limit("l", CONCURRENT, 1, LimitMatch(label="lab", model="m"), ("label", "ip")),
+            "at most 1 call in flight, for each label and each address; "
+            "it counts calls with the label lab to the model m",
+        ),
+        (
             Limit("l", CONCURRENT, 2, per=("ip", "context", "provider", "kind"), mode="shadow"),
             "at most 2 calls in flight, for each address and each context and each provider and each kind of call; "
             "it counts all calls; in shadow mode, so it refuses nothing",

@@ -11,11 +11,13 @@ import pytest
 from sqlalchemy import Connection
 
 from hero_broker.core.calls import Caller
+from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import BrokerError, BudgetExceeded, LimitsUnavailable, StoreUnavailable
 from hero_broker.core.records import RequestLog
 from hero_broker.limits.admission import Admission
 from hero_broker.limits.counters import BudgetCounter, Used
 from hero_broker.limits.limit import Dimensions, Limit
+from hero_broker.reports.labels import LabelBook
 from hero_broker.server.budget_loading import BudgetLoading
 from hero_broker.store.database import Database, open_database
 from tests.ledger.rows import row
@@ -35,7 +37,7 @@ def error(admission: Admission, cost: int) -> type[BrokerError] | None:
     """Return why a call is refused that may cost this much."""
     slot = admission.enter(Caller(CALL.ip, None))
     try:
-        admission.admit(slot, *CALL, NOW, lambda _hold: Used(cost, 0, 0))  # type: ignore[arg-type]
+        admission.admit(slot, *CALL[:5], NOW, lambda _hold: Used(cost, 0, 0))  # type: ignore[arg-type]
     except BrokerError as refused:
         return type(refused)
     finally:
@@ -45,7 +47,7 @@ def error(admission: Admission, cost: int) -> type[BrokerError] | None:
 
 def load(admission: Admission, database: Database, recovered: list[RequestLog]) -> None:
     async def main() -> None:
-        async with BudgetLoading(admission, database, recovered).running():
+        async with BudgetLoading(admission, database, recovered, LabelBook(database, SystemClock()).names).running():
             pass
 
     asyncio.run(main())
@@ -87,7 +89,7 @@ def test_budgets_refuse_until_the_database_answers(tmp_path: Path, failures: int
 
     async def main(database: Database) -> tuple[object, bool, int]:
         failing = cast(Database, FailingDatabase(database, failures))
-        loading = BudgetLoading(admission, failing, [], retry_s=0.001)
+        loading = BudgetLoading(admission, failing, [], LabelBook(database, SystemClock()).names, retry_s=0.001)
         async with loading.running():
             refused, is_failing = error(admission, 1), loading.loading.is_failing
             ends_at = time.monotonic() + 20

@@ -13,7 +13,7 @@ from hero_broker.settings import Settings, SettingsError, load
 from hero_broker.settings.limits import MAX_LIMITS
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "limits.md"
-GUIDE = ["per-machine", "machine-month", "department-month", "mycelium-all", "large-model"]
+GUIDE = ["per-machine", "machine-month", "department-month", "each-department-month", "mycelium-all", "large-model"]
 PROVIDER = '[[providers]]\nname = "p"\nbase_url = "http://127.0.0.1/v1"\n'
 BUDGET = 'name = "b"\nunit = "usd"\namount = 20.5\nwindow = "month"\n'
 RATE = 'name = "r"\nunit = "requests"\namount = 60\nwindow = "minute"\n'
@@ -43,8 +43,8 @@ def test_limits_are_read_in_the_order_of_the_file(tmp_path: Path) -> None:
         burst = 10
         [[limits]]
         name = "pool"
-        match = { ip = "400:0::1", context = "c", model = "m", provider = "p" }
-        per = ["prefix"]
+        match = { ip = "400:0::1", context = "c", model = "m", provider = "p", label = "lab" }
+        per = ["prefix", "label"]
         prefix_v4 = 24
         prefix_v6 = 48
         unit = "concurrent"
@@ -63,8 +63,8 @@ def test_limits_are_read_in_the_order_of_the_file(tmp_path: Path) -> None:
             "pool",
             "concurrent",
             4,
-            LimitMatch("400::1", None, "c", "m", "p"),
-            ("prefix",),
+            LimitMatch("400::1", None, "c", "m", "p", label="lab"),
+            ("prefix", "label"),
             mode="shadow",
             prefix_v4=24,
             prefix_v6=48,
@@ -137,7 +137,7 @@ def test_a_whole_minute_may_come_at_once_unless_the_file_says_otherwise(tmp_path
         (RATE + "burst = 0\n", {"burst": "must be an integer from 1 to 1000000"}),
         (
             RATE + 'per = ["key"]\n',
-            {"per[0]": 'must be one of "ip", "prefix", "context", "model", "provider", "kind"'},
+            {"per[0]": 'must be one of "ip", "prefix", "label", "context", "model", "provider", "kind"'},
         ),
         (RATE + 'per = ["ip", "ip"]\n', {"per": "must not have a word twice"}),
         (RATE + "prefix_v6 = 48\n", {"prefix_v6": 'needs "prefix" in per'}),
@@ -159,7 +159,7 @@ def test_a_whole_minute_may_come_at_once_unless_the_file_says_otherwise(tmp_path
         ),
         (
             RATE + 'match = { adress = "q" }\n',
-            {"match.adress": "is not a known key; known keys: provider, ip, network, context, model, kind"},
+            {"match.adress": "is not a known key; known keys: provider, ip, network, label, context, model, kind"},
         ),
         (RATE + "ammount = 1\n", {"ammount": 'is not a known key; did you mean "amount"?'}),
     ],
