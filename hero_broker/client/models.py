@@ -703,8 +703,8 @@ class LimitState(msgspec.Struct, frozen=True, kw_only=True):
     amount: Decimal  # Of the unit.
     window: str | None  # "minute", "hour", "day", "week", "month" or "ever"; None for calls in flight.
     tz: str | None  # The time zone of the windows of a budget.
-    hold: str | None  # What a call sets aside of a budget: "safe", "worst" or "none".
-    burst: int | None  # How many requests may come at once; None unless the window is a minute.
+    hold: str | None  # What a call sets aside of a budget, or of tokens per minute: "safe", "worst" or "none".
+    burst: int | None  # How many requests or tokens may come at once; None unless the window is a minute.
     match: dict[str, str]  # Which calls are counted: by ip, network, label, context, model, provider and kind.
     per: tuple[str, ...]  # What has a counter of its own.
     mode: str  # One of enforce, shadow.
@@ -725,8 +725,8 @@ class LimitSubject(msgspec.Struct, frozen=True, kw_only=True):
     """What one subject has used of a limit; amounts in the unit of the limit."""
 
     subject: dict[str, str | None]  # The value of each dimension that the limit has counters by.
-    # Of a budget what is spent in the window, else the calls in flight, or the requests that are missing from a whole
-    # burst.
+    # Of a budget what is spent in the window, else the calls in flight, or the requests or tokens that are missing from
+    # a whole burst.
     used: Decimal
     held: Decimal  # Set aside of a budget for calls in flight.
     remaining: Decimal  # Never negative.

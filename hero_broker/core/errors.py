@@ -37,6 +37,7 @@ Exception
 │   │   └── ProviderTls           502 provider_tls
 │   ├── RateLimitExceeded         429 rate_limit_exceeded
 │   ├── RequestExceedsLimit       402 request_exceeds_limit
+│   ├── RequestExceedsRate        429 request_exceeds_limit
 │   ├── TooManyCalls              429 too_many_calls
 │   └── Unauthorized              401 unauthorized
 ├── CannotStart                   A broker cannot start, or a command cannot open a ledger: exit code 3.
@@ -206,7 +207,7 @@ class OriginRefused(BrokerError):
 
 
 class RateLimitExceeded(BrokerError):
-    """A limit of requests per minute is reached."""
+    """A limit of requests or tokens per minute is reached."""
 
     status = 429
     type = "rate_limit_error"
@@ -240,8 +241,16 @@ class RequestExceedsLimit(BrokerError):
     code = "request_exceeds_limit"
 
 
+class RequestExceedsRate(BrokerError):
+    """The call alone may use more tokens than a limit of tokens per minute admits at once."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "request_exceeds_limit"
+
+
 class LimitsUnavailable(BrokerError):
-    """The database did not say yet what is spent of a budget."""
+    """The database did not say yet what is spent of a budget, or which label an address has."""
 
     status = 503
     code = "limits_unavailable"

@@ -19,13 +19,15 @@ from hero_broker.limits.counters import (
     RowUsage,
     SlotCounter,
     Subject,
+    TakenTokens,
+    TokenRateCounter,
     Used,
     used_by,
 )
 from hero_broker.limits.headers import IETF, OPENAI, Pairs, ietf_headers, openai_headers
 from hero_broker.limits.limit import NO_HOLD, SHADOW, USD, Dimensions, Limit
 from hero_broker.limits.plan import Matcher
-from hero_broker.limits.refusals import SECOND_NS, over_budget, refusal
+from hero_broker.limits.refusals import SECOND_NS, over_budget, over_tokens, refusal
 
 LOG_EVERY_NS = 60 * SECOND_NS
 
@@ -52,14 +54,16 @@ class Slot:
         "rates",
         "slots",
         "taken",
+        "tokens",
     )
 
     def __init__(self, matched: Matched, admission: "Admission | None" = None) -> None:
         self._admission = admission
         self._labels = None if admission is None else admission.labels  # by which it was matched
-        self._of_server, self.slots, self.rates, self.budgets, self.is_unlimited = matched
+        self._of_server, self.slots, self.rates, self.budgets, self.tokens, self.is_unlimited = matched
         self._held = self.slots
-        self.held: list[Held] | None = None  # what it holds of budgets; None if there are no budgets, or once settled
+        # What it holds of budgets, and took of tokens per minute; None if there are none of them, or once settled.
+        self.held: list[Held | TakenTokens] | None = None
         self.taken: Sequence[RateCounter] | None = None  # the rates that count the call; None until it is admitted
 
     def release(self) -> None:
@@ -79,19 +83,25 @@ class Slot:
             self._end_holds()
 
     def settle(self, row: RowUsage) -> None:
-        """Count what the call used, by its row, instead of what it holds of budgets."""
+        """Count what the call used, by its row, instead of what it holds of budgets and took of tokens per minute."""
         if self.held is not None and self._admission is not None:
             self._admission.settle(self.held, row, self._labels)
             self.held = None
 
-    def hold(self, slots: Sequence[SlotCounter], rates: tuple[RateCounter, ...], held: list[Held] | None) -> None:
+    def hold(
+        self,
+        slots: Sequence[SlotCounter],
+        rates: tuple[RateCounter, ...],
+        tokens: tuple[TokenRateCounter, ...],
+        held: list[Held | TakenTokens] | None,
+    ) -> None:
         """Hold what further limits count of the call."""
         self.held = held
         if slots:
             for counter in slots:
                 counter.in_flight += 1
             self._held = self.slots = (*self.slots, *slots)
-        self.rates = rates
+        self.rates, self.tokens = rates, tokens
 
     def give_back(self) -> None:
         """Let no rate and no budget count the call, because it was not made."""
@@ -101,8 +111,8 @@ class Slot:
         self._end_holds()
 
     def _end_holds(self) -> None:
-        for held in self.held or ():
-            held.end()
+        if self.held and self._admission is not None:
+            self._admission.end(self.held)
         self.held = None
 
 
@@ -212,18 +222,46 @@ class Admission:
             if rate.wait_ns(now_ns):
                 self._refuse_unless_shadow(rate, refusal(rate, ip, now_ns), ip)
                 full.append(rate)
-        held: list[Held] | None = [] if self._settles_all else None
-        budgets = slot.budgets + late.budgets
-        if budgets and may_use is not None:
-            held = self._held(budgets, ip, model, started_at, may_use)
+        held: list[Held] = []
+        taken: list[TakenTokens] = []
+        budgets, tokens = slot.budgets + late.budgets, slot.tokens + late.tokens
+        if may_use is not None and (budgets or tokens):
+            uses = dict[str, Used]()
+            if tokens:
+                taken = self._taken(tokens, ip, now_ns, may_use, uses)
+            if budgets:
+                held = self._held(budgets, ip, model, started_at, may_use, uses)
         # All limits have room: from here on, nothing is refused.
         slot.taken = [rate for rate in rates if rate not in full] if full else rates
         for rate in slot.taken:
             rate.take(now_ns)
-        for one in held or ():
+        for one in held:
             one.window.held += one.amount
-        slot.hold(late.slots, rates, held)
+        for some in taken:
+            some.counter.take_many(now_ns, some.amount)
+        is_settled = held or taken or self._settles_all
+        slot.hold(late.slots, rates, tokens, [*held, *taken] if is_settled else None)
         return self.headers(slot)
+
+    def _taken(
+        self,
+        tokens: Sequence[TokenRateCounter],
+        ip: str,
+        now_ns: int,
+        may_use: Callable[[str], Used],
+        uses: dict[str, Used],
+    ) -> list[TakenTokens]:
+        """Return what a call must take of its tokens per minute, all of which admit it."""
+        taken = []
+        for counter in tokens:
+            used = _use(counter.of.limit.hold, may_use, uses)
+            amount = 0 if counter.of.limit.hold == NO_HOLD else used.amount(counter.unit)
+            error = over_tokens(counter, amount, now_ns)
+            if error is None:
+                taken.append(TakenTokens(counter, amount, now_ns))
+            else:
+                self._refuse_unless_shadow(counter, error, ip)
+        return taken
 
     def _held(
         self,
@@ -232,9 +270,10 @@ class Admission:
         model: str,
         started_at: int,
         may_use: Callable[[str], Used],
+        uses: dict[str, Used],
     ) -> list[Held]:
         """Return what a call must hold of its budgets, all of which admit it."""
-        held, uses = [], dict[str, Used]()
+        held = []
         for counter in budgets:
             limit = counter.of.limit
             if not self._knows_budgets:
@@ -243,9 +282,7 @@ class Admission:
                         "The database did not say yet what is spent of a budget; try again shortly."
                     )
                 continue
-            used = uses.get(limit.hold)
-            if used is None:
-                used = uses[limit.hold] = may_use(limit.hold)
+            used = _use(limit.hold, may_use, uses)
             if used.cost_nano_usd is None and limit.unit == USD and limit.mode != SHADOW:
                 raise ModelNotPriced(
                     f"The model {model!r} has no known price, and a budget bounds its calls.", param="model"
@@ -258,13 +295,24 @@ class Admission:
             held.append(Held(window, counter, amount))
         return held
 
-    def settle(self, held: Sequence[Held], row: RowUsage, labels: LabelIndex | None) -> None:
+    def end(self, held: Sequence[Held | TakenTokens]) -> None:
+        """Count nothing of a call that was not made, or has no row."""
+        for one in held:
+            if isinstance(one, TakenTokens):
+                one.correct(0, self.now_ns())
+            else:
+                one.end()
+
+    def settle(self, held: Sequence[Held | TakenTokens], row: RowUsage, labels: LabelIndex | None) -> None:
         """Count a row instead of what its call held; `labels` are those by which the call was matched.
 
         It is counted by the budgets that match the row, by the labels as they are now.
         """
         used, has_moved = used_by(row), labels is not self.labels
         for one in held:
+            if isinstance(one, TakenTokens):  # it stays with its subject, whose tokens of a minute are soon back
+                one.correct(used.amount(one.counter.unit), self.now_ns())
+                continue
             may_differ = one.counter.uses_provider or (has_moved and one.counter.uses_label)
             if may_differ and not self._counts(one.counter, row):
                 one.end()
@@ -408,14 +456,20 @@ class Admission:
 
     def headers(self, slot: Slot) -> Pairs:
         """Return the headers that tell a caller what is left of the limits of a call."""
-        return self._headers(slot.slots, slot.rates, self.now_ns())
+        return self._headers(slot.slots, slot.rates, slot.tokens, self.now_ns())
 
     def headers_of_refused(self, slot: Slot) -> Sequence[tuple[bytes, bytes]]:
         """Return the headers for a request that has entered and was then refused; empty if it got them already."""
         return self.headers(slot) if slot.taken is None and not slot.is_unlimited else ()
 
-    def _headers(self, slots: Sequence[SlotCounter], rates: Sequence[RateCounter], now_ns: int) -> Pairs:
-        pairs = openai_headers(rates, now_ns) if self._sends_openai else []
+    def _headers(
+        self,
+        slots: Sequence[SlotCounter],
+        rates: Sequence[RateCounter],
+        tokens: Sequence[TokenRateCounter],
+        now_ns: int,
+    ) -> Pairs:
+        pairs = openai_headers(rates, tokens, now_ns) if self._sends_openai else []
         return pairs + ietf_headers(slots, rates, now_ns) if self._sends_ietf else pairs
 
     def _matched(self, ip: str) -> Matched:
@@ -427,7 +481,7 @@ class Admission:
         for counter in (*matched.of_server, *matched.slots):
             if counter.in_flight >= counter.amount:
                 yield counter, refusal(counter, ip, now_ns)
-        for rate in matched.rates:
+        for rate in (*matched.rates, *matched.tokens):
             if rate.wait_ns(now_ns):
                 yield rate, refusal(rate, ip, now_ns)
         if matched.budgets and self._knows_budgets:
@@ -448,7 +502,7 @@ class Admission:
 
     def _refuse(self, counter: Counter, error: BrokerError, matched: Matched, ip: str) -> None:
         self._count(counter, ip)
-        error.headers = (*error.headers, *self._headers(matched.slots, matched.rates, self.now_ns()))
+        error.headers = (*error.headers, *self._headers(matched.slots, matched.rates, matched.tokens, self.now_ns()))
         raise error
 
     def _refuse_unless_shadow(self, counter: Counter, error: BrokerError, ip: str) -> None:
@@ -466,6 +520,14 @@ class Admission:
         if logged_ns is None or now_ns >= logged_ns + LOG_EVERY_NS:
             self._logged[of.limit.name] = now_ns
             log.warning("limits: %s refuses calls of %s; %d calls since the start", of.limit.name, ip, of.refused)
+
+
+def _use(hold: str, may_use: Callable[[str], Used], uses: dict[str, Used]) -> Used:
+    """Return what a call may use, computed once for each of `limit.HOLDS`."""
+    used = uses.get(hold)
+    if used is None:
+        used = uses[hold] = may_use(hold)
+    return used
 
 
 def _dimensions(row: RowUsage) -> Dimensions:

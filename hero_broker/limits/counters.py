@@ -1,4 +1,4 @@
-"""The counters of limits, in memory: calls in flight, requests per minute, and what is spent of budgets."""
+"""The counters of limits, in memory: calls in flight, requests and tokens per minute, and what is spent of budgets."""
 
 from itertools import islice
 from typing import NamedTuple, Protocol
@@ -82,6 +82,36 @@ class RateCounter:
         """Return how long until one more request is admitted than now; 0 if a whole burst is."""
         ahead = self._due - now_ns * self.amount
         return -(-(ahead % MINUTE_NS or MINUTE_NS) // self.amount) if ahead > 0 else 0
+
+
+class TokenRateCounter(RateCounter):
+    """The tokens per minute of one subject: a `RateCounter` that a call takes many of, and corrects at its end."""
+
+    __slots__ = ("unit",)
+
+    def __init__(self, of: "LimitCounters", subject: Subject) -> None:
+        super().__init__(of, subject)
+        self.unit = of.limit.unit
+
+    def wait_for_ns(self, now_ns: int, tokens: int) -> int:
+        """Return how long until a call that may use as many tokens is admitted; 0 if it is admitted now."""
+        early = max(0, self._due - now_ns * self.amount) + (tokens - 1) * MINUTE_NS - self._early
+        return -(-early // self.amount) if early > 0 else 0
+
+    def take_many(self, now_ns: int, tokens: int) -> None:
+        """Count the tokens that a call may use."""
+        self._due = max(self._due, now_ns * self.amount) + tokens * MINUTE_NS
+
+    def correct(self, now_ns: int, taken_ns: int, tokens: int) -> None:
+        """Count tokens that a call used beyond those that it took, or give back (below 0) those that it did not use.
+
+        Nothing is given back once a whole burst has been admitted again since they were taken: it would be a second
+        burst.
+        """
+        if tokens > 0:
+            self.take_many(now_ns, tokens)
+        elif (now_ns - taken_ns) * self.amount < self._early + MINUTE_NS:
+            self._due += tokens * MINUTE_NS
 
 
 class Used(NamedTuple):
@@ -192,6 +222,18 @@ class Held(NamedTuple):
             counter.of.overshoots += 1
 
 
+class TakenTokens(NamedTuple):
+    """What a call took of the tokens per minute of one subject."""
+
+    counter: TokenRateCounter
+    amount: int
+    taken_ns: int  # monotonic
+
+    def correct(self, used: int, now_ns: int) -> None:
+        """Count as many tokens instead."""
+        self.counter.correct(now_ns, self.taken_ns, used - self.amount)
+
+
 class RowUsage(Protocol):
     """What settles a call: the members of its row that budgets look at."""
 
@@ -229,9 +271,13 @@ class LimitCounters:
         self.would_refuse = 0  # in shadow mode
         self.shared = 0  # how often a subject had to share a counter with others
         self.overshoots = 0  # calls that used more of a budget than was held for them
-        self._make: type[SlotCounter | RateCounter | BudgetCounter] = (
-            BudgetCounter if limit.is_budget else SlotCounter if limit.unit == CONCURRENT else RateCounter
-        )
+        self._make: type[SlotCounter | RateCounter | BudgetCounter] = RateCounter
+        if limit.is_budget:
+            self._make = BudgetCounter
+        elif limit.is_token_rate:
+            self._make = TokenRateCounter
+        elif limit.unit == CONCURRENT:
+            self._make = SlotCounter
         # A counter lives as long as a cached caller or a call in flight refers to it, or as `plan.Matcher` keeps it.
         self._counters: WeakValueDictionary[Subject, Counter] = WeakValueDictionary()
         self._common: Counter | None = None
@@ -300,7 +346,8 @@ class Matched(NamedTuple):
     slots: tuple[SlotCounter, ...]
     rates: tuple[RateCounter, ...]
     budgets: tuple[BudgetCounter, ...]
+    tokens: tuple[TokenRateCounter, ...]
     is_unlimited: bool  # but for the server's own limits
 
 
-NOTHING = Matched((), (), (), (), is_unlimited=True)  # no limit matches
+NOTHING = Matched((), (), (), (), (), is_unlimited=True)  # no limit matches

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hero_broker.limits.counters import Held, RateCounter, SlotCounter
+from hero_broker.limits.counters import Held, RateCounter, SlotCounter, TokenRateCounter
 from hero_broker.limits.limit import SHADOW, USD, Limit
 from hero_broker.limits.refusals import seconds
 
@@ -12,6 +12,8 @@ HEADERS = (OPENAI, IETF)  # the forms of headers
 Pairs = list[tuple[bytes, bytes]]
 
 MILLISECOND_NS = 1_000_000
+_REQUESTS = (b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests")
+_TOKENS = (b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-tokens")
 
 
 def budget_left(held: Sequence[Held]) -> int | None:
@@ -29,14 +31,17 @@ def _is_own_budget(limit: Limit) -> bool:
     return limit.unit == USD and limit.is_own and limit.mode != SHADOW
 
 
-def openai_headers(rates: Sequence[RateCounter], now_ns: int) -> Pairs:
-    """Return OpenAI's headers of the tightest rate; empty without a rate.
+def openai_headers(rates: Sequence[RateCounter], tokens: Sequence[TokenRateCounter], now_ns: int) -> Pairs:
+    """Return OpenAI's headers of the tightest rate of requests, and of that of tokens; empty without a rate.
 
     The reset is the time until a whole burst is admitted again. Source:
     https://platform.openai.com/docs/guides/rate-limits
     """
-    if not rates:
-        return []
+    pairs = _of_tightest(rates, _REQUESTS, now_ns) if rates else []
+    return pairs + _of_tightest(tokens, _TOKENS, now_ns) if tokens else pairs
+
+
+def _of_tightest(rates: Sequence[RateCounter], names: tuple[bytes, bytes, bytes], now_ns: int) -> Pairs:
     tightest = rates[0]
     remaining = tightest.remaining(now_ns)
     for rate in rates[1:]:
@@ -44,14 +49,14 @@ def openai_headers(rates: Sequence[RateCounter], now_ns: int) -> Pairs:
         if other < remaining:
             tightest, remaining = rate, other
     return [
-        (b"x-ratelimit-limit-requests", b"%d" % tightest.amount),
-        (b"x-ratelimit-remaining-requests", b"%d" % remaining),
-        (b"x-ratelimit-reset-requests", reset_text(tightest.full_ns(now_ns)).encode()),
+        (names[0], b"%d" % tightest.amount),
+        (names[1], b"%d" % max(0, remaining)),
+        (names[2], reset_text(tightest.full_ns(now_ns)).encode()),
     ]
 
 
 def ietf_headers(slots: Sequence[SlotCounter], rates: Sequence[RateCounter], now_ns: int) -> Pairs:
-    """Return `RateLimit-Policy` and `RateLimit` of all rates and calls in flight; empty without any.
+    """Return `RateLimit-Policy` and `RateLimit` of all requests per minute and calls in flight; empty without any.
 
     Source: draft-ietf-httpapi-ratelimit-headers-11. `t` is the time until one more request is admitted, so that
     `Retry-After` is never earlier.

@@ -25,6 +25,7 @@ MODES = (ENFORCE, SHADOW)
 SUBJECTS = ("ip", "prefix", "label", "context", "model", "provider", "kind")  # what a limit may have counters by
 PREFIX_V4, PREFIX_V6 = 32, 64  # bits of the prefixes that `per` counts by, unless the limit says otherwise
 MAX_AMOUNT = 1_000_000  # of requests per minute, and of calls in flight
+MAX_TOKENS_PER_MINUTE = 10**9
 MAX_UNITS = 10**15  # of tokens or requests in a longer window
 MAX_USD = 1_000_000_000
 MAX_NAME_CHARACTERS = 64
@@ -91,7 +92,7 @@ class Limit:
     amount: int  # of the unit in a window, or of calls in flight; money in nano-USD
     match: LimitMatch = EVERY_CALL
     per: tuple[str, ...] = ()  # of `SUBJECTS`; empty: one counter for all calls
-    burst: int = 0  # how many requests may come at once; 0 for calls in flight
+    burst: int = 0  # how many requests or tokens of a minute may come at once; else 0
     mode: str = ENFORCE  # or SHADOW: it counts what it would refuse, and refuses nothing
     prefix_v4: int = PREFIX_V4
     prefix_v6: int = PREFIX_V6
@@ -111,6 +112,11 @@ class Limit:
     def is_budget(self) -> bool:
         """Whether it bounds what calls use in a window of the calendar, or ever."""
         return self.unit != CONCURRENT and self.window != MINUTE
+
+    @property
+    def is_token_rate(self) -> bool:
+        """Whether it bounds the tokens per minute."""
+        return self.window == MINUTE and self.unit in (TOKENS, INPUT_TOKENS, OUTPUT_TOKENS)
 
     @property
     def uses_provider(self) -> bool:

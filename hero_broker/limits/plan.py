@@ -3,7 +3,15 @@
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 
-from hero_broker.limits.counters import NOTHING, BudgetCounter, LimitCounters, Matched, RateCounter, SlotCounter
+from hero_broker.limits.counters import (
+    NOTHING,
+    BudgetCounter,
+    LimitCounters,
+    Matched,
+    RateCounter,
+    SlotCounter,
+    TokenRateCounter,
+)
 from hero_broker.limits.limit import Dimensions
 
 MAX_CACHED = 10_000  # callers whose counters are in the cache; the oldest leave it first
@@ -33,16 +41,19 @@ class Matcher:
         slots: list[SlotCounter] = []
         rates: list[RateCounter] = []
         budgets: list[BudgetCounter] = []
+        tokens: list[TokenRateCounter] = []
         for limit in self.limits(call):
             counter = limit.counter(call)
             if isinstance(counter, BudgetCounter):
                 budgets.append(counter)
+            elif isinstance(counter, TokenRateCounter):
+                tokens.append(counter)
             elif isinstance(counter, RateCounter):
                 rates.append(counter)
             else:
                 (of_server if limit.limit.is_of_server else slots).append(counter)
-        is_unlimited = not (slots or rates or budgets)
-        matched = Matched(tuple(of_server), tuple(slots), tuple(rates), tuple(budgets), is_unlimited)
+        is_unlimited = not (slots or rates or budgets or tokens)
+        matched = Matched(tuple(of_server), tuple(slots), tuple(rates), tuple(budgets), tuple(tokens), is_unlimited)
         self.cached[key] = matched = NOTHING if matched == NOTHING else matched
         return matched
 
@@ -66,7 +77,7 @@ class Matcher:
 
     def _keep_all(self, leaving: Matched, now_ns: int) -> None:
         """Keep the counters of a caller that leaves the cache, unless they are as new ones would be."""
-        for rate in leaving.rates:
+        for rate in (*leaving.rates, *leaving.tokens):
             if not rate.is_kept and rate.full_ns(now_ns):
                 rate.is_kept = True
                 self._kept_rates.append(rate)

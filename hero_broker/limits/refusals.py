@@ -7,11 +7,12 @@ from hero_broker.core.errors import (
     Overloaded,
     RateLimitExceeded,
     RequestExceedsLimit,
+    RequestExceedsRate,
     TooManyCalls,
 )
 from hero_broker.core.local_time import iso_time
 from hero_broker.core.money import usd_text
-from hero_broker.limits.counters import BudgetCounter, Counter, RateCounter, SlotCounter, WindowSum
+from hero_broker.limits.counters import BudgetCounter, Counter, RateCounter, SlotCounter, TokenRateCounter, WindowSum
 from hero_broker.limits.limit import EVER, NO_HOLD, USD, Limit
 
 SECOND_NS = 1_000_000_000
@@ -21,9 +22,7 @@ def refusal(counter: SlotCounter | RateCounter, ip: str, now_ns: int) -> BrokerE
     """Return the error of a call of `ip` that a counter has no room for."""
     limit = counter.of.limit
     if isinstance(counter, RateCounter):
-        wait_s = seconds(counter.wait_ns(now_ns))
-        what = f"{limit.amount} requests per minute"
-        return RateLimitExceeded(f"{_reached(limit, counter, what)}; try again in {wait_s} s.", retry_after_s=wait_s)
+        return _over_rate(counter, counter.wait_ns(now_ns))
     if limit.is_of_server and limit.per:
         return TooManyCalls(
             f"{counter.in_flight} calls of {ip} are in flight, the limit for one address; try again shortly."
@@ -31,6 +30,27 @@ def refusal(counter: SlotCounter | RateCounter, ip: str, now_ns: int) -> BrokerE
     if limit.is_of_server:
         return Overloaded(f"{limit.amount} calls are in flight, the limit; try again shortly.")
     return TooManyCalls(f"{_reached(limit, counter, f'{limit.amount} calls in flight')}; try again shortly.")
+
+
+def over_tokens(counter: TokenRateCounter, tokens: int, now_ns: int) -> BrokerError | None:
+    """Return the error of a call that may use as many tokens; None if the limit of tokens per minute admits it."""
+    limit, wait_ns = counter.of.limit, counter.wait_for_ns(now_ns, max(1, tokens))
+    if not wait_ns:
+        return None
+    if tokens > limit.burst:
+        name, of_own = f"The limit {limit.name!r} of this broker's operator", ""
+        if limit.is_own:
+            name, of_own = f"The limit {limit.name!r} of {_amount(limit, limit.burst)} at once", f", {tokens} tokens"
+        return RequestExceedsRate(
+            f"{name} is less than this call may use{of_own}; a smaller max_tokens or a shorter request may fit."
+        )
+    return _over_rate(counter, wait_ns)
+
+
+def _over_rate(counter: RateCounter, wait_ns: int) -> BrokerError:
+    limit, wait_s = counter.of.limit, seconds(wait_ns)
+    reached = _reached(limit, counter, f"{_amount(limit, limit.amount)} per minute")
+    return RateLimitExceeded(f"{reached}; try again in {wait_s} s.", retry_after_s=wait_s)
 
 
 def over_budget(counter: BudgetCounter, window: WindowSum, amount: int, now: int) -> BrokerError | None:

@@ -22,7 +22,7 @@ def sentence(limit: Limit) -> str:
     elif limit.unit == CONCURRENT:
         bound = f"at most {limit.amount:,} {'call' if limit.amount == 1 else 'calls'} in flight"
     else:
-        bound = f"at most {limit.amount:,} {'request' if limit.amount == 1 else 'requests'} per minute"
+        bound = f"at most {_amount(limit)} per minute"
         bound += f", {limit.burst:,} at once"
     each = " and ".join(f"each {_each(limit, name)}" for name in limit.per) or "all together"
     shadow = "; in shadow mode, so it refuses nothing" if limit.mode == SHADOW else ""

@@ -101,7 +101,7 @@ def _limit_state(one: LimitCounters) -> LimitState:
         amount=limit.amount,
         window=_window(limit),
         tz=_zone(limit),
-        hold=limit.hold if limit.is_budget else None,
+        hold=limit.hold if limit.is_budget or limit.is_token_rate else None,
         burst=limit.burst or None,
         match=_match(limit.match),
         per=limit.per,
@@ -127,6 +127,6 @@ def _subject_state(counter: Counter, admission: Admission) -> SubjectState:
         ends = None if limit.window == EVER else window.ends
         return SubjectState(subject, window.spent, window.held, remaining, window.begins, ends)
     if isinstance(counter, RateCounter):
-        remaining = counter.remaining(admission.now_ns())
+        remaining = max(0, counter.remaining(admission.now_ns()))
         return SubjectState(subject, limit.burst - remaining, 0, remaining, None, None)
     return SubjectState(subject, counter.in_flight, 0, max(0, counter.amount - counter.in_flight), None, None)

@@ -14,6 +14,7 @@ from hero_broker.limits.limit import (
     HOLDS,
     MAX_AMOUNT,
     MAX_NAME_CHARACTERS,
+    MAX_TOKENS_PER_MINUTE,
     MAX_UNITS,
     MAX_USD,
     MINUTE,
@@ -82,8 +83,9 @@ def _limit(table: TomlTable, providers: Collection[str]) -> Limit:
     unit = table.string("unit", None, lambda text: accept_one_of(text, UNITS), f"must be one of {_UNITS}") or ""
     window = table.choice_or_none("window", *WINDOWS)
     is_budget = unit != CONCURRENT and window not in (None, MINUTE)
-    amount = _amount(table, unit, is_budget=is_budget)
-    burst = table.integer("burst", min(amount, MAX_AMOUNT), 1, MAX_AMOUNT)
+    most = MAX_UNITS if is_budget else MAX_AMOUNT if unit in (REQUESTS, CONCURRENT) else MAX_TOKENS_PER_MINUTE
+    amount = _amount(table, unit, most)
+    burst = table.integer("burst", min(amount, MAX_TOKENS_PER_MINUTE), 1, min(most, MAX_TOKENS_PER_MINUTE))
     hold, zone = table.choice("hold", *HOLDS), table.string("tz", "UTC", _accept_zone, ZONE_FORM)
     subjects = ", ".join(quoted(word) for word in SUBJECTS)
     per = table.strings("per", (), lambda text: accept_one_of(text, SUBJECTS), f"must be one of {subjects}")
@@ -92,14 +94,15 @@ def _limit(table: TomlTable, providers: Collection[str]) -> Limit:
     if unit == CONCURRENT and window is not None:
         table.fault("window", f"must be left out with the unit {quoted(CONCURRENT)}")
     elif unit not in ("", CONCURRENT) and not table.has("window"):
-        table.fault("window", f"is missing; it must be {_or(WINDOWS if unit == REQUESTS else WINDOWS[1:])}")
-    elif unit not in ("", CONCURRENT, REQUESTS) and window == MINUTE:
+        table.fault("window", f"is missing; it must be {_or(WINDOWS[1:] if unit == USD else WINDOWS)}")
+    elif unit == USD and window == MINUTE:
         table.fault("window", f"must be {_or(WINDOWS[1:])} with the unit {quoted(unit)}")
     if table.has("burst") and (is_budget or unit == CONCURRENT):
-        table.fault("burst", f"needs the unit {quoted(REQUESTS)} and the window {quoted(MINUTE)}")
-    for key in ("hold", "tz"):
-        if table.has(key) and not is_budget:
-            table.fault(key, f"needs a window of {_or(WINDOWS[1:])}")
+        table.fault("burst", f"needs the window {quoted(MINUTE)}")
+    if table.has("tz") and not is_budget:
+        table.fault("tz", f"needs a window of {_or(WINDOWS[1:])}")
+    if table.has("hold") and not is_budget and unit in (REQUESTS, CONCURRENT):
+        table.fault("hold", f"needs a window of {_or(WINDOWS[1:])}, or a unit of tokens")
     for key in ("prefix_v4", "prefix_v6"):
         if table.has(key) and "prefix" not in per:
             table.fault(key, f"needs {quoted('prefix')} in per")
@@ -119,7 +122,7 @@ def _limit(table: TomlTable, providers: Collection[str]) -> Limit:
     )
 
 
-def _amount(table: TomlTable, unit: str, *, is_budget: bool) -> int:
+def _amount(table: TomlTable, unit: str, most: int) -> int:
     """Return the amount of a limit; money in nano-USD."""
     if not table.has("amount"):
         table.fault("amount", "is missing; it must be a number above 0")
@@ -129,7 +132,7 @@ def _amount(table: TomlTable, unit: str, *, is_budget: bool) -> int:
         if usd is not None and (nano_usd != int(nano_usd) or not nano_usd):
             table.fault("amount", "must be above 0, with at most 9 decimal places")
         return int(nano_usd)
-    return table.integer("amount", 1, 1, MAX_UNITS if is_budget else MAX_AMOUNT)
+    return table.integer("amount", 1, 1, most)
 
 
 def _or(words: Sequence[str]) -> str:

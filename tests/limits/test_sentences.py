@@ -27,6 +27,10 @@ from hero_broker.limits.sentences import sentence
             "it counts calls from 10.0.0.1 with the context c to the provider p of the kind tts",
         ),
         (
+            Limit("l", "tokens", 60_000, burst=1, per=("ip",)),
+            "at most 60,000 tokens per minute, 1 at once, for each address; it counts all calls",
+        ),
+        (
             Limit("l", CONCURRENT, 1, LimitMatch(label="lab", model="m"), ("label", "ip")),
             "at most 1 call in flight, for each label and each address; "
             "it counts calls with the label lab to the model m",

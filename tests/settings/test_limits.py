@@ -13,7 +13,15 @@ from hero_broker.settings import Settings, SettingsError, load
 from hero_broker.settings.limits import MAX_LIMITS
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "limits.md"
-GUIDE = ["per-machine", "machine-month", "department-month", "each-department-month", "mycelium-all", "large-model"]
+GUIDE = [
+    "per-machine",
+    "machine-tokens",
+    "machine-month",
+    "department-month",
+    "each-department-month",
+    "mycelium-all",
+    "large-model",
+]
 PROVIDER = '[[providers]]\nname = "p"\nbase_url = "http://127.0.0.1/v1"\n'
 BUDGET = 'name = "b"\nunit = "usd"\namount = 20.5\nwindow = "month"\n'
 RATE = 'name = "r"\nunit = "requests"\namount = 60\nwindow = "minute"\n'
@@ -82,6 +90,16 @@ def test_budgets_are_read_to_the_nano_dollar_with_zone_and_hold(tmp_path: Path) 
     assert limit == Limit("b", "usd", 20_123_456_789, window="month", zone=zone, hold="worst")
 
 
+def test_tokens_per_minute_are_read_with_burst_and_hold(tmp_path: Path) -> None:
+    text = '[[limits]]\nname = "t"\nunit = "output_tokens"\namount = 1_000_000_000\nwindow = "minute"\n'
+
+    (limit,) = load_text(tmp_path, text + 'burst = 2_000_000\nhold = "none"\n').limits
+
+    assert limit == Limit("t", "output_tokens", 10**9, burst=2_000_000, hold="none")
+    assert limit.is_token_rate
+    assert load_text(tmp_path, text).limits[0].burst == 10**9
+
+
 def test_a_whole_minute_may_come_at_once_unless_the_file_says_otherwise(tmp_path: Path) -> None:
     settings = load_text(tmp_path, f"[[limits]]\n{RATE}")
 
@@ -125,13 +143,16 @@ def test_a_whole_minute_may_come_at_once_unless_the_file_says_otherwise(tmp_path
         (BUDGET.replace("20.5", "0.0000000001"), {"amount": "must be above 0, with at most 9 decimal places"}),
         (BUDGET + 'tz = "Europe/Nowhere"\n', {"tz": 'must be the name of a time zone, such as "Europe/Brussels"'}),
         (BUDGET + 'hold = "mean"\n', {"hold": 'must be "safe" or "worst" or "none"'}),
-        (BUDGET + "burst = 2\n", {"burst": 'needs the unit "requests" and the window "minute"'}),
-        (RATE + 'hold = "worst"\n', {"hold": 'needs a window of "hour" or "day" or "week" or "month" or "ever"'}),
+        (BUDGET + "burst = 2\n", {"burst": 'needs the window "minute"'}),
+        (
+            RATE + 'hold = "worst"\n',
+            {"hold": 'needs a window of "hour" or "day" or "week" or "month" or "ever", or a unit of tokens'},
+        ),
         (
             RATE.replace("requests", "concurrent") + "burst = 2\n",
             {
                 "window": 'must be left out with the unit "concurrent"',
-                "burst": 'needs the unit "requests" and the window "minute"',
+                "burst": 'needs the window "minute"',
             },
         ),
         (RATE + "burst = 0\n", {"burst": "must be an integer from 1 to 1000000"}),
