@@ -24,13 +24,14 @@ from hero_broker.limits.counters import (
     Used,
     used_by,
 )
-from hero_broker.limits.headers import IETF, OPENAI, Pairs, ietf_headers, openai_headers
+from hero_broker.limits.headers import IETF, OF_REQUESTS, OF_TOKENS, OPENAI, Pairs, ietf_headers, openai_headers
 from hero_broker.limits.limit import NO_HOLD, SHADOW, USD, Dimensions, Limit
 from hero_broker.limits.plan import Matcher
 from hero_broker.limits.refusals import SECOND_NS, over_budget, over_tokens, refusal
 
 LOG_EVERY_NS = 60 * SECOND_NS
 
+NOTHING_USED = Used(0, 0, 0, 0)
 SpentByLabel = dict[tuple[LimitCounters, Subject], int]  # in the units of the limits
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Slot:
         "rates",
         "slots",
         "taken",
+        "taken_tokens",
         "tokens",
     )
 
@@ -62,8 +64,9 @@ class Slot:
         self._labels = None if admission is None else admission.labels  # by which it was matched
         self._of_server, self.slots, self.rates, self.budgets, self.tokens, self.is_unlimited = matched
         self._held = self.slots
-        # What it holds of budgets, and took of tokens per minute; None if there are none of them, or once settled.
-        self.held: list[Held | TakenTokens] | None = None
+        # What it holds of budgets; None if no budget and no tokens per minute count it, or once settled.
+        self.held: list[Held] | None = None
+        self.taken_tokens: Sequence[TakenTokens] = ()
         self.taken: Sequence[RateCounter] | None = None  # the rates that count the call; None until it is admitted
 
     def release(self) -> None:
@@ -79,7 +82,7 @@ class Slot:
         for counter in self._held:
             counter.in_flight -= 1
         self._of_server = self._held = ()
-        if self.held:  # the call was not made, or has no row
+        if self.held or self.taken_tokens:  # the call was not made, or has no row
             self._end_holds()
 
     def settle(self, row: RowUsage) -> None:
@@ -87,21 +90,18 @@ class Slot:
         if self.held is not None and self._admission is not None:
             self._admission.settle(self.held, row, self._labels)
             self.held = None
+            if self.taken_tokens:
+                self._admission.correct(self.taken_tokens, used_by(row))
+                self.taken_tokens = ()
 
-    def hold(
-        self,
-        slots: Sequence[SlotCounter],
-        rates: tuple[RateCounter, ...],
-        tokens: tuple[TokenRateCounter, ...],
-        held: list[Held | TakenTokens] | None,
-    ) -> None:
+    def hold(self, slots: Sequence[SlotCounter], rates: tuple[RateCounter, ...], held: list[Held] | None) -> None:
         """Hold what further limits count of the call."""
         self.held = held
         if slots:
             for counter in slots:
                 counter.in_flight += 1
             self._held = self.slots = (*self.slots, *slots)
-        self.rates, self.tokens = rates, tokens
+        self.rates = rates
 
     def give_back(self) -> None:
         """Let no rate and no budget count the call, because it was not made."""
@@ -111,9 +111,11 @@ class Slot:
         self._end_holds()
 
     def _end_holds(self) -> None:
-        if self.held and self._admission is not None:
-            self._admission.end(self.held)
-        self.held = None
+        for held in self.held or ():
+            held.end()
+        if self.taken_tokens and self._admission is not None:
+            self._admission.correct(self.taken_tokens, NOTHING_USED)
+        self.held, self.taken_tokens = None, ()
 
 
 class Admission:
@@ -222,25 +224,26 @@ class Admission:
             if rate.wait_ns(now_ns):
                 self._refuse_unless_shadow(rate, refusal(rate, ip, now_ns), ip)
                 full.append(rate)
-        held: list[Held] = []
-        taken: list[TakenTokens] = []
+        held: list[Held] | None = [] if self._settles_all else None
+        taken_tokens: Sequence[TakenTokens] = ()
         budgets, tokens = slot.budgets + late.budgets, slot.tokens + late.tokens
         if may_use is not None and (budgets or tokens):
-            uses = dict[str, Used]()
+            uses: dict[str, Used] = {}
             if tokens:
-                taken = self._taken(tokens, ip, now_ns, may_use, uses)
+                taken_tokens, held = self._taken(tokens, ip, now_ns, may_use, uses), []
             if budgets:
                 held = self._held(budgets, ip, model, started_at, may_use, uses)
         # All limits have room: from here on, nothing is refused.
         slot.taken = [rate for rate in rates if rate not in full] if full else rates
         for rate in slot.taken:
             rate.take(now_ns)
-        for one in held:
+        for one in held or ():
             one.window.held += one.amount
-        for some in taken:
+        for some in taken_tokens:
             some.counter.take_many(now_ns, some.amount)
-        is_settled = held or taken or self._settles_all
-        slot.hold(late.slots, rates, tokens, [*held, *taken] if is_settled else None)
+        slot.hold(late.slots, rates, held)
+        if tokens:
+            slot.tokens, slot.taken_tokens = tokens, taken_tokens
         return self.headers(slot)
 
     def _taken(
@@ -254,8 +257,11 @@ class Admission:
         """Return what a call must take of its tokens per minute, all of which admit it."""
         taken = []
         for counter in tokens:
-            used = _use(counter.of.limit.hold, may_use, uses)
-            amount = 0 if counter.of.limit.hold == NO_HOLD else used.amount(counter.unit)
+            hold = counter.of.limit.hold
+            used = uses.get(hold)
+            if used is None:
+                used = uses[hold] = may_use(hold)
+            amount = 0 if hold == NO_HOLD else used.amount(counter.unit)
             error = over_tokens(counter, amount, now_ns)
             if error is None:
                 taken.append(TakenTokens(counter, amount, now_ns))
@@ -282,7 +288,9 @@ class Admission:
                         "The database did not say yet what is spent of a budget; try again shortly."
                     )
                 continue
-            used = _use(limit.hold, may_use, uses)
+            used = uses.get(limit.hold)
+            if used is None:
+                used = uses[limit.hold] = may_use(limit.hold)
             if used.cost_nano_usd is None and limit.unit == USD and limit.mode != SHADOW:
                 raise ModelNotPriced(
                     f"The model {model!r} has no known price, and a budget bounds its calls.", param="model"
@@ -295,24 +303,19 @@ class Admission:
             held.append(Held(window, counter, amount))
         return held
 
-    def end(self, held: Sequence[Held | TakenTokens]) -> None:
-        """Count nothing of a call that was not made, or has no row."""
-        for one in held:
-            if isinstance(one, TakenTokens):
-                one.correct(0, self.now_ns())
-            else:
-                one.end()
+    def correct(self, taken: Sequence[TakenTokens], used: Used) -> None:
+        """Count what a call used instead of the tokens per minute that it took."""
+        now_ns = self.now_ns()
+        for one in taken:
+            one.correct(used.amount(one.counter.unit), now_ns)
 
-    def settle(self, held: Sequence[Held | TakenTokens], row: RowUsage, labels: LabelIndex | None) -> None:
+    def settle(self, held: Sequence[Held], row: RowUsage, labels: LabelIndex | None) -> None:
         """Count a row instead of what its call held; `labels` are those by which the call was matched.
 
         It is counted by the budgets that match the row, by the labels as they are now.
         """
         used, has_moved = used_by(row), labels is not self.labels
         for one in held:
-            if isinstance(one, TakenTokens):  # it stays with its subject, whose tokens of a minute are soon back
-                one.correct(used.amount(one.counter.unit), self.now_ns())
-                continue
             may_differ = one.counter.uses_provider or (has_moved and one.counter.uses_label)
             if may_differ and not self._counts(one.counter, row):
                 one.end()
@@ -469,7 +472,11 @@ class Admission:
         tokens: Sequence[TokenRateCounter],
         now_ns: int,
     ) -> Pairs:
-        pairs = openai_headers(rates, tokens, now_ns) if self._sends_openai else []
+        pairs: Pairs = []
+        if self._sends_openai:
+            pairs = openai_headers(rates, OF_REQUESTS, now_ns)
+            if tokens:
+                pairs += openai_headers(tokens, OF_TOKENS, now_ns)
         return pairs + ietf_headers(slots, rates, now_ns) if self._sends_ietf else pairs
 
     def _matched(self, ip: str) -> Matched:
@@ -520,14 +527,6 @@ class Admission:
         if logged_ns is None or now_ns >= logged_ns + LOG_EVERY_NS:
             self._logged[of.limit.name] = now_ns
             log.warning("limits: %s refuses calls of %s; %d calls since the start", of.limit.name, ip, of.refused)
-
-
-def _use(hold: str, may_use: Callable[[str], Used], uses: dict[str, Used]) -> Used:
-    """Return what a call may use, computed once for each of `limit.HOLDS`."""
-    used = uses.get(hold)
-    if used is None:
-        used = uses[hold] = may_use(hold)
-    return used
 
 
 def _dimensions(row: RowUsage) -> Dimensions:

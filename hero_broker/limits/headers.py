@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hero_broker.limits.counters import Held, RateCounter, SlotCounter, TokenRateCounter
+from hero_broker.limits.counters import Held, RateCounter, SlotCounter
 from hero_broker.limits.limit import SHADOW, USD, Limit
 from hero_broker.limits.refusals import seconds
 
@@ -12,8 +12,8 @@ HEADERS = (OPENAI, IETF)  # the forms of headers
 Pairs = list[tuple[bytes, bytes]]
 
 MILLISECOND_NS = 1_000_000
-_REQUESTS = (b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests")
-_TOKENS = (b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-tokens")
+OF_REQUESTS = (b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests")
+OF_TOKENS = (b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-tokens")
 
 
 def budget_left(held: Sequence[Held]) -> int | None:
@@ -31,17 +31,14 @@ def _is_own_budget(limit: Limit) -> bool:
     return limit.unit == USD and limit.is_own and limit.mode != SHADOW
 
 
-def openai_headers(rates: Sequence[RateCounter], tokens: Sequence[TokenRateCounter], now_ns: int) -> Pairs:
-    """Return OpenAI's headers of the tightest rate of requests, and of that of tokens; empty without a rate.
+def openai_headers(rates: Sequence[RateCounter], names: tuple[bytes, bytes, bytes], now_ns: int) -> Pairs:
+    """Return OpenAI's headers of the tightest rate, by the names of its unit; empty without a rate.
 
     The reset is the time until a whole burst is admitted again. Source:
     https://platform.openai.com/docs/guides/rate-limits
     """
-    pairs = _of_tightest(rates, _REQUESTS, now_ns) if rates else []
-    return pairs + _of_tightest(tokens, _TOKENS, now_ns) if tokens else pairs
-
-
-def _of_tightest(rates: Sequence[RateCounter], names: tuple[bytes, bytes, bytes], now_ns: int) -> Pairs:
+    if not rates:
+        return []
     tightest = rates[0]
     remaining = tightest.remaining(now_ns)
     for rate in rates[1:]:

@@ -3,7 +3,7 @@
 import pytest
 
 from hero_broker.limits.counters import LimitCounters, RateCounter, SlotCounter
-from hero_broker.limits.headers import ietf_headers, openai_headers, reset_text
+from hero_broker.limits.headers import OF_REQUESTS, ietf_headers, openai_headers, reset_text
 from hero_broker.limits.limit import CONCURRENT, REQUESTS, Dimensions, Limit
 
 NOW_NS = 5_000_000_000
@@ -38,7 +38,7 @@ def test_reset_is_written_as_openai_writes_it(duration_ns: int, text: str) -> No
 def test_openai_headers_are_those_of_the_tightest_rate() -> None:
     rates = [rate("wide", 600, 100, taken=1), rate("tight", 60, 3, taken=2)]
 
-    assert openai_headers(rates, [], NOW_NS) == [
+    assert openai_headers(rates, OF_REQUESTS, NOW_NS) == [
         (b"x-ratelimit-limit-requests", b"60"),
         (b"x-ratelimit-remaining-requests", b"1"),
         (b"x-ratelimit-reset-requests", b"2s"),
@@ -65,4 +65,4 @@ def test_nothing_remains_is_never_negative() -> None:
 
 
 def test_caller_without_limits_gets_no_headers() -> None:
-    assert (openai_headers([], [], NOW_NS), ietf_headers([], [], NOW_NS)) == ([], [])
+    assert (openai_headers([], OF_REQUESTS, NOW_NS), ietf_headers([], [], NOW_NS)) == ([], [])
