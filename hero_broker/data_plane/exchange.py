@@ -160,6 +160,7 @@ def _may_use(call: ClientCall, route: Route) -> Callable[[str], Used]:
     def may_use(hold: str) -> Used:
         tariffs = [target.tariff for target in route.targets]
         rule = BOUND_RULES.get(hold)
-        return Used(*usage_bound(call.kind, call.request, tariffs, call.context.started_at, rule))
+        bound = usage_bound(call.kind, call.request, tariffs, call.context.started_at, rule, route.max_output_tokens)
+        return Used(*bound)
 
     return may_use

@@ -58,16 +58,24 @@ class UsageBound(NamedTuple):
 
 
 def usage_bound(
-    kind: Kind, request: Request, tariffs: Sequence[Tariff | None], started_at: int, rule: BoundRule | None
+    kind: Kind,
+    request: Request,
+    tariffs: Sequence[Tariff | None],
+    started_at: int,
+    rule: BoundRule | None,
+    max_output_tokens: int | None = None,
 ) -> UsageBound:
-    """Return what a call may use at the dearest of its targets; nothing without a rule, but whether it has a price."""
+    """Return what a call may use at the dearest of its targets; nothing without a rule, but whether it has a price.
+
+    `max_output_tokens` is the most that the model can answer, if it is known.
+    """
     known = [tariff for tariff in tariffs if tariff is not None and is_priced(tariff, kind.name)]
     has_price = len(known) == len(tariffs)
     if rule is None:
         return UsageBound(0 if has_price else None, 0, 0)
     tokens = max(1, -(-request.input_bytes // rule.bytes_per_token))
     audio_ms = -(-request.input_bytes * 1000 // rule.audio_bytes_per_s)
-    output = output_bound(kind, request, rule)
+    output = output_bound(kind, request, rule, max_output_tokens)
     size = Measured(tokens, output, audio_ms)
     cost = tokens_in = tokens_out = 0
     for price in (price for tariff in known for price in tariff.possible_prices(started_at, tokens)):
@@ -80,12 +88,15 @@ def usage_bound(
     return UsageBound(cost if has_price else None, tokens_in, tokens_out)
 
 
-def output_bound(kind: Kind, request: Request, rule: BoundRule) -> int:
+def output_bound(kind: Kind, request: Request, rule: BoundRule, max_output_tokens: int | None = None) -> int:
     """Return how many tokens the output may have."""
+    unbounded = rule.output_tokens if max_output_tokens is None else max_output_tokens
     if not kind.output_bounds:
-        return rule.output_tokens if kind.measures_audio else 0
+        return unbounded if kind.measures_audio else 0
     # Of two bounds, each provider takes another one. To many, 0 is no bound.
-    tokens = max((_count(request, name) for name in kind.output_bounds), default=0) or rule.output_tokens
+    tokens = max((_count(request, name) for name in kind.output_bounds), default=0) or unbounded
+    if max_output_tokens is not None:
+        tokens = min(tokens, max_output_tokens)
     copies = max((_count(request, name) for name in kind.output_copies), default=0) or 1
     return tokens * min(copies, MAX_COPIES)
 

@@ -35,6 +35,7 @@ class Route:
     kind: str | None  # None for a model of the price list, which has no kinds: calls of any kind may use it
     targets: tuple[Target, ...]  # at least one
     aliases: tuple[str, ...] = ()
+    max_output_tokens: int | None = None  # that an answer has at most, by the settings; None: not known
     # Cached results of `over`, by wire.
     _over: "dict[str, Route | None]" = field(default_factory=dict, init=False, compare=False, repr=False)
 
@@ -47,9 +48,10 @@ class Route:
         upstream_model: str,
         aliases: tuple[str, ...] = (),
         tariff: Tariff | None = None,
+        max_output_tokens: int | None = None,
     ) -> "Route":
         """Return the route of a model that one target serves."""
-        return cls(model, kind, (Target(provider, upstream_model, tariff),), aliases)
+        return cls(model, kind, (Target(provider, upstream_model, tariff),), aliases, max_output_tokens)
 
     def over(self, wire: str) -> "Route | None":
         """Return the route over a wire, to the targets whose providers speak it; None if none does."""

@@ -40,6 +40,7 @@ def build_routes(settings: Settings, fake_url: str | None, catalogue: Catalogue)
             model.upstream_model,
             model.aliases,
             model_tariff(model, catalogue, fake=fake_url is not None),
+            model.max_output_tokens,
         )
         for model in settings.models
     ]

@@ -583,6 +583,7 @@ def _models(tables: list[TomlTable], providers: set[str]) -> tuple[ModelSettings
                 upstream_model=table.string("upstream_model", name or "-", accept_name, NAME_FORM) or "",
                 price_tiers=_price_tiers(price),
                 price=_price(price) if table.has("price") else None,
+                max_output_tokens=table.integer("max_output_tokens", 0, 1, 10**9) or None,
             )
         )
     return tuple(models)

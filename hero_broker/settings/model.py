@@ -175,6 +175,7 @@ class ModelSettings:
     price: PriceSettings | None = None
     # By tier of service: the rates that replace those of `price`. Empty without a price.
     price_tiers: Mapping[str, PriceSettings] = field(default_factory=dict)
+    max_output_tokens: int | None = None  # that the model answers at most; None: not known
 
 
 @dataclass(frozen=True, slots=True)

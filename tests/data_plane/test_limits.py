@@ -1,6 +1,7 @@
 """Limits on the path of a call: what they refuse before and after its body, and what a call holds until its end."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from hero_broker.core.errors import (
     RequestExceedsLimit,
     TooManyCalls,
 )
-from hero_broker.limits.counters import BudgetCounter, Used
+from hero_broker.limits.counters import BudgetCounter, TokenRateCounter, Used
 from hero_broker.limits.limit import CONCURRENT, REQUESTS, TOKENS, USD, Dimensions, Limit, LimitMatch
 from tests.data_plane.scripted import PAUSE, Head, Script, Unsent, route, run, until
 from tests.data_plane.test_endpoint import ANSWER, ASKED, IP, OF_SERVER, WHOLE, Endpoint
@@ -222,6 +223,38 @@ def test_budget_refuses_what_it_does_not_cover_and_names_the_member_that_bounds_
 
     assert isinstance(raised, RequestExceedsLimit)
     assert "max_tokens" in raised.message
+
+
+@pytest.mark.parametrize(("most", "refused"), [(None, RequestExceedsLimit), (50, type(None))])
+def test_model_that_answers_at_most_so_many_tokens_holds_no_more(
+    tmp_path: Path, most: int | None, refused: type[BaseException | None]
+) -> None:
+    async def whole() -> BaseException | None:
+        ways = [replace(route(), max_output_tokens=most)]
+        endpoint = Endpoint(tmp_path, WHOLE, ways=ways, limits=[BUDGET])
+        endpoint.admission.know_budgets([])
+        endpoint.sends(bounded(max_tokens=1000))
+        endpoint.begin()
+        return await endpoint.end()
+
+    assert type(run(whole())) is refused
+
+
+def test_tokens_per_minute_are_those_of_the_row(tmp_path: Path) -> None:
+    async def whole() -> tuple[Endpoint, int]:
+        limit = Limit("t", TOKENS, 1, per=("ip",), burst=1000)  # one comes back in a minute
+        endpoint = Endpoint(tmp_path, WHOLE, limits=[limit])
+        assert await call(endpoint, bounded(max_tokens=500)) is None
+        counter = next(one for one in endpoint.admission.limits if one.limit is limit).counter(Dimensions(IP))
+        assert isinstance(counter, TokenRateCounter)
+        return endpoint, counter.remaining(endpoint.admission.now_ns())
+
+    endpoint, remaining = run(whole())
+
+    (row,) = endpoint.ledger.rows
+    assert row.input_tokens
+    assert row.output_tokens
+    assert remaining == 1000 - row.input_tokens - row.output_tokens
 
 
 def test_model_without_a_price_is_refused_under_a_budget(tmp_path: Path) -> None:

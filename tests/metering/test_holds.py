@@ -88,6 +88,31 @@ def test_output_without_a_bound_is_that_of_the_rule() -> None:
     assert output_bound(KINDS["chat"], request(), WORST) == 131_072
 
 
+@pytest.mark.parametrize(
+    ("kind", "members", "tokens"),
+    [
+        ("chat", {}, 1000),
+        ("chat", {"max_tokens": 5}, 5),
+        ("chat", {"max_tokens": 5000, "n": 3}, 3000),
+        ("chat", {"n": 2}, 2000),
+        ("embedding", {"input": "p"}, 0),
+    ],
+)
+def test_model_that_answers_at_most_so_many_tokens_bounds_the_output(
+    kind: str, members: dict[str, object], tokens: int
+) -> None:
+    for rule in (SAFE, WORST):
+        assert output_bound(KINDS[kind], request(kind, **members), rule, 1000) == tokens
+
+
+def test_bound_of_the_model_is_priced() -> None:
+    asked = request()
+
+    used = usage_bound(KINDS["chat"], asked, (TARIFF,), 0, WORST, 1000)
+
+    assert used == (asked.input_bytes * 1000 + 1000 * 10_000, asked.input_bytes, 1000)
+
+
 def test_dearest_tier_length_and_target_count() -> None:
     long = Price(input_per_million=Decimal(3), output_per_million=Decimal(10))
     priority = Price(input_per_million=Decimal(5), output_per_million=Decimal(10))

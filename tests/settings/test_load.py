@@ -122,6 +122,7 @@ def test_whole_file_is_understood(tmp_path: Path) -> None:
         kind = "rerank"
         provider = "p"
         upstream_model = "up"
+        max_output_tokens = 32_000
         [models.price]
         input_per_million = 0.59
         per_request = 1
@@ -152,6 +153,7 @@ billing@example.org
     assert not found.providers[0].stream_usage
     model = found.models[0]
     assert (model.name, model.aliases, model.kind, model.upstream_model) == ("m", ("n",), "rerank", "up")
+    assert model.max_output_tokens == 32_000
     assert model.price is not None
     assert (model.price.input_per_million, model.price.per_request) == (Decimal("0.59"), Decimal(1))
     assert model.price.output_per_million is None
@@ -311,7 +313,7 @@ def test_whole_answer_may_not_take_longer_than_the_call(tmp_path: Path) -> None:
 def test_upstream_model_is_the_name_by_default(tmp_path: Path) -> None:
     model = load_text(tmp_path, MODEL).models[0]
 
-    assert (model.upstream_model, model.kind, model.price) == ("llama", "chat", None)
+    assert (model.upstream_model, model.kind, model.price, model.max_output_tokens) == ("llama", "chat", None, None)
 
 
 @pytest.mark.parametrize(
@@ -423,6 +425,7 @@ def test_unknown_key_is_a_fault_with_a_suggestion(tmp_path: Path) -> None:
         pytest.param(MODEL + MODEL[len(GROQ) :], "models[1].name", id="model twice"),
         pytest.param(MODEL.replace("llama", "x" * 201), "models[0].name", id="name too long"),
         pytest.param(MODEL + 'upstream_model = ""', "models[0].upstream_model", id="empty upstream model"),
+        pytest.param(MODEL + "max_output_tokens = 0", "models[0].max_output_tokens", id="no output tokens"),
         pytest.param(MODEL + "[models.price]", "models[0].price", id="empty price"),
     ],
 )

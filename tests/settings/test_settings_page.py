@@ -11,6 +11,7 @@ import pytest
 from hero_broker.settings import Settings, SettingsError, load
 from hero_broker.settings.model import (
     BillingSettings,
+    ModelSettings,
     PriceSettings,
     ResponsesSettings,
     ServerSettings,
@@ -42,6 +43,8 @@ class NumericKey:
     def text(self, value: Decimal) -> str:
         """Return a settings file in which the key has this value."""
         line = f"{self.name} = {value:f}\n"
+        if self.table == "models":
+            return f"{MODEL}{line}"
         if self.table != "models.price":
             return f"[{self.table}]\n{line}"
         other = "per_gpu_second" if self.name == "gpus" else "per_request"  # a minimum or a number is no price alone
@@ -50,6 +53,8 @@ class NumericKey:
 
     def value(self, settings: Settings) -> object:
         """Return the value that the program reads."""
+        if self.table == "models":
+            return getattr(settings.models[0], self.name)
         if self.table == "models.price":
             return getattr(settings.models[0].price, self.name)
         return getattr(getattr(settings, self.table), self.name)
@@ -93,13 +98,14 @@ def test_page_has_the_bounds_of_each_number_of_the_settings() -> None:
         "upstream": UpstreamSettings,
         "billing": BillingSettings,
         "responses": ResponsesSettings,
+        "models": ModelSettings,
         "models.price": PriceSettings,
     }
     numbers = [
         (table, field.name)
         for table, settings in tables.items()
         for field in fields(settings)
-        if field.type in (int, float, Decimal | None)
+        if field.type in (int, float, int | None, Decimal | None)
     ]
 
     assert len(numbers) > 25
@@ -112,6 +118,9 @@ def test_default_is_the_printed_one(tmp_path: Path, key: NumericKey) -> None:
         other = "input_per_million" if key.name == "per_request" else "per_request"
         default = key.value(load_text(tmp_path, f"{MODEL}[models.price]\n{other} = 1\n"))
         printed = None
+        assert key.default == "none"
+    elif key.table == "models":
+        default, printed = key.value(load_text(tmp_path, MODEL)), None
         assert key.default == "none"
     else:
         default = key.value(load_text(tmp_path, ""))
@@ -136,5 +145,5 @@ def test_values_beyond_the_printed_bounds_are_faults(tmp_path: Path, key: Numeri
         with pytest.raises(SettingsError) as caught:
             load_text(tmp_path, key.text(value))
 
-        place = "models[0].price" if key.table == "models.price" else key.table
+        place = key.table.replace("models", "models[0]")
         assert [fault.key for fault in caught.value.faults] == [f"{place}.{key.name}"]
