@@ -703,7 +703,7 @@ class LimitState(msgspec.Struct, frozen=True, kw_only=True):
     amount: Decimal  # Of the unit.
     window: str | None  # "minute", "hour", "day", "week", "month" or "ever"; None for calls in flight.
     tz: str | None  # The time zone of the windows of a budget.
-    hold: str | None  # What a call sets aside of a budget, or of tokens per minute: "safe", "worst" or "none".
+    hold: str | None  # What a call sets aside of a budget, or of tokens per minute: "safe", "worst", "mean" or "none".
     burst: int | None  # How many requests or tokens may come at once; None unless the window is a minute.
     match: dict[str, str]  # Which calls are counted: by ip, network, label, context, model, provider and kind.
     per: tuple[str, ...]  # What has a counter of its own.

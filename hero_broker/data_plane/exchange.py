@@ -15,9 +15,11 @@ from hero_broker.kinds.kind import Kind
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.limits.admission import Admission, Slot
 from hero_broker.limits.counters import Used
+from hero_broker.limits.limit import MEAN
 from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.holds import BOUND_RULES, usage_bound
 from hero_broker.metering.meter import Meter, OtherTariffs, TariffsByName
+from hero_broker.metering.recent_outputs import RecentOutputs
 from hero_broker.providers.provider import Provider
 from hero_broker.providers.routes import Route
 from hero_broker.providers.upstream.client import Upstream
@@ -54,6 +56,9 @@ class Exchange:
         self._admission = admission
         self._checks = tuple(checks)
         self._others = OtherTariffs(listed, configured)
+        self._outputs = RecentOutputs() if admission is not None and admission.holds_mean else None
+        if self._outputs is not None:
+            observers = (*observers, self._outputs)
         self._services = Services(upstream, ledger, estimates, limits, tuple(observers), fsync)
         self._calls = InFlight()
 
@@ -78,7 +83,7 @@ class Exchange:
                 route.provider,
                 client,
                 slot,
-                _may_use(call, route),
+                _may_use(call, route, self._outputs),
             )
         try:
             self._ledger.begin(meter.call_started())
@@ -154,13 +159,15 @@ def _admit(
         client.headers = (*client.headers, *headers)
 
 
-def _may_use(call: ClientCall, route: Route) -> Callable[[str], Used]:
+def _may_use(call: ClientCall, route: Route, outputs: RecentOutputs | None) -> Callable[[str], Used]:
     """Return what tells how much a call may use, for one of `limit.HOLDS`."""
 
     def may_use(hold: str) -> Used:
         tariffs = [target.tariff for target in route.targets]
-        rule = BOUND_RULES.get(hold)
-        bound = usage_bound(call.kind, call.request, tariffs, call.context.started_at, rule, route.max_output_tokens)
+        rule, most = BOUND_RULES.get(hold), route.max_output_tokens
+        if hold == MEAN and outputs is not None:
+            most = outputs.mean(route.model) or most
+        bound = usage_bound(call.kind, call.request, tariffs, call.context.started_at, rule, most)
         return Used(*bound)
 
     return may_use

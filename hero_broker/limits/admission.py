@@ -25,7 +25,7 @@ from hero_broker.limits.counters import (
     used_by,
 )
 from hero_broker.limits.headers import IETF, OF_REQUESTS, OF_TOKENS, OPENAI, Pairs, ietf_headers, openai_headers
-from hero_broker.limits.limit import NO_HOLD, SHADOW, USD, Dimensions, Limit
+from hero_broker.limits.limit import MEAN, NO_HOLD, SHADOW, USD, Dimensions, Limit
 from hero_broker.limits.plan import Matcher
 from hero_broker.limits.refusals import SECOND_NS, over_budget, over_tokens, refusal
 
@@ -431,6 +431,11 @@ class Admission:
     def uses_context(self) -> bool:
         """Whether a limit looks at the context of calls."""
         return self._uses_context
+
+    @property
+    def holds_mean(self) -> bool:
+        """Whether a limit holds what calls use on average."""
+        return any(one.limit.hold == MEAN for one in self.limits)
 
     @property
     def uses_labels(self) -> bool:

@@ -17,9 +17,10 @@ UNITS = (USD, TOKENS, INPUT_TOKENS, OUTPUT_TOKENS, REQUESTS, CONCURRENT)
 MINUTE, EVER = "minute", "ever"
 CALENDAR: tuple[Bucket, ...] = ("hour", "day", "week", "month")
 WINDOWS = (MINUTE, *CALENDAR, EVER)
-# How much is set aside while a call runs: what it can cost at most, what it is likely to cost at most, or nothing.
-WORST, SAFE, NO_HOLD = "worst", "safe", "none"
-HOLDS = (SAFE, WORST, NO_HOLD)
+# How much is set aside while a call runs: what it can cost at most, what it is likely to cost at most, what calls cost
+# on average, or nothing.
+WORST, SAFE, MEAN, NO_HOLD = "worst", "safe", "mean", "none"
+HOLDS = (SAFE, WORST, MEAN, NO_HOLD)
 ENFORCE, SHADOW = "enforce", "shadow"
 MODES = (ENFORCE, SHADOW)
 SUBJECTS = ("ip", "prefix", "label", "context", "model", "provider", "kind")  # what a limit may have counters by

@@ -46,6 +46,7 @@ class BoundRule:
 BOUND_RULES = {
     "worst": BoundRule(bytes_per_token=1, audio_bytes_per_s=750, output_tokens=131_072),
     "safe": BoundRule(bytes_per_token=2, audio_bytes_per_s=2000, output_tokens=4096),
+    "mean": BoundRule(bytes_per_token=4, audio_bytes_per_s=16_000, output_tokens=4096),
 }
 
 
@@ -67,7 +68,8 @@ def usage_bound(
 ) -> UsageBound:
     """Return what a call may use at the dearest of its targets; nothing without a rule, but whether it has a price.
 
-    `max_output_tokens` is the most that the model can answer, if it is known.
+    `max_output_tokens` is the most that the model can answer, or with the rule "mean" what it answers on average, if it
+    is known.
     """
     known = [tariff for tariff in tariffs if tariff is not None and is_priced(tariff, kind.name)]
     has_price = len(known) == len(tariffs)

@@ -18,7 +18,7 @@ from hero_broker.core.errors import (
 )
 from hero_broker.limits.counters import BudgetCounter, TokenRateCounter, Used
 from hero_broker.limits.limit import CONCURRENT, REQUESTS, TOKENS, USD, Dimensions, Limit, LimitMatch
-from tests.data_plane.scripted import PAUSE, Head, Script, Unsent, route, run, until
+from tests.data_plane.scripted import PAUSE, Head, Script, ScriptedClient, Unsent, route, run, until
 from tests.data_plane.test_endpoint import ANSWER, ASKED, IP, OF_SERVER, WHOLE, Endpoint
 from tests.data_plane.test_look_up import ASKED as ASKED_COUNT
 from tests.data_plane.test_look_up import COUNT, COUNTED, WAYS
@@ -238,6 +238,26 @@ def test_model_that_answers_at_most_so_many_tokens_holds_no_more(
         return await endpoint.end()
 
     assert type(run(whole())) is refused
+
+
+def test_hold_of_the_mean_is_what_the_model_answered_of_late(tmp_path: Path) -> None:
+    async def whole() -> int:
+        limit = replace(BUDGET, amount=10**9, hold="mean")
+        endpoint = Endpoint(tmp_path, WHOLE, [Head(), PAUSE, ANSWER], limits=[limit])
+        endpoint.admission.know_budgets([])
+        assert await call(endpoint, bounded()) is None
+        endpoint.client = ScriptedClient(endpoint.order)
+        endpoint.sends(bounded())
+        endpoint.begin()
+        await endpoint.provider.paused()
+        _, held = counted(endpoint)
+        endpoint.provider.go_on()
+        assert await endpoint.end() is None
+        return held
+
+    size = len(json.dumps([{"role": "user", "content": "hello"}]).encode())
+
+    assert run(whole()) == -(-size // 4) * 590 + 3 * 790  # it answered 3 tokens
 
 
 def test_tokens_per_minute_are_those_of_the_row(tmp_path: Path) -> None:

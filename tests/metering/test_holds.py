@@ -44,6 +44,7 @@ def test_text_has_a_token_for_each_byte_or_two() -> None:
     size = asked.input_bytes
     assert bound(asked, hold="worst") == (size * 1000 + 7 * 10_000, size, 7)
     assert bound(asked) == (-(-size // 2) * 1000 + 7 * 10_000, -(-size // 2), 7)
+    assert bound(asked, hold="mean") == (-(-size // 4) * 1000 + 7 * 10_000, -(-size // 4), 7)
     assert bound(asked, hold="none") == (0, 0, 0)
 
 

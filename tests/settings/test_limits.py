@@ -142,7 +142,7 @@ def test_a_whole_minute_may_come_at_once_unless_the_file_says_otherwise(tmp_path
         (BUDGET.replace("20.5", "0"), {"amount": "must be above 0, with at most 9 decimal places"}),
         (BUDGET.replace("20.5", "0.0000000001"), {"amount": "must be above 0, with at most 9 decimal places"}),
         (BUDGET + 'tz = "Europe/Nowhere"\n', {"tz": 'must be the name of a time zone, such as "Europe/Brussels"'}),
-        (BUDGET + 'hold = "mean"\n', {"hold": 'must be "safe" or "worst" or "none"'}),
+        (BUDGET + 'hold = "most"\n', {"hold": 'must be "safe" or "worst" or "mean" or "none"'}),
         (BUDGET + "burst = 2\n", {"burst": 'needs the window "minute"'}),
         (
             RATE + 'hold = "worst"\n',
