@@ -25,7 +25,7 @@ from hero_broker.core.records import (
 _HIDDEN = ("ip_key",)  # the same address as `ip`, in bytes
 # What a row has for the operator alone: how many calls there are in all, which proxy, key or price was used, and what
 # the operator calls an address or a billing period.
-_OF_OPERATOR = ("seq", "peer_ip", "price_id", "provider_key", "first_error", "label", "period")
+_OF_OPERATOR = ("seq", "peer_ip", "price_id", "provider_key", "cost_shares", "first_error", "label", "period")
 SHOWN_FIELDS = tuple(field.name for field in ROW_FIELDS if field.name not in _HIDDEN)
 
 
@@ -161,6 +161,7 @@ def explanation(record: ExplainedRequest) -> dict[str, object]:
                 "usd": line.usd,
                 "per": line.per,
                 "amount_usd": line.amount_usd,
+                "model": line.model,
             }
             for line in record.lines
         ],

@@ -18,11 +18,12 @@ _ELSEWHERE = {
     "cost_usd",
     "cost_nano_usd",
     "price_id",
+    "cost_shares",
 }
 
 
 def print_request(found: models.ExplainedRequest, zone: ZoneInfo) -> None:
-    """Print a call: what is known of it, each unit that was charged, and the sum."""
+    """Print a call: what is known of it, each unit that was charged, and the sum; by model if it has several prices."""
     who = f"{found.ip} ({found.label})" if found.label else found.ip
     facts = [
         ("request", found.request_id),
@@ -41,7 +42,12 @@ def print_request(found: models.ExplainedRequest, zone: ZoneInfo) -> None:
     if cost.lines:
         rows = [[line.unit, line.units, f"{line.usd} per {line.per:,}", line.amount_usd] for line in cost.lines]
         columns = [("unit", False), ("units", True), ("price in USD", True), ("USD", True)]
-        table(columns, rows, ["total", "", "", cost.exact_usd or ""])
+        total = ["total", "", "", cost.exact_usd or ""]
+        models = [line.model or "" for line in cost.lines]
+        if any(models):  # the cost has several prices
+            rows = [[model, *row] for model, row in zip(models, rows, strict=True)]
+            columns, total = [("model", False), *columns], [*total[:1], "", *total[1:]]
+        table(columns, rows, total)
     if cost.price_source is not None:
         say(f"Price of {cost.price_source}{f', {cost.price_version}' if cost.price_version else ''}")
     billed = "unknown: no price is known" if found.cost_usd is None else f"{found.cost_usd:f} USD"

@@ -157,6 +157,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     # The counts that the provider reported larger than the count that contains them, and that are cut to it, separated
     # by commas; None if there are none.
     cut_counts: str | None
+    # What each price of a cost with several prices was charged for: JSON, an array of objects with `model`, `price_id`
+    # and `usage`; None if the cost is not mixed, or if the array is too long.
+    cost_shares: str | None
     label: str | None  # The operator's name for the address, or for the smallest network with a label that contains it.
 
 
@@ -177,6 +180,8 @@ class CostLine(msgspec.Struct, frozen=True, kw_only=True):
     usd: str  # The rate in USD.
     per: int  # The number of units that the rate is for.
     amount_usd: str  # units x usd / per, exact: a decimal, or a fraction such as 1/3.
+    # The provider's name for the model that was charged, if the cost has several prices; None if it has one.
+    model: str | None
 
 
 class CostExplained(msgspec.Struct, frozen=True, kw_only=True):

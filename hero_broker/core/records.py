@@ -101,6 +101,13 @@ class RequestLog(msgspec.Struct, frozen=True, array_like=True, gc=False):
             "cut to it, separated by commas; null if there are none."
         ),
     ] = None
+    cost_shares: Annotated[
+        str | None,
+        Meta(
+            description="What each price of a cost with several prices was charged for: JSON, an array of objects with "
+            "`model`, `price_id` and `usage`; null if the cost is not mixed, or if the array is too long."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +177,11 @@ def owner_of(api_key_id: str | None, ip: str) -> str:
     return f"ip:{ip}" if api_key_id is None else f"key:{api_key_id}"
 
 
-@dataclass(frozen=True, slots=True)
-class PriceRecord:
-    """A price that rows were priced with."""
+class PriceRecord(msgspec.Struct, frozen=True, array_like=True):
+    """A price that rows were priced with.
+
+    The journal stores the fields by position, as those of `RequestLog`.
+    """
 
     price_id: str  # content hash of `rates`
     rates: str  # JSON: the names and amounts of the known rates
@@ -381,6 +390,7 @@ class CostLine:
     usd: str  # the rate, in USD
     per: int  # the number of units that `usd` pays for
     amount_usd: str
+    model: str | None = None  # the provider's name for the model that is charged, if the cost has several prices
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,7 +399,7 @@ class ExplainedRequest:
 
     seq: int
     row: RequestLog
-    price: PriceRecord | None
+    price: PriceRecord | None  # None if the cost has several
     lines: tuple[CostLine, ...]  # empty if the provider reported the cost, or nothing was charged
     exact_usd: str | None  # their sum before rounding; None if no price is known
     as_of: int  # unix seconds, UTC

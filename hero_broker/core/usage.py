@@ -18,7 +18,7 @@ class UsageSource(StrEnum):
     NONE = "none"
 
 
-class Usage(msgspec.Struct, frozen=True, gc=False):
+class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Units consumed by one call; None means not reported, 0 means zero.
 
     `input_tokens` includes cached, cache-written, audio and image input, `output_tokens` includes reasoning, audio and

@@ -29,6 +29,7 @@ from itertools import accumulate
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from hero_broker.core.duties import Duty
 from hero_broker.core.errors import JournalFull, JournalUnreadable, JournalUnusable
@@ -94,6 +95,13 @@ def _allocate(fd: int, size: int) -> None:
 
 def _frame(record_type: int, payload: bytes) -> bytes:
     return FRAME.pack(len(payload), zlib.crc32(payload, record_type), record_type) + payload
+
+
+def fit_record(due: PendingRow) -> PendingRow:
+    """Return a pending row that fits into a record: without the shares of its cost if they make it too long."""
+    if FRAME.size + len(_ENCODER.encode(due)) <= RECORD_MAX:
+        return due
+    return replace(due, row=replace(due.row, cost_shares=None), share_prices=())
 
 
 class Journal:

@@ -296,6 +296,8 @@ class Ledger:
             if due.row.price_id is not None and due.rates is not None and due.row.price_id not in prices:
                 record = PriceRecord(due.row.price_id, due.rates, due.price_source, due.price_version)
                 prices[due.row.price_id] = record
+            if due.share_prices:
+                prices.update((price.price_id, price) for price in due.share_prices)
         responses = _responses_of(batch)
         rejected = self._store.append([due.row for due in batch], list(prices.values()), responses)
         if responses:

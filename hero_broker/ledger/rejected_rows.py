@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import asdict
 
 from hero_broker.core.duties import Duty
 from hero_broker.ledger.rows import PendingRow
@@ -167,6 +168,7 @@ def _entry(due: PendingRow, reason: str) -> dict[str, object]:
         "rates": due.rates,
         "price_source": due.price_source,
         "price_version": due.price_version,
+        "share_prices": [asdict(price) for price in due.share_prices],
     }
 
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from hero_broker.core.calls import Caller
-from hero_broker.core.records import RequestLog, StoredResponse, owner_of
+from hero_broker.core.records import PriceRecord, RequestLog, StoredResponse, owner_of
 
 KEEP_RESPONSES_S = 30 * 86_400  # as long as OpenAI keeps them
 
@@ -19,6 +19,7 @@ class PendingRow(msgspec.Struct, frozen=True, array_like=True):
     price_source: str = ""
     price_version: str = ""
     response_id: str | None = None  # of the response, if its provider keeps it; it matches `RESPONSE_ID`
+    share_prices: tuple[PriceRecord, ...] = ()  # those that the row's `cost_shares` refer to
 
     def stored_response(self) -> StoredResponse | None:
         """Return the response that the provider keeps; None if it keeps none."""

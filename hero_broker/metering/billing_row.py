@@ -2,17 +2,20 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
 from hero_broker.core.addresses import ip_key
 from hero_broker.core.calls import Attempt, Caller, Outcome
+from hero_broker.core.cost_shares import CostShare, encode_shares
 from hero_broker.core.money import MAX_COST_USD, NANO
-from hero_broker.core.records import RequestLog
+from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.core.usage import Usage, UsageSource
+from hero_broker.kinds.message_usage import sum_of
 from hero_broker.kinds.registry import KINDS
 from hero_broker.ledger.rows import CallStarted, PendingRow
-from hero_broker.pricing.cost import cost_of, cost_parts
+from hero_broker.pricing.cost import cost_of, cost_parts, parts_of_shares
 from hero_broker.pricing.price import Price
 
 SOURCE_MAX = 300  # characters of a price's source in a row
@@ -40,6 +43,15 @@ class CallIdentity(Protocol):
     def upstream_model(self) -> str: ...
     @property
     def requested_model(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PricedShare:
+    """What a call used of one model, and its price."""
+
+    model: str  # the provider's name
+    usage: Usage
+    price: Price
 
 
 def build_note(call: Attempt, price: Price | None, attempts: int) -> CallStarted:
@@ -96,19 +108,55 @@ def believable_cost(call: CallIdentity, usage: Usage, price: Price, *, ok: bool,
     return cost
 
 
-def believable_sum(call: CallIdentity, shares: Sequence[tuple[Usage, Price]], *, ok: bool) -> int | None:
+def believable_sum(call: CallIdentity, shares: Sequence[PricedShare], *, ok: bool) -> int | None:
     """Return the cost of a call whose shares have prices of their own, rounded once; else as `believable_cost`."""
-    total = Fraction(0)
-    for at, (usage, price) in enumerate(shares):
-        for part in cost_parts(usage, price, ok=ok and at == 0):  # a price per request is charged once
-            if part.usd is None:
-                return None
-            total += part.usd
-    cost = round(total * NANO)
+    exact = _exact_sum(shares, ok=ok)
+    if exact is None:
+        return None
+    cost = round(exact * NANO)
     if cost > _MAX_COST:
         _log_unbelievable(call)
         return None
     return cost
+
+
+def _exact_sum(shares: Sequence[PricedShare], *, ok: bool) -> Fraction | None:
+    """Return the cost of shares in USD; None if a used unit has no rate."""
+    total = Fraction(0)
+    for parts in parts_of_shares(((share.usage, share.price) for share in shares), ok=ok):
+        for part in parts:
+            if part.usd is None:
+                return None
+            total += part.usd
+    return total
+
+
+def merge_shares(shares: Sequence[PricedShare], *, ok: bool) -> list[PricedShare]:
+    """Return one share for each model and price, without those that cost nothing; all as they are if the sum differs.
+
+    The first share stays the first, because a price per request is charged in it.
+    """
+    by_price: dict[tuple[str, str], list[PricedShare]] = {}
+    for share in shares:
+        by_price.setdefault((share.model, share.price.price_id), []).append(share)
+    merged = [
+        PricedShare(model, sum_of(share.usage for share in some), some[0].price)
+        for (model, _), some in by_price.items()
+    ]
+    merged = [share for at, share in enumerate(merged) if at == 0 or cost_parts(share.usage, share.price, ok=False)]
+    return merged if _exact_sum(merged, ok=ok) == _exact_sum(shares, ok=ok) else list(shares)
+
+
+def encode_priced_shares(shares: Sequence[PricedShare]) -> tuple[str, tuple[PriceRecord, ...]]:
+    """Return what a row stores of shares, and their prices, each once."""
+    # A name may have lone surrogates, which are no UTF-8.
+    names = [share.model.encode("utf-8", "replace").decode() for share in shares]
+    text = encode_shares(
+        [CostShare(name, share.price.price_id, share.usage) for name, share in zip(names, shares, strict=True)]
+    )
+    prices = {share.price.price_id: share.price for share in shares}
+    records = (PriceRecord(one.price_id, one.rates, one.source[:SOURCE_MAX], one.version) for one in prices.values())
+    return text, tuple(records)
 
 
 def _log_unbelievable(call: CallIdentity) -> None:
@@ -140,6 +188,7 @@ def due_row(
     service_tier: str | None = None,
     unexplained_tokens: int | None = None,
     cut_counts: str | None = None,
+    cost_shares: str | None = None,
 ) -> PendingRow:
     """Return a call's row; it has the price only if the cost was computed from it."""
     caller = call.caller
@@ -190,6 +239,7 @@ def due_row(
         provider_key,
         unexplained_tokens,
         cut_counts,
+        cost_shares,
     )
     if price is None:
         return PendingRow(row, None)

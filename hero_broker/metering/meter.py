@@ -11,13 +11,23 @@ from msgspec.structs import replace
 from hero_broker.core.calls import Attempt, Outcome
 from hero_broker.core.clock import Clock
 from hero_broker.core.money import NANO
+from hero_broker.core.records import PriceRecord
 from hero_broker.core.usage import BYTES_PER_TOKEN, Usage, UsageSource
 from hero_broker.kinds.kind import Kind
 from hero_broker.kinds.registry import KINDS
 from hero_broker.kinds.report import NOTHING, Report, UsageDetails, UsageShare
 from hero_broker.kinds.usage_dialect import usage_dialect_of
+from hero_broker.ledger.journal import fit_record
 from hero_broker.ledger.rows import CallStarted, PendingRow
-from hero_broker.metering.billing_row import believable_cost, believable_sum, build_note, due_row
+from hero_broker.metering.billing_row import (
+    PricedShare,
+    believable_cost,
+    believable_sum,
+    build_note,
+    due_row,
+    encode_priced_shares,
+    merge_shares,
+)
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import Tariff
 
@@ -64,6 +74,8 @@ class Meter:
     first_error: str | None = None  # the code of the first attempt that failed and was followed by another
     _details: UsageDetails | None = None  # of the report whose usage counts, or would if it were complete
     _is_cut = False
+    _cost_shares: str | None = None  # of a cost of several prices, as the row stores them
+    _share_prices: tuple[PriceRecord, ...] = ()
     # Only streams set these.
     deltas = 0  # pieces of text; each is about a token
     _event_bytes = 0
@@ -330,12 +342,15 @@ class Meter:
             self.service_tier,
             self.unexplained_tokens or None,
             ",".join(self.cut_parts) or None,
+            self._cost_shares,
         )
-        if self._response_id is None or outcome not in _COMPLETE:
-            return due
-        if self.call.storage is None or not self.call.storage.stores:
-            return due
-        return replace(due, response_id=self._response_id)
+        if self._response_id is not None and outcome in _COMPLETE:
+            storage = self.call.storage
+            if storage is not None and storage.stores:
+                due = replace(due, response_id=self._response_id)
+        if self._share_prices:
+            due = fit_record(replace(due, share_prices=self._share_prices))
+        return due
 
     def _tariff_of_answer(self, answered: str) -> Tariff | None:
         """Return the tariff of a model that answered in place of another, or of that one if it has none.
@@ -365,9 +380,17 @@ class Meter:
         prices = [self._price_of_share(share, price) for share in details.shares]
         if all(one == price for one in prices):
             return self._cost(usage, price, duration_ms, ok=ok)
-        priced = [(share.usage, one) for share, one in zip(details.shares, prices, strict=True) if one is not None]
-        cost = believable_sum(self.call, priced, ok=ok) if len(priced) == len(prices) else None
-        return cost, None if cost is None else "mixed"
+        own = self.answered_model or self.call.upstream_model
+        shares = [
+            PricedShare(share.model or own, share.usage, one)
+            for share, one in zip(details.shares, prices, strict=True)
+            if one is not None
+        ]
+        cost = believable_sum(self.call, shares, ok=ok) if len(shares) == len(prices) else None
+        if cost is None:
+            return None, None
+        self._cost_shares, self._share_prices = encode_priced_shares(merge_shares(shares, ok=ok))
+        return cost, "mixed"
 
     def _price_of_share(self, share: UsageShare, price: Price | None) -> Price | None:
         """Return the price of a model that had a part of the call; `price` is that of all its usage."""

@@ -1,5 +1,6 @@
 """Computes the cost of a call from its usage and price, and the parts that add up to it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -84,6 +85,14 @@ def cost_parts(usage: Usage, price: Price, *, ok: bool = True, duration_ms: int 
         CostPart(unit, units, rate_name, getattr(price, rate_name), PER[rate_name])
         for unit, units, rate_name in _lines(usage, price, ok, duration_ms)
     ]
+
+
+def parts_of_shares(shares: Iterable[tuple[Usage, Price]], *, ok: bool = True) -> list[list[CostPart]]:
+    """Return the lines of each share of a call, if its shares have prices of their own; they add up to its cost.
+
+    A price per request is charged in the first share alone, and the time of the call in none.
+    """
+    return [cost_parts(usage, price, ok=ok and at == 0) for at, (usage, price) in enumerate(shares)]
 
 
 def _lines(usage: Usage, price: Price, ok: bool, duration_ms: int) -> list[_Line]:

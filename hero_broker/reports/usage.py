@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from hero_broker.core.addresses import UNKNOWN, key_range
 from hero_broker.core.calendar import LATEST, buckets
 from hero_broker.core.clock import Clock
+from hero_broker.core.cost_shares import decode_shares
 from hero_broker.core.errors import NotRecorded, StoreUnavailable, TooWide
 from hero_broker.core.focus import FocusQuery, FocusReport
 from hero_broker.core.labels import LabelIndex
@@ -38,7 +39,7 @@ from hero_broker.reports.focus import focus_report
 from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.query_pool import QueryPool, close_together
 from hero_broker.reports.totals import NO_USAGE, sum_totals
-from hero_broker.store import billing_lines, billing_periods, prefixes, request_logs, row_pages, usage
+from hero_broker.store import billing_lines, billing_periods, focus, prefixes, request_logs, row_pages, usage
 from hero_broker.store.database import Database
 from hero_broker.store.row_pages import Selection, Span
 from hero_broker.store.statement_timeout import time_limit
@@ -227,7 +228,9 @@ def _explained(connection: Connection, request_id: str, as_of: int, ip: str | No
     if record is None:
         raise NotRecorded("No such request")
     seq, row, price = record
-    lines, exact_usd = explain(row, price)
+    shares = decode_shares(row.cost_shares)
+    rates = focus.rates(connection, {share.price_id for share in shares}) if shares else {}
+    lines, exact_usd = explain(row, price, shares, rates)
     return ExplainedRequest(seq, row, price, lines, exact_usd, as_of)
 
 

@@ -122,6 +122,10 @@ def _usage_faults(connection: Connection) -> None:
     _add_columns(connection, REQUEST_LOGS, "unexplained_tokens", "cut_counts")
 
 
+def _cost_shares(connection: Connection) -> None:
+    _add_columns(connection, REQUEST_LOGS, "cost_shares")
+
+
 STEPS: tuple[Callable[[Connection], None], ...] = (
     _missing_tables,
     _sources_of_prices,
@@ -131,6 +135,7 @@ STEPS: tuple[Callable[[Connection], None], ...] = (
     _closed_periods,
     _usage_faults,
     _missing_tables,  # responses
+    _cost_shares,
 )
 
 

@@ -1,19 +1,19 @@
 """Statements on `request_logs`: insert rows, and find one."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from enum import StrEnum
 from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from msgspec.structs import astuple
+from msgspec.structs import asdict, astuple
 from sqlalchemy import Connection, Engine, Row, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 
+from hero_broker.core.cost_shares import decode_shares
 from hero_broker.core.records import ROW_FIELDS, PriceRecord, RequestLog, StoredResponse
 from hero_broker.store import responses
 from hero_broker.store.engine import WRITES
@@ -38,6 +38,7 @@ _RARE = (
     "first_error",
     "unexplained_tokens",
     "cut_counts",
+    "cost_shares",
 )
 _COMMON = tuple(name for name in COLUMNS if name not in _RARE)
 _ENUMS = tuple(field for field in ROW_FIELDS if issubclass(field.type, StrEnum))
@@ -116,8 +117,11 @@ def _try_insert(connection: Connection, rows: Sequence[RequestLog], prices: dict
 def _insert(connection: Connection, rows: Sequence[RequestLog], prices: Mapping[str, PriceRecord]) -> None:
     """Insert rows and those of the prices that they have."""
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    ids = sorted({row.price_id for row in rows if row.price_id is not None})
-    new_prices = [asdict(prices[price_id]) for price_id in ids if price_id in prices]
+    ids = {row.price_id for row in rows if row.price_id is not None}
+    for row in rows:
+        if row.cost_shares is not None:
+            ids.update(share.price_id for share in decode_shares(row.cost_shares))
+    new_prices = [asdict(prices[price_id]) for price_id in sorted(ids) if price_id in prices]
     if new_prices:
         connection.execute(insert(PRICES).on_conflict_do_nothing(), new_prices)
     for columns, run in groupby(rows, _columns):  # in the order of the rows

@@ -1,4 +1,4 @@
 """The document that `info.version` was last raised for; see test_version_moves_with_the_document."""
 
 VERSION = "0.13.0"
-SHA256 = "e222ca862a6f1b21a4b77aeed7dc407bbe93832e4d988b4c7ac1cdf9524773e0"
+SHA256 = "31278baa169ed45a2b65c78fd57ac656304420f1345680427ad576e4a4e4140e"

@@ -7,7 +7,9 @@ from decimal import Decimal
 
 import pytest
 
+from hero_broker.core.cost_shares import decode_shares
 from hero_broker.core.records import RequestLog
+from hero_broker.core.usage import Usage
 from hero_broker.data_plane.client_call import ClientCall
 from hero_broker.data_plane.responses import MAX_ERROR_BODY_BYTES
 from hero_broker.kinds.wires import ANTHROPIC_WIRE, endpoint_of_wire
@@ -375,6 +377,24 @@ def test_price_per_request_is_charged_once_for_several_models() -> None:
 
     parts = 500_000_000, 23_000 * 3_000, 1_000 * 15_000, 800 * 5_000, 60 * 25_000
     assert cost(row) == ("reported", sum(parts), "mixed")
+
+
+def test_row_has_one_share_for_each_model_however_many_iterations_there_were() -> None:
+    iterations = [{**MESSAGE, "input_tokens": 575, "output_tokens": 25}, ADVISOR] * 40
+
+    _, row = played([Head(), iterated(*iterations)], is_stream=False)
+
+    assert [(share.model, share.price_id, share.usage) for share in decode_shares(row.cost_shares)] == [
+        ("claude-sonnet-4-5", PRICE.price_id, Usage(input_tokens=23_000, output_tokens=1_000, web_searches=0)),
+        ("claude-opus-4-6", OTHER.price_id, Usage(input_tokens=32_000, output_tokens=2_400)),
+    ]
+
+
+@pytest.mark.parametrize("iterations", [(), (COMPACTION, MESSAGE), (MESSAGE, {**ADVISOR, "model": "unknown"})])
+def test_cost_that_is_not_mixed_has_no_shares(iterations: Sequence[object]) -> None:
+    _, row = played([Head(), iterated(*iterations)], is_stream=False)
+
+    assert (row.cost_source in ("price", None), row.cost_shares) == (True, None)
 
 
 def test_iterations_that_contradict_the_other_counts_are_told_in_the_row() -> None:

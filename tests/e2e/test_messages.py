@@ -35,15 +35,21 @@ cache_write_1h_per_million = 6
 
 
 @contextmanager
-def serving(tmp_path: Path, wires: str = '["openai", "anthropic"]') -> Iterator[tuple[Broker, Provider]]:
-    """Run a broker over a provider that speaks these wires; "plain" is a model of one that speaks OpenAI's alone."""
+def serving(
+    tmp_path: Path, wires: str = '["openai", "anthropic"]', more: str = ""
+) -> Iterator[tuple[Broker, Provider]]:
+    """Run a broker over a provider that speaks these wires; "plain" is a model of one that speaks OpenAI's alone.
+
+    `more` are further tables of its settings.
+    """
     config = tmp_path / "hero-broker.toml"
     with Provider() as provider:
         config.write_text(
             f'[[providers]]\nname = "p"\nbase_url = "{provider.url}"\napi_keys = ["sk-provider-key"]\nwires = {wires}\n'
             'drop_betas = ["unknown-1"]\n[[providers]]\nname = "q"\nbase_url = "http://127.0.0.1:1/v1"\n'
             '[[models]]\nname = "plain"\nprovider = "q"\n'
-            f'[[models]]\nname = "m"\nprovider = "p"\nupstream_model = "claude-sonnet-4-5"\n[models.price]{SONNET}'
+            '[[models]]\nname = "m"\nprovider = "p"\nupstream_model = "claude-sonnet-4-5"\n'
+            f"[models.price]{SONNET}{more}"
         )
         with broker(tmp_path / "state", "--config", str(config)) as running:
             yield running, provider
@@ -95,6 +101,44 @@ def test_agents_call_passes_byte_for_byte_and_its_last_event_waits_for_the_row(
     assert json.loads(upstream.body) == {**json.loads(STREAMED), "model": "claude-sonnet-4-5"}
     cost = 10 * 3000 + 2000 * 300 + 100 * 3750 + 200 * 6000 + 42 * 15_000
     assert found == [("messages", "m", 1, "ok", 2310, 200, cost)]
+
+
+@pytest.mark.usefixtures("store")
+def test_cost_of_several_models_is_explained_by_model_and_adds_up(tmp_path: Path, database_url: str) -> None:
+    iterations = [
+        {"type": "message", "input_tokens": 9, "output_tokens": 1},
+        {"type": "advisor_message", "model": "claude-opus-4-6", "input_tokens": 800, "output_tokens": 61},
+    ]
+    usage = {"input_tokens": 9, "output_tokens": 1, "iterations": iterations}
+    body = json.dumps({**MESSAGE, "usage": usage}).encode()
+    advisor = (
+        '[[models]]\nname = "advisor"\nprovider = "p"\nupstream_model = "claude-opus-4-6"\n'
+        "[models.price]\ninput_per_million = 5\noutput_per_million = 25\n"
+    )
+    with serving(tmp_path, more=advisor) as (running, provider):
+        with answering(provider, JSON_HEAD + b"content-length: %d\r\n\r\n%s" % (len(body), body)):
+            url, headers = f"{running.url}/v1/messages", {"content-type": "application/json"}
+            called = httpx.post(url, content=json.dumps({**BODY, "model": "m"}), headers=headers).raise_for_status()
+        running.usage()
+        name = called.headers["request-id"]
+        data = httpx.get(f"{running.url}/billing/requests/{name}").raise_for_status().json()["data"]
+        command = [sys.executable, "-m", "hero_broker", "requests", name, "--url", running.url]
+        printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+        found = query(database_url, "SELECT count(*) FROM prices")
+
+    lines = [(line["model"], line["unit"], line["units"], line["amount_usd"]) for line in data["cost"]["lines"]]
+    assert lines == [
+        ("claude-sonnet-4-5", "input_tokens", "9", "0.000027"),
+        ("claude-sonnet-4-5", "output_tokens", "1", "0.000015"),
+        ("claude-opus-4-6", "input_tokens", "800", "0.004"),
+        ("claude-opus-4-6", "output_tokens", "61", "0.001525"),
+    ]
+    assert (data["cost_source"], data["cost"]["exact_usd"], data["cost_nano_usd"]) == ("mixed", "0.005567", "5567000")
+    assert found == [(2,)]
+    words = [line.split() for line in printed.splitlines()]
+    assert ["claude-opus-4-6", "output_tokens", "61", "25", "per", "1,000,000", "0.001525"] in words
+    assert ["total", "0.005567"] in words
+    assert "price_id" not in printed
 
 
 @pytest.mark.parametrize("seen", [0, 1, 4])

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -95,6 +96,38 @@ def test_agents_call_passes_byte_for_byte_and_its_last_event_waits_for_the_row(
     assert not any(secret in upstream.request for secret in (b"theirs", b"cookie"))
     assert json.loads(upstream.body) == {**json.loads(STREAMED), "model": "gpt-5.1"}
     assert found == [("responses", "m", 1, "ok", 2310, 42, "default", COST)]
+
+
+@pytest.mark.usefixtures("store")
+def test_cost_of_an_image_in_a_response_is_explained_by_model_and_adds_up(tmp_path: Path, database_url: str) -> None:
+    drawn = {"input_tokens": 20, "input_tokens_details": {"text_tokens": 12, "image_tokens": 8}, "output_tokens": 1056}
+    tools = [{"type": "image_generation", "model": "gpt-image-1"}]
+    last = {**END, "response": {**ENDED, "tools": tools, "tool_usage": {"image_gen": drawn}}}
+    image_model = (
+        '[[models]]\nname = "image"\nprovider = "p"\nupstream_model = "gpt-image-1"\n[models.price]\n'
+        "input_per_million = 5\nimage_input_per_million = 10\noutput_per_million = 40\n"
+    )
+    with serving(tmp_path, image_model) as (running, provider):
+        with answering(provider, HEAD + stream(CREATED, *DELTAS, last)), call(running) as client:
+            read_until(client, stream(last)[-20:])
+        running.usage()
+        (name, cost), *_ = query(database_url, "SELECT request_id, cost_nano_usd FROM request_logs")
+        data = httpx.get(f"{running.url}/billing/requests/{name}").raise_for_status().json()["data"]
+
+    lines = [(line["model"], line["unit"], line["units"]) for line in data["cost"]["lines"]]
+    assert lines == [
+        ("gpt-5.1", "cached_input_tokens", "2000"),
+        ("gpt-5.1", "cache_write_tokens", "100"),
+        ("gpt-5.1", "input_tokens", "210"),
+        ("gpt-5.1", "reasoning_tokens", "30"),
+        ("gpt-5.1", "output_tokens", "12"),
+        ("gpt-image-1", "image_input_tokens", "8"),
+        ("gpt-image-1", "input_tokens", "12"),
+        ("gpt-image-1", "image_output_tokens", "1056"),
+    ]
+    assert (data["cost_source"], cost) == ("mixed", COST + 12 * 5_000 + 8 * 10_000 + 1_056 * 40_000)
+    assert sum(Decimal(line["amount_usd"]) for line in data["cost"]["lines"]) == Decimal(data["cost"]["exact_usd"])
+    assert Decimal(data["cost"]["exact_usd"]) * 10**9 == cost
 
 
 @pytest.mark.parametrize("seen", [0, 1, 3])

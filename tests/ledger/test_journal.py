@@ -13,9 +13,9 @@ import pytest
 
 from hero_broker.core.calls import Outcome
 from hero_broker.core.errors import JournalFull, JournalUnreadable, JournalUnusable
-from hero_broker.core.records import RequestLog
+from hero_broker.core.records import PriceRecord, RequestLog
 from hero_broker.ledger import journal as journal_module
-from hero_broker.ledger.journal import DUE, FRAME, HEADER, MAGIC, VERSION, Journal
+from hero_broker.ledger.journal import DUE, FRAME, HEADER, MAGIC, RECORD_MAX, VERSION, Journal, fit_record
 from hero_broker.ledger.rows import PendingRow
 from hero_broker.metering.billing_row import interrupted_row
 from tests.ledger.rows import note_of, row
@@ -306,6 +306,51 @@ def test_id_of_a_stored_response_is_in_the_record_of_its_row(tmp_path: Path) -> 
     journal.close()
 
     assert journal_in(tmp_path).recovered == [due]
+
+
+SHARE_PRICES = (PriceRecord("p", '{"input_per_million":"1"}', "s", "1"), PriceRecord("q", "{}", "s", "1"))
+
+
+def test_prices_of_shares_are_in_the_record_of_their_row(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path)
+    due = PendingRow(row(cost_shares="[]"), None, share_prices=SHARE_PRICES)
+    journal.begin(note_of(due.row))
+    journal.settle(due)
+    journal.close()
+
+    assert journal_in(tmp_path).recovered == [due]
+
+
+def test_row_is_stored_without_shares_that_make_its_record_too_long() -> None:
+    made = row(cost_source="mixed", price_id=None)
+    bare = PendingRow(made, None, response_id="resp_1")
+    longer_by = 2  # MessagePack's length of a long text
+    room = (
+        RECORD_MAX
+        - FRAME.size
+        - longer_by
+        - len(msgspec.msgpack.encode(msgspec.structs.replace(bare, share_prices=SHARE_PRICES)))
+    )
+    fitting, too_long = (
+        msgspec.structs.replace(
+            bare, row=msgspec.structs.replace(made, cost_shares="s" * length), share_prices=SHARE_PRICES
+        )
+        for length in (room, room + 1)
+    )
+
+    assert len(msgspec.msgpack.encode(fitting)) == RECORD_MAX - FRAME.size
+    assert fit_record(fitting) == fitting
+    assert fit_record(too_long) == bare
+
+
+def test_row_without_shares_is_a_byte_longer_for_each_of_the_two_fields() -> None:
+    made = row()
+    earlier, due = _EarlierRow(made, "{}", "s", "1"), PendingRow(made, "{}", "s", "1")
+
+    encoded = msgspec.msgpack.encode(due)
+
+    assert len(encoded) == len(msgspec.msgpack.encode(earlier)) + len(b"\xc0\x90")  # no response, no prices
+    assert msgspec.msgpack.encode(made)[-1:] == b"\xc0"
 
 
 class _EarlierRow(msgspec.Struct, frozen=True, array_like=True):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hero_broker.core.records import PriceRecord
 from hero_broker.ledger.rejected_rows import RejectedRows
 from hero_broker.ledger.rows import PendingRow
 from tests.ledger.rows import row
@@ -49,6 +50,17 @@ def test_row_that_is_rejected_again_after_a_kill_is_kept_once_and_a_torn_line_is
 
         text = path.read_text().splitlines()
         assert [json.loads(text[at])["request_id"] for at in (0, -1)] == recovered
+
+
+def test_rejected_row_has_the_prices_of_its_shares(tmp_path: Path) -> None:
+    path = tmp_path / "rejected.jsonl"
+    due = PendingRow(row(cost_shares="[]"), None, share_prices=(PriceRecord("p", "{}", "s", "1"),))
+
+    RejectedRows(path, (), max_bytes=MAX_BYTES).keep([(due, "x")])
+
+    line = json.loads(path.read_text())
+    assert line["row"]["cost_shares"] == "[]"
+    assert line["share_prices"] == [{"price_id": "p", "rates": "{}", "source": "s", "version": "1"}]
 
 
 @pytest.mark.parametrize("more", [0, 1, 100, 1000])

@@ -182,3 +182,17 @@ def test_ledger_of_schema_7_gets_the_table_of_stored_responses_and_keeps_its_row
             found = responses.find(connection, "resp_1", "ip:192.0.2.1", 1_900_000_000)
         assert (found, len(rows_of(database))) == (stored, 1)
         assert "responses_expires_at" in {one["name"] for one in inspect(database.engine).get_indexes("responses")}
+
+
+def test_ledger_of_schema_8_gets_the_column_of_shares_and_keeps_its_rows(database_url: str) -> None:
+    before, after = row(), row(cost_source="mixed", price_id=None, cost_shares="[]")
+    with open_database(database_url) as database:
+        database.append([before], [])
+        with database.writing() as connection:
+            connection.execute(text("ALTER TABLE request_logs DROP COLUMN cost_shares"))
+            connection.execute(text("DELETE FROM schema_version WHERE version > 8"))
+
+    with open_database(database_url) as database:
+        assert database.append([after], []) == {}
+        assert rows_of(database) == [before, after]
+        check_books(database)
