@@ -107,10 +107,11 @@ def test_block_that_was_falsified_is_found_by_each_window_that_touches_what_it_i
         # So far that the first or the last time of the next larger block changes too.
         by = {"first_seen": -(10**9), "last_seen": 10**9}.get(name, 1)
         connection.execute(update(table).where(*named).values({name: getattr(block, name) + by}))
+        state = rollups.rollup_state(connection)  # the falsified time too may say from when to when there are rows
 
     found = verify(database, since, until)
 
-    seen = [one.started_at for one in rows]
+    seen = [one for one in (*(row.started_at for row in rows), state.first_seen, state.last_seen) if one is not None]
     first = max(min(seen) // HOUR * HOUR, -(2**40) if since is None else since // HOUR * HOUR)
     last = min((max(seen) // HOUR + 1) * HOUR, 2**40 if until is None else -(-until // HOUR) * HOUR)
 
