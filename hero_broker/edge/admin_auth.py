@@ -11,9 +11,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hero_broker.core.calls import Caller
 from hero_broker.core.errors import HostRefused, OriginRefused, Unauthorized
 from hero_broker.edge.errors import error_headers
-from hero_broker.edge.once_per_minute import OncePerMinute
 from hero_broker.edge.origins import is_from_another_page
 from hero_broker.edge.paths import classify_path
+from hero_broker.util.once_per_minute import OncePerMinute
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from ipaddress import IPv4Network, IPv6Network
 from hero_broker.core.addresses import UNKNOWN, parse_ip
 from hero_broker.core.calls import Caller
 from hero_broker.core.errors import ClientRefused
-from hero_broker.edge.once_per_minute import OncePerMinute
 from hero_broker.edge.paths import classify_path
+from hero_broker.util.once_per_minute import OncePerMinute
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from starlette.types import Send
 
 from hero_broker.core.errors import OriginRefused, UnreadableRequest
-from hero_broker.edge.once_per_minute import OncePerMinute
 from hero_broker.edge.paths import classify_path, is_below
 from hero_broker.edge.response_channel import Headers
+from hero_broker.util.once_per_minute import OncePerMinute
 
 OWN_USAGE = "/v1/usage"  # what the visitor's address has spent, which no page may read
 SAFE_METHODS = ("GET", "HEAD")

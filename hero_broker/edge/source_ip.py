@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network
 from hero_broker.core.addresses import UNKNOWN, IpAddress, canonical_ip, parse_ip
 from hero_broker.core.calls import Caller
 from hero_broker.core.errors import InvalidRequest
-from hero_broker.edge.once_per_minute import OncePerMinute
+from hero_broker.util.once_per_minute import OncePerMinute
 
 MAX_CONTEXT_CHARACTERS = 128
 FORWARDED_FOR = "x-forwarded-for"

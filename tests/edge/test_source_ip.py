@@ -7,8 +7,8 @@ import pytest
 
 from hero_broker.core.calls import Caller
 from hero_broker.core.errors import InvalidRequest
-from hero_broker.edge.once_per_minute import MAX_REMEMBERED
 from hero_broker.edge.source_ip import SourceIp
+from hero_broker.util.once_per_minute import MAX_REMEMBERED
 
 PROXIES = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
 PROXY = ("10.0.0.1", 4000)
