@@ -47,7 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "dashboard": {"reports", "core"},
     "admin_plane": {"core", "util"},
     "edge": {"core", "util"},
-    "limits": {"core"},
+    "limits": {"core", "util"},
     "reports": {"metering", "pricing", "store", "core"},
     "metering": {"ledger", "kinds", "pricing", "core"},
     "ledger": {"store", "core", "util"},

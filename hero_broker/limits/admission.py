@@ -28,8 +28,7 @@ from hero_broker.limits.headers import IETF, OF_REQUESTS, OF_TOKENS, OPENAI, Pai
 from hero_broker.limits.limit import MEAN, NO_HOLD, SHADOW, USD, Dimensions, Limit
 from hero_broker.limits.plan import Matcher
 from hero_broker.limits.refusals import SECOND_NS, over_budget, over_tokens, refusal
-
-LOG_EVERY_NS = 60 * SECOND_NS
+from hero_broker.util.once_per_minute import OncePerMinute
 
 NOTHING_USED = Used(0, 0, 0, 0)
 SpentByLabel = dict[tuple[LimitCounters, Subject], int]  # in the units of the limits
@@ -149,7 +148,7 @@ class Admission:
         # Whether the row of a call that no budget counts now may have to be counted: its provider or label may change.
         self._settles_all = self._has_budgets_by_provider or any(one.limit.is_budget for one in self._by_label)
         self._sends_openai, self._sends_ietf = OPENAI in headers, IETF in headers
-        self._logged: dict[str, int] = {}  # when the log last said that a limit refuses
+        self._warnings = OncePerMinute(clock=lambda: now_ns() / SECOND_NS)
 
     @property
     def is_asked_late(self) -> bool:
@@ -525,12 +524,10 @@ class Admission:
             raise error
 
     def _count(self, counter: Counter, ip: str) -> None:
-        """Count a refusal; log it, but each limit only once a minute."""
-        of, now_ns = counter.of, self.now_ns()
+        """Count a refusal; log it, but for each limit and address only once a minute."""
+        of = counter.of
         of.refused += 1
-        logged_ns = self._logged.get(of.limit.name)
-        if logged_ns is None or now_ns >= logged_ns + LOG_EVERY_NS:
-            self._logged[of.limit.name] = now_ns
+        if self._warnings.is_due(f"{of.limit.name} {ip}"):
             log.warning("limits: %s refuses calls of %s; %d calls since the start", of.limit.name, ip, of.refused)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hero_broker.core.calls import Caller
 from hero_broker.core.errors import BrokerError, Overloaded, RateLimitExceeded, TooManyCalls
-from hero_broker.limits.admission import LOG_EVERY_NS, Admission, Slot
+from hero_broker.limits.admission import Admission, Slot
 from hero_broker.limits.counters import SlotCounter, Used
 from hero_broker.limits.headers import IETF, OPENAI
 from hero_broker.limits.limit import CONCURRENT, REQUESTS, Dimensions, Limit, LimitMatch, server_limits
@@ -269,15 +269,16 @@ def test_refusals_are_counted_and_logged_once_a_minute(caplog: pytest.LogCapture
     admitting = admission(Limit("c", CONCURRENT, 1, LimitMatch(network=ip_network("10.0.0.0/8"))), time=time)
     slot = admitted(admitting)
     with caplog.at_level(logging.WARNING):
-        for wait_ns in (0, 0, LOG_EVERY_NS - 1, 1):
-            time.ns += wait_ns
+        for wait_s, ip in ((0, IP), (0, IP), (0, "10.0.0.2"), (59, IP), (1, IP)):
+            time.ns += wait_s * SECOND_NS
             with pytest.raises(TooManyCalls):
-                enter(admitting)
+                enter(admitting, ip)
 
-    assert [one.refused for one in admitting.limits] == [0, 0, 4]
+    assert [one.refused for one in admitting.limits] == [0, 0, 5]
     assert [record.getMessage() for record in caplog.records] == [
         "limits: c refuses calls of 10.0.0.1; 1 calls since the start",
-        "limits: c refuses calls of 10.0.0.1; 4 calls since the start",
+        "limits: c refuses calls of 10.0.0.2; 3 calls since the start",
+        "limits: c refuses calls of 10.0.0.1; 5 calls since the start",
     ]
     slot.end()
 
