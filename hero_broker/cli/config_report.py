@@ -11,7 +11,7 @@ from hero_broker.kinds.registry import DEFAULT_KIND
 from hero_broker.kinds.typical import is_priced, typical_cost
 from hero_broker.kinds.wires import OPENAI_WIRE
 from hero_broker.limits.doubts import doubts_about
-from hero_broker.limits.limit import Limit
+from hero_broker.limits.limit import ENFORCE, USD, Limit
 from hero_broker.limits.sentences import sentence
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.plausibility import price_warnings
@@ -74,7 +74,7 @@ def warnings(settings: Settings, served: Routes, catalogue: Catalogue) -> Iterat
     if (nothing := nothing_served(served)) is not None:
         yield nothing
     yield from _double_names(settings.models)
-    refused = "are refused" if settings.billing.unpriced == "refuse" else "are counted as unpriced"
+    refused = _without_a_price(settings)
     for model, route in zip(settings.models, served.named, strict=False):  # the fake provider's models come last
         if route.tariff is None:
             yield f"models.{model.name}: no price is known; its calls {refused}"
@@ -88,6 +88,15 @@ def warnings(settings: Settings, served: Routes, catalogue: Catalogue) -> Iterat
     yield from doubts_about(settings.limits, server.allowed_clients, server.max_calls, server.max_calls_per_address)
     for limit in settings.limits:
         yield from _model_doubts(limit, served)
+
+
+def _without_a_price(settings: Settings) -> str:
+    """Return what becomes of calls that have no price."""
+    if settings.billing.unpriced == "refuse":
+        return "are refused"
+    budgets = [limit.name for limit in settings.limits if limit.unit == USD and limit.mode == ENFORCE]
+    refusing = f", and refused where {' or '.join(budgets)} counts them" if budgets else ""
+    return f"are counted as unpriced{refusing}"
 
 
 def _model_doubts(limit: Limit, served: Routes) -> Iterator[str]:

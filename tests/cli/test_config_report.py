@@ -84,6 +84,17 @@ def test_calls_without_a_price_are_counted_or_refused_as_the_settings_say(
     ]
 
 
+def test_calls_without_a_price_are_refused_where_a_budget_counts_them(tmp_path: Path) -> None:
+    budget = '[[limits]]\nname = "day"\nunit = "usd"\namount = 1\nwindow = "day"\n'
+    tried = budget.replace("day", "week") + 'mode = "shadow"\n'
+
+    _, warnings = previewed(tmp_path, f"{PROVIDER}{MODEL}{budget}{tried}")
+
+    assert warnings == [
+        "models.m: no price is known; its calls are counted as unpriced, and refused where day counts them"
+    ]
+
+
 def test_doubtful_rate_of_a_tier_is_warned_of(tmp_path: Path) -> None:
     text = f"{PROVIDER}{MODEL}[models.price]\ninput_per_million = 1\noutput_per_million = 2\n"
 
