@@ -1,4 +1,4 @@
 """The document that `info.version` was last raised for; see test_version_moves_with_the_document."""
 
-VERSION = "0.13.0"
-SHA256 = "62921ddcd45c35610928a34b969b1fd1f32dc4e89740720edc67f8b17818de93"
+VERSION = "0.14.0"
+SHA256 = "455e131a5d5c97dee17aca47e5bf5f96b5a7f257a292e6ccf4d31910796afde5"
