@@ -39,7 +39,11 @@ from tests.server.test_router import routes_of_the_program
 TOKEN = "a-token-of-the-fuzzer"
 LONGEST = 60_000  # bytes of a target; a head has at most 65,536
 SOCKET_SHARE = 100  # of so many paths one goes to the broker, too
-OPEN_PATHS = ("/", "/health/live", "/health/ready", "/v1/models", "/v1/models/{name:path}", *CALL_PATHS)
+OPEN_PATHS = (
+    *("/", "/health/live", "/health/ready", "/v1/models", "/v1/models/{name:path}"),
+    *("/v1/usage", "/v1/usage/{request_id}"),  # tell callers about themselves
+    *CALL_PATHS,
+)
 SAMPLES = {"{ip:path}": "127.0.0.1", "{request_id}": "req_1", "{name:path}": "fake-chat"}
 AZURE = "/openai/deployments/fake-chat/chat/completions"
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
