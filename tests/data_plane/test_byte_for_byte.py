@@ -28,7 +28,7 @@ from tests.wires import RESPONSES as RESPONSES_WIRE
 EVENTS = Head(content_type="text/event-stream")
 KIND_OF = {"/v1/messages": MESSAGES, "/v1/responses": RESPONSES}
 OURS = [pytest.param(MESSAGES_WIRE, id="messages"), pytest.param(RESPONSES_WIRE, id="responses")]
-THOROUGH = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+THOROUGH = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def raw_members(body: bytes) -> list[tuple[str, str]]:

@@ -151,7 +151,7 @@ def test_whole_answer_cut_anywhere_has_one_row_at_the_cost_of_the_providers_book
 
 @pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.kind)
 @given(data=st.data())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_stream_cut_at_any_byte_has_one_row_at_the_cost_of_the_providers_books(wire: Wire, data: st.DataObject) -> None:
     stream = wire.stream
     came = data.draw(st.integers(0, len(stream)), "cut")

@@ -79,7 +79,7 @@ closes = st.tuples(st.just("close"), st.integers(NOW - SPAN, NOW))
 marks = st.tuples(st.just("mark"), st.integers(0, 3))  # so many rows before the newest
 folds = st.tuples(st.just("fold"), st.integers(1, 10))
 actions = st.lists(st.one_of(appends, appends, closes, closes, marks, folds), max_size=14)
-every = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+every = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="session")

@@ -99,7 +99,7 @@ def totals(reports: Reports, query: UsageQuery) -> UsageTotals:
     return asyncio.run(reports.usage(query)).totals
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(calls, max_size=25), window=bounds)
 def test_lines_add_up_to_the_report_of_the_window(
     ledger: Ledger, rows: list[RequestLog], window: tuple[int | None, int | None]

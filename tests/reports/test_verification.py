@@ -34,7 +34,7 @@ rows_of_calls = st.builds(
     cost_nano_usd=st.one_of(st.none(), st.integers(0, 10**12)),
     **dict.fromkeys(SUMS_SINCE_5, st.one_of(st.none(), st.integers(0, 10**9))),
 )
-every = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+every = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="session")
