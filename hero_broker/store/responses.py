@@ -1,13 +1,15 @@
 """Statements on `responses`: who may refer to which response that a provider keeps."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, astuple, fields
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, delete, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from hero_broker.core.records import StoredResponse
+from hero_broker.store.json_lists import listed
 from hero_broker.store.schema import RESPONSES
 
 KEY = ("response_id", "owner")
@@ -17,11 +19,19 @@ _CHANGED = tuple(name for name in _NAMES if name not in KEY)
 
 def put(connection: Connection, responses: Sequence[StoredResponse]) -> None:
     """Insert lines; a later line with the same id and owner replaces an earlier one."""
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    statement = insert(RESPONSES)
+    if connection.dialect.name == "sqlite":
+        lines = [asdict(response) for response in responses]
+        connection.execute(_replacing(sqlite.insert(RESPONSES)), lines)
+    else:  # one statement for all lines: PostgreSQL would answer each one by itself
+        latest = {(response.response_id, response.owner): astuple(response) for response in responses}
+        each = listed("postgresql", "lines", {name: RESPONSES.c[name].type for name in _NAMES})
+        adding = postgresql.insert(RESPONSES).from_select(_NAMES, select(*[each.c[name] for name in _NAMES]))
+        connection.execute(_replacing(adding), {"lines": msgspec.json.encode(list(latest.values())).decode()})
+
+
+def _replacing(statement: Any) -> Any:
     changes = {name: statement.excluded[name] for name in _CHANGED}
-    values = [asdict(response) for response in responses]
-    connection.execute(statement.on_conflict_do_update(index_elements=KEY, set_=changes), values)
+    return statement.on_conflict_do_update(index_elements=KEY, set_=changes)
 
 
 def find(connection: Connection, response_id: str, owner: str, now: int) -> StoredResponse | None:

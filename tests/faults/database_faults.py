@@ -25,6 +25,7 @@ from tests.faults.calls import COST, make_call
 from tests.stores import PostgresServer, locked, postgres, query
 
 CLIENTS = 4
+PAUSE_S = 0.02  # of a client between two calls: the proxy, in this process too, must keep up with the rows
 CALLS_AFTER_NOTICED = 40
 LOG_BYTES = 2_000_000  # far more than the journal has, and less than where SQLite begins its log anew
 PATIENCE_S = 60
@@ -275,7 +276,7 @@ def run(name: str, fault: Fault, awaited: str | None, state: Path, scene: Scene)
 def _calls(running: Broker, answers: list[tuple[int, str]], stop: threading.Event) -> None:
     with httpx.Client(base_url=running.url, timeout=30) as client:
         number = 0
-        while not stop.is_set():
+        while not stop.wait(PAUSE_S):
             number += 1
             told = make_call(client, number)
             answers.append((told.status_code, told.headers["x-request-id"]))
