@@ -23,6 +23,7 @@ from hero_broker.core.errors import (
 from hero_broker.core.records import AttemptResult, Settled
 from hero_broker.core.usage import Usage
 from hero_broker.data_plane.client_call import ClientCall
+from hero_broker.data_plane.cost_headers import cost_headers, with_cost
 from hero_broker.data_plane.event_stream import EventStream
 from hero_broker.data_plane.observers import Observer, notify
 from hero_broker.data_plane.relay import ABORT, Item, Relay, ResponseHead
@@ -35,7 +36,6 @@ from hero_broker.data_plane.responses import (
     provider_error_response,
     response_head,
 )
-from hero_broker.data_plane.told_cost import cost_headers, with_cost
 from hero_broker.edge.errors import error_shape
 from hero_broker.edge.response_channel import ResponseChannel
 from hero_broker.kinds.kind import EVENT_STREAM, Framing

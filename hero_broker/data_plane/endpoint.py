@@ -28,11 +28,11 @@ from hero_broker.data_plane.client_call import (
     with_fallbacks,
 )
 from hero_broker.data_plane.content_encoding import RequestDecoder, check_encoding, encoded_bound
+from hero_broker.data_plane.cost_headers import WANT, wants_cost
 from hero_broker.data_plane.exchange import Exchange
 from hero_broker.data_plane.form_request import FormRequest
 from hero_broker.data_plane.path_spellings import check_deployment
 from hero_broker.data_plane.stored_responses import StoredResponses
-from hero_broker.data_plane.told_cost import WANT, wants_cost
 from hero_broker.edge.response_channel import ResponseChannel
 from hero_broker.kinds.json_body import read_json
 from hero_broker.kinds.kind import Kind

@@ -1,6 +1,7 @@
-"""Finds the responses that providers keep for their caller, and the one provider and key that can be asked for them.
+"""Finds the responses that providers keep for their caller, and for each the one provider and key that have it.
 
-A response belongs to whoever made the call: the caller's key, else its address. For everybody else it does not exist.
+A response belongs to the caller that made the call: to its key, else to its address.
+For everybody else it does not exist.
 """
 
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""What callers are told is left of their limits: headers, and the least amount of their budgets."""
+"""States what is left of a caller's limits: headers, and the least amount of its budgets."""
 
 from collections.abc import Sequence
 

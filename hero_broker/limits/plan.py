@@ -69,7 +69,7 @@ class Matcher:
             self._kept_budgets.append(counter)
 
     def forget(self) -> None:
-        """Match all callers anew, because their labels have changed."""
+        """Match all callers again, because their labels have changed."""
         now_ns = self._now_ns()
         for leaving in self.cached.values():
             self._keep_all(leaving, now_ns)

@@ -1,4 +1,4 @@
-"""What a caller is told that a limit refuses."""
+"""The errors of calls that a limit refuses."""
 
 from hero_broker.core.errors import (
     BrokerError,

@@ -20,7 +20,7 @@ EVERY_S = 1.0
 
 
 class LabelMoves:
-    """Reads the labels again and again, and adds up anew what budgets count by them when they have changed.
+    """Reads the labels every second; when they have changed, adds up again what budgets count by them.
 
     Meanwhile, calls are admitted and counted by the labels before.
     """

@@ -15,7 +15,7 @@ class GroupUsage(NamedTuple):
     """What the calls of one group used together."""
 
     ip: str
-    context: str | None  # None too if it was not asked for
+    context: str | None  # None too if the query leaves it out
     model: str
     provider: str
     kind: str

@@ -101,7 +101,7 @@ def provide(size: int) -> None:
 
 
 def asked(port: int, path: str, model: str) -> socket.socket:
-    """Return a connection on which a stream was asked for."""
+    """Return a connection on which a stream was requested."""
     body = b'{"model":"%b","stream":true,"input":"a","messages":[]}' % model.encode()
     connection = socket.create_connection(("127.0.0.1", port))
     connection.sendall(

@@ -1,4 +1,4 @@
-"""What callers are told of their limits by headers."""
+"""Headers that state what is left of limits."""
 
 import pytest
 

@@ -1,10 +1,10 @@
 """Plays an answer of a provider through the data plane in process, and returns the call's row."""
 
+from dataclasses import replace
 from random import Random
 
 from hero_broker.core.calls import Caller
 from hero_broker.core.records import RequestLog
-from hero_broker.data_plane.call_run import ExchangeLimits
 from hero_broker.data_plane.client_call import ClientCall, RequestContext
 from hero_broker.kinds.json_body import read_json
 from hero_broker.kinds.registry import KINDS
@@ -16,21 +16,14 @@ from hero_broker.providers.routes import Route
 from hero_broker.server.configured_routes import build_provider
 from hero_broker.settings import ProviderSettings
 from hero_broker.settings.known_providers import KNOWN_PROVIDERS
+from tests.data_plane import scripted
 from tests.data_plane.scripted import Head, Play, Script, run
 from tests.recordings.recording import Recording
 
 CATALOGUE = Catalogue()
 STARTED_AT = 1_796_040_000  # 2026-11-30 12:00 UTC
 MAX_CUTS = 12
-LIMITS = ExchangeLimits(
-    max_answer_bytes=100_000,
-    max_long_event_bytes=100_000,
-    idle_s=30,
-    drain=True,
-    drain_max_s=60,
-    drain_max_tokens=1000,
-    drain_max_calls=10,
-)
+LIMITS = replace(scripted.LIMITS, max_answer_bytes=100_000)
 KEY = "sk-operators-own-key"
 
 

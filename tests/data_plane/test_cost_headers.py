@@ -1,4 +1,4 @@
-"""A caller that asks is told what its call cost; another gets the same bytes as ever."""
+"""A caller that asks for it gets what its call cost; another gets the same bytes as before."""
 
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,8 @@ import pytest
 
 from hero_broker.core.errors import ProviderReset
 from hero_broker.core.money import usd_text
+from hero_broker.data_plane.cost_headers import wants_cost
 from hero_broker.data_plane.sse import EventSplitter, event_data
-from hero_broker.data_plane.told_cost import wants_cost
 from hero_broker.limits.limit import TOKENS, USD, Limit, LimitMatch
 from tests.data_plane.scripted import Head, Play, Script, run
 from tests.data_plane.test_call_run import (
