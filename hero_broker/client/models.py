@@ -227,7 +227,8 @@ class OwnLimit(msgspec.Struct, frozen=True, kw_only=True):
     # What is counted; "concurrent" are calls in flight. One of usd, tokens, input_tokens, output_tokens, requests,
     # concurrent.
     unit: str
-    window: str | None  # "minute", "hour", "day", "week", "month" or "ever"; None for calls in flight.
+    # "minute", "hour", "day", "week", "month", "billing_period" or "ever"; None for calls in flight.
+    window: str | None
     tz: str | None  # The time zone of the windows of a budget.
     calls: dict[str, str]  # Which of the caller's calls are counted: by context, model, provider and kind. Empty: all.
     amount: Decimal | None  # What the limit admits.
@@ -706,7 +707,8 @@ class LimitState(msgspec.Struct, frozen=True, kw_only=True):
     # concurrent.
     unit: str
     amount: Decimal  # Of the unit.
-    window: str | None  # "minute", "hour", "day", "week", "month" or "ever"; None for calls in flight.
+    # "minute", "hour", "day", "week", "month", "billing_period" or "ever"; None for calls in flight.
+    window: str | None
     tz: str | None  # The time zone of the windows of a budget.
     hold: str | None  # What a call sets aside of a budget, or of tokens per minute: "safe", "worst", "mean" or "none".
     burst: int | None  # How many requests or tokens may come at once; None unless the window is a minute.

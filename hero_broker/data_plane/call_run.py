@@ -83,7 +83,7 @@ class Services:
 class InFlight:
     """The runs that have not ended."""
 
-    tasks: "set[asyncio.Task[None]]" = field(default_factory=set)
+    tasks: "dict[asyncio.Task[None], CallRun]" = field(default_factory=dict)
     draining: int = 0  # calls whose provider is still read although their client has left
 
 
@@ -105,10 +105,10 @@ class CallRun:
         "_reply",
         "_route",
         "_services",
-        "_slot",
         "_status",
         "_tail",
         "_task",
+        "slot",
     )
 
     def __init__(
@@ -128,7 +128,7 @@ class CallRun:
         self._route = route
         self._meter = meter
         self._client = client
-        self._slot = slot
+        self.slot = slot
         self._provider = route.targets[0].provider  # of the current attempt
         self._attempts: list[AttemptResult] = []  # those that have ended
         self._reply: UpstreamResponse | None = None
@@ -147,7 +147,7 @@ class CallRun:
     async def run(self) -> None:
         """Run the call to its row, and the response to its end."""
         task: asyncio.Task[None] = asyncio.current_task()  # type: ignore[assignment]  # it is awaited in a task
-        self._calls.tasks.add(task)
+        self._calls.tasks[task] = self
         self._task = task
         relay = self._relay = Relay(self._client, self._services.limits.idle_s, self._client_left)
         meter, request_id = self._meter, self._attempt.request_id
@@ -181,9 +181,9 @@ class CallRun:
                 self._end(Outcome.CLIENT_DISCONNECTED, "client_disconnected")
             due = meter.close(self._outcome, self._status, self._code, estimate)
             billed = self._services.ledger.offer(due)
-            held = self._slot.held
+            held = self.slot.held
             if held is not None:
-                self._slot.settle(due.row)
+                self.slot.settle(due.row)
             notify(self._services.observers, Settled(due.row, self._attempts))
         try:
             if billed and self._services.fsync:
@@ -198,7 +198,7 @@ class CallRun:
         except asyncio.CancelledError:  # the broker stops, and this client reads nothing; its call is billed
             log.info("exchange: stopped while a client was not reading", extra={"request_id": request_id})
         finally:
-            self._calls.tasks.discard(task)
+            del self._calls.tasks[task]
             # These refer to this run. A reference cycle for each call would cost a third more, in garbage collections.
             del self._drain, self._relay, self._task
             if self._call.upload is not None:
@@ -419,7 +419,7 @@ class CallRun:
 
     def _client_left(self) -> None:
         """Go on for a while without the client."""
-        self._drain = _Drain(self._end_drain, self._meter, self._task, self._slot.release)
+        self._drain = _Drain(self._end_drain, self._meter, self._task, self.slot.release)
         self._drain.begin()
 
     async def _end_drain(self, task: "asyncio.Task[None]") -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 
 from hero_broker.core.clock import Clock
 from hero_broker.core.errors import JournalFull, LedgerUnavailable
@@ -53,14 +54,14 @@ class Exchange:
         """
         self._ledger = ledger
         self._clock = clock
-        self._admission = admission
+        self._admission: Admission | None = None
+        self._outputs: RecentOutputs | None = None
         self._checks = tuple(checks)
         self._others = OtherTariffs(listed, configured)
-        self._outputs = RecentOutputs() if admission is not None and admission.holds_mean else None
-        if self._outputs is not None:
-            observers = (*observers, self._outputs)
         self._services = Services(upstream, ledger, estimates, limits, tuple(observers), fsync)
         self._calls = InFlight()
+        if admission is not None:
+            self.use_limits(admission)
 
     def start(self, call: ClientCall, route: Route, client: ResponseChannel, slot: Slot) -> Coroutine[None, None, None]:
         """Note in the journal that the call begins, and return its run, to be awaited.
@@ -91,6 +92,15 @@ class Exchange:
             slot.give_back()
             raise LedgerUnavailable("The ledger has no room for another call; try again later.") from error
         return CallRun(self._services, self._calls, call, route, meter, client, slot).run()
+
+    def use_limits(self, admission: Admission) -> None:
+        """Take the limits as they are now, for calls that begin from now on; have those in flight counted by them."""
+        self._admission = admission if admission.is_asked_late else None
+        if admission.holds_mean and self._outputs is None:
+            self._outputs = RecentOutputs()
+            self._services = replace(self._services, observers=(*self._services.observers, self._outputs))
+        for run in self._calls.tasks.values():
+            run.slot.expect_row()
 
     def use_list(self, listed: TariffsByName) -> None:
         """Take the tariffs of another price list, for calls that begin from now on."""
@@ -133,7 +143,7 @@ class Exchange:
         if tasks:
             await asyncio.wait(tasks, timeout=max(grace_s, 0.0))
         for _ in range(2):  # the second cancel ends an estimate, or the wait for a client that reads nothing
-            for task in tasks:
+            for task in list(tasks):
                 task.cancel()
             if tasks:
                 await asyncio.wait(tasks, timeout=INTERRUPT_TIMEOUT_S)

@@ -18,7 +18,6 @@ from hero_broker.limits.counters import (
     RateCounter,
     RowUsage,
     SlotCounter,
-    Subject,
     TakenTokens,
     TokenRateCounter,
     Used,
@@ -27,11 +26,11 @@ from hero_broker.limits.counters import (
 from hero_broker.limits.headers import IETF, OF_REQUESTS, OF_TOKENS, OPENAI, Pairs, ietf_headers, openai_headers
 from hero_broker.limits.limit import MEAN, NO_HOLD, SHADOW, USD, Dimensions, Limit
 from hero_broker.limits.plan import Matcher
+from hero_broker.limits.recount import Recount, Spent, Windows, dimensions
 from hero_broker.limits.refusals import SECOND_NS, over_budget, over_tokens, refusal
 from hero_broker.util.once_per_minute import OncePerMinute
 
 NOTHING_USED = Used(0, 0, 0, 0)
-SpentByLabel = dict[tuple[LimitCounters, Subject], int]  # in the units of the limits
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +44,8 @@ class Slot:
 
     __slots__ = (
         "_admission",
+        "_generation",
         "_held",
-        "_labels",
         "_of_server",
         "budgets",
         "held",
@@ -60,7 +59,7 @@ class Slot:
 
     def __init__(self, matched: Matched, admission: "Admission | None" = None) -> None:
         self._admission = admission
-        self._labels = None if admission is None else admission.labels  # by which it was matched
+        self._generation = 0 if admission is None else admission.generation  # of what it was matched by
         self._of_server, self.slots, self.rates, self.budgets, self.tokens, self.is_unlimited = matched
         self._held = self.slots
         # What it holds of budgets; None if no budget and no tokens per minute count it, or once settled.
@@ -87,11 +86,16 @@ class Slot:
     def settle(self, row: RowUsage) -> None:
         """Count what the call used, by its row, instead of what it holds of budgets and took of tokens per minute."""
         if self.held is not None and self._admission is not None:
-            self._admission.settle(self.held, row, self._labels)
+            self._admission.settle(self.held, row, self._generation)
             self.held = None
             if self.taken_tokens:
                 self._admission.correct(self.taken_tokens, used_by(row))
                 self.taken_tokens = ()
+
+    def expect_row(self) -> None:
+        """Have the row of the call counted, although no limit counted it so far."""
+        if self.held is None:
+            self.held = []
 
     def hold(self, slots: Sequence[SlotCounter], rates: tuple[RateCounter, ...], held: list[Held] | None) -> None:
         """Hold what further limits count of the call."""
@@ -129,31 +133,42 @@ class Admission:
     ) -> None:
         """Take the limits in the order in which they refuse, the forms of headers for callers, and the time.
 
-        Budgets admit no call until `know_budgets` was called, and limits that look at labels none until `use_labels`.
+        Budgets admit no call until a `recount` of them, and limits that look at labels none until `use_labels`.
         """
-        self.limits = tuple(LimitCounters(limit) for limit in limits)
         self.now_ns, self.now = now_ns, now  # monotonic nanoseconds, unix seconds
-        self._early = Matcher([one for one in self.limits if one.limit.is_early], now_ns, now)
+        self.limits: tuple[LimitCounters, ...] = ()
+        self.labels: LabelIndex | None = None  # those that calls are matched by; None: they are not known yet
+        self.generation = 0  # grows when calls are matched in another way, because labels or limits have changed
+        self._early, self._late = Matcher((), now_ns, now), Matcher((), now_ns, now)
+        self._recount: Recount | None = None  # while it is put in force
+        self._sends_openai, self._sends_ietf = OPENAI in headers, IETF in headers
+        self._warnings = OncePerMinute(clock=lambda: now_ns() / SECOND_NS)
+        self.use_limits(limits)
+
+    def use_limits(self, limits: Sequence[Limit]) -> None:
+        """Admit calls within other limits from now on; what a limit has counted stays, if it counts the same as before.
+
+        A budget that is new admits no call until a `recount` of it.
+        """
+        known = {one.limit.name: one for one in self.limits}
+        self.limits = tuple(_counters(known.get(limit.name), limit) for limit in limits)
         late = [one for one in self.limits if not one.limit.is_early]
-        self._late = Matcher(late, now_ns, now) if late else None
-        self._late_cached = {} if self._late is None else self._late.cached
-        self.has_budgets = any(one.limit.is_budget for one in self.limits)
-        self._knows_budgets = not self.has_budgets
+        self._has_late = bool(late)
         self._uses_context = any(
             "context" in one.limit.per or one.limit.match.context is not None for one in self.limits
         )
         self._by_label = [one for one in self.limits if one.limit.uses_label]
-        self.labels: LabelIndex | None = None  # those that calls are matched by; None: they are not known yet
         self._has_budgets_by_provider = any(one.limit.is_budget and one.limit.uses_provider for one in self.limits)
         # Whether the row of a call that no budget counts now may have to be counted: its provider or label may change.
         self._settles_all = self._has_budgets_by_provider or any(one.limit.is_budget for one in self._by_label)
-        self._sends_openai, self._sends_ietf = OPENAI in headers, IETF in headers
-        self._warnings = OncePerMinute(clock=lambda: now_ns() / SECOND_NS)
+        self._early.use([one for one in self.limits if one.limit.is_early])
+        self._late.use(late)
+        self._match_again()
 
     @property
     def is_asked_late(self) -> bool:
         """Whether calls must pass `admit`: there is a rate, or a limit that looks at the body."""
-        return self._late is not None or any(not one.limit.is_of_server for one in self.limits)
+        return any(not one.limit.is_of_server for one in self.limits)
 
     def check(self, caller: Caller) -> None:
         """Check that limits by address have room; takes nothing.
@@ -204,7 +219,7 @@ class Admission:
             BrokerError: a limit has no room; nothing more is taken than by `enter`.
         """
         late = NOTHING
-        if self._late is not None:
+        if self._has_late:
             key: Hashable = (ip, model, provider, kind, context) if self._uses_context else (ip, model, provider, kind)
             late = self._late_cached.get(key) or self._late.match(
                 key, self._to_match(Dimensions(ip, context, model, provider, kind))
@@ -281,7 +296,7 @@ class Admission:
         held = []
         for counter in budgets:
             limit = counter.of.limit
-            if not self._knows_budgets:
+            if not counter.of.is_known:
                 if limit.mode != SHADOW:
                     raise LimitsUnavailable(
                         "The database did not say yet what is spent of a budget; try again shortly."
@@ -308,39 +323,40 @@ class Admission:
         for one in taken:
             one.correct(used.amount(one.counter.unit), now_ns)
 
-    def settle(self, held: Sequence[Held], row: RowUsage, labels: LabelIndex | None) -> None:
-        """Count a row instead of what its call held; `labels` are those by which the call was matched.
+    def settle(self, held: Sequence[Held], row: RowUsage, generation: int) -> None:
+        """Count a row instead of what its call held; `generation` is that of when the call was matched.
 
-        It is counted by the budgets that match the row, by the labels as they are now.
+        It is counted by the budgets that match the row, by labels and limits as they are now.
         """
-        used, has_moved = used_by(row), labels is not self.labels
+        used, has_changed = used_by(row), generation != self.generation
         for one in held:
-            may_differ = one.counter.uses_provider or (has_moved and one.counter.uses_label)
+            may_differ = one.counter.uses_provider or (has_changed and one.counter.uses_label)
             if may_differ and not self._counts(one.counter, row):
                 one.end()
             else:
                 one.settle(used)
-        if self._knows_budgets and (self._has_budgets_by_provider or has_moved):
+        if self._has_budgets_by_provider or has_changed:
             counted = {id(one.counter) for one in held}
-            if self._late is not None:
-                self._count_further(self._late, counted, row, used, has_moved=has_moved)
-            if has_moved:
-                self._count_further(self._early, counted, row, used, has_moved=True)
+            if self._has_late:
+                self._count_further(self._late, counted, row, used, has_changed=has_changed)
+            if has_changed:
+                self._count_further(self._early, counted, row, used, has_changed=True)
+        if self._recount is not None:
+            self._recount.add(row)
 
     def _count_further(
-        self, matching: Matcher, counted: set[int], row: RowUsage, used: Used, *, has_moved: bool
+        self, matching: Matcher, counted: set[int], row: RowUsage, used: Used, *, has_changed: bool
     ) -> None:
-        """Count a row by the budgets of its provider, or of a label, that the call did not hold anything of."""
-        call = self._labelled(_dimensions(row))
+        """Count a row by the budgets that the call did not hold anything of."""
+        call = dimensions(row, self.labels)
         for limits in matching.limits(call):
-            may_differ = limits.limit.uses_provider or (has_moved and limits.limit.uses_label)
-            counter = limits.counter(call) if may_differ else None
+            counter = limits.counter(call) if has_changed or limits.limit.uses_provider else None
             if isinstance(counter, BudgetCounter) and id(counter) not in counted:
                 counter.at(row.started_at).spent += used.amount(counter.unit)
                 matching.keep(counter)
 
     def _counts(self, counter: BudgetCounter, row: RowUsage) -> bool:
-        call, limit = self._labelled(_dimensions(row)), counter.of.limit
+        call, limit = dimensions(row, self.labels), counter.of.limit
         return limit.match.covers(call) and limit.subject(call) == counter.subject
 
     def _labelled(self, call: Dimensions) -> Dimensions:
@@ -362,74 +378,41 @@ class Admission:
         """Match calls by these labels from now on. What was counted stays where it was counted."""
         self.labels = labels
         self._early.forget()
-        if self._late is not None:
-            self._late.forget()
+        self._late.forget()
+        self._match_again()
 
-    def spent_by_label(
-        self, labels: LabelIndex, at: int, spent: Iterable[tuple[int, Dimensions, Used]]
-    ) -> "SpentByLabel":
-        """Return what is spent of each budget that looks at labels. It changes nothing, and is safe for any thread.
+    def _match_again(self) -> None:
+        self._late_cached = self._late.cached
+        self.generation += 1
 
-        `spent` is as of `know_budgets`, for the `label_windows` of a time.
+    def recount(
+        self, windows: Windows, spent: Spent, rows: Iterable[RowUsage], labels: LabelIndex | None
+    ) -> Iterator[None]:
+        """Count by these labels, if any, and take what is spent of some budgets, in place of what is counted so far.
+
+        `spent` is what they spent in these windows, by these labels; `rows` are further rows, by which they may have
+        spent more. Calls may go on whenever the iterator yields, and are admitted as before until it ends. Then the
+        budgets are known.
         """
-        sums: SpentByLabel = {}
-        budgets = [(one, one.limit.window_at(at)[0]) for one in self._by_label if one.limit.is_budget]
-        for since, call, used in spent:
-            known = call._replace(label=labels.lookup(call.ip))
-            for one, begins in budgets:
-                if begins == since and one.limit.match.covers(known):
-                    key = (one, one.limit.subject(known))
-                    sums[key] = sums.get(key, 0) + used.amount(one.limit.unit)
-        return sums
-
-    def move(self, labels: LabelIndex, spent: "SpentByLabel", rows: Iterable[RowUsage]) -> None:
-        """Use other labels, and count by them what is spent in the present windows: `spent`, and these rows besides.
-
-        What calls in flight hold stays with the labels by which they were matched.
-        """
-        self.use_labels(labels)
-        begins = {one: one.limit.window_at(self.now()) for one in self._by_label if one.limit.is_budget}
-        for one, (since, _) in begins.items():
-            for counter in one.counters():
-                if isinstance(counter, BudgetCounter):
-                    counter.at(since).spent = 0
-        for (one, subject), amount in spent.items():
-            self._spend(one, one.of_subject(subject), begins[one][0], amount)
+        recount = Recount(windows, spent, self.labels if labels is None else labels)
         for row in rows:
-            call = self._labelled(_dimensions(row))
-            for one, (since, until) in begins.items():
-                if since <= row.started_at < until and one.limit.match.covers(call):
-                    self._spend(one, one.counter(call), since, used_by(row).amount(one.limit.unit))
-
-    def _spend(self, limits: LimitCounters, counter: Counter, since: int, amount: int) -> None:
-        """Count what was spent of a budget in the window that begins at a time."""
-        if isinstance(counter, BudgetCounter):
-            counter.at(since).spent += amount
-            (self._early if limits.limit.is_early or self._late is None else self._late).keep(counter)
-
-    def windows(self) -> dict[int, int]:
-        """Return the windows of all budgets that have the present time: their ends by their begins (unix seconds)."""
-        now = self.now()
-        return dict(one.limit.window_at(now) for one in self.limits if one.limit.is_budget)
+            recount.add(row)
+        self._recount = recount
+        try:
+            for counter in recount.apply():
+                (self._early if counter.of.limit.is_early else self._late).keep(counter)
+                yield
+        finally:
+            self._recount = None
+        if labels is not None and labels is not self.labels:
+            self.use_labels(labels)
+        for one in windows:
+            one.is_known = True
 
     @property
-    def knows_budgets(self) -> bool:
-        """Whether budgets know what was spent before the start."""
-        return self._knows_budgets
-
-    @property
-    def is_loaded(self) -> bool:
-        """Whether labels, and what is spent of budgets, are known."""
-        return self._knows_budgets and self.labels is not None
-
-    def label_windows(self, at: int) -> dict[int, int]:
-        """Return the same of the budgets that look at labels, for a time."""
-        return dict(one.limit.window_at(at) for one in self._by_label if one.limit.is_budget)
-
-    @property
-    def uses_context(self) -> bool:
-        """Whether a limit looks at the context of calls."""
-        return self._uses_context
+    def budgets(self) -> list[LimitCounters]:
+        """The limits that are budgets."""
+        return [one for one in self.limits if one.limit.is_budget]
 
     @property
     def holds_mean(self) -> bool:
@@ -440,26 +423,6 @@ class Admission:
     def uses_labels(self) -> bool:
         """Whether a limit looks at the labels of addresses."""
         return bool(self._by_label)
-
-    def know_budgets(self, spent: Iterable[tuple[int, Dimensions, Used]]) -> None:
-        """Take what was spent before the start, and admit calls from now on.
-
-        Each part is the begin of one of the `windows`, some calls of that window, and what they used together.
-        """
-        for _ in self.learn_budgets(spent):
-            pass
-
-    def learn_budgets(self, spent: Iterable[tuple[int, Dimensions, Used]]) -> Iterator[None]:
-        """Do what `know_budgets` does, and yield after each part: calls that no budget counts may go on meanwhile."""
-        now = self.now()
-        begins = {one: one.limit.window_at(now)[0] for one in self.limits if one.limit.is_budget}
-        for since, found, used in spent:
-            call = self._labelled(found)
-            for limits in begins:
-                if begins[limits] == since and limits.limit.match.covers(call):
-                    self._spend(limits, limits.counter(call), since, used.amount(limits.limit.unit))
-            yield
-        self._knows_budgets = True
 
     def headers(self, slot: Slot) -> Pairs:
         """Return the headers that tell a caller what is left of the limits of a call."""
@@ -495,11 +458,15 @@ class Admission:
         for rate in (*matched.rates, *matched.tokens):
             if rate.wait_ns(now_ns):
                 yield rate, refusal(rate, ip, now_ns)
-        if matched.budgets and self._knows_budgets:
+        if matched.budgets:
             now = self.now()
             for budget in matched.budgets:
                 # The model may cost nothing, which a budget of money admits.
-                if budget.of.limit.unit != USD and (error := over_budget(budget, budget.at(now), 1, now)) is not None:
+                if (
+                    budget.of.limit.unit != USD
+                    and budget.of.is_known
+                    and (error := over_budget(budget, budget.at(now), 1, now)) is not None
+                ):
                     yield budget, error
 
     def _enter_further(self, matched: Matched, ip: str) -> None:
@@ -531,5 +498,8 @@ class Admission:
             log.warning("limits: %s refuses calls of %s; %d calls since the start", of.limit.name, ip, of.refused)
 
 
-def _dimensions(row: RowUsage) -> Dimensions:
-    return Dimensions(row.ip, row.context, row.model, row.provider, row.kind)
+def _counters(known: LimitCounters | None, limit: Limit) -> LimitCounters:
+    if known is None or not known.limit.counts_like(limit):
+        return LimitCounters(limit)
+    known.change(limit)
+    return known

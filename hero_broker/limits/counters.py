@@ -1,5 +1,6 @@
 """The counters of limits, in memory: calls in flight, requests and tokens per minute, and what is spent of budgets."""
 
+from collections.abc import Mapping
 from itertools import islice
 from typing import NamedTuple, Protocol
 from weakref import WeakSet, WeakValueDictionary
@@ -169,7 +170,7 @@ class BudgetCounter:
     def __init__(self, of: "LimitCounters", subject: Subject) -> None:
         self.of = of
         self.subject = subject
-        self.amount = of.limit.amount
+        self.amount = of.limit.amount + of.grants.get(subject, 0)
         self.unit = of.limit.unit
         self.uses_provider = of.limit.uses_provider
         self.uses_label = of.limit.uses_label
@@ -267,6 +268,8 @@ class LimitCounters:
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
+        self.is_known = not limit.is_budget  # whether a budget knows what was spent before the start
+        self.grants: Mapping[Subject, int] = {}  # what subjects may spend besides the amount
         self.refused = 0  # calls, since the start
         self.would_refuse = 0  # in shadow mode
         self.shared = 0  # how often a subject had to share a counter with others
@@ -284,6 +287,21 @@ class LimitCounters:
         # If an address may have several counters, they are found by it; each of them keeps the set of all.
         self._at_ip = limit.per.index("ip") if "ip" in limit.per and len(limit.per) > 1 else None
         self._of_ip: WeakValueDictionary[str | None, WeakSet[Counter]] = WeakValueDictionary()
+
+    def change(self, limit: Limit) -> None:
+        """Take another amount, mode or hold; the counters stay."""
+        self.limit = limit
+        self._use_amounts()
+
+    def grant(self, grants: Mapping[Subject, int]) -> None:
+        """Take what subjects may spend besides the amount of the budget."""
+        if grants != self.grants:
+            self.grants = grants
+            self._use_amounts()
+
+    def _use_amounts(self) -> None:
+        for counter in self.counters():
+            counter.amount = self.limit.amount + self.grants.get(counter.subject, 0)
 
     @property
     def subjects(self) -> int:
@@ -311,6 +329,19 @@ class LimitCounters:
                 counter.siblings.add(counter)
                 self._of_ip[ip] = counter.siblings
         return counter
+
+    def has(self, subject: Subject) -> bool:
+        """Return whether a subject has a counter of its own."""
+        return subject in self._counters
+
+    def is_shared(self, counter: Counter) -> bool:
+        """Return whether several subjects share a counter."""
+        return counter is self._common
+
+    def share(self, at: int, spent: int) -> None:
+        """Set what the subjects without a counter of their own have spent together in the window of a time."""
+        if isinstance(self._common, BudgetCounter):
+            self._common.at(at).spent = spent
 
     def own_counters(self, ip: str) -> list[Counter] | None:
         """Return the counters that count only calls of an address, at most `MAX_OWN`; None if others may share them.

@@ -1,7 +1,7 @@
 """What a limit is: which calls it counts, by what it counts them, and how many of them it admits."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -14,9 +14,9 @@ from hero_broker.core.queries import Bucket
 REQUESTS, CONCURRENT = "requests", "concurrent"
 USD, TOKENS, INPUT_TOKENS, OUTPUT_TOKENS = "usd", "tokens", "input_tokens", "output_tokens"
 UNITS = (USD, TOKENS, INPUT_TOKENS, OUTPUT_TOKENS, REQUESTS, CONCURRENT)
-MINUTE, EVER = "minute", "ever"
+MINUTE, BILLING_PERIOD, EVER = "minute", "billing_period", "ever"
 CALENDAR: tuple[Bucket, ...] = ("hour", "day", "week", "month")
-WINDOWS = (MINUTE, *CALENDAR, EVER)
+WINDOWS = (MINUTE, *CALENDAR, BILLING_PERIOD, EVER)
 # How much is set aside while a call runs: what it can cost at most, what it is likely to cost at most, what calls cost
 # on average, or nothing.
 WORST, SAFE, MEAN, NO_HOLD = "worst", "safe", "mean", "none"
@@ -31,6 +31,7 @@ MAX_UNITS = 10**15  # of tokens or requests in a longer window
 MAX_USD = 1_000_000_000
 MAX_NAME_CHARACTERS = 64
 SERVER_LIMITS = PER_ADDRESS, ALL_CALLS = ("server.max_calls_per_address", "server.max_calls")  # settings, and names
+_WITHOUT_COUNTERS = ("amount", "burst", "mode", "hold")  # what may change while counters stay as they are
 _KNOWN_LATE = ("context", "model", "provider", "kind")  # the body is read before limits look at these
 
 
@@ -129,12 +130,28 @@ class Limit:
         """Whether the counter of a call depends on the label of its address, which may change while the call runs."""
         return "label" in self.per or self.match.label is not None
 
+    @property
+    def has_end(self) -> bool:
+        """Whether the windows of a budget end at a time that is known before."""
+        return self.window in CALENDAR
+
     def window_at(self, at: int) -> tuple[int, int]:
-        """Return the window of a budget that has a time: both in unix seconds, and half-open."""
+        """Return the window of a budget that has a time: both in unix seconds, and half-open.
+
+        What a billing period has is known from the ledger, not from times: all times are in one window.
+        """
         for bucket in CALENDAR:
             if bucket == self.window:
                 return next(buckets(bucket, self.zone, at, at + 1))
         return 0, END_OF_TIME
+
+    def counts_like(self, other: "Limit") -> bool:
+        """Return whether the counters of another limit are right for this one, too."""
+        return (
+            self.is_budget == other.is_budget
+            and replace(self, **{name: getattr(other, name) for name in _WITHOUT_COUNTERS}) == other
+            and (self.is_budget or self.unit == CONCURRENT or (self.amount, self.burst) == (other.amount, other.burst))
+        )
 
     @property
     def is_own(self) -> bool:
@@ -143,7 +160,11 @@ class Limit:
 
     def subject(self, call: Dimensions) -> tuple[str | None, ...]:
         """Return the subject that a call is counted under."""
-        return tuple(self._prefix(call.ip) if name == "prefix" else getattr(call, name) for name in self.per)
+        return self.values(self.per, call)
+
+    def values(self, names: Sequence[str], call: Dimensions) -> tuple[str | None, ...]:
+        """Return some dimensions of a call, of `SUBJECTS`."""
+        return tuple(self._prefix(call.ip) if name == "prefix" else getattr(call, name) for name in names)
 
     def _prefix(self, ip: str) -> str:
         if ip == UNKNOWN:
@@ -151,6 +172,13 @@ class Limit:
         address = parse_ip(ip)
         bits = self.prefix_v4 if address.version == 4 else self.prefix_v6
         return str(ip_network((address, bits), strict=False))
+
+
+def window_text(limit: Limit) -> str:
+    """Return how often the amount of a budget is there, such as "a month"."""
+    if limit.window == EVER:
+        return "for ever"
+    return f"{'an' if limit.window == 'hour' else 'a'} {limit.window.replace('_', ' ')}"
 
 
 def faults_of(limit: Limit) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,8 @@
 """Finds the limits that match a call, once for each caller and model: later calls find their counters in a cache."""
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from itertools import islice
 
 from hero_broker.limits.counters import (
     NOTHING,
@@ -25,14 +26,22 @@ class Matcher:
         """Take the limits in the order of the settings, the monotonic time, and the time of the clock."""
         self.cached: dict[Hashable, Matched] = {}
         self._now_ns, self._now = now_ns, now
-        # Limits of one address are found by it, so that a thousand of them cost as much as one.
         self._by_ip: dict[str | None, list[tuple[int, LimitCounters]]] = {}
-        for number, one in enumerate(limits):
-            self._by_ip.setdefault(one.limit.match.ip, []).append((number, one))
+        # The counters of callers that were cached when all were forgotten; a few of them are looked at with each call.
+        self._leaving: deque[Iterator[Matched]] = deque()
         # Counters that no cached caller has, and that are not as new ones would be: a caller must not get a new burst,
         # or a new budget, because it left the cache.
         self._kept_rates: deque[RateCounter] = deque()
         self._kept_budgets: deque[BudgetCounter] = deque()
+        self.use(limits)
+
+    def use(self, limits: Iterable[LimitCounters]) -> None:
+        """Match calls with these limits from now on."""
+        self.forget()
+        # Limits of one address are found by it, so that a thousand of them cost as much as one.
+        self._by_ip = {}
+        for number, one in enumerate(limits):
+            self._by_ip.setdefault(one.limit.match.ip, []).append((number, one))
 
     def match(self, key: Hashable, call: Dimensions) -> Matched:
         """Return the counters of a call, and cache them under `key`."""
@@ -69,11 +78,10 @@ class Matcher:
             self._kept_budgets.append(counter)
 
     def forget(self) -> None:
-        """Match all callers again, because their labels have changed."""
-        now_ns = self._now_ns()
-        for leaving in self.cached.values():
-            self._keep_all(leaving, now_ns)
-        self.cached.clear()
+        """Match all callers again, because their labels or the limits have changed. `cached` is another object then."""
+        if self.cached:
+            self._leaving.append(iter(self.cached.values()))
+            self.cached = {}
 
     def _keep_all(self, leaving: Matched, now_ns: int) -> None:
         """Keep the counters of a caller that leaves the cache, unless they are as new ones would be."""
@@ -89,6 +97,13 @@ class Matcher:
         now_ns = self._now_ns()
         if len(self.cached) >= MAX_CACHED:
             self._keep_all(self.cached.pop(next(iter(self.cached))), now_ns)
+        while self._leaving:
+            some = list(islice(self._leaving[0], MAX_DROPPED))
+            for leaving in some:
+                self._keep_all(leaving, now_ns)
+            if some:
+                break
+            self._leaving.popleft()
         for _ in range(MAX_DROPPED):
             if not self._kept_rates or self._kept_rates[0].full_ns(now_ns):
                 break

@@ -13,7 +13,7 @@ from hero_broker.core.errors import (
 from hero_broker.core.local_time import iso_time
 from hero_broker.core.money import usd_text
 from hero_broker.limits.counters import BudgetCounter, Counter, RateCounter, SlotCounter, TokenRateCounter, WindowSum
-from hero_broker.limits.limit import EVER, NO_HOLD, USD, Limit
+from hero_broker.limits.limit import NO_HOLD, USD, Limit, window_text
 
 SECOND_NS = 1_000_000_000
 
@@ -78,7 +78,7 @@ def over_budget(counter: BudgetCounter, window: WindowSum, amount: int, now: int
 def _spent(counter: BudgetCounter, window: WindowSum, amount: int | None) -> str:
     """Return that a budget is spent, or that what is left does not cover a call that may use `amount`."""
     limit = counter.of.limit
-    ends = "" if limit.window == EVER else f"; the window ends at {iso_time(window.ends, limit.zone)}"
+    ends = f"; the window ends at {iso_time(window.ends, limit.zone)}" if limit.has_end else ""
     if window.spent >= counter.amount or amount is None:
         return f"{_name(counter)} is spent{ends}."
     if not limit.is_own:
@@ -88,7 +88,7 @@ def _spent(counter: BudgetCounter, window: WindowSum, amount: int | None) -> str
 
 
 def _until_the_end(limit: Limit, window: WindowSum, now: int) -> int | None:
-    return None if limit.window == EVER else max(1, window.ends - now)
+    return max(1, window.ends - now) if limit.has_end else None
 
 
 def _name(counter: BudgetCounter) -> str:
@@ -96,8 +96,8 @@ def _name(counter: BudgetCounter) -> str:
     limit = counter.of.limit
     if not limit.is_own:
         return f"The budget {limit.name!r} of this broker's operator"
-    window = "for ever" if limit.window == EVER else f"{'an' if limit.window == 'hour' else 'a'} {limit.window}"
-    return f"The budget {limit.name!r} of {_amount(limit, counter.amount)} {window} for {_subject(limit, counter)}"
+    amount = f"{_amount(limit, counter.amount)} {window_text(limit)}"
+    return f"The budget {limit.name!r} of {amount} for {_subject(limit, counter)}"
 
 
 def _of_own(counter: BudgetCounter, amount: int) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from hero_broker.core.money import usd_text
-from hero_broker.limits.limit import CONCURRENT, EVER, SHADOW, USD, Limit, LimitMatch
+from hero_broker.limits.limit import CONCURRENT, SHADOW, USD, Limit, LimitMatch, window_text
 
 _EACH = {
     "ip": "address",
@@ -37,9 +37,7 @@ def _amount(limit: Limit) -> str:
 
 
 def _window(limit: Limit) -> str:
-    if limit.window == EVER:
-        return "for ever"
-    return f"{'an' if limit.window == 'hour' else 'a'} {limit.window} ({limit.zone.key})"
+    return f"{window_text(limit)} ({limit.zone.key})" if limit.has_end else window_text(limit)
 
 
 def _each(limit: Limit, name: str) -> str:

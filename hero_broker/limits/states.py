@@ -6,7 +6,7 @@ from hero_broker.core.errors import NotRecorded
 from hero_broker.core.limits import LimitState, OwnLimit, SubjectState
 from hero_broker.limits.admission import Admission
 from hero_broker.limits.counters import BudgetCounter, Counter, LimitCounters, RateCounter
-from hero_broker.limits.limit import CONCURRENT, EVER, SHADOW, Limit, LimitMatch
+from hero_broker.limits.limit import BILLING_PERIOD, CONCURRENT, SHADOW, Limit, LimitMatch
 from hero_broker.limits.sentences import sentence
 
 _MATCHES = ("ip", "network", "label", "context", "model", "provider", "kind")
@@ -48,8 +48,7 @@ class LimitStates:
         limit, admission = one.limit, self._admission
         if limit.mode == SHADOW or not limit.match.covers_address(ip):
             return
-        is_known = admission.knows_budgets or not limit.is_budget
-        counters = one.own_counters(ip) if is_known else None
+        counters = one.own_counters(ip) if one.is_known else None
         if counters is None:
             yield _hidden(limit, admission.now())
             return
@@ -74,8 +73,8 @@ class LimitStates:
 
 def _hidden(limit: Limit, now: int) -> OwnLimit:
     """Return a limit without its amounts."""
-    start, end = limit.window_at(now) if limit.is_budget else (None, None)
-    ends = None if limit.window == EVER else end
+    start, end = limit.window_at(now) if limit.is_budget and limit.window != BILLING_PERIOD else (None, None)
+    ends = end if limit.has_end else None
     return OwnLimit(
         limit.name, limit.unit, _window(limit), _zone(limit), _calls(limit), None, None, None, None, start, ends
     )
@@ -124,8 +123,9 @@ def _subject_state(counter: Counter, admission: Admission) -> SubjectState:
     if isinstance(counter, BudgetCounter):
         window = counter.at(admission.now())
         remaining = max(0, counter.amount - window.spent - window.held)
-        ends = None if limit.window == EVER else window.ends
-        return SubjectState(subject, window.spent, window.held, remaining, window.begins, ends)
+        ends = window.ends if limit.has_end else None
+        begins = None if limit.window == BILLING_PERIOD else window.begins
+        return SubjectState(subject, window.spent, window.held, remaining, begins, ends)
     if isinstance(counter, RateCounter):
         remaining = max(0, counter.remaining(admission.now_ns()))
         return SubjectState(subject, limit.burst - remaining, 0, remaining, None, None)

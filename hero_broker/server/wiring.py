@@ -1,7 +1,7 @@
 """The only place where the broker's objects are made and joined; they close in reverse order."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from starlette.types import ASGIApp
@@ -47,9 +47,8 @@ from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.query_pool import close_together
 from hero_broker.reports.stored_responses import ResponseLookUp
 from hero_broker.reports.usage import Reports
-from hero_broker.server.budget_loading import BudgetLoading
 from hero_broker.server.configured_routes import build_priced_routes, build_routes, default_models, timeouts_of
-from hero_broker.server.label_moves import LabelMoves
+from hero_broker.server.limit_following import LimitFollowing
 from hero_broker.server.price_refresh import PriceRefresh
 from hero_broker.server.router import build_router
 from hero_broker.settings import Settings
@@ -79,7 +78,6 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
         journal_dir = settings.state_dir / "journal"
         journal = Journal(journal_dir, interrupted_row, max_bytes=billing.journal_max_bytes, max_calls=server.max_calls)
         stack.callback(journal.close)
-        recovered = [due.row for due in journal.recovered]
         ledger = stack.enter_context(Ledger.running(journal, database))
         own_timeouts = [
             timeouts_of(provider.timeouts) for provider in settings.providers if provider.timeouts is not None
@@ -104,7 +102,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 estimates,
                 clock,
                 _exchange_limits(settings),
-                admission=admission if admission.is_asked_late else None,
+                admission=admission,
                 checks=_checks(settings, ledger),
                 observers=(provider_health,),
                 listed=catalogue.tariff_of_name,
@@ -138,8 +136,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             labels = LabelBook(database, clock)
             reports, books = Reports(database, labels, clock), Books(database, clock)
             stack.callback(close_together, labels.close, reports.close, books.close, directory.close)
-            budgets = BudgetLoading(admission, database, recovered, labels.names)
-            label_moves = LabelMoves(admission, database, ledger, labels.names)
+            limits = LimitFollowing(admission, database, ledger, labels.names)
             duties = [
                 ledger.storing,
                 ledger.folding,
@@ -150,8 +147,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 journal.rejected.keeping,
                 counter.counting,
                 upstream.watching,
-                *([budgets.loading] if admission.has_budgets or admission.uses_labels else []),
-                *([label_moves.following] if admission.uses_labels else []),
+                limits.following,
             ]
             admin = Admin(
                 reports=reports,
@@ -183,11 +179,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             short_requests = ShortRequests(
                 JSON_TARGETS, source_ip, allowed, gate, [admission.check], calls.check_json_head
             )
-            async with AsyncExitStack() as following:
-                if admission.has_budgets or admission.uses_labels:
-                    await following.enter_async_context(budgets.running())
-                if admission.uses_labels:
-                    await following.enter_async_context(label_moves.running())
+            async with limits.running():
                 yield Broker(edge, exchange, duties, short_requests)
                 await exchange.close(0)
 

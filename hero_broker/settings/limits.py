@@ -136,7 +136,8 @@ def _amount(table: TomlTable, unit: str, most: int) -> int:
 
 
 def _or(words: Sequence[str]) -> str:
-    return " or ".join(map(quoted, words))
+    *others, last = map(quoted, words)
+    return f"{', '.join(others)} or {last}"
 
 
 def _accept_zone(text: str) -> ZoneInfo:

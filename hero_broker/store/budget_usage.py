@@ -3,12 +3,14 @@
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, literal, null, select
+from sqlalchemy import ColumnElement, Connection, func, null, select
 
 from hero_broker.store.schema import REQUEST_LOGS
+from hero_broker.store.sums import COST, bounded
 
 IDS = 500  # in one statement
 ROWS = 1000  # that are fetched at once
+_SUMMED = ("input_tokens", "output_tokens", COST)
 
 
 class GroupUsage(NamedTuple):
@@ -22,23 +24,21 @@ class GroupUsage(NamedTuple):
     requests: int
     input_tokens: int
     output_tokens: int
-    cost_nano_usd: int
+    cost_nano_usd: int  # at most `sums.LARGEST`
 
 
-def usage_by_group(connection: Connection, since: int, until: int, *, by_context: bool) -> Iterator[GroupUsage]:
-    """Yield the sums over the rows with `since <= started_at < until`, by address, model, provider and kind.
+def usage_by_group(connection: Connection, condition: ColumnElement[bool], *, by_context: bool) -> Iterator[GroupUsage]:
+    """Yield the sums over the rows that meet a condition, by address, model, provider and kind, and maybe by context.
 
     SELECT ip, context, model, provider, kind, count(*), sum(…) FROM request_logs WHERE … GROUP BY …
     """
     c = REQUEST_LOGS.c
     keys = [c.ip, *([c.context] if by_context else []), c.model, c.provider, c.kind]
-    sums = [
-        func.coalesce(func.sum(column), literal(0)) for column in (c.input_tokens, c.output_tokens, c.cost_nano_usd)
-    ]
+    contributions: dict[str, ColumnElement[int]] = {name: func.coalesce(c[name], 0) for name in _SUMMED}
+    *counts, cost = bounded(connection.dialect.name, contributions)
     context = c.context if by_context else null().label("context")
-    statement = select(c.ip, context, c.model, c.provider, c.kind, func.count(), *sums)
-    statement = statement.where(c.started_at >= since, c.started_at < until).group_by(*keys)
-    for row in connection.execute(statement).yield_per(ROWS):
+    statement = select(c.ip, context, c.model, c.provider, c.kind, func.count(), *counts, cost)
+    for row in connection.execute(statement.where(condition).group_by(*keys)).yield_per(ROWS):
         ip, context, model, provider, kind, *numbers = row
         yield GroupUsage(ip, context, model, provider, kind, *map(int, numbers))
 

@@ -31,6 +31,7 @@ from hero_broker.store.engine import (
     make_engine,
     sqlite_path,
 )
+from hero_broker.store.limit_usage import Budgets
 from hero_broker.store.migrations import WrongVersion, check_version, migrate
 from hero_broker.store.prepared import driver_errors, is_overflow
 from hero_broker.store.statement_timeout import time_limit
@@ -58,6 +59,7 @@ class Database:
         self._opened: tuple[int, int] | None = None  # device and inode of the SQLite file whose schema was checked
         self._has_schema = False
         self.rollups: rollups.Progress | None = None  # as of the last fold
+        self.budgets: Budgets[Any] | None = None  # that rows are counted by as they are appended
         self.wal = Duty("wal", "SQLite's write-ahead log is emptied")
         if self._path is None:
             event.listen(engine, "do_connect", self._check_connected)
@@ -75,7 +77,7 @@ class Database:
         """
         with self._translated():
             self._ensure_schema()
-            rejected = request_logs.append(self.engine, rows, prices, stored)
+            rejected = request_logs.append(self.engine, rows, prices, stored, self.budgets)
             self._bound_wal()
         self._check_file()  # an insert into a deleted file succeeds, and is lost with the file
         return rejected

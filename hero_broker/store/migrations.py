@@ -136,6 +136,7 @@ STEPS: tuple[Callable[[Connection], None], ...] = (
     _usage_faults,
     _missing_tables,  # responses
     _cost_shares,
+    _missing_tables,  # limits
 )
 
 

@@ -1,5 +1,6 @@
 """Statements on `request_logs`: insert rows, and find one."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
@@ -17,8 +18,11 @@ from hero_broker.core.cost_shares import decode_shares
 from hero_broker.core.records import ROW_FIELDS, PriceRecord, RequestLog, StoredResponse
 from hero_broker.store import responses
 from hero_broker.store.engine import WRITES
+from hero_broker.store.limit_usage import Budgets, count_new
 from hero_broker.store.prepared import DATA_ERRORS, is_about_data
 from hero_broker.store.schema import PRICES, REQUEST_LOGS
+
+log = logging.getLogger(__name__)
 
 COLUMNS = tuple(field.name for field in ROW_FIELDS)  # addressed by these names, whatever their order in the table
 # Few rows have any of these; chats of OpenAI have the others, if only as 0. A column takes SQLite a fifth of a
@@ -52,11 +56,15 @@ GROUP_ROWS = 25
 
 
 def append(
-    engine: Engine, rows: Sequence[RequestLog], prices: Iterable[PriceRecord], stored: Sequence[StoredResponse] = ()
+    engine: Engine,
+    rows: Sequence[RequestLog],
+    prices: Iterable[PriceRecord],
+    stored: Sequence[StoredResponse] = (),
+    budgets: Budgets[Any] | None = None,
 ) -> dict[str, str]:
     """Add rows in one transaction; an existing `request_id` or `price_id` is left as it is.
 
-    `stored` are the responses of these rows that providers keep; each is added with its row.
+    `stored` are the responses of these rows that providers keep; each is added with its row. `budgets` count the rows.
 
     Return why the database rejects a value of a row or of its price, by `request_id`; all other rows are added.
     """
@@ -67,6 +75,7 @@ def append(
             _insert(connection, rows, known)
             if stored:
                 responses.put(connection, stored)
+            _count(connection, budgets)
     except DATA_ERRORS as error:
         if not is_about_data(error):
             raise
@@ -77,7 +86,21 @@ def append(
         accepted = [one for one in stored if one.request_id not in rejected]
         if accepted:
             responses.put(connection, accepted)
+        _count(connection, budgets)
     return rejected
+
+
+def _count(connection: Connection, budgets: Budgets[Any] | None) -> None:
+    """Let budgets count the new rows. What fails because of data must not keep rows from the store: it is logged."""
+    if budgets is None:
+        return
+    try:
+        with connection.begin_nested():
+            count_new(connection, budgets)
+    except DATA_ERRORS as error:
+        if not is_about_data(error):
+            raise
+        log.error("store: cannot count rows for budgets: %s", type(error).__name__)
 
 
 def _insert_in_groups(

@@ -208,4 +208,32 @@ RESPONSES = Table(
     sqlite_with_rowid=False,
 )
 
+# The budgets whose counters `limit_usage` has.
+LIMIT_COUNTS = Table(
+    "limit_counts",
+    METADATA,
+    Column("limit_id", BIG, primary_key=True, autoincrement=False),
+    Column("name", _TEXT, nullable=False),  # of the limit
+    Column("shape", Text, nullable=False),  # what it counts and by what, as JSON: a change makes new counters
+    Column("counted_seq", BIG, nullable=False),  # rows up to and including it are in the counters
+    Column("kept_from", BIG, nullable=False),  # the begin of the oldest window that is kept
+    Column("latest", BIG, nullable=False),  # the begin of the latest window
+    UniqueConstraint("name", "shape", name="limit_counts_name_shape"),
+    sqlite_strict=True,
+)
+
+# What each subject used of a budget in a window.
+LIMIT_USAGE = Table(
+    "limit_usage",
+    METADATA,
+    Column("limit_id", BIG, primary_key=True, autoincrement=False),
+    # Unix seconds, UTC; of a budget by billing period, the number of the period that these calls will be in.
+    Column("window_start", BIG, primary_key=True, autoincrement=False),
+    Column("subject", _TEXT, primary_key=True),  # the values of what the budget counts by, as JSON
+    *(Column(name, BIG, nullable=False) for name in ("requests", "input_tokens", "output_tokens", "cost_nano_usd")),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+    postgresql_with={"fillfactor": 80},  # rows are updated in place frequently
+)
+
 SCHEMA_VERSION = Table("schema_version", METADATA, Column("version", Integer, primary_key=True), sqlite_strict=True)

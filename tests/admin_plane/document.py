@@ -1,4 +1,4 @@
 """The document that `info.version` was last raised for; see test_version_moves_with_the_document."""
 
 VERSION = "0.14.0"
-SHA256 = "455e131a5d5c97dee17aca47e5bf5f96b5a7f257a292e6ccf4d31910796afde5"
+SHA256 = "355cf73a1c1fa5c0a60d73777ba39e69df8a32ed2b9714ad33543f18f96fae88"

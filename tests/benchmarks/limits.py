@@ -19,6 +19,7 @@ from hero_broker.limits.counters import Used
 from hero_broker.limits.headers import IETF, OPENAI
 from hero_broker.limits.limit import CONCURRENT, REQUESTS, TOKENS, USD, Limit, LimitMatch, server_limits
 from hero_broker.limits.plan import MAX_CACHED
+from tests.limits.known import know
 
 CALLS = 20_000  # of a round
 CALLER = Caller("10.0.0.1", None)
@@ -86,7 +87,7 @@ def may_use(_hold: str) -> Used:
 def with_budgets() -> Callable[[], object]:
     """Return a part: what one call takes, settles and gives back, with two budgets beside the other limits."""
     admission = Admission([*OF_SERVER, *BUDGETS, *MATCHES], ())
-    admission.know_budgets([])
+    know(admission)
     row = Row()
 
     def limited() -> None:

@@ -25,6 +25,7 @@ from tests.data_plane.test_call_run import (
     speech,
 )
 from tests.data_plane.test_endpoint import ASKED, Endpoint
+from tests.limits.known import know
 
 COST = usd_text(25_970).encode()  # 40 tokens at 0.59 USD a million, and 3 at 0.79
 NAMES = (b"x-hero-cost-usd", b"x-hero-cost-source", b"x-hero-budget-left")
@@ -157,7 +158,7 @@ def test_caller_is_told_what_is_left_of_its_own_budgets(
     async def whole() -> Endpoint:
         endpoint = Endpoint(tmp_path, WHOLE, limits=limits)
         if limits:
-            endpoint.admission.know_budgets([])
+            know(endpoint.admission)
         endpoint.client.whole_body = ASKED
         endpoint.begin(x_hero_want="cost")
         assert await endpoint.end() is None

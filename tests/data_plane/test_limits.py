@@ -22,6 +22,7 @@ from tests.data_plane.scripted import PAUSE, Head, Script, ScriptedClient, Unsen
 from tests.data_plane.test_endpoint import ANSWER, ASKED, IP, OF_SERVER, WHOLE, Endpoint
 from tests.data_plane.test_look_up import ASKED as ASKED_COUNT
 from tests.data_plane.test_look_up import COUNT, COUNTED, WAYS
+from tests.limits.known import know
 
 ONE_A_MINUTE = Limit("r", REQUESTS, 1, per=("ip",), burst=1)
 OF_MODEL = LimitMatch(model="m")
@@ -157,7 +158,7 @@ def test_call_holds_of_a_budget_until_its_row_counts(tmp_path: Path) -> None:
 
     async def whole() -> tuple[Endpoint, tuple[int, int]]:
         endpoint = Endpoint(tmp_path, script, limits=[BUDGET])
-        endpoint.admission.know_budgets([])
+        know(endpoint.admission)
         endpoint.sends(bounded(max_tokens=50))
         endpoint.begin()
         await endpoint.provider.paused()
@@ -187,7 +188,7 @@ def test_call_holds_of_a_budget_until_its_row_counts(tmp_path: Path) -> None:
 def test_call_that_fails_holds_nothing_and_counts_its_row(tmp_path: Path, script: Script) -> None:
     async def whole() -> Endpoint:
         endpoint = Endpoint(tmp_path, script, limits=[BUDGET])
-        endpoint.admission.know_budgets([])
+        know(endpoint.admission)
         endpoint.sends(bounded(max_tokens=50))
         endpoint.begin()
         assert await endpoint.end() is None
@@ -202,7 +203,7 @@ def test_call_that_fails_holds_nothing_and_counts_its_row(tmp_path: Path, script
 def test_call_that_the_journal_has_no_room_for_holds_nothing(tmp_path: Path) -> None:
     async def whole() -> Endpoint:
         endpoint = Endpoint(tmp_path, limits=[BUDGET])
-        endpoint.admission.know_budgets([])
+        know(endpoint.admission)
         endpoint.ledger._room = 0
         assert isinstance(await call(endpoint, bounded(max_tokens=50)), LedgerUnavailable)
         await endpoint.end()
@@ -214,7 +215,7 @@ def test_call_that_the_journal_has_no_room_for_holds_nothing(tmp_path: Path) -> 
 def test_budget_refuses_what_it_does_not_cover_and_names_the_member_that_bounds_it(tmp_path: Path) -> None:
     async def whole() -> BaseException | None:
         endpoint = Endpoint(tmp_path, limits=[BUDGET])
-        endpoint.admission.know_budgets([])
+        know(endpoint.admission)
         endpoint.sends(bounded(max_tokens=1000))
         endpoint.begin()
         return await endpoint.end()
@@ -232,7 +233,7 @@ def test_model_that_answers_at_most_so_many_tokens_holds_no_more(
     async def whole() -> BaseException | None:
         ways = [replace(route(), max_output_tokens=most)]
         endpoint = Endpoint(tmp_path, WHOLE, ways=ways, limits=[BUDGET])
-        endpoint.admission.know_budgets([])
+        know(endpoint.admission)
         endpoint.sends(bounded(max_tokens=1000))
         endpoint.begin()
         return await endpoint.end()
@@ -244,7 +245,7 @@ def test_hold_of_the_mean_is_what_the_model_answered_of_late(tmp_path: Path) -> 
     async def whole() -> int:
         limit = replace(BUDGET, amount=10**9, hold="mean")
         endpoint = Endpoint(tmp_path, WHOLE, [Head(), PAUSE, ANSWER], limits=[limit])
-        endpoint.admission.know_budgets([])
+        know(endpoint.admission)
         assert await call(endpoint, bounded()) is None
         endpoint.client = ScriptedClient(endpoint.order)
         endpoint.sends(bounded())
@@ -280,7 +281,7 @@ def test_tokens_per_minute_are_those_of_the_row(tmp_path: Path) -> None:
 def test_model_without_a_price_is_refused_under_a_budget(tmp_path: Path) -> None:
     async def whole() -> BaseException | None:
         endpoint = Endpoint(tmp_path, ways=[route(is_priced=False)], limits=[BUDGET])
-        endpoint.admission.know_budgets([])
+        know(endpoint.admission)
         endpoint.sends(ASKED)
         endpoint.begin()
         return await endpoint.end()
@@ -291,7 +292,7 @@ def test_model_without_a_price_is_refused_under_a_budget(tmp_path: Path) -> None
 def test_look_up_passes_a_spent_budget_and_holds_nothing_of_it(tmp_path: Path) -> None:
     async def whole() -> Endpoint:
         endpoint = Endpoint(tmp_path, COUNTED, ways=WAYS, limits=[BUDGET])
-        endpoint.admission.know_budgets([(0, Dimensions(IP, None, "m", "p", "chat"), Used(100_000, 0, 0))])
+        know(endpoint.admission, [(0, Dimensions(IP, None, "m", "p", "chat"), Used(100_000, 0, 0))])
         endpoint.sends(json.dumps(ASKED_COUNT).encode())
         endpoint.begin(COUNT)
         assert await endpoint.end() is None
@@ -304,7 +305,7 @@ def test_look_up_of_an_address_that_has_no_tokens_left_is_refused_unread(tmp_pat
     async def whole() -> tuple[Endpoint, BaseException | None]:
         limit = Limit("b", TOKENS, 10, per=("ip",), window="ever")
         endpoint = Endpoint(tmp_path, ways=WAYS, limits=[limit])
-        endpoint.admission.know_budgets([(0, Dimensions(IP, None, "m", "p", "chat"), Used(0, 9, 1))])
+        know(endpoint.admission, [(0, Dimensions(IP, None, "m", "p", "chat"), Used(0, 9, 1))])
         endpoint.sends(json.dumps(ASKED_COUNT).encode())
         endpoint.begin(COUNT)
         return endpoint, await endpoint.end()

@@ -83,7 +83,7 @@ MUTATIONS = (
     Mutation("one drain too many", CALL_RUN, "calls.draining < limits", "calls.draining <= limits"),
     Mutation("a drain keeps its place", CALL_RUN, "                calls.draining -= 1\n", "                pass\n"),
     Mutation("the last chunk does not wait", CALL_RUN, "self._tail = [latest]", "await self._relay.send(latest)"),
-    Mutation("an ended call stays in flight", CALL_RUN, "self._calls.tasks.discard(task)", "pass"),
+    Mutation("an ended call stays in flight", CALL_RUN, "del self._calls.tasks[task]", "pass"),
     Mutation("the upload stays open", CALL_RUN, "await self._call.upload.close()", "pass"),
     Mutation("a sent call is sent to another", CALL_RUN, "not meter.is_sent and meter.may_retry", "meter.may_retry"),
     Mutation("nobody waits, another is tried", CALL_RUN, "not meter.is_sent and meter.may_retry", "not meter.is_sent"),

@@ -24,6 +24,7 @@ from hero_broker.limits import plan
 from hero_broker.limits.admission import Admission, Slot
 from hero_broker.limits.counters import BudgetCounter, Used, WindowSum
 from hero_broker.limits.limit import REQUESTS, Dimensions, Limit, LimitMatch, server_limits
+from tests.limits.known import know
 
 IP = "10.0.0.1"
 NOW = 1_796_000_000  # 2026-11-30T00:53:20Z
@@ -58,7 +59,7 @@ class Now:
 def admission(*limits: Limit, now: Now | None = None, knows: bool = True) -> Admission:
     admitting = Admission([*server_limits(1000, 1000), *limits], (), lambda: 10**12, now or Now())
     if knows:
-        admitting.know_budgets([])
+        know(admitting)
     return admitting
 
 
@@ -376,7 +377,7 @@ def test_budget_admits_nothing_before_it_is_known_and_others_go_on() -> None:
     with pytest.raises(LimitsUnavailable) as refused:
         begin(admitting, 1)
     finish(begin(admitting, 1, model="n"), 1, model="n")
-    admitting.know_budgets([])
+    know(admitting)
     finish(begin(admitting, 1), 1)
 
     assert (refused.value.status, refused.value.retry_after_s, refused.value.may_retry) == (503, 5, True)
@@ -389,14 +390,14 @@ def test_what_was_spent_before_the_start_counts_in_its_window() -> None:
     day_begins, month_begins = TEN.window_at(NOW)[0], month.window_at(NOW)[0]
     call, other = Dimensions(IP, None, "m", "p", "chat"), Dimensions("10.0.0.2", None, "m", "p", "tts")
 
-    assert admitting.windows() == {day_begins: day_begins + DAY_S, month_begins: month.window_at(NOW)[1]}
-    admitting.know_budgets(
+    know(
+        admitting,
         [
             (day_begins, call, Used(4, 0, 0)),
             (day_begins, other, Used(5, 0, 0)),
             (month_begins, call, Used(7, 0, 0)),
             (month_begins, other, Used(100, 0, 0)),
-        ]
+        ],
     )
 
     assert (state(admitting), state(admitting, "month")) == ((4, 0), (7, 0))

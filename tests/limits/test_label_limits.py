@@ -10,6 +10,7 @@ from hero_broker.core.labels import LabelIndex
 from hero_broker.limits.admission import Admission
 from hero_broker.limits.counters import Used
 from hero_broker.limits.limit import CONCURRENT, REQUESTS, Dimensions, Limit, LimitMatch
+from tests.limits.known import know
 from tests.limits.test_budgets import NOW, admission, begin, finish, state
 
 ONE, TWO, THREE = "10.0.0.1", "10.0.0.2", "10.0.0.3"
@@ -70,7 +71,7 @@ def test_limits_of_labels_that_are_not_known_yet_refuse_what_they_may_count() ->
     admitting.use_labels(LABELS)
     with pytest.raises(LimitsUnavailable, match="what is spent"):
         begin(admitting, ip=ONE)
-    admitting.know_budgets([(NOW - NOW % 86_400, Dimensions(TWO, None, "m", "p", "chat"), Used(9, 0, 0))])
+    know(admitting, [(NOW - NOW % 86_400, Dimensions(TWO, None, "m", "p", "chat"), Used(9, 0, 0))])
     begin(admitting, ip=ONE).end()
     with pytest.raises(BudgetExceeded):
         begin(admitting, 2, ip=ONE)
@@ -88,7 +89,7 @@ def test_move_counts_what_is_spent_by_the_labels_as_they_are_now() -> None:
     begins = NOW - NOW % 86_400
     groups = [(begins, Dimensions(ip, None, "m", "p", "chat"), Used(cost, 0, 0)) for ip, cost in ((ONE, 6), (TWO, 4))]
 
-    admitting.move(OTHERS, admitting.spent_by_label(OTHERS, NOW, groups), [])
+    know(admitting, groups, OTHERS)
 
     assert state(admitting, "lab", call(TWO, "lab")) == (4, 0)
     assert state(admitting, "each", call(TWO, "lab")) == (4, 0)
@@ -103,7 +104,7 @@ def test_call_in_flight_is_counted_by_the_label_that_its_address_has_at_its_end(
     admitting = labelled(replace(LAB, match=match), EACH)
     leaving, coming, staying = (begin(admitting, 3, ip=ip) for ip in (ONE, THREE, TWO))
 
-    admitting.move(OTHERS, {}, [])
+    know(admitting, [], OTHERS)
     held = state(admitting, "lab", call(TWO, "lab"))
     finish(leaving, 1, ip=ONE)
     finish(coming, 2, ip=THREE)

@@ -25,6 +25,7 @@ GUIDE = [
 PROVIDER = '[[providers]]\nname = "p"\nbase_url = "http://127.0.0.1/v1"\n'
 BUDGET = 'name = "b"\nunit = "usd"\namount = 20.5\nwindow = "month"\n'
 RATE = 'name = "r"\nunit = "requests"\namount = 60\nwindow = "minute"\n'
+LONGER = '"hour", "day", "week", "month", "billing_period" or "ever"'
 
 
 def load_text(tmp_path: Path, text: str) -> Settings:
@@ -125,19 +126,19 @@ def test_a_whole_minute_may_come_at_once_unless_the_file_says_otherwise(tmp_path
         (RATE.replace("60", "0"), {"amount": "must be an integer from 1 to 1000000"}),
         (
             RATE.replace('window = "minute"', ""),
-            {"window": 'is missing; it must be "minute" or "hour" or "day" or "week" or "month" or "ever"'},
+            {"window": f'is missing; it must be "minute", {LONGER}'},
         ),
         (
             RATE.replace('"minute"', '"year"'),
-            {"window": 'must be "minute" or "hour" or "day" or "week" or "month" or "ever"'},
+            {"window": 'must be "minute" or "hour" or "day" or "week" or "month" or "billing_period" or "ever"'},
         ),
         (
             BUDGET.replace('window = "month"', ""),
-            {"window": 'is missing; it must be "hour" or "day" or "week" or "month" or "ever"'},
+            {"window": f"is missing; it must be {LONGER}"},
         ),
         (
             BUDGET.replace("month", "minute"),
-            {"window": 'must be "hour" or "day" or "week" or "month" or "ever" with the unit "usd"'},
+            {"window": f'must be {LONGER} with the unit "usd"'},
         ),
         (BUDGET.replace("20.5", "0"), {"amount": "must be above 0, with at most 9 decimal places"}),
         (BUDGET.replace("20.5", "0.0000000001"), {"amount": "must be above 0, with at most 9 decimal places"}),
@@ -146,7 +147,7 @@ def test_a_whole_minute_may_come_at_once_unless_the_file_says_otherwise(tmp_path
         (BUDGET + "burst = 2\n", {"burst": 'needs the window "minute"'}),
         (
             RATE + 'hold = "worst"\n',
-            {"hold": 'needs a window of "hour" or "day" or "week" or "month" or "ever", or a unit of tokens'},
+            {"hold": f"needs a window of {LONGER}, or a unit of tokens"},
         ),
         (
             RATE.replace("requests", "concurrent") + "burst = 2\n",

@@ -1,8 +1,15 @@
 """What calls used, by everything that a budget may match or count by; on both stores."""
 
+from sqlalchemy import ColumnElement, and_
+
 from hero_broker.store.budget_usage import GroupUsage, recorded, usage_by_group
 from hero_broker.store.database import open_database
+from hero_broker.store.schema import REQUEST_LOGS
 from tests.ledger.rows import row
+
+
+def began_in(since: int, until: int) -> ColumnElement[bool]:
+    return and_(REQUEST_LOGS.c.started_at >= since, REQUEST_LOGS.c.started_at < until)
 
 
 def test_rows_of_a_window_are_summed_by_group(database_url: str) -> None:
@@ -16,9 +23,9 @@ def test_rows_of_a_window_are_summed_by_group(database_url: str) -> None:
     with open_database(database_url) as database:
         database.append(rows, [])
         with database.reading() as connection:
-            together = sorted(usage_by_group(connection, 100, 200, by_context=False))
-            apart = sorted(usage_by_group(connection, 100, 200, by_context=True), key=str)
-            none = list(usage_by_group(connection, 300, 400, by_context=False))
+            together = sorted(usage_by_group(connection, began_in(100, 200), by_context=False))
+            apart = sorted(usage_by_group(connection, began_in(100, 200), by_context=True), key=str)
+            none = list(usage_by_group(connection, began_in(300, 400), by_context=False))
 
     key = ("127.0.0.1", None, "llama-3.3-70b", "groq")
     assert together == [GroupUsage(*key, "chat", 2, 40, 6, 25_970), GroupUsage(*key, "tts", 1, 40, 0, 25_970)]

@@ -1,0 +1,69 @@
+"""Sets anew what is spent of budgets while calls go on: after a start, and when labels, limits or periods change."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from hero_broker.core.labels import LabelIndex
+from hero_broker.limits.counters import BudgetCounter, LimitCounters, RowUsage, Subject, used_by
+from hero_broker.limits.limit import Dimensions
+
+Spent = dict[tuple[LimitCounters, Subject], int]  # in the units of the limits; money in nano-USD
+Windows = Mapping[LimitCounters, tuple[int, int]]  # unix seconds, half-open
+
+
+class Recount:
+    """What is spent of some budgets in one window each, and the rows that are settled while it is put in force."""
+
+    def __init__(self, windows: Windows, spent: Spent, labels: LabelIndex | None) -> None:
+        """Take what was spent, by these labels; `spent` is changed here."""
+        self._windows = windows
+        self._spent = spent
+        self._labels = labels
+        self._changed = set[tuple[LimitCounters, Subject]]()  # since `apply` began
+        self._shared = set[LimitCounters]()  # budgets with a counter that several subjects share
+
+    def add(self, row: RowUsage) -> None:
+        """Add a row, if one of the budgets counts it."""
+        call = dimensions(row, self._labels)
+        for one, (since, until) in self._windows.items():
+            if since <= row.started_at < until and one.limit.match.covers(call):
+                key = (one, one.limit.subject(call))
+                self._spent[key] = self._spent.get(key, 0) + used_by(row).amount(one.limit.unit)
+                self._changed.add(key)
+
+    def apply(self) -> Iterator[BudgetCounter]:
+        """Set all counters, and yield each, so that others may go on in between; `add` what they settle.
+
+        What calls in flight hold stays where it is held.
+        """
+        self._changed.clear()
+        for one in self._windows:
+            for counter in one.counters():
+                yield from self._set(one, counter.subject)
+        for one, subject in list(self._spent):
+            yield from self._set(one, subject)
+        while self._changed:
+            yield from self._set(*self._changed.pop())
+        for one in self._shared:
+            shared = sum(amount for (of, subject), amount in self._spent.items() if of is one and not one.has(subject))
+            one.share(self._windows[one][0], shared)
+
+    def _set(self, one: LimitCounters, subject: Subject) -> Iterator[BudgetCounter]:
+        counter = one.of_subject(subject)
+        if not isinstance(counter, BudgetCounter):
+            return
+        if counter.subject != subject or one.is_shared(counter):
+            self._shared.add(one)
+        else:
+            counter.at(self._windows[one][0]).spent = self._spent.get((one, subject), 0)
+        yield counter
+
+
+def dimensions(row: RowUsage, labels: LabelIndex | None) -> Dimensions:
+    """Return what limits know of a row, by these labels."""
+    label = None if labels is None else labels.lookup(row.ip)
+    return Dimensions(row.ip, row.context, row.model, row.provider, row.kind, label)
+
+
+def windows_at(budgets: Sequence[LimitCounters], at: int) -> Windows:
+    """Return the windows of budgets that have a time (unix seconds)."""
+    return {one: one.limit.window_at(at) for one in budgets}

@@ -1,0 +1,204 @@
+"""Lets limits know what the database has for them: labels, and what is spent of budgets; and follows what changes."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from hero_broker.core.duties import Duty
+from hero_broker.core.errors import QueryError, StoreUnavailable
+from hero_broker.core.labels import LabelIndex
+from hero_broker.core.records import RequestLog
+from hero_broker.ledger.ledger import Ledger
+from hero_broker.limits.admission import Admission
+from hero_broker.limits.counters import LimitCounters, Used, used_by
+from hero_broker.limits.recount import Spent, dimensions, windows_at
+from hero_broker.limits.stored_counters import StoredBudgets, StoredCounters
+from hero_broker.store import limit_usage
+from hero_broker.store.budget_usage import recorded
+from hero_broker.store.database import Database
+
+EVERY_S = 1.0
+TURN_S = 0.002  # for which other calls may have to wait
+
+ReadLabels = Callable[[Connection], LabelIndex]  # the labels that a transaction sees; see `LabelBook.names`
+
+
+class _Seen(NamedTuple):
+    """What may have changed in the database."""
+
+    labels: LabelIndex | None  # None: no limit looks at them
+    period: int | None  # the number of the next billing period; None: no limit counts by it
+
+
+class _Read(NamedTuple):
+    """What is spent of some budgets."""
+
+    seen: _Seen
+    spent: Spent
+    counted: int  # how many of the rows that wait for the store are in `spent`
+
+
+class LimitFollowing:
+    """Looks at the database before the first call, and then every second.
+
+    A budget is added up anew if it is new, if it looks at labels and one has changed, or if it counts a billing period
+    and that was closed. Meanwhile a new budget refuses calls, and others count as before.
+    """
+
+    def __init__(
+        self,
+        admission: Admission,
+        database: Database,
+        ledger: Ledger,
+        read_labels: ReadLabels,
+        every_s: float = EVERY_S,
+    ) -> None:
+        """Take what limits, the ledger that rows are offered to, and the pause between two looks."""
+        self._admission = admission
+        self._database = database
+        self._ledger = ledger
+        self._read_labels = read_labels
+        self._every_s = every_s
+        self._stored: dict[LimitCounters, StoredCounters] = {}
+        self._budgets = StoredBudgets(())
+        self._period: int | None = None
+        self.following = Duty("limits", "labels, and what is spent of budgets, are read from the database")
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Look before the block, and every second during it."""
+        await self.follow()
+        following = asyncio.create_task(self._follow_on(), name="limits")
+        try:
+            yield
+        finally:
+            following.cancel()
+            with suppress(asyncio.CancelledError):
+                await following
+
+    async def _follow_on(self) -> None:
+        while True:
+            await asyncio.sleep(self._every_s)
+            await self.follow()
+
+    async def follow(self) -> None:
+        """Look once."""
+        if not (self._admission.budgets or self._admission.uses_labels):
+            return
+        try:
+            await self._follow()
+        except QueryError as error:
+            self.following.failed(error.message)
+        else:
+            self.following.succeeded()
+
+    async def _follow(self) -> None:
+        admission = self._admission
+        self._store_budgets()
+        seen = await asyncio.to_thread(self._look)
+        some = [one for one in admission.budgets if not one.is_known or self._has_changed(one, seen)]
+        if some:
+            await self._add_up(some)
+        elif seen.labels is not None and seen.labels is not admission.labels:
+            admission.use_labels(seen.labels)
+
+    def _store_budgets(self) -> None:
+        """Have the database count the present budgets."""
+        budgets = self._admission.budgets
+        if [*self._stored] != budgets:
+            self._stored = {one: self._stored.get(one) or StoredCounters(one.limit) for one in budgets}
+            self._budgets = self._database.budgets = StoredBudgets(self._stored.values())
+
+    def _has_changed(self, one: LimitCounters, seen: _Seen) -> bool:
+        if self._stored[one].by_period and seen.period != self._period:
+            return True
+        return one.limit.uses_label and seen.labels is not self._admission.labels
+
+    async def _add_up(self, some: Sequence[LimitCounters]) -> None:
+        admission = self._admission
+        at = admission.now()
+        windows = windows_at(some, at)
+        with self._ledger.copying() as rows:
+            found = await asyncio.to_thread(self._read, at, some, rows)
+            others = (one for one in admission.budgets if one not in windows)
+            if windows_at(some, admission.now()) != windows or any(
+                self._has_changed(one, found.seen) for one in others
+            ):
+                return  # a window has ended, or more has changed meanwhile: the next look begins again
+            turn_ends = time.monotonic() + TURN_S
+            counting = admission.recount(windows, found.spent, rows[found.counted :], found.seen.labels)
+            for _ in counting:
+                if time.monotonic() >= turn_ends:
+                    await asyncio.sleep(0)
+                    turn_ends = time.monotonic() + TURN_S
+        if any(self._stored[one].by_period for one in some):
+            self._period = found.seen.period
+
+    def _look(self) -> _Seen:
+        with self._database.reading() as connection:
+            return self._seen(connection)
+
+    def _seen(self, connection: Connection) -> _Seen:
+        labels = self._read_labels(connection) if self._admission.uses_labels else None
+        by_period = any(one.by_period for one in self._budgets.budgets)
+        return _Seen(labels, limit_usage.next_period(connection) if by_period else None)
+
+    def _read(self, at: int, some: Sequence[LimitCounters], rows: Sequence[RequestLog]) -> _Read:
+        """Return what is spent of some budgets by the stored counters, and by those of `rows` that the ledger lacks.
+
+        Others may add to `rows` meanwhile. Blocks; not for the event loop.
+
+        Raises:
+            StoreUnavailable: the database does not answer, or another broker adds the same up.
+            TooWide: a sum is too large for the database.
+        """
+        wanted = {self._stored[one]: one for one in some}
+        self._store_missing(at, wanted)
+        with self._database.reading() as connection:
+            seen = self._seen(connection)
+            # The transaction has begun: it sees no row that is added to `rows` from here on.
+            waiting = list(rows)
+            sums, lacking = limit_usage.read(connection, self._budgets, at)
+            if any(one in wanted for one in lacking):
+                raise StoreUnavailable("what is spent of budgets is not added up yet")
+            missing = {row.request_id for row in waiting}
+            missing -= recorded(connection, missing)
+        spent: Spent = {}
+        for (stored, _, subject), (requests, input_tokens, output_tokens, cost) in sums.items():
+            one = wanted.get(stored)
+            values = None if one is None else stored.in_memory(subject, seen.labels)
+            if one is not None and values is not None:
+                used = Used(cost, input_tokens, output_tokens, requests).amount(one.limit.unit)
+                spent[one, values] = spent.get((one, values), 0) + used
+        self._add_waiting(spent, at, some, [row for row in waiting if row.request_id in missing], seen.labels)
+        return _Read(seen, spent, len(waiting))
+
+    def _store_missing(self, at: int, wanted: Collection[StoredCounters]) -> None:
+        """Add up what the stored counters of some budgets lack."""
+        with self._database.reading() as connection:
+            _, lacking = limit_usage.read(connection, self._budgets, at)
+            some = [one for one in lacking if one in wanted]
+            added_up = limit_usage.add_up(connection, self._budgets, some, at) if some else None
+        if added_up is not None:
+            with self._database.writing() as connection:
+                limit_usage.store(connection, added_up)
+
+    def _add_waiting(
+        self,
+        spent: Spent,
+        at: int,
+        some: Sequence[LimitCounters],
+        rows: Sequence[RequestLog],
+        labels: LabelIndex | None,
+    ) -> None:
+        windows = windows_at(some, at)
+        for row in rows:
+            call, used = dimensions(row, labels), used_by(row)
+            for one, (since, until) in windows.items():
+                if since <= row.started_at < until and one.limit.match.covers(call):
+                    key = (one, one.limit.subject(call))
+                    spent[key] = spent.get(key, 0) + used.amount(one.limit.unit)
