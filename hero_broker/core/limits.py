@@ -52,3 +52,30 @@ class OwnLimit:
     remaining: int | None
     window_start: int | None  # unix seconds, UTC; of a budget
     window_end: int | None  # None too for a budget that never ends
+
+
+@dataclass(frozen=True, slots=True)
+class LimitDefinition:
+    """A limit as it was set while a broker ran."""
+
+    name: str
+    definition: str  # canonical JSON: an object with the keys of `[[limits]]`, without the name
+    set_at: int  # unix seconds, UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What one subject of a budget may use beyond its amount."""
+
+    grant_id: int  # 1, 2, …
+    name: str  # of the limit
+    subject: Mapping[str, str | None]  # the value of each dimension in `per`, as in a `SubjectState`
+    unit: str  # of the limit when the grant was made
+    amount: int  # of the unit; money in nano-USD; above 0
+    granted_at: int  # unix seconds, UTC
+    until: int | None  # unix seconds, not included; None: for ever
+    reason: str
+
+    def is_in_force(self, at: int) -> bool:
+        """Return whether it has not ended at a time (unix seconds)."""
+        return self.until is None or at < self.until

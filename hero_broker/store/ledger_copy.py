@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, text
+from sqlalchemy import Connection, Engine, Row, Table, delete, func, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
 from hero_broker.store import responses
@@ -18,6 +18,8 @@ from hero_broker.store.schema import (
     BILLING_LINES,
     BILLING_PERIODS,
     LABELS,
+    LIMIT_DEFINITIONS,
+    LIMIT_GRANTS,
     PRICES,
     REQUEST_LOGS,
     RESPONSES,
@@ -49,8 +51,8 @@ def ledger_sums(connection: Connection) -> LedgerSums:
 def copy_ledger(source: Engine, target: Engine) -> Iterator[LedgerSums]:
     """Copy the rows that `target` lacks, `seq` included; yield the target's sums after each batch.
 
-    Billing periods are copied too, and the source's labels and stored responses take the place of the target's. The
-    rows that the target has already are compared with the source's first, and those that are copied are read back:
+    Billing periods are copied too, and the source's labels, limits, grants and stored responses take the place of the
+    target's. The rows that the target has already are compared with the source's first, and those that are copied are read back:
     equal sums prove little.
 
     A copy that was interrupted goes on from its last batch. The source may be in use: rows that arrive later are for
@@ -88,12 +90,18 @@ def copy_ledger(source: Engine, target: Engine) -> Iterator[LedgerSums]:
             if lines:
                 writing.execute(insert(BILLING_LINES), lines)
     _copy_responses(source, target)
+    for table in (LABELS, LIMIT_DEFINITIONS, LIMIT_GRANTS):
+        _replace(source, target, table)
+
+
+def _replace(source: Engine, target: Engine, table: Table) -> None:
+    """Let a table of the target have the lines of the source's, which all fit into memory."""
     with source.connect() as reading:
-        labels = [row._asdict() for row in reading.execute(select(LABELS))]
+        lines = [row._asdict() for row in reading.execute(select(table))]
     with target.execution_options(**WRITES).begin() as writing:
-        writing.execute(delete(LABELS))
-        if labels:
-            writing.execute(insert(LABELS), labels)
+        writing.execute(delete(table))
+        if lines:
+            writing.execute(insert(table), lines)
 
 
 def _copy_responses(source: Engine, target: Engine) -> None:

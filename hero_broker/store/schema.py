@@ -191,6 +191,34 @@ LABELS = Table(
     sqlite_strict=True,
 )
 
+# The limits that are set while brokers run; those of a settings file are not here.
+LIMIT_DEFINITIONS = Table(
+    "limit_definitions",
+    METADATA,
+    Column("name", _TEXT, primary_key=True),
+    Column("definition", Text),  # canonical JSON, as it was set; NULL after its removal
+    Column("set_at", BIG, nullable=False),  # unix seconds, UTC
+    Column("revision", BIG, nullable=False),  # grows with each change of any definition
+    Index("limit_definitions_revision", "revision"),
+    sqlite_strict=True,
+)
+
+# What subjects of budgets may use beyond the amount. A grant is never removed, so the largest id is a revision.
+LIMIT_GRANTS = Table(
+    "limit_grants",
+    METADATA,
+    Column("grant_id", BIG, primary_key=True, autoincrement=False),  # 1, 2, …
+    Column("name", _TEXT, nullable=False),  # of the limit
+    Column("subject", Text, nullable=False),  # canonical JSON object; its members are those of the limit's `per`
+    Column("unit", Text, nullable=False),  # of the limit when the grant was made
+    Column("amount", BIG, nullable=False),  # of the unit; money in nano-USD; above 0
+    Column("granted_at", BIG, nullable=False),  # unix seconds, UTC
+    Column("until", BIG),  # unix seconds, not included; NULL: for ever
+    Column("reason", Text, nullable=False),
+    Index("limit_grants_name", "name"),
+    sqlite_strict=True,
+)
+
 # The responses that providers keep, each with the caller that may refer to it.
 RESPONSES = Table(
     "responses",

@@ -14,9 +14,10 @@ from sqlalchemy import text
 
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.labels import Label
+from hero_broker.core.limits import Grant, LimitDefinition
 from hero_broker.core.records import PriceRecord, StoredResponse
 from hero_broker.reports.billing_periods import Books
-from hero_broker.store import labels, ledger_copy
+from hero_broker.store import labels, ledger_copy, limit_definitions, limit_grants
 from hero_broker.store.database import open_database
 from hero_broker.store.ledger_copy import LedgersDiffer, LedgerSums, copy_ledger, ledger_sums
 from hero_broker.store.request_logs import COLUMNS
@@ -89,6 +90,25 @@ def test_labels_of_the_source_take_the_place_of_the_targets(tmp_path: Path, data
     with open_database(database_url) as database, database.reading() as connection:
         assert labels.labels(connection) == [Label("192.0.2.0/24", "name", 1_700_000_000)]
         assert labels.revision(connection) == 3
+
+
+def test_limits_and_grants_of_the_source_take_the_place_of_the_targets(tmp_path: Path, database_url: str) -> None:
+    source = f"sqlite:///{tmp_path}/source.db"
+    grant = Grant(0, "a", {"ip": "192.0.2.1"}, "usd", 5, 1_700_000_000, None, "r")
+    for url, names in ((source, ("a", "b")), (database_url, ("c",))):
+        with open_database(url) as database, database.writing() as connection:
+            for name in names:
+                limit_definitions.put(connection, LimitDefinition(name, "{}", 1_700_000_000))
+                limit_grants.add(connection, replace(grant, name=name))
+    with open_database(source) as database, database.writing() as connection:
+        limit_definitions.remove(connection, "b")
+
+    copy(source, database_url)
+
+    for table in ("limit_definitions ORDER BY name", "limit_grants ORDER BY grant_id"):
+        lines = query(database_url, f"SELECT * FROM {table}")
+        assert lines == query(source, f"SELECT * FROM {table}")
+        assert len(lines) == 2
 
 
 def test_stored_responses_of_the_source_take_the_place_of_the_targets(

@@ -11,9 +11,19 @@ from sqlalchemy.exc import IntegrityError
 
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.errors import StoreUnavailable
+from hero_broker.core.limits import LimitDefinition
 from hero_broker.core.records import RequestLog, StoredResponse, UsageTotals
 from hero_broker.reports.billing_periods import Books
-from hero_broker.store import billing_periods, labels, responses, rollups, row_pages, usage
+from hero_broker.store import (
+    billing_periods,
+    labels,
+    limit_definitions,
+    limit_grants,
+    responses,
+    rollups,
+    row_pages,
+    usage,
+)
 from hero_broker.store.database import Database, open_database
 from hero_broker.store.engine import FOLDS
 from hero_broker.store.schema import COUNTS, METADATA, REQUEST_LOGS, SUMS, SUMS_SINCE_5
@@ -195,4 +205,23 @@ def test_ledger_of_schema_8_gets_the_column_of_shares_and_keeps_its_rows(databas
     with open_database(database_url) as database:
         assert database.append([after], []) == {}
         assert rows_of(database) == [before, after]
+        check_books(database)
+
+
+def test_ledger_of_schema_9_gets_the_tables_of_limits_and_keeps_its_rows(database_url: str) -> None:
+    before, set_later = row(), LimitDefinition("a", "{}", 1_700_000_000)
+    with open_database(database_url) as database:
+        database.append([before], [])
+        with database.writing() as connection:
+            connection.execute(text("DROP TABLE limit_definitions"))
+            connection.execute(text("DROP TABLE limit_grants"))
+            connection.execute(text("DELETE FROM schema_version WHERE version > 9"))
+
+    with open_database(database_url) as database:
+        with database.writing() as connection:
+            limit_definitions.put(connection, set_later)
+        with database.reading() as connection:
+            assert limit_definitions.definitions(connection) == [set_later]
+            assert limit_grants.in_force(connection, 0) == []
+        assert rows_of(database) == [before]
         check_books(database)

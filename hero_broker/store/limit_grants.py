@@ -1,0 +1,71 @@
+"""Statements on grants: what subjects of budgets may use beyond the amount. None is removed; one may end early."""
+
+import json
+from dataclasses import replace
+
+from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from hero_broker.core.errors import InvalidParams
+from hero_broker.core.limits import Grant
+from hero_broker.store.schema import LIMIT_GRANTS
+
+MAX_GRANTS = 10_000  # in force
+
+
+def revision(connection: Connection) -> int:
+    """Return the number of the latest grant; 0 before the first. The end of a grant does not change it."""
+    return int(connection.execute(select(func.coalesce(func.max(LIMIT_GRANTS.c.grant_id), 0))).scalar_one())
+
+
+def in_force(connection: Connection, at: int) -> list[Grant]:
+    """Return the grants that have not ended at a time (unix seconds), in the order in which they were made."""
+    rows = connection.execute(select(LIMIT_GRANTS).where(_lasts(at)).order_by(LIMIT_GRANTS.c.grant_id))
+    return [
+        Grant(
+            row.grant_id,
+            row.name,
+            json.loads(row.subject),
+            row.unit,
+            row.amount,
+            row.granted_at,
+            row.until,
+            row.reason,
+        )
+        for row in rows
+    ]
+
+
+def add(connection: Connection, new: Grant) -> Grant:
+    """Add a grant; return it with its number, whatever number it had. Needs a writing transaction.
+
+    Raises:
+        InvalidParams: `MAX_GRANTS` grants are in force.
+    """
+    lasting = select(func.count()).select_from(LIMIT_GRANTS).where(_lasts(new.granted_at))
+    if connection.execute(lasting).scalar_one() >= MAX_GRANTS:
+        raise InvalidParams("name", f"exceeds the limit of {MAX_GRANTS:,} grants in force")
+    added = replace(new, grant_id=revision(connection) + 1)
+    connection.execute(
+        insert(LIMIT_GRANTS),
+        {
+            "grant_id": added.grant_id,
+            "name": added.name,
+            "subject": json.dumps(dict(added.subject), ensure_ascii=False, separators=(",", ":"), sort_keys=True),
+            "unit": added.unit,
+            "amount": added.amount,
+            "granted_at": added.granted_at,
+            "until": added.until,
+            "reason": added.reason,
+        },
+    )
+    return added
+
+
+def end(connection: Connection, name: str, at: int) -> None:
+    """Let the grants of a limit that are in force end at a time (unix seconds). Needs a writing transaction."""
+    connection.execute(update(LIMIT_GRANTS).where(LIMIT_GRANTS.c.name == name, _lasts(at)).values(until=at))
+
+
+def _lasts(at: int) -> ColumnElement[bool]:
+    return or_(LIMIT_GRANTS.c.until.is_(None), LIMIT_GRANTS.c.until > at)
