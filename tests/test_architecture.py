@@ -48,7 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "admin_plane": {"core", "util"},
     "edge": {"core", "util"},
     "limits": {"core", "util"},
-    "reports": {"metering", "pricing", "store", "core"},
+    "reports": {"limits", "metering", "pricing", "store", "core"},
     "metering": {"ledger", "kinds", "pricing", "core"},
     "ledger": {"store", "core", "util"},
     "providers": {"kinds", "pricing", "core", "util"},

@@ -79,3 +79,14 @@ class Grant:
     def is_in_force(self, at: int) -> bool:
         """Return whether it has not ended at a time (unix seconds)."""
         return self.until is None or at < self.until
+
+
+@dataclass(frozen=True, slots=True)
+class DefinedLimit:
+    """A limit as it is defined, with its grants in force."""
+
+    name: str
+    source: str  # "file", "rpc" or "server"
+    description: str | None  # as a sentence; None if this broker cannot use the definition
+    definition: LimitDefinition | None  # None unless it was set over RPC
+    grants: tuple[Grant, ...]

@@ -29,7 +29,9 @@ MAX_AMOUNT = 1_000_000  # of requests per minute, and of calls in flight
 MAX_TOKENS_PER_MINUTE = 10**9
 MAX_UNITS = 10**15  # of tokens or requests in a longer window
 MAX_USD = 1_000_000_000
+MAX_LIMITS = 1000  # without those of `[server]`
 MAX_NAME_CHARACTERS = 64
+FILE, RPC, SERVER = "file", "rpc", "server"  # where a limit comes from: `[[limits]]`, `limits.set`, or `[server]`
 SERVER_LIMITS = PER_ADDRESS, ALL_CALLS = ("server.max_calls_per_address", "server.max_calls")  # settings, and names
 _WITHOUT_COUNTERS = ("amount", "burst", "mode", "hold")  # what may change while counters stay as they are
 _KNOWN_LATE = ("context", "model", "provider", "kind")  # the body is read before limits look at these
@@ -104,6 +106,12 @@ class Limit:
     # Whether it is a setting of `[server]`: a slot of it is free as soon as the client has disconnected, because drains
     # have a bound of their own.
     is_of_server: bool = field(default=False, kw_only=True)
+    is_set: bool = field(default=False, kw_only=True)  # over RPC, and not in the settings file
+
+    @property
+    def source(self) -> str:
+        """Where it comes from: `FILE`, `RPC` or `SERVER`."""
+        return SERVER if self.is_of_server else RPC if self.is_set else FILE
 
     @property
     def is_early(self) -> bool:

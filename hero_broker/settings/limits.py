@@ -1,10 +1,14 @@
-"""Reads `[[limits]]` and `[limiting]`."""
+"""Reads `[[limits]]` and `[limiting]`, and limits that are set over RPC: with the same keys, defaults and faults."""
 
+import json
 import re
 from collections.abc import Collection, Sequence
+from dataclasses import replace
+from decimal import Decimal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hero_broker.core.addresses import UNKNOWN, canonical_ip
+from hero_broker.core.errors import InvalidParams
 from hero_broker.core.money import NANO
 from hero_broker.kinds.registry import KINDS
 from hero_broker.limits.headers import HEADERS
@@ -13,6 +17,7 @@ from hero_broker.limits.limit import (
     ENFORCE,
     HOLDS,
     MAX_AMOUNT,
+    MAX_LIMITS,
     MAX_NAME_CHARACTERS,
     MAX_TOKENS_PER_MINUTE,
     MAX_UNITS,
@@ -40,7 +45,7 @@ from hero_broker.settings.validators import CIDR_FORM, NAME_FORM, accept_name, a
 LIMIT_NAME_FORM = f"must be 1 to {MAX_NAME_CHARACTERS} letters, digits, dots, hyphens and underscores of ASCII"
 IP_FORM = f'must be an address, such as "10.77.0.5", or {quoted(UNKNOWN)} for callers on a Unix socket'
 ZONE_FORM = 'must be the name of a time zone, such as "Europe/Brussels"'
-MAX_LIMITS = 1000
+MAX_NUMBER_DIGITS = 15  # of a JSON number with a point or an exponent, which a double keeps
 _LIMIT_NAME = re.compile(rf"[A-Za-z0-9._-]{{1,{MAX_NAME_CHARACTERS}}}")
 _UNITS = ", ".join(quoted(unit) for unit in UNITS)
 
@@ -57,11 +62,7 @@ def read_limits(
     places = {name: name for name in SERVER_LIMITS}
     limits = []
     for table in tables:
-        limit = _limit(table, providers)
-        if table.boolean("shared", True) and limit.is_budget and may_share_ledger:
-            table.fault("shared", "must be false with a PostgreSQL database: each broker counts what it spends itself")
-        for name, problem in faults_of(limit):
-            table.fault(name, problem)
+        limit = _read_limit(table, providers, may_share_ledger=may_share_ledger)
         if limit.name in places:
             table.fault("name", f"must be unique; {quoted(limit.name)} is used by {places[limit.name]}")
         elif limit.name:
@@ -70,11 +71,49 @@ def read_limits(
     return tuple(limits)
 
 
+def read_definition(name: str, definition: str, providers: Collection[str], *, may_share_ledger: bool) -> Limit:
+    """Return the limit of a name that is set over RPC.
+
+    `definition` is a JSON object with the keys of `[[limits]]` but the name; `providers` and `may_share_ledger` are as
+    of `read_limits`.
+
+    Raises:
+        InvalidParams: the name or the definition has faults; it lists all of the definition.
+    """
+    faults: list[Fault] = []
+    table = TomlTable("", {**json.loads(definition, parse_float=_parse_number), "name": name}, faults)
+    limit = _read_limit(table, providers, may_share_ledger=may_share_ledger)
+    table.refuse_unknown_keys()
+    if any(fault.key == "name" for fault in faults):
+        raise InvalidParams("name", LIMIT_NAME_FORM)
+    if faults:
+        raise InvalidParams("definition", "; ".join(map(str, faults)))
+    return replace(limit, is_set=True)
+
+
+def _parse_number(text: str) -> Decimal | int:
+    """Return the number of a text with a point or an exponent; an integer if it is whole, as JSON has one type."""
+    number = Decimal(text)
+    if len(number.as_tuple().digits) > MAX_NUMBER_DIGITS:
+        raise InvalidParams("definition", f"must have numbers of at most {MAX_NUMBER_DIGITS} digits")
+    return int(number) if number == int(number) else number
+
+
 def read_limiting(table: TomlTable) -> LimitingSettings:
     """Return what holds for all limits."""
     form = f"must be {' or '.join(quoted(word) for word in HEADERS)}"
     headers = table.strings("headers", LimitingSettings().headers, lambda text: accept_one_of(text, HEADERS), form)
     return LimitingSettings(headers)
+
+
+def _read_limit(table: TomlTable, providers: Collection[str], *, may_share_ledger: bool) -> Limit:
+    """Return the limit of a table, also a faulty one; look at each key, and at what must hold between them."""
+    limit = _limit(table, providers)
+    if table.boolean("shared", True) and limit.is_budget and may_share_ledger:
+        table.fault("shared", "must be false with a PostgreSQL database: each broker counts what it spends itself")
+    for name, problem in faults_of(limit):
+        table.fault(name, problem)
+    return limit
 
 
 def _limit(table: TomlTable, providers: Collection[str]) -> Limit:

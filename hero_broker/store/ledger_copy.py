@@ -52,8 +52,8 @@ def copy_ledger(source: Engine, target: Engine) -> Iterator[LedgerSums]:
     """Copy the rows that `target` lacks, `seq` included; yield the target's sums after each batch.
 
     Billing periods are copied too, and the source's labels, limits, grants and stored responses take the place of the
-    target's. The rows that the target has already are compared with the source's first, and those that are copied are read back:
-    equal sums prove little.
+    target's. The rows that the target has already are compared with the source's first, and those that are copied are
+    read back: equal sums prove little.
 
     A copy that was interrupted goes on from its last batch. The source may be in use: rows that arrive later are for
     the next run. The target must not be in use.

@@ -1,16 +1,20 @@
 """`[[limits]]` and `[limiting]`: what the file says, and what is wrong with it."""
 
+import json
 import re
+import tomllib
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from hero_broker.limits.limit import Limit, LimitMatch
+from hero_broker.core.errors import InvalidParams
+from hero_broker.limits.limit import MAX_LIMITS, Limit, LimitMatch
 from hero_broker.limits.sentences import sentence
 from hero_broker.settings import Settings, SettingsError, load
-from hero_broker.settings.limits import MAX_LIMITS
+from hero_broker.settings.limits import read_definition
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "limits.md"
 GUIDE = [
@@ -226,6 +230,38 @@ def test_examples_of_the_guide_are_accepted_and_print_its_sentence(tmp_path: Pat
 
     assert [limit.name for limit in settings.limits] == GUIDE
     assert f"limit     per-machine: {sentence(settings.limits[0])}\n" in page
+
+
+def test_definition_over_rpc_is_read_like_a_table_of_the_file(tmp_path: Path) -> None:
+    text = "".join(re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL))
+    in_file = load_text(tmp_path, text).limits
+    tables = tomllib.loads(text)["limits"]
+
+    over_rpc = [
+        read_definition(table.pop("name"), json.dumps(table), ["p"], may_share_ledger=False) for table in tables
+    ]
+
+    assert over_rpc == [replace(limit, is_set=True) for limit in in_file]
+
+
+@pytest.mark.parametrize(
+    ("definition", "reason"),
+    [
+        ("{}", "unit: is missing; it must be one of"),
+        ('{"unit":"usd","amount":20,"window":"minute"}', 'window: must be "hour" or'),
+        ('{"unit":"concurrent","amount":1,"match":{"provider":"q"},"per":["ips"]}', 'per[0]: must be one of "ip"'),
+    ],
+)
+def test_all_faults_of_a_definition_over_rpc_are_named(definition: str, reason: str) -> None:
+    with pytest.raises(InvalidParams) as caught:
+        read_definition("a", definition, ["p"], may_share_ledger=False)
+
+    assert caught.value.param == "definition"
+    assert caught.value.reason.startswith(reason)
+    if "provider" in definition:
+        assert "; match.provider: must be the name of a provider, not" in caught.value.reason
+    if definition == "{}":
+        assert "; amount: is missing" in caught.value.reason
 
 
 def test_budgets_of_brokers_that_may_share_a_ledger_say_that_they_do_not_share_them(tmp_path: Path) -> None:
