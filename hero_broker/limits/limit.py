@@ -33,7 +33,7 @@ MAX_LIMITS = 1000  # without those of `[server]`
 MAX_NAME_CHARACTERS = 64
 FILE, RPC, SERVER = "file", "rpc", "server"  # where a limit comes from: `[[limits]]`, `limits.set`, or `[server]`
 SERVER_LIMITS = PER_ADDRESS, ALL_CALLS = ("server.max_calls_per_address", "server.max_calls")  # settings, and names
-_WITHOUT_COUNTERS = ("amount", "burst", "mode", "hold")  # what may change while counters stay as they are
+_WITHOUT_COUNTERS = ("amount", "burst", "mode", "hold", "is_set")  # what may change while counters stay as they are
 _KNOWN_LATE = ("context", "model", "provider", "kind")  # the body is read before limits look at these
 
 

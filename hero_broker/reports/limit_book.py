@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 
 from sqlalchemy import Connection
@@ -30,8 +30,8 @@ ReadDefinition = Callable[[str, str], Limit]
 class LimitBook:
     """Sets and removes limits, grants what subjects may use beyond them, and caches both for who applies them.
 
-    `on_change` is called in the event loop after a change that was made here; brokers that share the database see it by
-    the revision.
+    `on_change` is awaited in the event loop after a change that was made here; brokers that share the database see it
+    by the revision.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class LimitBook:
         self._max_set = MAX_LIMITS - sum(not limit.is_of_server for limit in fixed)
         self._read_definition = read_definition
         self._cached = Definitions()
-        self.on_change: Callable[[], None] = lambda: None
+        self.on_change: Callable[[], Awaitable[None]] = _nothing
 
     def close(self) -> None:
         """Cancel running queries."""
@@ -82,7 +82,7 @@ class LimitBook:
         new = LimitDefinition(name, _canonical(definition), now)
         self._read_definition(name, new.definition)
         result = await self._reader.run(self._set, new)
-        self.on_change()
+        await self.on_change()
         return result, now
 
     async def remove(self, name: str) -> tuple[DefinedLimit, int]:
@@ -96,7 +96,7 @@ class LimitBook:
         self._refuse_fixed(name)
         now = self._clock.now()
         result = await self._reader.run(self._remove, name, now)
-        self.on_change()
+        await self.on_change()
         return result, now
 
     async def get(self, name: str) -> tuple[DefinedLimit, int]:
@@ -126,7 +126,7 @@ class LimitBook:
         if until is not None and until <= now:
             raise InvalidParams("until", f"must be in the future, so later than {now}")
         result = await self._reader.run(self._grant, name, subject, amount, now, until, reason)
-        self.on_change()
+        await self.on_change()
         return result, now
 
     def _refuse_fixed(self, name: str) -> None:
@@ -197,6 +197,10 @@ class LimitBook:
                 )
             of, granted = canonical_subject(limit, subject), granted_amount(limit, amount)
             return limit_grants.add(connection, Grant(0, name, of, limit.unit, granted, now, until, reason))
+
+
+async def _nothing() -> None:
+    """Tell nobody of a change."""
 
 
 def _grants(connection: Connection, limit: Limit, now: int) -> tuple[Grant, ...]:

@@ -1,4 +1,7 @@
-"""Lets limits know what the database has for them: labels, and what is spent of budgets; and follows what changes."""
+"""Lets limits know what the database has for them, and follows what changes there.
+
+It has the limits that were set while brokers ran, grants, labels, and what is spent of budgets.
+"""
 
 import asyncio
 import time
@@ -15,6 +18,7 @@ from hero_broker.core.records import RequestLog
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.limits.admission import Admission
 from hero_broker.limits.counters import LimitCounters, Used, used_by
+from hero_broker.limits.definitions import Definitions, granted
 from hero_broker.limits.recount import Spent, dimensions, windows_at
 from hero_broker.limits.stored_counters import StoredBudgets, StoredCounters
 from hero_broker.store import limit_usage
@@ -24,7 +28,9 @@ from hero_broker.store.database import Database
 EVERY_S = 1.0
 TURN_S = 0.002  # for which other calls may have to wait
 
-ReadLabels = Callable[[Connection], LabelIndex]  # the labels that a transaction sees; see `LabelBook.names`
+# What a transaction sees: see `LabelBook.names` and `LimitBook.current`.
+ReadLabels = Callable[[Connection], LabelIndex]
+ReadDefinitions = Callable[[Connection], Definitions]
 
 
 class _Seen(NamedTuple):
@@ -55,18 +61,29 @@ class LimitFollowing:
         database: Database,
         ledger: Ledger,
         read_labels: ReadLabels,
+        read_definitions: ReadDefinitions,
+        on_limits: Callable[[], None],
         every_s: float = EVERY_S,
     ) -> None:
-        """Take what limits, the ledger that rows are offered to, and the pause between two looks."""
+        """Take what limits, the ledger that rows are offered to, and the pause between two looks.
+
+        The limits of `admission` stay, beside those that are set. `on_limits` is called after others have come or gone.
+        """
         self._admission = admission
+        self._fixed = [one.limit for one in admission.limits]
         self._database = database
         self._ledger = ledger
         self._read_labels = read_labels
+        self._read_definitions = read_definitions
+        self._on_limits = on_limits
         self._every_s = every_s
+        self._definitions = Definitions()
+        self._grants_end_at: int | None = None  # the first of them; unix seconds
         self._stored: dict[LimitCounters, StoredCounters] = {}
         self._budgets = StoredBudgets(())
         self._period: int | None = None
-        self.following = Duty("limits", "labels, and what is spent of budgets, are read from the database")
+        self._is_changed = asyncio.Event()
+        self.following = Duty("limits", "limits, labels, and what is spent of budgets, are read from the database")
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -82,13 +99,13 @@ class LimitFollowing:
 
     async def _follow_on(self) -> None:
         while True:
-            await asyncio.sleep(self._every_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._every_s):
+                    await self._is_changed.wait()
             await self.follow()
 
     async def follow(self) -> None:
         """Look once."""
-        if not (self._admission.budgets or self._admission.uses_labels):
-            return
         try:
             await self._follow()
         except QueryError as error:
@@ -96,22 +113,51 @@ class LimitFollowing:
         else:
             self.following.succeeded()
 
+    async def use_definitions(self) -> None:
+        """Put the limits and grants in force that the database has. What is spent of new budgets is added up later.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        self._use(await asyncio.to_thread(self._look_at_definitions))
+        self._is_changed.set()
+
     async def _follow(self) -> None:
         admission = self._admission
+        self._is_changed.clear()
+        self._use(await asyncio.to_thread(self._look_at_definitions))
         self._store_budgets()
+        if not (admission.budgets or admission.uses_labels):
+            return
         seen = await asyncio.to_thread(self._look)
-        some = [one for one in admission.budgets if not one.is_known or self._has_changed(one, seen)]
+        some = [one for one in self._stored if not one.is_known or self._has_changed(one, seen)]
         if some:
             await self._add_up(some)
         elif seen.labels is not None and seen.labels is not admission.labels:
             admission.use_labels(seen.labels)
+
+    def _use(self, definitions: Definitions) -> None:
+        """Put definitions in force, unless newer ones are."""
+        if definitions.revision > self._definitions.revision:
+            others = definitions.limits != self._definitions.limits
+            self._definitions, self._grants_end_at = definitions, 0
+            if others:
+                self._admission.use_limits([*self._fixed, *definitions.limits])
+                self._on_limits()
+        now = self._admission.now()
+        if self._grants_end_at is not None and now >= self._grants_end_at:
+            grants = self._definitions.in_force(now)
+            for one in self._admission.budgets:
+                one.grant(granted(one.limit, grants.get(one.limit.name, ())))
+            self._grants_end_at = self._definitions.first_end(now)
 
     def _store_budgets(self) -> None:
         """Have the database count the present budgets."""
         budgets = self._admission.budgets
         if [*self._stored] != budgets:
             self._stored = {one: self._stored.get(one) or StoredCounters(one.limit) for one in budgets}
-            self._budgets = self._database.budgets = StoredBudgets(self._stored.values())
+            self._budgets = StoredBudgets(self._stored.values())
+            self._database.budgets = self._budgets if budgets else None
 
     def _has_changed(self, one: LimitCounters, seen: _Seen) -> bool:
         if self._stored[one].by_period and seen.period != self._period:
@@ -124,7 +170,7 @@ class LimitFollowing:
         windows = windows_at(some, at)
         with self._ledger.copying() as rows:
             found = await asyncio.to_thread(self._read, at, some, rows)
-            others = (one for one in admission.budgets if one not in windows)
+            others = (one for one in self._stored if one not in windows)
             if windows_at(some, admission.now()) != windows or any(
                 self._has_changed(one, found.seen) for one in others
             ):
@@ -137,6 +183,10 @@ class LimitFollowing:
                     turn_ends = time.monotonic() + TURN_S
         if any(self._stored[one].by_period for one in some):
             self._period = found.seen.period
+
+    def _look_at_definitions(self) -> Definitions:
+        with self._database.reading() as connection:
+            return self._read_definitions(connection)
 
     def _look(self) -> _Seen:
         with self._database.reading() as connection:

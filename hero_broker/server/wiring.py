@@ -1,6 +1,6 @@
 """The only place where the broker's objects are made and joined; they close in reverse order."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from hero_broker import __version__
 from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.contract import Contract, load_document
 from hero_broker.admin_plane.registry import METHODS
-from hero_broker.core.clock import SystemClock
+from hero_broker.core.clock import Clock, SystemClock
 from hero_broker.core.duties import Duty
 from hero_broker.data_plane.call_run import ExchangeLimits
 from hero_broker.data_plane.checks import Check, LedgerOpen, price_known
@@ -31,7 +31,7 @@ from hero_broker.ledger.health import LedgerHealth
 from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.limits.admission import Admission
-from hero_broker.limits.limit import server_limits
+from hero_broker.limits.limit import Limit, server_limits
 from hero_broker.limits.own_requests import OwnRequests
 from hero_broker.limits.states import LimitStates
 from hero_broker.metering.billing_row import interrupted_row
@@ -44,6 +44,7 @@ from hero_broker.providers.inventory import Inventory
 from hero_broker.providers.upstream.client import open_upstream
 from hero_broker.reports.billing_periods import Books
 from hero_broker.reports.labels import LabelBook
+from hero_broker.reports.limit_book import LimitBook
 from hero_broker.reports.query_pool import close_together
 from hero_broker.reports.stored_responses import ResponseLookUp
 from hero_broker.reports.usage import Reports
@@ -52,7 +53,8 @@ from hero_broker.server.limit_following import LimitFollowing
 from hero_broker.server.price_refresh import PriceRefresh
 from hero_broker.server.router import build_router
 from hero_broker.settings import Settings
-from hero_broker.store.database import open_database
+from hero_broker.settings.limits import read_definition
+from hero_broker.store.database import Database, open_database
 
 CALL_KINDS = KIND_BY_PATH | LOOK_UP_KINDS
 CALLS = {**CALL_SPELLINGS, **{path: path for path in CALL_KINDS}}  # the canonical paths of all spellings
@@ -135,8 +137,17 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             )
             labels = LabelBook(database, clock)
             reports, books = Reports(database, labels, clock), Books(database, clock)
-            stack.callback(close_together, labels.close, reports.close, books.close, directory.close)
-            limits = LimitFollowing(admission, database, ledger, labels.names)
+            limit_book = _limit_book(settings, database, clock, own_limits)
+            stack.callback(close_together, labels.close, reports.close, books.close, directory.close, limit_book.close)
+            limits = LimitFollowing(
+                admission,
+                database,
+                ledger,
+                labels.names,
+                limit_book.current,
+                lambda: exchange.use_limits(admission),
+            )
+            limit_book.on_change = limits.use_definitions
             duties = [
                 ledger.storing,
                 ledger.folding,
@@ -192,6 +203,16 @@ class Broker:
     exchange: Exchange
     duties: list[Duty]  # shown by `system.health`; `server.run` adds its own
     short_requests: ShortRequests  # for connections that await short bodies
+
+
+def _limit_book(settings: Settings, database: Database, clock: Clock, own_limits: Sequence[Limit]) -> LimitBook:
+    """Return the book of the limits that are set while the broker runs, beside those of the settings."""
+    providers = [provider.name for provider in settings.providers]
+
+    def read(name: str, definition: str) -> Limit:
+        return read_definition(name, definition, providers, may_share_ledger=not database.has_one_broker)
+
+    return LimitBook(database, clock, [*own_limits, *settings.limits], read)
 
 
 def _exchange_limits(settings: Settings) -> ExchangeLimits:

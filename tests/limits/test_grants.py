@@ -6,7 +6,7 @@ import pytest
 
 from hero_broker.core.errors import InvalidParams
 from hero_broker.core.limits import Grant
-from hero_broker.limits.definitions import Definitions
+from hero_broker.limits.definitions import Definitions, granted
 from hero_broker.limits.grants import canonical_subject, fits, granted_amount
 from hero_broker.limits.limit import Dimensions, Limit
 
@@ -124,6 +124,7 @@ def test_grants_in_force_add_up_by_subject() -> None:
     elsewhere = Grant(4, "b", {}, "usd", 9, 1_000, None, "r")
     definitions = Definitions((0, 4), (), (GRANT, endless, other, elsewhere))
 
-    assert definitions.granted(TOKENS, 1_999) == {("10.0.0.1",): 10, ("10.0.0.2",): 5}
-    assert definitions.granted(TOKENS, 2_000) == {("10.0.0.1",): 3, ("10.0.0.2",): 5}
-    assert definitions.granted(USD, 2_000) == {(): 9}
+    assert granted(TOKENS, definitions.in_force(1_999)[TOKENS.name]) == {("10.0.0.1",): 10, ("10.0.0.2",): 5}
+    assert granted(TOKENS, definitions.in_force(2_000)[TOKENS.name]) == {("10.0.0.1",): 3, ("10.0.0.2",): 5}
+    assert granted(USD, definitions.in_force(2_000)[USD.name]) == {(): 9}
+    assert (definitions.first_end(1_999), definitions.first_end(2_000)) == (2_000, None)

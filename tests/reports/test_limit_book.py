@@ -108,7 +108,11 @@ def test_same_definitions_are_the_same_object_until_something_changes(
 
 def test_changes_are_reported_in_the_event_loop(book: LimitBook) -> None:
     changes: list[asyncio.AbstractEventLoop] = []
-    book.on_change = lambda: changes.append(asyncio.get_running_loop())
+
+    async def note() -> None:
+        changes.append(asyncio.get_running_loop())
+
+    book.on_change = note
 
     async def change() -> None:
         await book.set("a", CALLS)

@@ -2,9 +2,11 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import cast
 
@@ -13,21 +15,29 @@ from sqlalchemy import Connection, select
 
 from hero_broker.core.calls import Caller
 from hero_broker.core.clock import SystemClock
-from hero_broker.core.errors import BrokerError, BudgetExceeded, LimitsUnavailable, StoreUnavailable
+from hero_broker.core.errors import (
+    BrokerError,
+    BudgetExceeded,
+    LimitsUnavailable,
+    RequestExceedsLimit,
+    StoreUnavailable,
+)
 from hero_broker.core.ids import new_request_id
 from hero_broker.core.labels import LabelIndex
 from hero_broker.core.queries import Dimension, UsageQuery
 from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.ledger.rows import PendingRow
-from hero_broker.limits.admission import Admission
+from hero_broker.limits.admission import Admission, Slot
 from hero_broker.limits.counters import BudgetCounter, Used
 from hero_broker.limits.limit import Dimensions, Limit, LimitMatch
 from hero_broker.metering.billing_row import interrupted_row
 from hero_broker.reports.billing_periods import Books
 from hero_broker.reports.labels import LabelBook
+from hero_broker.reports.limit_book import LimitBook
 from hero_broker.reports.usage import Reports
 from hero_broker.server.limit_following import LimitFollowing
+from hero_broker.settings.limits import read_definition
 from hero_broker.store.database import Database, open_database
 from hero_broker.store.schema import LIMIT_COUNTS, LIMIT_USAGE
 from tests.ledger.rows import note_of, row
@@ -40,6 +50,11 @@ LAB = Limit("lab", "usd", 10**15, LimitMatch(label="lab", kind="chat"), window="
 IPS = [f"10.0.0.{number}" for number in range(1, 7)]
 
 
+def defined(name: str, definition: str) -> Limit:
+    """Return a limit that is set while the broker runs."""
+    return read_definition(name, definition, ["groq"], may_share_ledger=False)
+
+
 class Running:
     """A ledger with its labels, and limits that follow them."""
 
@@ -49,14 +64,33 @@ class Running:
         self.book = LabelBook(database, SystemClock())
         self.reports = Reports(database, self.book, SystemClock())
         self.admission = Admission(limits, now=lambda: self.now)
+        self.limits = LimitBook(database, SystemClock(), limits, defined)
+        self.changes = 0
+        self.slots: list[Slot] = []
         self.following = self.follower(database)
 
     def follower(self, database: object) -> LimitFollowing:
-        return LimitFollowing(self.admission, cast(Database, database), self.ledger, self.book.names, every_s=0.001)
+        follower = LimitFollowing(
+            self.admission,
+            cast(Database, database),
+            self.ledger,
+            self.book.names,
+            self.limits.current,
+            self.use_limits,
+            every_s=0.001,
+        )
+        self.limits.on_change = follower.use_definitions
+        return follower
+
+    def use_limits(self) -> None:
+        self.changes += 1
+        for slot in self.slots:
+            slot.expect_row()
 
     def call(self, ip: str, cost: int, started_at: int = NOW) -> Callable[[], None]:
         """Begin a call; return what ends it."""
         slot = self.admission.enter(Caller(ip, None))
+        self.slots.append(slot)
         one = row(ip=ip, cost_nano_usd=cost, started_at=started_at, request_id=new_request_id())
         call = (one.model, one.provider, one.kind, started_at, lambda _hold: Used(cost, 0, 0))
         self.admission.admit(slot, ip, None, *call)
@@ -85,6 +119,7 @@ class Running:
 
     def close(self) -> None:
         self.book.close()
+        self.limits.close()
         self.reports.close()
 
 
@@ -447,3 +482,53 @@ def test_close_of_a_billing_period_begins_the_budget_of_the_next(database_url: s
         asyncio.run(one.following.follow())
 
         assert month_spent(one) == 14
+
+
+SET: dict[str, object] = {"unit": "usd", "amount": 0.0001, "window": "month", "per": ["ip"]}
+
+
+def test_limit_that_is_set_counts_what_was_spent_before_and_what_is_in_flight(
+    database_url: str, tmp_path: Path
+) -> None:
+    async def main(one: Running) -> list[object]:
+        await one.following.follow()
+        in_flight = one.call(CALL.ip, 5)
+        await one.limits.set("late", SET)
+        seen: list[object] = [error(one.admission, 1), one.changes]
+        await one.following.follow()
+        seen.append(month_spent(one))
+        in_flight()
+        seen += [month_spent(one), error(one.admission, 100_000 - 30), error(one.admission, 100_000 - 29)]
+        await one.limits.grant("late", {"ip": CALL.ip}, Decimal("0.000001"), None, "a reason")
+        seen += [error(one.admission, 100_000 - 29), error(one.admission, 100_000 - 30 + 1001)]
+        await one.limits.set("late", {**SET, "amount": 0.00001})
+        seen += [one.admission.limits[0].is_known, month_spent(one), error(one.admission, 10_971)]
+        await one.limits.remove("late")
+        seen += [len(one.admission.limits), error(one.admission, 10**9)]
+        return seen
+
+    with running(database_url, tmp_path) as one:
+        one.database.append([row(started_at=NOW, cost_nano_usd=25)], [])
+        expected: list[object] = [LimitsUnavailable, 1, 25, 30, None, BudgetExceeded]
+        expected += [None, BudgetExceeded, True, 30, BudgetExceeded, 0, None]
+
+        assert asyncio.run(main(one)) == expected
+
+
+def test_grant_ends_at_its_time(tmp_path: Path) -> None:
+    async def main(one: Running) -> list[object]:
+        await one.following.follow()
+        end = int(time.time()) + 1000
+        await one.limits.grant("month", {"ip": CALL.ip}, Decimal("0.001"), end, "a reason")
+        seen: list[object] = [error(one.admission, 1_100_000)]
+        one.now = end - 1
+        await one.following.follow()
+        seen.append(error(one.admission, 1_100_000))
+        one.now = end
+        await one.following.follow()
+        return [*seen, error(one.admission, 1_100_000)]
+
+    with not_writing(f"sqlite:///{tmp_path / 'ledger.db'}", tmp_path, MONTH) as one:
+        one.now = int(time.time())
+
+        assert asyncio.run(main(one)) == [None, None, RequestExceedsLimit]
