@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Protocol
 
 from hero_broker.admin_plane.contract import Document
@@ -11,7 +12,7 @@ from hero_broker.core.errors import NotRecorded
 from hero_broker.core.focus import FocusQuery, FocusReport
 from hero_broker.core.inventory import InventoryModel, InventoryProvider, PriceChanges, PriceInForce, PriceList
 from hero_broker.core.labels import Label, LabelChanges
-from hero_broker.core.limits import LimitState, OwnLimit, SubjectState
+from hero_broker.core.limits import DefinedLimit, Grant, LimitState, OwnLimit, SubjectState
 from hero_broker.core.queries import RowsQuery, UsageQuery
 from hero_broker.core.records import (
     ClosedPeriod,
@@ -179,6 +180,50 @@ class NoLimits:
         return ()
 
 
+class LimitBookInterface(Protocol):
+    """What the admin plane needs from limits that are set while the broker runs; see `reports.limit_book`."""
+
+    async def get(self, name: str, /) -> tuple[DefinedLimit, int]:
+        """Return how a limit is defined, and when that was."""
+        ...
+
+    async def set(self, name: str, definition: Mapping[str, object], /) -> tuple[DefinedLimit, int]:
+        """Set a limit; return it, and when that was."""
+        ...
+
+    async def remove(self, name: str, /) -> tuple[DefinedLimit, int]:
+        """Remove a limit; return it, and when that was."""
+        ...
+
+    async def grant(
+        self, name: str, subject: Mapping[str, str | None], amount: Decimal, until: int | None, reason: str, /
+    ) -> tuple[Grant, int]:
+        """Let a subject of a budget use more; return the grant, and when that was."""
+        ...
+
+
+class NoLimitBook:
+    """The limits that are set of a ledger without its broker, which nobody asks for."""
+
+    async def get(self, _name: str, /) -> tuple[DefinedLimit, int]:
+        """Return nothing, because no limit has this name."""
+        raise NotRecorded("No such limit")
+
+    async def set(self, name: str, _definition: Mapping[str, object], /) -> tuple[DefinedLimit, int]:
+        """Change nothing."""
+        return await self.get(name)
+
+    async def remove(self, name: str, /) -> tuple[DefinedLimit, int]:
+        """Change nothing."""
+        return await self.get(name)
+
+    async def grant(
+        self, _name: str, _subject: Mapping[str, str | None], _amount: Decimal, _until: int | None, _reason: str, /
+    ) -> tuple[Grant, int]:
+        """Change nothing."""
+        raise NotRecorded("No such limit")
+
+
 @dataclass(frozen=True, slots=True)
 class Admin:
     """What the methods need."""
@@ -198,3 +243,4 @@ class Admin:
     limits: LimitsInterface = field(default_factory=NoLimits)
     # Bounds the requests of callers for their own usage, or raises an error of calls.
     own_requests: Callable[[Caller], AbstractContextManager[object]] = nullcontext
+    limit_book: LimitBookInterface = field(default_factory=NoLimitBook)

@@ -167,13 +167,15 @@ def _find_schema(validator: Draft7Validator, path: Iterable[str | int]) -> Mappi
 
 
 def _whole_numbers(value: Any) -> Any:
-    return int(value) if isinstance(value, float) else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _describe_form(target: Mapping[str, Any]) -> str:
     if "enum" in target:
         return f"must be one of {', '.join(target['enum'])}"
     match target["type"]:
+        case "number":
+            return f"must be a number from {target['minimum']} to {target['maximum']}"
         case "integer":
             return f"must be an integer from {target['minimum']} to {target['maximum']}"
         case "boolean":

@@ -1,6 +1,8 @@
-"""The methods `limits.*`: the limits in force, and what is used of them."""
+"""The methods `limits.*`: the limits in force, what is used of them, and their changes while the broker runs."""
 
-from hero_broker.admin_plane import views
+from collections.abc import Mapping
+
+from hero_broker.admin_plane import params, views
 from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.method import method
 
@@ -18,3 +20,41 @@ async def limit_status(admin: Admin, name: str, limit: int | None = None) -> dic
     """Return what the subjects of a limit have used."""
     state, subjects = admin.limits.subjects(name, limit or DEFAULT_SUBJECTS)
     return {"data": [views.limit_subject(one, state.unit) for one in subjects], "limit": views.limit(state)}
+
+
+@method("limits.get", rest="GET /admin/limits/{name}", scope="limits:read")
+async def get_limit(admin: Admin, name: str) -> dict[str, object]:
+    """Return how a limit is defined, and its grants in force."""
+    result, as_of = await admin.limit_book.get(name)
+    return {"data": views.defined_limit(result), "as_of": as_of}
+
+
+@method("limits.set", rest="PUT /admin/limits/{name}", scope="limits:write")
+async def set_limit(admin: Admin, name: str, definition: Mapping[str, object]) -> dict[str, object]:
+    """Set a limit, in place of one of the same name."""
+    result, as_of = await admin.limit_book.set(name, definition)
+    return {"data": views.defined_limit(result), "as_of": as_of}
+
+
+@method("limits.remove", rest="DELETE /admin/limits/{name}", scope="limits:write")
+async def remove_limit(admin: Admin, name: str) -> dict[str, object]:
+    """Remove a limit that was set, and end its grants."""
+    result, as_of = await admin.limit_book.remove(name)
+    return {"data": views.defined_limit(result), "as_of": as_of}
+
+
+@method("limits.grant", rest="POST /admin/limits/{name}/grants", scope="limits:write")
+async def grant_of_limit(
+    admin: Admin,
+    name: str,
+    amount: float,
+    reason: str,
+    subject: Mapping[str, str | None] | None = None,
+    until: int | None = None,
+) -> dict[str, object]:
+    """Let a subject of a budget use more than its amount."""
+    params.check_window(None, until)
+    result, as_of = await admin.limit_book.grant(
+        name, subject or {}, params.parse_amount(amount), until, params.parse_name("reason", reason)
+    )
+    return {"data": views.grant(result), "as_of": as_of}

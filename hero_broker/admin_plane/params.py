@@ -3,12 +3,14 @@
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from hero_broker.core.addresses import UNKNOWN, canonical_ip, parse_network
 from hero_broker.core.errors import InvalidParams
 from hero_broker.core.labels import canonical_target
+from hero_broker.core.money import MAX_EXACT_DIGITS, exact_decimal
 from hero_broker.core.queries import Dimension, Filter, Network
 
 _MONTH = re.compile("([1-9][0-9]{3})-(0[1-9]|1[0-2])")
@@ -105,6 +107,18 @@ def check_month_end(reference: str, until: int, zone: ZoneInfo) -> None:
     if until != end:
         reason = f"must be {end}, the end of {reference} in {zone.key}; close another time under a name of another form"
         raise InvalidParams("until", reason)
+
+
+def parse_amount(amount: float) -> Decimal:
+    """Return an amount of money, tokens or requests.
+
+    Raises:
+        InvalidParams: it has more digits than a JSON number keeps.
+    """
+    try:
+        return exact_decimal(repr(amount))
+    except ValueError as error:
+        raise InvalidParams("amount", f"must be a number of at most {MAX_EXACT_DIGITS} digits") from error
 
 
 def parse_target(text: str) -> str:

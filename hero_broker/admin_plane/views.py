@@ -7,7 +7,7 @@ import msgspec
 
 from hero_broker.core.inventory import InventoryModel, InventoryProvider
 from hero_broker.core.labels import Label, LabelChanges
-from hero_broker.core.limits import LimitState, OwnLimit, SubjectState
+from hero_broker.core.limits import DefinedLimit, Grant, LimitState, OwnLimit, SubjectState
 from hero_broker.core.money import usd_text
 from hero_broker.core.records import (
     ROW_FIELDS,
@@ -275,6 +275,24 @@ def limit_subject(state: SubjectState, unit: str) -> dict[str, object]:
     """Return what a subject has used of a limit in this unit."""
     amounts = {name: _of_unit(getattr(state, name), unit) for name in ("used", "held", "remaining")}
     return {**asdict(state), **amounts}
+
+
+def defined_limit(one: DefinedLimit) -> dict[str, object]:
+    """Return how a limit is defined, with its grants in force."""
+    definition = one.definition
+    return {
+        "name": one.name,
+        "source": one.source,
+        "description": one.description,
+        "definition": None if definition is None else msgspec.Raw(definition.definition.encode()),
+        "set_at": None if definition is None else definition.set_at,
+        "grants": [grant(each) for each in one.grants],
+    }
+
+
+def grant(one: Grant) -> dict[str, object]:
+    """Return a grant; its amount is a number of its unit."""
+    return {**asdict(one), "amount": _of_unit(one.amount, one.unit)}
 
 
 def own_limit(state: OwnLimit) -> dict[str, object]:

@@ -4,10 +4,11 @@ Generated from `openrpc.json` by `python -m tests.reference`.
 """
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from hero_broker.client import methods, models
-from hero_broker.client.methods import Bucket, Dimension, FocusVersion, QueryFilter
+from hero_broker.client.methods import Bucket, Dimension, FocusVersion, LimitSubjectValues, NewLimit, QueryFilter
 from hero_broker.client.query import AsyncCall
 
 
@@ -413,6 +414,66 @@ class AsyncLimitsMethods:
             limit: The maximum number of subjects; 100 if absent.
         """
         return await self._call(methods.status_limit(name, limit))
+
+    async def get(self, name: str) -> models.DefinedLimitAnswer:
+        """How a limit is defined.
+
+        Returns the definition of a limit that was set, the limit as a sentence, and its grants in force.
+
+        Args:
+            name: The name of the limit.
+        """
+        return await self._call(methods.get_limit(name))
+
+    async def set(self, name: str, definition: NewLimit) -> models.DefinedLimitAnswer:
+        """Set a limit.
+
+        Sets a limit while the broker runs, in place of one that was set under the same name. It is stored in the
+        ledger's database, so it is kept over restarts, and brokers that share the database have it too. A limit of the
+        settings file, or of [server], cannot be changed here. At most 1,000 limits, those of the settings file
+        included.
+
+        Args:
+            name: 1 to 64 letters, digits, dots, hyphens and underscores of ASCII.
+            definition: What the limit bounds, and for whom.
+        """
+        return await self._call(methods.set_limit(name, definition))
+
+    async def remove(self, name: str) -> models.DefinedLimitAnswer:
+        """Remove a limit.
+
+        Removes a limit that was set, and ends its grants; returns the limit as it was. If it is set again later, it has
+        no grants. A limit of the settings file, or of [server], cannot be removed here.
+
+        Args:
+            name: The name of the limit.
+        """
+        return await self._call(methods.remove_limit(name))
+
+    async def grant(
+        self,
+        name: str,
+        amount: Decimal,
+        reason: str,
+        subject: LimitSubjectValues | None = None,
+        until: int | None = None,
+    ) -> models.LimitGrantAnswer:
+        """Grant more of a budget.
+
+        Lets one subject of a budget use more than the amount, until a time or for ever; several grants add up. The
+        limit may be of the settings file. A grant is kept with its reason, and cannot be changed; limits.get lists
+        those in force. At most 10,000 grants in force.
+
+        Args:
+            name: The name of a budget.
+            amount: How much more, in the unit of the limit, above 0. USD have at most 9 decimal places; other units are
+                whole.
+            reason: Printable characters, without leading or trailing spaces.
+            subject: Who may use more: a value for each dimension that the limit has counters by. May be absent if it
+                has one counter for all calls.
+            until: Unix seconds, in the future; the grant ends there. For ever if absent.
+        """
+        return await self._call(methods.grant_limit(name, amount, reason, subject, until))
 
 
 class AsyncSystemMethods:

@@ -43,6 +43,7 @@ class _Refusal(msgspec.Struct):
 
 _REFUSAL = msgspec.json.Decoder(_Refusal)
 _RESPONSE = msgspec.json.Decoder(Response)
+_ENCODER = msgspec.json.Encoder(decimal_format="number")  # as the contract has amounts
 _RESPONSES = msgspec.json.Decoder(list[Response] | Response)
 
 
@@ -76,7 +77,7 @@ def encode(queries: Sequence[tuple[str, Any]]) -> bytes:
         {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
         for number, (method, params) in enumerate(queries)
     ]
-    return msgspec.json.encode(requests[0] if len(requests) == 1 else requests)
+    return _ENCODER.encode(requests[0] if len(requests) == 1 else requests)
 
 
 def parse_result(answer: httpx.Response) -> bytes:

@@ -6,6 +6,7 @@ Generated from `openrpc.json` by `python -m tests.reference`.
 """
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any, Literal, TypedDict
 
 from hero_broker.client import models
@@ -40,6 +41,57 @@ class QueryFilter(TypedDict, total=False):
     # priced: only calls whose cost is known. unpriced: only those for which no price was known, which reports count as
     # 0 USD in unpriced_requests. One of priced, unpriced.
     cost: str | None
+
+
+class NewLimitMatch(TypedDict, total=False):
+    """Which calls a limit counts: those that agree with every member. Without members, all calls."""
+
+    ip: str | None  # An address, or "unknown".
+    network: str | None  # A network without host bits, such as 192.0.2.0/24 or 2001:db8::/32.
+    label: str | None  # The label of the address.
+    context: str | None  # The caller's own claim, from X-Hero-Context.
+    model: str | None
+    provider: str | None  # The name of a provider in the settings.
+    kind: str | None  # One of chat, completion, embedding, tts, stt, rerank, moderation, messages, responses.
+
+
+class NewLimit(TypedDict, total=False):
+    """A limit with the keys of a table [[limits]] in the settings file, except its name. unit and amount are required,
+    and window unless the unit is "concurrent". None for a key counts as absent.
+    """
+
+    # What is counted; "concurrent" are calls in flight. One of usd, tokens, input_tokens, output_tokens, requests,
+    # concurrent.
+    unit: str | None
+    # Of the unit, in a window; above 0. USD have at most 9 decimal places; other units are whole.
+    amount: Decimal | None
+    window: str | None  # One of minute, hour, day, week, month, ever.
+    tz: str | None  # The IANA time zone of the windows of a budget; UTC if absent.
+    # What a call sets aside of a budget, or of tokens per minute; "safe" if absent. One of safe, worst, mean, none.
+    hold: str | None
+    burst: int | None  # How many requests or tokens of a minute may come at once; the amount if absent.
+    match: NewLimitMatch | None  # Which calls are counted; all if absent.
+    per: tuple[str, ...] | None  # What has a counter of its own; one counter for all calls if absent or empty.
+    prefix_v4: int | None  # The bits of IPv4 prefixes in per; 32 if absent.
+    prefix_v6: int | None  # The bits of IPv6 prefixes in per; 64 if absent.
+    # "shadow" counts what it would refuse, and refuses nothing; "enforce" if absent. One of enforce, shadow.
+    mode: str | None
+    # Must be false for a budget with a PostgreSQL database: each broker counts what it spends itself.
+    shared: bool | None
+
+
+class LimitSubjectValues(TypedDict, total=False):
+    """A subject of a limit, or a part of it: a value for dimensions that the limit has counters by. None for another
+    dimension counts as absent.
+    """
+
+    ip: str | None  # An address, or "unknown".
+    prefix: str | None  # A network of the width of the limit's prefixes, or "unknown".
+    label: str | None  # A label; None grants to addresses without one.
+    context: str | None  # The caller's own claim; None grants to calls without one.
+    model: str | None
+    provider: str | None
+    kind: str | None  # One of chat, completion, embedding, tts, stt, rerank, moderation, messages, responses.
 
 
 def discover() -> Query[dict[str, Any]]:
@@ -423,6 +475,66 @@ def status_limit(name: str, limit: int | None = None) -> Query[models.LimitStatu
         limit: The maximum number of subjects; 100 if absent.
     """
     return build_query("limits.status", models.LimitStatusAnswer, name=name, limit=limit)
+
+
+def get_limit(name: str) -> Query[models.DefinedLimitAnswer]:
+    """How a limit is defined.
+
+    Returns the definition of a limit that was set, the limit as a sentence, and its grants in force.
+
+    Args:
+        name: The name of the limit.
+    """
+    return build_query("limits.get", models.DefinedLimitAnswer, name=name)
+
+
+def set_limit(name: str, definition: NewLimit) -> Query[models.DefinedLimitAnswer]:
+    """Set a limit.
+
+    Sets a limit while the broker runs, in place of one that was set under the same name. It is stored in the ledger's
+    database, so it is kept over restarts, and brokers that share the database have it too. A limit of the settings
+    file, or of [server], cannot be changed here. At most 1,000 limits, those of the settings file included.
+
+    Args:
+        name: 1 to 64 letters, digits, dots, hyphens and underscores of ASCII.
+        definition: What the limit bounds, and for whom.
+    """
+    return build_query("limits.set", models.DefinedLimitAnswer, name=name, definition=definition)
+
+
+def remove_limit(name: str) -> Query[models.DefinedLimitAnswer]:
+    """Remove a limit.
+
+    Removes a limit that was set, and ends its grants; returns the limit as it was. If it is set again later, it has no
+    grants. A limit of the settings file, or of [server], cannot be removed here.
+
+    Args:
+        name: The name of the limit.
+    """
+    return build_query("limits.remove", models.DefinedLimitAnswer, name=name)
+
+
+def grant_limit(
+    name: str, amount: Decimal, reason: str, subject: LimitSubjectValues | None = None, until: int | None = None
+) -> Query[models.LimitGrantAnswer]:
+    """Grant more of a budget.
+
+    Lets one subject of a budget use more than the amount, until a time or for ever; several grants add up. The limit
+    may be of the settings file. A grant is kept with its reason, and cannot be changed; limits.get lists those in
+    force. At most 10,000 grants in force.
+
+    Args:
+        name: The name of a budget.
+        amount: How much more, in the unit of the limit, above 0. USD have at most 9 decimal places; other units are
+            whole.
+        reason: Printable characters, without leading or trailing spaces.
+        subject: Who may use more: a value for each dimension that the limit has counters by. May be absent if it has
+            one counter for all calls.
+        until: Unix seconds, in the future; the grant ends there. For ever if absent.
+    """
+    return build_query(
+        "limits.grant", models.LimitGrantAnswer, name=name, amount=amount, reason=reason, subject=subject, until=until
+    )
 
 
 def health() -> Query[models.Health]:

@@ -748,6 +748,86 @@ class LimitStatusAnswer(msgspec.Struct, frozen=True, kw_only=True):
     data: tuple[LimitSubject, ...]
 
 
+class LimitMatch(msgspec.Struct, frozen=True, kw_only=True):
+    """Which calls a limit counts: those that agree with every member. Without members, all calls."""
+
+    ip: str | None = None  # An address, or "unknown".
+    network: str | None = None  # A network without host bits, such as 192.0.2.0/24 or 2001:db8::/32.
+    label: str | None = None  # The label of the address.
+    context: str | None = None  # The caller's own claim, from X-Hero-Context.
+    model: str | None = None
+    provider: str | None = None  # The name of a provider in the settings.
+    kind: str | None = None  # One of chat, completion, embedding, tts, stt, rerank, moderation, messages, responses.
+
+
+class LimitDefinition(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit with the keys of a table [[limits]] in the settings file, except its name. unit and amount are required,
+    and window unless the unit is "concurrent". None for a key counts as absent.
+    """
+
+    # What is counted; "concurrent" are calls in flight. One of usd, tokens, input_tokens, output_tokens, requests,
+    # concurrent.
+    unit: str | None = None
+    # Of the unit, in a window; above 0. USD have at most 9 decimal places; other units are whole.
+    amount: Decimal | None = None
+    window: str | None = None  # One of minute, hour, day, week, month, ever.
+    tz: str | None = None  # The IANA time zone of the windows of a budget; UTC if absent.
+    # What a call sets aside of a budget, or of tokens per minute; "safe" if absent. One of safe, worst, mean, none.
+    hold: str | None = None
+    burst: int | None = None  # How many requests or tokens of a minute may come at once; the amount if absent.
+    match: LimitMatch | None = None  # Which calls are counted; all if absent.
+    per: tuple[str, ...] | None = None  # What has a counter of its own; one counter for all calls if absent or empty.
+    prefix_v4: int | None = None  # The bits of IPv4 prefixes in per; 32 if absent.
+    prefix_v6: int | None = None  # The bits of IPv6 prefixes in per; 64 if absent.
+    # "shadow" counts what it would refuse, and refuses nothing; "enforce" if absent. One of enforce, shadow.
+    mode: str | None = None
+    # Must be false for a budget with a PostgreSQL database: each broker counts what it spends itself.
+    shared: bool | None = None
+
+
+class LimitGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """What one subject of a budget may use beyond its amount."""
+
+    grant_id: int  # Grants of all limits are numbered in the order in which they were made.
+    name: str  # Of the limit.
+    subject: dict[str, str | None]  # The value of each dimension that the limit has counters by.
+    # Of the limit when the grant was made; a limit of another unit is not raised. One of usd, tokens, input_tokens,
+    # output_tokens, requests, concurrent.
+    unit: str
+    amount: Decimal  # Of the unit.
+    granted_at: int  # Unix seconds, UTC.
+    until: int | None  # Unix seconds, UTC; not included. None: for ever.
+    reason: str
+
+
+class DefinedLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit as it is defined, with its grants."""
+
+    name: str
+    # "file": a table [[limits]] of the settings file; "server": a setting of [server]; "rpc": limits.set. One of file,
+    # rpc, server.
+    source: str
+    # The limit as a sentence; None if this broker cannot use the definition, and so does not apply it.
+    description: str | None
+    definition: LimitDefinition | None  # As it was set; None unless the source is "rpc".
+    set_at: int | None  # Unix seconds, UTC; None unless the source is "rpc".
+    grants: tuple[LimitGrant, ...]  # Those in force, in the order in which they were made.
+
+
+class DefinedLimitAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of limits.get, limits.set and limits.remove."""
+
+    data: DefinedLimit
+    as_of: int
+
+
+class LimitGrantAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of limits.grant."""
+
+    data: LimitGrant
+    as_of: int
+
+
 class Rollups(msgspec.Struct, frozen=True, kw_only=True):
     """The progress of the sums that reports read."""
 

@@ -1,12 +1,26 @@
 """Formats amounts as exact decimal text."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from fractions import Fraction
 
 NANO = 1_000_000_000  # nano-USD of one USD
 # The largest plausible cost of one call. The dearest calls of today cost some thousand USD; above this bound, a price
 # was entered wrongly. A ledger's sums are integers of 64 bits, which hold 9,000 calls of this cost.
 MAX_COST_USD = 1_000_000
+MAX_EXACT_DIGITS = 15  # of a number with a point or an exponent; JSON's readers may change more of them
+
+
+def exact_decimal(text: str) -> Decimal:
+    """Return the decimal that a JSON number says; an integer may have any number of digits.
+
+    Raises:
+        ValueError: it has a point or an exponent, and more than `MAX_EXACT_DIGITS` digits.
+    """
+    number = Decimal(text)
+    if len(number.as_tuple().digits) > MAX_EXACT_DIGITS and not text.removeprefix("-").isdigit():
+        raise ValueError(text)
+    return number
 
 
 def usd_text(nano_usd: int) -> str:

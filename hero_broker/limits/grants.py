@@ -15,10 +15,13 @@ _MAY_LACK = ("label", "context")  # a call may have none
 def canonical_subject(limit: Limit, subject: Mapping[str, str | None]) -> dict[str, str | None]:
     """Return a subject of a limit with its values as counters have them, in the order of the limit's `per`.
 
+    A member that is None and not in `per` counts as absent.
+
     Raises:
         InvalidParams: it has other members than `per`, or a value that no counter can have.
     """
-    if subject.keys() != set(limit.per):
+    given = {name for name, value in subject.items() if value is not None or name in limit.per}
+    if given != set(limit.per):
         names = f"exactly the members {', '.join(limit.per)}" if limit.per else "no members"
         raise InvalidParams("subject", f"must have {names}, as the limit has counters by them")
     return {name: _canonical(limit, name, subject[name]) for name in limit.per}

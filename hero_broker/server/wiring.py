@@ -1,8 +1,9 @@
 """The only place where the broker's objects are made and joined; they close in reverse order."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.types import ASGIApp
 
@@ -10,7 +11,7 @@ from hero_broker import __version__
 from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.contract import Contract, load_document
 from hero_broker.admin_plane.registry import METHODS
-from hero_broker.core.clock import Clock, SystemClock
+from hero_broker.core.clock import SystemClock
 from hero_broker.core.duties import Duty
 from hero_broker.data_plane.call_run import ExchangeLimits
 from hero_broker.data_plane.checks import Check, LedgerOpen, price_known
@@ -31,7 +32,7 @@ from hero_broker.ledger.health import LedgerHealth
 from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.limits.admission import Admission
-from hero_broker.limits.limit import Limit, server_limits
+from hero_broker.limits.limit import server_limits
 from hero_broker.limits.own_requests import OwnRequests
 from hero_broker.limits.states import LimitStates
 from hero_broker.metering.billing_row import interrupted_row
@@ -54,7 +55,7 @@ from hero_broker.server.price_refresh import PriceRefresh
 from hero_broker.server.router import build_router
 from hero_broker.settings import Settings
 from hero_broker.settings.limits import read_definition
-from hero_broker.store.database import Database, open_database
+from hero_broker.store.database import open_database
 
 CALL_KINDS = KIND_BY_PATH | LOOK_UP_KINDS
 CALLS = {**CALL_SPELLINGS, **{path: path for path in CALL_KINDS}}  # the canonical paths of all spellings
@@ -137,7 +138,12 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             )
             labels = LabelBook(database, clock)
             reports, books = Reports(database, labels, clock), Books(database, clock)
-            limit_book = _limit_book(settings, database, clock, own_limits)
+            reading = partial(
+                read_definition,
+                providers={provider.name for provider in routes.every_provider},
+                may_share_ledger=not database.has_one_broker,
+            )
+            limit_book = LimitBook(database, clock, [*own_limits, *settings.limits], reading)
             stack.callback(close_together, labels.close, reports.close, books.close, directory.close, limit_book.close)
             limits = LimitFollowing(
                 admission,
@@ -179,6 +185,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 refresh_prices=refresh.refresh,
                 limits=LimitStates(admission),
                 own_requests=OwnRequests().request,
+                limit_book=limit_book,
             )
             Contract(admin.document).check(METHODS)
             stored_calls = StoredResponseEndpoint(exchange, stored, admission, clock)
@@ -203,16 +210,6 @@ class Broker:
     exchange: Exchange
     duties: list[Duty]  # shown by `system.health`; `server.run` adds its own
     short_requests: ShortRequests  # for connections that await short bodies
-
-
-def _limit_book(settings: Settings, database: Database, clock: Clock, own_limits: Sequence[Limit]) -> LimitBook:
-    """Return the book of the limits that are set while the broker runs, beside those of the settings."""
-    providers = [provider.name for provider in settings.providers]
-
-    def read(name: str, definition: str) -> Limit:
-        return read_definition(name, definition, providers, may_share_ledger=not database.has_one_broker)
-
-    return LimitBook(database, clock, [*own_limits, *settings.limits], read)
 
 
 def _exchange_limits(settings: Settings) -> ExchangeLimits:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hero_broker.core.addresses import UNKNOWN, canonical_ip
 from hero_broker.core.errors import InvalidParams
-from hero_broker.core.money import NANO
+from hero_broker.core.money import MAX_EXACT_DIGITS, NANO, exact_decimal
 from hero_broker.kinds.registry import KINDS
 from hero_broker.limits.headers import HEADERS
 from hero_broker.limits.limit import (
@@ -45,7 +45,6 @@ from hero_broker.settings.validators import CIDR_FORM, NAME_FORM, accept_name, a
 LIMIT_NAME_FORM = f"must be 1 to {MAX_NAME_CHARACTERS} letters, digits, dots, hyphens and underscores of ASCII"
 IP_FORM = f'must be an address, such as "10.77.0.5", or {quoted(UNKNOWN)} for callers on a Unix socket'
 ZONE_FORM = 'must be the name of a time zone, such as "Europe/Brussels"'
-MAX_NUMBER_DIGITS = 15  # of a JSON number with a point or an exponent, which a double keeps
 _LIMIT_NAME = re.compile(rf"[A-Za-z0-9._-]{{1,{MAX_NAME_CHARACTERS}}}")
 _UNITS = ", ".join(quoted(unit) for unit in UNITS)
 
@@ -93,9 +92,10 @@ def read_definition(name: str, definition: str, providers: Collection[str], *, m
 
 def _parse_number(text: str) -> Decimal | int:
     """Return the number of a text with a point or an exponent; an integer if it is whole, as JSON has one type."""
-    number = Decimal(text)
-    if len(number.as_tuple().digits) > MAX_NUMBER_DIGITS:
-        raise InvalidParams("definition", f"must have numbers of at most {MAX_NUMBER_DIGITS} digits")
+    try:
+        number = exact_decimal(text)
+    except ValueError as error:
+        raise InvalidParams("definition", f"must have numbers of at most {MAX_EXACT_DIGITS} digits") from error
     return int(number) if number == int(number) else number
 
 

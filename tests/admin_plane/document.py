@@ -1,4 +1,4 @@
 """The document that `info.version` was last raised for; see test_version_moves_with_the_document."""
 
 VERSION = "0.14.0"
-SHA256 = "355cf73a1c1fa5c0a60d73777ba39e69df8a32ed2b9714ad33543f18f96fae88"
+SHA256 = "fbf3402be8c3f3499f3a094a956f4a715c6e1da17c7ebea8c021e114fe0ff812"

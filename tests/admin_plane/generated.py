@@ -29,6 +29,8 @@ _KNOWN = {
     "model": ["model-0", "model-1"],
     "provider": ["groq"],
     "period": ["2023-11", "none"],
+    "name": ["machine-month", "server.max_calls", "a", "b"],
+    "network": _NETWORKS,
     "reference": ["2023-11", "2023-12", " a"],
     "context": ["", "=1+1"],
 }
@@ -53,6 +55,8 @@ def valid(schema: Schema, name: str = "") -> Values:
             return st.none()
         case "boolean":
             return st.booleans()
+        case "number":
+            return st.floats(schema["minimum"], schema["maximum"]) | _integers(schema["minimum"], schema["maximum"])
         case "integer":
             return _integers(schema["minimum"], schema["maximum"])
         case "string":

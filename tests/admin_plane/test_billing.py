@@ -6,7 +6,10 @@ import io
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from ipaddress import ip_network
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -23,12 +26,16 @@ from hero_broker.admin_plane.rpc import RpcEndpoint
 from hero_broker.core.addresses import ip_key
 from hero_broker.core.calls import Outcome
 from hero_broker.core.clock import Clock, SystemClock
+from hero_broker.core.money import NANO
 from hero_broker.core.queries import RowsQuery
 from hero_broker.core.records import Rows
+from hero_broker.limits.limit import Limit, LimitMatch, server_limits
 from hero_broker.reports.billing_periods import Books
 from hero_broker.reports.labels import LabelBook
+from hero_broker.reports.limit_book import LimitBook
 from hero_broker.reports.usage import Reports
 from hero_broker.server.router import EXCEPTION_HANDLERS
+from hero_broker.settings.limits import read_definition
 from hero_broker.store.database import Database, open_database
 from tests.admin_plane.fakes import ServedFake, no_calls, other_prices
 from tests.admin_plane.test_methods import cursor_of
@@ -37,6 +44,18 @@ from tests.kept_ledger import KeptLedger
 from tests.ledger.rows import row
 
 AT = 1_700_000_000
+FIXED_LIMITS = [
+    *server_limits(1000, 100),
+    Limit(
+        "machine-month",
+        "usd",
+        20 * NANO,
+        LimitMatch(network=ip_network("10.77.0.0/24")),
+        ("ip",),
+        window="month",
+        zone=ZoneInfo("Europe/Brussels"),
+    ),
+]
 WINDOW = {"since": AT, "until": AT + 30_000}
 DOCUMENT = load_document()
 JSON = {"content-type": "application/json"}
@@ -63,8 +82,18 @@ class Ledger:
         clock = clock or SystemClock()
         labels = LabelBook(database, clock)
         reports, books = Reports(database, labels, clock), Books(database, clock)
+        read = partial(read_definition, providers=("groq",), may_share_ledger=not database.has_one_broker)
         admin = Admin(
-            reports, books, labels, ServedFake(), lambda: HEALTHY, lambda: INFO, no_calls, DOCUMENT, other_prices
+            reports,
+            books,
+            labels,
+            ServedFake(),
+            lambda: HEALTHY,
+            lambda: INFO,
+            no_calls,
+            DOCUMENT,
+            other_prices,
+            limit_book=LimitBook(database, clock, FIXED_LIMITS, read),
         )
         self._app = with_request_id(
             Starlette(
@@ -812,6 +841,8 @@ def test_documented_examples_are_answered_in_the_documented_shape(ledger: Ledger
     params = {param["name"]: param["value"] for param in example["params"]}
     if method["name"] in ("labels.get", "labels.remove"):
         ledger.call("labels.set", **params, label="a")
+    if method["name"] in ("limits.get", "limits.remove"):
+        ledger.call("limits.set", **params, definition={"unit": "concurrent", "amount": 4})
 
     result = ledger.call(method["name"], **params)["result"]
 

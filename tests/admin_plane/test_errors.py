@@ -39,6 +39,10 @@ NEEDED: dict[str, dict[str, Any]] = {
     "labels.get": {"target": "unknown"},
     "labels.remove": {"target": "unknown"},
     "limits.status": {"name": "none"},
+    "limits.get": {"name": "none"},
+    "limits.set": {"name": "a", "definition": {"unit": "concurrent", "amount": 4}},
+    "limits.remove": {"name": "none"},
+    "limits.grant": {"name": "none", "amount": 1, "reason": "a"},
 }
 DOCUMENTED = [(name, error["code"]) for name, method in METHODS.items() for error in method["errors"]]
 EXAMPLES = [
@@ -67,7 +71,19 @@ class Raising:
 def failing(error: Exception) -> Admin:
     every: Any = Raising(error)
     document = {**DOCUMENT, "x-made": object()}
-    return Admin(every, every, every, every, every.fail, every.fail, every.fail, document, every.fail, every)
+    return Admin(
+        every,
+        every,
+        every,
+        every,
+        every.fail,
+        every.fail,
+        every.fail,
+        document,
+        every.fail,
+        every,
+        limit_book=every,
+    )
 
 
 def ask(app: ASGIApp, method: str, params: dict[str, Any]) -> Any:
@@ -197,6 +213,7 @@ def test_store_that_does_not_answer_is_an_error_only_where_it_is_documented(meth
         DOCUMENT,
         admin.refresh_prices,
         LimitsFake(),
+        limit_book=admin.limit_book,
     )
     answer = ask(with_request_id(RpcEndpoint(answering)), method, NEEDED.get(method, {}))
 

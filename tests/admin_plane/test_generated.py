@@ -80,7 +80,7 @@ def check(method: str, answer: Any) -> None:
 
 
 # What is removed, added or closed is not a second time.
-CHANGE_ONCE = ("labels.remove", "labels.set_many", "billing.close")
+CHANGE_ONCE = ("labels.remove", "labels.set_many", "limits.remove", "limits.grant", "billing.close")
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -432,6 +432,10 @@ LEDGERS = {
     "labels.get",
     "labels.list",
     "labels.remove",
+    "limits.get",
+    "limits.set",
+    "limits.remove",
+    "limits.grant",
 }
 
 

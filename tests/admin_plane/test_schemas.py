@@ -12,7 +12,10 @@ from hero_broker.admin_plane.contract import load_document
 
 SCHEMAS = load_document()["components"]["schemas"]
 # Schemas that another one extends by its names, but whose members mean something else.
-OTHERS = {("Unbilled", "Period")}  # an open range of positions, and a closed one
+OTHERS = {
+    ("Unbilled", "Period"),  # an open range of positions, and a closed one
+    ("LimitSubjectValues", "Filter"),  # where null is a value, and where it counts as absent
+}
 
 
 def names(schema: str) -> set[str]:

@@ -1,11 +1,13 @@
 """Limits of a whole broker: refused unread, in the shape of each wire, with exact times; nothing refused is billed."""
 
 import http.client
+from decimal import Decimal
 from pathlib import Path
 
 import httpx
 import pytest
 
+from hero_broker.client import Client, RpcError, methods, models
 from tests.e2e.provider import Provider, answering
 from tests.e2e_support import broker
 
@@ -111,3 +113,40 @@ def test_request_that_is_refused_for_another_reason_tells_what_is_left(tmp_path:
 
     assert response.status_code in (400, 404)
     assert response.headers["x-ratelimit-remaining-requests"] == "1"
+
+
+def test_limit_that_is_set_and_its_grants_are_kept_over_a_restart(tmp_path: Path) -> None:
+    definition: methods.NewLimit = {
+        "unit": "usd",
+        "amount": Decimal("0.1"),
+        "window": "month",
+        "per": ("ip",),
+        "match": {"provider": "fake"},
+    }
+    config = tmp_path / "hero-broker.toml"
+    config.write_text(LIMITS)
+    with broker(tmp_path / "state", "--fake", "--config", str(config)) as running, Client(running.url) as client:
+        made = client.limits.set("lab-month", definition)
+        granted = client.limits.grant("lab-month", Decimal("0.05"), "a demonstration", {"ip": "::ffff:127.0.0.3"})
+        with pytest.raises(RpcError) as refused:
+            client.limits.set("per-machine", {"unit": "concurrent", "amount": Decimal(4)})
+
+    with broker(tmp_path / "state", "--fake", "--config", str(config)) as running, Client(running.url) as client:
+        kept = client.limits.get("lab-month")
+        listed = httpx.get(f"{running.url}/admin/limits/per-machine", timeout=20).json()["data"]
+        removed = httpx.delete(f"{running.url}/admin/limits/lab-month", timeout=20)
+        gone = httpx.get(f"{running.url}/admin/limits/lab-month", timeout=20)
+
+    assert made.data.description == (
+        "at most 0.1 USD a month (UTC), for each address; it counts calls to the provider fake"
+    )
+    assert kept.data.definition is not None
+    assert (kept.data.definition.amount, kept.data.definition.match) == (
+        Decimal("0.1"),
+        models.LimitMatch(provider="fake"),
+    )
+    assert kept.data.grants == (granted.data,)
+    assert (granted.data.subject, granted.data.amount) == ({"ip": "127.0.0.3"}, Decimal("0.05"))
+    assert (refused.value.code, refused.value.reason) == (-32005, "read_only")
+    assert listed["source"] == "file"
+    assert (removed.status_code, gone.status_code) == (200, 404)

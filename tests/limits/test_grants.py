@@ -30,6 +30,7 @@ def limit_by(*per: str) -> Limit:
         pytest.param(("prefix",), {"prefix": "unknown"}, {"prefix": "unknown"}, id="no prefix"),
         pytest.param(("label",), {"label": None}, {"label": None}, id="addresses without a label"),
         pytest.param(("ip", "context"), {"context": "", "ip": "::1"}, {"ip": "::1", "context": ""}, id="two"),
+        pytest.param(("label",), {"label": "a", "ip": None}, {"label": "a"}, id="a dimension that is absent"),
         pytest.param(("model", "kind"), {"kind": "chat", "model": "m"}, {"model": "m", "kind": "chat"}, id="a model"),
     ],
 )

@@ -11,10 +11,16 @@ from hero_broker.admin_plane.contract import Document
 
 FOLDER = Path(__file__).parents[2] / "hero_broker" / "client"
 WIDTH = 120
-NAMES = {"Filter": "QueryFilter", "GroupBy": "Dimension"}  # types of parameters whose title in the document is another
+# Types of parameters whose title in the document is another.
+NAMES = {
+    "Filter": "QueryFilter",
+    "GroupBy": "Dimension",
+    "LimitDefinition": "NewLimit",
+    "LimitMatch": "NewLimitMatch",
+}
 PLURAL = ("list", "set_many", "refresh")  # methods of several things
 MAY_BE_USD = ("amount", "held", "remaining", "used")  # of a limit; its unit says whether
-PLAIN = {"integer": "int", "string": "str", "boolean": "bool"}
+PLAIN = {"integer": "int", "string": "str", "boolean": "bool", "number": "Decimal"}
 
 MARK = "Generated from `openrpc.json` by `python -m tests.reference`."
 MODELS = f'''"""Results of the contract's methods: one class for each of its schemas, with the same names.
@@ -163,14 +169,26 @@ def _types(document: Document) -> Iterator[tuple[str, str]]:
                 name = _named(schema["title"])
                 yield name, "\n".join(_fitted(f"{name} = Literal[", values, "]", ""))
             elif "$ref" in one:
-                yield _named(_referred(one)), _typed_dict(_referred(one), document)
+                yield from _typed_dicts(_referred(one), document)
+
+
+def _typed_dicts(name: str, document: Document) -> Iterator[tuple[str, str]]:
+    """Yield the type of an object and, before it, those of the objects in it; each with its definition."""
+    for member in document["components"]["schemas"][name]["properties"].values():
+        for one in member.get("oneOf", [member]):
+            if "$ref" in one:
+                yield from _typed_dicts(_referred(one), document)
+    yield _named(name), _typed_dict(name, document)
 
 
 def _typed_dict(name: str, document: Document) -> str:
     schema = document["components"]["schemas"][name]
     lines = [f"class {_named(name)}(TypedDict, total=False):", *_docstring([schema["description"]], "    "), ""]
     for member, form in schema["properties"].items():
-        lines += _commented(f"    {member}: {_result_type(form, member)}", _meaning(form))
+        kind = _union(
+            _named(_referred(one)) if "$ref" in one else _result_type(one, member) for one in form.get("oneOf", [form])
+        )
+        lines += _commented(f"    {member}: {kind}", _meaning(form))
     return "\n".join(lines)
 
 
@@ -238,7 +256,10 @@ def _answer(method: Mapping[str, Any]) -> str:
 def _params(method: Mapping[str, Any]) -> list[str]:
     params = []
     for param in method["params"]:
-        form, optional = _param_type(param["schema"], param["schema"]["title"]), not param.get("required", False)
+        form, optional = (
+            _param_type(param["schema"], param["schema"].get("title", "")),
+            not param.get("required", False),
+        )
         if optional:
             form = f"{form} = None" if form.endswith(" | None") else f"{form} | None = None"
         code = f"{param['name']}: {form}"

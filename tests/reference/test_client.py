@@ -48,15 +48,15 @@ def test_new_method_is_in_both_clients_and_among_the_queries(document: Document)
 
 def test_new_group_and_types_of_parameters_are_defined_and_imported(document: Document) -> None:
     window = {"oneOf": [{"type": "string", "enum": ["hour", "week"]}, {"type": "null"}]}
-    document["methods"].append(method("limits.set", window=window, type={"type": "integer"}))
+    document["methods"].append(method("alerts.set", window=window, type={"type": "integer"}))
 
     texts = written(document)
 
     assert 'Window = Literal["hour", "week"]' in texts["methods.py"]
-    assert "def set_limit(" in texts["methods.py"]
+    assert "def set_alert(" in texts["methods.py"]
     for name, prefix in (("sync_methods.py", ""), ("async_methods.py", "Async")):
-        assert "import Bucket, Dimension, FocusVersion, QueryFilter, Window\n" in texts[name]
-        assert f"        self.limits = {prefix}LimitsMethods(call)\n" in texts[name]
+        assert "    QueryFilter,\n    Window,\n)\n" in texts[name]
+        assert f"        self.alerts = {prefix}AlertsMethods(call)\n" in texts[name]
         assert "        type: int | None = None,  # noqa: A002 - the contract's word\n" in texts[name]
 
 
