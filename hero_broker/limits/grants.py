@@ -1,60 +1,11 @@
-"""What may be granted of a budget: which subjects, and how much."""
+"""What may be granted of a budget."""
 
-from collections.abc import Mapping
 from decimal import Decimal
 
-from hero_broker.core.addresses import UNKNOWN, canonical_ip, parse_network
 from hero_broker.core.errors import InvalidParams
 from hero_broker.core.limits import Grant
 from hero_broker.core.money import NANO
 from hero_broker.limits.limit import MAX_UNITS, MAX_USD, USD, Limit
-
-_MAY_LACK = ("label", "context")  # a call may have none
-
-
-def canonical_subject(limit: Limit, subject: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Return a subject of a limit with its values as counters have them, in the order of the limit's `per`.
-
-    A member that is None and not in `per` counts as absent.
-
-    Raises:
-        InvalidParams: it has other members than `per`, or a value that no counter can have.
-    """
-    given = {name for name, value in subject.items() if value is not None or name in limit.per}
-    if given != set(limit.per):
-        names = f"exactly the members {', '.join(limit.per)}" if limit.per else "no members"
-        raise InvalidParams("subject", f"must have {names}, as the limit has counters by them")
-    return {name: _canonical(limit, name, subject[name]) for name in limit.per}
-
-
-def _canonical(limit: Limit, name: str, value: str | None) -> str | None:
-    if value is None:
-        if name not in _MAY_LACK:
-            raise InvalidParams("subject", f"{name}: must be a string")
-        return None
-    if value == UNKNOWN or name not in ("ip", "prefix"):
-        return value
-    try:
-        return canonical_ip(value) if name == "ip" else _canonical_prefix(limit, value)
-    except ValueError as error:
-        forms = {
-            "ip": f'an IPv4 or IPv6 address, or "{UNKNOWN}"',
-            "prefix": f"a network of /{limit.prefix_v4}, an IPv6 network of /{limit.prefix_v6}, both without host bits"
-            f', or "{UNKNOWN}"',
-        }
-        raise InvalidParams("subject", f"{name}: must be {forms[name]}") from error
-
-
-def _canonical_prefix(limit: Limit, text: str) -> str:
-    """Return a network of the width of a limit's prefixes.
-
-    Raises:
-        ValueError: it is not one.
-    """
-    network = parse_network(text)
-    if network.prefixlen != (limit.prefix_v4 if network.version == 4 else limit.prefix_v6):
-        raise ValueError(text)
-    return str(network)
 
 
 def granted_amount(limit: Limit, amount: Decimal) -> int:

@@ -11,9 +11,10 @@ from hero_broker.core.clock import Clock
 from hero_broker.core.errors import Conflict, InvalidParams
 from hero_broker.core.limits import DefinedLimit, Grant, LimitDefinition
 from hero_broker.limits.definitions import Definitions
-from hero_broker.limits.grants import canonical_subject, fits, granted_amount
+from hero_broker.limits.grants import fits, granted_amount
 from hero_broker.limits.limit import MAX_LIMITS, RPC, Limit
 from hero_broker.limits.sentences import sentence
+from hero_broker.limits.subjects import canonical_subject
 from hero_broker.reports.query_pool import QueryPool
 from hero_broker.store import limit_definitions, limit_grants
 from hero_broker.store.database import Database

@@ -1,4 +1,4 @@
-"""What may be granted of a budget, and of which subject."""
+"""What may be granted of a budget."""
 
 from decimal import Decimal
 
@@ -7,74 +7,12 @@ import pytest
 from hero_broker.core.errors import InvalidParams
 from hero_broker.core.limits import Grant
 from hero_broker.limits.definitions import Definitions, granted
-from hero_broker.limits.grants import canonical_subject, fits, granted_amount
-from hero_broker.limits.limit import Dimensions, Limit
+from hero_broker.limits.grants import fits, granted_amount
+from hero_broker.limits.limit import Limit
 
 USD = Limit("b", "usd", 1, window="month")
 TOKENS = Limit("t", "tokens", 1, window="day", per=("ip",))
 GRANT = Grant(1, "t", {"ip": "10.0.0.1"}, "tokens", 7, 1_000, 2_000, "r")
-
-
-def limit_by(*per: str) -> Limit:
-    return Limit("b", "usd", 1, window="month", per=per, prefix_v4=24, prefix_v6=48)
-
-
-@pytest.mark.parametrize(
-    ("per", "subject", "expected"),
-    [
-        pytest.param((), {}, {}, id="all together"),
-        pytest.param(("ip",), {"ip": "::ffff:10.0.0.1"}, {"ip": "10.0.0.1"}, id="an address in another spelling"),
-        pytest.param(("ip",), {"ip": "unknown"}, {"ip": "unknown"}, id="a caller on a Unix socket"),
-        pytest.param(("prefix",), {"prefix": "10.0.0.0/24"}, {"prefix": "10.0.0.0/24"}, id="a prefix"),
-        pytest.param(("prefix",), {"prefix": "2001:DB8:0::/48"}, {"prefix": "2001:db8::/48"}, id="a prefix of IPv6"),
-        pytest.param(("prefix",), {"prefix": "unknown"}, {"prefix": "unknown"}, id="no prefix"),
-        pytest.param(("label",), {"label": None}, {"label": None}, id="addresses without a label"),
-        pytest.param(("ip", "context"), {"context": "", "ip": "::1"}, {"ip": "::1", "context": ""}, id="two"),
-        pytest.param(("label",), {"label": "a", "ip": None}, {"label": "a"}, id="a dimension that is absent"),
-        pytest.param(("model", "kind"), {"kind": "chat", "model": "m"}, {"model": "m", "kind": "chat"}, id="a model"),
-    ],
-)
-def test_subject_is_spelled_as_counters_spell_it(
-    per: tuple[str, ...], subject: dict[str, str | None], expected: dict[str, str | None]
-) -> None:
-    found = canonical_subject(limit_by(*per), subject)
-
-    assert (found, list(found)) == (expected, list(per))
-
-
-def test_subject_of_a_counter_is_canonical() -> None:
-    limit = limit_by("prefix", "label")
-    for ip in ("10.0.0.9", "2001:db8::9", "unknown"):
-        subject = dict(zip(limit.per, limit.subject(Dimensions(ip)), strict=True))
-
-        assert canonical_subject(limit, subject) == subject
-
-
-@pytest.mark.parametrize(
-    ("per", "subject", "reason"),
-    [
-        ((), {"ip": "10.0.0.1"}, "must have no members, as the limit has counters by them"),
-        (("ip", "label"), {"ip": "::1"}, "must have exactly the members ip, label, as the limit has counters by them"),
-        (("ip",), {"ip": None}, "ip: must be a string"),
-        (("model",), {"model": None}, "model: must be a string"),
-        (("ip",), {"ip": "10.0.0.0/24"}, 'ip: must be an IPv4 or IPv6 address, or "unknown"'),
-        *(
-            (
-                ("prefix",),
-                {"prefix": text},
-                'prefix: must be a network of /24, an IPv6 network of /48, both without host bits, or "unknown"',
-            )
-            for text in ("10.0.0.1/24", "10.0.0.0/16", "2001:db8::/64", "::1%1/48", "lab")
-        ),
-    ],
-)
-def test_subject_that_no_counter_can_have_is_refused(
-    per: tuple[str, ...], subject: dict[str, str | None], reason: str
-) -> None:
-    with pytest.raises(InvalidParams) as caught:
-        canonical_subject(limit_by(*per), subject)
-
-    assert (caught.value.param, caught.value.reason) == ("subject", reason)
 
 
 @pytest.mark.parametrize(
