@@ -155,8 +155,10 @@ class LimitsInterface(Protocol):
         """Return the limits in force."""
         ...
 
-    def subjects(self, name: str, most: int, /) -> tuple[LimitState, Sequence[SubjectState]]:
-        """Return a limit, and the subjects that have used most of it."""
+    def subjects(
+        self, name: str, most: int, values: Mapping[str, str | None], /
+    ) -> tuple[LimitState, Sequence[SubjectState]]:
+        """Return a limit, and the subjects with these values that have used most of it."""
         ...
 
     def of_caller(self, ip: str, /) -> Sequence[OwnLimit]:
@@ -171,7 +173,9 @@ class NoLimits:
         """Return no limits."""
         return ()
 
-    def subjects(self, _name: str, _most: int, /) -> tuple[LimitState, Sequence[SubjectState]]:
+    def subjects(
+        self, _name: str, _most: int, _values: Mapping[str, str | None], /
+    ) -> tuple[LimitState, Sequence[SubjectState]]:
         """Return nothing, because no limit has this name."""
         raise NotRecorded("No such limit")
 

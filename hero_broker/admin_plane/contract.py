@@ -117,6 +117,10 @@ class Contract:
         entry = self._params[method].get(param)
         return () if entry is None else tuple(resolved(entry[1].schema, entry[1].schema).get("properties", ()))
 
+    def object_params(self, method: str) -> Mapping[str, str]:
+        """Return the object parameters of a method by the names of their members."""
+        return {member: name for name in self._params[method] for member in self.object_members(method, name)}
+
     def _unknown_param(self, method: str, name: str) -> InvalidParams:
         known = self._params[method]
         # A member of the filter is a parameter of its own in a URL, and easily taken for one.

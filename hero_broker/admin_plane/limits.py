@@ -16,9 +16,11 @@ async def list_limits(admin: Admin) -> dict[str, object]:
 
 
 @method("limits.status", rest="GET /admin/limits/{name}/status", scope="limits:read")
-async def limit_status(admin: Admin, name: str, limit: int | None = None) -> dict[str, object]:
+async def limit_status(
+    admin: Admin, name: str, limit: int | None = None, subject: Mapping[str, str | None] | None = None
+) -> dict[str, object]:
     """Return what the subjects of a limit have used."""
-    state, subjects = admin.limits.subjects(name, limit or DEFAULT_SUBJECTS)
+    state, subjects = admin.limits.subjects(name, limit or DEFAULT_SUBJECTS, subject or {})
     return {"data": [views.limit_subject(one, state.unit) for one in subjects], "limit": views.limit(state)}
 
 

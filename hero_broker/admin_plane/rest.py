@@ -50,7 +50,8 @@ def _endpoint(
         method = methods["GET" if request.method == "HEAD" else request.method]
         try:
             params = dict(request.path_params)
-            _add_query(contract, method, params, request.query_params.multi_items())
+            objects = {} if request.method in WITH_BODY else contract.object_params(method)
+            _add_query(contract, method, params, request.query_params.multi_items(), objects)
             if request.method in WITH_BODY:
                 _add_members(params, await _body(request, body_timeout_s))
             if method in exports.EXPORTS:
@@ -71,19 +72,26 @@ def _endpoint(
     return endpoint
 
 
-def _add_query(contract: Contract, method: str, params: dict[str, Any], query: Iterable[tuple[str, str]]) -> None:
-    """Add the parameters of a query string: arrays with commas, the members of a filter beside the other parameters."""
-    members = contract.object_members(method, "filter")
-    chosen: dict[str, str] = {}
+def _add_query(
+    contract: Contract,
+    method: str,
+    params: dict[str, Any],
+    query: Iterable[tuple[str, str]],
+    objects: Mapping[str, str],
+) -> None:
+    """Add the parameters of a query string: arrays with commas, the members of objects beside the other parameters.
+
+    `objects` are the parameters that are objects, by the names of their members.
+    """
+    chosen: dict[str, dict[str, str]] = {}
     for name, text in query:
-        if name in params or name in chosen:
+        if name in params or any(name in members for members in chosen.values()):
             raise InvalidParams(name, "is given twice")
-        if name in members:
-            chosen[name] = text
+        if name in objects:
+            chosen.setdefault(objects[name], {})[name] = text
         else:
             params[name] = _value(contract.param_type(method, name), text)
-    if chosen:
-        params["filter"] = chosen
+    params.update(chosen)
 
 
 def _value(kind: str, text: str) -> object:

@@ -273,7 +273,7 @@ def limit(state: LimitState) -> dict[str, object]:
 
 def limit_subject(state: SubjectState, unit: str) -> dict[str, object]:
     """Return what a subject has used of a limit in this unit."""
-    amounts = {name: _of_unit(getattr(state, name), unit) for name in ("used", "held", "remaining")}
+    amounts = {name: _of_unit(getattr(state, name), unit) for name in ("used", "held", "remaining", "granted")}
     return {**asdict(state), **amounts}
 
 

@@ -397,12 +397,14 @@ class AsyncLimitsMethods:
     async def list(self) -> models.LimitsAnswer:
         """Limits in force.
 
-        Lists the limits of the settings file and those of its [server], in the order in which they refuse, and how
-        often each has refused since the start.
+        Lists the limits of the settings file and those of its [server], and those that were set while the broker runs,
+        in the order in which they refuse, and how often each has refused since the start.
         """
         return await self._call(methods.list_limits())
 
-    async def status(self, name: str, limit: int | None = None) -> models.LimitStatusAnswer:
+    async def status(
+        self, name: str, limit: int | None = None, subject: LimitSubjectValues | None = None
+    ) -> models.LimitStatusAnswer:
         """What is used of a limit.
 
         Lists the subjects of a limit that have used most of it: what is spent of a budget in its present window and
@@ -412,8 +414,9 @@ class AsyncLimitsMethods:
         Args:
             name: The name of the limit.
             limit: The maximum number of subjects; 100 if absent.
+            subject: Lists only the subjects with these values; all if absent.
         """
-        return await self._call(methods.status_limit(name, limit))
+        return await self._call(methods.status_limit(name, limit, subject))
 
     async def get(self, name: str) -> models.DefinedLimitAnswer:
         """How a limit is defined.

@@ -43,6 +43,20 @@ class QueryFilter(TypedDict, total=False):
     cost: str | None
 
 
+class LimitSubjectValues(TypedDict, total=False):
+    """A subject of a limit, or a part of it: a value for dimensions that the limit has counters by. None for another
+    dimension counts as absent.
+    """
+
+    ip: str | None  # An address, or "unknown".
+    prefix: str | None  # A network of the width of the limit's prefixes, or "unknown".
+    label: str | None  # A label; an empty string stands for addresses without one.
+    context: str | None  # The caller's own claim; None grants to calls without one.
+    model: str | None
+    provider: str | None
+    kind: str | None  # One of chat, completion, embedding, tts, stt, rerank, moderation, messages, responses.
+
+
 class NewLimitMatch(TypedDict, total=False):
     """Which calls a limit counts: those that agree with every member. Without members, all calls."""
 
@@ -78,20 +92,6 @@ class NewLimit(TypedDict, total=False):
     mode: str | None
     # Must be false for a budget with a PostgreSQL database: each broker counts what it spends itself.
     shared: bool | None
-
-
-class LimitSubjectValues(TypedDict, total=False):
-    """A subject of a limit, or a part of it: a value for dimensions that the limit has counters by. None for another
-    dimension counts as absent.
-    """
-
-    ip: str | None  # An address, or "unknown".
-    prefix: str | None  # A network of the width of the limit's prefixes, or "unknown".
-    label: str | None  # A label; None grants to addresses without one.
-    context: str | None  # The caller's own claim; None grants to calls without one.
-    model: str | None
-    provider: str | None
-    kind: str | None  # One of chat, completion, embedding, tts, stt, rerank, moderation, messages, responses.
 
 
 def discover() -> Query[dict[str, Any]]:
@@ -457,13 +457,15 @@ def remove_label(target: str) -> Query[models.LabelAnswer]:
 def list_limits() -> Query[models.LimitsAnswer]:
     """Limits in force.
 
-    Lists the limits of the settings file and those of its [server], in the order in which they refuse, and how often
-    each has refused since the start.
+    Lists the limits of the settings file and those of its [server], and those that were set while the broker runs, in
+    the order in which they refuse, and how often each has refused since the start.
     """
     return build_query("limits.list", models.LimitsAnswer)
 
 
-def status_limit(name: str, limit: int | None = None) -> Query[models.LimitStatusAnswer]:
+def status_limit(
+    name: str, limit: int | None = None, subject: LimitSubjectValues | None = None
+) -> Query[models.LimitStatusAnswer]:
     """What is used of a limit.
 
     Lists the subjects of a limit that have used most of it: what is spent of a budget in its present window and what is
@@ -473,8 +475,9 @@ def status_limit(name: str, limit: int | None = None) -> Query[models.LimitStatu
     Args:
         name: The name of the limit.
         limit: The maximum number of subjects; 100 if absent.
+        subject: Lists only the subjects with these values; all if absent.
     """
-    return build_query("limits.status", models.LimitStatusAnswer, name=name, limit=limit)
+    return build_query("limits.status", models.LimitStatusAnswer, name=name, limit=limit, subject=subject)
 
 
 def get_limit(name: str) -> Query[models.DefinedLimitAnswer]:

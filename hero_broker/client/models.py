@@ -231,7 +231,7 @@ class OwnLimit(msgspec.Struct, frozen=True, kw_only=True):
     window: str | None
     tz: str | None  # The time zone of the windows of a budget.
     calls: dict[str, str]  # Which of the caller's calls are counted: by context, model, provider and kind. Empty: all.
-    amount: Decimal | None  # What the limit admits.
+    amount: Decimal | None  # What the limit admits, with what is granted.
     # Of a budget what is spent in the window, else the calls in flight, or the requests that are missing from a whole
     # burst.
     used: Decimal | None
@@ -715,6 +715,9 @@ class LimitState(msgspec.Struct, frozen=True, kw_only=True):
     match: dict[str, str]  # Which calls are counted: by ip, network, label, context, model, provider and kind.
     per: tuple[str, ...]  # What has a counter of its own.
     mode: str  # One of enforce, shadow.
+    # "file": a table [[limits]] of the settings file; "server": a setting of [server]; "rpc": limits.set. One of file,
+    # rpc, server.
+    source: str
     description: str  # The limit as a sentence.
     subjects: int  # Counters in memory.
     refused: int  # Calls.
@@ -739,6 +742,7 @@ class LimitSubject(msgspec.Struct, frozen=True, kw_only=True):
     remaining: Decimal  # Never negative.
     window_start: int | None  # Unix seconds, UTC; None unless the limit is a budget.
     window_end: int | None  # Unix seconds, UTC; None unless the limit is a budget that ends.
+    granted: float  # Of a budget, what is granted beyond its amount.
 
 
 class LimitStatusAnswer(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ class LimitState:
     match: Mapping[str, str]
     per: tuple[str, ...]
     mode: str
+    source: str  # "file", "rpc" or "server"
     description: str
     subjects: int  # counters in memory
     refused: int  # calls
@@ -35,6 +36,7 @@ class SubjectState:
     remaining: int  # never negative
     window_start: int | None  # unix seconds, UTC; of a budget
     window_end: int | None  # None too for a budget that never ends
+    granted: int = 0  # of a budget, beyond its amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class OwnLimit:
     window: str | None  # None for calls in flight
     tz: str | None  # of a budget
     calls: Mapping[str, str]  # which of the caller's calls it counts: by context, model, provider or kind
-    amount: int | None  # of the unit; money in nano-USD
+    amount: int | None  # of the unit, with what is granted; money in nano-USD
     used: int | None  # as of a `SubjectState`
     held: int | None
     remaining: int | None

@@ -1,6 +1,6 @@
 """Reports limits and their counters to operators, and to callers what is left of theirs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from hero_broker.core.errors import NotRecorded
 from hero_broker.core.limits import LimitState, OwnLimit, SubjectState
@@ -8,6 +8,7 @@ from hero_broker.limits.admission import Admission
 from hero_broker.limits.counters import BudgetCounter, Counter, LimitCounters, RateCounter
 from hero_broker.limits.limit import BILLING_PERIOD, CONCURRENT, SHADOW, Limit, LimitMatch
 from hero_broker.limits.sentences import sentence
+from hero_broker.limits.subjects import part_of_subject
 
 _MATCHES = ("ip", "network", "label", "context", "model", "provider", "kind")
 _OF_CALLS = ("context", "model", "provider", "kind")  # what may differ between the calls of one address
@@ -24,15 +25,18 @@ class LimitStates:
         """Return the limits in the order in which they refuse, those of `[server]` first."""
         return [_limit_state(one) for one in self._admission.limits]
 
-    def subjects(self, name: str, most: int) -> tuple[LimitState, list[SubjectState]]:
-        """Return a limit, and the subjects that have used most of it, at most `most`.
+    def subjects(self, name: str, most: int, values: Mapping[str, str | None]) -> tuple[LimitState, list[SubjectState]]:
+        """Return a limit, and the subjects with these values that have used most of it, at most `most`.
 
         Raises:
             NotRecorded: no limit has this name.
+            InvalidParams: no subject of the limit can have these values.
         """
         for one in self._admission.limits:
             if one.limit.name == name:
+                part = part_of_subject(one.limit, values).items()
                 states = [_subject_state(counter, self._admission) for counter in one.counters()]
+                states = [state for state in states if part <= state.subject.items()]
                 states.sort(key=lambda state: (-state.used - state.held, str(state.subject)))
                 return _limit_state(one), states[:most]
         raise NotRecorded("No such limit")
@@ -62,7 +66,7 @@ class LimitStates:
                 _window(limit),
                 _zone(limit),
                 _calls(limit) | values,
-                limit.amount,
+                limit.amount + state.granted,
                 state.used,
                 state.held,
                 state.remaining,
@@ -105,6 +109,7 @@ def _limit_state(one: LimitCounters) -> LimitState:
         match=_match(limit.match),
         per=limit.per,
         mode=limit.mode,
+        source=limit.source,
         description=sentence(limit),
         subjects=one.subjects,
         refused=one.refused,
@@ -125,7 +130,8 @@ def _subject_state(counter: Counter, admission: Admission) -> SubjectState:
         remaining = max(0, counter.amount - window.spent - window.held)
         ends = window.ends if limit.has_end else None
         begins = None if limit.window == BILLING_PERIOD else window.begins
-        return SubjectState(subject, window.spent, window.held, remaining, begins, ends)
+        granted = counter.amount - limit.amount
+        return SubjectState(subject, window.spent, window.held, remaining, begins, ends, granted)
     if isinstance(counter, RateCounter):
         remaining = max(0, counter.remaining(admission.now_ns()))
         return SubjectState(subject, limit.burst - remaining, 0, remaining, None, None)

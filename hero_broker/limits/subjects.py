@@ -12,7 +12,7 @@ _MAY_LACK = ("label", "context")  # a call may have none
 def canonical_subject(limit: Limit, subject: Mapping[str, str | None]) -> dict[str, str | None]:
     """Return a subject of a limit with its values as counters have them, in the order of the limit's `per`.
 
-    A member that is None and not in `per` counts as absent.
+    A member that is None and not in `per` counts as absent; an empty label is of addresses without one.
 
     Raises:
         InvalidParams: it has other members than `per`, or a value that no counter can have.
@@ -24,11 +24,28 @@ def canonical_subject(limit: Limit, subject: Mapping[str, str | None]) -> dict[s
     return {name: _canonical(limit, name, subject[name]) for name in limit.per}
 
 
+def part_of_subject(limit: Limit, values: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return values of a subject with which some counters of a limit are selected, as counters have them.
+
+    A value that is None counts as absent; an empty label selects the subjects without one.
+
+    Raises:
+        InvalidParams: the limit has no counters by a member, or no counter can have a value.
+    """
+    given = {name: value for name, value in values.items() if value is not None}
+    if not given.keys() <= set(limit.per):
+        names = f"members among {', '.join(limit.per)}" if limit.per else "no members"
+        raise InvalidParams("subject", f"must have {names}, as the limit has counters by them")
+    return {name: _canonical(limit, name, value) for name, value in given.items()}
+
+
 def _canonical(limit: Limit, name: str, value: str | None) -> str | None:
     if value is None:
         if name not in _MAY_LACK:
             raise InvalidParams("subject", f"{name}: must be a string")
         return None
+    if name == "label":
+        return value or None
     if value == UNKNOWN or name not in ("ip", "prefix"):
         return value
     try:

@@ -18,6 +18,7 @@ from hero_broker.core.inventory import (
 )
 from hero_broker.core.labels import Label, LabelChanges
 from hero_broker.core.limits import LimitState, OwnLimit, SubjectState
+from hero_broker.core.money import NANO
 from hero_broker.core.queries import RowsQuery, UsageQuery
 from hero_broker.core.records import (
     ClosedPeriod,
@@ -132,9 +133,12 @@ class LimitsFake:
     def limits(self) -> list[LimitState]:
         return [self._state("machine-month")]
 
-    def subjects(self, name: str, most: int) -> tuple[LimitState, list[SubjectState]]:
-        subject = SubjectState({"ip": "10.77.0.5"}, 25_970, 250_000_000, 19_749_974_030, 1793487600, 1796079600)
-        return self._state(name), [subject][:most]
+    def subjects(self, name: str, most: int, values: Mapping[str, str | None]) -> tuple[LimitState, list[SubjectState]]:
+        subject = SubjectState(
+            {"ip": "10.77.0.5"}, 25_970, 250_000_000, 24_749_974_030, 1793487600, 1796079600, 5 * NANO
+        )
+        is_asked = values.items() <= {"ip": "10.77.0.5"}.items()
+        return self._state(name), [subject][: most if is_asked else 0]
 
     def of_caller(self, ip: str) -> list[OwnLimit]:
         month = (1793487600, 1796079600)
@@ -154,6 +158,7 @@ class LimitsFake:
             {"network": "10.77.0.0/24"},
             ("ip",),
             "enforce",
+            "file",
             "at most 20 USD a month (Europe/Brussels), for each address; it counts calls from 10.77.0.0/24",
             1,
             3,

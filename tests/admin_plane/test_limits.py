@@ -31,7 +31,8 @@ def test_amounts_are_exact_numbers_of_the_unit() -> None:
     status = send("GET", "/admin/limits/machine-month/status").text
     listed = send("GET", "/admin/limits").text
 
-    assert '"used":0.00002597,"held":0.25,"remaining":19.74997403,' in status
+    assert '"used":0.00002597,"held":0.25,"remaining":24.74997403,' in status
+    assert '"granted":5}' in status
     assert '"amount":20,' in status
     assert '"amount":20,' in listed
 
@@ -41,6 +42,16 @@ def test_rpc_and_rest_answer_alike() -> None:
 
     assert rest == call("limits.status", {"name": "machine-month", "limit": 1})["result"]
     assert send("GET", "/admin/limits").json() == call("limits.list")["result"]
+
+
+def test_subjects_are_selected_by_their_values() -> None:
+    found = send("GET", "/admin/limits/machine-month/status", params={"ip": "10.77.0.5"}).json()
+    other = send("GET", "/admin/limits/machine-month/status", params={"limit": "1", "ip": "10.77.0.6"}).json()
+    twice = send("GET", "/admin/limits/machine-month/status?ip=10.77.0.5&ip=10.77.0.6")
+
+    assert found == call("limits.status", {"name": "machine-month", "subject": {"ip": "10.77.0.5"}})["result"]
+    assert (len(found["data"]), other["data"]) == (1, [])
+    assert (twice.status_code, twice.json()["error"]["message"]) == (400, "ip: is given twice")
 
 
 def test_limit_is_set_shown_and_removed_under_its_url(ledger: Ledger) -> None:

@@ -11,7 +11,7 @@ from hero_broker.core.errors import NotRecorded
 from hero_broker.core.limits import LimitState, OwnLimit, SubjectState
 from hero_broker.limits import counters
 from hero_broker.limits.admission import Admission
-from hero_broker.limits.limit import CONCURRENT, REQUESTS, Dimensions, Limit, LimitMatch
+from hero_broker.limits.limit import CONCURRENT, REQUESTS, Dimensions, Limit, LimitMatch, server_limits
 from hero_broker.limits.states import MAX_OWN_COUNTERS, LimitStates
 from tests.limits.test_budgets import NOW, TEN, begin, finish
 from tests.limits.test_budgets import admission as with_budgets
@@ -35,6 +35,7 @@ def test_limit_is_shown_with_its_fields_and_as_a_sentence() -> None:
         match={"network": "10.0.0.0/8", "kind": "chat"},
         per=("ip", "model"),
         mode="shadow",
+        source="file",
         description="at most 60 requests per minute, 10 at once, for each address and each model; "
         "it counts calls from 10.0.0.0/8 of the kind chat; in shadow mode, so it refuses nothing",
         subjects=0,
@@ -60,7 +61,7 @@ def test_budget_shows_who_spent_most_of_the_present_window() -> None:
     finish(begin(admitting, 4), 25)
     finish(begin(admitting, 4, at=NOW - 86_400), 1, started_at=NOW - 86_400)
 
-    limit, subjects = LimitStates(admitting).subjects("ten", 2)
+    limit, subjects = LimitStates(admitting).subjects("ten", 2, {})
 
     day = TEN.window_at(NOW)
     assert (limit.name, limit.subjects, limit.overshoots) == ("ten", 3, 1)
@@ -76,7 +77,7 @@ def test_budget_for_ever_has_no_end() -> None:
     admitting = with_budgets(Limit("all", "tokens", 10, window="ever"))
     slot = begin(admitting)
 
-    assert LimitStates(admitting).subjects("all", 9)[1] == [SubjectState({}, 0, 0, 10, 0, None)]
+    assert LimitStates(admitting).subjects("all", 9, {})[1] == [SubjectState({}, 0, 0, 10, 0, None)]
     slot.end()
 
 
@@ -88,15 +89,15 @@ def test_rates_and_calls_in_flight_show_what_is_left() -> None:
 
     states = LimitStates(admitting)
 
-    assert states.subjects("r", 9)[1] == [SubjectState({"ip": "10.0.0.1"}, 1, 0, 4, None, None)]
-    assert states.subjects("c", 9)[1] == [SubjectState({}, 2, 0, 0, None, None)]
+    assert states.subjects("r", 9, {})[1] == [SubjectState({"ip": "10.0.0.1"}, 1, 0, 4, None, None)]
+    assert states.subjects("c", 9, {})[1] == [SubjectState({}, 2, 0, 0, None, None)]
     for slot in slots:
         slot.end()
 
 
 def test_unknown_limit_is_not_there() -> None:
     with pytest.raises(NotRecorded):
-        LimitStates(with_budgets(TEN)).subjects("eleven", 9)
+        LimitStates(with_budgets(TEN)).subjects("eleven", 9, {})
 
 
 MINE = "10.0.0.1"
@@ -205,3 +206,38 @@ def test_few_of_many_counters_are_shown() -> None:
     kept = [limit.counter(Dimensions(MINE, str(number))) for number in range(MAX_OWN_COUNTERS + 1)]
 
     assert len(seen(admitting)) == MAX_OWN_COUNTERS < len(kept)
+
+
+def test_grants_are_shown_beside_what_they_add_up_to() -> None:
+    admitting = with_budgets(TEN)
+    finish(begin(admitting, 4), 4)
+    (counter,) = admitting.limits[0].counters()
+    counter.amount += 5
+    states = LimitStates(admitting)
+
+    (subject,) = states.subjects("ten", 9, {})[1]
+    own = next(one for one in states.of_caller("10.0.0.1") if one.name == "ten")
+
+    assert (subject.granted, subject.remaining) == (5, 11)
+    assert (own.amount, own.remaining) == (15, 11)
+
+
+def test_subjects_may_be_those_with_some_values() -> None:
+    admitting = with_budgets(Limit("b", "usd", 10, per=("ip", "model"), window="day"))
+    for ip, model in (("10.0.0.1", "m"), ("10.0.0.1", "n"), ("10.0.0.2", "m")):
+        finish(begin(admitting, 1, ip=ip, model=model), 1)
+    states = LimitStates(admitting)
+
+    assert len(states.subjects("b", 9, {"ip": "::ffff:10.0.0.1"})[1]) == 2
+    assert [one.subject for one in states.subjects("b", 9, {"ip": "10.0.0.2", "model": None})[1]] == [
+        {"ip": "10.0.0.2", "model": "m"}
+    ]
+    assert states.subjects("b", 9, {"ip": "10.0.0.9"})[1] == []
+
+
+def test_source_of_a_limit_is_shown() -> None:
+    limits = [*server_limits(9, 9), Limit("f", CONCURRENT, 1), Limit("r", CONCURRENT, 1, is_set=True)]
+
+    states = LimitStates(Admission(limits)).limits()
+
+    assert [one.source for one in states] == ["server", "server", "file", "rpc"]

@@ -4,7 +4,7 @@ import pytest
 
 from hero_broker.core.errors import InvalidParams
 from hero_broker.limits.limit import Dimensions, Limit
-from hero_broker.limits.subjects import canonical_subject
+from hero_broker.limits.subjects import canonical_subject, part_of_subject
 
 
 def limit_by(*per: str) -> Limit:
@@ -21,6 +21,7 @@ def limit_by(*per: str) -> Limit:
         pytest.param(("prefix",), {"prefix": "2001:DB8:0::/48"}, {"prefix": "2001:db8::/48"}, id="a prefix of IPv6"),
         pytest.param(("prefix",), {"prefix": "unknown"}, {"prefix": "unknown"}, id="no prefix"),
         pytest.param(("label",), {"label": None}, {"label": None}, id="addresses without a label"),
+        pytest.param(("label",), {"label": ""}, {"label": None}, id="addresses without a label, as a URL names them"),
         pytest.param(("ip", "context"), {"context": "", "ip": "::1"}, {"ip": "::1", "context": ""}, id="two"),
         pytest.param(("label",), {"label": "a", "ip": None}, {"label": "a"}, id="a dimension that is absent"),
         pytest.param(("model", "kind"), {"kind": "chat", "model": "m"}, {"model": "m", "kind": "chat"}, id="a model"),
@@ -65,5 +66,30 @@ def test_subject_that_no_counter_can_have_is_refused(
 ) -> None:
     with pytest.raises(InvalidParams) as caught:
         canonical_subject(limit_by(*per), subject)
+
+    assert (caught.value.param, caught.value.reason) == ("subject", reason)
+
+
+def test_part_of_a_subject_is_spelled_as_counters_spell_it() -> None:
+    limit = limit_by("ip", "label")
+
+    assert part_of_subject(limit, {}) == {}
+    assert part_of_subject(limit, {"ip": "::ffff:10.0.0.1", "label": None}) == {"ip": "10.0.0.1"}
+    assert part_of_subject(limit, {"label": ""}) == {"label": None}
+
+
+@pytest.mark.parametrize(
+    ("per", "values", "reason"),
+    [
+        ((), {"ip": "10.0.0.1"}, "must have no members, as the limit has counters by them"),
+        (("ip",), {"label": "lab"}, "must have members among ip, as the limit has counters by them"),
+        (("ip",), {"ip": "lab"}, 'ip: must be an IPv4 or IPv6 address, or "unknown"'),
+    ],
+)
+def test_part_that_no_subject_can_have_is_refused(
+    per: tuple[str, ...], values: dict[str, str | None], reason: str
+) -> None:
+    with pytest.raises(InvalidParams) as caught:
+        part_of_subject(limit_by(*per), values)
 
     assert (caught.value.param, caught.value.reason) == ("subject", reason)

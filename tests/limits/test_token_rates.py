@@ -42,7 +42,7 @@ def tokens(count: int) -> Used:
 
 
 def remaining(admitting: Admission) -> int:
-    (one,) = LimitStates(admitting).subjects("sixty", 1)[1]
+    (one,) = LimitStates(admitting).subjects("sixty", 1, {})[1]
     assert (one.used, one.held) == (60 - one.remaining, 0)
     return one.remaining
 
