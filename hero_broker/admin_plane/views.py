@@ -1,7 +1,8 @@
 """Converts records to the contract's JSON objects: money as exact numbers and as digits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from decimal import Decimal
 
 import msgspec
 
@@ -268,13 +269,13 @@ def difference(record: Difference) -> dict[str, object]:
 
 def limit(state: LimitState) -> dict[str, object]:
     """Return a limit; its amount is a number of its unit."""
-    return {**asdict(state), "amount": _of_unit(state.amount, state.unit)}
+    return {**asdict(state), "amount": _of_unit(state.amount, state.unit), "warn_at": _numbers(state.warn_at)}
 
 
 def limit_subject(state: SubjectState, unit: str) -> dict[str, object]:
     """Return what a subject has used of a limit in this unit."""
     amounts = {name: _of_unit(getattr(state, name), unit) for name in ("used", "held", "remaining", "granted")}
-    return {**asdict(state), **amounts}
+    return {**asdict(state), **amounts, "warnings": _numbers(state.warnings)}
 
 
 def defined_limit(one: DefinedLimit) -> dict[str, object]:
@@ -302,6 +303,10 @@ def own_limit(state: OwnLimit) -> dict[str, object]:
         **asdict(state),
         **{name: None if one is None else _of_unit(one, state.unit) for name, one in amounts.items()},
     }
+
+
+def _numbers(decimals: Iterable[Decimal]) -> list[msgspec.Raw]:
+    return [msgspec.Raw(f"{number:f}".encode()) for number in decimals]
 
 
 def _of_unit(amount: int, unit: str) -> object:

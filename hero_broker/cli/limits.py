@@ -1,5 +1,6 @@
 """`hero-broker limits`: prints the limits in force, and who has used how much of one."""
 
+from decimal import Decimal
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from hero_broker.cli.printing import say, table, write_json
 from hero_broker.cli.times import parse_zone
 from hero_broker.client import methods, models
 from hero_broker.core.local_time import format_time
+from hero_broker.limits.thresholds import percent
 
 EXAMPLES = """Examples:
 
@@ -26,7 +28,8 @@ limits = typer.Typer(
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the broker's response unchanged.")]
 
 LIST_COLUMNS = (("limit", False), ("bound", False), ("subjects", True), ("refused", True))
-WOULD_REFUSE, OVERSHOOTS = ("would refuse", True), ("overshoots", True)  # columns if there are any
+# Columns if there are any.
+WOULD_REFUSE, OVERSHOOTS, WARNED = ("would refuse", True), ("overshoots", True), ("warned", True)
 
 
 @limits.command("list")
@@ -43,6 +46,7 @@ def list_all(as_json: JsonOption = False, url: UrlOption = None, token: TokenOpt
     for column, counts in (
         (WOULD_REFUSE, [one.would_refuse for one in found]),
         (OVERSHOOTS, [one.overshoots for one in found]),
+        (WARNED, [one.warned for one in found]),
     ):
         if any(counts):
             columns.append(column)
@@ -76,7 +80,12 @@ def status(
         say(f"From {format_time(window.window_start, zone)} to {format_time(window.window_end, zone)} {zone.key}")
     unit = "USD" if found.limit.unit == "usd" else found.limit.unit.replace("_", " ")
     columns = [("subject", False), *((f"{column}, {unit}", True) for column in ("used", "held", "remaining"))]
-    table(columns, [_row(one) for one in found.data])
+    rows = [_row(one) for one in found.data]
+    if any(one.warnings for one in found.data):
+        columns.append(("warned at", False))
+        for row, one in zip(rows, found.data, strict=True):
+            row.append(", ".join(percent(Decimal(str(part))) for part in one.warnings))
+    table(columns, rows)
 
 
 def _row(one: models.LimitSubject) -> list[str]:

@@ -458,7 +458,7 @@ def list_limits() -> Query[models.LimitsAnswer]:
     """Limits in force.
 
     Lists the limits of the settings file and those of its [server], and those that were set while the broker runs, in
-    the order in which they refuse, and how often each has refused since the start.
+    the order in which they refuse, and how often each has refused or warned since the start.
     """
     return build_query("limits.list", models.LimitsAnswer)
 

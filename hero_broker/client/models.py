@@ -714,7 +714,7 @@ class LimitState(msgspec.Struct, frozen=True, kw_only=True):
     burst: int | None  # How many requests or tokens may come at once; None unless the window is a minute.
     match: dict[str, str]  # Which calls are counted: by ip, network, label, context, model, provider and kind.
     per: tuple[str, ...]  # What has a counter of its own.
-    mode: str  # One of enforce, shadow.
+    mode: str  # "shadow" and "warn" refuse nothing. One of enforce, shadow, warn.
     # "file": a table [[limits]] of the settings file; "server": a setting of [server]; "rpc": limits.set. One of file,
     # rpc, server.
     source: str
@@ -723,6 +723,8 @@ class LimitState(msgspec.Struct, frozen=True, kw_only=True):
     refused: int  # Calls.
     would_refuse: int  # Calls that were not refused, because the mode is "shadow".
     overshoots: int  # Calls that used more of a budget than was held for them.
+    warn_at: tuple[float, ...]  # The parts of a budget at which the broker warns, rising.
+    warned: int  # Warnings: one for each subject, window and threshold that was reached.
 
 
 class LimitsAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -743,6 +745,7 @@ class LimitSubject(msgspec.Struct, frozen=True, kw_only=True):
     window_start: int | None  # Unix seconds, UTC; None unless the limit is a budget.
     window_end: int | None  # Unix seconds, UTC; None unless the limit is a budget that ends.
     granted: float  # Of a budget, what is granted beyond its amount.
+    warnings: tuple[float, ...]  # The thresholds of warn_at that are reached.
 
 
 class LimitStatusAnswer(msgspec.Struct, frozen=True, kw_only=True):

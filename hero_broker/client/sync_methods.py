@@ -398,7 +398,7 @@ class LimitsMethods:
         """Limits in force.
 
         Lists the limits of the settings file and those of its [server], and those that were set while the broker runs,
-        in the order in which they refuse, and how often each has refused since the start.
+        in the order in which they refuse, and how often each has refused or warned since the start.
         """
         return self._call(methods.list_limits())
 

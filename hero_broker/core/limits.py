@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +20,13 @@ class LimitState:
     per: tuple[str, ...]
     mode: str
     source: str  # "file", "rpc" or "server"
+    warn_at: tuple[Decimal, ...]  # parts of a budget, rising
     description: str
     subjects: int  # counters in memory
     refused: int  # calls
     would_refuse: int  # calls, in shadow mode
     overshoots: int  # calls that used more of a budget than was held for them
+    warned: int  # thresholds that subjects have reached, each once in a window
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class SubjectState:
     window_start: int | None  # unix seconds, UTC; of a budget
     window_end: int | None  # None too for a budget that never ends
     granted: int = 0  # of a budget, beyond its amount
+    warnings: tuple[Decimal, ...] = ()  # the thresholds of `warn_at` that are reached
 
 
 @dataclass(frozen=True, slots=True)

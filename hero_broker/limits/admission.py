@@ -24,10 +24,11 @@ from hero_broker.limits.counters import (
     used_by,
 )
 from hero_broker.limits.headers import IETF, OF_REQUESTS, OF_TOKENS, OPENAI, Pairs, ietf_headers, openai_headers
-from hero_broker.limits.limit import MEAN, NO_HOLD, SHADOW, USD, Dimensions, Limit
+from hero_broker.limits.limit import ENFORCE, MEAN, NO_HOLD, SHADOW, USD, Dimensions, Limit
 from hero_broker.limits.plan import Matcher
 from hero_broker.limits.recount import Recount, Spent, Windows, dimensions
 from hero_broker.limits.refusals import SECOND_NS, over_budget, over_tokens, refusal
+from hero_broker.limits.thresholds import warn, warn_all
 from hero_broker.util.once_per_minute import OncePerMinute
 
 NOTHING_USED = Used(0, 0, 0, 0)
@@ -177,7 +178,7 @@ class Admission:
             RateLimitExceeded, TooManyCalls, Overloaded: a limit has none.
         """
         for counter, error in self._refusals(self._matched(caller.ip), caller.ip):
-            if counter.of.limit.mode != SHADOW:
+            if counter.of.limit.mode == ENFORCE:
                 raise error
 
     def enter(self, caller: Caller) -> Slot:
@@ -233,10 +234,10 @@ class Admission:
         rates, full = slot.rates + late.rates, list[Counter]()
         for counter in late.slots:
             if counter.in_flight >= counter.amount:
-                self._refuse_unless_shadow(counter, refusal(counter, ip, now_ns), ip)
+                self._refuse_if_enforced(counter, refusal(counter, ip, now_ns), ip)
         for rate in rates:
             if rate.wait_ns(now_ns):
-                self._refuse_unless_shadow(rate, refusal(rate, ip, now_ns), ip)
+                self._refuse_if_enforced(rate, refusal(rate, ip, now_ns), ip)
                 full.append(rate)
         held: list[Held] | None = [] if self._settles_all else None
         taken_tokens: Sequence[TakenTokens] = ()
@@ -280,7 +281,7 @@ class Admission:
             if error is None:
                 taken.append(TakenTokens(counter, amount, now_ns))
             else:
-                self._refuse_unless_shadow(counter, error, ip)
+                self._refuse_if_enforced(counter, error, ip)
         return taken
 
     def _held(
@@ -297,7 +298,7 @@ class Admission:
         for counter in budgets:
             limit = counter.of.limit
             if not counter.of.is_known:
-                if limit.mode != SHADOW:
+                if limit.mode == ENFORCE:
                     raise LimitsUnavailable(
                         "The database did not say yet what is spent of a budget; try again shortly."
                     )
@@ -305,7 +306,7 @@ class Admission:
             used = uses.get(limit.hold)
             if used is None:
                 used = uses[limit.hold] = may_use(limit.hold)
-            if used.cost_nano_usd is None and limit.unit == USD and limit.mode != SHADOW:
+            if used.cost_nano_usd is None and limit.unit == USD and limit.mode == ENFORCE:
                 raise ModelNotPriced(
                     f"The model {model!r} has no known price, and a budget bounds its calls.", param="model"
                 )
@@ -313,7 +314,7 @@ class Admission:
             if not amount or window.spent + window.held + amount > counter.amount:
                 error = over_budget(counter, window, amount, started_at)
                 if error is not None:
-                    self._refuse_unless_shadow(counter, error, ip)
+                    self._refuse_if_enforced(counter, error, ip)
             held.append(Held(window, counter, amount))
         return held
 
@@ -333,8 +334,8 @@ class Admission:
             may_differ = one.counter.uses_provider or (has_changed and one.counter.uses_label)
             if may_differ and not self._counts(one.counter, row):
                 one.end()
-            else:
-                one.settle(used)
+            elif one.settle(used):
+                warn(one.counter, one.window, self.now())
         if self._has_budgets_by_provider or has_changed:
             counted = {id(one.counter) for one in held}
             if self._has_late:
@@ -352,7 +353,10 @@ class Admission:
         for limits in matching.limits(call):
             counter = limits.counter(call) if has_changed or limits.limit.uses_provider else None
             if isinstance(counter, BudgetCounter) and id(counter) not in counted:
-                counter.at(row.started_at).spent += used.amount(counter.unit)
+                window = counter.at(row.started_at)
+                window.spent += used.amount(counter.unit)
+                if window.spent >= window.warns_at:
+                    warn(counter, window, self.now())
                 matching.keep(counter)
 
     def _counts(self, counter: BudgetCounter, row: RowUsage) -> bool:
@@ -370,7 +374,7 @@ class Admission:
             LimitsUnavailable: labels are not known yet, and a limit that looks at them may count the call.
         """
         for one in self._by_label if self.labels is None else ():
-            if one.limit.mode != SHADOW and replace(one.limit.match, label=None).covers(call):
+            if one.limit.mode == ENFORCE and replace(one.limit.match, label=None).covers(call):
                 raise LimitsUnavailable("The database did not say yet which label the address has; try again shortly.")
         return self._labelled(call)
 
@@ -408,6 +412,7 @@ class Admission:
             self.use_labels(labels)
         for one in windows:
             one.is_known = True
+        warn_all(windows, self.now())
 
     @property
     def budgets(self) -> list[LimitCounters]:
@@ -472,7 +477,7 @@ class Admission:
     def _enter_further(self, matched: Matched, ip: str) -> None:
         """Do what `enter` does for the limits that are not the server's own."""
         for counter, error in self._refusals(matched, ip):
-            if counter.of.limit.mode != SHADOW:
+            if counter.of.limit.mode == ENFORCE:
                 self._refuse(counter, error, matched, ip)
         for slot in matched.slots:
             slot.of.would_refuse += slot.in_flight >= slot.amount
@@ -483,12 +488,13 @@ class Admission:
         error.headers = (*error.headers, *self._headers(matched.slots, matched.rates, matched.tokens, self.now_ns()))
         raise error
 
-    def _refuse_unless_shadow(self, counter: Counter, error: BrokerError, ip: str) -> None:
-        if counter.of.limit.mode == SHADOW:
-            counter.of.would_refuse += 1
-        else:
+    def _refuse_if_enforced(self, counter: Counter, error: BrokerError, ip: str) -> None:
+        mode = counter.of.limit.mode
+        if mode == ENFORCE:
             self._count(counter, ip)
             raise error
+        if mode == SHADOW:
+            counter.of.would_refuse += 1
 
     def _count(self, counter: Counter, ip: str) -> None:
         """Count a refusal; log it, but for each limit and address only once a minute."""

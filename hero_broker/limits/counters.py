@@ -1,6 +1,7 @@
 """The counters of limits, in memory: calls in flight, requests and tokens per minute, and what is spent of budgets."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from itertools import islice
 from typing import NamedTuple, Protocol
 from weakref import WeakSet, WeakValueDictionary
@@ -19,6 +20,7 @@ from hero_broker.limits.limit import (
 
 MINUTE_NS = 60_000_000_000
 MAX_SUBJECTS = 100_000  # of one limit; further ones share a counter
+NEVER = 2**127  # more than anything that is spent
 MAX_OWN = 1_000  # counters of one address that are looked at for it
 
 Subject = tuple[str | None, ...]
@@ -135,13 +137,15 @@ class Used(NamedTuple):
 class WindowSum:
     """What one subject has spent of a budget in one window, and what is held for its calls in flight."""
 
-    __slots__ = ("begins", "ends", "held", "spent")
+    __slots__ = ("begins", "ends", "held", "spent", "warned", "warns_at")
 
     def __init__(self, begins: int, ends: int) -> None:
         self.begins = begins  # unix seconds; `ends` is not included
         self.ends = ends
         self.spent = 0
         self.held = 0
+        self.warned = 0  # thresholds, as of `thresholds.warn`
+        self.warns_at = NEVER  # what is spent when the next threshold is reached
 
 
 class BudgetCounter:
@@ -185,11 +189,18 @@ class BudgetCounter:
         if before.begins <= started_at < before.ends:
             return before
         window = WindowSum(*self.of.limit.window_at(started_at))
+        if thresholds := self.of.limit.warn_at:
+            window.warns_at = self.part(thresholds[0])
         if window.begins > latest.begins:
             self._latest, self._before = window, latest
         else:
             self._before = window
         return window
+
+    def part(self, threshold: Decimal) -> int:
+        """Return the least that must be spent to reach a threshold, exactly."""
+        numerator, denominator = threshold.as_integer_ratio()
+        return -(-self.amount * numerator // denominator)
 
     def is_idle(self, now: int) -> bool:
         """Return whether nothing would be lost with it: no call holds anything, and its windows are over or unspent."""
@@ -213,14 +224,15 @@ class Held(NamedTuple):
         """Hold it no longer."""
         self.window.held -= self.amount
 
-    def settle(self, used: Used) -> None:
-        """Count what the call used instead of what was held for it."""
+    def settle(self, used: Used) -> bool:
+        """Count what the call used instead of what was held for it; return whether `thresholds.warn` is due."""
         window, counter, held = self
         amount = used.amount(counter.unit)
         window.held -= held
-        window.spent += amount
+        window.spent = spent = window.spent + amount
         if amount > held and counter.of.limit.hold != NO_HOLD:
             counter.of.overshoots += 1
+        return spent >= window.warns_at
 
 
 class TakenTokens(NamedTuple):
@@ -274,6 +286,7 @@ class LimitCounters:
         self.would_refuse = 0  # in shadow mode
         self.shared = 0  # how often a subject had to share a counter with others
         self.overshoots = 0  # calls that used more of a budget than was held for them
+        self.warned = 0  # thresholds that subjects have reached, each once in a window
         self._make: type[SlotCounter | RateCounter | BudgetCounter] = RateCounter
         if limit.is_budget:
             self._make = BudgetCounter

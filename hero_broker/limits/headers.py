@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hero_broker.limits.counters import Held, RateCounter, SlotCounter
-from hero_broker.limits.limit import SHADOW, USD, Limit
+from hero_broker.limits.limit import ENFORCE, USD, Limit
 from hero_broker.limits.refusals import seconds
 
 OPENAI, IETF = "openai", "ietf"
@@ -28,7 +28,7 @@ def budget_left(held: Sequence[Held]) -> int | None:
 
 
 def _is_own_budget(limit: Limit) -> bool:
-    return limit.unit == USD and limit.is_own and limit.mode != SHADOW
+    return limit.unit == USD and limit.is_own and limit.mode == ENFORCE
 
 
 def openai_headers(rates: Sequence[RateCounter], names: tuple[bytes, bytes, bytes], now_ns: int) -> Pairs:

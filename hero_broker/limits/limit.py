@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from ipaddress import ip_network
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -21,8 +22,8 @@ WINDOWS = (MINUTE, *CALENDAR, BILLING_PERIOD, EVER)
 # on average, or nothing.
 WORST, SAFE, MEAN, NO_HOLD = "worst", "safe", "mean", "none"
 HOLDS = (SAFE, WORST, MEAN, NO_HOLD)
-ENFORCE, SHADOW = "enforce", "shadow"
-MODES = (ENFORCE, SHADOW)
+ENFORCE, SHADOW, WARN = "enforce", "shadow", "warn"
+MODES = (ENFORCE, SHADOW, WARN)
 SUBJECTS = ("ip", "prefix", "label", "context", "model", "provider", "kind")  # what a limit may have counters by
 PREFIX_V4, PREFIX_V6 = 32, 64  # bits of the prefixes that `per` counts by, unless the limit says otherwise
 MAX_AMOUNT = 1_000_000  # of requests per minute, and of calls in flight
@@ -32,6 +33,8 @@ MAX_USD = 1_000_000_000
 MAX_LIMITS = 1000  # without those of `[server]`
 MAX_NAME_CHARACTERS = 64
 FILE, RPC, SERVER = "file", "rpc", "server"  # where a limit comes from: `[[limits]]`, `limits.set`, or `[server]`
+MAX_THRESHOLDS = 10  # of a budget
+MAX_THRESHOLD = 10  # times its amount
 SERVER_LIMITS = PER_ADDRESS, ALL_CALLS = ("server.max_calls_per_address", "server.max_calls")  # settings, and names
 _WITHOUT_COUNTERS = ("amount", "burst", "mode", "hold", "is_set")  # what may change while counters stay as they are
 _KNOWN_LATE = ("context", "model", "provider", "kind")  # the body is read before limits look at these
@@ -97,12 +100,14 @@ class Limit:
     match: LimitMatch = EVERY_CALL
     per: tuple[str, ...] = ()  # of `SUBJECTS`; empty: one counter for all calls
     burst: int = 0  # how many requests or tokens of a minute may come at once; else 0
-    mode: str = ENFORCE  # or SHADOW: it counts what it would refuse, and refuses nothing
+    mode: str = ENFORCE  # SHADOW: it counts what it would refuse, and refuses nothing; WARN: it only warns
     prefix_v4: int = PREFIX_V4
     prefix_v6: int = PREFIX_V6
     window: str = MINUTE  # one of `WINDOWS`; without a meaning for calls in flight
     zone: ZoneInfo = UTC  # of the windows of a calendar
     hold: str = SAFE  # one of `HOLDS`
+    # Parts of a budget, rising: the broker warns once when so much of it is spent.
+    warn_at: tuple[Decimal, ...] = ()
     # Whether it is a setting of `[server]`: a slot of it is free as soon as the client has disconnected, because drains
     # have a bound of their own.
     is_of_server: bool = field(default=False, kw_only=True)
@@ -202,6 +207,10 @@ def faults_of(limit: Limit) -> Iterator[tuple[str, str]]:
         yield "per", 'must have "ip" or "prefix", not both'
     if limit.match.ip is not None and limit.match.network is not None:
         yield "match", 'must have "ip" or "network", not both'
+    if limit.warn_at and not limit.is_budget:
+        yield "warn_at", "needs a window longer than a minute"
+    if limit.mode == WARN and not limit.warn_at:
+        yield "mode", 'needs warn_at with "warn"'
 
 
 def server_limits(max_calls: int, max_calls_per_address: int) -> tuple[Limit, Limit]:

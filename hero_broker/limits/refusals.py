@@ -40,7 +40,10 @@ def over_tokens(counter: TokenRateCounter, tokens: int, now_ns: int) -> BrokerEr
     if tokens > limit.burst:
         name, of_own = f"The limit {limit.name!r} of this broker's operator", ""
         if limit.is_own:
-            name, of_own = f"The limit {limit.name!r} of {_amount(limit, limit.burst)} at once", f", {tokens} tokens"
+            name, of_own = (
+                f"The limit {limit.name!r} of {amount_text(limit, limit.burst)} at once",
+                f", {tokens} tokens",
+            )
         return RequestExceedsRate(
             f"{name} is less than this call may use{of_own}; a smaller max_tokens or a shorter request may fit."
         )
@@ -49,7 +52,7 @@ def over_tokens(counter: TokenRateCounter, tokens: int, now_ns: int) -> BrokerEr
 
 def _over_rate(counter: RateCounter, wait_ns: int) -> BrokerError:
     limit, wait_s = counter.of.limit, seconds(wait_ns)
-    reached = _reached(limit, counter, f"{_amount(limit, limit.amount)} per minute")
+    reached = _reached(limit, counter, f"{amount_text(limit, limit.amount)} per minute")
     return RateLimitExceeded(f"{reached}; try again in {wait_s} s.", retry_after_s=wait_s)
 
 
@@ -70,7 +73,7 @@ def over_budget(counter: BudgetCounter, window: WindowSum, amount: int, now: int
     if window.spent + amount > most:
         message = _spent(counter, window, amount)
         return BudgetExceeded(message, retry_after_s=_until_the_end(limit, window, now))
-    left = f"{_name(counter)} has enough left, but {_amount(limit, window.held)} of it are held for calls in flight"
+    left = f"{_name(counter)} has enough left, but {amount_text(limit, window.held)} of it are held for calls in flight"
     hidden = f"{_name(counter)} has enough left, but part of it is held for calls in flight"
     return BudgetReserved(f"{left if limit.is_own else hidden}; try again shortly.")
 
@@ -83,7 +86,7 @@ def _spent(counter: BudgetCounter, window: WindowSum, amount: int | None) -> str
         return f"{_name(counter)} is spent{ends}."
     if not limit.is_own:
         return f"What is left of {_uncapitalized(_name(counter))} does not cover this call{ends}."
-    left, needed = _amount(limit, counter.amount - window.spent), _amount(limit, amount)
+    left, needed = amount_text(limit, counter.amount - window.spent), amount_text(limit, amount)
     return f"{_name(counter)} has {left} left, and this call may use {needed}{ends}."
 
 
@@ -96,19 +99,20 @@ def _name(counter: BudgetCounter) -> str:
     limit = counter.of.limit
     if not limit.is_own:
         return f"The budget {limit.name!r} of this broker's operator"
-    amount = f"{_amount(limit, counter.amount)} {window_text(limit)}"
-    return f"The budget {limit.name!r} of {amount} for {_subject(limit, counter)}"
+    amount = f"{amount_text(limit, counter.amount)} {window_text(limit)}"
+    return f"The budget {limit.name!r} of {amount} for {subject_text(limit, counter)}"
 
 
 def _of_own(counter: BudgetCounter, amount: int) -> str:
-    return f", {_amount(counter.of.limit, amount)}" if counter.of.limit.is_own else ""
+    return f", {amount_text(counter.of.limit, amount)}" if counter.of.limit.is_own else ""
 
 
 def _uncapitalized(text: str) -> str:
     return text[0].lower() + text[1:]
 
 
-def _amount(limit: Limit, amount: int) -> str:
+def amount_text(limit: Limit, amount: int) -> str:
+    """Return an amount of a limit with its unit."""
     return f"{usd_text(amount)} USD" if limit.unit == USD else f"{amount} {limit.unit.replace('_', ' ')}"
 
 
@@ -116,10 +120,11 @@ def _reached(limit: Limit, counter: SlotCounter | RateCounter, what: str) -> str
     """Return that a limit is reached; its numbers only if they are the caller's own."""
     if not limit.is_own:
         return f"The limit {limit.name!r} of this broker's operator is reached"
-    return f"The limit {limit.name!r} of {what} is reached for {_subject(limit, counter)}"
+    return f"The limit {limit.name!r} of {what} is reached for {subject_text(limit, counter)}"
 
 
-def _subject(limit: Limit, counter: Counter) -> str:
+def subject_text(limit: Limit, counter: Counter) -> str:
+    """Return whose counter it is; empty if it is everybody's."""
     subject = zip(limit.per, counter.subject, strict=True)
     names = [_subject_name(name, value) for name, value in subject]
     if limit.match.ip is not None and "ip" not in limit.per:

@@ -6,7 +6,7 @@ from hero_broker.core.errors import NotRecorded
 from hero_broker.core.limits import LimitState, OwnLimit, SubjectState
 from hero_broker.limits.admission import Admission
 from hero_broker.limits.counters import BudgetCounter, Counter, LimitCounters, RateCounter
-from hero_broker.limits.limit import BILLING_PERIOD, CONCURRENT, SHADOW, Limit, LimitMatch
+from hero_broker.limits.limit import BILLING_PERIOD, CONCURRENT, ENFORCE, Limit, LimitMatch
 from hero_broker.limits.sentences import sentence
 from hero_broker.limits.subjects import part_of_subject
 
@@ -50,7 +50,7 @@ class LimitStates:
 
     def _own_limits(self, one: LimitCounters, ip: str) -> Iterator[OwnLimit]:
         limit, admission = one.limit, self._admission
-        if limit.mode == SHADOW or not limit.match.covers_address(ip):
+        if limit.mode != ENFORCE or not limit.match.covers_address(ip):
             return
         counters = one.own_counters(ip) if one.is_known else None
         if counters is None:
@@ -110,11 +110,13 @@ def _limit_state(one: LimitCounters) -> LimitState:
         per=limit.per,
         mode=limit.mode,
         source=limit.source,
+        warn_at=limit.warn_at,
         description=sentence(limit),
         subjects=one.subjects,
         refused=one.refused,
         would_refuse=one.would_refuse,
         overshoots=one.overshoots,
+        warned=one.warned,
     )
 
 
@@ -130,8 +132,9 @@ def _subject_state(counter: Counter, admission: Admission) -> SubjectState:
         remaining = max(0, counter.amount - window.spent - window.held)
         ends = window.ends if limit.has_end else None
         begins = None if limit.window == BILLING_PERIOD else window.begins
+        warnings = tuple(one for one in limit.warn_at if window.spent >= counter.part(one))
         granted = counter.amount - limit.amount
-        return SubjectState(subject, window.spent, window.held, remaining, begins, ends, granted)
+        return SubjectState(subject, window.spent, window.held, remaining, begins, ends, granted, warnings)
     if isinstance(counter, RateCounter):
         remaining = max(0, counter.remaining(admission.now_ns()))
         return SubjectState(subject, limit.burst - remaining, 0, remaining, None, None)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from difflib import get_close_matches
+from itertools import pairwise
 from typing import TypeVar
 
 from hero_broker.settings.errors import Fault
@@ -146,6 +147,22 @@ class TomlTable:
         self.fault(name, f"must be a number from 0 to {most} with at most {MAX_PRICE_PLACES} decimal places")
         return None
 
+    def rising(self, name: str, count: int, most: int) -> tuple[Decimal, ...]:
+        """Return rising numbers above 0, at most `count`; empty if the key is missing, or rejected."""
+        value = self._read(name)
+        if value is None:
+            return ()
+        numbers = [_decimal(item) for item in value] if isinstance(value, list) else []
+        if (
+            0 < len(numbers) <= count
+            and all(one.is_finite() and 0 < one <= most and _places(one) <= MAX_PRICE_PLACES for one in numbers)
+            and all(one < other for one, other in pairwise(numbers))
+        ):
+            return tuple(numbers)
+        form = f"an array of 1 to {count} rising numbers above 0, each at most {most}"
+        self.fault(name, f"must be {form}, with at most {MAX_PRICE_PLACES} decimal places")
+        return ()
+
     def refuse_unknown_keys(self) -> None:
         for name in self._content:
             if name not in self._known:
@@ -163,16 +180,19 @@ class TomlTable:
     def _number(self, name: str) -> Decimal | None:
         """Return a number as a decimal, NaN for any other value; None if the key is missing."""
         value = self._read(name)
-        if value is None or isinstance(value, Decimal):
-            return value
-        if isinstance(value, int) and not isinstance(value, bool):
-            return Decimal(value)
-        return Decimal("NaN")
+        return None if value is None else _decimal(value)
 
     def _child(self, name: str, content: Mapping[str, object]) -> "TomlTable":
         child = TomlTable(self.full_key(name), content, self.faults)
         self._children.append(child)
         return child
+
+
+def _decimal(value: object) -> Decimal:
+    """Return a number as a decimal, NaN for any other value."""
+    if isinstance(value, Decimal):
+        return value
+    return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else Decimal("NaN")
 
 
 def _places(value: Decimal) -> int:

@@ -1,6 +1,7 @@
 """Ledgers that answer nothing, for tests that care about one question."""
 
 from collections.abc import AsyncIterator, Mapping
+from decimal import Decimal
 
 from hero_broker.core.focus import FocusQuery, FocusReport
 from hero_broker.core.inventory import (
@@ -159,9 +160,12 @@ class LimitsFake:
             ("ip",),
             "enforce",
             "file",
-            "at most 20 USD a month (Europe/Brussels), for each address; it counts calls from 10.77.0.0/24",
+            (Decimal("0.8"), Decimal(1)),
+            "at most 20 USD a month (Europe/Brussels), for each address; it counts calls from 10.77.0.0/24; "
+            "it warns when 80 % and 100 % are spent",
             1,
             3,
+            0,
             0,
             0,
         )

@@ -16,6 +16,7 @@ window = "month"
 tz = "Europe/Brussels"
 per = ["ip"]
 hold = "none"
+warn_at = [0.02, 0.5]
 [[limits]]
 name = "watched"
 unit = "requests"
@@ -39,13 +40,17 @@ def test_limits_and_who_used_most_of_one(tmp_path: Path) -> None:
         status = json.loads(place.out("limits", "status", "tokens", "--json"))
         unknown = place.run("limits", "status", "none")
 
-    assert listed[0].split()[-3:] == ["refused", "would", "refuse"]
-    assert [int(line.split()[-1]) for line in listed[1:]] == [one["would_refuse"] for one in as_json] == [0, 0, 0, 5]
-    assert first == ("tokens: at most 5,000 tokens a month (Europe/Brussels), for each address; it counts all calls")
+    assert listed[0].split()[-4:] == ["refused", "would", "refuse", "warned"]
+    assert [line.split()[-1] for line in listed[1:]] == ["0", "0", "1", "0"]
+    assert [int(line.split()[-2]) for line in listed[1:]] == [one["would_refuse"] for one in as_json] == [0, 0, 0, 5]
+    assert first == (
+        "tokens: at most 5,000 tokens a month (Europe/Brussels), for each address; it counts all calls; "
+        "it warns when 2 % and 50 % are spent"
+    )
     assert re.fullmatch(r"From \d{4}-\d\d-01 00:00:00 to \d{4}-\d\d-01 00:00:00 Europe/Brussels", window)
-    assert head.split() == ["subject", "used,", "tokens", "held,", "tokens", "remaining,", "tokens"]
+    assert head.split() == ["subject", "used,", "tokens", "held,", "tokens", "remaining,", "tokens", "warned", "at"]
     assert [line.split() for line in lines] == [
-        ["127.0.0.3", "129", "0", "4,871"],
+        ["127.0.0.3", "129", "0", "4,871", "2", "%"],
         ["127.0.0.2", "86", "0", "4,914"],
     ]
     assert len(status["data"]) == 3

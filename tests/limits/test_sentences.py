@@ -1,5 +1,6 @@
 """What `check-config` says of a limit."""
 
+from decimal import Decimal
 from ipaddress import ip_network
 from zoneinfo import ZoneInfo
 
@@ -47,6 +48,11 @@ from hero_broker.limits.sentences import sentence
         (
             Limit("l", "input_tokens", 1, window="hour"),
             "at most 1 input token an hour (UTC), for all together; it counts all calls",
+        ),
+        (
+            Limit("l", "tokens", 9, window="day", mode="warn", warn_at=(Decimal("0.5"), Decimal("0.80"), Decimal(1))),
+            "at most 9 tokens a day (UTC), for all together; it counts all calls; "
+            "it warns when 50 % and 80 % and 100 % are spent; in warn mode, so it refuses nothing",
         ),
         (
             Limit("l", "requests", 1000, window="ever"),

@@ -1,6 +1,7 @@
 """What operators see of limits and of their counters."""
 
 import gc
+from decimal import Decimal
 from ipaddress import ip_network
 from zoneinfo import ZoneInfo
 
@@ -36,12 +37,14 @@ def test_limit_is_shown_with_its_fields_and_as_a_sentence() -> None:
         per=("ip", "model"),
         mode="shadow",
         source="file",
+        warn_at=(),
         description="at most 60 requests per minute, 10 at once, for each address and each model; "
         "it counts calls from 10.0.0.0/8 of the kind chat; in shadow mode, so it refuses nothing",
         subjects=0,
         refused=0,
         would_refuse=0,
         overshoots=0,
+        warned=0,
     )
 
 
@@ -150,6 +153,7 @@ def test_amounts_of_what_callers_share_are_hidden() -> None:
 def test_limits_of_others_and_those_that_refuse_nothing_are_left_out() -> None:
     limits = [
         Limit("shadow", CONCURRENT, 3, per=("ip",), mode="shadow"),
+        Limit("warn", "usd", 3, per=("ip",), window="day", mode="warn", warn_at=(Decimal(1),)),
         Limit("other", CONCURRENT, 3, LimitMatch(ip="10.0.0.2")),
         Limit("far", CONCURRENT, 3, LimitMatch(network=ip_network("192.0.2.0/24"))),
         Limit("mine", CONCURRENT, 3, LimitMatch(ip=MINE)),

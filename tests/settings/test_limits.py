@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 from dataclasses import replace
+from decimal import Decimal
 from ipaddress import ip_network
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -25,6 +26,7 @@ GUIDE = [
     "each-department-month",
     "mycelium-all",
     "large-model",
+    "team-month",
 ]
 PROVIDER = '[[providers]]\nname = "p"\nbase_url = "http://127.0.0.1/v1"\n'
 BUDGET = 'name = "b"\nunit = "usd"\namount = 20.5\nwindow = "month"\n'
@@ -93,6 +95,13 @@ def test_budgets_are_read_to_the_nano_dollar_with_zone_and_hold(tmp_path: Path) 
 
     zone = ZoneInfo("Europe/Brussels")
     assert limit == Limit("b", "usd", 20_123_456_789, window="month", zone=zone, hold="worst")
+
+
+def test_thresholds_are_read_exactly(tmp_path: Path) -> None:
+    (limit,) = load_text(tmp_path, f'[[limits]]\n{BUDGET}warn_at = [0.1, 0.80, 1, 10.0]\nmode = "warn"\n').limits
+
+    assert limit.warn_at == (Decimal("0.1"), Decimal("0.8"), Decimal(1), Decimal(10))
+    assert limit.mode == "warn"
 
 
 def test_tokens_per_minute_are_read_with_burst_and_hold(tmp_path: Path) -> None:
@@ -167,7 +176,26 @@ def test_a_whole_minute_may_come_at_once_unless_the_file_says_otherwise(tmp_path
         ),
         (RATE + 'per = ["ip", "ip"]\n', {"per": "must not have a word twice"}),
         (RATE + "prefix_v6 = 48\n", {"prefix_v6": 'needs "prefix" in per'}),
-        (RATE + 'mode = "warn"\n', {"mode": 'must be "enforce" or "shadow"'}),
+        (RATE + 'mode = "soft"\n', {"mode": 'must be "enforce" or "shadow" or "warn"'}),
+        (BUDGET + 'mode = "warn"\n', {"mode": 'needs warn_at with "warn"'}),
+        (RATE + "warn_at = [1]\n", {"warn_at": "needs a window longer than a minute"}),
+        *(
+            (
+                f"{BUDGET}warn_at = {thresholds}\n",
+                {
+                    "warn_at": "must be an array of 1 to 10 rising numbers above 0, each at most 10, with at most 12 "
+                    "decimal places"
+                },
+            )
+            for thresholds in ("0.5", "[]", "[0]", "[0.5, 0.5]", "[10.1]", '["1"]', "[true]", "[nan]", "[1e-13]")
+        ),
+        (
+            f"{BUDGET}warn_at = {[number / 10 for number in range(1, 12)]}\n",
+            {
+                "warn_at": "must be an array of 1 to 10 rising numbers above 0, each at most 10, with at most 12 "
+                "decimal places"
+            },
+        ),
         (
             RATE + 'match = { ip = "10.0.0.0/8" }\n',
             {"match.ip": 'must be an address, such as "10.77.0.5", or "unknown" for callers on a Unix socket'},
