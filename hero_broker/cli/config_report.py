@@ -11,7 +11,7 @@ from hero_broker.kinds.registry import DEFAULT_KIND
 from hero_broker.kinds.typical import is_priced, typical_cost
 from hero_broker.kinds.wires import OPENAI_WIRE
 from hero_broker.limits.doubts import doubts_about
-from hero_broker.limits.limit import ENFORCE, USD, Limit
+from hero_broker.limits.limit import Limit
 from hero_broker.limits.sentences import sentence
 from hero_broker.pricing.catalogue import Catalogue
 from hero_broker.pricing.plausibility import price_warnings
@@ -94,7 +94,7 @@ def _without_a_price(settings: Settings) -> str:
     """Return what becomes of calls that have no price."""
     if settings.billing.unpriced == "refuse":
         return "are refused"
-    budgets = [limit.name for limit in settings.limits if limit.unit == USD and limit.mode == ENFORCE]
+    budgets = [limit.name for limit in settings.limits if limit.refuses_unpriced]
     refusing = f", and refused where {' or '.join(budgets)} counts them" if budgets else ""
     return f"are counted as unpriced{refusing}"
 

@@ -725,6 +725,8 @@ class LimitState(msgspec.Struct, frozen=True, kw_only=True):
     overshoots: int  # Calls that used more of a budget than was held for them.
     warn_at: tuple[float, ...]  # The parts of a budget at which the broker warns, rising.
     warned: int  # Warnings: one for each subject, window and threshold that was reached.
+    # Whether calls without a known price are refused: "refuse" or "allow"; None unless the unit is "usd".
+    unpriced: str | None
 
 
 class LimitsAnswer(msgspec.Struct, frozen=True, kw_only=True):

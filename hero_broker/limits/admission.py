@@ -306,7 +306,7 @@ class Admission:
             used = uses.get(limit.hold)
             if used is None:
                 used = uses[limit.hold] = may_use(limit.hold)
-            if used.cost_nano_usd is None and limit.unit == USD and limit.mode == ENFORCE:
+            if used.cost_nano_usd is None and limit.refuses_unpriced:
                 raise ModelNotPriced(
                     f"The model {model!r} has no known price, and a budget bounds its calls.", param="model"
                 )

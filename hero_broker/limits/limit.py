@@ -24,6 +24,8 @@ WORST, SAFE, MEAN, NO_HOLD = "worst", "safe", "mean", "none"
 HOLDS = (SAFE, WORST, MEAN, NO_HOLD)
 ENFORCE, SHADOW, WARN = "enforce", "shadow", "warn"
 MODES = (ENFORCE, SHADOW, WARN)
+REFUSE, ALLOW = "refuse", "allow"
+UNPRICED = (REFUSE, ALLOW)
 SUBJECTS = ("ip", "prefix", "label", "context", "model", "provider", "kind")  # what a limit may have counters by
 PREFIX_V4, PREFIX_V6 = 32, 64  # bits of the prefixes that `per` counts by, unless the limit says otherwise
 MAX_AMOUNT = 1_000_000  # of requests per minute, and of calls in flight
@@ -108,6 +110,7 @@ class Limit:
     hold: str = SAFE  # one of `HOLDS`
     # Parts of a budget, rising: the broker warns once when so much of it is spent.
     warn_at: tuple[Decimal, ...] = ()
+    unpriced: str = REFUSE  # or ALLOW: under a limit of money, a call without a known price costs 0
     # Whether it is a setting of `[server]`: a slot of it is free as soon as the client has disconnected, because drains
     # have a bound of their own.
     is_of_server: bool = field(default=False, kw_only=True)
@@ -132,6 +135,11 @@ class Limit:
     def is_token_rate(self) -> bool:
         """Whether it bounds the tokens per minute."""
         return self.window == MINUTE and self.unit in (TOKENS, INPUT_TOKENS, OUTPUT_TOKENS)
+
+    @property
+    def refuses_unpriced(self) -> bool:
+        """Whether it refuses calls without a known price."""
+        return self.unit == USD and self.mode == ENFORCE and self.unpriced == REFUSE
 
     @property
     def uses_provider(self) -> bool:

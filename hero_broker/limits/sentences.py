@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from hero_broker.core.money import usd_text
-from hero_broker.limits.limit import CONCURRENT, ENFORCE, USD, Limit, LimitMatch, window_text
+from hero_broker.limits.limit import ALLOW, CONCURRENT, ENFORCE, USD, Limit, LimitMatch, window_text
 from hero_broker.limits.thresholds import percent
 
 _EACH = {
@@ -27,8 +27,9 @@ def sentence(limit: Limit) -> str:
         bound += f", {limit.burst:,} at once"
     each = " and ".join(f"each {_each(limit, name)}" for name in limit.per) or "all together"
     warns = f"; it warns when {' and '.join(map(percent, limit.warn_at))} are spent" if limit.warn_at else ""
+    unpriced = "; calls without a price pass" if limit.unpriced == ALLOW else ""
     mode = f"; in {limit.mode} mode, so it refuses nothing" if limit.mode != ENFORCE else ""
-    return f"{bound}, for {each}; it counts {' '.join(_calls(limit.match))}{warns}{mode}"
+    return f"{bound}, for {each}; it counts {' '.join(_calls(limit.match))}{unpriced}{warns}{mode}"
 
 
 def _amount(limit: Limit) -> str:

@@ -6,7 +6,7 @@ from hero_broker.core.errors import NotRecorded
 from hero_broker.core.limits import LimitState, OwnLimit, SubjectState
 from hero_broker.limits.admission import Admission
 from hero_broker.limits.counters import BudgetCounter, Counter, LimitCounters, RateCounter
-from hero_broker.limits.limit import BILLING_PERIOD, CONCURRENT, ENFORCE, Limit, LimitMatch
+from hero_broker.limits.limit import BILLING_PERIOD, CONCURRENT, ENFORCE, USD, Limit, LimitMatch
 from hero_broker.limits.sentences import sentence
 from hero_broker.limits.subjects import part_of_subject
 
@@ -111,6 +111,7 @@ def _limit_state(one: LimitCounters) -> LimitState:
         mode=limit.mode,
         source=limit.source,
         warn_at=limit.warn_at,
+        unpriced=limit.unpriced if limit.unit == USD else None,
         description=sentence(limit),
         subjects=one.subjects,
         refused=one.refused,

@@ -31,6 +31,7 @@ from hero_broker.limits.limit import (
     SERVER_LIMITS,
     SUBJECTS,
     UNITS,
+    UNPRICED,
     USD,
     UTC,
     WINDOWS,
@@ -143,6 +144,8 @@ def _limit(table: TomlTable, providers: Collection[str]) -> Limit:
         table.fault("tz", f"needs a window of {_or(WINDOWS[1:])}")
     if table.has("hold") and not is_budget and unit in (REQUESTS, CONCURRENT):
         table.fault("hold", f"needs a window of {_or(WINDOWS[1:])}, or a unit of tokens")
+    if table.has("unpriced") and unit != USD:
+        table.fault("unpriced", f"needs the unit {quoted(USD)}")
     for key in ("prefix_v4", "prefix_v6"):
         if table.has(key) and "prefix" not in per:
             table.fault(key, f"needs {quoted('prefix')} in per")
@@ -154,6 +157,7 @@ def _limit(table: TomlTable, providers: Collection[str]) -> Limit:
         per=per,
         burst=0 if unit == CONCURRENT or is_budget else burst,
         mode=table.choice("mode", *MODES),
+        unpriced=table.choice("unpriced", *UNPRICED),
         warn_at=table.rising("warn_at", MAX_THRESHOLDS, MAX_THRESHOLD),
         prefix_v4=prefix_v4,
         prefix_v6=prefix_v6,

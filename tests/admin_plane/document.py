@@ -1,4 +1,4 @@
 """The document that `info.version` was last raised for; see test_version_moves_with_the_document."""
 
 VERSION = "0.14.0"
-SHA256 = "0c1fe0928ed2955558b80c86a8cdc388ef810e9dc02c4b16b50b0189163fa236"
+SHA256 = "fe54ade33b93a9403bb42f5fa56fde35eec970fb1ae486e05b63e0316508db57"

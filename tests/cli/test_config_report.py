@@ -87,8 +87,9 @@ def test_calls_without_a_price_are_counted_or_refused_as_the_settings_say(
 def test_calls_without_a_price_are_refused_where_a_budget_counts_them(tmp_path: Path) -> None:
     budget = '[[limits]]\nname = "day"\nunit = "usd"\namount = 1\nwindow = "day"\n'
     tried = budget.replace("day", "week") + 'mode = "shadow"\n'
+    allowing = budget.replace("day", "month") + 'unpriced = "allow"\n'
 
-    _, warnings = previewed(tmp_path, f"{PROVIDER}{MODEL}{budget}{tried}")
+    _, warnings = previewed(tmp_path, f"{PROVIDER}{MODEL}{budget}{tried}{allowing}")
 
     assert warnings == [
         "models.m: no price is known; its calls are counted as unpriced, and refused where day counts them"

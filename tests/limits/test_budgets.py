@@ -345,6 +345,19 @@ def test_model_without_a_price_is_refused_under_a_budget_of_money_alone() -> Non
     finish(begin(admission(replace(TEN, unit="tokens")), None), None)
 
 
+@pytest.mark.parametrize("hold", ["safe", "none"])
+def test_budget_that_allows_calls_without_a_price_counts_them_as_nothing(hold: str) -> None:
+    allowing = replace(TEN, unpriced="allow", hold=hold)
+    admitting = admission(allowing, replace(TEN, name="requests", unit="requests"))
+
+    finish(begin(admitting, None), None)
+    finish(begin(admitting, 4), 4)
+
+    assert (state(admitting), state(admitting, "requests")) == ((4, 0), (2, 0))
+    with pytest.raises(ModelNotPriced):
+        begin(admission(allowing, replace(TEN, name="strict")), None)
+
+
 def test_model_that_costs_nothing_passes_a_spent_budget() -> None:
     admitting = admission(TEN)
     finish(begin(admitting, 10), 12)

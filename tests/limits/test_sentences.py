@@ -55,6 +55,10 @@ from hero_broker.limits.sentences import sentence
             "it warns when 50 % and 80 % and 100 % are spent; in warn mode, so it refuses nothing",
         ),
         (
+            Limit("l", "usd", 10**9, window="day", unpriced="allow"),
+            "at most 1 USD a day (UTC), for all together; it counts all calls; calls without a price pass",
+        ),
+        (
             Limit("l", "requests", 1000, window="ever"),
             "at most 1,000 requests for ever, for all together; it counts all calls",
         ),

@@ -91,10 +91,10 @@ def test_limits_are_read_in_the_order_of_the_file(tmp_path: Path) -> None:
 def test_budgets_are_read_to_the_nano_dollar_with_zone_and_hold(tmp_path: Path) -> None:
     text = f'[[limits]]\n{BUDGET}tz = "Europe/Brussels"\nhold = "worst"\n'
 
-    (limit,) = load_text(tmp_path, text.replace("20.5", "20.123456789")).limits
+    (limit,) = load_text(tmp_path, text.replace("20.5", "20.123456789") + 'unpriced = "allow"\n').limits
 
     zone = ZoneInfo("Europe/Brussels")
-    assert limit == Limit("b", "usd", 20_123_456_789, window="month", zone=zone, hold="worst")
+    assert limit == Limit("b", "usd", 20_123_456_789, window="month", zone=zone, hold="worst", unpriced="allow")
 
 
 def test_thresholds_are_read_exactly(tmp_path: Path) -> None:
@@ -178,6 +178,8 @@ def test_a_whole_minute_may_come_at_once_unless_the_file_says_otherwise(tmp_path
         (RATE + "prefix_v6 = 48\n", {"prefix_v6": 'needs "prefix" in per'}),
         (RATE + 'mode = "soft"\n', {"mode": 'must be "enforce" or "shadow" or "warn"'}),
         (BUDGET + 'mode = "warn"\n', {"mode": 'needs warn_at with "warn"'}),
+        (BUDGET + 'unpriced = "free"\n', {"unpriced": 'must be "refuse" or "allow"'}),
+        (RATE + 'unpriced = "refuse"\n', {"unpriced": 'needs the unit "usd"'}),
         (RATE + "warn_at = [1]\n", {"warn_at": "needs a window longer than a minute"}),
         *(
             (
