@@ -226,7 +226,7 @@ class BudgetReserved(BrokerError):
 
 
 class BudgetExceeded(BrokerError):
-    """A budget is spent, or what is left of it does not cover the call."""
+    """A budget is spent, or what is left of it does not cover the call; 429 if `limiting.budget_status` says so."""
 
     status = 402
     type = "insufficient_quota"
@@ -234,7 +234,7 @@ class BudgetExceeded(BrokerError):
 
 
 class RequestExceedsLimit(BrokerError):
-    """The call alone may use more than a whole budget."""
+    """The call alone may use more than a whole budget; 429 if `limiting.budget_status` says so."""
 
     status = 402
     type = "insufficient_quota"

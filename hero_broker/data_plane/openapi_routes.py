@@ -23,7 +23,8 @@ REFUSALS = {
     408: "The body did not arrive in time.",
     413: "The body is too large, counted after decoding.",
     415: "Unsupported content type or encoding. JSON may be in gzip or zstd.",
-    429: "A limit of requests per minute or of calls in flight is reached, or a budget is held for other calls.",
+    429: "A limit of requests per minute or of calls in flight is reached, or a budget is held for other calls; the "
+    "broker may be set to refuse with it what it refuses with 402.",
     500: "Internal error of the broker.",
     502: "The provider was unreachable, broke off its response, or responded with a status that the broker replaces.",
     503: "The limit of calls in flight is reached, or the call could not be billed. No provider was called.",

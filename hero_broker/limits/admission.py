@@ -21,6 +21,7 @@ from hero_broker.limits.counters import (
     TakenTokens,
     TokenRateCounter,
     Used,
+    WindowSum,
     used_by,
 )
 from hero_broker.limits.headers import IETF, OF_REQUESTS, OF_TOKENS, OPENAI, Pairs, ietf_headers, openai_headers
@@ -32,6 +33,7 @@ from hero_broker.limits.thresholds import warn, warn_all
 from hero_broker.util.once_per_minute import OncePerMinute
 
 NOTHING_USED = Used(0, 0, 0, 0)
+PAYMENT_REQUIRED = 402
 
 log = logging.getLogger(__name__)
 
@@ -131,8 +133,12 @@ class Admission:
         headers: Collection[str] = (OPENAI,),
         now_ns: Callable[[], int] = time.monotonic_ns,
         now: Callable[[], int] = _now,
+        *,
+        budget_status: int = PAYMENT_REQUIRED,
     ) -> None:
         """Take the limits in the order in which they refuse, the forms of headers for callers, and the time.
+
+        `budget_status` is the status of a call that a budget has no room for, whatever other calls do: 402 or 429.
 
         Budgets admit no call until a `recount` of them, and limits that look at labels none until `use_labels`.
         """
@@ -142,6 +148,7 @@ class Admission:
         self.generation = 0  # grows when calls are matched in another way, because labels or limits have changed
         self._early, self._late = Matcher((), now_ns, now), Matcher((), now_ns, now)
         self._recount: Recount | None = None  # while it is put in force
+        self._budget_status = budget_status
         self._sends_openai, self._sends_ietf = OPENAI in headers, IETF in headers
         self._warnings = OncePerMinute(clock=lambda: now_ns() / SECOND_NS)
         self.use_limits(limits)
@@ -312,11 +319,17 @@ class Admission:
                 )
             window, amount = counter.at(started_at), 0 if limit.hold == NO_HOLD else used.amount(counter.unit)
             if not amount or window.spent + window.held + amount > counter.amount:
-                error = over_budget(counter, window, amount, started_at)
+                error = self._over_budget(counter, window, amount, started_at)
                 if error is not None:
                     self._refuse_if_enforced(counter, error, ip)
             held.append(Held(window, counter, amount))
         return held
+
+    def _over_budget(self, counter: BudgetCounter, window: WindowSum, amount: int, now: int) -> BrokerError | None:
+        error = over_budget(counter, window, amount, now)
+        if error is not None and error.status == PAYMENT_REQUIRED:
+            error.status = self._budget_status
+        return error
 
     def correct(self, taken: Sequence[TakenTokens], used: Used) -> None:
         """Count what a call used instead of the tokens per minute that it took."""
@@ -470,7 +483,7 @@ class Admission:
                 if (
                     budget.of.limit.unit != USD
                     and budget.of.is_known
-                    and (error := over_budget(budget, budget.at(now), 1, now)) is not None
+                    and (error := self._over_budget(budget, budget.at(now), 1, now)) is not None
                 ):
                     yield budget, error
 

@@ -98,7 +98,10 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             estimates, provider_health = Estimates(counter), HealthTracker(clock)
             stack.callback(estimates.close)
             own_limits = server_limits(server.max_calls, server.max_calls_per_address)
-            admission = Admission([*own_limits, *settings.limits], settings.limiting.headers)
+            limiting = settings.limiting
+            admission = Admission(
+                [*own_limits, *settings.limits], limiting.headers, budget_status=limiting.budget_status
+            )
             exchange = Exchange(
                 upstream,
                 ledger,

@@ -47,6 +47,7 @@ from hero_broker.settings.validators import CIDR_FORM, NAME_FORM, accept_name, a
 LIMIT_NAME_FORM = f"must be 1 to {MAX_NAME_CHARACTERS} letters, digits, dots, hyphens and underscores of ASCII"
 IP_FORM = f'must be an address, such as "10.77.0.5", or {quoted(UNKNOWN)} for callers on a Unix socket'
 ZONE_FORM = 'must be the name of a time zone, such as "Europe/Brussels"'
+BUDGET_STATUSES = (402, 429)
 _LIMIT_NAME = re.compile(rf"[A-Za-z0-9._-]{{1,{MAX_NAME_CHARACTERS}}}")
 _UNITS = ", ".join(quoted(unit) for unit in UNITS)
 
@@ -105,7 +106,8 @@ def read_limiting(table: TomlTable) -> LimitingSettings:
     """Return what holds for all limits."""
     form = f"must be {' or '.join(quoted(word) for word in HEADERS)}"
     headers = table.strings("headers", LimitingSettings().headers, lambda text: accept_one_of(text, HEADERS), form)
-    return LimitingSettings(headers)
+    budget_status = table.integer_of("budget_status", *BUDGET_STATUSES)
+    return LimitingSettings(headers, budget_status)
 
 
 def _read_limit(table: TomlTable, providers: Collection[str], *, may_share_ledger: bool) -> Limit:

@@ -192,6 +192,7 @@ class LimitingSettings:
     """What holds for all limits."""
 
     headers: tuple[str, ...] = (OPENAI,)  # the forms of the headers that callers get, of `limits.headers.HEADERS`
+    budget_status: int = 402  # of calls that a budget has no room for, or 429
 
 
 @dataclass(frozen=True, slots=True)

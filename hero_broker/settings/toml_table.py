@@ -119,6 +119,16 @@ class TomlTable:
         self.fault(name, f"must be an integer from {least} to {most}")
         return default
 
+    def integer_of(self, name: str, default: int, *others: int) -> int:
+        """Return one of these integers."""
+        value = self._read(name)
+        if value is None:
+            return default
+        if isinstance(value, int) and not isinstance(value, bool) and value in (default, *others):
+            return value
+        self.fault(name, f"must be {' or '.join(map(str, (default, *others)))}")
+        return default
+
     def seconds(self, name: str, default: float, least: str, most: int) -> float:
         value = self._number(name)
         if value is None:

@@ -227,6 +227,25 @@ def test_call_that_costs_more_than_its_hold_is_counted_in_full() -> None:
     assert (state(admitting), admitting.limits[2].overshoots) == ((25, 0), 1)
 
 
+def test_operator_chooses_the_status_of_a_spent_budget() -> None:
+    requests = replace(TEN, name="requests", unit="requests", amount=1)
+    admitting = Admission([TEN, requests], (), lambda: 10**12, Now(), budget_status=429)
+    admitting.know_budgets([])
+
+    with pytest.raises(RequestExceedsLimit) as larger:
+        begin(admitting, 11)
+    slot = begin(admitting, 9)
+    finish(slot, 9)
+    with pytest.raises(BudgetExceeded) as spent:
+        admitting.enter(Caller(IP, None))
+
+    assert [(one.value.status, one.value.code, one.value.may_retry) for one in (larger, spent)] == [
+        (429, "request_exceeds_limit", False),
+        (429, "budget_exceeded", False),
+    ]
+    assert spent.value.retry_after_s == window(admitting, "ten").ends - NOW
+
+
 def test_call_of_which_no_row_came_is_free_again() -> None:
     admitting = admission(TEN)
     slot = begin(admitting, 10)

@@ -15,6 +15,7 @@ from hero_broker.limits.admission import Admission
 from hero_broker.limits.counters import Used
 from hero_broker.limits.limit import Dimensions, Limit, LimitMatch
 from hero_broker.limits.states import LimitStates
+from tests.limits.known import know
 from tests.limits.test_budgets import DAY_S, IP, NOW, TEN, Now, admission, begin, finish, state
 
 HALF, MOST, ALL = Decimal("0.5"), Decimal("0.8"), Decimal(1)
@@ -97,7 +98,7 @@ def test_threshold_that_was_reached_before_the_start_is_logged_once(caplog: pyte
     admitting, since = admission(WARNING, knows=False), TEN.window_at(NOW)[0]
     call = Dimensions(IP, None, "m", "p", "chat")
 
-    admitting.know_budgets([(since, call, Used(3, 0, 0)), (since, call, Used(3, 0, 0))])
+    know(admitting, [(since, call, Used(3, 0, 0)), (since, call, Used(3, 0, 0))])
     spend(admitting, 1)
 
     assert warnings(caplog) == [
@@ -145,9 +146,9 @@ def test_labels_that_move_spent_money_warn(caplog: pytest.LogCaptureFixture) -> 
     admitting = Admission([limit], (), lambda: 10**12, Now())
     labels = LabelIndex([])
     admitting.use_labels(labels)
-    admitting.know_budgets([])
+    know(admitting)
 
-    admitting.move(labels, {(admitting.limits[0], (None,)): 8}, [])
+    know(admitting, [(TEN.window_at(NOW)[0], Dimensions(IP), Used(8, 0, 0))], labels)
 
     assert [text[:35] for text in warnings(caplog)] == [f"limits: ten: {part} % is reached for no" for part in (50, 80)]
 
@@ -158,7 +159,7 @@ def test_operators_see_which_thresholds_are_reached_and_how_often_a_limit_warned
     finish(begin(admitting, 5, ip="10.0.0.2"), 5, ip="10.0.0.2")
     finish(begin(admitting, 4, ip="10.0.0.3"), 4, ip="10.0.0.3")
 
-    limit, subjects = LimitStates(admitting).subjects("ten", 9)
+    limit, subjects = LimitStates(admitting).subjects("ten", {}, 9)
 
     assert (limit.warn_at, limit.warned) == ((HALF, MOST, ALL), 3)
     assert [one.warnings for one in subjects] == [(HALF, MOST), (HALF,), ()]

@@ -16,6 +16,7 @@ from hero_broker.limits.limit import MAX_LIMITS, Limit, LimitMatch
 from hero_broker.limits.sentences import sentence
 from hero_broker.settings import Settings, SettingsError, load
 from hero_broker.settings.limits import read_definition
+from hero_broker.settings.model import LimitingSettings
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "limits.md"
 GUIDE = [
@@ -67,6 +68,7 @@ def test_limits_are_read_in_the_order_of_the_file(tmp_path: Path) -> None:
         mode = "shadow"
         [limiting]
         headers = ["ietf"]
+        budget_status = 429
     """
 
     settings = load_text(tmp_path, text)
@@ -85,7 +87,7 @@ def test_limits_are_read_in_the_order_of_the_file(tmp_path: Path) -> None:
             prefix_v6=48,
         ),
     )
-    assert settings.limiting.headers == ("ietf",)
+    assert settings.limiting == LimitingSettings(("ietf",), 429)
 
 
 def test_budgets_are_read_to_the_nano_dollar_with_zone_and_hold(tmp_path: Path) -> None:
@@ -117,7 +119,7 @@ def test_tokens_per_minute_are_read_with_burst_and_hold(tmp_path: Path) -> None:
 def test_a_whole_minute_may_come_at_once_unless_the_file_says_otherwise(tmp_path: Path) -> None:
     settings = load_text(tmp_path, f"[[limits]]\n{RATE}")
 
-    assert (settings.limits[0].burst, settings.limiting.headers) == (60, ("openai",))
+    assert (settings.limits[0].burst, settings.limiting) == (60, LimitingSettings(("openai",), 402))
 
 
 @pytest.mark.parametrize(
@@ -252,6 +254,13 @@ def test_number_of_limits_is_bounded(tmp_path: Path) -> None:
 
 def test_headers_have_known_forms(tmp_path: Path) -> None:
     assert faults(tmp_path, '[limiting]\nheaders = ["x"]\n') == {"limiting.headers[0]": 'must be "openai" or "ietf"'}
+
+
+@pytest.mark.parametrize("status", ["403", "true", '"429"'])
+def test_budget_status_is_one_of_two(tmp_path: Path, status: str) -> None:
+    assert faults(tmp_path, f"[limiting]\nbudget_status = {status}\n") == {
+        "limiting.budget_status": "must be 402 or 429"
+    }
 
 
 def test_examples_of_the_guide_are_accepted_and_print_its_sentence(tmp_path: Path) -> None:
