@@ -248,3 +248,4 @@ class Admin:
     # Bounds the requests of callers for their own usage, or raises an error of calls.
     own_requests: Callable[[Caller], AbstractContextManager[object]] = nullcontext
     limit_book: LimitBookInterface = field(default_factory=NoLimitBook)
+    has_self_service: bool = True  # callers may ask for their own usage

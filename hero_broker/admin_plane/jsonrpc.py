@@ -88,7 +88,8 @@ class RpcDispatcher:
             return unread(fault)
         # An id may hold a lone surrogate, which is JSON only as an escape.
         encoded_id = json.dumps(member.get("id")).encode()
-        if member["method"] not in METHODS:
+        method_of = METHODS.get(member["method"])
+        if method_of is None or (method_of.is_own and not self._admin.has_self_service):
             reason = _no_such_method(member["method"])
             return _error(-32601, "Method not found", encoded_id, reason) if "id" in member else None
         params = member.get("params", [])
@@ -123,6 +124,8 @@ def _accept(_request: object) -> None:
 
 
 def _no_such_method(name: str) -> str:
+    if name in METHODS:
+        return 'The settings have limiting.self_service = "off".'
     question = did_you_mean(nearest(name, METHODS))
     return f"No method has this name; {question or 'rpc.discover describes the methods.'}"
 

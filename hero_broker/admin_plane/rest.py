@@ -23,6 +23,7 @@ from hero_broker.core.errors import (
     ClientLeft,
     InvalidParams,
     QueryError,
+    SelfServiceOff,
     UnsupportedMedia,
 )
 
@@ -48,6 +49,8 @@ def _endpoint(
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         method = methods["GET" if request.method == "HEAD" else request.method]
+        if METHODS[method].is_own and not admin.has_self_service:
+            raise SelfServiceOff("The operator of this broker has switched off what callers can ask about their usage.")
         try:
             params = dict(request.path_params)
             objects = {} if request.method in WITH_BODY else contract.object_params(method)

@@ -16,7 +16,8 @@ Exception
 │   │   ├── MethodNotAllowed      405 method_not_allowed
 │   │   ├── NotFound              404 not_found
 │   │   │   ├── ModelNotFound     404 model_not_found
-│   │   │   └── ModelNotPriced    404 model_not_priced
+│   │   │   ├── ModelNotPriced    404 model_not_priced
+│   │   │   └── SelfServiceOff    404 self_service_off
 │   │   ├── UnreadableRequest     400 unreadable_request
 │   │   ├── UnsupportedMedia      415 unsupported_media_type
 │   │   └── UpgradeRefused        426 upgrade_refused
@@ -171,6 +172,12 @@ class ModelNotPriced(NotFound):
     """No price is known for the model, and `billing.unpriced` is "refuse" or a budget bounds the call."""
 
     code = "model_not_priced"
+
+
+class SelfServiceOff(NotFound):
+    """Callers cannot ask for their own usage, because `limiting.self_service` is "off"."""
+
+    code = "self_service_off"
 
 
 class Unauthorized(BrokerError):

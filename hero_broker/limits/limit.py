@@ -38,7 +38,8 @@ FILE, RPC, SERVER = "file", "rpc", "server"  # where a limit comes from: `[[limi
 MAX_THRESHOLDS = 10  # of a budget
 MAX_THRESHOLD = 10  # times its amount
 SERVER_LIMITS = PER_ADDRESS, ALL_CALLS = ("server.max_calls_per_address", "server.max_calls")  # settings, and names
-_WITHOUT_COUNTERS = ("amount", "burst", "mode", "hold", "is_set")  # what may change while counters stay as they are
+# What may change while counters stay as they are.
+_WITHOUT_COUNTERS = ("amount", "burst", "mode", "hold", "warn_at", "unpriced", "is_set")
 _KNOWN_LATE = ("context", "model", "provider", "kind")  # the body is read before limits look at these
 
 

@@ -189,6 +189,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 limits=LimitStates(admission),
                 own_requests=OwnRequests().request,
                 limit_book=limit_book,
+                has_self_service=limiting.self_service,
             )
             Contract(admin.document).check(METHODS)
             stored_calls = StoredResponseEndpoint(exchange, stored, admission, clock)

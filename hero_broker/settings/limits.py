@@ -107,7 +107,8 @@ def read_limiting(table: TomlTable) -> LimitingSettings:
     form = f"must be {' or '.join(quoted(word) for word in HEADERS)}"
     headers = table.strings("headers", LimitingSettings().headers, lambda text: accept_one_of(text, HEADERS), form)
     budget_status = table.integer_of("budget_status", *BUDGET_STATUSES)
-    return LimitingSettings(headers, budget_status)
+    self_service = table.choice("self_service", "on", "off") == "on"
+    return LimitingSettings(headers, budget_status, self_service)
 
 
 def _read_limit(table: TomlTable, providers: Collection[str], *, may_share_ledger: bool) -> Limit:

@@ -193,6 +193,7 @@ class LimitingSettings:
 
     headers: tuple[str, ...] = (OPENAI,)  # the forms of the headers that callers get, of `limits.headers.HEADERS`
     budget_status: int = 402  # of calls that a budget has no room for, or 429
+    self_service: bool = True  # callers may ask for their own usage
 
 
 @dataclass(frozen=True, slots=True)

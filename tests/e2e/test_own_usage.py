@@ -110,6 +110,28 @@ def test_caller_sees_its_own_usage_and_nothing_of_another_address(tmp_path: Path
     assert (stranger.status_code, named.status_code) == (403, 400)
 
 
+def test_operator_can_switch_self_service_off(tmp_path: Path) -> None:
+    config = tmp_path / "hero-broker.toml"
+    config.write_text('[limiting]\nself_service = "off"\n')
+    with broker(tmp_path / "state", "--config", str(config), ADMIN_TOKEN=TOKEN) as running:
+        mine = called(running, "127.0.0.1")
+        running.usage()
+        answers = [asked(running, path) for path in ("/v1/usage", "/v1/usage?ip=x", f"/v1/usage/{mine}")]
+        over_rpc = [
+            rpc(running, "billing.me", TOKEN)["error"],
+            rpc(running, "billing.my_request", TOKEN, request_id=mine)["error"],
+        ]
+        with_cost = httpx.post(
+            f"{running.url}/v1/chat/completions", json=chat(), headers={"x-hero-want": "cost"}
+        ).headers
+
+    assert {(one.status_code, one.json()["error"]["code"]) for one in answers} == {(404, "self_service_off")}
+    assert [(one["code"], one["data"]["reason"]) for one in over_rpc] == [
+        (-32601, 'The settings have limiting.self_service = "off".')
+    ] * 2
+    assert with_cost["x-hero-cost-usd"]
+
+
 HOSTILE = ["%00", "%27%20OR%201=1--", "..%2f..%2fbilling%2fusage", "a" * 101, "%F0%9F%98%80", "a%2Fb", "%25", "_", " "]
 
 

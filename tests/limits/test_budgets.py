@@ -230,7 +230,7 @@ def test_call_that_costs_more_than_its_hold_is_counted_in_full() -> None:
 def test_operator_chooses_the_status_of_a_spent_budget() -> None:
     requests = replace(TEN, name="requests", unit="requests", amount=1)
     admitting = Admission([TEN, requests], (), lambda: 10**12, Now(), budget_status=429)
-    admitting.know_budgets([])
+    know(admitting)
 
     with pytest.raises(RequestExceedsLimit) as larger:
         begin(admitting, 11)

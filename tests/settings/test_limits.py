@@ -69,6 +69,7 @@ def test_limits_are_read_in_the_order_of_the_file(tmp_path: Path) -> None:
         [limiting]
         headers = ["ietf"]
         budget_status = 429
+        self_service = "off"
     """
 
     settings = load_text(tmp_path, text)
@@ -87,7 +88,7 @@ def test_limits_are_read_in_the_order_of_the_file(tmp_path: Path) -> None:
             prefix_v6=48,
         ),
     )
-    assert settings.limiting == LimitingSettings(("ietf",), 429)
+    assert settings.limiting == LimitingSettings(("ietf",), 429, self_service=False)
 
 
 def test_budgets_are_read_to_the_nano_dollar_with_zone_and_hold(tmp_path: Path) -> None:
