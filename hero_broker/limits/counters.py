@@ -197,6 +197,16 @@ class BudgetCounter:
             self._before = window
         return window
 
+    def use_amount(self, amount: int) -> None:
+        """Take another amount. Thresholds that it moves above what is spent will be reached again."""
+        self.amount = amount
+        thresholds = self.of.limit.warn_at
+        for window in (self._latest, self._before):
+            reached = sum(window.spent >= self.part(one) for one in thresholds)
+            window.warned = min(window.warned, reached)
+            rest = thresholds[window.warned :]
+            window.warns_at = self.part(rest[0]) if rest else NEVER
+
     def part(self, threshold: Decimal) -> int:
         """Return the least that must be spent to reach a threshold, exactly."""
         numerator, denominator = threshold.as_integer_ratio()
@@ -314,7 +324,11 @@ class LimitCounters:
 
     def _use_amounts(self) -> None:
         for counter in self.counters():
-            counter.amount = self.limit.amount + self.grants.get(counter.subject, 0)
+            amount = self.limit.amount + self.grants.get(counter.subject, 0)
+            if isinstance(counter, BudgetCounter):
+                counter.use_amount(amount)
+            else:
+                counter.amount = amount
 
     @property
     def subjects(self) -> int:

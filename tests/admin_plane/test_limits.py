@@ -32,7 +32,7 @@ def test_amounts_are_exact_numbers_of_the_unit() -> None:
     listed = send("GET", "/admin/limits").text
 
     assert '"used":0.00002597,"held":0.25,"remaining":24.74997403,' in status
-    assert '"granted":5}' in status
+    assert '"granted":5,' in status
     assert '"amount":20,' in status
     assert '"amount":20,' in listed
 

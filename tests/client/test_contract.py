@@ -132,7 +132,7 @@ def ours(hint: Any) -> set[object]:
     found: set[object] = set()
     for one in get_args(hint) if isinstance(hint, types.UnionType) or get_origin(hint) is Union else (hint,):
         if get_origin(one) is tuple:
-            found.add((tuple, get_args(one)[0]))
+            found.add((tuple, *ours(get_args(one)[0])))
         else:
             found.add(get_origin(one) or {float: Decimal}.get(one, one))
     return found

@@ -216,7 +216,7 @@ def test_few_of_many_counters_are_shown() -> None:
 def test_grants_are_shown_beside_what_they_add_up_to() -> None:
     admitting = with_budgets(TEN)
     finish(begin(admitting, 4), 4)
-    (counter,) = admitting.limits[0].counters()
+    (counter,) = admitting.limits[-1].counters()
     counter.amount += 5
     states = LimitStates(admitting)
 

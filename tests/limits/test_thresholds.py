@@ -159,11 +159,24 @@ def test_operators_see_which_thresholds_are_reached_and_how_often_a_limit_warned
     finish(begin(admitting, 5, ip="10.0.0.2"), 5, ip="10.0.0.2")
     finish(begin(admitting, 4, ip="10.0.0.3"), 4, ip="10.0.0.3")
 
-    limit, subjects = LimitStates(admitting).subjects("ten", {}, 9)
+    limit, subjects = LimitStates(admitting).subjects("ten", 9, {})
 
     assert (limit.warn_at, limit.warned) == ((HALF, MOST, ALL), 3)
     assert [one.warnings for one in subjects] == [(HALF, MOST), (HALF,), ()]
     assert isinstance(subjects[0], SubjectState)
+
+
+def test_threshold_that_a_grant_moves_is_reached_again(caplog: pytest.LogCaptureFixture) -> None:
+    admitting = admission(WARNING)
+    spend(admitting, 8)
+    admitting.limits[2].grant({(IP,): 10})
+    spend(admitting, 1)
+    between = len(warnings(caplog))
+    spend(admitting, 7)
+    admitting.limits[2].change(replace(WARNING, amount=6))
+    spend(admitting, 0)
+
+    assert (between, [text[13:17] for text in warnings(caplog)]) == (2, ["50 %", "80 %", "100 "])
 
 
 @given(

@@ -288,7 +288,7 @@ def test_definition_over_rpc_is_read_like_a_table_of_the_file(tmp_path: Path) ->
     ("definition", "reason"),
     [
         ("{}", "unit: is missing; it must be one of"),
-        ('{"unit":"usd","amount":20,"window":"minute"}', 'window: must be "hour" or'),
+        ('{"unit":"usd","amount":20,"window":"minute"}', 'window: must be "hour", "day"'),
         ('{"unit":"concurrent","amount":1,"match":{"provider":"q"},"per":["ips"]}', 'per[0]: must be one of "ip"'),
     ],
 )
