@@ -1,11 +1,17 @@
 """Who is billed, and who may call, over real sockets."""
 
+import os
+import signal
+import socket
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.e2e_support import broker, chat
+from tests.faults.client_faults.leaving import RESET
+from tests.raw_clients import chat_request, connected
+from tests.waits import wait_until
 
 
 @pytest.mark.usefixtures("store")
@@ -94,3 +100,21 @@ def test_foreign_host_is_refused_in_dev_mode(tmp_path: Path) -> None:
         ]
 
     assert statuses == [403, 403, 403]
+
+
+@pytest.mark.usefixtures("store")
+def test_client_that_resets_before_it_is_accepted_does_not_pass_for_one_on_a_unix_socket(tmp_path: Path) -> None:
+    config = tmp_path / "hero-broker.toml"
+    config.write_text('[server]\nallowed_clients = ["192.0.2.0/24"]\ntrusted_proxies = ["unix"]\n')
+    with broker(tmp_path / "state", "--config", str(config)) as running:
+        os.kill(running.process.pid, signal.SIGSTOP)
+        stat = Path(f"/proc/{running.process.pid}/stat")
+        wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
+        for _ in range(20):
+            with connected(running.url) as connection:
+                connection.sendall(chat_request(headers={"x-forwarded-for": "192.0.2.7"}))
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        os.kill(running.process.pid, signal.SIGCONT)
+        usage = running.usage()
+
+    assert usage["data"] == []

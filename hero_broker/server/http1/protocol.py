@@ -78,11 +78,15 @@ class ClientConnection(HttpToolsProtocol):
         return self.transport.is_closing()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """Register the connection and wait for a head."""
+        """Register the connection and wait for a head; abort a connection whose client has no address."""
         super().connection_made(transport)
         self.flow = _Flow(transport, self)
         self.deadline = self.loop.time() + self.tracker.limits.header_timeout_s
         self.tracker.add(self)
+        if self.client is None and transport.get_extra_info("socket").family in (socket.AF_INET, socket.AF_INET6):
+            # The client has reset the connection already, so nobody knows its address. It would pass for a caller on a
+            # Unix socket: allowed, beyond its limits, and billed as "unknown".
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Disconnect the request being answered; pipelined requests behind it never begin."""
