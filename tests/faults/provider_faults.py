@@ -22,6 +22,7 @@ import httpx
 
 from tests.e2e_support import Broker, broker
 from tests.faults.hostile_provider import HostileProvider, hostile_provider
+from tests.faults.limit_books import LIMITS, limit_differences
 from tests.faults.misbehaviour import (
     EMBEDDING,
     FAULTS,
@@ -146,7 +147,7 @@ class Place:
 
 
 @contextmanager
-def place(folder: Path, database_url: str, settings: str = SETTINGS) -> Iterator[Place]:
+def place(folder: Path, database_url: str, settings: str = SETTINGS + LIMITS) -> Iterator[Place]:
     """Run both for the time of the block."""
     config = folder / "hero-broker.toml"
     with hostile_provider(steps) as provider:
@@ -419,6 +420,7 @@ def _report(where: Place, faults: Sequence[Fault], times: int) -> int:
             f"{fault.name} | {len(seen)} | {result.rows} | {told} | {', '.join(result.sources)} | {what} | {figures}"
         )
     wrong += books_differ(where, rows)
+    wrong += limit_differences(where.running, where.database_url)
     waits = sorted(bystander.seconds)
     lines += [
         f"requests that the provider saw: {len(where.provider.entries)}, rows: {sum(map(len, rows.values()))}",

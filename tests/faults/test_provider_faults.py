@@ -5,6 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from tests.faults.limit_books import limit_differences
 from tests.faults.misbehaviour import FAULTS, SILENT
 from tests.faults.provider_faults import Place, Seen, books_differ, judged, place, run
 
@@ -45,3 +46,4 @@ def test_rows_and_reports_agree_after_faults_of_the_provider(shared_place: Place
         run(shared_place, FAULTS[name], 1, mark="again/")
 
     assert list(books_differ(shared_place, shared_place.rows())) == []
+    assert limit_differences(shared_place.running, shared_place.database_url) == []

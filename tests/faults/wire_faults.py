@@ -20,6 +20,7 @@ import httpx
 
 from tests.e2e.provider import HEAD, JSON_HEAD, Exchange, Provider
 from tests.e2e_support import Broker, broker
+from tests.faults.limit_books import LIMITS, limit_differences
 from tests.raw_clients import request
 from tests.stores import query
 from tests.waits import wait_until
@@ -79,11 +80,13 @@ class Books:
     doubled: int
     differences: int  # that `billing.verify` finds
     wrong: tuple[str, ...]  # the calls whose rows are not what the provider's books say
+    limits: tuple[str, ...]  # what limits say that the rows do not
 
     @property
     def are_right(self) -> bool:
-        """Whether each call has one row, at the cost that is due."""
-        return not (self.without_row or self.doubled or self.differences or self.wrong) and self.rows == self.calls
+        """Whether each call has one row, at the cost that is due, and limits count that cost and hold nothing."""
+        wrong = self.without_row or self.doubled or self.differences or self.wrong or self.limits
+        return not wrong and self.rows == self.calls
 
 
 def at_each_event() -> list[Call]:
@@ -113,7 +116,7 @@ def settings_of(provider: Provider) -> str:
     return (
         f'[[providers]]\nname = "p"\nbase_url = "{provider.url}"\napi_keys = ["sk-provider-key"]\n'
         'wires = ["openai", "anthropic", "responses"]\n'
-        f'[[models]]\nname = "m"\nprovider = "p"\n[models.price]\n{rates}'
+        f'[[models]]\nname = "m"\nprovider = "p"\n[models.price]\n{rates}{LIMITS}'
     )
 
 
@@ -179,7 +182,8 @@ def killed(folder: Path, url: str, calls: Sequence[Call]) -> Books:
     with _at_their_cuts(folder, url, calls) as (running, _):
         running.process.kill()
         running.process.wait()
-    with broker(folder / "state", HERO_BROKER_DATABASE_URL=url) as again:
+    arguments = ("--config", str(folder / "hero-broker.toml"))
+    with broker(folder / "state", *arguments, HERO_BROKER_DATABASE_URL=url) as again:
         return _books(again, url, calls, _is_right_after_a_kill)
 
 
@@ -254,6 +258,7 @@ def _books(running: Broker, url: str, calls: Sequence[Call], is_right: Callable[
         doubled=sum(len(same) > 1 for same in found.values()),
         differences=differences,
         wrong=tuple(wrong),
+        limits=tuple(limit_differences(running, url, is_rate_whole=is_right is not _is_right_after_a_kill)),
     )
 
 

@@ -38,6 +38,7 @@ class Table:
             f"{found.rows} rows, {found.seen} calls seen by the provider, {found.estimated} estimated; "
             f"{found.without_row} without a row, {found.doubled} doubled, {found.wrong} wrong; "
             f"{found.unasked} of calls that were not sent, {found.unseen} billed that the provider did not see"
+            f"{''.join(f'; {line}' for line in found.limits)}"
         )
         self.add(f"books after {fault}", figures, is_right=found.are_right)
 

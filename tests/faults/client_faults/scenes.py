@@ -14,6 +14,7 @@ import httpx
 from tests.benchmarks.processes import peak_rss_bytes, rss_bytes
 from tests.e2e_support import Broker, broker
 from tests.faults.client_faults.counting_provider import ProvidersBooks, counting_provider
+from tests.faults.limit_books import LIMITS, limit_differences
 from tests.raw_clients import connected, read_answer, request
 from tests.stores import query
 from tests.waits import wait_until
@@ -75,11 +76,12 @@ class Books:
     estimated: int
     unasked: int  # rows at no cost of calls that were not sent
     unseen: int  # rows that are billed though the provider saw no such call
+    limits: tuple[str, ...]  # what limits say that the rows do not
 
     @property
     def are_right(self) -> bool:
         """Whether each call has one row, with the provider's usage if it arrived, and nothing else is billed."""
-        return not (self.without_row or self.doubled or self.wrong or self.unseen)
+        return not (self.without_row or self.doubled or self.wrong or self.unseen or self.limits)
 
 
 def _is_settled(health: dict[str, Any]) -> bool:
@@ -110,6 +112,7 @@ def compare(scene: Scene) -> Books:
         estimated=sum(source == "estimated" for *_, source in found),
         unasked=sum(source == "none" and context not in scene.provider.calls for context, *_, source in found),
         unseen=sum(source != "none" and context not in scene.provider.calls for context, *_, source in found),
+        limits=tuple(limit_differences(scene.running, scene.database)),
     )
 
 
@@ -119,7 +122,7 @@ def scene(folder: Path, server: str = "", database: str = "", open_files: str = 
     with counting_provider() as provider:
         folder.mkdir(parents=True, exist_ok=True)
         settings = folder / "settings.toml"
-        settings.write_text(f"{provider.settings()}[server]\n{server}\n{more}")
+        settings.write_text(f"{provider.settings()}[server]\n{server}\n{more}{LIMITS}")
         url = database or f"sqlite:///{folder}/ledger.db"
         with broker(
             folder / "state", "--config", str(settings), HERO_BROKER_DATABASE_URL=url, open_files=open_files
