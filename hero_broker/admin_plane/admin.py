@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 from hero_broker.admin_plane.contract import Document
 from hero_broker.core.calls import Caller
@@ -60,7 +61,7 @@ class ReportsInterface(Protocol):
         """Return one row with how its cost was computed."""
         ...
 
-    async def own_usage(self, ip: str) -> OwnUsage:
+    async def own_usage(self, ip: str, zone: ZoneInfo, /) -> OwnUsage:
         """Return what a caller used today and this month."""
         ...
 

@@ -3,13 +3,14 @@
 from hero_broker.admin_plane import views
 from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.method import method
+from hero_broker.admin_plane.params import parse_zone
 from hero_broker.core.calls import Caller
 
 
 @method("billing.me", rest="GET /v1/usage", scope="usage:read", own=True)
-async def me(admin: Admin, caller: Caller) -> dict[str, object]:
-    """Return what the caller's address used today and this month, and what is left of its limits."""
-    result = await admin.reports.own_usage(caller.ip)
+async def me(admin: Admin, caller: Caller, tz: str | None = None) -> dict[str, object]:
+    """Return what the caller's address used today and this month of a zone, and what is left of its limits."""
+    result = await admin.reports.own_usage(caller.ip, parse_zone(tz))
     data = {
         "ip": caller.ip,
         "today": views.window_usage(result.today),

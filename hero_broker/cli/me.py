@@ -18,6 +18,7 @@ from hero_broker.core.local_time import format_time
 
 PATH = "/v1/usage"
 TIMEOUT_S = 30.0
+UTC = "UTC"
 ALL_MODELS = "all models"
 
 EXAMPLES = """Examples:
@@ -58,17 +59,17 @@ class _ErrorBody(msgspec.Struct):
 
 
 def me(
-    tz: Annotated[str, typer.Option(help="Time zone in which ends of windows are printed.")] = "UTC",
+    tz: Annotated[str, typer.Option(help="Time zone of today, of this month, and of the times.")] = UTC,
     as_json: Annotated[bool, typer.Option("--json", help="Print the broker's response unchanged.")] = False,
     url: UrlOption = None,
 ) -> None:
     """Print what this machine's address used today and this month, and what is left of its limits.
 
-    It needs no admin token. Today and this month are those of UTC. Amounts that others share are not shown.
+    It needs no admin token. Amounts that others share are not shown.
     """
     zone, broker = parse_zone(tz), broker_url(url)
     with open_backend(broker):
-        body = _fetch(broker)
+        body = _fetch(broker, zone)
         if not as_json:
             found = _decode(body)
     if as_json:
@@ -79,8 +80,8 @@ def me(
     _print_limits(found.limits, zone)
 
 
-def _fetch(broker: str) -> bytes:
-    """Return the broker's response.
+def _fetch(broker: str, zone: ZoneInfo) -> bytes:
+    """Return the broker's response; UTC is not sent, because earlier brokers know no zone.
 
     Raises:
         ClientError: no broker answers, or it refuses.
@@ -89,7 +90,7 @@ def _fetch(broker: str) -> bytes:
     transport = httpx.HTTPTransport(uds=socket) if socket else None
     try:
         with httpx.Client(base_url=base, transport=transport, timeout=TIMEOUT_S, trust_env=False) as client:
-            answer = client.get(PATH)
+            answer = client.get(PATH, params={} if zone.key == UTC else {"tz": zone.key})
     except httpx.HTTPError as error:
         raise broker_unreachable(broker, error) from error
     if answer.status_code == httpx.codes.OK:

@@ -228,14 +228,18 @@ def request(request_id: str) -> Query[models.RequestAnswer]:
     return build_query("billing.request", models.RequestAnswer, request_id=request_id)
 
 
-def me() -> Query[models.OwnUsageAnswer]:
+def me(tz: str | None = None) -> Query[models.OwnUsageAnswer]:
     """What the caller's own address used, and what is left of its limits.
 
-    Answers for the address that sends the request, today and this month in UTC. GET /v1/usage needs no admin token,
-    serves every address that may call, and admits 60 requests a minute of each address, 10 at once. Callers behind one
-    NAT or proxy share an address. Rows are counted within a second of the response. Limits in shadow mode are left out.
+    Answers for the address that sends the request, today and this month of a time zone. GET /v1/usage needs no admin
+    token, serves every address that may call, and admits 60 requests a minute of each address, 10 at once. Callers
+    behind one NAT or proxy share an address. Rows are counted within a second of the response. Limits in shadow mode
+    are left out.
+
+    Args:
+        tz: The IANA time zone of today and of this month; UTC if absent. Windows of limits are in their own.
     """
-    return build_query("billing.me", models.OwnUsageAnswer)
+    return build_query("billing.me", models.OwnUsageAnswer, tz=tz)
 
 
 def my_request(request_id: str) -> Query[models.OwnRequestAnswer]:

@@ -142,15 +142,18 @@ class BillingMethods:
         """
         return self._call(methods.request(request_id))
 
-    def me(self) -> models.OwnUsageAnswer:
+    def me(self, tz: str | None = None) -> models.OwnUsageAnswer:
         """What the caller's own address used, and what is left of its limits.
 
-        Answers for the address that sends the request, today and this month in UTC. GET /v1/usage needs no admin token,
-        serves every address that may call, and admits 60 requests a minute of each address, 10 at once. Callers behind
-        one NAT or proxy share an address. Rows are counted within a second of the response. Limits in shadow mode are
-        left out.
+        Answers for the address that sends the request, today and this month of a time zone. GET /v1/usage needs no
+        admin token, serves every address that may call, and admits 60 requests a minute of each address, 10 at once.
+        Callers behind one NAT or proxy share an address. Rows are counted within a second of the response. Limits in
+        shadow mode are left out.
+
+        Args:
+            tz: The IANA time zone of today and of this month; UTC if absent. Windows of limits are in their own.
         """
-        return self._call(methods.me())
+        return self._call(methods.me(tz))
 
     def my_request(self, request_id: str) -> models.OwnRequestAnswer:
         """One call of the caller's own address, and how its cost was computed.

@@ -117,8 +117,8 @@ class Reports:
 
         return await self._reader.query(DEADLINE_S, read)
 
-    async def own_usage(self, ip: str) -> OwnUsage:
-        """Return what a caller used today and this month, in UTC. `ip` is canonical, or "unknown".
+    async def own_usage(self, ip: str, zone: ZoneInfo = _UTC) -> OwnUsage:
+        """Return what a caller used today and this month, in a zone. `ip` is canonical, or "unknown".
 
         Raises:
             StoreUnavailable: the database does not answer, or takes longer than `OWN_DEADLINE_S`.
@@ -126,7 +126,7 @@ class Reports:
         as_of = self._clock.now()
 
         def read(connection: Connection) -> OwnUsage:
-            today, month = (_window_usage(connection, ip, bucket, as_of) for bucket in _OWN_BUCKETS)
+            today, month = (_window_usage(connection, ip, bucket, zone, as_of) for bucket in _OWN_BUCKETS)
             return OwnUsage(today, month, as_of)
 
         return await self._own(read)
@@ -243,9 +243,9 @@ def _by_model(
     return models, sum_totals([group.totals for group in groups])
 
 
-def _window_usage(connection: Connection, ip: str, bucket: Bucket, at: int) -> WindowUsage:
-    """Return one address's usage in the day or month, in UTC, that has a time."""
-    since, until = next(buckets(bucket, _UTC, at, at + 1))
+def _window_usage(connection: Connection, ip: str, bucket: Bucket, zone: ZoneInfo, at: int) -> WindowUsage:
+    """Return one address's usage in the day or month of a zone that has a time."""
+    since, until = next(buckets(bucket, zone, at, at + 1))
     models, totals = _by_model(connection, ip, since, until)
     return WindowUsage(since, until, totals, models)
 

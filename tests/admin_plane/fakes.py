@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 from hero_broker.core.focus import FocusQuery, FocusReport
 from hero_broker.core.inventory import (
@@ -60,7 +61,7 @@ class NoReports:
     async def request(self, request_id: str) -> ExplainedRequest:
         raise AssertionError(request_id)
 
-    async def own_usage(self, ip: str) -> OwnUsage:
+    async def own_usage(self, ip: str, _zone: ZoneInfo) -> OwnUsage:
         raise AssertionError(ip)
 
     async def own_request(self, ip: str, request_id: str) -> ExplainedRequest:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -86,7 +87,7 @@ class OneCall(NoReports):
             return UsageForIp((), UsageTotals(), 1767225700)
         return UsageForIp((ModelUsage("fake-chat", FOUNDING),), FOUNDING, 1767225700)
 
-    async def own_usage(self, ip: str) -> OwnUsage:
+    async def own_usage(self, ip: str, _zone: ZoneInfo) -> OwnUsage:
         models = (ModelUsage("fake-chat", FOUNDING),) if ip == IP else ()
         window = WindowUsage(1767225600, 1767312000, FOUNDING if models else UsageTotals(), models)
         return OwnUsage(window, window, 1767225700)

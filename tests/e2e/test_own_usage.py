@@ -1,7 +1,9 @@
 """What a caller learns of its own usage: never anything of another address, whatever it sends."""
 
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -130,6 +132,32 @@ def test_operator_can_switch_self_service_off(tmp_path: Path) -> None:
         (-32601, 'The settings have limiting.self_service = "off".')
     ] * 2
     assert with_cost["x-hero-cost-usd"]
+
+
+@pytest.mark.parametrize("name", ["Asia/Kolkata", "Pacific/Kiritimati", "America/New_York"])
+def test_today_and_this_month_are_those_of_a_zone(tmp_path: Path, name: str) -> None:
+    with broker(tmp_path / "state", ADMIN_TOKEN=TOKEN) as running:
+        called(running, "127.0.0.1")
+        running.usage()
+        answer = asked(running, f"/v1/usage?tz={name}").json()
+        over_rpc = rpc(running, "billing.me", TOKEN, tz=name)["result"]["data"]
+
+    for window, days in (("today", 1), ("month", 31)):
+        part = answer["data"][window]
+        begins, ends = (datetime.fromtimestamp(part[bound], ZoneInfo(name)) for bound in ("since", "until"))
+        assert (begins.time(), ends.time()) == (time(), time())
+        assert part["since"] <= answer["as_of"] < part["until"]
+        assert timedelta(0) < ends - begins <= timedelta(days=days)
+        assert part["totals"]["requests"] == 1
+        assert over_rpc[window] == part
+
+
+@pytest.mark.parametrize("name", ["Europe/Brussel", "", "../etc", "Europe"])
+def test_unknown_zone_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    with broker(tmp_path / "state", ADMIN_TOKEN=TOKEN) as running:
+        refused = asked(running, f"/v1/usage?tz={name}")
+
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "tz")
 
 
 HOSTILE = ["%00", "%27%20OR%201=1--", "..%2f..%2fbilling%2fusage", "a" * 101, "%F0%9F%98%80", "a%2Fb", "%25", "_", " "]
