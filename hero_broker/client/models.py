@@ -712,7 +712,9 @@ class LimitState(msgspec.Struct, frozen=True, kw_only=True):
     tz: str | None  # The time zone of the windows of a budget.
     hold: str | None  # What a call sets aside of a budget, or of tokens per minute: "safe", "worst", "mean" or "none".
     burst: int | None  # How many requests or tokens may come at once; None unless the window is a minute.
-    match: dict[str, str]  # Which calls are counted: by ip, network, label, context, model, provider and kind.
+    # Which calls are counted: by ip, network, label, context, model, provider and kind; "except" lists addresses and
+    # networks that are not.
+    match: dict[str, str]
     per: tuple[str, ...]  # What has a counter of its own.
     mode: str  # "shadow" and "warn" refuse nothing. One of enforce, shadow, warn.
     # "file": a table [[limits]] of the settings file; "server": a setting of [server]; "rpc": limits.set. One of file,

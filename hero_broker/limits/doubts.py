@@ -5,7 +5,7 @@ from ipaddress import IPv6Network, ip_network
 
 from hero_broker.core.addresses import UNKNOWN
 from hero_broker.core.labels import Network
-from hero_broker.limits.limit import CONCURRENT, ENFORCE, Limit
+from hero_broker.limits.limit import CONCURRENT, ENFORCE, Limit, LimitMatch, network_text
 
 # A machine in such a network can take a new address for each call: privacy addresses are of a /64, and in an overlay
 # such as Mycelium a new key is a new address.
@@ -22,6 +22,9 @@ def doubts_about(
         if not places and limit.match.ip != UNKNOWN:
             yield f"limits.{limit.name}: no address that may call is in its match, so the limit bounds nobody"
             continue
+        for one in limit.match.excepted:
+            if not any(_inner(one, place) for place in places):
+                yield f"limits.{limit.name}: no call comes from {network_text(one)}, so the exception does nothing"
         key, bound = "max_calls", max_calls
         if limit.is_own and max_calls_per_address < max_calls:
             key, bound = "max_calls_per_address", max_calls_per_address
@@ -40,9 +43,14 @@ def _places(limit: Limit, allowed_clients: Sequence[Network]) -> list[Network]:
     match = limit.match
     own = ip_network(match.ip) if match.ip not in (None, UNKNOWN) else match.network
     if own is None:
-        return list(allowed_clients)
+        return [place for place in allowed_clients if not _is_excepted(place, match)]
     inner = (_inner(own, allowed) for allowed in allowed_clients)
-    return list(dict.fromkeys(place for place in inner if place is not None))
+    return [place for place in dict.fromkeys(inner) if place is not None and not _is_excepted(place, match)]
+
+
+def _is_excepted(place: Network, match: LimitMatch) -> bool:
+    """Return whether a limit counts no call from a network."""
+    return any(_inner(place, one) == place for one in match.excepted)
 
 
 def _inner(one: Network, other: Network) -> Network | None:
@@ -62,6 +70,11 @@ def _is_pool(other: Limit, limit: Limit) -> bool:
     if other.unit != limit.unit or other.mode != ENFORCE or {"ip", "prefix", "context"} & set(other.per):
         return False
     wide, narrow = other.match, limit.match
+    if any(
+        not _is_excepted(one, narrow) and (narrow.network is None or _inner(one, narrow.network) is not None)
+        for one in wide.excepted
+    ):
+        return False
     is_around = wide.network is None or (
         narrow.network is not None and _inner(wide.network, narrow.network) == narrow.network
     )

@@ -35,6 +35,7 @@ MAX_USD = 1_000_000_000
 MAX_LIMITS = 1000  # without those of `[server]`
 MAX_NAME_CHARACTERS = 64
 FILE, RPC, SERVER = "file", "rpc", "server"  # where a limit comes from: `[[limits]]`, `limits.set`, or `[server]`
+MAX_EXCEPTED = 100  # addresses and networks
 MAX_THRESHOLDS = 10  # of a budget
 MAX_THRESHOLD = 10  # times its amount
 SERVER_LIMITS = PER_ADDRESS, ALL_CALLS = ("server.max_calls_per_address", "server.max_calls")  # settings, and names
@@ -65,6 +66,7 @@ class LimitMatch:
     provider: str | None = None
     kind: str | None = None
     label: str | None = None
+    excepted: tuple[Network, ...] = ()  # no call from these agrees; single addresses are networks, too
 
     def covers(self, call: Dimensions) -> bool:
         """Return whether a call agrees; "unknown" is in no network."""
@@ -81,6 +83,8 @@ class LimitMatch:
 
     def covers_address(self, ip: str) -> bool:
         """Return whether some calls of an address may agree."""
+        if self.excepted and ip != UNKNOWN and any(parse_ip(ip) in network for network in self.excepted):
+            return False
         if self.network is not None and (ip == UNKNOWN or parse_ip(ip) not in self.network):
             return False
         return self.ip is None or self.ip == ip
@@ -216,10 +220,19 @@ def faults_of(limit: Limit) -> Iterator[tuple[str, str]]:
         yield "per", 'must have "ip" or "prefix", not both'
     if limit.match.ip is not None and limit.match.network is not None:
         yield "match", 'must have "ip" or "network", not both'
+    if limit.match.ip is not None and limit.match.excepted:
+        yield "match", 'must not have "except" beside "ip"'
+    if len(limit.match.excepted) > MAX_EXCEPTED:
+        yield "match", f'must have at most {MAX_EXCEPTED} addresses and networks in "except"'
     if limit.warn_at and not limit.is_budget:
         yield "warn_at", "needs a window longer than a minute"
     if limit.mode == WARN and not limit.warn_at:
         yield "mode", 'needs warn_at with "warn"'
+
+
+def network_text(network: Network) -> str:
+    """Return a network as operators write it: one of a single address without the length of its prefix."""
+    return str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network)
 
 
 def server_limits(max_calls: int, max_calls_per_address: int) -> tuple[Limit, Limit]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from hero_broker.core.money import usd_text
-from hero_broker.limits.limit import ALLOW, CONCURRENT, ENFORCE, USD, Limit, LimitMatch, window_text
+from hero_broker.limits.limit import ALLOW, CONCURRENT, ENFORCE, USD, Limit, LimitMatch, network_text, window_text
 from hero_broker.limits.thresholds import percent
 
 _EACH = {
@@ -60,3 +60,5 @@ def _calls(match: LimitMatch) -> Iterator[str]:
     texts = [f"{word} {value}" for word, value in parts if value is not None]
     yield "calls" if texts else "all calls"
     yield from texts
+    if match.excepted:
+        yield f"except from {' and '.join(map(network_text, match.excepted))}"

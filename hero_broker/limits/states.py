@@ -6,7 +6,7 @@ from hero_broker.core.errors import NotRecorded
 from hero_broker.core.limits import LimitState, OwnLimit, SubjectState
 from hero_broker.limits.admission import Admission
 from hero_broker.limits.counters import BudgetCounter, Counter, LimitCounters, RateCounter
-from hero_broker.limits.limit import BILLING_PERIOD, CONCURRENT, ENFORCE, USD, Limit, LimitMatch
+from hero_broker.limits.limit import BILLING_PERIOD, CONCURRENT, ENFORCE, USD, Limit, LimitMatch, network_text
 from hero_broker.limits.sentences import sentence
 from hero_broker.limits.subjects import part_of_subject
 
@@ -122,7 +122,9 @@ def _limit_state(one: LimitCounters) -> LimitState:
 
 
 def _match(match: LimitMatch) -> dict[str, str]:
-    return {name: str(value) for name in _MATCHES if (value := getattr(match, name)) is not None}
+    found = {name: str(value) for name in _MATCHES if (value := getattr(match, name)) is not None}
+    excepted = {"except": ", ".join(map(network_text, match.excepted))} if match.excepted else {}
+    return found | excepted
 
 
 def _subject_state(counter: Counter, admission: Admission) -> SubjectState:

@@ -1,4 +1,4 @@
 """The document that `info.version` was last raised for; see test_version_moves_with_the_document."""
 
 VERSION = "0.14.0"
-SHA256 = "b196e47aae3b3403cb646fb5c0b210bbe18bdb2339740fb5c33dd564600bc979"
+SHA256 = "1097ad0490a5f3c45c0bb075c278f6b4e614cf5ae2b65f94208e495d9f352dfc"

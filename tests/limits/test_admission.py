@@ -358,3 +358,16 @@ def test_slots_in_use_are_those_of_the_calls_in_flight(steps: list[tuple[str, st
             assert in_flight(admitting, ip).get("own", 0) == len(own) <= 3
             assert in_flight(admitting, ip).get("model", 0) == sum(one[1] == "m" for one in own) <= 2
             assert in_flight(admitting, ip).get("server.max_calls", 0) <= 6
+
+
+def test_address_that_a_match_excepts_is_not_counted() -> None:
+    match = LimitMatch(network=ip_network("10.0.0.0/24"), excepted=(ip_network("10.0.0.9/32"),))
+    admitting = admission(Limit("one", CONCURRENT, 1, match))
+    slots = [enter(admitting, ip) for ip in ("10.0.0.1", "10.0.0.9", "10.0.0.9")]
+
+    with pytest.raises(TooManyCalls):
+        enter(admitting, "10.0.0.2")
+
+    assert slots[0].slots[0].in_flight == 1
+    for slot in slots:
+        slot.end()

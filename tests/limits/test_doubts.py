@@ -35,6 +35,7 @@ def doubts(*limits: Limit) -> list[str]:
         [PER_ADDRESS, replace(POOL, match=LimitMatch(network=ip_network("400::/8")))],
         [PER_ADDRESS, replace(POOL, match=LimitMatch(model="m"))],
         [replace(PER_ADDRESS, match=LimitMatch()), POOL],
+        [PER_ADDRESS, replace(POOL, match=LimitMatch(network=MYCELIUM, excepted=(ip_network("400:1::/64"),)))],
     ],
 )
 def test_limit_by_address_needs_one_for_all_where_addresses_cost_nothing(limits: list[Limit]) -> None:
@@ -46,6 +47,10 @@ def test_limit_by_address_needs_one_for_all_where_addresses_cost_nothing(limits:
     [
         [PER_ADDRESS, POOL],
         [PER_ADDRESS, replace(POOL, match=LimitMatch())],
+        [
+            replace(PER_ADDRESS, match=LimitMatch(network=MYCELIUM, excepted=(ip_network("400:1::/48"),))),
+            replace(POOL, match=LimitMatch(network=MYCELIUM, excepted=(ip_network("400:1::/64"),))),
+        ],
         [PER_ADDRESS, replace(POOL, per=("model",))],
         [replace(PER_ADDRESS, match=LimitMatch(network=ip_network("10.0.0.0/24")))],
         [replace(PER_ADDRESS, match=LimitMatch(network=ip_network("400:1::/65")))],
@@ -78,3 +83,22 @@ def test_limit_that_the_server_reaches_first_is_never_reached(
     amount: int, per: tuple[str, ...], texts: list[str]
 ) -> None:
     assert doubts(Limit("l", CONCURRENT, amount, LimitMatch(network=ip_network("10.0.0.0/8")), per)) == texts
+
+
+def test_limit_whose_every_address_is_excepted_bounds_nobody() -> None:
+    lan = LimitMatch(network=ip_network("10.0.0.0/24"), excepted=(ip_network("10.0.0.0/16"),))
+    everywhere = LimitMatch(excepted=(*ALLOWED, ip_network("192.0.2.1")))
+
+    assert doubts(Limit("lan", REQUESTS, 1, lan), Limit("all", REQUESTS, 1, everywhere)) == [
+        f"limits.{name}: no address that may call is in its match, so the limit bounds nobody"
+        for name in ("lan", "all")
+    ]
+
+
+def test_exception_from_where_no_call_is_counted_does_nothing() -> None:
+    excepted = (ip_network("10.0.0.9"), ip_network("10.0.1.0/24"), ip_network("400::/8"))
+
+    assert doubts(Limit("lan", REQUESTS, 1, LimitMatch(network=ip_network("10.0.0.0/24"), excepted=excepted))) == [
+        "limits.lan: no call comes from 10.0.1.0/24, so the exception does nothing",
+        "limits.lan: no call comes from 400::/8, so the exception does nothing",
+    ]

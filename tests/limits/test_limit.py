@@ -40,6 +40,9 @@ def test_prefix_has_the_bits_of_the_address_family(ip: str, prefix: str) -> None
         (LimitMatch(ip="10.0.0.2"), False),
         (LimitMatch(network=ip_network("10.0.0.0/8")), True),
         (LimitMatch(network=ip_network("400::/7")), False),
+        (LimitMatch(excepted=(ip_network("10.0.0.1/32"),)), False),
+        (LimitMatch(network=ip_network("10.0.0.0/8"), excepted=(ip_network("10.0.0.0/30"),)), False),
+        (LimitMatch(excepted=(ip_network("10.0.0.2/32"), ip_network("400::/7"))), True),
         (LimitMatch(model="m", provider="p", kind="chat", context="tests"), True),
         (LimitMatch(model="m", provider="p", kind="chat", context="other"), False),
     ],
@@ -51,6 +54,7 @@ def test_match_covers_calls_that_agree_with_every_field(match: LimitMatch, is_co
 def test_callers_without_an_address_are_in_no_network() -> None:
     assert not LimitMatch(network=ip_network("0.0.0.0/0")).covers(Dimensions("unknown"))
     assert LimitMatch(ip="unknown").covers(Dimensions("unknown"))
+    assert LimitMatch(excepted=(ip_network("0.0.0.0/0"), ip_network("::/0"))).covers(Dimensions("unknown"))
 
 
 @pytest.mark.parametrize(

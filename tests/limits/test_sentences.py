@@ -9,6 +9,8 @@ import pytest
 from hero_broker.limits.limit import CONCURRENT, REQUESTS, Limit, LimitMatch
 from hero_broker.limits.sentences import sentence
 
+EXCEPTED = (ip_network("10.0.0.9/32"), ip_network("10.1.0.0/16"))
+
 
 @pytest.mark.parametrize(
     ("limit", "text"),
@@ -57,6 +59,15 @@ from hero_broker.limits.sentences import sentence
         (
             Limit("l", "usd", 10**9, window="day", unpriced="allow"),
             "at most 1 USD a day (UTC), for all together; it counts all calls; calls without a price pass",
+        ),
+        (
+            Limit("l", REQUESTS, 2, LimitMatch(network=ip_network("10.0.0.0/8"), excepted=EXCEPTED), burst=1),
+            "at most 2 requests per minute, 1 at once, for all together; "
+            "it counts calls from 10.0.0.0/8 except from 10.0.0.9 and 10.1.0.0/16",
+        ),
+        (
+            Limit("l", REQUESTS, 2, LimitMatch(excepted=EXCEPTED[:1]), burst=1),
+            "at most 2 requests per minute, 1 at once, for all together; it counts all calls except from 10.0.0.9",
         ),
         (
             Limit("l", "requests", 1000, window="ever"),

@@ -49,6 +49,14 @@ def test_limit_is_shown_with_its_fields_and_as_a_sentence() -> None:
     )
 
 
+def test_exceptions_of_a_match_are_shown_as_operators_write_them() -> None:
+    excepted = (ip_network("10.0.0.9/32"), ip_network("10.1.0.0/16"))
+
+    (state,) = LimitStates(Admission([Limit("c", CONCURRENT, 4, LimitMatch(excepted=excepted))])).limits()
+
+    assert state.match == {"except": "10.0.0.9, 10.1.0.0/16"}
+
+
 def test_limits_of_a_window_and_of_calls_in_flight_have_no_burst() -> None:
     month = Limit("m", "usd", 1, window="month", zone=ZoneInfo("Europe/Brussels"), hold="worst")
     states = LimitStates(Admission([Limit("c", CONCURRENT, 4), month])).limits()
