@@ -357,6 +357,8 @@ class Admission:
                 self._count_further(self._early, counted, row, used, has_changed=True)
         if self._recount is not None:
             self._recount.add(row)
+            for one in held:
+                self._recount.set_again(one.counter)
 
     def _count_further(
         self, matching: Matcher, counted: set[int], row: RowUsage, used: Used, *, has_changed: bool
@@ -371,6 +373,8 @@ class Admission:
                 if window.spent >= window.warns_at:
                     warn(counter, window, self.now())
                 matching.keep(counter)
+                if self._recount is not None:
+                    self._recount.set_again(counter)
 
     def _counts(self, counter: BudgetCounter, row: RowUsage) -> bool:
         call, limit = dimensions(row, self.labels), counter.of.limit
@@ -415,6 +419,9 @@ class Admission:
         for row in rows:
             recount.add(row)
         self._recount = recount
+        return self._apply(recount, windows, labels)
+
+    def _apply(self, recount: Recount, windows: Windows, labels: LabelIndex | None) -> Iterator[None]:
         try:
             for counter in recount.apply():
                 (self._early if counter.of.limit.is_early else self._late).keep(counter)

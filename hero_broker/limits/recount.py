@@ -18,7 +18,7 @@ class Recount:
         self._windows = windows
         self._spent = spent
         self._labels = labels
-        self._changed = set[tuple[LimitCounters, Subject]]()  # since `apply` began
+        self._changed = set[tuple[LimitCounters, Subject]]()  # to be set again
         self._shared = set[LimitCounters]()  # budgets with a counter that several subjects share
 
     def add(self, row: RowUsage) -> None:
@@ -30,12 +30,16 @@ class Recount:
                 self._spent[key] = self._spent.get(key, 0) + used_by(row).amount(one.limit.unit)
                 self._changed.add(key)
 
+    def set_again(self, counter: BudgetCounter) -> None:
+        """Let `apply` set a counter at its end, because something was counted by the labels before."""
+        if counter.of in self._windows:
+            self._changed.add((counter.of, counter.subject))
+
     def apply(self) -> Iterator[BudgetCounter]:
         """Set all counters, and yield each, so that others may go on in between; `add` what they settle.
 
         What calls in flight hold stays where it is held.
         """
-        self._changed.clear()
         for one in self._windows:
             for counter in one.counters():
                 yield from self._set(one, counter.subject)

@@ -5,6 +5,7 @@ Stored counters know nothing of labels, which may change: a limit that looks at 
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 
 from hero_broker.core.labels import LabelIndex
 from hero_broker.limits.limit import BILLING_PERIOD, Dimensions, Limit, LimitMatch
@@ -24,11 +25,13 @@ class StoredCounters:
         self.by_period = limit.window == BILLING_PERIOD
         self.by = _dimensions_of(limit)
         self.uses_context = "context" in self.by or limit.match.context is not None
-        self._match = LimitMatch(**{name: getattr(limit.match, name) for name in _FIELDS if name != "label"})
+        self._match = replace(limit.match, label=None)
         # The sums of another shape are of other calls.
         self.shape = json.dumps(
             {
-                "match": {name: str(value) for name in _FIELDS if (value := getattr(self._match, name)) is not None},
+                "match": {
+                    one.name: str(value) for one in fields(LimitMatch) if (value := getattr(self._match, one.name))
+                },
                 "by": self.by,
                 "prefix": [limit.prefix_v4, limit.prefix_v6] if "prefix" in self.by else None,
                 "window": limit.window,
@@ -74,9 +77,6 @@ class StoredBudgets:
             pairs = ((one, one.subject(dimensions)) for one in self.budgets)
             found = self._cached[call] = [(one, subject) for one, subject in pairs if subject is not None]
         return found
-
-
-_FIELDS = ("ip", "network", "context", "model", "provider", "kind", "label")
 
 
 def _dimensions_of(limit: Limit) -> tuple[str, ...]:

@@ -132,7 +132,8 @@ class LimitFollowing:
         seen = await asyncio.to_thread(self._look)
         some = [one for one in self._stored if not one.is_known or self._has_changed(one, seen)]
         if some:
-            await self._add_up(some)
+            while not await self._add_up(some):
+                pass  # a window has ended meanwhile
         elif seen.labels is not None and seen.labels is not admission.labels:
             admission.use_labels(seen.labels)
 
@@ -164,7 +165,8 @@ class LimitFollowing:
             return True
         return one.limit.uses_label and seen.labels is not self._admission.labels
 
-    async def _add_up(self, some: Sequence[LimitCounters]) -> None:
+    async def _add_up(self, some: Sequence[LimitCounters]) -> bool:
+        """Add some budgets up; return whether they are what they should be, or the next look must begin again."""
         admission = self._admission
         at = admission.now()
         windows = windows_at(some, at)
@@ -174,7 +176,7 @@ class LimitFollowing:
             if windows_at(some, admission.now()) != windows or any(
                 self._has_changed(one, found.seen) for one in others
             ):
-                return  # a window has ended, or more has changed meanwhile: the next look begins again
+                return True  # a window has ended, or more has changed meanwhile: the next look begins again
             turn_ends = time.monotonic() + TURN_S
             counting = admission.recount(windows, found.spent, rows[found.counted :], found.seen.labels)
             for _ in counting:
@@ -183,6 +185,8 @@ class LimitFollowing:
                     turn_ends = time.monotonic() + TURN_S
         if any(self._stored[one].by_period for one in some):
             self._period = found.seen.period
+        # By other labels, rows were counted in a window that has begun since.
+        return windows_at(some, admission.now()) == windows
 
     def _look_at_definitions(self) -> Definitions:
         with self._database.reading() as connection:

@@ -3,9 +3,8 @@
 After each step, what every limit says is compared with the calls in flight and the rows.
 """
 
-from dataclasses import dataclass
-from itertools import groupby
-from operator import attrgetter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -24,8 +23,9 @@ from hero_broker.core.errors import BrokerError
 from hero_broker.core.labels import LabelIndex
 from hero_broker.limits import plan
 from hero_broker.limits.admission import Admission, Slot
-from hero_broker.limits.counters import Used
+from hero_broker.limits.counters import LimitCounters, Used
 from hero_broker.limits.limit import CONCURRENT, Dimensions, Limit, LimitMatch
+from hero_broker.limits.recount import Spent, Windows, windows_at
 from hero_broker.limits.states import LimitStates
 from tests.limits.test_budgets import Now, Row, admission, begin
 
@@ -47,10 +47,11 @@ LIMITS = (
     Limit("at-once-model", CONCURRENT, 5, per=("model",)),
     Limit("rate", "tokens", 1, per=("ip",), burst=10_000),
 )
-BUDGETS = tuple(limit for limit in LIMITS if limit.is_budget)
+EXTRA = Limit("extra", "usd", 1, LimitMatch(kind="chat"), ("model",), window="day", zone=BRUSSELS)
+ENDED = object()
 # What is spent of these never exceeds the amount if no call costs more than it holds: no change of labels, and no other
 # provider, brings them costs.
-BOUNDED = tuple(limit for limit in BUDGETS if not limit.uses_label and not limit.uses_provider)
+BOUNDED = tuple(one for one in LIMITS if one.is_budget and not one.uses_label and not one.uses_provider)
 ADDRESSES = ("10.0.0.1", "10.0.0.2", "10.0.0.3", "unknown")
 LABELS = st.lists(
     st.tuples(st.sampled_from(ADDRESSES[:3]), st.sampled_from(["lab", "office"])), unique_by=lambda x: x[0]
@@ -67,6 +68,7 @@ class Call:
     call: Dimensions  # with the label by which it was matched
     bound: int  # what it may use of money, and of tokens
     started_at: int
+    changes: int  # of limits before it began
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,8 @@ class Move:
     """Labels that were read, and what is spent by them; they are not in force yet."""
 
     labels: LabelIndex
-    at: int
-    spent: object
+    windows: Windows
+    spent: Spent
     counted: int  # rows
 
 
@@ -93,6 +95,9 @@ class Walk(RuleBasedStateMachine):
         self.open: list[Call] = []
         self.rows: list[Row] = []
         self.move: Move | None = None
+        self.moving: Iterator[None] | None = None  # while the labels of `move` are put in force
+        self.extra: Limit | None = None
+        self.changes = 0  # of limits
         self.may_exceed = False
 
     @initialize(may_exceed=st.booleans())
@@ -117,8 +122,8 @@ class Walk(RuleBasedStateMachine):
             assert self.counted() == before  # a refused call takes from no limit
             return
         call = Dimensions(ip, None, model, provider, "chat", self.labels.lookup(ip))
-        self.open.append(Call(slot, call, bound, started_at))
-        for limit in BUDGETS:
+        self.open.append(Call(slot, call, bound, started_at, self.changes))
+        for limit in BOUNDED:
             begins, ends = limit.window_at(self.now.at)
             if limit.match.covers(call) and begins <= started_at < ends:
                 assert sum(self.counted()[limit.name][limit.subject(call)]) <= limit.amount
@@ -159,31 +164,72 @@ class Walk(RuleBasedStateMachine):
     @rule(pairs=LABELS)
     def read_labels(self, pairs: list[tuple[str, str]]) -> None:
         """Add up what is spent by other labels; calls go on meanwhile."""
-        labels, at = LabelIndex(pairs), self.now.at
-        spent = []
-        for since, until in self.admitting.label_windows(at).items():
-            rows = [row for row in self.rows if since <= row.started_at < until]
-            for key, same in groupby(sorted(rows, key=_GROUP), _GROUP):
-                cost = sum(row.cost_nano_usd or 0 for row in same)
-                spent.append((since, Dimensions(key[0], None, *key[1:]), Used(cost, cost, 0)))
-        self.move = Move(labels, at, self.admitting.spent_by_label(labels, at, spent), len(self.rows))
+        labels = LabelIndex(pairs)
+        windows = windows_at([one for one in self.admitting.budgets if one.limit.uses_label], self.now.at)
+        self.move = Move(labels, windows, self.spent(windows, labels), len(self.rows))
 
-    @precondition(lambda self: self.move is not None)
+    @precondition(lambda self: self.move is not None and self.moving is None)
     @rule()
-    def use_labels(self) -> None:
-        """Let the labels that were read be in force, unless a window has ended since."""
-        move, self.move = self.move, None
+    def begin_to_use_labels(self) -> None:
+        """Begin to put the labels in force that were read, unless a window has ended since."""
+        move = self.move
         assert move is not None
-        if self.admitting.label_windows(move.at) == self.admitting.label_windows(self.now.at):
-            self.admitting.move(move.labels, move.spent, self.rows[move.counted :])  # type: ignore[arg-type]
-            self.labels = move.labels
+        if windows_at(list(move.windows), self.now.at) == move.windows:
+            self.moving = self.admitting.recount(move.windows, move.spent, self.rows[move.counted :], move.labels)
+        else:
+            self.move = None
+
+    @precondition(lambda self: self.moving is not None)
+    @rule(steps=st.integers(1, 9))
+    def go_on_to_use_labels(self, steps: int) -> None:
+        """Set some counters; the labels are in force with the last."""
+        move, moving = self.move, self.moving
+        assert move is not None
+        assert moving is not None
+        for _ in range(steps):
+            if next(moving, ENDED) is ENDED:
+                self.labels, self.move, self.moving = move.labels, None, None
+                if windows_at(list(move.windows), self.now.at) != move.windows:
+                    self.recount(list(move.windows))
+                break
+
+    @precondition(lambda self: self.moving is None)
+    @rule(amount=st.one_of(st.none(), st.integers(1, 30)))
+    def change_limits(self, amount: int | None) -> None:
+        """Let a budget come, change or go, while calls are in flight."""
+        is_new = self.extra is None
+        self.extra = None if amount is None else replace(EXTRA, amount=amount)
+        self.changes += is_new
+        others = [one.limit for one in self.admitting.limits if one.limit.name != EXTRA.name]
+        self.admitting.use_limits(others if self.extra is None else [*others, self.extra])
+        for one in self.open:
+            one.slot.expect_row()
+        self.recount([one for one in self.admitting.budgets if not one.is_known])
+
+    def recount(self, budgets: list[LimitCounters]) -> None:
+        """Add up what is spent of some budgets."""
+        windows = windows_at(budgets, self.now.at)
+        for _ in self.admitting.recount(windows, self.spent(windows, self.labels), [], None):
+            pass
+
+    def spent(self, windows: Windows, labels: LabelIndex) -> Spent:
+        """Return what the rows so far have spent."""
+        sums: Spent = {}
+        for row in self.rows:
+            call = Dimensions(row.ip, None, row.model, row.provider, row.kind, labels.lookup(row.ip))
+            for one, (since, until) in windows.items():
+                if since <= row.started_at < until and one.limit.match.covers(call):
+                    key = (one, one.limit.subject(call))
+                    cost = row.cost_nano_usd or 0
+                    sums[key] = sums.get(key, 0) + Used(cost, cost, 0).amount(one.limit.unit)
+        return sums
 
     @invariant()
     def counters_agree_with_calls_and_rows(self) -> None:
         counted = self.counted()
-        for limit in LIMITS:
-            expected = self.expected(limit)
-            assert counted[limit.name] == expected, limit.name
+        for limit in self.limits:
+            if self.moving is None or not limit.uses_label:
+                assert counted[limit.name] == self.expected(limit), limit.name
         if not self.may_exceed:
             assert all(max(map(sum, counted[limit.name].values()), default=0) <= limit.amount for limit in BOUNDED)
 
@@ -195,11 +241,15 @@ class Walk(RuleBasedStateMachine):
         return {
             limit.name: {
                 tuple(one.subject.values()): (one.used, one.held)
-                for one in self.states.subjects(limit.name, 100)[1]
+                for one in self.states.subjects(limit.name, 100, {})[1]
                 if (one.used, one.held) != (0, 0)
             }
-            for limit in LIMITS
+            for limit in self.limits
         }
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        return LIMITS if self.extra is None else (*LIMITS, self.extra)
 
     def expected(self, limit: Limit) -> dict[Subject, tuple[int, int]]:
         """Return the same by the calls in flight and the rows."""
@@ -216,16 +266,13 @@ class Walk(RuleBasedStateMachine):
                 add(one.call, 1, 0)
             elif limit.is_token_rate:
                 add(one.call, one.bound, 0)
-            elif begins <= one.started_at < ends:
+            elif begins <= one.started_at < ends and (limit.name != EXTRA.name or one.changes == self.changes):
                 add(one.call, 0, 1 if limit.unit == "requests" else one.bound)
         for row in self.rows if limit.unit != CONCURRENT else ():
             if begins <= row.started_at < ends:
                 call = Dimensions(row.ip, None, row.model, row.provider, row.kind, self.labels.lookup(row.ip))
                 add(call, 1 if limit.unit == "requests" else row.cost_nano_usd or 0, 0)
         return {subject: sum_ for subject, sum_ in sums.items() if sum_ != (0, 0)}
-
-
-_GROUP = attrgetter("ip", "model", "provider", "kind")
 
 
 @pytest.mark.slow
