@@ -396,11 +396,14 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """Sums that do not match their calls."""
 
     # The table with the wrong sums. One of usage_by_model, usage_by_key_model, usage_by_ip, usage_by_ip_model,
-    # billing_periods, billing_lines.
+    # billing_periods, billing_lines, limit_usage.
     table: str
     span_s: int | None  # Seconds of the block; 0 = all time; None for a period.
-    begins_at: int | None  # Unix seconds of the block's start.
-    key: dict[str, str]  # The dimensions of the sums, with their values.
+    # Unix seconds of the block's start, or of the window's start for the counter of a budget; None for a period.
+    begins_at: int | None
+    # The dimensions of the sums, with their values; `reference` of a period; `limit` and `subject` (JSON) of a budget's
+    # counter.
+    key: dict[str, str]
     expected: UsageTotals
     found: UsageTotals
 

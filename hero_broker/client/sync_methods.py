@@ -224,7 +224,7 @@ class BillingMethods:
         """Verify that the sums match the calls.
 
         Adds up all calls of the window's hours and compares the result with the roll-ups that reports read; without a
-        window, with the billing periods too. Reads every row, in short steps.
+        window, with the billing periods and the counters of budgets too. Reads every row, in short steps.
 
         Args:
             since: Unix seconds; the hour that contains it and later hours.

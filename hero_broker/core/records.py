@@ -1,7 +1,7 @@
 """The rows of the ledger and of its reports."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import NoneType
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
@@ -312,6 +312,11 @@ class PeriodPart(NamedTuple):
     since: int | None  # unix seconds, half-open; None: no bound
     until: int | None
 
+    def steps(self, rows: int) -> "Iterator[PeriodPart]":
+        """Cut it into pieces of so many positions at most."""
+        for first in range(self.first_seq, self.last_seq + 1, rows):
+            yield self._replace(first_seq=first, last_seq=min(first + rows - 1, self.last_seq))
+
 
 @dataclass(frozen=True, slots=True)
 class Period:
@@ -361,10 +366,10 @@ class ClosedPeriod:
 class Difference:
     """A sum in the books that differs from the rows."""
 
-    table: str  # the roll-up, or "billing_periods"
+    table: str  # the roll-up, "billing_periods", "billing_lines" or "limit_usage"
     span_s: int | None  # of the roll-up's block; 0 = all time
-    begins_at: int | None  # unix seconds
-    key: dict[str, str]  # the dimensions, or the period's reference
+    begins_at: int | None  # unix seconds; of a budget, the begin of its window
+    key: dict[str, str]  # the dimensions, the period's reference, or the limit and its subject as JSON
     expected: UsageTotals  # summed from the rows, or from the blocks of the next smaller span
     found: UsageTotals
 

@@ -6,9 +6,11 @@ Stored counters know nothing of labels, which may change: a limit that looks at 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
+from ipaddress import ip_network
+from zoneinfo import ZoneInfo
 
-from hero_broker.core.labels import LabelIndex
-from hero_broker.limits.limit import BILLING_PERIOD, Dimensions, Limit, LimitMatch
+from hero_broker.core.labels import LabelIndex, Network
+from hero_broker.limits.limit import BILLING_PERIOD, USD, Dimensions, Limit, LimitMatch
 
 MAX_CACHED = 10_000  # sorts of rows whose counters are known
 _OF_ADDRESS = ("ip", "prefix", "label")
@@ -37,6 +39,18 @@ class StoredCounters:
                 "window": limit.window,
                 "tz": limit.zone.key,
             }
+        )
+
+    @classmethod
+    def of_shape(cls, name: str, shape: str) -> "StoredCounters":
+        """Return the stored counters of a budget, given by its name and shape."""
+        found = json.loads(shape)
+        match = found["match"] | {key: ip_network(text) for key, text in found["match"].items() if key == "network"}
+        match |= {key: tuple(map(ip_network, texts)) for key, texts in found["match"].items() if key == "excepted"}
+        prefixes = dict(zip(("prefix_v4", "prefix_v6"), found["prefix"] or (), strict=False))
+        zone = ZoneInfo(found["tz"])
+        return cls(
+            Limit(name, USD, 0, LimitMatch(**match), tuple(found["by"]), window=found["window"], zone=zone, **prefixes)
         )
 
     def window_at(self, at: int) -> tuple[int, int]:
@@ -83,6 +97,10 @@ def _dimensions_of(limit: Limit) -> tuple[str, ...]:
     if not limit.uses_label:
         return limit.per
     return ("ip", *(name for name in limit.per if name not in _OF_ADDRESS))
+
+
+def _plain(value: str | Network | tuple[Network, ...]) -> str | list[str]:
+    return [str(one) for one in value] if isinstance(value, tuple) else str(value)
 
 
 def _label(ip: str | None, labels: LabelIndex | None) -> str | None:

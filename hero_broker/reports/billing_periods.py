@@ -9,15 +9,9 @@ from hero_broker.core.clock import Clock
 from hero_broker.core.errors import Conflict, InvalidParams
 from hero_broker.core.labels import LabelIndex
 from hero_broker.core.local_time import utc_text
-from hero_broker.core.records import (
-    ClosedPeriod,
-    Difference,
-    Period,
-    PeriodPart,
-    UsageTotals,
-    Verification,
-)
+from hero_broker.core.records import ClosedPeriod, Difference, Period, PeriodPart, UsageTotals, Verification
 from hero_broker.metering.workers import LAST
+from hero_broker.reports.budget_verification import budget_differences
 from hero_broker.reports.query_pool import QueryPool, close_together
 from hero_broker.reports.totals import NO_USAGE, sum_totals
 from hero_broker.store import billing_lines, billing_periods, labels, verification
@@ -155,7 +149,9 @@ class Books:
         return self._clock.now()
 
     async def verify(self, since: int | None, until: int | None) -> Verification:
-        """Sum the rows of the window's hours, in steps, and compare the roll-ups; without a window, periods too.
+        """Sum the rows of the window's hours, in steps, and compare the roll-ups.
+
+        Without a window, periods and budgets are compared, too.
 
         A block longer than an hour is compared as a whole if the window touches it.
         Rows above the watermark are counted but not compared: they are in no roll-up yet, and reports add them one by
@@ -176,6 +172,8 @@ class Books:
                 await self._verify_blocks(first, last, differences)
         if since is None and until is None:
             await self._verify_periods(differences)
+            async for one in budget_differences(self._reader):
+                differences.add(1, [one][: differences.room])
         behind = await self._reader.query(DEADLINE_S, verification.behind, since, until, as_of - BEHIND_S)
         return Verification(differences.rows, differences.count, behind, tuple(differences.listed), as_of)
 
@@ -302,10 +300,7 @@ def _counts_of(totals: UsageTotals) -> list[int]:
 
 
 def _steps(parts: Iterable[PeriodPart], rows: int) -> Iterator[PeriodPart]:
-    """Cut parts into pieces of so many positions at most."""
-    for part in parts:
-        for first in range(part.first_seq, part.last_seq + 1, rows):
-            yield part._replace(first_seq=first, last_seq=min(first + rows - 1, part.last_seq))
+    return (step for part in parts for step in part.steps(rows))
 
 
 class _Differences:

@@ -190,6 +190,29 @@ def store(connection: Connection, added_up: AddedUp) -> None:
     _write(connection, written, Sums[Any]({key: usage for key, usage in added_up.sums.items() if key[0] in written}))
 
 
+class Kept(NamedTuple):
+    """The counters of a budget in one window."""
+
+    name: str  # of the limit
+    shape: str
+    window_start: int
+    counted_seq: int
+    usage: Mapping[str, tuple[int, ...]]  # by subject, in the order of `SUMMED`
+
+
+def kept(connection: Connection) -> Iterator[Kept]:
+    """Yield all counters that are kept, by budget and window."""
+    counts, usage = LIMIT_COUNTS.c, LIMIT_USAGE.c
+    states = connection.execute(select(counts.limit_id, counts.name, counts.shape, counts.counted_seq)).all()
+    for limit_id, name, shape, counted_seq in states:
+        query = select(usage.window_start, usage.subject, *(usage[one] for one in SUMMED))
+        windows: dict[int, dict[str, tuple[int, ...]]] = {}
+        for begins, subject, *sums in connection.execute(query.where(usage.limit_id == limit_id)).yield_per(ROWS):
+            windows.setdefault(begins, {})[subject] = tuple(sums)
+        for begins, by_subject in windows.items():
+            yield Kept(name, shape, begins, counted_seq, by_subject)
+
+
 def _last_seq(connection: Connection) -> int:
     return int(connection.execute(select(func.coalesce(func.max(REQUEST_LOGS.c.seq), 0))).scalar_one())
 
