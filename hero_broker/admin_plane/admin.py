@@ -13,7 +13,15 @@ from hero_broker.core.errors import NotRecorded
 from hero_broker.core.focus import FocusQuery, FocusReport
 from hero_broker.core.inventory import InventoryModel, InventoryProvider, PriceChanges, PriceInForce, PriceList
 from hero_broker.core.labels import Label, LabelChanges
-from hero_broker.core.limits import DefinedLimit, Grant, LimitState, OwnLimit, SubjectState
+from hero_broker.core.limits import (
+    DefinedLimit,
+    ExplainedAdmission,
+    Grant,
+    LimitState,
+    OwnLimit,
+    PlannedCall,
+    SubjectState,
+)
 from hero_broker.core.queries import RowsQuery, UsageQuery
 from hero_broker.core.records import (
     ClosedPeriod,
@@ -229,6 +237,11 @@ class NoLimitBook:
         raise NotRecorded("No such limit")
 
 
+def explain_nothing(_call: PlannedCall, /) -> ExplainedAdmission:
+    """Say that a ledger without its broker has no limits."""
+    raise NotRecorded("No limits")
+
+
 @dataclass(frozen=True, slots=True)
 class Admin:
     """What the methods need."""
@@ -250,3 +263,5 @@ class Admin:
     own_requests: Callable[[Caller], AbstractContextManager[object]] = nullcontext
     limit_book: LimitBookInterface = field(default_factory=NoLimitBook)
     has_self_service: bool = True  # callers may ask for their own usage
+    # Says what limits would do with a call.
+    explain: Callable[[PlannedCall], ExplainedAdmission] = explain_nothing

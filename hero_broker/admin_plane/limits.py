@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from hero_broker.admin_plane import params, views
 from hero_broker.admin_plane.admin import Admin
 from hero_broker.admin_plane.method import method
+from hero_broker.core.limits import PlannedCall
 
 DEFAULT_SUBJECTS = 100
 
@@ -60,3 +61,18 @@ async def grant_of_limit(
         name, subject or {}, params.parse_amount(amount), until, params.parse_name("reason", reason)
     )
     return {"data": views.grant(result), "as_of": as_of}
+
+
+@method("limits.explain", rest="GET /admin/limits/explain", scope="limits:read")
+async def explain_limits(
+    admin: Admin,
+    ip: str,
+    model: str,
+    kind: str | None = None,
+    context: str | None = None,
+    body_bytes: int | None = None,
+    max_output_tokens: int | None = None,
+) -> dict[str, object]:
+    """Return what limits would do with a call."""
+    call = PlannedCall(params.parse_address(ip), model, kind, context, body_bytes or 0, max_output_tokens)
+    return {"data": views.explained_admission(admin.explain(call))}

@@ -8,7 +8,16 @@ import msgspec
 
 from hero_broker.core.inventory import InventoryModel, InventoryProvider
 from hero_broker.core.labels import Label, LabelChanges
-from hero_broker.core.limits import DefinedLimit, Grant, LimitState, OwnLimit, SubjectState
+from hero_broker.core.limits import (
+    DefinedLimit,
+    ExplainedAdmission,
+    Grant,
+    LimitDecision,
+    LimitState,
+    OwnLimit,
+    Refusal,
+    SubjectState,
+)
 from hero_broker.core.money import usd_text
 from hero_broker.core.records import (
     ROW_FIELDS,
@@ -294,6 +303,39 @@ def defined_limit(one: DefinedLimit) -> dict[str, object]:
 def grant(one: Grant) -> dict[str, object]:
     """Return a grant; its amount is a number of its unit."""
     return {**asdict(one), "amount": _of_unit(one.amount, one.unit)}
+
+
+def explained_admission(one: ExplainedAdmission) -> dict[str, object]:
+    """Return what limits would do with a call."""
+    refused_by = one.refused_by
+    return {
+        "admitted": refused_by is None,
+        "refused_by": None if refused_by is None else refused_by.name,
+        "error": None if refused_by is None else _refusal(refused_by.refusal),
+        "model": one.model,
+        "provider": one.provider,
+        "kind": one.kind,
+        "label": one.label,
+        "limits": [_limit_decision(each) for each in one.decisions],
+    }
+
+
+def _limit_decision(one: LimitDecision) -> dict[str, object]:
+    unit, state = one.unit, one.state
+    return {
+        "name": one.name,
+        "unit": unit,
+        "mode": one.mode,
+        "has_room": one.refusal is None,
+        "error": _refusal(one.refusal),
+        "needed": None if one.needed is None else _of_unit(one.needed, unit),
+        "amount": None if one.amount is None else _of_unit(one.amount, unit),
+        "state": None if state is None else limit_subject(state, unit),
+    }
+
+
+def _refusal(one: Refusal | None) -> dict[str, object] | None:
+    return None if one is None else asdict(one)
 
 
 def own_limit(state: OwnLimit) -> dict[str, object]:

@@ -8,7 +8,15 @@ from decimal import Decimal
 from typing import Any
 
 from hero_broker.client import methods, models
-from hero_broker.client.methods import Bucket, Dimension, FocusVersion, LimitSubjectValues, NewLimit, QueryFilter
+from hero_broker.client.methods import (
+    Bucket,
+    Dimension,
+    FocusVersion,
+    KindOfCall,
+    LimitSubjectValues,
+    NewLimit,
+    QueryFilter,
+)
 from hero_broker.client.query import AsyncCall
 
 
@@ -480,6 +488,31 @@ class AsyncLimitsMethods:
             until: Unix seconds, in the future; the grant ends there. For ever if absent.
         """
         return await self._call(methods.grant_limit(name, amount, reason, subject, until))
+
+    async def explain(
+        self,
+        ip: str,
+        model: str,
+        kind: KindOfCall | None = None,
+        context: str | None = None,
+        body_bytes: int | None = None,
+        max_output_tokens: int | None = None,
+    ) -> models.ExplainedAdmissionAnswer:
+        """What limits would do with a call.
+
+        Returns which limits match a call of an address now, what the call would take or hold of each, what its subject
+        has used, and whether each would admit it. Nothing is sent, taken or noted. Only limits are asked: what else may
+        refuse a call, such as a model without a price, is not looked at.
+
+        Args:
+            ip: The address that calls, in any spelling, or "unknown".
+            model: The model, as clients name it.
+            kind: The kind of the call; that of the model if absent, or "chat" if it has none.
+            context: The caller's own claim, from X-Hero-Context.
+            body_bytes: The bytes of what the model reads, or the characters of a text that is spoken; 0 if absent.
+            max_output_tokens: The bound on the output that the request has; none if absent.
+        """
+        return await self._call(methods.explain_limit(ip, model, kind, context, body_bytes, max_output_tokens))
 
 
 class AsyncSystemMethods:

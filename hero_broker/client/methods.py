@@ -18,6 +18,7 @@ Dimension = Literal[
 ]
 Bucket = Literal["hour", "day", "week", "month", "quarter"]
 FocusVersion = Literal["1.2"]
+KindOfCall = Literal["chat", "completion", "embedding", "tts", "stt", "rerank", "moderation", "messages", "responses"]
 
 
 class QueryFilter(TypedDict, total=False):
@@ -541,6 +542,40 @@ def grant_limit(
     """
     return build_query(
         "limits.grant", models.LimitGrantAnswer, name=name, amount=amount, reason=reason, subject=subject, until=until
+    )
+
+
+def explain_limit(
+    ip: str,
+    model: str,
+    kind: KindOfCall | None = None,
+    context: str | None = None,
+    body_bytes: int | None = None,
+    max_output_tokens: int | None = None,
+) -> Query[models.ExplainedAdmissionAnswer]:
+    """What limits would do with a call.
+
+    Returns which limits match a call of an address now, what the call would take or hold of each, what its subject has
+    used, and whether each would admit it. Nothing is sent, taken or noted. Only limits are asked: what else may refuse
+    a call, such as a model without a price, is not looked at.
+
+    Args:
+        ip: The address that calls, in any spelling, or "unknown".
+        model: The model, as clients name it.
+        kind: The kind of the call; that of the model if absent, or "chat" if it has none.
+        context: The caller's own claim, from X-Hero-Context.
+        body_bytes: The bytes of what the model reads, or the characters of a text that is spoken; 0 if absent.
+        max_output_tokens: The bound on the output that the request has; none if absent.
+    """
+    return build_query(
+        "limits.explain",
+        models.ExplainedAdmissionAnswer,
+        ip=ip,
+        model=model,
+        kind=kind,
+        context=context,
+        body_bytes=body_bytes,
+        max_output_tokens=max_output_tokens,
     )
 
 

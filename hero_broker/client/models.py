@@ -751,7 +751,7 @@ class LimitSubject(msgspec.Struct, frozen=True, kw_only=True):
     remaining: Decimal  # Never negative.
     window_start: int | None  # Unix seconds, UTC; None unless the limit is a budget.
     window_end: int | None  # Unix seconds, UTC; None unless the limit is a budget that ends.
-    granted: float  # Of a budget, what is granted beyond its amount.
+    granted: Decimal  # Of a budget, what is granted beyond its amount.
     warnings: tuple[float, ...]  # The thresholds of warn_at that are reached.
 
 
@@ -840,6 +840,50 @@ class LimitGrantAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     data: LimitGrant
     as_of: int
+
+
+class LimitError(msgspec.Struct, frozen=True, kw_only=True):
+    """The error that a caller would get."""
+
+    status: int  # Of HTTP.
+    code: str
+    message: str
+    retry_after_s: int | None  # Seconds; None if the response has no retry-after.
+
+
+class LimitDecision(msgspec.Struct, frozen=True, kw_only=True):
+    """What a limit that matches a call would do with it. Amounts are in the unit of the limit."""
+
+    name: str
+    unit: str  # One of usd, tokens, input_tokens, output_tokens, requests, concurrent.
+    mode: str  # One of enforce, shadow.
+    has_room: bool  # Whether it admits the call. If not, it refuses the call only if its mode is "enforce".
+    error: LimitError | None  # None if it has room.
+    needed: Decimal | None  # What the call would take or hold; None if it has no known price, and the unit is "usd".
+    # What the limit admits, without grants; None if the broker does not know yet which label the address has.
+    amount: Decimal | None
+    # The subject under which the call would be counted, and what it has used; None if the broker does not know that
+    # yet.
+    state: LimitSubject | None
+
+
+class ExplainedAdmission(msgspec.Struct, frozen=True, kw_only=True):
+    """What limits would do with a call now."""
+
+    admitted: bool
+    refused_by: str | None  # The name of the first limit that refuses the call.
+    error: LimitError | None  # What the caller would get; None if the call is admitted.
+    model: str
+    provider: str  # Of the model's first target.
+    kind: str  # One of chat, completion, embedding, tts, stt, rerank, moderation, messages, responses.
+    label: str | None  # Of the address; None too if no limit looks at labels.
+    limits: tuple[LimitDecision, ...]  # Those that match the call, in the order of limits.list.
+
+
+class ExplainedAdmissionAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of limits.explain."""
+
+    data: ExplainedAdmission
 
 
 class Rollups(msgspec.Struct, frozen=True, kw_only=True):

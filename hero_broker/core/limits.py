@@ -97,3 +97,50 @@ class DefinedLimit:
     description: str | None  # as a sentence; None if this broker cannot use the definition
     definition: LimitDefinition | None  # None unless it was set over RPC
     grants: tuple[Grant, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCall:
+    """A call that nobody makes yet, to ask what limits would do with it."""
+
+    ip: str  # canonical, or "unknown"
+    model: str  # as a client names it
+    kind: str | None = None  # None: that of the model, or a chat
+    context: str | None = None
+    body_bytes: int = 0  # of what the model reads; characters of a text that is spoken
+    max_output_tokens: int | None = None  # None: the request does not bound its output
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The error that a caller would get."""
+
+    status: int  # of HTTP
+    code: str
+    message: str
+    retry_after_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitDecision:
+    """What a limit that matches a call would do with it."""
+
+    name: str
+    unit: str
+    mode: str  # only "enforce" refuses
+    refusal: Refusal | None  # None: it has room
+    needed: int | None = None  # what the call would take, in the unit; None if it has no known price
+    amount: int | None = None  # of the limit, without what is granted
+    state: SubjectState | None = None  # None if its counter is not known yet
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedAdmission:
+    """What limits would do with a call now."""
+
+    model: str
+    provider: str
+    kind: str
+    label: str | None  # of the address, as limits see it
+    decisions: tuple[LimitDecision, ...]  # in the order of the limits
+    refused_by: LimitDecision | None  # the first that would refuse it; None: the call is admitted

@@ -102,6 +102,10 @@ class Exchange:
         for run in self._calls.tasks.values():
             run.slot.expect_row()
 
+    def may_use(self, call: ClientCall, route: Route) -> Callable[[str], Used]:
+        """Return what tells how much a call may use, for one of `limit.HOLDS`."""
+        return _may_use(call, route, self._outputs)
+
     def use_list(self, listed: TariffsByName) -> None:
         """Take the tariffs of another price list, for calls that begin from now on."""
         self._others = OtherTariffs(listed, self._others.configured)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from dataclasses import replace
 
 from hero_broker.core.calls import Caller
-from hero_broker.core.errors import BrokerError, LimitsUnavailable, ModelNotPriced
+from hero_broker.core.errors import BrokerError
 from hero_broker.core.labels import LabelIndex
 from hero_broker.limits.counters import (
     NOTHING,
@@ -28,7 +28,15 @@ from hero_broker.limits.headers import IETF, OF_REQUESTS, OF_TOKENS, OPENAI, Pai
 from hero_broker.limits.limit import ENFORCE, MEAN, NO_HOLD, SHADOW, USD, Dimensions, Limit
 from hero_broker.limits.plan import Matcher
 from hero_broker.limits.recount import Recount, Spent, Windows, dimensions
-from hero_broker.limits.refusals import SECOND_NS, over_budget, over_tokens, refusal
+from hero_broker.limits.refusals import (
+    SECOND_NS,
+    budget_unknown,
+    label_unknown,
+    model_not_priced,
+    over_budget,
+    over_tokens,
+    refusal,
+)
 from hero_broker.limits.thresholds import warn, warn_all
 from hero_broker.util.once_per_minute import OncePerMinute
 
@@ -306,26 +314,23 @@ class Admission:
             limit = counter.of.limit
             if not counter.of.is_known:
                 if limit.mode == ENFORCE:
-                    raise LimitsUnavailable(
-                        "The database did not say yet what is spent of a budget; try again shortly."
-                    )
+                    raise budget_unknown()
                 continue
             used = uses.get(limit.hold)
             if used is None:
                 used = uses[limit.hold] = may_use(limit.hold)
             if used.cost_nano_usd is None and limit.refuses_unpriced:
-                raise ModelNotPriced(
-                    f"The model {model!r} has no known price, and a budget bounds its calls.", param="model"
-                )
+                raise model_not_priced(model)
             window, amount = counter.at(started_at), 0 if limit.hold == NO_HOLD else used.amount(counter.unit)
             if not amount or window.spent + window.held + amount > counter.amount:
-                error = self._over_budget(counter, window, amount, started_at)
+                error = self.over_budget(counter, window, amount, started_at)
                 if error is not None:
                     self._refuse_if_enforced(counter, error, ip)
             held.append(Held(window, counter, amount))
         return held
 
-    def _over_budget(self, counter: BudgetCounter, window: WindowSum, amount: int, now: int) -> BrokerError | None:
+    def over_budget(self, counter: BudgetCounter, window: WindowSum, amount: int, now: int) -> BrokerError | None:
+        """Return the error of a call that may use `amount` of a budget; None if the budget admits it."""
         error = over_budget(counter, window, amount, now)
         if error is not None and error.status == PAYMENT_REQUIRED:
             error.status = self._budget_status
@@ -392,7 +397,7 @@ class Admission:
         """
         for one in self._by_label if self.labels is None else ():
             if one.limit.mode == ENFORCE and replace(one.limit.match, label=None).covers(call):
-                raise LimitsUnavailable("The database did not say yet which label the address has; try again shortly.")
+                raise label_unknown()
         return self._labelled(call)
 
     def use_labels(self, labels: LabelIndex) -> None:
@@ -490,7 +495,7 @@ class Admission:
                 if (
                     budget.of.limit.unit != USD
                     and budget.of.is_known
-                    and (error := self._over_budget(budget, budget.at(now), 1, now)) is not None
+                    and (error := self.over_budget(budget, budget.at(now), 1, now)) is not None
                 ):
                     yield budget, error
 

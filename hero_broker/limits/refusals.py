@@ -4,6 +4,8 @@ from hero_broker.core.errors import (
     BrokerError,
     BudgetExceeded,
     BudgetReserved,
+    LimitsUnavailable,
+    ModelNotPriced,
     Overloaded,
     RateLimitExceeded,
     RequestExceedsLimit,
@@ -76,6 +78,21 @@ def over_budget(counter: BudgetCounter, window: WindowSum, amount: int, now: int
     left = f"{_name(counter)} has enough left, but {amount_text(limit, window.held)} of it are held for calls in flight"
     hidden = f"{_name(counter)} has enough left, but part of it is held for calls in flight"
     return BudgetReserved(f"{left if limit.is_own else hidden}; try again shortly.")
+
+
+def budget_unknown() -> LimitsUnavailable:
+    """Return the error of a call before it is known what is spent of one of its budgets."""
+    return LimitsUnavailable("The database did not say yet what is spent of a budget; try again shortly.")
+
+
+def label_unknown() -> LimitsUnavailable:
+    """Return the error of a call before labels are known, if a limit that looks at them may count it."""
+    return LimitsUnavailable("The database did not say yet which label the address has; try again shortly.")
+
+
+def model_not_priced(model: str) -> ModelNotPriced:
+    """Return the error of a call whose cost cannot be held of a budget."""
+    return ModelNotPriced(f"The model {model!r} has no known price, and a budget bounds its calls.", param="model")
 
 
 def _spent(counter: BudgetCounter, window: WindowSum, amount: int | None) -> str:

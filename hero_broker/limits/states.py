@@ -35,7 +35,7 @@ class LimitStates:
         for one in self._admission.limits:
             if one.limit.name == name:
                 part = part_of_subject(one.limit, values).items()
-                states = [_subject_state(counter, self._admission) for counter in one.counters()]
+                states = [subject_state(counter, self._admission) for counter in one.counters()]
                 states = [state for state in states if part <= state.subject.items()]
                 states.sort(key=lambda state: (-state.used - state.held, str(state.subject)))
                 return _limit_state(one), states[:most]
@@ -56,7 +56,7 @@ class LimitStates:
         if counters is None:
             yield _hidden(limit, admission.now())
             return
-        states = [_subject_state(counter, admission) for counter in counters]
+        states = [subject_state(counter, admission) for counter in counters]
         states.sort(key=lambda state: (-state.used - state.held, str(state.subject)))
         for state in states[:MAX_OWN_COUNTERS]:
             values = {name: value for name in _OF_CALLS if (value := state.subject.get(name)) is not None}
@@ -127,7 +127,8 @@ def _match(match: LimitMatch) -> dict[str, str]:
     return found | excepted
 
 
-def _subject_state(counter: Counter, admission: Admission) -> SubjectState:
+def subject_state(counter: Counter, admission: Admission) -> SubjectState:
+    """Return what the subject of a counter has used."""
     limit = counter.of.limit
     subject = dict(zip(limit.per, counter.subject, strict=True))
     if isinstance(counter, BudgetCounter):

@@ -18,6 +18,7 @@ from hero_broker.data_plane.checks import Check, LedgerOpen, price_known
 from hero_broker.data_plane.endpoint import DataPlane
 from hero_broker.data_plane.exchange import Exchange
 from hero_broker.data_plane.path_spellings import CALL_SPELLINGS
+from hero_broker.data_plane.planned_calls import PlannedCalls
 from hero_broker.data_plane.stored_endpoint import StoredResponseEndpoint
 from hero_broker.data_plane.stored_responses import StoredResponses
 from hero_broker.edge.admin_auth import AdminGate
@@ -190,6 +191,7 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
                 own_requests=OwnRequests().request,
                 limit_book=limit_book,
                 has_self_service=limiting.self_service,
+                explain=PlannedCalls(routes, exchange, admission, clock).explain,
             )
             Contract(admin.document).check(METHODS)
             stored_calls = StoredResponseEndpoint(exchange, stored, admission, clock)

@@ -19,7 +19,15 @@ from hero_broker.core.inventory import (
     RateChange,
 )
 from hero_broker.core.labels import Label, LabelChanges
-from hero_broker.core.limits import LimitState, OwnLimit, SubjectState
+from hero_broker.core.limits import (
+    ExplainedAdmission,
+    LimitDecision,
+    LimitState,
+    OwnLimit,
+    PlannedCall,
+    Refusal,
+    SubjectState,
+)
 from hero_broker.core.money import NANO
 from hero_broker.core.queries import RowsQuery, UsageQuery
 from hero_broker.core.records import (
@@ -171,6 +179,17 @@ class LimitsFake:
             0,
             0,
         )
+
+
+def explained(call: PlannedCall) -> ExplainedAdmission:
+    """Say that a budget refuses calls of one address, and that another limit knows nothing yet."""
+    state = SubjectState({"ip": call.ip}, 19_900_000_000, 0, 100_000_000, 1793487600, 1796079600)
+    refusal = Refusal(402, "budget_exceeded", f"{call}", 86_400) if call.ip == "10.77.0.5" else None
+    budget = LimitDecision("machine-month", "usd", "enforce", refusal, 480_590_000, 20 * NANO, state)
+    unknown = LimitDecision("by-label", "usd", "shadow", Refusal(503, "limits_unavailable", "Later.", 5))
+    return ExplainedAdmission(
+        call.model, "groq", call.kind or "chat", None, (budget, unknown), budget if refusal else None
+    )
 
 
 class ServedFake:

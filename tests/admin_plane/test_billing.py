@@ -37,7 +37,7 @@ from hero_broker.reports.usage import Reports
 from hero_broker.server.router import EXCEPTION_HANDLERS
 from hero_broker.settings.limits import read_definition
 from hero_broker.store.database import Database, open_database
-from tests.admin_plane.fakes import ServedFake, no_calls, other_prices
+from tests.admin_plane.fakes import ServedFake, explained, no_calls, other_prices
 from tests.admin_plane.test_methods import cursor_of
 from tests.admin_plane.test_rpc import HEALTHY, INFO, LEDGERS, with_request_id
 from tests.kept_ledger import KeptLedger
@@ -94,6 +94,7 @@ class Ledger:
             DOCUMENT,
             other_prices,
             limit_book=LimitBook(database, clock, FIXED_LIMITS, read),
+            explain=explained,
         )
         self._app = with_request_id(
             Starlette(

@@ -21,7 +21,7 @@ from hero_broker.core.errors import StoreUnavailable
 from hero_broker.edge.admin_auth import AdminGate
 from hero_broker.store import statement_timeout
 from hero_broker.store.database import open_database
-from tests.admin_plane.fakes import LimitsFake, ServedFake, no_calls
+from tests.admin_plane.fakes import LimitsFake, ServedFake, explained, no_calls
 from tests.admin_plane.generated import DOCUMENT, METHODS
 from tests.admin_plane.test_billing import ROWS, Ledger
 from tests.admin_plane.test_rpc import HEALTHY, INFO, with_request_id
@@ -40,6 +40,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "labels.remove": {"target": "unknown"},
     "limits.status": {"name": "none"},
     "limits.get": {"name": "none"},
+    "limits.explain": {"ip": "unknown", "model": "llama"},
     "limits.set": {"name": "a", "definition": {"unit": "concurrent", "amount": 4}},
     "limits.remove": {"name": "none"},
     "limits.grant": {"name": "none", "amount": 1, "reason": "a"},
@@ -83,6 +84,7 @@ def failing(error: Exception) -> Admin:
         every.fail,
         every,
         limit_book=every,
+        explain=every.fail,
     )
 
 
@@ -214,6 +216,7 @@ def test_store_that_does_not_answer_is_an_error_only_where_it_is_documented(meth
         admin.refresh_prices,
         LimitsFake(),
         limit_book=admin.limit_book,
+        explain=explained,
     )
     answer = ask(with_request_id(RpcEndpoint(answering)), method, NEEDED.get(method, {}))
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from hero_broker.core.limits import PlannedCall
 from hero_broker.store.database import open_database
 from tests.admin_plane.test_billing import JSON, Ledger
 from tests.admin_plane.test_rpc import call, send
@@ -186,3 +187,22 @@ def test_amount_keeps_its_places_whatever_json_calls_it(ledger: Ledger) -> None:
     answer = ledger.send("POST", "/rpc", content=body, headers=JSON).json()
 
     assert answer["result"]["data"]["description"].startswith("at most 0.000000001 USD a month")
+
+
+def test_explanation_has_exact_amounts_and_the_error_of_the_caller() -> None:
+    params = {"ip": "::ffff:10.77.0.5", "model": "m", "kind": "tts", "context": "", "body_bytes": "7"}
+
+    refused = send("GET", "/admin/limits/explain", params=params)
+    admitted = call("limits.explain", {"ip": "10.77.0.6", "model": "m", "max_output_tokens": 9})["result"]["data"]
+
+    found = refused.json()["data"]
+    assert (found["admitted"], found["refused_by"], found["kind"]) == (False, "machine-month", "tts")
+    assert found["error"] == {
+        "status": 402,
+        "code": "budget_exceeded",
+        "message": str(PlannedCall("10.77.0.5", "m", "tts", "", 7)),
+        "retry_after_s": 86_400,
+    }
+    assert '"needed":0.48059,"amount":20,"state":{"subject":{"ip":"10.77.0.5"},"used":19.9,' in refused.text
+    assert (found["limits"][1]["needed"], found["limits"][1]["state"]) == (None, None)
+    assert (admitted["admitted"], admitted["error"], admitted["limits"][0]["has_room"]) == (True, None, True)

@@ -33,7 +33,16 @@ from hero_broker.core.records import (
     WindowUsage,
 )
 from hero_broker.server.router import EXCEPTION_HANDLERS
-from tests.admin_plane.fakes import LimitsFake, NoBooks, NoLabels, NoReports, ServedFake, no_calls, other_prices
+from tests.admin_plane.fakes import (
+    LimitsFake,
+    NoBooks,
+    NoLabels,
+    NoReports,
+    ServedFake,
+    explained,
+    no_calls,
+    other_prices,
+)
 from tests.ledger.rows import row
 
 HEALTHY: dict[str, object] = {
@@ -124,6 +133,7 @@ def admin_of(reports: NoReports, health: Callable[[], Any] | None = None) -> Adm
         document=load_document(),
         refresh_prices=other_prices,
         limits=LimitsFake(),
+        explain=explained,
     )
 
 

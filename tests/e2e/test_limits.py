@@ -150,3 +150,31 @@ def test_limit_that_is_set_and_its_grants_are_kept_over_a_restart(tmp_path: Path
     assert (refused.value.code, refused.value.reason) == (-32005, "read_only")
     assert listed["source"] == "file"
     assert (removed.status_code, gone.status_code) == (200, 404)
+
+
+def test_refusal_is_explained_before_and_after_the_call(tmp_path: Path) -> None:
+    config = tmp_path / "hero-broker.toml"
+    with Provider() as provider:
+        config.write_text(LIMITS + provider.config())
+        with broker(tmp_path / "state", "--config", str(config)) as running, Client(running.url) as client:
+            before = client.limits.explain("127.0.0.1", "m").data
+            called(running.url, provider, "127.0.0.1")
+            for _ in range(3):
+                after = client.limits.explain("127.0.0.1", "m", body_bytes=20, max_output_tokens=5).data
+            other = httpx.get(f"{running.url}/admin/limits/explain?ip=127.0.0.3&model=m", timeout=20).json()["data"]
+            refused = asked(running.url, "127.0.0.1")
+            with pytest.raises(RpcError) as unknown:
+                client.limits.explain("127.0.0.1", "mm")
+
+    names = ["server.max_calls_per_address", "server.max_calls", "per-machine", "watched"]
+    assert [one.name for one in before.limits] == names
+    assert (before.admitted, before.refused_by, before.error) == (True, None, None)
+    assert (after.admitted, after.refused_by) == (False, "per-machine")
+    assert after.error is not None
+    error = refused.json()["error"]
+    assert (
+        (after.error.status, after.error.code) == (refused.status_code, error["code"]) == (429, "rate_limit_exceeded")
+    )
+    assert after.error.message.partition(";")[0] == error["message"].partition(";")[0]
+    assert (other["admitted"], [one["name"] for one in other["limits"]]) == (True, [*names[:2], "watched"])
+    assert (unknown.value.code, unknown.value.param) == (-32602, "model")

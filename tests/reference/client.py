@@ -19,7 +19,7 @@ NAMES = {
     "LimitMatch": "NewLimitMatch",
 }
 PLURAL = ("list", "set_many", "refresh")  # methods of several things
-MAY_BE_USD = ("amount", "held", "remaining", "used")  # of a limit; its unit says whether
+MAY_BE_USD = ("amount", "granted", "held", "needed", "remaining", "used")  # of a limit; its unit says whether
 PLAIN = {"integer": "int", "string": "str", "boolean": "bool", "number": "Decimal"}
 
 MARK = "Generated from `openrpc.json` by `python -m tests.reference`."
