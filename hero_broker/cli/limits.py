@@ -1,14 +1,18 @@
-"""`hero-broker limits`: prints the limits in force, and who has used how much of one."""
+"""`hero-broker limits`: prints limits, and who has used how much of one; sets, removes and explains them."""
 
+import time
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, cast
+from zoneinfo import ZoneInfo
 
 import typer
 
 from hero_broker.cli.backend import OPTIONS, TokenOption, UrlOption, open_backend
+from hero_broker.cli.limit_values import DIMENSION_FORM, parse_amount, parse_definition, parse_subject
 from hero_broker.cli.me import amount_text
-from hero_broker.cli.printing import say, table, write_json
-from hero_broker.cli.times import parse_zone
+from hero_broker.cli.printing import NOTHING, say, table, write_json
+from hero_broker.cli.times import END_FORMS, parse_end, parse_zone
 from hero_broker.client import methods, models
 from hero_broker.core.local_time import format_time
 from hero_broker.limits.thresholds import percent
@@ -19,15 +23,40 @@ hero-broker limits list
 
 hero-broker limits status machine-month
 
-hero-broker limits status machine-month --limit 10 --tz Europe/Brussels"""
+hero-broker limits status machine-month --limit 10 --tz Europe/Brussels
+
+hero-broker limits status machine-month ip=10.77.0.5
+
+hero-broker limits set lab-month unit=usd amount=20 window=month per=ip match.network=10.77.0.0/24
+
+hero-broker limits set large-model unit=concurrent amount=4 match.model=my-large-model
+
+hero-broker limits get lab-month
+
+hero-broker limits remove lab-month
+
+hero-broker limits grant lab-month 5 ip=10.77.0.5 --until month --reason "evaluation of the thesis"
+
+hero-broker limits explain 10.77.0.5 my-large-model --bytes 20000 --max-output-tokens 4000"""
 
 limits = typer.Typer(
-    no_args_is_help=True, help="Print the limits in force, and who has used how much of one.", epilog=EXAMPLES
+    no_args_is_help=True, help="Print, set, remove and explain limits, and grant more of budgets.", epilog=EXAMPLES
 )
 
+NAMES = {**OPTIONS, "name": "LIMIT"}  # of the contract's parameters, in messages
+
+NameArgument = Annotated[str, typer.Argument(metavar="LIMIT", help="The name of a limit.")]
+SubjectArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar=f"[{DIMENSION_FORM}]...",
+        help="A subject, such as ip=10.77.0.5 or label=research; label= is that of addresses without a label.",
+    ),
+]
+ZoneOption = Annotated[str, typer.Option("--tz", help="Time zone of the times.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the broker's response unchanged.")]
 
-LIST_COLUMNS = (("limit", False), ("bound", False), ("subjects", True), ("refused", True))
+LIST_COLUMNS = (("limit", False), ("source", False), ("bound", False), ("subjects", True), ("refused", True))
 # Columns if there are any.
 WOULD_REFUSE, OVERSHOOTS, WARNED = ("would refuse", True), ("overshoots", True), ("warned", True)
 
@@ -42,7 +71,7 @@ def list_all(as_json: JsonOption = False, url: UrlOption = None, token: TokenOpt
             return
         found = backend.call(query).data
     columns = [*LIST_COLUMNS]
-    rows = [[one.name, one.description, f"{one.subjects:,}", f"{one.refused:,}"] for one in found]
+    rows = [[one.name, one.source, one.description, f"{one.subjects:,}", f"{one.refused:,}"] for one in found]
     for column, counts in (
         (WOULD_REFUSE, [one.would_refuse for one in found]),
         (OVERSHOOTS, [one.overshoots for one in found]),
@@ -57,16 +86,18 @@ def list_all(as_json: JsonOption = False, url: UrlOption = None, token: TokenOpt
 
 @limits.command("status")
 def status(
-    name: Annotated[str, typer.Argument(metavar="LIMIT", help="The name of a limit.")],
+    name: NameArgument,
+    subject: SubjectArgument = None,
     limit: Annotated[int, typer.Option(min=1, help="Number of the subjects that have used most.")] = 100,
-    tz: Annotated[str, typer.Option(help="Time zone of the times.")] = "UTC",
+    tz: ZoneOption = "UTC",
     as_json: JsonOption = False,
     url: UrlOption = None,
     token: TokenOption = None,
 ) -> None:
     """Print who has used most of a limit: what is used in the present window, held for calls in flight, and left."""
-    zone, query = parse_zone(tz), methods.status_limit(name, limit)
-    with open_backend(url, token, options={**OPTIONS, "name": "LIMIT"}) as backend:
+    zone = parse_zone(tz)
+    query = methods.status_limit(name, limit, parse_subject(subject))
+    with open_backend(url, token, options={**NAMES, "subject": DIMENSION_FORM}) as backend:
         if as_json:
             write_json(backend.call_raw(query.method, query.params))
             return
@@ -78,9 +109,10 @@ def status(
     window = found.data[0]
     if window.window_start is not None and window.window_end is not None:
         say(f"From {format_time(window.window_start, zone)} to {format_time(window.window_end, zone)} {zone.key}")
-    unit = "USD" if found.limit.unit == "usd" else found.limit.unit.replace("_", " ")
-    columns = [("subject", False), *((f"{column}, {unit}", True) for column in ("used", "held", "remaining"))]
-    rows = [_row(one) for one in found.data]
+    unit = _unit(found.limit.unit)
+    names = ["used", "held", "remaining", *(["granted"] if any(one.granted for one in found.data) else [])]
+    columns = [("subject", False), *((f"{column}, {unit}", True) for column in names)]
+    rows = [[_subject(one.subject), *(amount_text(getattr(one, name)) for name in names)] for one in found.data]
     if any(one.warnings for one in found.data):
         columns.append(("warned at", False))
         for row, one in zip(rows, found.data, strict=True):
@@ -88,6 +120,132 @@ def status(
     table(columns, rows)
 
 
-def _row(one: models.LimitSubject) -> list[str]:
-    subject = ", ".join(value or "-" for value in one.subject.values()) or "all together"
-    return [subject, *(amount_text(amount) for amount in (one.used, one.held, one.remaining))]
+def _subject(values: Mapping[str, str | None]) -> str:
+    return ", ".join(value or NOTHING for value in values.values()) or "all together"
+
+
+@limits.command("get")
+def get_one(
+    name: NameArgument,
+    tz: ZoneOption = "UTC",
+    as_json: JsonOption = False,
+    url: UrlOption = None,
+    token: TokenOption = None,
+) -> None:
+    """Print how a limit is defined, and what is granted of it."""
+    zone, query = parse_zone(tz), methods.get_limit(name)
+    with open_backend(url, token, options=NAMES) as backend:
+        if as_json:
+            write_json(backend.call_raw(query.method, query.params))
+            return
+        found = backend.call(query).data
+    say(_sentence(found))
+    if found.set_at is not None:
+        say(f"Set at {format_time(found.set_at, zone)} {zone.key}")
+    if found.grants:
+        columns = [("granted to", False), ("amount", True), ("until", False), ("reason", False)]
+        table(columns, [_grant_row(one, zone) for one in found.grants])
+
+
+@limits.command("set")
+def set_one(
+    name: Annotated[str, typer.Argument(metavar="LIMIT", help="Its name.")],
+    keys: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="KEY=VALUE",
+            help="The keys of a limit in the settings file; per with commas, match as match.KEY=VALUE.",
+        ),
+    ],
+    url: UrlOption = None,
+    token: TokenOption = None,
+) -> None:
+    """Set a limit while the broker runs, in place of one that was set under the same name."""
+    query = methods.set_limit(name, parse_definition(keys))
+    with open_backend(url, token, options={**NAMES, "definition": "KEY=VALUE:"}) as backend:
+        say(_sentence(backend.call(query).data))
+
+
+@limits.command("remove")
+def remove_one(name: NameArgument, url: UrlOption = None, token: TokenOption = None) -> None:
+    """Remove a limit that was set, and end its grants."""
+    with open_backend(url, token, options=NAMES) as backend:
+        removed = backend.call(methods.remove_limit(name)).data
+    ended = len(removed.grants)
+    say(f"{removed.name} is removed" + (f", and {ended:,} of its grants ended" if ended else ""))
+
+
+@limits.command("grant")
+def grant(
+    name: Annotated[str, typer.Argument(metavar="LIMIT", help="The name of a budget.")],
+    amount: Annotated[str, typer.Argument(help="How much more, in the unit of the limit.")],
+    reason: Annotated[str, typer.Option(help="Why, in at most 200 characters.")],
+    subject: SubjectArgument = None,
+    until: Annotated[str | None, typer.Option(help=f"When it ends: {END_FORMS}; for ever by default.")] = None,
+    tz: Annotated[str, typer.Option("--tz", help="Time zone of --until.")] = "UTC",
+    url: UrlOption = None,
+    token: TokenOption = None,
+) -> None:
+    """Let a subject of a budget use more than its amount."""
+    zone = parse_zone(tz)
+    ends = parse_end(until, zone, int(time.time()), "--until")
+    query = methods.grant_limit(name, parse_amount(amount), reason, parse_subject(subject), ends)
+    options = {**NAMES, "amount": "AMOUNT", "reason": "--reason", "subject": DIMENSION_FORM}
+    with open_backend(url, token, options=options) as backend:
+        made = backend.call(query).data
+    who, how_much, end, _ = _grant_row(made, zone)
+    say(f"{who} may use {how_much} more of {made.name}, {end}")
+
+
+@limits.command("explain")
+def explain(
+    ip: Annotated[str, typer.Argument(help='An address, or "unknown".')],
+    model: Annotated[str, typer.Argument(help="A model, as clients name it.")],
+    kind: Annotated[str | None, typer.Option(help="Kind of the call; by default that of the model.")] = None,
+    context: Annotated[str | None, typer.Option(help="X-Hero-Context of the call.")] = None,
+    size: Annotated[int | None, typer.Option("--bytes", min=0, help="Bytes of what the model reads.")] = None,
+    max_output_tokens: Annotated[
+        int | None, typer.Option(min=1, help="The bound on its output that the request has.")
+    ] = None,
+    as_json: JsonOption = False,
+    url: UrlOption = None,
+    token: TokenOption = None,
+) -> None:
+    """Print which limits match a call, what it would hold of each, and what its caller would be told."""
+    query = methods.explain_limit(ip, model, cast(methods.KindOfCall | None, kind), context, size, max_output_tokens)
+    options = {**OPTIONS, "model": "MODEL:", "kind": "--kind", "body_bytes": "--bytes"}
+    with open_backend(url, token, options=options) as backend:
+        if as_json:
+            write_json(backend.call_raw(query.method, query.params))
+            return
+        found = backend.call(query).data
+    call = f"A call of kind {found.kind} from {ip} to {found.model} at {found.provider}"
+    if found.error is None:
+        say(f"{call} is admitted now.")
+    else:
+        say(f"{call} is refused now by {found.refused_by}, with {found.error.status} {found.error.code}:")
+        say(found.error.message)
+    columns = [("limit", False), ("subject", False), ("room", False), ("unit", False)]
+    columns += [(name, True) for name in ("needed", "used", "held", "remaining")]
+    table(columns, [_decision_row(one) for one in found.limits])
+
+
+def _decision_row(one: models.LimitDecision) -> list[str]:
+    room = "yes" if one.has_room else "no" if one.mode == "enforce" else f"no ({one.mode})"
+    state = one.state
+    subject = NOTHING if state is None else _subject(state.subject)
+    amounts = (None, None, None) if state is None else (state.used, state.held, state.remaining)
+    return [one.name, subject, room, _unit(one.unit), *(amount_text(amount) for amount in (one.needed, *amounts))]
+
+
+def _sentence(one: models.DefinedLimit) -> str:
+    return f"{one.name}: {one.description or 'this broker cannot use its definition, and does not apply it'}"
+
+
+def _grant_row(one: models.LimitGrant, zone: ZoneInfo) -> list[str]:
+    end = "for ever" if one.until is None else f"until {format_time(one.until, zone)} {zone.key}"
+    return [_subject(one.subject), f"{amount_text(one.amount)} {_unit(one.unit)}", end, one.reason]
+
+
+def _unit(unit: str) -> str:
+    return "USD" if unit == "usd" else unit.replace("_", " ")

@@ -63,7 +63,7 @@ COMMANDS = (
         "prices",
         "Print what calls cost now: each rate of each model, and where it was read; or take a newer price list.",
     ),
-    Command("limits", "limits", "limits", "Print the limits in force, and who has used how much of one."),
+    Command("limits", "limits", "limits", "Print, set, remove and explain limits, and grant more of budgets."),
     Command(
         "me",
         "me",

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 MONTH_FORMS = "a month such as 2026-11, this or last"
+END_FORMS = "7d (also s, m, h, w), 2026-12-01, 2026-12-01T08:30, unix seconds, or month for the end of this month"
 FORMS = "7d (also s, m, h, w), 2026-11-01, 2026-11-01T08:30, unix seconds, now, today, yesterday or month"
 
 _AGO = re.compile(r"([0-9]{1,6})([smhdw])")
@@ -52,6 +53,25 @@ def parse_time(text: str | None, zone: ZoneInfo, now: int, option: str) -> int |
         return int(moment.timestamp())
     except (ValueError, OverflowError) as error:
         raise typer.BadParameter(f"must be {FORMS}", param_hint=option) from error
+
+
+def parse_end(text: str | None, zone: ZoneInfo, now: int, option: str) -> int | None:
+    """Return when something ends, in unix seconds: after a duration such as 7d, with the month, or at a time.
+
+    Raises:
+        typer.BadParameter: `text` has none of the forms in `END_FORMS`.
+    """
+    if text is None:
+        return None
+    if duration := _AGO.fullmatch(text):
+        return now + int(duration[1]) * _UNITS[duration[2]]
+    if text == "month":
+        first = datetime.fromtimestamp(now, zone).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        return int((first + timedelta(days=32)).replace(day=1).timestamp())
+    try:
+        return parse_time(text, zone, now, option)
+    except typer.BadParameter as error:
+        raise typer.BadParameter(f"must be {END_FORMS}", param_hint=option) from error
 
 
 def parse_window(

@@ -1,9 +1,15 @@
-"""The limits in force, and who has used how much of one, as operators print them."""
+"""The limits in force, who has used how much of one, and how operators change and explain them."""
 
 import json
 import re
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import pytest
+import typer
+
+from hero_broker.cli.limit_values import parse_amount, parse_definition, parse_subject
 from tests.cli.conftest import Place, call_from_three_addresses
 from tests.e2e_support import broker
 
@@ -55,3 +61,109 @@ def test_limits_and_who_used_most_of_one(tmp_path: Path) -> None:
     ]
     assert len(status["data"]) == 3
     assert (unknown.exit_code, unknown.stderr) == (1, "No such limit\n")
+    assert [line.split()[1] for line in listed] == ["source", "server", "server", "file", "file"]
+
+
+def test_limit_is_set_granted_of_and_removed(fresh: Place) -> None:
+    keys = ("unit=usd", "amount=20.50", "window=month", "tz=Europe/Brussels", "per=ip", "match.network=127.0.0.0/8")
+
+    made = fresh.out("limits", "set", "lab-month", *keys)
+    for_ever = fresh.out("limits", "grant", "lab-month", "5", "ip=::ffff:127.0.0.5", "--reason", "evaluation")
+    dated = fresh.out(
+        "limits", "grant", "lab-month", "0.25", "ip=127.0.0.6", "--reason", "a month", "--until", "2999-01-01"
+    )
+    shown = [line.split() for line in fresh.out("limits", "get", "lab-month", "--tz", "Europe/Brussels").splitlines()]
+    as_json = json.loads(fresh.out("limits", "get", "lab-month", "--json"))["data"]
+    removed = fresh.out("limits", "remove", "lab-month")
+
+    sentence = "at most 20.5 USD a month (Europe/Brussels), for each address; it counts calls from 127.0.0.0/8"
+    assert made == f"lab-month: {sentence}\n"
+    assert for_ever == "127.0.0.5 may use 5 USD more of lab-month, for ever\n"
+    assert dated == "127.0.0.6 may use 0.25 USD more of lab-month, until 2999-01-01 00:00:00 UTC\n"
+    assert (" ".join(shown[0]), shown[1][:2]) == (made.strip(), ["Set", "at"])
+    assert shown[2:] == [
+        ["granted", "to", "amount", "until", "reason"],
+        ["127.0.0.5", "5", "USD", "for", "ever", "evaluation"],
+        ["127.0.0.6", "0.25", "USD", "until", "2999-01-01", "01:00:00", "Europe/Brussels", "a", "month"],
+    ]
+    assert as_json["definition"]["amount"] == 20.5
+    assert removed == "lab-month is removed, and 2 of its grants ended\n"
+    assert fresh.run("limits", "get", "lab-month").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("set", "a", "unit=usd", "amount=1"), 2, "KEY=VALUE: window: is missing"),
+        (("set", "a b", "unit=concurrent", "amount=1"), 2, "LIMIT must be 1 to 64 letters"),
+        (
+            ("set", "server.max_calls", "unit=concurrent", "amount=1"),
+            1,
+            "is a setting of [server], and is changed there",
+        ),
+        (("remove", "server.max_calls"), 1, "is a setting of [server], and is changed there"),
+        (("grant", "none", "1", "--reason", "r"), 1, "No such limit"),
+        (("grant", "server.max_calls", "1", "--reason", "r"), 2, "LIMIT must be of a budget"),
+        (("grant", "none", "1", "--reason", "r", "--until", "soon"), 2, "must be 7d"),
+        (("grant", "none", "much", "--reason", "r"), 2, "must be a number"),
+        (("status", "server.max_calls", "ip=127.0.0.1"), 2, "DIMENSION=VALUE must have no members"),
+        (("explain", "127.0.0.1", "none"), 2, "MODEL: The model 'none' does not exist"),
+        (("explain", "here", "fake-chat"), 2, "IP must be an IPv4 or IPv6 address"),
+    ],
+)
+def test_what_is_refused_is_named_as_it_was_given(
+    place: Place, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    ended = place.run("limits", *arguments)
+
+    assert ended.exit_code == code
+    assert said in " ".join(ended.stderr.replace("│", " ").split())
+
+
+def test_call_is_explained_with_what_it_needs(tmp_path: Path) -> None:
+    config = tmp_path / "hero-broker.toml"
+    config.write_text(LIMITS)
+    with broker(tmp_path / "state", "--config", str(config)) as running:
+        place = Place(running, "")
+        call_from_three_addresses(running)
+        admitted, *lines = place.out("limits", "explain", "127.0.0.3", "fake-chat").splitlines()
+        as_json = json.loads(place.out("limits", "explain", "127.0.0.3", "fake-chat", "--json"))["data"]
+
+    assert admitted == "A call of kind chat from 127.0.0.3 to fake-chat at fake is admitted now."
+    assert [line.split() for line in lines[-2:]] == [
+        ["tokens", "127.0.0.3", "yes", "tokens", "0", "129", "0", "4,871"],
+        ["watched", "all", "together", "no", "(shadow)", "requests", "1", "6", "0", "0"],
+    ]
+    assert as_json["admitted"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["unit=usd", "amount=20"], {"unit": "usd", "amount": 20}),
+        (["amount=1_000.50", "shared=false"], {"amount": Decimal("1000.50"), "shared": False}),
+        (["per=ip,model", "tz=UTC"], {"per": ["ip", "model"], "tz": "UTC"}),
+        (["match.context=123", "match.label=a=b"], {"match": {"context": "123", "label": "a=b"}}),
+        (["per="], {"per": [""]}),
+    ],
+)
+def test_keys_have_the_types_of_a_definition(texts: list[str], expected: dict[str, Any]) -> None:
+    assert parse_definition(texts) == expected
+
+
+def test_subject_has_its_values_as_they_are() -> None:
+    assert parse_subject(["ip=1", "label="]) == {"ip": "1", "label": ""}
+    assert parse_subject([]) is None
+
+
+@pytest.mark.parametrize("texts", [["unit"], ["=usd"], ["unit=usd", "unit=tokens"], ["match.ip=1", "match.ip=2"]])
+def test_key_that_is_no_pair_or_given_twice_is_refused(texts: list[str]) -> None:
+    with pytest.raises(typer.BadParameter):
+        parse_definition(texts)
+
+
+def test_amount_is_exact() -> None:
+    assert parse_amount("12.50") == Decimal("12.50")
+    for text in ("much", "1e3", "", "5 USD"):
+        with pytest.raises(typer.BadParameter):
+            parse_amount(text)

@@ -65,12 +65,13 @@ def test_limits_show_amounts_and_ends_in_a_zone(tmp_path: Path) -> None:
     assert own[4].endswith("-01 00:00:00")
     assert own[5:] == ["0", "0", "20", "20"]
     assert shared == ["all", "all calls", "tokens", "ever", "-", "-", "-", "-", "-"]
-    assert listed[0] == ["limit", "bound", "subjects", "refused"]
-    assert listed[3][:2] == [
+    assert listed[0] == ["limit", "source", "bound", "subjects", "refused"]
+    assert listed[3][:3] == [
         "machine-month",
+        "file",
         "at most 20 USD a month (Europe/Brussels), for each address; it counts calls to the model fake-chat",
     ]
-    assert status == [f"machine-month: {listed[3][1]}", "Nobody has used any of it."]
+    assert status == [f"machine-month: {listed[3][2]}", "Nobody has used any of it."]
 
 
 def test_command_ends_with_1_if_the_broker_refuses_or_nobody_answers(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import typer
 
-from hero_broker.cli.times import parse_month, parse_time, parse_zone
+from hero_broker.cli.times import parse_end, parse_month, parse_time, parse_zone
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = int(datetime(2026, 10, 26, 12, 30, 15, tzinfo=BERLIN).timestamp())  # the clocks went back the day before
@@ -43,6 +43,32 @@ def test_no_moment_is_none() -> None:
 def test_what_is_no_moment_is_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="must be 7d"):
         parse_time(text, BERLIN, NOW, "--since")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("7d", NOW + 7 * 86_400),
+        ("2h", NOW + 7_200),
+        ("month", datetime(2026, 11, 1, tzinfo=BERLIN).timestamp()),
+        ("2026-12-01", datetime(2026, 12, 1, tzinfo=BERLIN).timestamp()),
+        ("1900000000", 1_900_000_000),
+        (None, None),
+    ],
+)
+def test_end_is_in_the_future(text: str | None, expected: float | None) -> None:
+    assert parse_end(text, BERLIN, NOW, "--until") == expected
+
+
+def test_end_of_the_year_is_that_of_december() -> None:
+    december = int(datetime(2026, 12, 31, 23, 59, tzinfo=BERLIN).timestamp())
+
+    assert parse_end("month", BERLIN, december, "--until") == datetime(2027, 1, 1, tzinfo=BERLIN).timestamp()
+
+
+def test_what_is_no_end_is_refused() -> None:
+    with pytest.raises(typer.BadParameter, match="or month for the end of this month"):
+        parse_end("soon", BERLIN, NOW, "--until")
 
 
 @pytest.mark.parametrize("name", ["Mars/Olympus", "", "Europe", "../etc/passwd"])
