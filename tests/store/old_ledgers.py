@@ -1,7 +1,8 @@
 """Ledgers of earlier versions, as the programs of then made them.
 
 Each has 16 rows, of which 11 are folded; two billing periods, of 5 and 4 rows; and a label. That of 0.3 was amid a
-rebuild of its roll-ups; that of 0.5 has one period that was closed at a time, with its lines.
+rebuild of its roll-ups; those of 0.5 and 0.7 have one period that was closed at a time, with its lines, and that of 0.7
+has a stored response.
 """
 
 import sqlite3
@@ -13,7 +14,7 @@ import psycopg
 from hero_broker.store.engine import make_engine, sqlite_path
 
 SAMPLES = Path(__file__).parent / "samples"
-VERSIONS = ("0.1", "0.3", "0.5")
+VERSIONS = ("0.1", "0.3", "0.5", "0.7")
 ROWS = 16
 
 
