@@ -501,8 +501,8 @@ class AsyncLimitsMethods:
         """What limits would do with a call.
 
         Returns which limits match a call of an address now, what the call would take or hold of each, what its subject
-        has used, and whether each would admit it. Nothing is sent, taken or noted. Only limits are asked: what else may
-        refuse a call, such as a model without a price, is not looked at.
+        has used, and whether each would admit it. Nothing is sent, taken or noted. Only limits are looked at: other
+        rules may refuse the call, such as that of a model without a price.
 
         Args:
             ip: The address that calls, in any spelling, or "unknown".

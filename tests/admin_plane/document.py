@@ -1,4 +1,4 @@
 """The document that `info.version` was last raised for; see test_version_moves_with_the_document."""
 
 VERSION = "0.14.0"
-SHA256 = "5e0150530589f77f2ad71758e3d61359169ae91e9fbea192e5dc203cd1b86ee3"
+SHA256 = "2965e916fd8f533bb030b51dc4956c26e50417517cde401986a5b88d9c0d5f2e"
