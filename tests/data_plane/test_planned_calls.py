@@ -22,6 +22,7 @@ from hero_broker.providers.routes import Route, Routes
 from hero_broker.providers.upstream.client import Upstream
 from tests.data_plane.scripted import KEY, LIMITS, ScriptedClock, WordCounter, json_call, route
 from tests.data_plane.test_endpoint import NoList
+from tests.limits.known import know
 
 IP = "192.0.2.1"
 BODY = b'{"model":"m","messages":[{"role":"user","content":"one two three"}],"max_completion_tokens":100}'
@@ -39,7 +40,7 @@ class Asking:
 
     def __init__(self) -> None:
         self.admission = Admission(BUDGETS)
-        self.admission.know_budgets([])
+        know(self.admission)
         self.exchange = Exchange(
             cast(Upstream, None),
             cast(Ledger, None),

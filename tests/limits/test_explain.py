@@ -16,6 +16,7 @@ from hero_broker.limits.admission import Admission, Slot
 from hero_broker.limits.counters import Used
 from hero_broker.limits.explain import explain
 from hero_broker.limits.limit import UNITS, Dimensions, Limit, LimitMatch, server_limits
+from tests.limits.known import know
 
 NOW, NOW_NS = 1_700_000_000, 10**12
 IPS, MODELS = ("10.0.0.1", "10.0.0.2"), ("m", "n")
@@ -78,7 +79,7 @@ def admission(*some: Limit, knows: bool = True, labels: LabelIndex | None = LABE
     if labels is not None:
         admitting.use_labels(labels)
     if knows:
-        admitting.know_budgets([])
+        know(admitting)
     return admitting
 
 
