@@ -24,7 +24,7 @@ from hero_broker.limits.counters import (
     WindowSum,
     used_by,
 )
-from hero_broker.limits.headers import IETF, OF_REQUESTS, OF_TOKENS, OPENAI, Pairs, ietf_headers, openai_headers
+from hero_broker.limits.headers import IETF, OF_REQUESTS, OF_TOKENS, OPENAI, Pairs, openai_headers, rate_headers
 from hero_broker.limits.limit import ENFORCE, MEAN, NO_HOLD, SHADOW, USD, Dimensions, Limit
 from hero_broker.limits.plan import Matcher
 from hero_broker.limits.recount import Recount, Spent, Windows, dimensions
@@ -469,12 +469,11 @@ class Admission:
         tokens: Sequence[TokenRateCounter],
         now_ns: int,
     ) -> Pairs:
-        pairs: Pairs = []
-        if self._sends_openai:
-            pairs = openai_headers(rates, OF_REQUESTS, now_ns)
-            if tokens:
-                pairs += openai_headers(tokens, OF_TOKENS, now_ns)
-        return pairs + ietf_headers(slots, rates, now_ns) if self._sends_ietf else pairs
+        names = OF_REQUESTS if self._sends_openai else None
+        if names is None and not self._sends_ietf:
+            return []
+        pairs = rate_headers(slots, rates, now_ns, names, sends_ietf=self._sends_ietf)
+        return pairs + openai_headers(tokens, OF_TOKENS, now_ns) if tokens and self._sends_openai else pairs
 
     def _matched(self, ip: str) -> Matched:
         return self._early.cached.get(ip) or self._early.match(ip, self._to_match(Dimensions(ip)))

@@ -76,6 +76,13 @@ class RateCounter:
         ahead = self._due - now_ns * self.amount
         return (self._early - (ahead if ahead > 0 else 0)) // MINUTE_NS + 1
 
+    def state(self, now_ns: int) -> tuple[int, int]:
+        """Return `remaining`, and how far the next request is ahead in nanoseconds times the amount, at least 0."""
+        ahead = self._due - now_ns * self.amount
+        if ahead <= 0:
+            return self._early // MINUTE_NS + 1, 0
+        return (self._early - ahead) // MINUTE_NS + 1, ahead
+
     def full_ns(self, now_ns: int) -> int:
         """Return how long until a whole burst is admitted again."""
         ahead = self._due - now_ns * self.amount
@@ -285,6 +292,15 @@ def used_by(row: RowUsage) -> Used:
     return Used(row.cost_nano_usd, row.input_tokens or 0, row.output_tokens or 0)
 
 
+class HeaderTexts(NamedTuple):
+    """What the headers of a limit always say."""
+
+    limit: Limit
+    policy: str  # its item of `RateLimit-Policy`
+    state: str  # the begin of its item of `RateLimit`
+    amount: bytes
+
+
 class LimitCounters:
     """A limit with its counters, and how often it refused."""
 
@@ -297,6 +313,7 @@ class LimitCounters:
         self.shared = 0  # how often a subject had to share a counter with others
         self.overshoots = 0  # calls that used more of a budget than was held for them
         self.warned = 0  # thresholds that subjects have reached, each once in a window
+        self.header_texts: HeaderTexts | None = None  # once `headers` has made them
         self._make: type[SlotCounter | RateCounter | BudgetCounter] = RateCounter
         if limit.is_budget:
             self._make = BudgetCounter

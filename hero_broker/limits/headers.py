@@ -1,10 +1,11 @@
 """States what is left of a caller's limits: headers, and the least amount of its budgets."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
-from hero_broker.limits.counters import Held, RateCounter, SlotCounter
-from hero_broker.limits.limit import ENFORCE, USD, Limit
-from hero_broker.limits.refusals import seconds
+from hero_broker.limits.counters import MINUTE_NS, HeaderTexts, Held, LimitCounters, RateCounter, SlotCounter
+from hero_broker.limits.limit import CONCURRENT, ENFORCE, USD, Limit
+from hero_broker.limits.refusals import SECOND_NS, seconds
 
 OPENAI, IETF = "openai", "ietf"
 HEADERS = (OPENAI, IETF)  # the forms of headers
@@ -37,19 +38,7 @@ def openai_headers(rates: Sequence[RateCounter], names: tuple[bytes, bytes, byte
     The reset is the time until a whole burst is admitted again. Source:
     https://platform.openai.com/docs/guides/rate-limits
     """
-    if not rates:
-        return []
-    tightest = rates[0]
-    remaining = tightest.remaining(now_ns)
-    for rate in rates[1:]:
-        other = rate.remaining(now_ns)
-        if other < remaining:
-            tightest, remaining = rate, other
-    return [
-        (names[0], b"%d" % tightest.amount),
-        (names[1], b"%d" % max(0, remaining)),
-        (names[2], reset_text(tightest.full_ns(now_ns)).encode()),
-    ]
+    return rate_headers((), rates, now_ns, names, sends_ietf=False)
 
 
 def ietf_headers(slots: Sequence[SlotCounter], rates: Sequence[RateCounter], now_ns: int) -> Pairs:
@@ -58,18 +47,62 @@ def ietf_headers(slots: Sequence[SlotCounter], rates: Sequence[RateCounter], now
     Source: draft-ietf-httpapi-ratelimit-headers-11. `t` is the time until one more request is admitted, so that
     `Retry-After` is never earlier.
     """
-    policies, states = [], []
+    return rate_headers(slots, rates, now_ns, None, sends_ietf=True)
+
+
+def rate_headers(
+    slots: Sequence[SlotCounter],
+    rates: Sequence[RateCounter],
+    now_ns: int,
+    names: tuple[bytes, bytes, bytes] | None,
+    *,
+    sends_ietf: bool,
+) -> Pairs:
+    """Return `openai_headers` if there are names, and `ietf_headers`; of each rate the state is computed once."""
+    states: list[str] = []
+    policies: list[str] = []
+    tightest, least, full = None, 0, 0
     for rate in rates:
-        name = rate.of.limit.name
-        policies.append(f'"{name}";q={rate.amount};w=60')
-        states.append(f'"{name}";r={rate.remaining(now_ns)};t={seconds(rate.next_ns(now_ns))}')
-    for slot in slots:
-        name = slot.of.limit.name
-        policies.append(f'"{name}";q={slot.amount};qu="concurrent-requests"')
-        states.append(f'"{name}";r={max(0, slot.amount - slot.in_flight)}')
-    if not policies:
-        return []
-    return [(b"ratelimit-policy", ", ".join(policies).encode()), (b"ratelimit", ", ".join(states).encode())]
+        remaining, ahead = rate.state(now_ns)
+        if tightest is None or remaining < least:
+            tightest, least, full = rate, remaining, ahead
+        if sends_ietf:
+            texts = _texts(rate.of)
+            wait_s = -(-(ahead % MINUTE_NS or MINUTE_NS) // (rate.amount * SECOND_NS)) if ahead else 0
+            policies.append(texts.policy)
+            states.append(f"{texts.state}{remaining};t={wait_s}")
+    pairs: Pairs = []
+    if names is not None and tightest is not None:
+        reset = _reset(-(-full // (tightest.amount * MILLISECOND_NS)))
+        pairs = [
+            (names[0], _texts(tightest.of).amount),
+            (names[1], b"%d" % (least if least > 0 else 0)),
+            (names[2], reset),
+        ]
+    if sends_ietf:
+        for slot in slots:
+            texts, left = _texts(slot.of), slot.amount - slot.in_flight
+            policies.append(texts.policy)
+            states.append(f"{texts.state}{left if left > 0 else 0}")
+        if states:
+            pairs += (b"ratelimit-policy", ", ".join(policies).encode()), (b"ratelimit", ", ".join(states).encode())
+    return pairs
+
+
+def _texts(of: LimitCounters) -> HeaderTexts:
+    texts = of.header_texts
+    if texts is None or texts.limit is not of.limit:
+        limit = of.limit
+        rest = 'qu="concurrent-requests"' if limit.unit == CONCURRENT else "w=60"
+        texts = of.header_texts = HeaderTexts(
+            limit, f'"{limit.name}";q={limit.amount};{rest}', f'"{limit.name}";r=', b"%d" % limit.amount
+        )
+    return texts
+
+
+@lru_cache(4096)
+def _reset(duration_ms: int) -> bytes:
+    return reset_text(duration_ms * MILLISECOND_NS).encode()
 
 
 def reset_text(duration_ns: int) -> str:

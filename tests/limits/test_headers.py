@@ -1,10 +1,15 @@
 """Headers that state what is left of limits."""
 
+from dataclasses import replace
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hero_broker.limits.counters import LimitCounters, RateCounter, SlotCounter
-from hero_broker.limits.headers import OF_REQUESTS, ietf_headers, openai_headers, reset_text
+from hero_broker.limits.headers import OF_REQUESTS, ietf_headers, openai_headers, rate_headers, reset_text
 from hero_broker.limits.limit import CONCURRENT, REQUESTS, Dimensions, Limit
+from hero_broker.limits.refusals import seconds
 
 NOW_NS = 5_000_000_000
 
@@ -62,6 +67,43 @@ def test_nothing_remains_is_never_negative() -> None:
     slot.in_flight = 3
 
     assert ietf_headers([slot], [], NOW_NS)[1] == (b"ratelimit", b'"at-once";r=0')
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 10**6), st.integers(1, 50), st.integers(0, 60)), max_size=4),
+    st.integers(0, 10**12),
+)
+def test_headers_say_what_the_counters_say(limits: list[tuple[int, int, int]], later_ns: int) -> None:
+    rates = [rate(f"r{number}", *one) for number, one in enumerate(limits)]
+    now_ns = NOW_NS + later_ns
+
+    pairs = dict(rate_headers((), rates, now_ns, OF_REQUESTS, sends_ietf=True))
+
+    if not rates:
+        assert pairs == {}
+        return
+    tightest = min(rates, key=lambda one: one.remaining(now_ns))
+    assert [pairs[name] for name in OF_REQUESTS] == [
+        str(tightest.amount).encode(),
+        str(max(0, tightest.remaining(now_ns))).encode(),
+        reset_text(tightest.full_ns(now_ns)).encode(),
+    ]
+    assert pairs[b"ratelimit"].decode().split(", ") == [
+        f'"{one.of.limit.name}";r={one.remaining(now_ns)};t={seconds(one.next_ns(now_ns))}' for one in rates
+    ]
+    assert pairs[b"ratelimit-policy"].decode().split(", ") == [
+        f'"{one.of.limit.name}";q={one.amount};w=60' for one in rates
+    ]
+
+
+def test_headers_follow_a_limit_that_changes() -> None:
+    counter = rate("r", 60, 3)
+    before = openai_headers([counter], OF_REQUESTS, NOW_NS)
+    counter.of.limit = replace(counter.of.limit, amount=90)
+
+    after = openai_headers([counter], OF_REQUESTS, NOW_NS)
+
+    assert (before[0][1], after[0][1]) == (b"60", b"90")
 
 
 def test_caller_without_limits_gets_no_headers() -> None:
