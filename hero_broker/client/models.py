@@ -732,6 +732,9 @@ class LimitState(msgspec.Struct, frozen=True, kw_only=True):
     warned: int  # Warnings: one for each subject, window and threshold that was reached.
     # Whether calls without a known price are refused: "refuse" or "allow"; None unless the unit is "usd".
     unpriced: str | None
+    # Whether a stream is cut when its output needs more than is left: "finish" or "cut"; None unless what a stream
+    # holds of the limit grows with its output.
+    on_exceed: str | None
 
 
 class LimitsAnswer(msgspec.Struct, frozen=True, kw_only=True):

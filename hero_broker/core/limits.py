@@ -21,6 +21,7 @@ class LimitState:
     mode: str
     source: str  # "file", "rpc" or "server"
     warn_at: tuple[Decimal, ...]  # parts of a budget, rising
+    on_exceed: str | None  # whether a stream is cut; None unless what it holds grows with its output
     unpriced: str | None  # whether calls without a price are refused; None unless the unit is USD
     description: str
     subjects: int  # counters in memory

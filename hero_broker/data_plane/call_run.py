@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from hero_broker.core.calls import Attempt, Outcome, Verdict
 from hero_broker.core.errors import (
     BrokerError,
+    BudgetExceeded,
     InternalError,
     Interrupted,
     JournalFull,
@@ -25,6 +26,7 @@ from hero_broker.core.usage import Usage
 from hero_broker.data_plane.client_call import ClientCall
 from hero_broker.data_plane.cost_headers import cost_headers, with_cost
 from hero_broker.data_plane.event_stream import EventStream
+from hero_broker.data_plane.growth import growth_of
 from hero_broker.data_plane.observers import Observer, notify
 from hero_broker.data_plane.relay import ABORT, Item, Relay, ResponseHead
 from hero_broker.data_plane.responses import (
@@ -43,6 +45,7 @@ from hero_broker.ledger.ledger import Ledger
 from hero_broker.limits.admission import Slot
 from hero_broker.metering.estimates import Estimates
 from hero_broker.metering.meter import Meter
+from hero_broker.metering.recent_outputs import RecentOutputs
 from hero_broker.providers.routes import Route
 from hero_broker.providers.upstream.client import Upstream
 from hero_broker.providers.upstream.response import UpstreamResponse
@@ -77,6 +80,7 @@ class Services:
     limits: ExchangeLimits
     observers: tuple[Observer, ...]
     fsync: bool  # the tail waits until the row is on the disk
+    outputs: RecentOutputs | None = None  # if a limit holds what calls use on average
 
 
 @dataclass(slots=True)
@@ -162,6 +166,9 @@ class CallRun:
         except ProviderError as error:
             meter.answered |= error.may_charge
             self._end_failed(error)
+        except BudgetExceeded as error:  # it cuts the stream
+            self._end(Outcome.INTERRUPTED, error.code)
+            self._respond_failed(error)
         except asyncio.CancelledError:
             if self._drain is not None and self._drain.has_ended():
                 self._end(Outcome.CLIENT_DISCONNECTED, "client_disconnected")
@@ -312,9 +319,10 @@ class CallRun:
                 unsent = b""
             return not (unsent or events.pieces or events.tail)
 
+        take = self._growing(forward, events) if self.slot.held else forward
         try:
             async with asyncio.timeout(None) as deadline:
-                while await reply.stream_to(forward):
+                while await reply.stream_to(take):
                     if unsent:
                         await relay.send(unsent)
                     if events.pieces:
@@ -331,6 +339,25 @@ class CallRun:
                 raise
         events.end()
         return events
+
+    def _growing(self, forward: Callable[[bytes], bool], events: EventStream) -> Callable[[bytes], bool]:
+        """Let what the call holds of budgets grow with its stream; return `forward`, or one whose stream may be cut."""
+        growth = growth_of(self.slot.held or [], self._call, self._route, self._services.outputs)
+        if growth is None or (grows_at := growth.grows_at) is None:
+            return forward
+        self._meter.call_at(grows_at, growth.reached)
+        if not growth.may_cut:
+            return forward
+
+        def forward_unless_cut(chunk: bytes) -> bool:
+            if growth.refused is not None and not events.tail:
+                raise growth.refused
+            goes_on = forward(chunk)
+            if growth.refused is not None and goes_on:  # what has come has left, and it was not the last event
+                raise growth.refused
+            return goes_on
+
+        return forward_unless_cut
 
     async def _relay_chunks(self, reply: UpstreamResponse) -> None:
         """Relay a body as it arrives, except its last chunk."""

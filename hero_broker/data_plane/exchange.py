@@ -9,6 +9,7 @@ from hero_broker.core.errors import JournalFull, LedgerUnavailable
 from hero_broker.data_plane.call_run import CallRun, ExchangeLimits, InFlight, Services
 from hero_broker.data_plane.checks import Check
 from hero_broker.data_plane.client_call import ClientCall, RequestContext
+from hero_broker.data_plane.growth import rule_of
 from hero_broker.data_plane.look_up import EmptyLookUp, answer_empty_look_up, answer_look_up
 from hero_broker.data_plane.observers import Observer
 from hero_broker.edge.response_channel import ResponseChannel
@@ -16,9 +17,8 @@ from hero_broker.kinds.kind import Kind
 from hero_broker.ledger.ledger import Ledger
 from hero_broker.limits.admission import Admission, Slot
 from hero_broker.limits.counters import Used
-from hero_broker.limits.limit import MEAN
 from hero_broker.metering.estimates import Estimates
-from hero_broker.metering.holds import BOUND_RULES, usage_bound
+from hero_broker.metering.holds import usage_bound
 from hero_broker.metering.meter import Meter, OtherTariffs, TariffsByName
 from hero_broker.metering.recent_outputs import RecentOutputs
 from hero_broker.providers.provider import Provider
@@ -98,7 +98,8 @@ class Exchange:
         self._admission = admission if admission.is_asked_late else None
         if admission.holds_mean and self._outputs is None:
             self._outputs = RecentOutputs()
-            self._services = replace(self._services, observers=(*self._services.observers, self._outputs))
+            observers = (*self._services.observers, self._outputs)
+            self._services = replace(self._services, observers=observers, outputs=self._outputs)
         for run in self._calls.tasks.values():
             run.slot.expect_row()
 
@@ -178,9 +179,7 @@ def _may_use(call: ClientCall, route: Route, outputs: RecentOutputs | None) -> C
 
     def may_use(hold: str) -> Used:
         tariffs = [target.tariff for target in route.targets]
-        rule, most = BOUND_RULES.get(hold), route.max_output_tokens
-        if hold == MEAN and outputs is not None:
-            most = outputs.mean(route.model) or most
+        rule, most = rule_of(hold, route, outputs)
         bound = usage_bound(call.kind, call.request, tariffs, call.context.started_at, rule, most)
         return Used(*bound)
 

@@ -24,6 +24,8 @@ WORST, SAFE, MEAN, NO_HOLD = "worst", "safe", "mean", "none"
 HOLDS = (SAFE, WORST, MEAN, NO_HOLD)
 ENFORCE, SHADOW, WARN = "enforce", "shadow", "warn"
 MODES = (ENFORCE, SHADOW, WARN)
+FINISH, CUT = "finish", "cut"
+ENDS = (FINISH, CUT)
 REFUSE, ALLOW = "refuse", "allow"
 UNPRICED = (REFUSE, ALLOW)
 SUBJECTS = ("ip", "prefix", "label", "context", "model", "provider", "kind")  # what a limit may have counters by
@@ -40,7 +42,7 @@ MAX_THRESHOLDS = 10  # of a budget
 MAX_THRESHOLD = 10  # times its amount
 SERVER_LIMITS = PER_ADDRESS, ALL_CALLS = ("server.max_calls_per_address", "server.max_calls")  # settings, and names
 # What may change while counters stay as they are.
-_WITHOUT_COUNTERS = ("amount", "burst", "mode", "hold", "warn_at", "unpriced", "is_set")
+_WITHOUT_COUNTERS = ("amount", "burst", "mode", "hold", "warn_at", "on_exceed", "unpriced", "is_set")
 _KNOWN_LATE = ("context", "model", "provider", "kind")  # the body is read before limits look at these
 
 
@@ -115,6 +117,7 @@ class Limit:
     hold: str = SAFE  # one of `HOLDS`
     # Parts of a budget, rising: the broker warns once when so much of it is spent.
     warn_at: tuple[Decimal, ...] = ()
+    on_exceed: str = FINISH  # or CUT: a stream ends when its output needs more than the budget has
     unpriced: str = REFUSE  # or ALLOW: under a limit of money, a call without a known price costs 0
     # Whether it is a setting of `[server]`: a slot of it is free as soon as the client has disconnected, because drains
     # have a bound of their own.
@@ -140,6 +143,11 @@ class Limit:
     def is_token_rate(self) -> bool:
         """Whether it bounds the tokens per minute."""
         return self.window == MINUTE and self.unit in (TOKENS, INPUT_TOKENS, OUTPUT_TOKENS)
+
+    @property
+    def grows(self) -> bool:
+        """Whether what a stream holds of it grows with the output."""
+        return self.is_budget and self.unit in (USD, TOKENS, OUTPUT_TOKENS) and self.hold != NO_HOLD
 
     @property
     def refuses_unpriced(self) -> bool:
@@ -224,6 +232,8 @@ def faults_of(limit: Limit) -> Iterator[tuple[str, str]]:
         yield "match", 'must not have "except" beside "ip"'
     if len(limit.match.excepted) > MAX_EXCEPTED:
         yield "match", f'must have at most {MAX_EXCEPTED} addresses and networks in "except"'
+    if limit.on_exceed == CUT and not limit.grows:
+        yield "on_exceed", 'needs with "cut" a budget of "usd", "tokens" or "output_tokens" whose hold is not "none"'
     if limit.warn_at and not limit.is_budget:
         yield "warn_at", "needs a window longer than a minute"
     if limit.mode == WARN and not limit.warn_at:

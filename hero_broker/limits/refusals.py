@@ -95,6 +95,13 @@ def model_not_priced(model: str) -> ModelNotPriced:
     return ModelNotPriced(f"The model {model!r} has no known price, and a budget bounds its calls.", param="model")
 
 
+def cut_off(counter: BudgetCounter, window: WindowSum) -> BudgetExceeded:
+    """Return the error of a stream whose output needs more of a budget than is left."""
+    limit = counter.of.limit
+    ends = f"; the window ends at {iso_time(window.ends, limit.zone)}" if limit.has_end else ""
+    return BudgetExceeded(f"{_name(counter)} does not cover the rest of this response{ends}.")
+
+
 def _spent(counter: BudgetCounter, window: WindowSum, amount: int | None) -> str:
     """Return that a budget is spent, or that what is left does not cover a call that may use `amount`."""
     limit = counter.of.limit

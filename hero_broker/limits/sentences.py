@@ -3,7 +3,17 @@
 from collections.abc import Iterator
 
 from hero_broker.core.money import usd_text
-from hero_broker.limits.limit import ALLOW, CONCURRENT, ENFORCE, USD, Limit, LimitMatch, network_text, window_text
+from hero_broker.limits.limit import (
+    ALLOW,
+    CONCURRENT,
+    CUT,
+    ENFORCE,
+    USD,
+    Limit,
+    LimitMatch,
+    network_text,
+    window_text,
+)
 from hero_broker.limits.thresholds import percent
 
 _EACH = {
@@ -28,8 +38,9 @@ def sentence(limit: Limit) -> str:
     each = " and ".join(f"each {_each(limit, name)}" for name in limit.per) or "all together"
     warns = f"; it warns when {' and '.join(map(percent, limit.warn_at))} are spent" if limit.warn_at else ""
     unpriced = "; calls without a price pass" if limit.unpriced == ALLOW else ""
+    cut = "; it cuts streams" if limit.on_exceed == CUT else ""
     mode = f"; in {limit.mode} mode, so it refuses nothing" if limit.mode != ENFORCE else ""
-    return f"{bound}, for {each}; it counts {' '.join(_calls(limit.match))}{unpriced}{warns}{mode}"
+    return f"{bound}, for {each}; it counts {' '.join(_calls(limit.match))}{unpriced}{cut}{warns}{mode}"
 
 
 def _amount(limit: Limit) -> str:

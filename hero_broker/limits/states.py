@@ -111,6 +111,7 @@ def _limit_state(one: LimitCounters) -> LimitState:
         mode=limit.mode,
         source=limit.source,
         warn_at=limit.warn_at,
+        on_exceed=limit.on_exceed if limit.grows else None,
         unpriced=limit.unpriced if limit.unit == USD else None,
         description=sentence(limit),
         subjects=one.subjects,

@@ -103,6 +103,23 @@ def output_bound(kind: Kind, request: Request, rule: BoundRule, max_output_token
     return tokens * min(copies, MAX_COPIES)
 
 
+def most_output(kind: Kind, request: Request, max_output_tokens: int | None = None) -> int | None:
+    """Return how many tokens the output can have by the request, or as the model answers; None if nothing says so."""
+    if not any(_count(request, name) for name in kind.output_bounds) and max_output_tokens is None:
+        return None
+    return output_bound(kind, request, BOUND_RULES["safe"], max_output_tokens)
+
+
+def highest_output_cost(
+    request: Request, tariffs: Sequence[Tariff | None], started_at: int, rule: BoundRule, tokens: int
+) -> int:
+    """Return what so many tokens of output cost at most, in nano-USD, rounded up; targets without a price cost 0."""
+    read = max(1, -(-request.input_bytes // rule.bytes_per_token))
+    prices = (price for one in tariffs if one is not None for price in one.possible_prices(started_at, read))
+    rates = ((max(price.scaled.get(name, 0) for name in _OUTPUT_RATES), price.scale) for price in prices)
+    return max((-(-tokens * rate // scale) for rate, scale in rates), default=0)
+
+
 def highest_cost(usage: Usage, price: Price) -> int:
     """Return what usage costs at most, in nano-USD, rounded up: all input and output at the dearest of their rates."""
     rates, scaled = price.token_rates, price.scaled

@@ -81,8 +81,8 @@ class Meter:
     _event_bytes = 0
     _latest_events = b""  # the latest that have data, with or without their field name
     _latest_report: Report = NOTHING
-    _awaited_deltas = 0
-    _has_enough_deltas: asyncio.Event | None = None
+    _awaited_deltas = 0  # when the next of these is to be called
+    _waiting: list[tuple[int, Callable[[int], int | None]]] | None = None
     _response_id: str | None = None  # of the complete response, if its provider keeps it
 
     def __init__(self, call: Attempt, tariff: Tariff | None, clock: Clock, others: OtherTariffs = NO_OTHERS) -> None:
@@ -171,10 +171,26 @@ class Meter:
 
     async def wait_for_tokens(self, deltas: int) -> None:
         """Wait until `deltas` pieces of text have arrived."""
-        self._awaited_deltas = deltas
-        if self.deltas < deltas:
-            self._has_enough_deltas = asyncio.Event()
-            await self._has_enough_deltas.wait()
+        event = asyncio.Event()
+        self.call_at(deltas, lambda _: event.set())
+        await event.wait()
+
+    def call_at(self, deltas: int, call: Callable[[int], int | None]) -> None:
+        """Call back with the number of pieces of text once `deltas` of them have arrived, at once if they have.
+
+        What is called returns when it is to be called again, or None.
+        """
+        self._waiting = [*(self._waiting or ()), (deltas, call)]
+        self._call_waiting()
+
+    def _call_waiting(self) -> None:
+        left = []
+        for deltas, call in self._waiting or ():
+            again = call(self.deltas) if deltas <= self.deltas else deltas
+            if again is not None:
+                left.append((again, call))
+        self._awaited_deltas = min((deltas for deltas, _ in left), default=0)
+        self._waiting = left or None
 
     def on_body(self, body: bytes) -> Report:
         """Parse a whole response and return its report; a response that is only an error is not charged."""
@@ -291,8 +307,8 @@ class Meter:
 
     def _count(self, deltas: int) -> None:
         self.deltas += deltas
-        if self._has_enough_deltas is not None and self.deltas >= self._awaited_deltas:
-            self._has_enough_deltas.set()
+        if self._waiting is not None and self.deltas >= self._awaited_deltas:
+            self._call_waiting()
 
     def _row(
         self,

@@ -14,6 +14,7 @@ from hero_broker.kinds.registry import KINDS
 from hero_broker.limits.headers import HEADERS
 from hero_broker.limits.limit import (
     CONCURRENT,
+    ENDS,
     HOLDS,
     MAX_AMOUNT,
     MAX_LIMITS,
@@ -160,6 +161,7 @@ def _limit(table: TomlTable, providers: Collection[str]) -> Limit:
         per=per,
         burst=0 if unit == CONCURRENT or is_budget else burst,
         mode=table.choice("mode", *MODES),
+        on_exceed=table.choice("on_exceed", *ENDS),
         unpriced=table.choice("unpriced", *UNPRICED),
         warn_at=table.rising("warn_at", MAX_THRESHOLDS, MAX_THRESHOLD),
         prefix_v4=prefix_v4,

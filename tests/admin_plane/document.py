@@ -1,4 +1,4 @@
 """The document that `info.version` was last raised for; see test_version_moves_with_the_document."""
 
 VERSION = "0.14.0"
-SHA256 = "2965e916fd8f533bb030b51dc4956c26e50417517cde401986a5b88d9c0d5f2e"
+SHA256 = "59e67753d6b34ba0f3254a0cd1c0fb1c40351ce6c12ffd9a16302db1d9f019fc"

@@ -70,6 +70,10 @@ EXCEPTED = (ip_network("10.0.0.9/32"), ip_network("10.1.0.0/16"))
             "at most 2 requests per minute, 1 at once, for all together; it counts all calls except from 10.0.0.9",
         ),
         (
+            Limit("l", "tokens", 10**6, window="day", on_exceed="cut"),
+            "at most 1,000,000 tokens a day (UTC), for all together; it counts all calls; it cuts streams",
+        ),
+        (
             Limit("l", "requests", 1000, window="ever"),
             "at most 1,000 requests for ever, for all together; it counts all calls",
         ),

@@ -38,6 +38,7 @@ def test_limit_is_shown_with_its_fields_and_as_a_sentence() -> None:
         mode="shadow",
         source="file",
         warn_at=(),
+        on_exceed=None,
         unpriced=None,
         description="at most 60 requests per minute, 10 at once, for each address and each model; "
         "it counts calls from 10.0.0.0/8 of the kind chat; in shadow mode, so it refuses nothing",
@@ -61,9 +62,9 @@ def test_limits_of_a_window_and_of_calls_in_flight_have_no_burst() -> None:
     month = Limit("m", "usd", 1, window="month", zone=ZoneInfo("Europe/Brussels"), hold="worst")
     states = LimitStates(Admission([Limit("c", CONCURRENT, 4), month])).limits()
 
-    assert [(one.window, one.tz, one.hold, one.burst, one.unpriced) for one in states] == [
-        (None, None, None, None, None),
-        ("month", "Europe/Brussels", "worst", None, "refuse"),
+    assert [(one.window, one.tz, one.hold, one.burst, one.unpriced, one.on_exceed) for one in states] == [
+        (None, None, None, None, None, None),
+        ("month", "Europe/Brussels", "worst", None, "refuse", "finish"),
     ]
 
 

@@ -1,6 +1,7 @@
 """What a call may use: no less than what it then costs, as far as its request bounds that."""
 
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,7 +13,15 @@ from hero_broker.kinds.json_body import read_json
 from hero_broker.kinds.kind import Request
 from hero_broker.kinds.registry import KINDS
 from hero_broker.limits.limit import HOLDS, NO_HOLD
-from hero_broker.metering.holds import BOUND_RULES, MAX_COPIES, highest_cost, output_bound, usage_bound
+from hero_broker.metering.holds import (
+    BOUND_RULES,
+    MAX_COPIES,
+    highest_cost,
+    highest_output_cost,
+    most_output,
+    output_bound,
+    usage_bound,
+)
 from hero_broker.pricing.cost import cost_of
 from hero_broker.pricing.price import Price
 from hero_broker.pricing.tariff import PricePeriod, Tariff
@@ -199,3 +208,28 @@ def test_no_split_of_the_tokens_costs_more(
 
     assert cost is not None
     assert cost <= highest_cost(Usage(input_tokens=tokens_in, output_tokens=tokens_out), price)
+
+
+@pytest.mark.parametrize(
+    ("members", "most", "tokens"),
+    [
+        ({}, None, None),
+        ({"max_tokens": 0}, None, None),
+        ({"max_tokens": 100}, None, 100),
+        ({"max_tokens": 100, "n": 3}, None, 300),
+        ({"max_tokens": 100}, 50, 50),
+        ({}, 50, 50),
+    ],
+)
+def test_most_output_is_what_the_request_or_the_model_bounds(
+    members: dict[str, Any], most: int | None, tokens: int | None
+) -> None:
+    assert most_output(KINDS["chat"], request(**members), most) == tokens
+
+
+def test_output_costs_its_dearest_rate_at_the_dearest_target() -> None:
+    cheap = Tariff.fixed(Price(input_per_million=Decimal(9), output_per_million=Decimal("0.5")))
+    dear = Tariff.fixed(Price(output_per_million=Decimal(1), reasoning_per_million=Decimal("2.0000001")))
+
+    assert highest_output_cost(request(), [cheap, dear, None], 0, SAFE, 10) == 20_001
+    assert highest_output_cost(request(), [None], 0, SAFE, 10) == 0

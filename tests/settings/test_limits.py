@@ -27,6 +27,7 @@ GUIDE = [
     "most-machines",
     "build-machine",
     "each-department-month",
+    "hard-month",
     "mycelium-all",
     "large-model",
     "team-month",
@@ -97,10 +98,14 @@ def test_limits_are_read_in_the_order_of_the_file(tmp_path: Path) -> None:
 def test_budgets_are_read_to_the_nano_dollar_with_zone_and_hold(tmp_path: Path) -> None:
     text = f'[[limits]]\n{BUDGET}tz = "Europe/Brussels"\nhold = "worst"\n'
 
-    (limit,) = load_text(tmp_path, text.replace("20.5", "20.123456789") + 'unpriced = "allow"\n').limits
+    (limit,) = load_text(
+        tmp_path, text.replace("20.5", "20.123456789") + 'unpriced = "allow"\non_exceed = "cut"\n'
+    ).limits
 
     zone = ZoneInfo("Europe/Brussels")
-    assert limit == Limit("b", "usd", 20_123_456_789, window="month", zone=zone, hold="worst", unpriced="allow")
+    assert limit == Limit(
+        "b", "usd", 20_123_456_789, window="month", zone=zone, hold="worst", unpriced="allow", on_exceed="cut"
+    )
 
 
 def test_thresholds_are_read_exactly(tmp_path: Path) -> None:
@@ -184,6 +189,17 @@ def test_a_whole_minute_may_come_at_once_unless_the_file_says_otherwise(tmp_path
         (RATE + "prefix_v6 = 48\n", {"prefix_v6": 'needs "prefix" in per'}),
         (RATE + 'mode = "soft"\n', {"mode": 'must be "enforce" or "shadow" or "warn"'}),
         (BUDGET + 'mode = "warn"\n', {"mode": 'needs warn_at with "warn"'}),
+        (BUDGET + 'on_exceed = "stop"\n', {"on_exceed": 'must be "finish" or "cut"'}),
+        *(
+            (
+                text + 'on_exceed = "cut"\n',
+                {
+                    "on_exceed": 'needs with "cut" a budget of "usd", "tokens" or "output_tokens" whose hold is not '
+                    '"none"'
+                },
+            )
+            for text in (RATE, BUDGET + 'hold = "none"\n', RATE.replace("minute", "day"))
+        ),
         (BUDGET + 'unpriced = "free"\n', {"unpriced": 'must be "refuse" or "allow"'}),
         (RATE + 'unpriced = "refuse"\n', {"unpriced": 'needs the unit "usd"'}),
         (RATE + "warn_at = [1]\n", {"warn_at": "needs a window longer than a minute"}),
