@@ -3,11 +3,14 @@
 import asyncio
 import threading
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.e2e.provider import DONE, HEAD, USAGE, Provider, answering, event
+from tests.e2e.test_streams import call, read_until
 from tests.e2e_support import Broker, broker
 from tests.waits import wait_until
 
@@ -165,3 +168,46 @@ def test_budget_of_a_label_follows_it_and_survives_a_kill(tmp_path: Path) -> Non
     assert (unlabelled, labelled["200"]) == ({"200": 4}, 1)
     assert again == {"402 budget_exceeded": 2}
     assert (moved, back) == ({"200": 2}, {"402 budget_exceeded": 1})
+
+
+CUTTING = """
+[[limits]]
+name = "few"
+unit = "output_tokens"
+amount = 8
+window = "ever"
+hold = "mean"
+on_exceed = "cut"
+per = ["ip"]
+"""
+
+
+def test_budget_cuts_a_stream_with_an_error_and_bills_what_came(tmp_path: Path) -> None:
+    short = {**ASKED, "stream": True, "max_tokens": 3}
+    with (
+        Provider() as provider,
+        broker(tmp_path / "state", "--config", str(config(tmp_path, provider.config() + CUTTING))) as running,
+    ):
+        with answering(provider, HEAD + event("one") + USAGE + DONE):  # from now on, the mean is 3 tokens
+            httpx.post(f"{running.url}/v1/chat/completions", json=short)
+        with call(running) as client:
+            upstream = provider.accept()
+            upstream.send(HEAD + event("one") + event(" two"))
+            seen = read_until(client, event(" two"))
+            upstream.send(event(" three"))
+            seen += read_until(client, event(" three"))
+            upstream.send(event(" four"))
+            seen += read_until(client, b"\r\n0\r\n")
+            with suppress(ConnectionResetError):  # what came after the cut was not read
+                upstream.wait_for_close()
+            upstream.end()
+        wait_until(lambda: running.usage()["totals"]["requests"] == 2)
+        request_id = seen.split(b"x-request-id: ")[1].split(b"\r\n")[0].decode()
+        row = httpx.get(f"{running.url}/v1/usage/{request_id}").json()["data"]
+        status = httpx.get(f"{running.url}/admin/limits/few/status").json()
+
+    assert b'"code":"budget_exceeded"' in seen.split(event(" three"))[1]
+    assert b"four" not in seen
+    assert (row["outcome"], row["error_code"], row["usage_source"]) == ("interrupted", "budget_exceeded", "estimated")
+    assert row["output_tokens"] == 3
+    assert (status["data"][0]["used"], status["data"][0]["held"], status["limit"]["refused"]) == (6, 0, 1)
