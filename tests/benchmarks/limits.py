@@ -23,7 +23,7 @@ from tests.limits.known import know
 
 CALLS = 20_000  # of a round
 CALLER = Caller("10.0.0.1", None)
-CALL = (CALLER.ip, None, "m", "p", "chat", 1_700_000_000)
+IP, CONTEXT, MODEL, PROVIDER, KIND, STARTED_AT = CALLER.ip, None, "m", "p", "chat", 1_700_000_000
 USED = Used(1_000_000, 5000, 4096)
 OF_SERVER = server_limits(1000, 750)
 NO_MATCH = [Limit("other", REQUESTS, 60, LimitMatch(model="another"), ("ip",), 60)]
@@ -59,7 +59,7 @@ def call(limits: Sequence[Limit]) -> Callable[[], object]:
 
     def limited() -> None:
         slot = admission.enter(CALLER)
-        admission.admit(slot, *CALL, may_use)
+        admission.admit(slot, IP, CONTEXT, MODEL, PROVIDER, KIND, STARTED_AT, may_use)
         slot.end()
 
     return limited
@@ -92,7 +92,7 @@ def with_budgets() -> Callable[[], object]:
 
     def limited() -> None:
         slot = admission.enter(CALLER)
-        admission.admit(slot, *CALL, may_use)
+        admission.admit(slot, IP, CONTEXT, MODEL, PROVIDER, KIND, STARTED_AT, may_use)
         slot.settle(row)
         slot.end()
 
@@ -103,7 +103,7 @@ def headers(*forms: str) -> Callable[[], object]:
     """Return a part: the headers of one call."""
     admission = Admission([*OF_SERVER, *MATCHES], forms)
     slot = admission.enter(CALLER)
-    admission.admit(slot, *CALL, may_use)
+    admission.admit(slot, IP, CONTEXT, MODEL, PROVIDER, KIND, STARTED_AT, may_use)
     return lambda: admission.headers(slot)
 
 
