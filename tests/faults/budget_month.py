@@ -30,7 +30,7 @@ from tests import forked
 from tests.e2e.provider import DONE, HEAD, USAGE, Exchange, Provider, event
 from tests.e2e_support import Broker, started_broker
 from tests.faults.hostile_provider import HostileProvider, hostile_provider
-from tests.faults.misbehaviour import FAULTS, NO_FAULT, SILENT, STREAM, Fault, steps
+from tests.faults.misbehaviour import FAULTS, IDLE_S, NO_FAULT, SILENT, STREAM, TOTAL_S, Fault, steps
 from tests.faults.provider_faults import PATIENCE_S, SETTINGS, ask, request
 from tests.faults.stepping_clock import step_clock
 from tests.raw_clients import connected
@@ -236,7 +236,7 @@ def month(folder: Path, seed: int) -> Iterator[Month]:
             '[[models]]\nname = "late"\nkind = "chat"\nprovider = "late"\n'
             "price = { input_per_million = 0.59, output_per_million = 0.79 }\n"
         )
-        patient = settings.replace("first_byte_timeout_s = ", "first_byte_timeout_s = 6")
+        patient = settings.replace(f"= {IDLE_S}\n", "= 60\n").replace(f"= {TOTAL_S}\n", "= 600\n")  # for late calls
         text = patient.replace("PORT", str(provider.port)) + late + LIMITED
         (folder / "hero-broker.toml").write_text(text)
         yield Month(folder, provider, late_provider, random.Random(seed))  # noqa: S311 - it chooses faults
