@@ -116,7 +116,8 @@ def error_headers(error: BrokerError, body: bytes) -> list[tuple[bytes, bytes]]:
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     headers.append((b"x-should-retry", b"true" if error.may_retry else b"false"))
     headers.extend(error.headers)
-    if error.retry_after_s is not None:
+    # Codex obeys the header whatever the status: it would wait for the end of the month, and not say why.
+    if error.retry_after_s is not None and error.may_retry:
         headers.append((b"retry-after", str(error.retry_after_s).encode()))
     return headers
 

@@ -136,9 +136,8 @@ def test_agent_is_locked_out_by_what_is_spent_alone(tmp_path: Path, body: AgentB
     assert (first.status_code, after["used"], after["held"]) == (200, cost, 0)
     assert others == [200, 200]
     assert (left["used"], left["held"]) == (3 * cost, 0)
-    status, kind, retry_after, should_retry, message = error(exceeded)
-    assert (status, kind, should_retry) == (402, spent, "false")
-    assert int(retry_after or 0) > 2
+    *head, message = error(exceeded)
+    assert head == [402, spent, None, "false"]
     needs = f"{name} has {amount - 3 * cost} USD left, and this call may use {held} USD; the window ends at "
     assert message.startswith(needs)
     assert refused["refused"] == 3

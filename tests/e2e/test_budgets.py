@@ -128,7 +128,7 @@ def test_budget_of_tokens_counts_what_the_report_of_its_window_says(tmp_path: Pa
     ended, each = codes([*answers]), totals["total_tokens"] // totals["requests"]
     assert totals["requests"] == ended["200"] == -(-20 // each) < 30
     assert ended["402 budget_exceeded"] == 30 - ended["200"]
-    assert int(answers[-1].headers["retry-after"]) > 0
+    assert (answers[-1].headers["x-should-retry"], "retry-after" in answers[-1].headers) == ("false", False)
     assert [(one["subject"], one["used"], one["held"]) for one in status["data"]] == [
         ({"ip": "127.0.0.1"}, totals["total_tokens"], 0)
     ]

@@ -51,6 +51,14 @@ def test_anthropics_type_follows_from_the_status(error: BrokerError, name: str) 
     assert dict(headers)[b"x-should-retry"] == (b"true" if error.may_retry else b"false")
 
 
+def test_client_is_told_when_to_try_again_only_if_that_may_help() -> None:
+    spent = errors.BudgetExceeded("no", retry_after_s=86_400)
+    reserved = errors.BudgetReserved("no")
+
+    assert b"retry-after" not in dict(encode_error(spent)[1])
+    assert dict(encode_error(reserved)[1])[b"retry-after"] == b"2"
+
+
 def test_error_event_has_a_name_on_anthropics_wire_alone() -> None:
     error = errors.ProviderBrokeOff("no")
 
