@@ -37,7 +37,19 @@ def claude_code(place: Place) -> dict[str, Any]:
     return dict(json.loads(printed))
 
 
+def codex_refused(place: Place) -> str:
+    """Let Codex try the task where it is refused, and return what it prints for people."""
+    write(lines_of("Codex", place)[0], place)
+    ended = place.ran(_codex_command(place), HERO_KEY="any")
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    return ended.stderr
+
+
 def _codex(place: Place, settings: Lines) -> str:
     write(settings, place)
+    return place.run(_codex_command(place), HERO_KEY="any").strip()
+
+
+def _codex_command(place: Place) -> list[str]:
     command = [place.node_command("codex", "codex"), "exec", "--skip-git-repo-check"]
-    return place.run([*command, "--sandbox", "danger-full-access", "Write the file."], HERO_KEY="any").strip()
+    return [*command, "--sandbox", "danger-full-access", "Write the file."]

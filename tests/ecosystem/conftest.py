@@ -10,6 +10,7 @@ from tests.data_plane.test_upload import sound
 from tests.e2e_support import Broker, broker
 from tests.ecosystem.agent_provider import AgentProvider, Work, agent_provider, settings
 from tests.ecosystem.place import INSTALLED, Place
+from tests.ecosystem.refusing import Refusing, reserved, spent
 
 # Without the clients there is nothing to test; the suite at the root does not know these files.
 collect_ignore_glob = [] if INSTALLED in os.environ else ["test_*.py", "more"]
@@ -56,3 +57,17 @@ def agents_place(agents_serving: tuple[Broker, str, AgentProvider], tmp_path: Pa
     """Where a client of the provider of agents runs."""
     running, database_url, _ = agents_serving
     return Place(running, database_url, tmp_path, Path(os.environ[INSTALLED]))
+
+
+@pytest.fixture
+def spent_budget(tmp_path: Path) -> Iterator[Refusing]:
+    """A broker whose budget is spent."""
+    with spent(tmp_path, Path(os.environ[INSTALLED])) as refusing:
+        yield refusing
+
+
+@pytest.fixture
+def reserved_budget(tmp_path: Path) -> Iterator[Refusing]:
+    """A broker whose budget is held by another call."""
+    with reserved(tmp_path, Path(os.environ[INSTALLED])) as refusing:
+        yield refusing

@@ -77,6 +77,12 @@ class Place:
 
     def run(self, command: list[str], *, statuses: Sequence[int] = (0,), **environ: str) -> str:
         """Run a client's process to its end, with one of the statuses, and return what it prints."""
+        ended = self.ran(command, **environ)
+        assert ended.returncode in statuses, ended.stdout + ended.stderr
+        return ended.stdout
+
+    def ran(self, command: list[str], **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run a client's process to its end, whatever its status."""
         environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.directory),
@@ -89,7 +95,7 @@ class Place:
             "LLM_USER_PATH": str(self.directory),
             **environ,
         }
-        ended = subprocess.run(
+        return subprocess.run(
             command,
             env=environ,
             cwd=self.directory,
@@ -98,8 +104,6 @@ class Place:
             text=True,
             timeout=240,
         )
-        assert ended.returncode in statuses, ended.stdout + ended.stderr
-        return ended.stdout
 
     def rows(self) -> list[Row]:
         """Return every row since the test began, once all are stored."""

@@ -23,6 +23,16 @@ const calls = {
     return (await client.messages.countTokens({ model: asked.model, messages: asked.messages })).input_tokens;
   },
 
+  async refused() {
+    try {
+      await client.messages.create(asked);
+    } catch (error) {
+      const code = error.error.error.type;
+      return { class: error.constructor.name, status: error.status, code, message: error.message };
+    }
+    throw new Error("A limit refuses every call.");
+  },
+
   async models() {
     const listed = [];
     for await (const model of client.models.list({ limit: 5 })) listed.push(model.id);

@@ -52,7 +52,16 @@ def unknown_model() -> object:
     raise AssertionError("There is no such model.")
 
 
+def refused() -> object:
+    try:
+        CLIENT.messages.create(model="claude-sonnet-4-5", max_tokens=100, messages=WORDS)
+    except anthropic.APIStatusError as error:
+        kind = error.body["error"]["type"]
+        return {"class": type(error).__name__, "status": error.status_code, "code": kind, "message": str(error)}
+    raise AssertionError("A limit refuses every call.")
+
+
 if __name__ == "__main__":
-    calls = (message, stream, tools, count, models, unknown_model)
+    calls = (message, stream, tools, count, models, unknown_model, refused)
     (asked,) = (call for call in calls if call.__name__ == sys.argv[1])
     json.dump(asked(), sys.stdout)

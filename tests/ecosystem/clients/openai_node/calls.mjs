@@ -140,6 +140,15 @@ const calls = {
     }
     throw new Error("There is no such model.");
   },
+
+  async refused() {
+    try {
+      await client.responses.create({ model: "gpt-5-codex", input: "hello" });
+    } catch (error) {
+      return { class: error.constructor.name, status: error.status, code: error.code, message: error.message };
+    }
+    throw new Error("A limit refuses every call.");
+  },
 };
 
 process.stdout.write(JSON.stringify(await calls[process.argv[2]]()));

@@ -185,6 +185,15 @@ def unknown_model() -> object:
     raise AssertionError("There is no such model.")
 
 
+def refused() -> object:
+    try:
+        CLIENT.responses.create(model=AGENT, input="hello")
+    except openai.APIStatusError as error:
+        code = error.code
+        return {"class": type(error).__name__, "status": error.status_code, "code": code, "message": str(error)}
+    raise AssertionError("A limit refuses every call.")
+
+
 def retries(error: openai.APIStatusError) -> int:
     """Return how often the client had repeated the request, by its own count."""
     return int(error.request.headers["x-stainless-retry-count"])
@@ -213,6 +222,7 @@ CALLS = (
     response_stored,
     models,
     unknown_model,
+    refused,
 )
 
 if __name__ == "__main__":
