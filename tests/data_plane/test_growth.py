@@ -17,6 +17,7 @@ from hero_broker.providers.routes import Route
 from tests.data_plane.scripted import PAUSE, Head, Script, ScriptedClient, route, run
 from tests.data_plane.test_call_run import DELTA, DONE, EVENTS, FINISH
 from tests.data_plane.test_endpoint import IP, Endpoint
+from tests.limits.known import know
 
 HELD = 4096  # tokens of output, without max_tokens
 BUDGET = Limit("b", "output_tokens", HELD + 1000, per=("ip",), window="ever", on_exceed="cut")
@@ -31,7 +32,7 @@ class Stream:
         self, tmp_path: Path, script: Script, *limits: Limit, ways: Sequence[Route] = (), **members: object
     ) -> None:
         self.endpoint = Endpoint(tmp_path, script, ways=ways, limits=limits)
-        self.endpoint.admission.know_budgets([])
+        know(self.endpoint.admission)
         self.endpoint.client = client = Client(self.endpoint.order)
         client.stream = self
         self.held: list[int] = []  # each other amount that was held while the client got the stream
