@@ -31,8 +31,7 @@ shared = false
 name = "all-usd"
 unit = "usd"
 amount = 1000000
-window = "month"
-tz = "Asia/Kolkata"
+window = "ever"
 hold = "worst"
 shared = false
 [[limits]]
@@ -41,7 +40,6 @@ unit = "tokens"
 amount = 1000000000000
 window = "ever"
 hold = "mean"
-match = {{ network = "127.0.0.0/8" }}
 shared = false
 [[limits]]
 name = "requests"

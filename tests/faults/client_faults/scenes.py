@@ -88,8 +88,8 @@ def _is_settled(health: dict[str, Any]) -> bool:
     return not health["journal_pending"] and not health["journal_open_calls"]
 
 
-def compare(scene: Scene) -> Books:
-    """Return the books once no call is in flight and every row is in the store."""
+def compare(scene: Scene, *, is_whole: bool = True) -> Books:
+    """Return the books once no call is in flight and every row is in the store; `is_whole`: it had no rows before."""
     with httpx.Client(base_url=scene.running.url) as client:
         wait_until(lambda: _is_settled(client.get("/admin/health").json()), within_s=120)
     found = query(
@@ -112,7 +112,7 @@ def compare(scene: Scene) -> Books:
         estimated=sum(source == "estimated" for *_, source in found),
         unasked=sum(source == "none" and context not in scene.provider.calls for context, *_, source in found),
         unseen=sum(source != "none" and context not in scene.provider.calls for context, *_, source in found),
-        limits=tuple(limit_differences(scene.running, scene.database)),
+        limits=tuple(limit_differences(scene.running, scene.database, is_rate_whole=is_whole)),
     )
 
 
