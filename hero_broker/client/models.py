@@ -725,7 +725,7 @@ class LimitState(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     description: str  # The limit as a sentence.
     subjects: int  # Counters in memory.
-    refused: int  # Calls.
+    refused: int  # Calls, and streams that were cut.
     would_refuse: int  # Calls that were not refused, because the mode is "shadow".
     overshoots: int  # Calls that used more of a budget than was held for them.
     warn_at: tuple[float, ...]  # The parts of a budget at which the broker warns, rising.

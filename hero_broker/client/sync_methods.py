@@ -155,8 +155,8 @@ class BillingMethods:
 
         Answers for the address that sends the request, today and this month of a time zone. GET /v1/usage needs no
         admin token, serves every address that may call, and admits 60 requests a minute of each address, 10 at once.
-        Callers behind one NAT or proxy share an address. Rows are counted within a second of the response. Limits in
-        shadow mode are left out.
+        Callers behind one NAT or proxy share an address. Rows are counted within a second of the response. Limits that
+        refuse nothing are left out.
 
         Args:
             tz: The IANA time zone of today and of this month; UTC if absent. Windows of limits are in their own.

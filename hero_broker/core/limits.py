@@ -25,7 +25,7 @@ class LimitState:
     unpriced: str | None  # whether calls without a price are refused; None unless the unit is USD
     description: str
     subjects: int  # counters in memory
-    refused: int  # calls
+    refused: int  # calls, and streams that were cut
     would_refuse: int  # calls, in shadow mode
     overshoots: int  # calls that used more of a budget than was held for them
     warned: int  # thresholds that subjects have reached, each once in a window
