@@ -70,11 +70,12 @@ def test_operation_takes_the_methods_parameters(method: AdminMethod[...]) -> Non
     operation = operation_of(method)
     wanted: dict[str, tuple[bool, Any]] = {}
     for param in DOCUMENTED[method.name]["params"]:
-        if param["name"] == "filter":
-            members = CONTRACT["components"]["schemas"]["Filter"]["properties"]
-            wanted |= {name: (False, without_null(schema)) for name, schema in members.items()}
+        schema = without_null(param["schema"])
+        if "$ref" in schema and method.rest.verb == "GET":
+            members = CONTRACT["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["properties"]
+            wanted |= {name: (False, without_null(member)) for name, member in members.items()}
         else:
-            wanted[param["name"]] = (param.get("required", False), without_null(param["schema"]))
+            wanted[param["name"]] = (param.get("required", False), schema)
     if method.name in EXPORTS:
         wanted |= {param.name: (False, param.schema) for param in EXPORTS[method.name].params}
 
