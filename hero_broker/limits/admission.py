@@ -312,10 +312,8 @@ class Admission:
         held = []
         for counter in budgets:
             limit = counter.of.limit
-            if not counter.of.is_known:
-                if limit.mode == ENFORCE:
-                    raise budget_unknown()
-                continue
+            if not counter.of.is_known and limit.mode == ENFORCE:
+                raise budget_unknown()
             used = uses.get(limit.hold)
             if used is None:
                 used = uses[limit.hold] = may_use(limit.hold)
@@ -352,8 +350,12 @@ class Admission:
             may_differ = one.counter.uses_provider or (has_changed and one.counter.uses_label)
             if may_differ and not self._counts(one.counter, row):
                 one.end()
-            elif one.settle(used):
-                warn(one.counter, one.window, self.now())
+            else:
+                if one.settle(used):
+                    warn(one.counter, one.window, self.now())
+                if not one.amount and not one.counter.is_kept:
+                    # A counter that nothing is held of seemed idle when its caller left the cache.
+                    (self._early if one.counter.of.limit.is_early else self._late).keep(one.counter)
         if self._has_budgets_by_provider or has_changed:
             counted = {id(one.counter) for one in held}
             if self._has_late:

@@ -19,6 +19,7 @@ from hero_broker.limits.limit import (
 )
 
 MINUTE_NS = 60_000_000_000
+MAX_DEBT_NS = 60 * MINUTE_NS
 MAX_SUBJECTS = 100_000  # of one limit; further ones share a counter
 NEVER = 2**127  # more than anything that is spent
 MAX_OWN = 1_000  # counters of one address that are looked at for it
@@ -116,10 +117,11 @@ class TokenRateCounter(RateCounter):
         """Count tokens that a call used beyond those that it took, or give back (below 0) those that it did not use.
 
         Nothing is given back once a whole burst has been admitted again since they were taken: it would be a second
-        burst.
+        burst. However many tokens a provider reports, a call is admitted again within `MAX_DEBT_NS`.
         """
         if tokens > 0:
             self.take_many(now_ns, tokens)
+            self._due = min(self._due, (now_ns + MAX_DEBT_NS) * self.amount + self._early)
         elif (now_ns - taken_ns) * self.amount < self._early + MINUTE_NS:
             self._due += tokens * MINUTE_NS
 

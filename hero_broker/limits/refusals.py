@@ -137,7 +137,10 @@ def _uncapitalized(text: str) -> str:
 
 def amount_text(limit: Limit, amount: int) -> str:
     """Return an amount of a limit with its unit."""
-    return f"{usd_text(amount)} USD" if limit.unit == USD else f"{amount} {limit.unit.replace('_', ' ')}"
+    if limit.unit == USD:
+        return f"{usd_text(amount)} USD"
+    units = limit.unit.replace("_", " ")
+    return f"{amount} {units[:-1] if amount == 1 else units}"
 
 
 def _reached(limit: Limit, counter: SlotCounter | RateCounter, what: str) -> str:

@@ -512,3 +512,16 @@ def test_held_is_what_open_calls_hold_and_spent_is_the_sum_of_the_rows(
                 assert held == sum(one[1] for one in holding)
                 if not may_exceed:
                     assert spent + held <= {"ten": 10, "all": 15, "ever": 40}[name]
+
+
+def test_call_without_a_hold_is_counted_though_its_counter_left_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "MAX_CACHED", 1)
+    admitting = admission(replace(TEN, hold="none"))
+    slot = begin(admitting, 6)
+
+    begin(admitting, 1, ip="10.0.0.2").end()
+    finish(slot, 6)
+    del slot  # as the broker does; a slot refers to its counters
+    begin(admitting, 1, ip="10.0.0.3").end()
+
+    assert state(admitting) == (6, 0)

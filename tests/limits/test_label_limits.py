@@ -11,7 +11,7 @@ from hero_broker.limits.admission import Admission
 from hero_broker.limits.counters import Used
 from hero_broker.limits.limit import CONCURRENT, REQUESTS, Dimensions, Limit, LimitMatch
 from tests.limits.known import know
-from tests.limits.test_budgets import NOW, admission, begin, finish, state
+from tests.limits.test_budgets import NOW, TEN, admission, begin, finish, state
 
 ONE, TWO, THREE = "10.0.0.1", "10.0.0.2", "10.0.0.3"
 LAB = Limit("lab", "usd", 10, LimitMatch(label="lab"), window="day")
@@ -143,3 +143,15 @@ def test_calls_in_flight_of_a_label_are_bounded_together() -> None:
     begin(admitting, ip=ONE).end()
     first.end()
     begin(admitting, ip=THREE).end()
+
+
+def test_call_without_a_hold_is_counted_though_labels_changed_while_it_ran() -> None:
+    admitting = admission(replace(TEN, hold="none"), LAB)
+    admitting.use_labels(LABELS)
+    slot = begin(admitting, 6)
+
+    admitting.use_labels(OTHERS)
+    finish(slot, 6)
+    del slot  # as the broker does; a slot refers to its counters
+
+    assert state(admitting) == (6, 0)

@@ -204,3 +204,17 @@ def test_no_time_has_more_tokens_than_the_burst_and_what_came_back(calls: list[t
         for last, (until_ns, _) in enumerate(admitted[first:], first):
             total = sum(count for _, count in admitted[first : last + 1])
             assert total * MINUTE_NS <= 30 * MINUTE_NS + (until_ns - since_ns) * 60
+
+
+def test_absurd_report_of_a_provider_refuses_for_an_hour_at_most() -> None:
+    admitting, clock = limited(SIXTY)
+    slot = begin(admitting, used=tokens(1))
+    slot.settle(Row(0, input_tokens=10**9))
+    slot.end()
+
+    with pytest.raises(RateLimitExceeded) as refused:
+        begin(admitting, used=tokens(1))
+    clock.pass_s(3_601)
+    begin(admitting, used=tokens(1)).end()
+
+    assert 3_600 <= (refused.value.retry_after_s or 0) <= 3_601

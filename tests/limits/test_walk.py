@@ -43,6 +43,7 @@ LIMITS = (
     Limit("each-model", "usd", 15, LimitMatch(model="m"), ("label",), window="day", zone=BRUSSELS),
     Limit("provider", "usd", 20, LimitMatch(provider="q"), window="day", zone=BRUSSELS),
     Limit("each-provider", "usd", 20, per=("provider", "kind"), window="day", zone=BRUSSELS),
+    Limit("unheld", "usd", 10, per=("ip",), window="day", zone=BRUSSELS, hold="none"),
     Limit("at-once", CONCURRENT, 4, per=("ip",)),
     Limit("at-once-model", CONCURRENT, 5, per=("model",)),
     Limit("rate", "tokens", 1, per=("ip",), burst=10_000),
@@ -51,7 +52,9 @@ EXTRA = Limit("extra", "usd", 1, LimitMatch(kind="chat"), ("model",), window="da
 ENDED = object()
 # What is spent of these never exceeds the amount if no call costs more than it holds: no change of labels, and no other
 # provider, brings them costs.
-BOUNDED = tuple(one for one in LIMITS if one.is_budget and not one.uses_label and not one.uses_provider)
+BOUNDED = tuple(
+    one for one in LIMITS if one.is_budget and one.hold != "none" and not one.uses_label and not one.uses_provider
+)
 ADDRESSES = ("10.0.0.1", "10.0.0.2", "10.0.0.3", "unknown")
 LABELS = st.lists(
     st.tuples(st.sampled_from(ADDRESSES[:3]), st.sampled_from(["lab", "office"])), unique_by=lambda x: x[0]
@@ -266,7 +269,11 @@ class Walk(RuleBasedStateMachine):
                 add(one.call, 1, 0)
             elif limit.is_token_rate:
                 add(one.call, one.bound, 0)
-            elif begins <= one.started_at < ends and (limit.name != EXTRA.name or one.changes == self.changes):
+            elif (
+                limit.hold != "none"
+                and begins <= one.started_at < ends
+                and (limit.name != EXTRA.name or one.changes == self.changes)
+            ):
                 add(one.call, 0, 1 if limit.unit == "requests" else one.bound)
         for row in self.rows if limit.unit != CONCURRENT else ():
             if begins <= row.started_at < ends:
