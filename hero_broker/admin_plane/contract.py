@@ -22,7 +22,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 PACKAGE = Path(__file__).parent.parent
 # The bounds of a parameter; the document's schemas need less. Larger values would take long to validate, because each
 # item is compared with each other; deeper ones would exhaust the interpreter's stack.
-MAX_MEMBERS, MAX_DEPTH = 20, 2
+MAX_MEMBERS, MAX_DEPTH = 20, 3
 
 
 def load_document() -> Document:
@@ -184,6 +184,8 @@ def _describe_form(target: Mapping[str, Any]) -> str:
             return f"must be an integer from {target['minimum']} to {target['maximum']}"
         case "boolean":
             return "must be true or false"
+        case "array" if "enum" not in target["items"]:
+            return f"must be an array of at most {target['maxItems']} different {target['items']['type']}s"
         case "array":
             return f"must be an array of different names among {', '.join(target['items']['enum'])}"
         case "object":

@@ -9,7 +9,7 @@ import typer
 
 from hero_broker.client import methods
 
-LISTS = ("per",)  # keys whose values are separated by commas
+LISTS = ("per", "warn_at", "match.except")  # keys whose values are separated by commas
 MATCH = "match."  # of the keys whose values are strings, whatever they look like
 _NUMBER = re.compile(r"-?[0-9][0-9_]*(?:\.[0-9]+)?")
 _BOOLEANS = {"true": True, "false": False}
@@ -24,10 +24,12 @@ def parse_definition(texts: Sequence[str]) -> methods.NewLimit:
     """
     keys: dict[str, Any] = {}
     for key, value in _pairs(texts, "KEY=VALUE"):
+        values = value.split(",")
         if key.startswith(MATCH):
-            keys.setdefault(MATCH.removesuffix("."), {})[key.removeprefix(MATCH)] = value
+            match = keys.setdefault(MATCH.removesuffix("."), {})
+            match[key.removeprefix(MATCH)] = values if key in LISTS else value
         else:
-            keys[key] = value.split(",") if key in LISTS else _typed(value)
+            keys[key] = [_typed(one) for one in values] if key in LISTS else _typed(value)
     return cast(methods.NewLimit, keys)
 
 

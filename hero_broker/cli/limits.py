@@ -154,7 +154,7 @@ def set_one(
         list[str],
         typer.Argument(
             metavar="KEY=VALUE",
-            help="The keys of a limit in the settings file; per with commas, match as match.KEY=VALUE.",
+            help="The keys of a limit in the settings file; lists with commas, match as match.KEY=VALUE.",
         ),
     ],
     url: UrlOption = None,

@@ -58,7 +58,7 @@ class LimitSubjectValues(TypedDict, total=False):
     kind: str | None  # One of chat, completion, embedding, tts, stt, rerank, moderation, messages, responses.
 
 
-class NewLimitMatch(TypedDict, total=False):
+class NewLimitMatch(TypedDict("NewLimitMatch", {"except": tuple[str, ...] | None}, total=False), total=False):
     """Which calls a limit counts: those that agree with every member. Without members, all calls."""
 
     ip: str | None  # An address, or "unknown".
@@ -80,7 +80,7 @@ class NewLimit(TypedDict, total=False):
     unit: str | None
     # Of the unit, in a window; above 0. USD have at most 9 decimal places; other units are whole.
     amount: Decimal | None
-    window: str | None  # One of minute, hour, day, week, month, ever.
+    window: str | None  # One of minute, hour, day, week, month, billing_period, ever.
     tz: str | None  # The IANA time zone of the windows of a budget; UTC if absent.
     # What a call sets aside of a budget, or of tokens per minute; "safe" if absent. One of safe, worst, mean, none.
     hold: str | None
@@ -89,8 +89,15 @@ class NewLimit(TypedDict, total=False):
     per: tuple[str, ...] | None  # What has a counter of its own; one counter for all calls if absent or empty.
     prefix_v4: int | None  # The bits of IPv4 prefixes in per; 32 if absent.
     prefix_v6: int | None  # The bits of IPv6 prefixes in per; 64 if absent.
-    # "shadow" counts what it would refuse, and refuses nothing; "enforce" if absent. One of enforce, shadow.
+    # "shadow" counts what it would refuse; "warn" only warns at warn_at; both refuse nothing. "enforce" if absent. One
+    # of enforce, shadow, warn.
     mode: str | None
+    # The parts of a budget at which the broker warns, rising and above 0; none if absent.
+    warn_at: tuple[float, ...] | None
+    # Whether a stream is cut when its output needs more than is left; "finish" if absent. One of finish, cut.
+    on_exceed: str | None
+    # Whether calls without a known price are refused, with the unit "usd"; "refuse" if absent. One of refuse, allow.
+    unpriced: str | None
     # Must be false for a budget with a PostgreSQL database: each broker counts what it spends itself.
     shared: bool | None
 

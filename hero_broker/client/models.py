@@ -775,6 +775,8 @@ class LimitMatch(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     provider: str | None = None  # The name of a provider in the settings.
     kind: str | None = None  # One of chat, completion, embedding, tts, stt, rerank, moderation, messages, responses.
+    # Addresses and networks whose calls are not counted.
+    except_: tuple[str, ...] | None = msgspec.field(name="except", default=None)
 
 
 class LimitDefinition(msgspec.Struct, frozen=True, kw_only=True):
@@ -787,7 +789,7 @@ class LimitDefinition(msgspec.Struct, frozen=True, kw_only=True):
     unit: str | None = None
     # Of the unit, in a window; above 0. USD have at most 9 decimal places; other units are whole.
     amount: Decimal | None = None
-    window: str | None = None  # One of minute, hour, day, week, month, ever.
+    window: str | None = None  # One of minute, hour, day, week, month, billing_period, ever.
     tz: str | None = None  # The IANA time zone of the windows of a budget; UTC if absent.
     # What a call sets aside of a budget, or of tokens per minute; "safe" if absent. One of safe, worst, mean, none.
     hold: str | None = None
@@ -796,8 +798,15 @@ class LimitDefinition(msgspec.Struct, frozen=True, kw_only=True):
     per: tuple[str, ...] | None = None  # What has a counter of its own; one counter for all calls if absent or empty.
     prefix_v4: int | None = None  # The bits of IPv4 prefixes in per; 32 if absent.
     prefix_v6: int | None = None  # The bits of IPv6 prefixes in per; 64 if absent.
-    # "shadow" counts what it would refuse, and refuses nothing; "enforce" if absent. One of enforce, shadow.
+    # "shadow" counts what it would refuse; "warn" only warns at warn_at; both refuse nothing. "enforce" if absent. One
+    # of enforce, shadow, warn.
     mode: str | None = None
+    # The parts of a budget at which the broker warns, rising and above 0; none if absent.
+    warn_at: tuple[float, ...] | None = None
+    # Whether a stream is cut when its output needs more than is left; "finish" if absent. One of finish, cut.
+    on_exceed: str | None = None
+    # Whether calls without a known price are refused, with the unit "usd"; "refuse" if absent. One of refuse, allow.
+    unpriced: str | None = None
     # Must be false for a budget with a PostgreSQL database: each broker counts what it spends itself.
     shared: bool | None = None
 

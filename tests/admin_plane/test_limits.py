@@ -1,13 +1,18 @@
 """The methods `limits.*`: money as exact numbers, over RPC and REST alike."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from hero_broker.admin_plane.contract import load_document
+from hero_broker.core.errors import InvalidParams
 from hero_broker.core.limits import PlannedCall
+from hero_broker.limits.limit import ENDS, HOLDS, MODES, UNITS, UNPRICED, WINDOWS
+from hero_broker.settings.limits import read_definition
 from hero_broker.store.database import open_database
 from tests.admin_plane.test_billing import JSON, Ledger
 from tests.admin_plane.test_rpc import call, send
@@ -206,3 +211,35 @@ def test_explanation_has_exact_amounts_and_the_error_of_the_caller() -> None:
     assert '"needed":0.48059,"amount":20,"state":{"subject":{"ip":"10.77.0.5"},"used":19.9,' in refused.text
     assert (found["limits"][1]["needed"], found["limits"][1]["state"]) == (None, None)
     assert (admitted["admitted"], admitted["error"], admitted["limits"][0]["has_room"]) == (True, None, True)
+
+
+def test_definition_may_have_every_key_of_the_settings_file() -> None:
+    schemas = load_document()["components"]["schemas"]
+    for place, schema in (("", "LimitDefinition"), ("match.", "LimitMatch")):
+        faulty = {"unknown_key": 1} if not place else {"match": {"unknown_key": 1}}
+        with pytest.raises(InvalidParams) as caught:
+            read_definition("a", json.dumps(faulty), (), may_share_ledger=False)
+        (known,) = re.findall(rf"{place}unknown_key: is not a known key; known keys: ([^;]+)", caught.value.reason)
+
+        assert set(known.split(", ")) - {"name"} == set(schemas[schema]["properties"])
+
+
+def test_words_of_a_definition_are_those_of_the_settings_file() -> None:
+    properties = load_document()["components"]["schemas"]["LimitDefinition"]["properties"]
+    words = {"unit": UNITS, "window": WINDOWS, "hold": HOLDS, "mode": MODES, "on_exceed": ENDS, "unpriced": UNPRICED}
+
+    assert {key: tuple(properties[key]["oneOf"][0]["enum"]) for key in words} == words
+
+
+def test_lists_of_a_definition_are_stored(ledger: Ledger) -> None:
+    definition = {**BUDGET, "warn_at": [0.5, 1], "match": {"except": ["10.0.0.1", "2001:db8::/32"]}}
+
+    answer = ledger.call("limits.set", name="a", definition=definition)
+
+    assert answer["result"]["data"]["definition"] == definition
+    assert reason(ledger.call("limits.set", name="a", definition={**BUDGET, "warn_at": [1, 0.5]}))[2].startswith(
+        "warn_at: must be an array of 1 to 10 rising numbers above 0"
+    )
+    assert reason(ledger.call("limits.set", name="a", definition={**BUDGET, "warn_at": ["1"]}))[2].startswith(
+        "warn_at: "
+    )

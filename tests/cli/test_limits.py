@@ -145,6 +145,8 @@ def test_call_is_explained_with_what_it_needs(tmp_path: Path) -> None:
         (["per=ip,model", "tz=UTC"], {"per": ["ip", "model"], "tz": "UTC"}),
         (["match.context=123", "match.label=a=b"], {"match": {"context": "123", "label": "a=b"}}),
         (["per="], {"per": [""]}),
+        (["warn_at=0.5,1", "on_exceed=cut"], {"warn_at": [Decimal("0.5"), 1], "on_exceed": "cut"}),
+        (["match.except=10.0.0.1,::1"], {"match": {"except": ["10.0.0.1", "::1"]}}),
     ],
 )
 def test_keys_have_the_types_of_a_definition(texts: list[str], expected: dict[str, Any]) -> None:

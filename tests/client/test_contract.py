@@ -84,10 +84,12 @@ def test_answers_have_the_fields_and_types_of_their_schema(name: str) -> None:
     hints = get_type_hints(struct)
 
     assert issubclass(struct, msgspec.Struct)
-    assert hints.keys() == schema["properties"].keys()
-    for field in msgspec.structs.fields(struct):
+    fields = msgspec.structs.fields(struct)
+    assert {field.name for field in fields} == hints.keys()
+    assert {field.encode_name for field in fields} == schema["properties"].keys()
+    for field in fields:
         assert field.required is (field.name in schema.get("required", ())), field.name
-        documented = set(types_of(schema["properties"][field.name]))
+        documented = set(types_of(schema["properties"][field.encode_name]))
         if not field.required:
             documented.add(type(None))
         assert ours(hints[field.name]) == documented, field.name

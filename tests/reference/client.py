@@ -4,6 +4,7 @@ import builtins
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -115,7 +116,10 @@ def _model(name: str, base: str | None, schemas: Mapping[str, Any]) -> str:
     for member, form in schema["properties"].items():
         if member not in inherited:
             default = "" if member in schema.get("required", ()) else " = None"
-            lines += _commented(f"    {member}: {_result_type(form, member)}{default}", _meaning(form))
+            name = member
+            if iskeyword(member):
+                name, default = f"{member}_", f' = msgspec.field(name="{member}", default=None)'
+            lines += _commented(f"    {name}: {_result_type(form, member)}{default}", _meaning(form))
     return "\n".join(lines)
 
 
@@ -183,11 +187,19 @@ def _typed_dicts(name: str, document: Document) -> Iterator[tuple[str, str]]:
 
 def _typed_dict(name: str, document: Document) -> str:
     schema = document["components"]["schemas"][name]
-    lines = [f"class {_named(name)}(TypedDict, total=False):", *_docstring([schema["description"]], "    "), ""]
-    for member, form in schema["properties"].items():
-        kind = _union(
+    types = {
+        member: _union(
             _named(_referred(one)) if "$ref" in one else _result_type(one, member) for one in form.get("oneOf", [form])
         )
+        for member, form in schema["properties"].items()
+    }
+    keywords = ", ".join(f'"{member}": {kind}' for member, kind in types.items() if iskeyword(member))
+    base = f'TypedDict("{_named(name)}", {{{keywords}}}, total=False)' if keywords else "TypedDict"
+    lines = [f"class {_named(name)}({base}, total=False):", *_docstring([schema["description"]], "    "), ""]
+    for member, form in schema["properties"].items():
+        if iskeyword(member):  # a class cannot have it
+            continue
+        kind = types[member]
         lines += _commented(f"    {member}: {kind}", _meaning(form))
     return "\n".join(lines)
 
