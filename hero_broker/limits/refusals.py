@@ -75,8 +75,8 @@ def over_budget(counter: BudgetCounter, window: WindowSum, amount: int, now: int
     if window.spent + amount > most:
         message = _spent(counter, window, amount)
         return BudgetExceeded(message, retry_after_s=_until_the_end(limit, window, now))
-    left = f"{_name(counter)} has enough left, but {amount_text(limit, window.held)} of it are held for calls in flight"
-    hidden = f"{_name(counter)} has enough left, but part of it is held for calls in flight"
+    left = f"{_name(counter)} has enough left, but calls in flight hold {amount_text(limit, window.held)} of it"
+    hidden = f"{_name(counter)} has enough left, but calls in flight hold part of it"
     return BudgetReserved(f"{left if limit.is_own else hidden}; try again shortly.")
 
 

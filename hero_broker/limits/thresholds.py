@@ -45,4 +45,4 @@ def percent(threshold: Decimal) -> str:
 def _reached(limit: Limit, counter: BudgetCounter, window: WindowSum, threshold: Decimal) -> str:
     who = subject_text(limit, counter) or "all together"
     spent, amount = amount_text(limit, window.spent), amount_text(limit, counter.amount)
-    return f"{limit.name}: {percent(threshold)} is reached for {who}: {spent} of {amount} are spent"
+    return f"{limit.name}: {percent(threshold)} is reached for {who}, with {spent} of {amount} spent"

@@ -131,7 +131,7 @@ def test_agent_is_locked_out_by_what_is_spent_alone(tmp_path: Path, body: AgentB
     spent = "billing_error" if wire is MESSAGES else "insufficient_quota"
     assert held >= MAX_TOKENS * Decimal(RATES["output_per_million"]) / 1_000_000 > 100 * cost
     assert (during["used"], during["held"], during["remaining"]) == (0, held, amount - held)
-    told = f"{name} has enough left, but {held} USD of it are held for calls in flight; try again shortly."
+    told = f"{name} has enough left, but calls in flight hold {held} USD of it; try again shortly."
     assert reserved == [(429, "rate_limit_error", "2", "true", told)] * 2
     assert (first.status_code, after["used"], after["held"]) == (200, cost, 0)
     assert others == [200, 200]

@@ -168,7 +168,7 @@ def test_refusal_of_a_shared_budget_has_no_amounts() -> None:
 
     name = "budget 'ten' of this broker's operator"
     assert held.value.message == (
-        f"The {name} has enough left, but part of it is held for calls in flight; try again shortly."
+        f"The {name} has enough left, but calls in flight hold part of it; try again shortly."
     )
     assert left.value.message == f"What is left of the {name} does not cover this call."
     assert left.value.retry_after_s is None
@@ -188,7 +188,7 @@ def test_open_holds_alone_are_another_refusal_that_may_be_retried_soon() -> None
     finish(begin(admitting, 3), 3)
 
     assert (refused.value.status, refused.value.retry_after_s, refused.value.may_retry) == (429, 2, True)
-    assert "has enough left, but 0.000000008 USD of it are held for calls in flight" in refused.value.message
+    assert "has enough left, but calls in flight hold 0.000000008 USD of it" in refused.value.message
     assert state(admitting) == (3, 0)
 
 

@@ -45,8 +45,8 @@ def test_each_threshold_that_is_reached_is_logged_once(caplog: pytest.LogCapture
     most = warnings(caplog)
 
     assert before == []
-    assert half == ["limits: ten: 50 % is reached for 10.0.0.1: 0.000000005 USD of 0.00000001 USD are spent"]
-    assert most == ["limits: ten: 80 % is reached for 10.0.0.1: 0.000000008 USD of 0.00000001 USD are spent"]
+    assert half == ["limits: ten: 50 % is reached for 10.0.0.1, with 0.000000005 USD of 0.00000001 USD spent"]
+    assert most == ["limits: ten: 80 % is reached for 10.0.0.1, with 0.000000008 USD of 0.00000001 USD spent"]
     assert admitting.limits[2].warned == 2
 
 
@@ -56,7 +56,7 @@ def test_row_that_reaches_several_thresholds_logs_all_of_them(caplog: pytest.Log
     finish(begin(admitting, used=Used(0, 0, 1)), 0, input_tokens=9, output_tokens=3)
 
     assert warnings(caplog) == [
-        f"limits: ten: {part} is reached for all together: 12 tokens of 10 tokens are spent"
+        f"limits: ten: {part} is reached for all together, with 12 tokens of 10 tokens spent"
         for part in ("50 %", "80 %", "100 %")
     ]
 
@@ -102,7 +102,7 @@ def test_threshold_that_was_reached_before_the_start_is_logged_once(caplog: pyte
     spend(admitting, 1)
 
     assert warnings(caplog) == [
-        "limits: ten: 50 % is reached for 10.0.0.1: 0.000000006 USD of 0.00000001 USD are spent"
+        "limits: ten: 50 % is reached for 10.0.0.1, with 0.000000006 USD of 0.00000001 USD spent"
     ]
 
 
