@@ -1,8 +1,9 @@
-"""`hero-broker doctor`: sends one call and checks each step to its bill."""
+"""`hero-broker doctor`: sends one call, checks each step to its bill, and whether a limit refuses a second one."""
 
 import secrets
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated
@@ -24,7 +25,8 @@ from hero_broker.kinds.usage_dialect import usage_dialect_of
 
 FAKE_PROVIDER = "fake"
 CALL_WITHIN_S, STORED_WITHIN_S, LOOK_EVERY_S = 120.0, 10.0, 0.1
-NANO = 1_000_000_000
+NANO, HOUR_S = 1_000_000_000, 3_600
+REFUSED, UNAVAILABLE = (402, 429), 503  # statuses; the first two are those of budgets
 UNITS = tuple(field.name for field in fields(Usage))
 
 EXAMPLES = """Examples:
@@ -47,19 +49,29 @@ def doctor(
     url: UrlOption = None,
     token: TokenOption = None,
 ) -> None:
-    """Prove the billing path: send one call, find its row, check price, sums and reports. Exit code 1 if it fails."""
-    failed, base = 0, broker_url(url)
+    """Prove the billing path: send one call, find its row, check price, sums and reports. Then trip a limit.
+
+    The limit admits one call of this command, and is removed at the end. Exit code 1 if a check fails.
+    """
+    failed, base, mark = 0, broker_url(url), f"doctor-{secrets.token_hex(8)}"
     with open_backend(base, token) as backend:
-        for is_fine, message in _examine(backend, base, model):
-            say(f"{'ok  ' if is_fine else 'FAIL'}  {message}")
-            failed += not is_fine
+        try:
+            for is_fine, message in _examine(backend, base, model, mark):
+                say(f"{'ok  ' if is_fine else 'FAIL'}  {message}")
+                failed += not is_fine
+        finally:
+            with suppress(RpcError):  # it may not be set
+                backend.call(methods.remove_limit(mark))
     if failed:
         warn(f"Checks that failed: {failed}.")
         raise typer.Exit(FAILED)
 
 
-def _examine(backend: Backend, url: str, model: str | None) -> Iterator[CheckResult]:
-    """Yield the result of each check; stop if the next one depends on a check that failed."""
+def _examine(backend: Backend, url: str, model: str | None, mark: str) -> Iterator[CheckResult]:
+    """Yield the result of each check; stop if the next one depends on a check that failed.
+
+    `mark` is the context of its calls, and the name of the limit that it sets for them.
+    """
     health = backend.call(methods.health())
     rejected = f", which rejected {counted(health.rejected_rows, 'row')}" if health.rejected_rows else ""
     yield health.status == "ok", f"the broker is {health.status}, its database {health.store}{rejected}"
@@ -71,8 +83,8 @@ def _examine(backend: Backend, url: str, model: str | None) -> Iterator[CheckRes
         yield False, f"no model for {DEFAULT_KIND} is configured; name one with --model"
         return
     model, kind = called
-    context = f"doctor-{secrets.token_hex(8)}"
-    response = _call(url, kind, model, context)
+    not_set = _set_limit(backend, mark)
+    response = _admitted_call(url, kind, model, mark)
     yield from _failing_providers(backend)
     if response.status_code != 200:
         yield False, f"the call to {model} failed with status {response.status_code}: {response.text[:300]}"
@@ -87,7 +99,8 @@ def _examine(backend: Backend, url: str, model: str | None) -> Iterator[CheckRes
     report = kind.report(response.content, usage_dialect_of(row.provider, url))
     yield _check_usage(row, report.usage)
     yield _check_cost(row)
-    yield _check_report(backend, row, context)
+    yield _check_report(backend, row, mark)
+    yield (False, f"a limit cannot be set: {not_set}") if not_set else _check_limit(url, kind, model, mark)
     verified = backend.call(methods.verify(row.started_at, row.started_at + 1)).data
     behind = f"; newer than the sums: {counted(verified.behind, 'row')}" if verified.behind else ""
     yield (
@@ -95,6 +108,33 @@ def _examine(backend: Backend, url: str, model: str | None) -> Iterator[CheckRes
         f"{counted(verified.rows, 'row')} of this hour and the sums in reports have"
         f" {counted(verified.differences, 'difference')}{behind}",
     )
+
+
+def _set_limit(backend: Backend, mark: str) -> str | None:
+    """Set a budget of one call with a context; return why it cannot be set."""
+    definition: methods.NewLimit = {
+        "unit": "requests",
+        "amount": Decimal(1),
+        "window": "hour",
+        "match": {"context": mark},
+        "shared": False,
+    }
+    try:
+        backend.call(methods.set_limit(mark, definition))
+    except RpcError as error:
+        return str(error)
+    return None
+
+
+def _check_limit(url: str, kind: Kind, model: str, mark: str) -> CheckResult:
+    """Make a second call, which the limit must refuse."""
+    hour = int(time.time()) // HOUR_S
+    response = _call(url, kind, model, mark)
+    if response.status_code == 200 and int(time.time()) // HOUR_S != hour:  # a new hour has a call of its own
+        response = _call(url, kind, model, mark)
+    is_refused = response.status_code in REFUSED and mark in response.text
+    text = "is refused" if is_refused else f"is not refused: {response.text[:300]}"
+    return is_refused, f"with a limit of one call, a second one {text}, with status {response.status_code}"
 
 
 def _called_model(backend: Backend, name: str | None) -> tuple[str, Kind] | None:
@@ -117,6 +157,18 @@ def _kind_of(backend: Backend, model: models.Model) -> Kind:
     wires = [wire for item in providers if item.provider == model.provider for wire in item.wires]
     kinds = [kind for kind in KINDS.values() if kind.of_models == (model.kind or DEFAULT_KIND)]
     return next((kind for kind in kinds if kind.wire in wires), kinds[0])
+
+
+def _admitted_call(url: str, kind: Kind, model: str, context: str) -> httpx.Response:
+    """Make a call; wait while the broker adds up what its new limit has to count."""
+    ends_at = time.monotonic() + STORED_WITHIN_S
+    while True:
+        response = _call(url, kind, model, context)
+        if response.status_code != UNAVAILABLE or "limits_unavailable" not in response.text:
+            return response
+        if time.monotonic() > ends_at:
+            return response
+        time.sleep(LOOK_EVERY_S)
 
 
 def _call(url: str, kind: Kind, model: str, context: str) -> httpx.Response:

@@ -89,7 +89,9 @@ def test_doctor_follows_a_call_to_the_bill(fresh: Place) -> None:
     ended = fresh.run("doctor")
 
     assert ended.exit_code == 0, ended.output
-    assert [line[:6] for line in ended.stdout.splitlines()] == ["ok    "] * 7
+    assert [line[:6] for line in ended.stdout.splitlines()] == ["ok    "] * 8
+    assert "ok    with a limit of one call, a second one is refused, with status 402" in ended.stdout
+    assert "doctor-" not in fresh.out("limits", "list")
     assert "ok    reports show it: 1 request, 0.00000414 USD" in ended.stdout
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from hero_broker.client import Client, RpcError, methods, models
 from tests.e2e.provider import Provider, answering
-from tests.e2e_support import broker
+from tests.e2e_support import broker, chat
+from tests.waits import wait_until
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 ANSWER = (
@@ -178,3 +179,40 @@ def test_refusal_is_explained_before_and_after_the_call(tmp_path: Path) -> None:
     assert after.error.message.partition(";")[0] == error["message"].partition(";")[0]
     assert (other["admitted"], [one["name"] for one in other["limits"]]) == (True, [*names[:2], "watched"])
     assert (unknown.value.code, unknown.value.param) == (-32602, "model")
+
+
+def test_limit_that_is_set_refuses_grants_admit_and_its_removal_ends_it(tmp_path: Path) -> None:
+    with broker(tmp_path / "state", "--fake") as running, Client(running.url) as client:
+        status(running.url)
+        wait_until(lambda: running.usage()["data"] != [])
+        client.limits.set("one", {"unit": "requests", "amount": Decimal(2), "window": "day", "per": ("ip",)})
+        seen = [first_answer(running.url)]
+        seen += [status(running.url), status(running.url, "127.0.0.2")]
+        client.limits.grant("one", Decimal(1), "a demonstration", {"ip": "127.0.0.1"})
+        seen += [status(running.url), status(running.url)]
+        (used,) = client.limits.status("one", subject={"ip": "127.0.0.1"}).data
+        client.limits.remove("one")
+        seen.append(status(running.url))
+
+    # The call before the limit counts; the second is the first that is admitted under it.
+    assert seen == [200, 402, 200, 200, 402, 200]
+    assert [int(one) for one in (used.used, used.granted, used.remaining)] == [3, 1, 0]
+
+
+def status(url: str, source: str = "127.0.0.1") -> int:
+    """Make a call; return its status."""
+    transport = httpx.HTTPTransport(local_address=source)
+    with httpx.Client(base_url=url, transport=transport, timeout=20) as client:
+        return client.post("/v1/chat/completions", json=chat()).status_code
+
+
+def first_answer(url: str) -> int:
+    """Make a call as soon as the broker knows what is spent of its limits; return its status."""
+    statuses: list[int] = []
+
+    def is_known() -> bool:
+        statuses.append(status(url))
+        return statuses[-1] != 503
+
+    wait_until(is_known)
+    return statuses[-1]
