@@ -98,8 +98,10 @@ class NewLimit(TypedDict, total=False):
     on_exceed: str | None
     # Whether calls without a known price are refused, with the unit "usd"; "refuse" if absent. One of refuse, allow.
     unpriced: str | None
-    # Must be false for a budget with a PostgreSQL database: each broker counts what it spends itself.
-    shared: bool | None
+    # Whether calls are refused while the broker does not know what is spent of a budget, or the labels of addresses;
+    # "refuse" if absent. One of refuse, allow.
+    on_limits_unavailable: str | None
+    shared: bool | None  # Must be false with a PostgreSQL database: each broker counts its own calls alone.
 
 
 def discover() -> Query[dict[str, Any]]:

@@ -732,6 +732,9 @@ class LimitState(msgspec.Struct, frozen=True, kw_only=True):
     warned: int  # Warnings: one for each subject, window and threshold that was reached.
     # Whether calls without a known price are refused: "refuse" or "allow"; None unless the unit is "usd".
     unpriced: str | None
+    # Whether calls are refused while the broker does not know what is spent, or labels: "refuse" or "allow"; None for a
+    # limit that always knows.
+    on_limits_unavailable: str | None
     # Whether a stream is cut when its output needs more than is left: "finish" or "cut"; None unless what a stream
     # holds of the limit grows with its output.
     on_exceed: str | None
@@ -807,8 +810,10 @@ class LimitDefinition(msgspec.Struct, frozen=True, kw_only=True):
     on_exceed: str | None = None
     # Whether calls without a known price are refused, with the unit "usd"; "refuse" if absent. One of refuse, allow.
     unpriced: str | None = None
-    # Must be false for a budget with a PostgreSQL database: each broker counts what it spends itself.
-    shared: bool | None = None
+    # Whether calls are refused while the broker does not know what is spent of a budget, or the labels of addresses;
+    # "refuse" if absent. One of refuse, allow.
+    on_limits_unavailable: str | None = None
+    shared: bool | None = None  # Must be false with a PostgreSQL database: each broker counts its own calls alone.
 
 
 class LimitGrant(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ class LimitState:
     warn_at: tuple[Decimal, ...]  # parts of a budget, rising
     on_exceed: str | None  # whether a stream is cut; None unless what it holds grows with its output
     unpriced: str | None  # whether calls without a price are refused; None unless the unit is USD
+    on_limits_unavailable: str | None  # "refuse" or "allow"; None if it always knows what it counts
     description: str
     subjects: int  # counters in memory
     refused: int  # calls, and streams that were cut

@@ -10,13 +10,11 @@ from hero_broker.data_plane.client_call import ClientCall, RequestContext
 from hero_broker.data_plane.exchange import Exchange
 from hero_broker.kinds.json_body import JsonBody
 from hero_broker.kinds.kind import Kind, Request
-from hero_broker.kinds.registry import KINDS
+from hero_broker.kinds.registry import DEFAULT_KIND, KINDS
 from hero_broker.limits.admission import Admission
 from hero_broker.limits.explain import explain
 from hero_broker.limits.limit import Dimensions
 from hero_broker.providers.routes import Route, Routes
-
-USUAL_KIND = "chat"  # of calls of models that the settings do not name
 
 
 class PlannedCalls:
@@ -53,7 +51,7 @@ class PlannedCalls:
             name = planned.kind
             if name is None:
                 named = self._routes.get(planned.model)
-                name = USUAL_KIND if named is None or named.kind is None else named.kind
+                name = DEFAULT_KIND if named is None or named.kind is None else named.kind
             return KINDS[name], self._routes.find(planned.model, name)
         except ModelNotFound as error:
             raise InvalidParams("model", error.message) from error

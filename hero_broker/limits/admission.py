@@ -312,7 +312,7 @@ class Admission:
         held = []
         for counter in budgets:
             limit = counter.of.limit
-            if not counter.of.is_known and limit.mode == ENFORCE:
+            if not counter.of.is_known and limit.refuses_unknown:
                 raise budget_unknown()
             used = uses.get(limit.hold)
             if used is None:
@@ -398,7 +398,7 @@ class Admission:
             LimitsUnavailable: labels are not known yet, and a limit that looks at them may count the call.
         """
         for one in self._by_label if self.labels is None else ():
-            if one.limit.mode == ENFORCE and replace(one.limit.match, label=None).covers(call):
+            if one.limit.refuses_unknown and replace(one.limit.match, label=None).covers(call):
                 raise label_unknown()
         return self._labelled(call)
 

@@ -218,6 +218,8 @@ class BudgetCounter:
 
     def part(self, threshold: Decimal) -> int:
         """Return the least that must be spent to reach a threshold, exactly."""
+        if not self.amount:
+            return NEVER
         numerator, denominator = threshold.as_integer_ratio()
         return -(-self.amount * numerator // denominator)
 

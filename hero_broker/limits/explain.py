@@ -39,7 +39,7 @@ def explain(
         limit = one.limit
         if limit.uses_label and admission.labels is None:
             match = replace(limit.match, label=None)
-            if match.covers(call):
+            if match.covers(call) and limit.on_limits_unavailable == REFUSE:
                 decision = _decision(limit.name, limit.mode, limit.unit, label_unknown())
                 decisions.append(decision)
                 turn = _LABEL if match.covers(Dimensions(call.ip)) else _LATE_LABEL
@@ -82,7 +82,8 @@ def _errors_of_budget(
 ) -> Iterator[tuple[int, BrokerError]]:
     limit, now = counter.of.limit, admission.now()
     if not counter.of.is_known:
-        yield _BUDGET, budget_unknown()
+        if limit.on_limits_unavailable == REFUSE:
+            yield _BUDGET, budget_unknown()
         return
     window = counter.at(now)
     if limit.is_early and limit.unit != USD and (error := admission.over_budget(counter, window, 1, now)) is not None:

@@ -27,7 +27,7 @@ MODES = (ENFORCE, SHADOW, WARN)
 FINISH, CUT = "finish", "cut"
 ENDS = (FINISH, CUT)
 REFUSE, ALLOW = "refuse", "allow"
-UNPRICED = (REFUSE, ALLOW)
+CHOICES = (REFUSE, ALLOW)  # of calls without a price, and while it is not known what is spent
 SUBJECTS = ("ip", "prefix", "label", "context", "model", "provider", "kind")  # what a limit may have counters by
 PREFIX_V4, PREFIX_V6 = 32, 64  # bits of the prefixes that `per` counts by, unless the limit says otherwise
 MAX_AMOUNT = 1_000_000  # of requests per minute, and of calls in flight
@@ -42,7 +42,17 @@ MAX_THRESHOLDS = 10  # of a budget
 MAX_THRESHOLD = 10  # times its amount
 SERVER_LIMITS = PER_ADDRESS, ALL_CALLS = ("server.max_calls_per_address", "server.max_calls")  # settings, and names
 # What may change while counters stay as they are.
-_WITHOUT_COUNTERS = ("amount", "burst", "mode", "hold", "warn_at", "on_exceed", "unpriced", "is_set")
+_WITHOUT_COUNTERS = (
+    "amount",
+    "burst",
+    "mode",
+    "hold",
+    "warn_at",
+    "on_exceed",
+    "unpriced",
+    "on_limits_unavailable",
+    "is_set",
+)
 _KNOWN_LATE = ("context", "model", "provider", "kind")  # the body is read before limits look at these
 
 
@@ -119,6 +129,7 @@ class Limit:
     warn_at: tuple[Decimal, ...] = ()
     on_exceed: str = FINISH  # or CUT: a stream ends when its output needs more than the budget has
     unpriced: str = REFUSE  # or ALLOW: under a limit of money, a call without a known price costs 0
+    on_limits_unavailable: str = REFUSE  # or ALLOW: it admits calls while it does not know what is spent, or labels
     # Whether it is a setting of `[server]`: a slot of it is free as soon as the client has disconnected, because drains
     # have a bound of their own.
     is_of_server: bool = field(default=False, kw_only=True)
@@ -148,6 +159,11 @@ class Limit:
     def grows(self) -> bool:
         """Whether what a stream holds of it grows with the output."""
         return self.is_budget and self.unit in (USD, TOKENS, OUTPUT_TOKENS) and self.hold != NO_HOLD
+
+    @property
+    def refuses_unknown(self) -> bool:
+        """Whether it refuses calls while it does not know what is spent, or the label of an address."""
+        return self.mode == ENFORCE and self.on_limits_unavailable == REFUSE
 
     @property
     def refuses_unpriced(self) -> bool:
@@ -234,6 +250,8 @@ def faults_of(limit: Limit) -> Iterator[tuple[str, str]]:
         yield "match", f'must have at most {MAX_EXCEPTED} addresses and networks in "except"'
     if limit.on_exceed == CUT and not limit.grows:
         yield "on_exceed", 'needs with "cut" a budget of "usd", "tokens" or "output_tokens" whose hold is not "none"'
+    if limit.on_limits_unavailable == ALLOW and not (limit.is_budget or limit.uses_label):
+        yield "on_limits_unavailable", 'needs with "allow" a budget, or a limit that looks at labels'
     if limit.warn_at and not limit.is_budget:
         yield "warn_at", "needs a window longer than a minute"
     if limit.mode == WARN and not limit.warn_at:

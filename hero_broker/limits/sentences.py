@@ -8,6 +8,7 @@ from hero_broker.limits.limit import (
     CONCURRENT,
     CUT,
     ENFORCE,
+    REFUSE,
     USD,
     Limit,
     LimitMatch,
@@ -37,10 +38,11 @@ def sentence(limit: Limit) -> str:
         bound += f", {limit.burst:,} at once"
     each = " and ".join(f"each {_each(limit, name)}" for name in limit.per) or "all together"
     warns = f"; it warns when {' and '.join(map(percent, limit.warn_at))} are spent" if limit.warn_at else ""
+    known = "" if limit.on_limits_unavailable == REFUSE else "; it admits calls while it cannot count"
     unpriced = "; calls without a price pass" if limit.unpriced == ALLOW else ""
     cut = "; it cuts streams" if limit.on_exceed == CUT else ""
     mode = f"; in {limit.mode} mode, so it refuses nothing" if limit.mode != ENFORCE else ""
-    return f"{bound}, for {each}; it counts {' '.join(_calls(limit.match))}{unpriced}{cut}{warns}{mode}"
+    return f"{bound}, for {each}; it counts {' '.join(_calls(limit.match))}{unpriced}{known}{cut}{warns}{mode}"
 
 
 def _amount(limit: Limit) -> str:

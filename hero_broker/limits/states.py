@@ -113,6 +113,7 @@ def _limit_state(one: LimitCounters) -> LimitState:
         warn_at=limit.warn_at,
         on_exceed=limit.on_exceed if limit.grows else None,
         unpriced=limit.unpriced if limit.unit == USD else None,
+        on_limits_unavailable=limit.on_limits_unavailable if limit.is_budget or limit.uses_label else None,
         description=sentence(limit),
         subjects=one.subjects,
         refused=one.refused,

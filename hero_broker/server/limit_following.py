@@ -4,6 +4,7 @@ It has the limits that were set while brokers ran, grants, labels, and what is s
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -26,11 +27,15 @@ from hero_broker.store.budget_usage import recorded
 from hero_broker.store.database import Database
 
 EVERY_S = 1.0
+CLOCK_JUMP_S = 60  # that is logged
 TURN_S = 0.002  # for which other calls may have to wait
 
 # What a transaction sees: see `LabelBook.names` and `LimitBook.current`.
 ReadLabels = Callable[[Connection], LabelIndex]
 ReadDefinitions = Callable[[Connection], Definitions]
+
+
+log = logging.getLogger(__name__)
 
 
 class _Seen(NamedTuple):
@@ -82,6 +87,7 @@ class LimitFollowing:
         self._stored: dict[LimitCounters, StoredCounters] = {}
         self._budgets = StoredBudgets(())
         self._period: int | None = None
+        self._clock_ahead: int | None = None  # of the monotonic time; seconds
         self._is_changed = asyncio.Event()
         self.following = Duty("limits", "limits, labels, and what is spent of budgets, are read from the database")
 
@@ -106,12 +112,21 @@ class LimitFollowing:
 
     async def follow(self) -> None:
         """Look once."""
+        self._watch_clock()
         try:
             await self._follow()
         except QueryError as error:
             self.following.failed(error.message)
         else:
             self.following.succeeded()
+
+    def _watch_clock(self) -> None:
+        """Log that the clock was set: windows of budgets follow it."""
+        ahead = self._admission.now() - self._admission.now_ns() // 1_000_000_000
+        jump = 0 if self._clock_ahead is None else ahead - self._clock_ahead
+        if abs(jump) > CLOCK_JUMP_S:
+            log.warning("limits: the clock was set by %+d s, and so were the windows of budgets", jump)
+        self._clock_ahead = ahead
 
     async def use_definitions(self) -> None:
         """Put the limits and grants in force that the database has. What is spent of new budgets is added up later.

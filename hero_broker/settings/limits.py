@@ -13,8 +13,10 @@ from hero_broker.core.money import MAX_EXACT_DIGITS, NANO, exact_decimal
 from hero_broker.kinds.registry import KINDS
 from hero_broker.limits.headers import HEADERS
 from hero_broker.limits.limit import (
+    CHOICES,
     CONCURRENT,
     ENDS,
+    EVER,
     HOLDS,
     MAX_AMOUNT,
     MAX_LIMITS,
@@ -32,7 +34,6 @@ from hero_broker.limits.limit import (
     SERVER_LIMITS,
     SUBJECTS,
     UNITS,
-    UNPRICED,
     USD,
     UTC,
     WINDOWS,
@@ -115,8 +116,8 @@ def read_limiting(table: TomlTable) -> LimitingSettings:
 def _read_limit(table: TomlTable, providers: Collection[str], *, may_share_ledger: bool) -> Limit:
     """Return the limit of a table, also a faulty one; look at each key, and at what must hold between them."""
     limit = _limit(table, providers)
-    if table.boolean("shared", True) and limit.is_budget and may_share_ledger:
-        table.fault("shared", "must be false with a PostgreSQL database: each broker counts what it spends itself")
+    if table.boolean("shared", True) and may_share_ledger:
+        table.fault("shared", "must be false with a PostgreSQL database: each broker counts its own calls alone")
     for name, problem in faults_of(limit):
         table.fault(name, problem)
     return limit
@@ -129,8 +130,8 @@ def _limit(table: TomlTable, providers: Collection[str]) -> Limit:
     window = table.choice_or_none("window", *WINDOWS)
     is_budget = unit != CONCURRENT and window not in (None, MINUTE)
     most = MAX_UNITS if is_budget else MAX_AMOUNT if unit in (REQUESTS, CONCURRENT) else MAX_TOKENS_PER_MINUTE
-    amount = _amount(table, unit, most)
-    burst = table.integer("burst", min(amount, MAX_TOKENS_PER_MINUTE), 1, min(most, MAX_TOKENS_PER_MINUTE))
+    amount = _amount(table, unit, 0 if window == EVER else 1, most)
+    burst = table.integer("burst", max(1, min(amount, MAX_TOKENS_PER_MINUTE)), 1, min(most, MAX_TOKENS_PER_MINUTE))
     hold, zone = table.choice("hold", *HOLDS), table.string("tz", "UTC", _accept_zone, ZONE_FORM)
     subjects = ", ".join(quoted(word) for word in SUBJECTS)
     per = table.strings("per", (), lambda text: accept_one_of(text, SUBJECTS), f"must be one of {subjects}")
@@ -162,7 +163,8 @@ def _limit(table: TomlTable, providers: Collection[str]) -> Limit:
         burst=0 if unit == CONCURRENT or is_budget else burst,
         mode=table.choice("mode", *MODES),
         on_exceed=table.choice("on_exceed", *ENDS),
-        unpriced=table.choice("unpriced", *UNPRICED),
+        unpriced=table.choice("unpriced", *CHOICES),
+        on_limits_unavailable=table.choice("on_limits_unavailable", *CHOICES),
         warn_at=table.rising("warn_at", MAX_THRESHOLDS, MAX_THRESHOLD),
         prefix_v4=prefix_v4,
         prefix_v6=prefix_v6,
@@ -172,17 +174,17 @@ def _limit(table: TomlTable, providers: Collection[str]) -> Limit:
     )
 
 
-def _amount(table: TomlTable, unit: str, most: int) -> int:
-    """Return the amount of a limit; money in nano-USD."""
+def _amount(table: TomlTable, unit: str, least: int, most: int) -> int:
+    """Return the amount of a limit; money in nano-USD. `least` is 0 if grants alone may make it more."""
     if not table.has("amount"):
         table.fault("amount", "is missing; it must be a number above 0")
     if unit == USD:
         usd = table.price("amount", MAX_USD)
         nano_usd = 0 if usd is None else usd * NANO
-        if usd is not None and (nano_usd != int(nano_usd) or not nano_usd):
-            table.fault("amount", "must be above 0, with at most 9 decimal places")
+        if usd is not None and (nano_usd != int(nano_usd) or nano_usd < least):
+            table.fault("amount", f"must be {'0 or more' if not least else 'above 0'}, with at most 9 decimal places")
         return int(nano_usd)
-    return table.integer("amount", 1, 1, most)
+    return table.integer("amount", 1, least, most)
 
 
 def _or(words: Sequence[str]) -> str:

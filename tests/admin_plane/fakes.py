@@ -172,6 +172,7 @@ class LimitsFake:
             (Decimal("0.8"), Decimal(1)),
             "finish",
             "refuse",
+            "refuse",
             "at most 20 USD a month (Europe/Brussels), for each address; it counts calls from 10.77.0.0/24; "
             "it warns when 80 % and 100 % are spent",
             1,

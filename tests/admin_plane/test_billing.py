@@ -843,7 +843,7 @@ def test_documented_examples_are_answered_in_the_documented_shape(ledger: Ledger
     if method["name"] in ("labels.get", "labels.remove"):
         ledger.call("labels.set", **params, label="a")
     if method["name"] in ("limits.get", "limits.remove"):
-        ledger.call("limits.set", **params, definition={"unit": "concurrent", "amount": 4})
+        ledger.call("limits.set", **params, definition={"unit": "concurrent", "amount": 4, "shared": False})
 
     result = ledger.call(method["name"], **params)["result"]
 

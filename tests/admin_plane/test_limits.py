@@ -11,14 +11,14 @@ from sqlalchemy import text
 from hero_broker.admin_plane.contract import load_document
 from hero_broker.core.errors import InvalidParams
 from hero_broker.core.limits import PlannedCall
-from hero_broker.limits.limit import ENDS, HOLDS, MODES, UNITS, UNPRICED, WINDOWS
+from hero_broker.limits.limit import CHOICES, ENDS, HOLDS, MODES, UNITS, WINDOWS
 from hero_broker.settings.limits import read_definition
 from hero_broker.store.database import open_database
 from tests.admin_plane.test_billing import JSON, Ledger
 from tests.admin_plane.test_rpc import call, send
 
 BUDGET = {"unit": "usd", "amount": 20.5, "window": "month", "per": ["ip"], "shared": False}
-CALLS = {"unit": "concurrent", "amount": 4}
+CALLS = {"unit": "concurrent", "amount": 4, "shared": False}
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_definition_is_stored_as_it_was_set_and_replaced_as_a_whole(ledger: Ledg
     with ledger.database.reading() as connection:
         stored = connection.execute(text("SELECT name, definition, revision FROM limit_definitions")).all()
 
-    assert [tuple(one) for one in stored] == [("a", '{"amount":4,"unit":"concurrent"}', 2)]
+    assert [tuple(one) for one in stored] == [("a", '{"amount":4,"shared":false,"unit":"concurrent"}', 2)]
     assert ledger.call("limits.get", name="a")["result"]["data"]["definition"] == CALLS
 
 
@@ -226,7 +226,15 @@ def test_definition_may_have_every_key_of_the_settings_file() -> None:
 
 def test_words_of_a_definition_are_those_of_the_settings_file() -> None:
     properties = load_document()["components"]["schemas"]["LimitDefinition"]["properties"]
-    words = {"unit": UNITS, "window": WINDOWS, "hold": HOLDS, "mode": MODES, "on_exceed": ENDS, "unpriced": UNPRICED}
+    words = {
+        "unit": UNITS,
+        "window": WINDOWS,
+        "hold": HOLDS,
+        "mode": MODES,
+        "on_exceed": ENDS,
+        "unpriced": CHOICES,
+        "on_limits_unavailable": CHOICES,
+    }
 
     assert {key: tuple(properties[key]["oneOf"][0]["enum"]) for key in words} == words
 

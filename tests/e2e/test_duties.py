@@ -23,6 +23,7 @@ DUTIES = {
     "journal_release",
     "rejected_rows",
     "token_counts",
+    "limits",
     "upstream",
     "connections",
 }

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -525,3 +526,29 @@ def test_call_without_a_hold_is_counted_though_its_counter_left_the_cache(monkey
     begin(admitting, 1, ip="10.0.0.3").end()
 
     assert state(admitting) == (6, 0)
+
+
+def test_budget_that_says_so_admits_calls_before_it_is_known_and_counts_them() -> None:
+    admitting = admission(replace(TEN, on_limits_unavailable="allow"), knows=False)
+    finish(begin(admitting, 4), 4)
+    running = begin(admitting, 3)
+    know(admitting, [(TEN.window_at(NOW)[0], Dimensions(IP), Used(6, 0, 0))])  # what the rows say by now
+
+    assert state(admitting) == (6, 3)
+    with pytest.raises(BudgetReserved):
+        begin(admitting, 2)
+    finish(running, 3)
+    assert state(admitting) == (9, 0)
+
+
+def test_budget_of_nothing_admits_what_is_granted() -> None:
+    admitting = admission(replace(TEN, amount=0, window="ever", warn_at=(Decimal(1),)))
+    with pytest.raises(BudgetExceeded):
+        begin(admitting, 1)
+    finish(begin(admitting, 0), 0)  # a model that costs nothing
+    admitting.limits[2].grant({(IP,): 5})
+    finish(begin(admitting, 5), 5)
+
+    assert state(admitting) == (5, 0)
+    with pytest.raises(BudgetExceeded):
+        begin(admitting, 1)

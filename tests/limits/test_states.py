@@ -40,6 +40,7 @@ def test_limit_is_shown_with_its_fields_and_as_a_sentence() -> None:
         warn_at=(),
         on_exceed=None,
         unpriced=None,
+        on_limits_unavailable=None,
         description="at most 60 requests per minute, 10 at once, for each address and each model; "
         "it counts calls from 10.0.0.0/8 of the kind chat; in shadow mode, so it refuses nothing",
         subjects=0,

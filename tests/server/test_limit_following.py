@@ -532,3 +532,26 @@ def test_grant_ends_at_its_time(tmp_path: Path) -> None:
         one.now = int(time.time())
 
         assert asyncio.run(main(one)) == [None, None, RequestExceedsLimit]
+
+
+def test_clock_that_jumps_is_logged_and_the_window_before_is_found_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main(one: Running) -> list[int]:
+        await one.following.follow()
+        one.call(CALL.ip, 5)()
+        spent = [month_spent(one)]
+        for jump in (40 * 86_400, -40 * 86_400, 59):
+            one.now += jump
+            await one.following.follow()
+            spent.append(month_spent(one, at=one.now))
+        return spent
+
+    with running(f"sqlite:///{tmp_path / 'ledger.db'}", tmp_path, MONTH) as one:
+        assert asyncio.run(main(one)) == [5, 0, 5, 5]
+
+    told = [record.getMessage() for record in caplog.records if "clock" in record.getMessage()]
+    assert told == [
+        f"limits: the clock was set by {jump} s, and so were the windows of budgets"
+        for jump in ("+3456000", "-3456000")
+    ]

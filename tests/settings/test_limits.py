@@ -168,6 +168,10 @@ def test_a_whole_minute_may_come_at_once_unless_the_file_says_otherwise(tmp_path
         (BUDGET.replace("20.5", "0.0000000001"), {"amount": "must be above 0, with at most 9 decimal places"}),
         (BUDGET + 'tz = "Europe/Nowhere"\n', {"tz": 'must be the name of a time zone, such as "Europe/Brussels"'}),
         (BUDGET + 'hold = "most"\n', {"hold": 'must be "safe" or "worst" or "mean" or "none"'}),
+        (
+            RATE + 'on_limits_unavailable = "allow"\n',
+            {"on_limits_unavailable": 'needs with "allow" a budget, or a limit that looks at labels'},
+        ),
         (BUDGET + "burst = 2\n", {"burst": 'needs the window "minute"'}),
         (
             RATE + 'hold = "worst"\n',
@@ -341,11 +345,20 @@ def test_all_faults_of_a_definition_over_rpc_are_named(definition: str, reason: 
         assert "; amount: is missing" in caught.value.reason
 
 
-def test_budgets_of_brokers_that_may_share_a_ledger_say_that_they_do_not_share_them(tmp_path: Path) -> None:
-    text = '[database]\nurl = "postgresql://u@h/d"\n[[limits]]\n' + BUDGET
+def test_limits_of_brokers_that_may_share_a_ledger_say_that_they_do_not_share_them(tmp_path: Path) -> None:
+    head = '[database]\nurl = "postgresql://u@h/d"\n[[limits]]\n'
 
-    assert faults(tmp_path, text) == {
-        "shared": "must be false with a PostgreSQL database: each broker counts what it spends itself"
-    }
-    assert [limit.name for limit in load_text(tmp_path, text + "shared = false\n").limits] == ["b"]
-    assert load_text(tmp_path, text.replace(BUDGET, RATE)).limits[0].name == "r"
+    for limit, name in ((BUDGET, "b"), (RATE, "r")):
+        assert faults(tmp_path, head + limit) == {
+            "shared": "must be false with a PostgreSQL database: each broker counts its own calls alone"
+        }
+        assert [one.name for one in load_text(tmp_path, head + limit + "shared = false\n").limits] == [name]
+
+
+def test_amount_may_be_0_where_only_grants_count(tmp_path: Path) -> None:
+    prepaid = "[[limits]]\n" + BUDGET.replace("20.5", "0").replace("month", "ever").replace(
+        'tz = "Europe/Brussels"', ""
+    )
+
+    assert load_text(tmp_path, prepaid).limits[0].amount == 0
+    assert faults(tmp_path, prepaid.replace("0", "-1", 1)) != {}
