@@ -4,10 +4,12 @@ Stored counters know nothing of labels, which may change: a limit that looks at 
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from ipaddress import ip_network
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 from hero_broker.core.labels import LabelIndex, Network
 from hero_broker.limits.limit import BILLING_PERIOD, USD, Dimensions, Limit, LimitMatch
@@ -31,9 +33,7 @@ class StoredCounters:
         # The sums of another shape are of other calls.
         self.shape = json.dumps(
             {
-                "match": {
-                    one.name: str(value) for one in fields(LimitMatch) if (value := getattr(self._match, one.name))
-                },
+                "match": {name: _plain(value) for name, value in _set_fields(self._match)},
                 "by": self.by,
                 "prefix": [limit.prefix_v4, limit.prefix_v6] if "prefix" in self.by else None,
                 "window": limit.window,
@@ -61,11 +61,11 @@ class StoredCounters:
         """Return the stored counter of a call as JSON; None if the limit cannot count it, whatever its label is."""
         if not self._match.covers(call):
             return None
-        return json.dumps(self.limit.values(self.by, call), ensure_ascii=False)
+        return msgspec.json.encode(self.limit.values(self.by, call)).decode()
 
     def in_memory(self, subject: str, labels: LabelIndex | None) -> Values | None:
         """Return the subject in memory of a stored counter; None if the limit does not count it by these labels."""
-        values: Mapping[str, str | None] = dict(zip(self.by, json.loads(subject), strict=True))
+        values: Mapping[str, str | None] = dict(zip(self.by, msgspec.json.decode(subject), strict=True))
         call = Dimensions(values.get("ip") or "", label=_label(values.get("ip"), labels))
         if self.limit.match.label not in (None, call.label):
             return None
@@ -97,6 +97,11 @@ def _dimensions_of(limit: Limit) -> tuple[str, ...]:
     if not limit.uses_label:
         return limit.per
     return ("ip", *(name for name in limit.per if name not in _OF_ADDRESS))
+
+
+def _set_fields(match: LimitMatch) -> Iterator[tuple[str, str | Network | tuple[Network, ...]]]:
+    values = ((one.name, getattr(match, one.name)) for one in fields(match))
+    return ((name, value) for name, value in values if value)
 
 
 def _plain(value: str | Network | tuple[Network, ...]) -> str | list[str]:

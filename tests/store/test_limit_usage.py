@@ -77,7 +77,7 @@ def present(database: Database, budgets: StoredBudgets, now: int = NOW) -> dict[
     with database.reading() as connection:
         sums, lacking = limit_usage.read(connection, budgets, now)
     assert lacking == []
-    return {(one.name, subject): usage for (one, _, subject), usage in sums.items()}
+    return {(one.name, subject): tuple(usage) for (one, _, subject), usage in sums.items()}
 
 
 def verify(database: Database) -> Verification:
@@ -111,7 +111,7 @@ def test_counters_are_what_the_rows_add_up_to_however_they_came(
     with shared.reading() as connection:
         added_up = limit_usage.add_up(connection, again, again.budgets, NOW)
 
-    assert counted == {(one.name, subject): usage for (one, _, subject), usage in added_up.sums.items()}
+    assert counted == {(one.name, subject): tuple(usage) for (one, _, subject), usage in added_up.sums.items()}
     assert verify(shared).listed == ()
 
 
