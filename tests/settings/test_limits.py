@@ -20,17 +20,16 @@ from hero_broker.settings.model import LimitingSettings
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "limits.md"
 GUIDE = [
-    "per-machine",
-    "machine-tokens",
     "machine-month",
     "department-month",
     "most-machines",
     "build-machine",
+    "per-machine",
+    "machine-tokens",
+    "large-model",
+    "mycelium-all",
     "each-department-month",
     "hard-month",
-    "mycelium-all",
-    "large-model",
-    "team-month",
 ]
 PROVIDER = '[[providers]]\nname = "p"\nbase_url = "http://127.0.0.1/v1"\n'
 BUDGET = 'name = "b"\nunit = "usd"\namount = 20.5\nwindow = "month"\n'
@@ -310,7 +309,7 @@ def test_examples_of_the_guide_are_accepted_and_print_its_sentence(tmp_path: Pat
     settings = load_text(tmp_path, "".join(re.findall(r"```toml\n(.*?)```", page, re.DOTALL)))
 
     assert [limit.name for limit in settings.limits] == GUIDE
-    assert f"limit     per-machine: {sentence(settings.limits[0])}\n" in page
+    assert f"limit     {GUIDE[0]}: {sentence(settings.limits[0])}\n" in page
 
 
 def test_definition_over_rpc_is_read_like_a_table_of_the_file(tmp_path: Path) -> None:
