@@ -527,7 +527,12 @@ class Admission:
         of = counter.of
         of.refused += 1
         if self._warnings.is_due(f"{of.limit.name} {ip}"):
-            log.warning("limits: %s refuses calls of %s; %d calls since the start", of.limit.name, ip, of.refused)
+            log.warning(
+                "limits: %s refuses a call of %s; refused of all callers since the start: %d",
+                of.limit.name,
+                ip,
+                of.refused,
+            )
 
 
 def _counters(known: LimitCounters | None, limit: Limit) -> LimitCounters:

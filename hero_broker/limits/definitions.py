@@ -1,9 +1,9 @@
 """What operators set of limits while the broker runs, as it was at one time."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from hero_broker.core.limits import Grant
+from hero_broker.core.limits import Grant, LimitDefinition
 from hero_broker.limits.limit import Limit
 
 Subject = tuple[str | None, ...]
@@ -18,6 +18,9 @@ class Definitions:
     revision: Revision = (0, 0)
     limits: tuple[Limit, ...] = ()  # by name; without those of the settings file
     grants: tuple[Grant, ...] = ()  # in the order in which they were made; those that end may have ended since
+    # What these were read from, with what this broker cannot use.
+    defined: tuple[LimitDefinition, ...] = field(default=(), compare=False)
+    granted: tuple[Grant, ...] = field(default=(), compare=False)
 
     def in_force(self, at: int) -> dict[str, list[Grant]]:
         """Return the grants that are in force at a time (unix seconds), by limit."""

@@ -119,5 +119,7 @@ def _with_counter(admission: Admission, counter: Counter, may_use: MayUse, error
 def _decision(name: str, mode: str, unit: str, error: BrokerError | None) -> LimitDecision:
     said = None
     if error is not None:
-        said = Refusal(error.status, error.code or error.type, error.message, error.retry_after_s)
+        said = Refusal(
+            error.status, error.code or error.type, error.message, error.retry_after_s if error.may_retry else None
+        )
     return LimitDecision(name, unit, mode, said)

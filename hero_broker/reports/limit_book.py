@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from hero_broker.core.clock import Clock
 from hero_broker.core.errors import Conflict, InvalidParams
 from hero_broker.core.limits import DefinedLimit, Grant, LimitDefinition
-from hero_broker.limits.definitions import Definitions
+from hero_broker.limits.definitions import Definitions, Revision
 from hero_broker.limits.grants import fits, granted_amount
 from hero_broker.limits.limit import MAX_LIMITS, RPC, Limit
 from hero_broker.limits.sentences import sentence
@@ -61,12 +61,19 @@ class LimitBook:
         revision = limit_definitions.revision(connection), limit_grants.revision(connection)
         cached = self._cached
         if cached.revision != revision:
-            limits = self._usable(limit_definitions.definitions(connection))
-            by_name = self._fixed | {limit.name: limit for limit in limits}
-            grants = limit_grants.in_force(connection, self._clock.now())
-            fitting = tuple(grant for grant in grants if grant.name in by_name and fits(grant, by_name[grant.name]))
-            self._cached = cached = Definitions(revision, limits, fitting)
+            defined = tuple(limit_definitions.definitions(connection))
+            granted = tuple(limit_grants.in_force(connection, self._clock.now()))
+            self._cached = cached = self.usable(revision, defined, granted)
         return cached
+
+    def usable(
+        self, revision: Revision, defined: tuple[LimitDefinition, ...], granted: tuple[Grant, ...]
+    ) -> Definitions:
+        """Return what this broker can use of definitions and grants."""
+        limits = self._usable(defined)
+        by_name = self._fixed | {limit.name: limit for limit in limits}
+        fitting = tuple(grant for grant in granted if grant.name in by_name and fits(grant, by_name[grant.name]))
+        return Definitions(revision, limits, fitting, defined, granted)
 
     async def set(self, name: str, definition: Mapping[str, object]) -> tuple[DefinedLimit, int]:
         """Set a limit, in place of one of the same name; return it and the time (unix seconds).

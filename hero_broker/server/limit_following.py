@@ -38,11 +38,18 @@ ReadDefinitions = Callable[[Connection], Definitions]
 log = logging.getLogger(__name__)
 
 
+def _nothing_kept() -> None:
+    """Return no definitions of an earlier run."""
+
+
 class _Seen(NamedTuple):
     """What may have changed in the database."""
 
     labels: LabelIndex | None  # None: no limit looks at them
     period: int | None  # the number of the next billing period; None: no limit counts by it
+    lacking: Collection[
+        StoredCounters
+    ]  # stored counters that lack too many rows to be brought up to date by the writer
 
 
 class _Read(NamedTuple):
@@ -68,11 +75,13 @@ class LimitFollowing:
         read_labels: ReadLabels,
         read_definitions: ReadDefinitions,
         on_limits: Callable[[], None],
+        read_kept: Callable[[], Definitions | None] = _nothing_kept,
         every_s: float = EVERY_S,
     ) -> None:
         """Take what limits, the ledger that rows are offered to, and the pause between two looks.
 
         The limits of `admission` stay, beside those that are set. `on_limits` is called after others have come or gone.
+        `read_kept` has the definitions and grants of an earlier run, for a start without the database.
         """
         self._admission = admission
         self._fixed = [one.limit for one in admission.limits]
@@ -81,6 +90,8 @@ class LimitFollowing:
         self._read_labels = read_labels
         self._read_definitions = read_definitions
         self._on_limits = on_limits
+        self._read_kept = read_kept
+        self._has_definitions = False
         self._every_s = every_s
         self._definitions = Definitions()
         self._grants_end_at: int | None = None  # the first of them; unix seconds
@@ -117,6 +128,8 @@ class LimitFollowing:
             await self._follow()
         except QueryError as error:
             self.following.failed(error.message)
+            kept = None if self._has_definitions else await asyncio.to_thread(self._read_kept)
+            self._use(kept or self._definitions)  # grants end although the database is silent
         else:
             self.following.succeeded()
 
@@ -149,11 +162,15 @@ class LimitFollowing:
         if some:
             while not await self._add_up(some):
                 pass  # a window has ended meanwhile
-        elif seen.labels is not None and seen.labels is not admission.labels:
+            return
+        if seen.labels is not None and seen.labels is not admission.labels:
             admission.use_labels(seen.labels)
+        if seen.lacking:
+            await asyncio.to_thread(self._store_missing, admission.now(), seen.lacking)
 
     def _use(self, definitions: Definitions) -> None:
-        """Put definitions in force, unless newer ones are."""
+        """Put definitions in force, unless newer ones are; end grants whose time is over."""
+        self._has_definitions = True
         if definitions.revision > self._definitions.revision:
             others = definitions.limits != self._definitions.limits
             self._definitions, self._grants_end_at = definitions, 0
@@ -214,7 +231,8 @@ class LimitFollowing:
     def _seen(self, connection: Connection) -> _Seen:
         labels = self._read_labels(connection) if self._admission.uses_labels else None
         by_period = any(one.by_period for one in self._budgets.budgets)
-        return _Seen(labels, limit_usage.next_period(connection) if by_period else None)
+        period = limit_usage.next_period(connection) if by_period else None
+        return _Seen(labels, period, limit_usage.lacking(connection, self._budgets))
 
     def _read(self, at: int, some: Sequence[LimitCounters], rows: Sequence[RequestLog]) -> _Read:
         """Return what is spent of some budgets by the stored counters, and by those of `rows` that the ledger lacks.

@@ -52,6 +52,7 @@ from hero_broker.reports.stored_responses import ResponseLookUp
 from hero_broker.reports.usage import Reports
 from hero_broker.server.configured_routes import build_priced_routes, build_routes, default_models, timeouts_of
 from hero_broker.server.limit_following import LimitFollowing
+from hero_broker.server.limits_copy import LimitsCopy
 from hero_broker.server.price_refresh import PriceRefresh
 from hero_broker.server.router import build_router
 from hero_broker.settings import Settings
@@ -149,13 +150,15 @@ async def running(settings: Settings, *, fake_url: str | None = None) -> AsyncIt
             )
             limit_book = LimitBook(database, clock, [*own_limits, *settings.limits], reading)
             stack.callback(close_together, labels.close, reports.close, books.close, directory.close, limit_book.close)
+            limits_copy = LimitsCopy(limit_book, settings.state_dir)
             limits = LimitFollowing(
                 admission,
                 database,
                 ledger,
                 labels.names,
-                limit_book.current,
+                limits_copy.current,
                 lambda: exchange.use_limits(admission),
+                limits_copy.kept,
             )
             limit_book.on_change = limits.use_definitions
             duties = [

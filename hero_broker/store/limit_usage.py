@@ -151,6 +151,13 @@ def read(connection: Connection, budgets: Budgets[One], now: int) -> tuple[Sums[
     return present, [one for one in budgets.budgets if one not in near]
 
 
+def lacking(connection: Connection, budgets: Budgets[One]) -> list[One]:
+    """Return the budgets that `count_new` leaves as they are, because they lack too much."""
+    last, period = _last_seq(connection), _next_period(connection, budgets.budgets)
+    states = _states(connection, budgets.budgets)
+    return [one for one in budgets.budgets if one not in states or not _is_near(one, states[one], last, period)]
+
+
 def add_up(connection: Connection, budgets: Budgets[One], some: Collection[One], now: int) -> AddedUp:
     """Add up all rows of the present windows of some budgets, for `store`: about four seconds for a million rows."""
     last, period = _last_seq(connection), _next_period(connection, some)
@@ -199,6 +206,7 @@ def store(connection: Connection, added_up: AddedUp) -> None:
             connection.execute(update(LIMIT_COUNTS).where(counts.limit_id == state.limit_id).values(changes))
             written[one] = state
     _write(connection, written, Sums[Any]({key: usage for key, usage in added_up.sums.items() if key[0] in written}))
+    _remove_abandoned(connection, added_up.last)
 
 
 class Kept(NamedTuple):
@@ -324,6 +332,14 @@ def _merging(inserting: Any) -> Any:
     c, new = LIMIT_USAGE.c, inserting.excluded
     more = {name: bounded_addition(c[name], new[name]) if name == COST else c[name] + new[name] for name in SUMMED}
     return inserting.on_conflict_do_update(index_elements=list(LIMIT_USAGE.primary_key.columns), set_=more)
+
+
+def _remove_abandoned(connection: Connection, last: int) -> None:
+    """Remove counters that nobody has brought up to date for long: of limits that are gone, or count otherwise now."""
+    counts, usage = LIMIT_COUNTS.c, LIMIT_USAGE.c
+    abandoned = select(counts.limit_id).where(counts.counted_seq < last - FEW_ROWS)
+    connection.execute(delete(LIMIT_USAGE).where(usage.limit_id.in_(abandoned)))
+    connection.execute(delete(LIMIT_COUNTS).where(counts.counted_seq < last - FEW_ROWS))
 
 
 def _keep_two_windows(connection: Connection, state: _State, begins: int) -> None:

@@ -276,9 +276,9 @@ def test_refusals_are_counted_and_logged_once_a_minute(caplog: pytest.LogCapture
 
     assert [one.refused for one in admitting.limits] == [0, 0, 5]
     assert [record.getMessage() for record in caplog.records] == [
-        "limits: c refuses calls of 10.0.0.1; 1 calls since the start",
-        "limits: c refuses calls of 10.0.0.2; 3 calls since the start",
-        "limits: c refuses calls of 10.0.0.1; 5 calls since the start",
+        "limits: c refuses a call of 10.0.0.1; refused of all callers since the start: 1",
+        "limits: c refuses a call of 10.0.0.2; refused of all callers since the start: 3",
+        "limits: c refuses a call of 10.0.0.1; refused of all callers since the start: 5",
     ]
     slot.end()
 

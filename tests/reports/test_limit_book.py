@@ -22,7 +22,7 @@ from hero_broker.store.database import Database, open_database
 NOW = 1_700_000_000
 IN_FILE = Limit("in-file", "usd", 10**9, per=("ip",), window="month")
 FIXED = [*server_limits(10, 10), IN_FILE]
-CALLS = {"unit": "concurrent", "amount": 4}
+CALLS = {"unit": "concurrent", "amount": 4, "shared": False}
 BUDGET: dict[str, object] = {"unit": "usd", "amount": 0.5, "window": "day", "per": ["ip"], "shared": False}
 HERE = {"ip": "10.0.0.1"}
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from hero_broker.core.errors import (
 )
 from hero_broker.core.ids import new_request_id
 from hero_broker.core.labels import LabelIndex
+from hero_broker.core.money import NANO
 from hero_broker.core.queries import Dimension, UsageQuery
 from hero_broker.ledger.journal import Journal
 from hero_broker.ledger.ledger import Ledger
@@ -37,7 +39,9 @@ from hero_broker.reports.labels import LabelBook
 from hero_broker.reports.limit_book import LimitBook
 from hero_broker.reports.usage import Reports
 from hero_broker.server.limit_following import LimitFollowing
+from hero_broker.server.limits_copy import LimitsCopy
 from hero_broker.settings.limits import read_definition
+from hero_broker.store import limit_usage
 from hero_broker.store.database import Database, open_database
 from hero_broker.store.schema import LIMIT_COUNTS, LIMIT_USAGE
 from tests.ledger.rows import note_of, row
@@ -58,13 +62,14 @@ def defined(name: str, definition: str) -> Limit:
 class Running:
     """A ledger with its labels, and limits that follow them."""
 
-    def __init__(self, database: Database, ledger: Ledger, *limits: Limit) -> None:
+    def __init__(self, database: Database, ledger: Ledger, directory: Path, *limits: Limit) -> None:
         self.database, self.ledger = database, ledger
         self.now = NOW
         self.book = LabelBook(database, SystemClock())
         self.reports = Reports(database, self.book, SystemClock())
         self.admission = Admission(limits, now=lambda: self.now)
         self.limits = LimitBook(database, SystemClock(), limits, defined)
+        self.copy = LimitsCopy(self.limits, directory)
         self.changes = 0
         self.slots: list[Slot] = []
         self.following = self.follower(database)
@@ -75,8 +80,9 @@ class Running:
             cast(Database, database),
             self.ledger,
             self.book.names,
-            self.limits.current,
+            self.copy.current,
             self.use_limits,
+            self.copy.kept,
             every_s=0.001,
         )
         self.limits.on_change = follower.use_definitions
@@ -133,7 +139,7 @@ def running(url: str, directory: Path, *limits: Limit) -> Iterator[Running]:
         open_database(url) as database,
         Ledger.running(journal_in(directory), database) as ledger,
     ):
-        one = Running(database, ledger, *limits)
+        one = Running(database, ledger, directory, *limits)
         try:
             yield one
         finally:
@@ -234,7 +240,7 @@ def test_rows_count_once_whether_the_database_has_them_or_not(database_url: str,
         await one.follower(Interposed(one.database, write)).follow()
 
     with open_database(database_url) as database:
-        one = Running(database, Ledger(journal_in(tmp_path), database), EACH)
+        one = Running(database, Ledger(journal_in(tmp_path), database), tmp_path, EACH)
         asyncio.run(main(one))
         one.close()
 
@@ -335,7 +341,7 @@ def error(admission: Admission, cost: int) -> type[BrokerError] | None:
 def not_writing(url: str, directory: Path, *limits: Limit) -> Iterator[Running]:
     """Run without the ledger's writer, so that rows wait in the journal."""
     with open_database(url) as database:
-        one = Running(database, Ledger(journal_in(directory), database), *limits)
+        one = Running(database, Ledger(journal_in(directory), database), directory, *limits)
         try:
             yield one
         finally:
@@ -555,3 +561,63 @@ def test_clock_that_jumps_is_logged_and_the_window_before_is_found_again(
         f"limits: the clock was set by {jump} s, and so were the windows of budgets"
         for jump in ("+3456000", "-3456000")
     ]
+
+
+def test_budget_that_fell_far_behind_is_stored_again(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limit_usage, "FEW_ROWS", 2)
+    with not_writing(database_url, tmp_path, MONTH) as one:
+        asyncio.run(one.following.follow())
+        one.database.budgets = None  # as another broker writes
+        one.database.append([row(started_at=NOW) for _ in range(4)], [])
+        behind = stored_usage(one)
+        asyncio.run(one.following.follow())
+
+        assert behind == {}
+        assert stored_usage(one) == {'["127.0.0.1"]': 4 * 25_970}
+
+
+def test_limits_that_were_set_bind_at_a_start_without_the_database(tmp_path: Path) -> None:
+    end = int(time.time()) + 1000
+
+    def fail() -> None:
+        raise StoreUnavailable("no answer")
+
+    async def first(one: Running) -> None:
+        follower = one.follower(one.database)
+        await follower.follow()
+        await one.limits.set("slots", {"unit": "concurrent", "amount": 1})
+        await one.limits.set("late", SET)
+        await one.limits.grant("late", {"ip": CALL.ip}, Decimal(1), end, "a reason")
+
+    async def second(one: Running) -> list[object]:
+        follower = one.follower(Interposed(one.database, fail))
+        await follower.follow()
+        names = [limit.limit.name for limit in one.admission.limits]
+        seen: list[object] = [names, error(one.admission, 1), dict(one.admission.limits[0].grants)]
+        one.now = end
+        await follower.follow()
+        return [*seen, dict(one.admission.limits[0].grants), follower.following.failures]
+
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    with not_writing(url, tmp_path, MONTH) as one:
+        asyncio.run(first(one))
+    with not_writing(url, tmp_path) as one:
+        one.now = end - 1
+        expected = [["late", "slots"], LimitsUnavailable, {(CALL.ip,): NANO}, {}, 2]
+
+        assert asyncio.run(second(one)) == expected
+    assert stat.S_IMODE((tmp_path / "limits.json").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"revision":[1,2]}', b"\xff"])
+def test_copy_that_cannot_be_read_is_none(tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    with open_database(f"sqlite:///{tmp_path / 'ledger.db'}") as database:
+        copy = LimitsCopy(LimitBook(database, SystemClock(), [], defined), tmp_path)
+        missing = copy.kept()
+        (tmp_path / "limits.json").write_bytes(content)
+        unreadable = copy.kept()
+
+    assert (missing, unreadable) == (None, None)
+    assert "cannot be read" in caplog.text

@@ -150,6 +150,22 @@ def test_budget_that_lacks_many_rows_is_left_to_be_added_up(
     assert present(database, budgets)["own", '["127.0.0.1"]'][0] == 4
 
 
+def test_counters_that_nobody_keeps_up_are_removed(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limit_usage, "FEW_ROWS", 2)
+    gone = budgets_of(LIMITS[1])
+    count(database, gone)
+    database.append([row(started_at=NOW)], [])
+    database.budgets = None
+    database.append([row(started_at=NOW) for _ in range(3)], [])
+    count(database, budgets_of(LIMITS[0]))
+    with database.reading() as connection:
+        left = [one.name for one in connection.execute(LIMIT_COUNTS.select())]
+        usage = connection.execute(LIMIT_USAGE.select()).all()
+
+    assert left == ["own"]
+    assert len(usage) == 1
+
+
 def test_counters_of_another_shape_are_others(database: Database) -> None:
     count(database, budgets_of(LIMITS[0]))
     database.append([row(started_at=NOW)], [])
