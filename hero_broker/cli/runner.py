@@ -32,7 +32,7 @@ def run(
     if files != resource.RLIM_INFINITY and files < LEAST_FILES:
         warn(f"hero-broker cannot start: {files} files may be open, and it needs {LEAST_FILES} at least (ulimit -n)")
         raise typer.Exit(CANNOT_START)
-    _tune_process()
+    tune_process()
     try:
         run_server(settings, started)
     except CannotStart as error:
@@ -41,7 +41,7 @@ def run(
         raise typer.Exit(CANNOT_START) from error
 
 
-def _tune_process() -> None:
+def tune_process() -> None:
     """Set what belongs to the whole process, which a program that embeds a broker decides itself."""
     gc.freeze()  # imported modules stay; scanning them for garbage again and again takes 5 % of the time
     gc.set_threshold(20_000, 50, 50)

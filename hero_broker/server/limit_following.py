@@ -28,7 +28,7 @@ from hero_broker.store.database import Database
 
 EVERY_S = 1.0
 CLOCK_JUMP_S = 60  # that is logged
-TURN_S = 0.002  # for which other calls may have to wait
+TURN_S = 0.0005  # for which other calls may have to wait
 
 # What a transaction sees: see `LabelBook.names` and `LimitBook.current`.
 ReadLabels = Callable[[Connection], LabelIndex]

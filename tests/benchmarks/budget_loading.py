@@ -19,6 +19,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 
+from hero_broker.cli.runner import tune_process
 from hero_broker.core.clock import SystemClock
 from hero_broker.core.records import RequestLog
 from hero_broker.ledger.journal import Journal
@@ -139,8 +140,7 @@ def main() -> None:
     parser.add_argument("--subjects", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=10)
     asked = parser.parse_args()
-    gc.freeze()  # as the broker does at its start
-    gc.set_threshold(20_000, 50, 50)
+    tune_process()
     now = int(time.time())
     seen: dict[str, list[tuple[float, float]]] = {}
     writer = []
