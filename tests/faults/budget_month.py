@@ -298,7 +298,7 @@ def run(folder: Path, calls: int, seed: int = 1) -> MonthFound:
             rows=len(rows),
             not_ok=sum(outcome != "ok" for outcome, *_ in rows),
             interrupted=sum(outcome == "interrupted" for outcome, *_ in rows),
-            late=sum((name or "").startswith("late") and at >= BETWEEN[-1].timestamp() for _, name, at, _ in rows),
+            late=sum((name or "").startswith("late") and at > AFTER_THE_KILL[0].timestamp() for _, name, at, _ in rows),
             moved_usd=Decimal(moved) / NANO_USD,
             looks=one.looks,
             usd=Decimal(sum(cost for *_, cost in rows)) / NANO_USD,
