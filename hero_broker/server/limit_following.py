@@ -29,6 +29,7 @@ from hero_broker.store.database import Database
 EVERY_S = 1.0
 CLOCK_JUMP_S = 60  # that is logged
 TURN_S = 0.0005  # for which other calls may have to wait
+NO_WINDOW = (0, 0)
 
 # What a transaction sees: see `LabelBook.names` and `LimitBook.current`.
 ReadLabels = Callable[[Connection], LabelIndex]
@@ -63,8 +64,9 @@ class _Read(NamedTuple):
 class LimitFollowing:
     """Looks at the database before the first call, and then every second.
 
-    A budget is added up anew if it is new, if it looks at labels and one has changed, or if it counts a billing period
-    and that was closed. Meanwhile a new budget refuses calls, and others count as before.
+    A budget is added up anew if it is new, if it looks at labels and one has changed, if it counts a billing period and
+    that was closed, or if another window has begun: if the clock has jumped, that window may have rows already.
+    Meanwhile a new budget refuses calls, and others count as before.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class LimitFollowing:
         self._budgets = StoredBudgets(())
         self._period: int | None = None
         self._clock_ahead: int | None = None  # of the monotonic time; seconds
+        self._windows: dict[LimitCounters, tuple[int, int]] = {}  # that budgets were added up for
         self._is_changed = asyncio.Event()
         self.following = Duty("limits", "limits, labels, and what is spent of budgets, are read from the database")
 
@@ -193,6 +196,9 @@ class LimitFollowing:
             self._database.budgets = self._budgets if budgets else None
 
     def _has_changed(self, one: LimitCounters, seen: _Seen) -> bool:
+        begins, ends = self._windows.get(one, NO_WINDOW)
+        if not begins <= self._admission.now() < ends:
+            return True
         if self._stored[one].by_period and seen.period != self._period:
             return True
         return one.limit.uses_label and seen.labels is not self._admission.labels
@@ -215,6 +221,7 @@ class LimitFollowing:
                 if time.monotonic() >= turn_ends:
                     await asyncio.sleep(0)
                     turn_ends = time.monotonic() + TURN_S
+        self._windows = {one: window for one, window in (self._windows | dict(windows)).items() if one in self._stored}
         if any(self._stored[one].by_period for one in some):
             self._period = found.seen.period
         # By other labels, rows were counted in a window that has begun since.

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
@@ -107,7 +107,10 @@ class AddedUp(NamedTuple):
 
 
 def count_new(connection: Connection, budgets: Budgets[One]) -> None:
-    """Count the rows above the watermarks, of budgets that lack only a few. Needs a writing transaction."""
+    """Count the rows above the watermarks, of budgets that lack only a few. Needs a writing transaction.
+
+    A budget whose next window has rows already, because the clock was behind, is left to be added up.
+    """
     last, period = _last_seq(connection), _next_period(connection, budgets.budgets)
     states = {
         one: state
@@ -118,15 +121,18 @@ def count_new(connection: Connection, budgets: Budgets[One]) -> None:
         return
     sums = Sums[One]()
     _add_rows(connection, budgets, states, last, sums)
-    _write(connection, states, sums)
-    ids = [state.limit_id for state in states.values()]
-    counts = LIMIT_COUNTS.c
-    connection.execute(update(LIMIT_COUNTS).where(counts.limit_id.in_(ids)).values(counted_seq=last))
     latest: dict[One, int] = {}
     for one, begins, _ in sums:
         latest[one] = max(begins, latest.get(one, begins))
-    for one, begins in latest.items():
-        if begins > states[one].latest:
+    begun = {one: begins for one, begins in latest.items() if begins > states[one].latest}
+    unsure = {one for one in begun if _has_later_rows(connection, one, states[one])}
+    states = {one: state for one, state in states.items() if one not in unsure}
+    _write(connection, states, Sums[One]({key: usage for key, usage in sums.items() if key[0] in states}))
+    ids = [state.limit_id for state in states.values()]
+    counts = LIMIT_COUNTS.c
+    connection.execute(update(LIMIT_COUNTS).where(counts.limit_id.in_(ids)).values(counted_seq=last))
+    for one, begins in begun.items():
+        if one in states:
             _keep_two_windows(connection, states[one], begins)
 
 
@@ -138,7 +144,9 @@ def read(connection: Connection, budgets: Budgets[One], now: int) -> tuple[Sums[
     near = {
         one: state
         for one, state in found.items()
-        if _is_near(one, state, last, period) and begins[one] >= state.kept_from
+        if _is_near(one, state, last, period)
+        and begins[one] >= state.kept_from
+        and not (begins[one] > state.latest and _has_later_rows(connection, one, state))
     }
     sums, c = Sums[One](), LIMIT_USAGE.c
     for one, state in near.items():
@@ -201,10 +209,11 @@ def store(connection: Connection, added_up: AddedUp) -> None:
             )
             written[one] = _states(connection, [one])[one]
         else:
-            connection.execute(delete(LIMIT_USAGE).where(LIMIT_USAGE.c.limit_id == state.limit_id))
             changes = {"counted_seq": added_up.last, "kept_from": begins, "latest": begins}
             connection.execute(update(LIMIT_COUNTS).where(counts.limit_id == state.limit_id).values(changes))
             written[one] = state
+        # A new one may have the number of a budget that was lost.
+        connection.execute(delete(LIMIT_USAGE).where(LIMIT_USAGE.c.limit_id == written[one].limit_id))
     _write(connection, written, Sums[Any]({key: usage for key, usage in added_up.sums.items() if key[0] in written}))
     _remove_abandoned(connection, added_up.last)
 
@@ -256,6 +265,18 @@ def _states(connection: Connection, budgets: Iterable[One]) -> dict[One, _State]
 def _is_near(one: Budget, state: _State, last: int, period: int) -> bool:
     """Return whether a budget lacks at most a few rows, all of them in windows that its counters have."""
     return last - state.counted_seq <= FEW_ROWS and (not one.by_period or state.latest == period)
+
+
+def _has_later_rows(connection: Connection, one: Budget, state: _State) -> bool:
+    """Return whether rows that a budget was counted with are in windows after its latest, which it has no counters of.
+
+    They are if it was added up while the clock was behind.
+    """
+    if one.by_period:
+        return False
+    c = REQUEST_LOGS.c
+    later = exists().where(c.started_at >= one.window_at(state.latest)[1], c.seq <= state.counted_seq)
+    return bool(connection.execute(select(later)).scalar_one())
 
 
 def _begins(one: Budget, at: int, period: int) -> int:

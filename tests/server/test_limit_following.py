@@ -386,6 +386,36 @@ def test_budgets_refuse_until_the_database_answers(tmp_path: Path, failures: int
         assert month_spent(one) == 25_970
 
 
+@pytest.mark.parametrize("before_s", [40 * 86_400, 3600])
+def test_start_before_the_clock_is_set_forgets_nothing_that_is_spent(
+    database_url: str, tmp_path: Path, before_s: int
+) -> None:
+    day = replace(MONTH, window="day")
+    with not_writing(database_url, tmp_path, day) as one:
+        one.database.append([row(started_at=NOW)], [])
+        one.now = NOW - before_s
+        asyncio.run(one.following.follow())
+        one.now = NOW
+        asyncio.run(one.following.follow())
+
+        assert month_spent(one) == 25_970
+
+
+def test_clock_that_was_ahead_for_several_windows_forgets_nothing_that_is_spent(
+    database_url: str, tmp_path: Path
+) -> None:
+    async def main(one: Running) -> None:
+        await one.following.follow()
+        for one.now in (NOW, NOW + 365 * 86_400, NOW + 366 * 86_400, NOW):
+            one.call(CALL.ip, 10, one.now)()
+            await one.following.follow()
+
+    with running(database_url, tmp_path, replace(MONTH, window="day")) as one:
+        asyncio.run(main(one))
+
+        assert month_spent(one) == 20
+
+
 def stored_usage(one: Running) -> dict[str, int]:
     """Return what the stored counters of the latest windows have, by subject."""
     with one.database.reading() as connection:

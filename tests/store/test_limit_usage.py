@@ -233,3 +233,30 @@ def test_clock_that_jumps_far_ahead_and_back_makes_a_budget_be_added_up_again(da
     assert present(database, budgets)["own", '["127.0.0.1"]'][0] == 2
     with database.reading() as connection:
         assert connection.execute(LIMIT_COUNTS.select()).one().latest == NOW - NOW % DAY_S
+
+
+@pytest.mark.parametrize("is_read_first", [True, False])
+def test_budget_that_was_added_up_by_a_late_clock_is_added_up_again(database: Database, *, is_read_first: bool) -> None:
+    budgets = budgets_of(LIMITS[0])
+    for at in (NOW - 40 * DAY_S, NOW - DAY_S, NOW, NOW):
+        database.append([row(started_at=at)], [])
+    count(database, budgets, NOW - 40 * DAY_S)  # a start before the clock is set
+    if is_read_first:
+        count(database, budgets)
+    database.append([row(started_at=NOW)], [])
+    count(database, budgets)
+    database.append([row(started_at=NOW)], [])
+
+    assert present(database, budgets)["own", '["127.0.0.1"]'][0] == 4
+    assert verify(database).differences == 0
+
+
+def test_new_budget_counts_nothing_that_a_lost_one_has_left(database: Database) -> None:
+    budgets = budgets_of(LIMITS[0])
+    database.append([row(started_at=NOW)], [])
+    count(database, budgets)
+    with database.writing() as connection:
+        connection.execute(LIMIT_COUNTS.delete())
+    count(database, budgets)
+
+    assert present(database, budgets)["own", '["127.0.0.1"]'][0] == 1
