@@ -338,7 +338,11 @@ class Admission:
         """Count what a call used instead of the tokens per minute that it took."""
         now_ns = self.now_ns()
         for one in taken:
-            one.correct(used.amount(one.counter.unit), now_ns)
+            amount = used.amount(one.counter.unit)
+            one.correct(amount, now_ns)
+            if amount > one.amount and not one.counter.is_kept:
+                # A counter that nothing was taken of seemed full when its caller left the cache.
+                (self._early if one.counter.of.limit.is_early else self._late).keep_rate(one.counter)
 
     def settle(self, held: Sequence[Held], row: RowUsage, generation: int) -> None:
         """Count a row instead of what its call held; `generation` is that of when the call was matched.

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from itertools import islice
+from typing import TypeVar
 
 from hero_broker.limits.counters import (
     NOTHING,
@@ -16,7 +17,9 @@ from hero_broker.limits.counters import (
 from hero_broker.limits.limit import Dimensions
 
 MAX_CACHED = 10_000  # callers whose counters are in the cache; the oldest leave it first
-MAX_DROPPED = 64  # kept counters that one miss of the cache lets go, so that none takes long
+MAX_DROPPED = 64  # kept counters that one miss of the cache looks at, so that none takes long
+
+KeptCounter = TypeVar("KeptCounter", RateCounter, BudgetCounter)
 
 
 class Matcher:
@@ -27,6 +30,7 @@ class Matcher:
         self.cached: dict[Hashable, Matched] = {}
         self._now_ns, self._now = now_ns, now
         self._by_ip: dict[str | None, list[tuple[int, LimitCounters]]] = {}
+        self._in_force = set[LimitCounters]()
         # The counters of callers that were cached when all were forgotten; a few of them are looked at with each call.
         self._leaving: deque[Iterator[Matched]] = deque()
         # Counters that no cached caller has, and that are not as new ones would be: a caller must not get a new burst,
@@ -39,6 +43,8 @@ class Matcher:
         """Match calls with these limits from now on."""
         self.forget()
         # Limits of one address are found by it, so that a thousand of them cost as much as one.
+        limits = list(limits)
+        self._in_force = set(limits)
         self._by_ip = {}
         for number, one in enumerate(limits):
             self._by_ip.setdefault(one.limit.match.ip, []).append((number, one))
@@ -77,6 +83,12 @@ class Matcher:
             counter.is_kept = True
             self._kept_budgets.append(counter)
 
+    def keep_rate(self, counter: RateCounter) -> None:
+        """Keep a counter until a whole burst is admitted again, whether a cached caller has it or not."""
+        if not counter.is_kept:
+            counter.is_kept = True
+            self._kept_rates.append(counter)
+
     def forget(self) -> None:
         """Match all callers again, because their labels or the limits have changed. `cached` is another object then."""
         if self.cached:
@@ -86,9 +98,8 @@ class Matcher:
     def _keep_all(self, leaving: Matched, now_ns: int) -> None:
         """Keep the counters of a caller that leaves the cache, unless they are as new ones would be."""
         for rate in (*leaving.rates, *leaving.tokens):
-            if not rate.is_kept and rate.full_ns(now_ns):
-                rate.is_kept = True
-                self._kept_rates.append(rate)
+            if rate.full_ns(now_ns):
+                self.keep_rate(rate)
         for budget in leaving.budgets:
             if not budget.is_idle(self._now()):
                 self.keep(budget)
@@ -104,11 +115,20 @@ class Matcher:
             if some:
                 break
             self._leaving.popleft()
-        for _ in range(MAX_DROPPED):
-            if not self._kept_rates or self._kept_rates[0].full_ns(now_ns):
-                break
-            self._kept_rates.popleft().is_kept = False
-        for _ in range(MAX_DROPPED):
-            if not self._kept_budgets or not self._kept_budgets[0].is_idle(self._now()):
-                break
-            self._kept_budgets.popleft().is_kept = False
+        if self._kept_rates:
+            self._let_go(self._kept_rates, lambda rate: not rate.full_ns(now_ns))
+        if self._kept_budgets:
+            now = self._now()
+            self._let_go(self._kept_budgets, lambda budget: budget.is_idle(now))
+
+    def _let_go(self, kept: deque[KeptCounter], is_as_new: Callable[[KeptCounter], bool]) -> None:
+        """Look at some kept counters, and keep them no longer if they are as new ones would be, or of a former limit.
+
+        The others are looked at again after all the rest: one whose window is long holds up none of the others.
+        """
+        for _ in range(min(MAX_DROPPED, len(kept))):
+            counter = kept.popleft()
+            if counter.of in self._in_force and not is_as_new(counter):
+                kept.append(counter)
+            else:
+                counter.is_kept = False

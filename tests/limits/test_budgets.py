@@ -454,6 +454,34 @@ def test_what_was_spent_outlives_the_cache(monkeypatch: pytest.MonkeyPatch) -> N
     assert admitting.limits[2].subjects <= 2
 
 
+def test_counter_of_a_long_window_keeps_none_of_shorter_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "MAX_CACHED", 1)
+    now = Now()
+    hour = replace(TEN, name="hour", window="hour")
+    admitting = admission(replace(TEN, name="ever", window="ever"), hour, now=now)
+    for number in range(40):
+        ip = f"10.0.0.{number}"
+        finish(begin(admitting, 5, ip=ip, at=now.at), 5, ip=ip, started_at=now.at)
+        now.at += 3600
+
+    assert [one.subjects for one in admitting.budgets if one.limit.window == "ever"] == [40]
+    assert [one.subjects for one in admitting.budgets if one.limit.window == "hour"] < [6]
+
+
+def test_counters_of_a_limit_that_is_removed_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "MAX_CACHED", 1)
+    admitting = admission(replace(TEN, window="ever"))
+    (removed,) = admitting.budgets
+    for number in range(5):
+        finish(begin(admitting, 5, ip=f"10.0.0.{number}"), 5, ip=f"10.0.0.{number}")
+    spent = removed.subjects
+    admitting.use_limits([])
+    for number in range(5, 10):
+        begin(admitting, 5, ip=f"10.0.0.{number}").end()
+
+    assert (spent, removed.subjects) == (5, 0)
+
+
 @pytest.mark.parametrize("match", [LimitMatch(), LimitMatch(provider="q")], ids=["per", "match"])
 def test_call_that_another_provider_answers_counts_for_that_one(match: LimitMatch) -> None:
     limit = replace(TEN, per=("provider",), match=match)

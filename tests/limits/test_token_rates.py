@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from hero_broker.core.calls import Caller
 from hero_broker.core.errors import RateLimitExceeded, RequestExceedsRate
+from hero_broker.limits import plan
 from hero_broker.limits.admission import Admission
 from hero_broker.limits.counters import MINUTE_NS, LimitCounters, TokenRateCounter, Used
 from hero_broker.limits.headers import IETF, OPENAI
@@ -98,6 +99,21 @@ def test_call_that_used_more_than_it_took_is_counted_in_full() -> None:
     with pytest.raises(RateLimitExceeded) as refused:
         begin(admitting, used=tokens(1))
     assert refused.value.retry_after_s == 11  # 70 were counted, of a burst of 60
+
+
+def test_tokens_count_though_the_counter_left_the_cache_before_they_were_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "MAX_CACHED", 1)
+    admitting, _ = limited(replace(SIXTY, hold="none"))
+    slot = begin(admitting, used=tokens(1))
+
+    begin(admitting, used=tokens(1), ip="10.0.0.2").end()
+    slot.settle(Row(0, input_tokens=60))
+    slot.end()
+    del slot  # as the broker does; a slot refers to its counters
+    begin(admitting, used=tokens(1), ip="10.0.0.3").end()
+
+    with pytest.raises(RateLimitExceeded):
+        begin(admitting, used=tokens(1))
 
 
 def test_nothing_is_given_back_once_a_whole_burst_was_admitted_again() -> None:
