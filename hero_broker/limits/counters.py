@@ -386,6 +386,10 @@ class LimitCounters:
         """Return whether several subjects share a counter."""
         return counter is self._common
 
+    def is_own(self, counter: Counter) -> bool:
+        """Return whether a counter counts calls of one address alone, so that its caller may know its numbers."""
+        return self.limit.is_own and counter is not self._common
+
     def share(self, at: int, spent: int) -> None:
         """Set what the subjects without a counter of their own have spent together in the window of a time."""
         if isinstance(self._common, BudgetCounter):

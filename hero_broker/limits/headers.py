@@ -3,8 +3,16 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
-from hero_broker.limits.counters import MINUTE_NS, HeaderTexts, Held, LimitCounters, RateCounter, SlotCounter
-from hero_broker.limits.limit import CONCURRENT, ENFORCE, USD, Limit
+from hero_broker.limits.counters import (
+    MINUTE_NS,
+    BudgetCounter,
+    HeaderTexts,
+    Held,
+    LimitCounters,
+    RateCounter,
+    SlotCounter,
+)
+from hero_broker.limits.limit import CONCURRENT, ENFORCE, USD
 from hero_broker.limits.refusals import SECOND_NS, seconds
 
 OPENAI, IETF = "openai", "ietf"
@@ -22,14 +30,13 @@ def budget_left(held: Sequence[Held]) -> int | None:
 
     None if no such budget counts the call.
     """
-    left = [
-        one.counter.amount - one.window.spent - one.window.held for one in held if _is_own_budget(one.counter.of.limit)
-    ]
+    left = [one.counter.amount - one.window.spent - one.window.held for one in held if _is_own_budget(one.counter)]
     return max(0, min(left)) if left else None
 
 
-def _is_own_budget(limit: Limit) -> bool:
-    return limit.unit == USD and limit.is_own and limit.mode == ENFORCE
+def _is_own_budget(counter: BudgetCounter) -> bool:
+    limit = counter.of.limit
+    return limit.unit == USD and limit.mode == ENFORCE and counter.of.is_own(counter)
 
 
 def openai_headers(rates: Sequence[RateCounter], names: tuple[bytes, bytes, bytes], now_ns: int) -> Pairs:

@@ -41,7 +41,7 @@ def over_tokens(counter: TokenRateCounter, tokens: int, now_ns: int) -> BrokerEr
         return None
     if tokens > limit.burst:
         name, of_own = f"The limit {limit.name!r} of this broker's operator", ""
-        if limit.is_own:
+        if counter.of.is_own(counter):
             name, of_own = (
                 f"The limit {limit.name!r} of {amount_text(limit, limit.burst)} at once",
                 f", {tokens} tokens",
@@ -77,7 +77,7 @@ def over_budget(counter: BudgetCounter, window: WindowSum, amount: int, now: int
         return BudgetExceeded(message, retry_after_s=_until_the_end(limit, window, now))
     left = f"{_name(counter)} has enough left, but calls in flight hold {amount_text(limit, window.held)} of it"
     hidden = f"{_name(counter)} has enough left, but calls in flight hold part of it"
-    return BudgetReserved(f"{left if limit.is_own else hidden}; try again shortly.")
+    return BudgetReserved(f"{left if counter.of.is_own(counter) else hidden}; try again shortly.")
 
 
 def budget_unknown() -> LimitsUnavailable:
@@ -108,7 +108,7 @@ def _spent(counter: BudgetCounter, window: WindowSum, amount: int | None) -> str
     ends = f"; the window ends at {iso_time(window.ends, limit.zone)}" if limit.has_end else ""
     if window.spent >= counter.amount or amount is None:
         return f"{_name(counter)} is spent{ends}."
-    if not limit.is_own:
+    if not counter.of.is_own(counter):
         return f"What is left of {_uncapitalized(_name(counter))} does not cover this call{ends}."
     left, needed = amount_text(limit, counter.amount - window.spent), amount_text(limit, amount)
     return f"{_name(counter)} has {left} left, and this call may use {needed}{ends}."
@@ -121,14 +121,14 @@ def _until_the_end(limit: Limit, window: WindowSum, now: int) -> int | None:
 def _name(counter: BudgetCounter) -> str:
     """Return the name of a budget; its numbers only if they are the caller's own."""
     limit = counter.of.limit
-    if not limit.is_own:
+    if not counter.of.is_own(counter):
         return f"The budget {limit.name!r} of this broker's operator"
     amount = f"{amount_text(limit, counter.amount)} {window_text(limit)}"
     return f"The budget {limit.name!r} of {amount} for {subject_text(limit, counter)}"
 
 
 def _of_own(counter: BudgetCounter, amount: int) -> str:
-    return f", {amount_text(counter.of.limit, amount)}" if counter.of.limit.is_own else ""
+    return f", {amount_text(counter.of.limit, amount)}" if counter.of.is_own(counter) else ""
 
 
 def _uncapitalized(text: str) -> str:
@@ -145,7 +145,7 @@ def amount_text(limit: Limit, amount: int) -> str:
 
 def _reached(limit: Limit, counter: SlotCounter | RateCounter, what: str) -> str:
     """Return that a limit is reached; its numbers only if they are the caller's own."""
-    if not limit.is_own:
+    if not counter.of.is_own(counter):
         return f"The limit {limit.name!r} of this broker's operator is reached"
     return f"The limit {limit.name!r} of {what} is reached for {subject_text(limit, counter)}"
 

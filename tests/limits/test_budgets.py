@@ -21,9 +21,10 @@ from hero_broker.core.errors import (
     RateLimitExceeded,
     RequestExceedsLimit,
 )
-from hero_broker.limits import plan
+from hero_broker.limits import counters, plan
 from hero_broker.limits.admission import Admission, Slot
 from hero_broker.limits.counters import BudgetCounter, Used, WindowSum
+from hero_broker.limits.headers import budget_left
 from hero_broker.limits.limit import REQUESTS, Dimensions, Limit, LimitMatch, server_limits
 from tests.limits.known import know
 
@@ -177,6 +178,26 @@ def test_refusal_of_a_shared_budget_has_no_amounts() -> None:
         f"The {name} is less than this call may use; a lower limit of output tokens (max_tokens, max_output_tokens) or "
         "a shorter request may fit."
     )
+
+
+def test_caller_without_a_counter_of_its_own_learns_no_amounts_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counters, "MAX_SUBJECTS", 1)
+    admitting = admission(replace(TEN, window="ever"))
+    own = begin(admitting, 1)
+    first = begin(admitting, 7, ip="10.0.0.2")
+    with pytest.raises(BudgetReserved) as held:
+        begin(admitting, 5, ip="10.0.0.3")
+    finish(first, 7)
+    with pytest.raises(BudgetExceeded) as left:
+        begin(admitting, 5, ip="10.0.0.3")
+    other = begin(admitting, 1, ip="10.0.0.3")
+
+    name = "budget 'ten' of this broker's operator"
+    assert [held.value.message, left.value.message] == [
+        f"The {name} has enough left, but calls in flight hold part of it; try again shortly.",
+        f"What is left of the {name} does not cover this call.",
+    ]
+    assert (budget_left(own.held or ()), budget_left(other.held or ())) == (9, None)
 
 
 def test_open_holds_alone_are_another_refusal_that_may_be_retried_soon() -> None:
