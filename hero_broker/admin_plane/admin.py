@@ -164,7 +164,7 @@ class LimitsInterface(Protocol):
         """Return the limits in force."""
         ...
 
-    def subjects(
+    async def subjects(
         self, name: str, most: int, values: Mapping[str, str | None], /
     ) -> tuple[LimitState, Sequence[SubjectState]]:
         """Return a limit, and the subjects with these values that have used most of it."""
@@ -182,7 +182,7 @@ class NoLimits:
         """Return no limits."""
         return ()
 
-    def subjects(
+    async def subjects(
         self, _name: str, _most: int, _values: Mapping[str, str | None], /
     ) -> tuple[LimitState, Sequence[SubjectState]]:
         """Return nothing, because no limit has this name."""

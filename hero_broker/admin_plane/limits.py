@@ -21,7 +21,7 @@ async def limit_status(
     admin: Admin, name: str, limit: int | None = None, subject: Mapping[str, str | None] | None = None
 ) -> dict[str, object]:
     """Return what the subjects of a limit have used."""
-    state, subjects = admin.limits.subjects(name, limit or DEFAULT_SUBJECTS, subject or {})
+    state, subjects = await admin.limits.subjects(name, limit or DEFAULT_SUBJECTS, subject or {})
     return {"data": [views.limit_subject(one, state.unit) for one in subjects], "limit": views.limit(state)}
 
 

@@ -378,10 +378,6 @@ class LimitCounters:
                 self._of_ip[ip] = counter.siblings
         return counter
 
-    def has(self, subject: Subject) -> bool:
-        """Return whether a subject has a counter of its own."""
-        return subject in self._counters
-
     def is_shared(self, counter: Counter) -> bool:
         """Return whether several subjects share a counter."""
         return counter is self._common

@@ -19,7 +19,9 @@ class Recount:
         self._spent = spent
         self._labels = labels
         self._changed = set[tuple[LimitCounters, Subject]]()  # to be set again
-        self._shared = set[LimitCounters]()  # budgets with a counter that several subjects share
+        # Of subjects without a counter of their own: what each has spent, and what all of a budget have together.
+        self._in_shared: Spent = {}
+        self._shared: dict[LimitCounters, int] = {}
 
     def add(self, row: RowUsage) -> None:
         """Add a row, if one of the budgets counts it."""
@@ -47,18 +49,22 @@ class Recount:
             yield from self._set(one, subject)
         while self._changed:
             yield from self._set(*self._changed.pop())
-        for one in self._shared:
-            shared = sum(amount for (of, subject), amount in self._spent.items() if of is one and not one.has(subject))
+        for one, shared in self._shared.items():
             one.share(self._windows[one][0], shared)
 
     def _set(self, one: LimitCounters, subject: Subject) -> Iterator[BudgetCounter]:
         counter = one.of_subject(subject)
         if not isinstance(counter, BudgetCounter):
             return
+        spent = self._spent.get((one, subject), 0)
+        before = self._in_shared.pop((one, subject), 0)
+        if before:
+            self._shared[one] -= before
         if counter.subject != subject or one.is_shared(counter):
-            self._shared.add(one)
+            self._in_shared[one, subject] = spent
+            self._shared[one] = self._shared.get(one, 0) + spent
         else:
-            counter.at(self._windows[one][0]).spent = self._spent.get((one, subject), 0)
+            counter.at(self._windows[one][0]).spent = spent
         yield counter
 
 

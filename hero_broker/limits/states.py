@@ -9,9 +9,11 @@ from hero_broker.limits.counters import BudgetCounter, Counter, LimitCounters, R
 from hero_broker.limits.limit import BILLING_PERIOD, CONCURRENT, ENFORCE, USD, Limit, LimitMatch, network_text
 from hero_broker.limits.sentences import sentence
 from hero_broker.limits.subjects import part_of_subject
+from hero_broker.util.turns import in_turns
 
 _MATCHES = ("ip", "network", "label", "context", "model", "provider", "kind")
 _OF_CALLS = ("context", "model", "provider", "kind")  # what may differ between the calls of one address
+MAX_UNSORTED = 1000  # subjects, so that to sort them does not take long
 MAX_OWN_COUNTERS = 100  # of one limit, that a caller sees
 
 
@@ -25,7 +27,9 @@ class LimitStates:
         """Return the limits in the order in which they refuse, those of `[server]` first."""
         return [_limit_state(one) for one in self._admission.limits]
 
-    def subjects(self, name: str, most: int, values: Mapping[str, str | None]) -> tuple[LimitState, list[SubjectState]]:
+    async def subjects(
+        self, name: str, most: int, values: Mapping[str, str | None]
+    ) -> tuple[LimitState, list[SubjectState]]:
         """Return a limit, and the subjects with these values that have used most of it, at most `most`.
 
         Raises:
@@ -35,10 +39,14 @@ class LimitStates:
         for one in self._admission.limits:
             if one.limit.name == name:
                 part = part_of_subject(one.limit, values).items()
-                states = [subject_state(counter, self._admission) for counter in one.counters()]
-                states = [state for state in states if part <= state.subject.items()]
-                states.sort(key=lambda state: (-state.used - state.held, str(state.subject)))
-                return _limit_state(one), states[:most]
+                states: list[SubjectState] = []
+                async for counter in in_turns(one.counters()):
+                    state = subject_state(counter, self._admission)
+                    if part <= state.subject.items():
+                        states.append(state)
+                    if len(states) > most + MAX_UNSORTED:
+                        states = sorted(states, key=_by_use)[:most]
+                return _limit_state(one), sorted(states, key=_by_use)[:most]
         raise NotRecorded("No such limit")
 
     def of_caller(self, ip: str) -> list[OwnLimit]:
@@ -57,7 +65,7 @@ class LimitStates:
             yield _hidden(limit, admission.now())
             return
         states = [subject_state(counter, admission) for counter in counters]
-        states.sort(key=lambda state: (-state.used - state.held, str(state.subject)))
+        states.sort(key=_by_use)
         for state in states[:MAX_OWN_COUNTERS]:
             values = {name: value for name in _OF_CALLS if (value := state.subject.get(name)) is not None}
             yield OwnLimit(
@@ -73,6 +81,10 @@ class LimitStates:
                 state.window_start,
                 state.window_end,
             )
+
+
+def _by_use(state: SubjectState) -> tuple[int, str]:
+    return -state.used - state.held, str(state.subject)
 
 
 def _hidden(limit: Limit, now: int) -> OwnLimit:

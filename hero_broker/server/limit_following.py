@@ -5,7 +5,6 @@ It has the limits that were set while brokers ran, grants, labels, and what is s
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
@@ -25,10 +24,10 @@ from hero_broker.limits.stored_counters import StoredBudgets, StoredCounters
 from hero_broker.store import limit_usage
 from hero_broker.store.budget_usage import recorded
 from hero_broker.store.database import Database
+from hero_broker.util.turns import in_turns
 
 EVERY_S = 1.0
 CLOCK_JUMP_S = 60  # that is logged
-TURN_S = 0.0005  # for which other calls may have to wait
 NO_WINDOW = (0, 0)
 
 # What a transaction sees: see `LabelBook.names` and `LimitBook.current`.
@@ -215,12 +214,9 @@ class LimitFollowing:
                 self._has_changed(one, found.seen) for one in others
             ):
                 return True  # a window has ended, or more has changed meanwhile: the next look begins again
-            turn_ends = time.monotonic() + TURN_S
             counting = admission.recount(windows, found.spent, rows[found.counted :], found.seen.labels)
-            for _ in counting:
-                if time.monotonic() >= turn_ends:
-                    await asyncio.sleep(0)
-                    turn_ends = time.monotonic() + TURN_S
+            async for _ in in_turns(counting):
+                pass
         self._windows = {one: window for one, window in (self._windows | dict(windows)).items() if one in self._stored}
         if any(self._stored[one].by_period for one in some):
             self._period = found.seen.period

@@ -143,7 +143,9 @@ class LimitsFake:
     def limits(self) -> list[LimitState]:
         return [self._state("machine-month")]
 
-    def subjects(self, name: str, most: int, values: Mapping[str, str | None]) -> tuple[LimitState, list[SubjectState]]:
+    async def subjects(
+        self, name: str, most: int, values: Mapping[str, str | None]
+    ) -> tuple[LimitState, list[SubjectState]]:
         subject = SubjectState(
             {"ip": "10.77.0.5"}, 25_970, 250_000_000, 24_749_974_030, 1793487600, 1796079600, 5 * NANO
         )

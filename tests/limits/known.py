@@ -1,12 +1,15 @@
-"""Lets an admission know what was spent of its budgets before."""
+"""Lets an admission know what was spent of its budgets before, and asks what is spent of them."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Mapping
 
 from hero_broker.core.labels import LabelIndex
+from hero_broker.core.limits import LimitState, SubjectState
 from hero_broker.limits.admission import Admission
 from hero_broker.limits.counters import LimitCounters, Used
 from hero_broker.limits.limit import Dimensions
 from hero_broker.limits.recount import Spent, windows_at
+from hero_broker.limits.states import LimitStates
 
 
 def know(
@@ -28,3 +31,10 @@ def know(
                 spent[key] = spent.get(key, 0) + used.amount(one.limit.unit)
     for _ in admission.recount(windows, spent, [], labels):
         pass
+
+
+def subjects_of(
+    states: LimitStates, name: str, most: int, values: Mapping[str, str | None]
+) -> tuple[LimitState, list[SubjectState]]:
+    """Return a limit, and the subjects that have used most of it."""
+    return asyncio.run(states.subjects(name, most, values))

@@ -1,5 +1,6 @@
 """What operators see of limits and of their counters."""
 
+import asyncio
 import gc
 from decimal import Decimal
 from ipaddress import ip_network
@@ -12,8 +13,11 @@ from hero_broker.core.errors import NotRecorded
 from hero_broker.core.limits import LimitState, OwnLimit, SubjectState
 from hero_broker.limits import counters
 from hero_broker.limits.admission import Admission
+from hero_broker.limits.counters import BudgetCounter
 from hero_broker.limits.limit import CONCURRENT, REQUESTS, Dimensions, Limit, LimitMatch, server_limits
 from hero_broker.limits.states import MAX_OWN_COUNTERS, LimitStates
+from hero_broker.util import turns
+from tests.limits.known import subjects_of
 from tests.limits.test_budgets import NOW, TEN, begin, finish
 from tests.limits.test_budgets import admission as with_budgets
 
@@ -75,7 +79,7 @@ def test_budget_shows_who_spent_most_of_the_present_window() -> None:
     finish(begin(admitting, 4), 25)
     finish(begin(admitting, 4, at=NOW - 86_400), 1, started_at=NOW - 86_400)
 
-    limit, subjects = LimitStates(admitting).subjects("ten", 2, {})
+    limit, subjects = subjects_of(LimitStates(admitting), "ten", 2, {})
 
     day = TEN.window_at(NOW)
     assert (limit.name, limit.subjects, limit.overshoots) == ("ten", 3, 1)
@@ -91,7 +95,7 @@ def test_budget_for_ever_has_no_end() -> None:
     admitting = with_budgets(Limit("all", "tokens", 10, window="ever"))
     slot = begin(admitting)
 
-    assert LimitStates(admitting).subjects("all", 9, {})[1] == [SubjectState({}, 0, 0, 10, 0, None)]
+    assert subjects_of(LimitStates(admitting), "all", 9, {})[1] == [SubjectState({}, 0, 0, 10, 0, None)]
     slot.end()
 
 
@@ -103,15 +107,15 @@ def test_rates_and_calls_in_flight_show_what_is_left() -> None:
 
     states = LimitStates(admitting)
 
-    assert states.subjects("r", 9, {})[1] == [SubjectState({"ip": "10.0.0.1"}, 1, 0, 4, None, None)]
-    assert states.subjects("c", 9, {})[1] == [SubjectState({}, 2, 0, 0, None, None)]
+    assert subjects_of(states, "r", 9, {})[1] == [SubjectState({"ip": "10.0.0.1"}, 1, 0, 4, None, None)]
+    assert subjects_of(states, "c", 9, {})[1] == [SubjectState({}, 2, 0, 0, None, None)]
     for slot in slots:
         slot.end()
 
 
 def test_unknown_limit_is_not_there() -> None:
     with pytest.raises(NotRecorded):
-        LimitStates(with_budgets(TEN)).subjects("eleven", 9, {})
+        subjects_of(LimitStates(with_budgets(TEN)), "eleven", 9, {})
 
 
 MINE = "10.0.0.1"
@@ -230,7 +234,7 @@ def test_grants_are_shown_beside_what_they_add_up_to() -> None:
     counter.amount += 5
     states = LimitStates(admitting)
 
-    (subject,) = states.subjects("ten", 9, {})[1]
+    (subject,) = subjects_of(states, "ten", 9, {})[1]
     own = next(one for one in states.of_caller("10.0.0.1") if one.name == "ten")
 
     assert (subject.granted, subject.remaining) == (5, 11)
@@ -243,11 +247,11 @@ def test_subjects_may_be_those_with_some_values() -> None:
         finish(begin(admitting, 1, ip=ip, model=model), 1)
     states = LimitStates(admitting)
 
-    assert len(states.subjects("b", 9, {"ip": "::ffff:10.0.0.1"})[1]) == 2
-    assert [one.subject for one in states.subjects("b", 9, {"ip": "10.0.0.2", "model": None})[1]] == [
+    assert len(subjects_of(states, "b", 9, {"ip": "::ffff:10.0.0.1"})[1]) == 2
+    assert [one.subject for one in subjects_of(states, "b", 9, {"ip": "10.0.0.2", "model": None})[1]] == [
         {"ip": "10.0.0.2", "model": "m"}
     ]
-    assert states.subjects("b", 9, {"ip": "10.0.0.9"})[1] == []
+    assert subjects_of(states, "b", 9, {"ip": "10.0.0.9"})[1] == []
 
 
 def test_source_of_a_limit_is_shown() -> None:
@@ -256,3 +260,24 @@ def test_source_of_a_limit_is_shown() -> None:
     states = LimitStates(Admission(limits)).limits()
 
     assert [one.source for one in states] == ["server", "server", "file", "rpc"]
+
+
+def test_many_subjects_are_looked_at_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "TURN_S", 0)
+    admitting = with_budgets(TEN)
+    (limit,) = admitting.budgets
+    kept = [limit.of_subject((f"10.0.{number >> 8}.{number & 255}",)) for number in range(3000)]
+    for number, counter in enumerate(kept):
+        assert isinstance(counter, BudgetCounter)
+        counter.at(NOW).spent = number
+
+    async def main() -> tuple[int, list[int]]:
+        asking, others = asyncio.create_task(LimitStates(admitting).subjects("ten", 3, {})), 0
+        while not asking.done():
+            await asyncio.sleep(0)
+            others += 1
+        return others, [one.used for one in asking.result()[1]]
+
+    others, used = asyncio.run(main())
+    assert others > 3000
+    assert used == [2999, 2998, 2997]

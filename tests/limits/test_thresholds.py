@@ -15,7 +15,7 @@ from hero_broker.limits.admission import Admission
 from hero_broker.limits.counters import Used
 from hero_broker.limits.limit import Dimensions, Limit, LimitMatch
 from hero_broker.limits.states import LimitStates
-from tests.limits.known import know
+from tests.limits.known import know, subjects_of
 from tests.limits.test_budgets import DAY_S, IP, NOW, TEN, Now, admission, begin, finish, state
 
 HALF, MOST, ALL = Decimal("0.5"), Decimal("0.8"), Decimal(1)
@@ -159,7 +159,7 @@ def test_operators_see_which_thresholds_are_reached_and_how_often_a_limit_warned
     finish(begin(admitting, 5, ip="10.0.0.2"), 5, ip="10.0.0.2")
     finish(begin(admitting, 4, ip="10.0.0.3"), 4, ip="10.0.0.3")
 
-    limit, subjects = LimitStates(admitting).subjects("ten", 9, {})
+    limit, subjects = subjects_of(LimitStates(admitting), "ten", 9, {})
 
     assert (limit.warn_at, limit.warned) == ((HALF, MOST, ALL), 3)
     assert [one.warnings for one in subjects] == [(HALF, MOST), (HALF,), ()]

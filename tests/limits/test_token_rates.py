@@ -14,6 +14,7 @@ from hero_broker.limits.counters import MINUTE_NS, LimitCounters, TokenRateCount
 from hero_broker.limits.headers import IETF, OPENAI
 from hero_broker.limits.limit import REQUESTS, Dimensions, Limit, LimitMatch
 from hero_broker.limits.states import LimitStates
+from tests.limits.known import subjects_of
 from tests.limits.test_budgets import IP, NOW, Row, begin
 
 SECOND_NS = 1_000_000_000
@@ -43,7 +44,7 @@ def tokens(count: int) -> Used:
 
 
 def remaining(admitting: Admission) -> int:
-    (one,) = LimitStates(admitting).subjects("sixty", 1, {})[1]
+    (one,) = subjects_of(LimitStates(admitting), "sixty", 1, {})[1]
     assert (one.used, one.held) == (60 - one.remaining, 0)
     return one.remaining
 

@@ -27,6 +27,7 @@ from hero_broker.limits.counters import LimitCounters, Used
 from hero_broker.limits.limit import CONCURRENT, Dimensions, Limit, LimitMatch
 from hero_broker.limits.recount import Spent, Windows, windows_at
 from hero_broker.limits.states import LimitStates
+from tests.limits.known import subjects_of
 from tests.limits.test_budgets import Now, Row, admission, begin
 
 DAY_S = 86_400
@@ -244,7 +245,7 @@ class Walk(RuleBasedStateMachine):
         return {
             limit.name: {
                 tuple(one.subject.values()): (one.used, one.held)
-                for one in self.states.subjects(limit.name, 100, {})[1]
+                for one in subjects_of(self.states, limit.name, 100, {})[1]
                 if (one.used, one.held) != (0, 0)
             }
             for limit in self.limits
