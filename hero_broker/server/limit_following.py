@@ -26,6 +26,8 @@ from hero_broker.store.budget_usage import recorded
 from hero_broker.store.database import Database
 from hero_broker.util.turns import in_turns
 
+log = logging.getLogger(__name__)
+
 EVERY_S = 1.0
 CLOCK_JUMP_S = 60  # that is logged
 NO_WINDOW = (0, 0)
@@ -33,9 +35,6 @@ NO_WINDOW = (0, 0)
 # What a transaction sees: see `LabelBook.names` and `LimitBook.current`.
 ReadLabels = Callable[[Connection], LabelIndex]
 ReadDefinitions = Callable[[Connection], Definitions]
-
-
-log = logging.getLogger(__name__)
 
 
 def _nothing_kept() -> None:
@@ -132,6 +131,10 @@ class LimitFollowing:
             self.following.failed(error.message)
             kept = None if self._has_definitions else await asyncio.to_thread(self._read_kept)
             self._use(kept or self._definitions)  # grants end although the database is silent
+        except Exception as error:  # an odd value in the database must not end the following of all others
+            if not self.following.is_failing:
+                log.error("limits: an internal error", exc_info=error)
+            self.following.failed(type(error).__name__)
         else:
             self.following.succeeded()
 

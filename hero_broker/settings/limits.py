@@ -85,7 +85,13 @@ def read_definition(name: str, definition: str, providers: Collection[str], *, m
         InvalidParams: the name or the definition has faults; it lists all of the definition.
     """
     faults: list[Fault] = []
-    table = TomlTable("", {**json.loads(definition, parse_float=_parse_number), "name": name}, faults)
+    try:
+        members = json.loads(definition, parse_float=_parse_number)
+    except (ValueError, RecursionError) as error:
+        raise InvalidParams("definition", "must be valid JSON") from error
+    if not isinstance(members, dict):
+        raise InvalidParams("definition", "must be an object")
+    table = TomlTable("", {**members, "name": name}, faults)
     limit = _read_limit(table, providers, may_share_ledger=may_share_ledger)
     table.refuse_unknown_keys()
     if any(fault.key == "name" for fault in faults):

@@ -1,6 +1,7 @@
 """Statements on grants: what subjects of budgets may use beyond the amount. None is removed; one may end early."""
 
 import json
+import logging
 from dataclasses import replace
 
 from sqlalchemy import Connection, func, insert, or_, select, update
@@ -9,6 +10,8 @@ from sqlalchemy.sql.elements import ColumnElement
 from hero_broker.core.errors import InvalidParams
 from hero_broker.core.limits import Grant
 from hero_broker.store.schema import LIMIT_GRANTS
+
+log = logging.getLogger(__name__)
 
 MAX_GRANTS = 10_000  # in force
 
@@ -19,21 +22,23 @@ def revision(connection: Connection) -> int:
 
 
 def in_force(connection: Connection, at: int) -> list[Grant]:
-    """Return the grants that have not ended at a time (unix seconds), in the order in which they were made."""
+    """Return the grants that have not ended at a time (unix seconds), in the order in which they were made.
+
+    One whose subject cannot be read raises nothing; it is logged.
+    """
     rows = connection.execute(select(LIMIT_GRANTS).where(_lasts(at)).order_by(LIMIT_GRANTS.c.grant_id))
-    return [
-        Grant(
-            row.grant_id,
-            row.name,
-            json.loads(row.subject),
-            row.unit,
-            row.amount,
-            row.granted_at,
-            row.until,
-            row.reason,
+    grants = []
+    for row in rows:
+        subject = _subject(row.subject)
+        if subject is None:
+            log.error(
+                "limits: the subject of grant %d of %s cannot be read, so it raises nothing", row.grant_id, row.name
+            )
+            continue
+        grants.append(
+            Grant(row.grant_id, row.name, subject, row.unit, row.amount, row.granted_at, row.until, row.reason)
         )
-        for row in rows
-    ]
+    return grants
 
 
 def add(connection: Connection, new: Grant) -> Grant:
@@ -65,6 +70,17 @@ def add(connection: Connection, new: Grant) -> Grant:
 def end(connection: Connection, name: str, at: int) -> None:
     """Let the grants of a limit that are in force end at a time (unix seconds). Needs a writing transaction."""
     connection.execute(update(LIMIT_GRANTS).where(LIMIT_GRANTS.c.name == name, _lasts(at)).values(until=at))
+
+
+def _subject(text: str) -> dict[str, str | None] | None:
+    """Return a stored subject; None if it is not one, because somebody has written it by hand."""
+    try:
+        subject: object = json.loads(text)
+    except ValueError:
+        return None
+    if isinstance(subject, dict) and all(value is None or isinstance(value, str) for value in subject.values()):
+        return subject
+    return None
 
 
 def _lasts(at: int) -> ColumnElement[bool]:

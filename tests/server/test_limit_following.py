@@ -416,6 +416,43 @@ def test_clock_that_was_ahead_for_several_windows_forgets_nothing_that_is_spent(
         assert month_spent(one) == 20
 
 
+GRANT = "INSERT INTO limit_grants VALUES (1, 'month', '{}', 'usd', 5, 1, NULL, 'by hand')"
+DEFINITION = "INSERT INTO limit_definitions VALUES ('odd', '{}', 1, 1)"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        *(GRANT.format(text) for text in ("{", "null", "[1]", '{"ip": [5]}')),
+        *(DEFINITION.format(text) for text in ("{", "[1]", "5", "[" * 100_000)),
+    ],
+)
+def test_what_was_written_by_hand_bounds_nothing_and_keeps_nobody_from_starting(
+    tmp_path: Path, statement: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with not_writing(f"sqlite:///{tmp_path / 'ledger.db'}", tmp_path, MONTH) as one:
+        with one.database.writing() as connection:
+            connection.exec_driver_sql(statement)
+        asyncio.run(one.following.follow())
+
+        assert error(one.admission, 100_000) is None
+        assert error(one.admission, 100_001) is RequestExceedsLimit
+    assert any("cannot" in record.getMessage() for record in caplog.records)
+
+
+def test_stored_counter_that_cannot_be_read_is_a_failing_duty_and_its_budget_refuses(tmp_path: Path) -> None:
+    with not_writing(f"sqlite:///{tmp_path / 'ledger.db'}", tmp_path, MONTH) as one:
+        one.database.append([row(started_at=NOW)], [])
+        asyncio.run(one.following.follow())
+        with one.database.writing() as connection:
+            connection.exec_driver_sql("UPDATE limit_usage SET subject = '{'")
+    with not_writing(f"sqlite:///{tmp_path / 'ledger.db'}", tmp_path, MONTH) as one:
+        asyncio.run(one.following.follow())
+
+        assert one.following.following.is_failing
+        assert error(one.admission, 1) is LimitsUnavailable
+
+
 def stored_usage(one: Running) -> dict[str, int]:
     """Return what the stored counters of the latest windows have, by subject."""
     with one.database.reading() as connection:
