@@ -214,6 +214,10 @@ class LimitBookInterface(Protocol):
         """Let a subject of a budget use more; return the grant, and when that was."""
         ...
 
+    async def revoke(self, grant_id: int, /) -> tuple[Grant, int]:
+        """End a grant; return it, and when that was."""
+        ...
+
 
 class NoLimitBook:
     """The limits that are set of a ledger without its broker, which nobody asks for."""
@@ -235,6 +239,10 @@ class NoLimitBook:
     ) -> tuple[Grant, int]:
         """Change nothing."""
         raise NotRecorded("No such limit")
+
+    async def revoke(self, _grant_id: int, /) -> tuple[Grant, int]:
+        """Change nothing."""
+        raise NotRecorded("No such grant in force")
 
 
 def explain_nothing(_call: PlannedCall, /) -> ExplainedAdmission:

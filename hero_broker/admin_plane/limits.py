@@ -63,6 +63,13 @@ async def grant_of_limit(
     return {"data": views.grant(result), "as_of": as_of}
 
 
+@method("limits.revoke", rest="DELETE /admin/limits/grants/{grant_id}", scope="limits:write")
+async def revoke_grant(admin: Admin, grant_id: int) -> dict[str, object]:
+    """End a grant now."""
+    result, as_of = await admin.limit_book.revoke(grant_id)
+    return {"data": views.grant(result), "as_of": as_of}
+
+
 @method("limits.explain", rest="GET /admin/limits/explain", scope="limits:read")
 async def explain_limits(
     admin: Admin,

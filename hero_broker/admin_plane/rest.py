@@ -52,7 +52,9 @@ def _endpoint(
         if METHODS[method].is_own and not admin.has_self_service:
             raise SelfServiceOff("The operator of this broker has switched off what callers can ask about their usage.")
         try:
-            params = dict(request.path_params)
+            params: dict[str, Any] = {
+                name: _value(contract.param_type(method, name), text) for name, text in request.path_params.items()
+            }
             objects = {} if request.method in WITH_BODY else contract.object_params(method)
             _add_query(contract, method, params, request.query_params.multi_items(), objects)
             if request.method in WITH_BODY:

@@ -1,4 +1,4 @@
-"""`hero-broker limits`: prints limits, and who has used how much of one; sets, removes and explains them."""
+"""`hero-broker limits`: prints limits, and who has used how much of one; sets, removes, grants and explains them."""
 
 import time
 from collections.abc import Mapping
@@ -36,6 +36,8 @@ hero-broker limits get lab-month
 hero-broker limits remove lab-month
 
 hero-broker limits grant lab-month 5 ip=10.77.0.5 --until month --reason "evaluation of the thesis"
+
+hero-broker limits revoke 7
 
 hero-broker limits explain 10.77.0.5 my-large-model --bytes 20000 --max-output-tokens 4000"""
 
@@ -143,7 +145,8 @@ def get_one(
     if found.set_at is not None:
         say(f"Set at {format_time(found.set_at, zone)} {zone.key}")
     if found.grants:
-        columns = [("granted to", False), ("amount", True), ("until", False), ("reason", False)]
+        columns = [("grant", True), ("granted to", False), ("amount", True)]
+        columns += [("made at", False), ("until", False), ("reason", False)]
         table(columns, [_grant_row(one, zone) for one in found.grants])
 
 
@@ -193,8 +196,21 @@ def grant(
     options = {**NAMES, "amount": "AMOUNT", "reason": "--reason", "subject": DIMENSION_FORM}
     with open_backend(url, token, options=options) as backend:
         made = backend.call(query).data
-    who, how_much, end, _ = _grant_row(made, zone)
-    say(f"{who} may use {how_much} more of {made.name}, {end}")
+    who = _subject(made.subject)
+    say(f"Grant {made.grant_id}: {who} may use {_granted(made)} more of {made.name}, {_end(made, zone)}")
+
+
+@limits.command("revoke")
+def revoke(
+    grant_id: Annotated[int, typer.Argument(min=1, metavar="GRANT", help="The number of the grant; `get` prints it.")],
+    url: UrlOption = None,
+    token: TokenOption = None,
+) -> None:
+    """End a grant now. What was spent of it stays spent."""
+    with open_backend(url, token, options={**NAMES, "grant_id": "GRANT"}) as backend:
+        ended = backend.call(methods.revoke_limit(grant_id)).data
+    who = _subject(ended.subject)
+    say(f"Grant {ended.grant_id} has ended: {who} may no longer use {_granted(ended)} more of {ended.name}")
 
 
 @limits.command("explain")
@@ -243,8 +259,16 @@ def _sentence(one: models.DefinedLimit) -> str:
 
 
 def _grant_row(one: models.LimitGrant, zone: ZoneInfo) -> list[str]:
-    end = "for ever" if one.until is None else f"until {format_time(one.until, zone)} {zone.key}"
-    return [_subject(one.subject), f"{amount_text(one.amount)} {_unit(one.unit)}", end, one.reason]
+    made_at = format_time(one.granted_at, zone)
+    return [str(one.grant_id), _subject(one.subject), _granted(one), made_at, _end(one, zone), one.reason]
+
+
+def _granted(one: models.LimitGrant) -> str:
+    return f"{amount_text(one.amount)} {_unit(one.unit)}"
+
+
+def _end(one: models.LimitGrant, zone: ZoneInfo) -> str:
+    return "for ever" if one.until is None else f"until {format_time(one.until, zone)} {zone.key}"
 
 
 def _unit(unit: str) -> str:

@@ -475,8 +475,8 @@ class AsyncLimitsMethods:
         """Grant more of a budget.
 
         Lets one subject of a budget use more than the amount, until a time or for ever; several grants add up. The
-        limit may be of the settings file. A grant is kept with its reason, and cannot be changed; limits.get lists
-        those in force. At most 10,000 grants in force.
+        limit may be of the settings file. A grant is kept with its reason, and cannot be changed, but limits.revoke
+        ends it; limits.get lists those in force. At most 10,000 grants in force.
 
         Args:
             name: The name of a budget.
@@ -488,6 +488,17 @@ class AsyncLimitsMethods:
             until: Unix seconds, in the future; the grant ends there. For ever if absent.
         """
         return await self._call(methods.grant_limit(name, amount, reason, subject, until))
+
+    async def revoke(self, grant_id: int) -> models.LimitGrantAnswer:
+        """End a grant.
+
+        Ends a grant now: what it added to a budget is gone, and calls that are in flight go on. The grant is kept with
+        its reason; its until becomes now. What was spent of it stays spent.
+
+        Args:
+            grant_id: The number of a grant in force; limits.get has it.
+        """
+        return await self._call(methods.revoke_limit(grant_id))
 
     async def explain(
         self,

@@ -537,8 +537,8 @@ def grant_limit(
     """Grant more of a budget.
 
     Lets one subject of a budget use more than the amount, until a time or for ever; several grants add up. The limit
-    may be of the settings file. A grant is kept with its reason, and cannot be changed; limits.get lists those in
-    force. At most 10,000 grants in force.
+    may be of the settings file. A grant is kept with its reason, and cannot be changed, but limits.revoke ends it;
+    limits.get lists those in force. At most 10,000 grants in force.
 
     Args:
         name: The name of a budget.
@@ -552,6 +552,18 @@ def grant_limit(
     return build_query(
         "limits.grant", models.LimitGrantAnswer, name=name, amount=amount, reason=reason, subject=subject, until=until
     )
+
+
+def revoke_limit(grant_id: int) -> Query[models.LimitGrantAnswer]:
+    """End a grant.
+
+    Ends a grant now: what it added to a budget is gone, and calls that are in flight go on. The grant is kept with its
+    reason; its until becomes now. What was spent of it stays spent.
+
+    Args:
+        grant_id: The number of a grant in force; limits.get has it.
+    """
+    return build_query("limits.revoke", models.LimitGrantAnswer, grant_id=grant_id)
 
 
 def explain_limit(

@@ -827,7 +827,7 @@ class LimitGrant(msgspec.Struct, frozen=True, kw_only=True):
     unit: str
     amount: Decimal  # Of the unit.
     granted_at: int  # Unix seconds, UTC.
-    until: int | None  # Unix seconds, UTC; not included. None: for ever.
+    until: int | None  # Unix seconds, UTC; not included. None: for ever. When it was revoked, if that was earlier.
     reason: str
 
 
@@ -853,7 +853,7 @@ class DefinedLimitAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LimitGrantAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of limits.grant."""
+    """The result of limits.grant and limits.revoke."""
 
     data: LimitGrant
     as_of: int

@@ -29,7 +29,7 @@ ReadDefinition = Callable[[str, str], Limit]
 
 
 class LimitBook:
-    """Sets and removes limits, grants what subjects may use beyond them, and caches both for who applies them.
+    """Sets and removes limits, makes and revokes grants beyond them, and caches both for who applies them.
 
     `on_change` is awaited in the event loop after a change that was made here; brokers that share the database see it
     by the revision.
@@ -137,6 +137,18 @@ class LimitBook:
         await self.on_change()
         return result, now
 
+    async def revoke(self, grant_id: int) -> tuple[Grant, int]:
+        """End a grant now; return it with its new end, and the time (unix seconds).
+
+        Raises:
+            NotRecorded: no grant in force has this number.
+            StoreUnavailable: the database does not answer; the grant may have ended or not.
+        """
+        now = self._clock.now()
+        result = await self._reader.run(self._revoke, grant_id, now)
+        await self.on_change()
+        return result, now
+
     def _refuse_fixed(self, name: str) -> None:
         if name in self._fixed:
             place = "is a setting of [server]" if self._fixed[name].is_of_server else "is in the settings file"
@@ -205,6 +217,10 @@ class LimitBook:
                 )
             of, granted = canonical_subject(limit, subject), granted_amount(limit, amount)
             return limit_grants.add(connection, Grant(0, name, of, limit.unit, granted, now, until, reason))
+
+    def _revoke(self, grant_id: int, now: int) -> Grant:
+        with self._database.writing() as connection:
+            return limit_grants.revoke(connection, grant_id, now)
 
 
 async def _nothing() -> None:

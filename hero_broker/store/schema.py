@@ -203,7 +203,7 @@ LIMIT_DEFINITIONS = Table(
     sqlite_strict=True,
 )
 
-# What subjects of budgets may use beyond the amount. A grant is never removed, so the largest id is a revision.
+# What subjects of budgets may use beyond the amount. A grant is never removed; if it is revoked, its `until` changes.
 LIMIT_GRANTS = Table(
     "limit_grants",
     METADATA,
@@ -215,7 +215,9 @@ LIMIT_GRANTS = Table(
     Column("granted_at", BIG, nullable=False),  # unix seconds, UTC
     Column("until", BIG),  # unix seconds, not included; NULL: for ever
     Column("reason", Text, nullable=False),
+    Column("revision", BIG, nullable=False),  # grows with each grant, and with each that is revoked
     Index("limit_grants_name", "name"),
+    Index("limit_grants_revision", "revision"),
     sqlite_strict=True,
 )
 

@@ -1,4 +1,4 @@
 """The document that `info.version` was last raised for; see test_version_moves_with_the_document."""
 
 VERSION = "0.14.0"
-SHA256 = "35db75fa01a7bae76b7fc868233d791999db4979c526067f583b7d61d5c4ac6f"
+SHA256 = "85deb302ac269a7921f9d09c1db68982aa89e7d798af147d983acd886f44c5ee"

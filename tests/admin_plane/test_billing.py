@@ -844,6 +844,8 @@ def test_documented_examples_are_answered_in_the_documented_shape(ledger: Ledger
         ledger.call("labels.set", **params, label="a")
     if method["name"] in ("limits.get", "limits.remove"):
         ledger.call("limits.set", **params, definition={"unit": "concurrent", "amount": 4, "shared": False})
+    for _ in range(params["grant_id"] if method["name"] == "limits.revoke" else 0):
+        ledger.call("limits.grant", name="machine-month", amount=5, reason="a", subject={"ip": "10.77.0.5"})
 
     result = ledger.call(method["name"], **params)["result"]
 

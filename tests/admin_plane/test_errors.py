@@ -44,6 +44,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "limits.set": {"name": "a", "definition": {"unit": "concurrent", "amount": 4}},
     "limits.remove": {"name": "none"},
     "limits.grant": {"name": "none", "amount": 1, "reason": "a"},
+    "limits.revoke": {"grant_id": 1},
 }
 DOCUMENTED = [(name, error["code"]) for name, method in METHODS.items() for error in method["errors"]]
 EXAMPLES = [

@@ -151,6 +151,38 @@ def test_grant_is_shown_with_its_limit_in_the_unit_of_the_limit(ledger: Ledger) 
     assert ledger.call("limits.get", name="machine-month")["result"]["data"]["grants"] == [made.json()["data"]]
 
 
+def test_grant_is_revoked_by_its_number_and_only_once(ledger: Ledger) -> None:
+    ledger.call("limits.grant", name="machine-month", amount=5, reason="thesis", subject={"ip": "10.77.0.5"})
+    kept = ledger.call("limits.grant", name="machine-month", amount=1, reason="r", subject={"ip": "10.77.0.5"})
+
+    ended = ledger.send("DELETE", "/admin/limits/grants/1").json()
+    again = ledger.send("DELETE", "/admin/limits/grants/1")
+
+    assert (ended["data"]["grant_id"], ended["data"]["amount"], ended["data"]["until"]) == (1, 5, ended["as_of"])
+    assert ledger.call("limits.get", name="machine-month")["result"]["data"]["grants"] == [kept["result"]["data"]]
+    assert (again.status_code, again.json()["error"]["code"]) == (404, "not_found")
+    assert ledger.call("limits.revoke", grant_id=3)["error"]["code"] == -32004
+
+
+@pytest.mark.parametrize("number", ["one", "0", "-1", "1.5"])
+def test_grant_whose_number_is_none_is_refused(ledger: Ledger, number: str) -> None:
+    answer = ledger.send("DELETE", f"/admin/limits/grants/{number}")
+
+    assert (answer.status_code, answer.json()["error"]["message"]) == (
+        400,
+        "grant_id: must be an integer from 1 to 9007199254740991",
+    )
+
+
+def test_limit_may_be_named_as_the_path_of_grants(ledger: Ledger) -> None:
+    ledger.send("PUT", "/admin/limits/grants", json={"definition": {**BUDGET, "per": []}})
+
+    made = ledger.send("POST", "/admin/limits/grants/grants", json={"amount": 1, "reason": "r"})
+
+    assert made.json()["data"]["name"] == "grants"
+    assert ledger.get("/admin/limits/grants")["data"]["grants"] == [made.json()["data"]]
+
+
 def test_subject_may_be_left_out_if_all_calls_have_one_counter(ledger: Ledger) -> None:
     ledger.call("limits.set", name="pool", definition={**BUDGET, "per": [], "unit": "tokens", "amount": 1})
 

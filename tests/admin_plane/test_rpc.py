@@ -447,6 +447,7 @@ LEDGERS = {
     "limits.set",
     "limits.remove",
     "limits.grant",
+    "limits.revoke",
 }
 
 

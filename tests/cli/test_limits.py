@@ -74,20 +74,25 @@ def test_limit_is_set_granted_of_and_removed(fresh: Place) -> None:
     )
     shown = [line.split() for line in fresh.out("limits", "get", "lab-month", "--tz", "Europe/Brussels").splitlines()]
     as_json = json.loads(fresh.out("limits", "get", "lab-month", "--json"))["data"]
+    revoked = fresh.out("limits", "revoke", "1")
+    again = fresh.run("limits", "revoke", "1")
     removed = fresh.out("limits", "remove", "lab-month")
 
     sentence = "at most 20.5 USD a month (Europe/Brussels), for each address; it counts calls from 127.0.0.0/8"
     assert made == f"lab-month: {sentence}\n"
-    assert for_ever == "127.0.0.5 may use 5 USD more of lab-month, for ever\n"
-    assert dated == "127.0.0.6 may use 0.25 USD more of lab-month, until 2999-01-01 00:00:00 UTC\n"
+    assert for_ever == "Grant 1: 127.0.0.5 may use 5 USD more of lab-month, for ever\n"
+    assert dated == "Grant 2: 127.0.0.6 may use 0.25 USD more of lab-month, until 2999-01-01 00:00:00 UTC\n"
     assert (" ".join(shown[0]), shown[1][:2]) == (made.strip(), ["Set", "at"])
-    assert shown[2:] == [
-        ["granted", "to", "amount", "until", "reason"],
-        ["127.0.0.5", "5", "USD", "for", "ever", "evaluation"],
-        ["127.0.0.6", "0.25", "USD", "until", "2999-01-01", "01:00:00", "Europe/Brussels", "a", "month"],
+    assert shown[2] == ["grant", "granted", "to", "amount", "made", "at", "until", "reason"]
+    # After the amount stands when the grant was made.
+    assert [line[:4] + line[6:] for line in shown[3:]] == [
+        ["1", "127.0.0.5", "5", "USD", "for", "ever", "evaluation"],
+        ["2", "127.0.0.6", "0.25", "USD", "until", "2999-01-01", "01:00:00", "Europe/Brussels", "a", "month"],
     ]
+    assert revoked == "Grant 1 has ended: 127.0.0.5 may no longer use 5 USD more of lab-month\n"
+    assert (again.exit_code, again.stderr) == (1, "No such grant in force\n")
     assert as_json["definition"]["amount"] == 20.5
-    assert removed == "lab-month is removed, and 2 of its grants ended\n"
+    assert removed == "lab-month is removed, and 1 of its grants ended\n"
     assert fresh.run("limits", "get", "lab-month").exit_code == 1
 
 

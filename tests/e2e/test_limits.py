@@ -188,14 +188,18 @@ def test_limit_that_is_set_refuses_grants_admit_and_its_removal_ends_it(tmp_path
         client.limits.set("one", {"unit": "requests", "amount": Decimal(2), "window": "day", "per": ("ip",)})
         seen = [first_answer(running.url)]
         seen += [status(running.url), status(running.url, "127.0.0.2")]
-        client.limits.grant("one", Decimal(1), "a demonstration", {"ip": "127.0.0.1"})
+        made = client.limits.grant("one", Decimal(1), "a demonstration", {"ip": "127.0.0.1"}).data
         seen += [status(running.url), status(running.url)]
         (used,) = client.limits.status("one", subject={"ip": "127.0.0.1"}).data
+        client.limits.grant("one", Decimal(7), "a mistyped amount", {"ip": "127.0.0.1"})
+        seen.append(status(running.url))
+        client.limits.revoke(made.grant_id + 1)
+        seen.append(status(running.url))
         client.limits.remove("one")
         seen.append(status(running.url))
 
     # The call before the limit counts; the second is the first that is admitted under it.
-    assert seen == [200, 402, 200, 200, 402, 200]
+    assert seen == [200, 402, 200, 200, 402, 200, 402, 200]
     assert [int(one) for one in (used.used, used.granted, used.remaining)] == [3, 1, 0]
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
@@ -223,6 +224,21 @@ def test_grant_with_a_fault_is_refused(
 def test_grant_for_an_unknown_limit_is_refused(book: LimitBook) -> None:
     with pytest.raises(NotRecorded):
         grant(book, "nobody")
+
+
+def test_grant_that_is_revoked_is_not_current_at_any_broker(
+    database: Database, book: LimitBook, clock: StoppedClock
+) -> None:
+    mistyped, kept = grant(book, amount="500"), grant(book)
+    with closing(LimitBook(database, clock, FIXED, READ)) as other_broker:
+        assert current(database, other_broker).grants == (mistyped, kept)
+
+        ended, at = asyncio.run(book.revoke(mistyped.grant_id))
+
+        assert (ended, at) == (replace(mistyped, until=NOW), NOW)
+        assert current(database, other_broker).grants == current(database, book).grants == (kept,)
+    with pytest.raises(NotRecorded):
+        run(book.revoke(mistyped.grant_id))
 
 
 def test_removal_ends_the_grants_of_a_limit_for_good(database: Database, book: LimitBook, clock: StoppedClock) -> None:

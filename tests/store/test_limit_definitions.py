@@ -116,6 +116,34 @@ def test_grants_of_one_limit_end_early_and_are_kept(database: Database) -> None:
     assert add(database, GRANT).grant_id == 5
 
 
+def test_grant_that_is_revoked_ends_is_kept_and_changes_the_revision(database: Database) -> None:
+    endless = add(database, replace(GRANT, until=None))
+    other = add(database, GRANT)
+
+    with database.writing() as connection:
+        ended = limit_grants.revoke(connection, 1, NOW + 10)
+
+    assert ended == replace(endless, until=NOW + 10)
+    assert in_force(database, NOW + 9) == [ended, other]
+    assert in_force(database, NOW + 10) == [other]
+    with database.reading() as connection:
+        assert limit_grants.revision(connection) == 3
+    assert add(database, GRANT).grant_id == 3
+    with database.reading() as connection:
+        assert limit_grants.revision(connection) == 4
+
+
+@pytest.mark.parametrize("grant_id", [1, 2])
+def test_grant_that_has_ended_or_never_was_is_not_revoked(database: Database, grant_id: int) -> None:
+    add(database, GRANT)
+
+    with database.writing() as connection, pytest.raises(NotRecorded):
+        limit_grants.revoke(connection, grant_id, NOW + 60)
+
+    with database.reading() as connection:
+        assert limit_grants.revision(connection) == 1
+
+
 def test_only_so_many_grants_are_in_force(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limit_grants, "MAX_GRANTS", 2)
     add(database, replace(GRANT, until=NOW + 5))
