@@ -416,7 +416,7 @@ def test_clock_that_was_ahead_for_several_windows_forgets_nothing_that_is_spent(
         assert month_spent(one) == 20
 
 
-GRANT = "INSERT INTO limit_grants VALUES (1, 'month', '{}', 'usd', 5, 1, NULL, 'by hand')"
+GRANT = "INSERT INTO limit_grants VALUES (1, 'month', '{}', 'usd', 5, 1, NULL, 'by hand', 1)"
 DEFINITION = "INSERT INTO limit_definitions VALUES ('odd', '{}', 1, 1)"
 
 
