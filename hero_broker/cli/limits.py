@@ -106,7 +106,8 @@ def status(
         found = backend.call(query)
     say(f"{found.limit.name}: {found.limit.description}")
     if not found.data:
-        say("Nobody has used any of it.")
+        chosen = ", ".join(subject or ())
+        say(f"Nothing is counted for {chosen}." if chosen else "Nobody has used any of it.")
         return
     window = found.data[0]
     if window.window_start is not None and window.window_end is not None:

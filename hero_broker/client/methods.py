@@ -483,8 +483,9 @@ def status_limit(
     """What is used of a limit.
 
     Lists the subjects of a limit that have used most of it: what is spent of a budget in its present window and what is
-    held for calls in flight, else the calls in flight, or the requests or tokens per minute. Only counters in memory
-    are listed; a subject without one has used nothing.
+    held for calls in flight, else the calls in flight, or the requests or tokens per minute. Of subjects that have used
+    nothing, only those with grants are listed, and the one that subject names in full, if the limit may count its
+    calls.
 
     Args:
         name: The name of the limit.

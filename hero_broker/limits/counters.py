@@ -1,6 +1,6 @@
 """The counters of limits, in memory: calls in flight, requests and tokens per minute, and what is spent of budgets."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from itertools import islice
 from typing import NamedTuple, Protocol
@@ -410,6 +410,15 @@ class LimitCounters:
         if self._common is not None:  # it may count this address, too
             return None
         return [self._make(self, tuple(ip if name == "ip" else None for name in per))]
+
+    def unused(self, subjects: Iterable[Subject]) -> list[Counter]:
+        """Return counters that have counted nothing, of those subjects that have none; they are not kept.
+
+        None are returned if the subjects may share one, or if it is not known yet what was spent.
+        """
+        if self._common is not None or not self.is_known:
+            return []
+        return [self._make(self, subject) for subject in subjects if subject not in self._counters]
 
     def _shared_counter(self) -> Counter:
         self.shared += 1

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from hero_broker.core.errors import NotRecorded
 from hero_broker.core.limits import LimitState, OwnLimit, SubjectState
 from hero_broker.limits.admission import Admission
-from hero_broker.limits.counters import BudgetCounter, Counter, LimitCounters, RateCounter
+from hero_broker.limits.counters import BudgetCounter, Counter, LimitCounters, RateCounter, Subject
 from hero_broker.limits.limit import BILLING_PERIOD, CONCURRENT, ENFORCE, USD, Limit, LimitMatch, network_text
 from hero_broker.limits.sentences import sentence
-from hero_broker.limits.subjects import part_of_subject
+from hero_broker.limits.subjects import may_count, part_of_subject
 from hero_broker.util.turns import in_turns
 
 _MATCHES = ("ip", "network", "label", "context", "model", "provider", "kind")
@@ -32,17 +32,20 @@ class LimitStates:
     ) -> tuple[LimitState, list[SubjectState]]:
         """Return a limit, and the subjects with these values that have used most of it, at most `most`.
 
+        Subjects that have used nothing are among them if something is granted to them, or if the values are those of
+        one subject, whose calls the limit may count.
+
         Raises:
             NotRecorded: no limit has this name.
             InvalidParams: no subject of the limit can have these values.
         """
         for one in self._admission.limits:
             if one.limit.name == name:
-                part = part_of_subject(one.limit, values).items()
+                part = part_of_subject(one.limit, values)
                 states: list[SubjectState] = []
-                async for counter in in_turns(one.counters()):
+                async for counter in in_turns([*one.counters(), *one.unused(_further(one, part))]):
                     state = subject_state(counter, self._admission)
-                    if part <= state.subject.items():
+                    if part.items() <= state.subject.items():
                         states.append(state)
                     if len(states) > most + MAX_UNSORTED:
                         states = sorted(states, key=_by_use)[:most]
@@ -85,6 +88,13 @@ class LimitStates:
 
 def _by_use(state: SubjectState) -> tuple[int, str]:
     return -state.used - state.held, str(state.subject)
+
+
+def _further(one: LimitCounters, part: Mapping[str, str | None]) -> Iterator[Subject]:
+    """Yield the subjects that are shown although they may have used nothing."""
+    per = one.limit.per
+    subjects = {**one.grants, tuple(part[name] for name in per): 0} if part.keys() == set(per) else one.grants
+    yield from (subject for subject in subjects if may_count(one.limit, dict(zip(per, subject, strict=True))))
 
 
 def _hidden(limit: Limit, now: int) -> OwnLimit:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
-from hero_broker.core.addresses import UNKNOWN, canonical_ip, parse_network
+from hero_broker.core.addresses import UNKNOWN, canonical_ip, parse_ip, parse_network
 from hero_broker.core.errors import InvalidParams
 from hero_broker.limits.limit import Limit
 
+_OF_ADDRESS = ("ip", "prefix")
 _MAY_LACK = ("label", "context")  # a call may have none
 
 
@@ -37,6 +38,26 @@ def part_of_subject(limit: Limit, values: Mapping[str, str | None]) -> dict[str,
         names = f"members among {', '.join(limit.per)}" if limit.per else "no members"
         raise InvalidParams("subject", f"must have {names}, as the limit has counters by them")
     return {name: _canonical(limit, name, value) for name, value in given.items()}
+
+
+def may_count(limit: Limit, subject: Mapping[str, str | None]) -> bool:
+    """Return whether some calls of a subject, with its values as counters have them, agree with a limit's `match`."""
+    match = limit.match
+    if not all(getattr(match, name) in (None, value) for name, value in subject.items() if name not in _OF_ADDRESS):
+        return False
+    if "ip" in subject:
+        return match.covers_address(subject["ip"] or UNKNOWN)
+    prefix = subject.get("prefix")
+    if prefix is None:
+        return True
+    if prefix == UNKNOWN:
+        return match.covers_address(UNKNOWN)
+    network = parse_network(prefix)
+    if any(network.version == one.version and network.subnet_of(one) for one in match.excepted):  # type: ignore[arg-type]
+        return False
+    if match.network is not None:
+        return network.overlaps(match.network)
+    return match.ip is None or (match.ip != UNKNOWN and parse_ip(match.ip) in network)
 
 
 def _canonical(limit: Limit, name: str, value: str | None) -> str | None:

@@ -1,4 +1,4 @@
 """The document that `info.version` was last raised for; see test_version_moves_with_the_document."""
 
 VERSION = "0.14.0"
-SHA256 = "85deb302ac269a7921f9d09c1db68982aa89e7d798af147d983acd886f44c5ee"
+SHA256 = "edf2c607f40abcb90e6962ccbbdba48e8c1d2ab86677b6979bc80be5e018e2a3"

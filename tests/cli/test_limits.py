@@ -45,6 +45,11 @@ def test_limits_and_who_used_most_of_one(tmp_path: Path) -> None:
         ).splitlines()
         status = json.loads(place.out("limits", "status", "tokens", "--json"))
         unknown = place.run("limits", "status", "none")
+        place.out("limits", "grant", "tokens", "50", "ip=127.0.0.8", "--reason", "r")
+        granted = place.out("limits", "status", "tokens", "ip=127.0.0.8").splitlines()
+        unused = place.out("limits", "status", "tokens", "ip=127.0.0.9").splitlines()
+        place.out("limits", "set", "far", "unit=concurrent", "amount=1", "per=ip", "match.network=10.0.0.0/8")
+        not_counted = place.out("limits", "status", "far", "ip=127.0.0.9").splitlines()
 
     assert listed[0].split()[-4:] == ["refused", "would", "refuse", "warned"]
     assert [line.split()[-1] for line in listed[1:]] == ["0", "0", "1", "0"]
@@ -60,6 +65,9 @@ def test_limits_and_who_used_most_of_one(tmp_path: Path) -> None:
         ["127.0.0.2", "86", "0", "4,914"],
     ]
     assert len(status["data"]) == 3
+    assert granted[-1].split() == ["127.0.0.8", "0", "0", "5,050", "50"]
+    assert unused[-1].split() == ["127.0.0.9", "0", "0", "5,000"]
+    assert not_counted[-1] == "Nothing is counted for ip=127.0.0.9."
     assert (unknown.exit_code, unknown.stderr) == (1, "No such limit\n")
     assert [line.split()[1] for line in listed] == ["source", "server", "server", "file", "file"]
 

@@ -1,10 +1,12 @@
 """Subjects of limits that operators name."""
 
+from ipaddress import ip_network
+
 import pytest
 
 from hero_broker.core.errors import InvalidParams
-from hero_broker.limits.limit import Dimensions, Limit
-from hero_broker.limits.subjects import canonical_subject, part_of_subject
+from hero_broker.limits.limit import Dimensions, Limit, LimitMatch
+from hero_broker.limits.subjects import canonical_subject, may_count, part_of_subject
 
 
 def limit_by(*per: str) -> Limit:
@@ -93,3 +95,33 @@ def test_part_that_no_subject_can_have_is_refused(
         part_of_subject(limit_by(*per), values)
 
     assert (caught.value.param, caught.value.reason) == ("subject", reason)
+
+
+NETWORK = LimitMatch(network=ip_network("10.0.0.0/16"), excepted=(ip_network("10.0.7.0/24"),))
+
+
+@pytest.mark.parametrize(
+    ("match", "subject", "expected"),
+    [
+        (LimitMatch(), {}, True),
+        (NETWORK, {"ip": "10.0.0.1"}, True),
+        (NETWORK, {"ip": "10.0.7.1"}, False),
+        (NETWORK, {"ip": "unknown"}, False),
+        (NETWORK, {"prefix": "10.0.0.0/24"}, True),
+        (NETWORK, {"prefix": "10.0.0.0/8"}, True),
+        (NETWORK, {"prefix": "10.0.7.0/24"}, False),
+        (NETWORK, {"prefix": "10.1.0.0/24"}, False),
+        (NETWORK, {"prefix": "2001:db8::/48"}, False),
+        (NETWORK, {"prefix": "unknown"}, False),
+        (LimitMatch(ip="10.0.0.1"), {"prefix": "10.0.0.0/24"}, True),
+        (LimitMatch(ip="10.0.0.1"), {"prefix": "10.0.1.0/24"}, False),
+        (LimitMatch(ip="unknown"), {"prefix": "10.0.1.0/24"}, False),
+        (LimitMatch(ip="unknown"), {"prefix": "unknown"}, True),
+        (LimitMatch(model="m"), {"ip": "::1", "model": "m"}, True),
+        (LimitMatch(model="m"), {"ip": "::1", "model": "n"}, False),
+        (LimitMatch(label="lab"), {"label": None}, False),
+        (LimitMatch(label="lab"), {"ip": "::1"}, True),
+    ],
+)
+def test_limit_may_count_a_subject(match: LimitMatch, subject: dict[str, str | None], *, expected: bool) -> None:
+    assert may_count(Limit("b", "usd", 1, match, tuple(subject), window="month"), subject) == expected
