@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from hero_broker.cli.backend import OPTIONS, TokenOption, UrlOption, open_backend
+from hero_broker.cli.backend import OPTIONS, Backend, TokenOption, UrlOption, open_backend
 from hero_broker.cli.limit_values import DIMENSION_FORM, parse_amount, parse_definition, parse_subject
 from hero_broker.cli.me import amount_text
 from hero_broker.cli.printing import NOTHING, say, table, write_json
-from hero_broker.cli.times import END_FORMS, parse_end, parse_zone
+from hero_broker.cli.times import END_FORMS, UTC, parse_end, parse_zone, zone_or_utc
 from hero_broker.client import methods, models
 from hero_broker.core.local_time import format_time
 from hero_broker.limits.thresholds import percent
@@ -23,7 +23,7 @@ hero-broker limits list
 
 hero-broker limits status machine-month
 
-hero-broker limits status machine-month --limit 10 --tz Europe/Brussels
+hero-broker limits status machine-month --limit 10 --tz UTC
 
 hero-broker limits status machine-month ip=10.77.0.5
 
@@ -55,7 +55,10 @@ SubjectArgument = Annotated[
         help="A subject, such as ip=10.77.0.5 or label=research; label= is that of addresses without a label.",
     ),
 ]
-ZoneOption = Annotated[str, typer.Option("--tz", help="Time zone of the times.")]
+ZoneOption = Annotated[
+    str | None,
+    typer.Option("--tz", help="Time zone of the times; by default that of the limit, else UTC.", show_default=False),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the broker's response unchanged.")]
 
 LIST_COLUMNS = (("limit", False), ("source", False), ("bound", False), ("subjects", True), ("refused", True))
@@ -91,19 +94,20 @@ def status(
     name: NameArgument,
     subject: SubjectArgument = None,
     limit: Annotated[int, typer.Option(min=1, help="Number of the subjects that have used most.")] = 100,
-    tz: ZoneOption = "UTC",
+    tz: ZoneOption = None,
     as_json: JsonOption = False,
     url: UrlOption = None,
     token: TokenOption = None,
 ) -> None:
     """Print who has used most of a limit: what is used in the present window, held for calls in flight, and left."""
-    zone = parse_zone(tz)
+    zone = None if tz is None else parse_zone(tz)
     query = methods.status_limit(name, limit, parse_subject(subject))
     with open_backend(url, token, options={**NAMES, "subject": DIMENSION_FORM}) as backend:
         if as_json:
             write_json(backend.call_raw(query.method, query.params))
             return
         found = backend.call(query)
+    zone = zone or zone_or_utc(found.limit.tz)
     say(f"{found.limit.name}: {found.limit.description}")
     if not found.data:
         chosen = ", ".join(subject or ())
@@ -130,18 +134,19 @@ def _subject(values: Mapping[str, str | None]) -> str:
 @limits.command("get")
 def get_one(
     name: NameArgument,
-    tz: ZoneOption = "UTC",
+    tz: ZoneOption = None,
     as_json: JsonOption = False,
     url: UrlOption = None,
     token: TokenOption = None,
 ) -> None:
     """Print how a limit is defined, and what is granted of it."""
-    zone, query = parse_zone(tz), methods.get_limit(name)
+    zone, query = None if tz is None else parse_zone(tz), methods.get_limit(name)
     with open_backend(url, token, options=NAMES) as backend:
         if as_json:
             write_json(backend.call_raw(query.method, query.params))
             return
         found = backend.call(query).data
+        zone = zone or _zone_of(backend, name)
     say(_sentence(found))
     if found.set_at is not None:
         say(f"Set at {format_time(found.set_at, zone)} {zone.key}")
@@ -186,17 +191,22 @@ def grant(
     reason: Annotated[str, typer.Option(help="Why, in at most 200 characters.")],
     subject: SubjectArgument = None,
     until: Annotated[str | None, typer.Option(help=f"When it ends: {END_FORMS}; for ever by default.")] = None,
-    tz: Annotated[str, typer.Option("--tz", help="Time zone of --until.")] = "UTC",
+    tz: Annotated[
+        str | None,
+        typer.Option("--tz", help="Time zone of --until; by default that of the limit, else UTC.", show_default=False),
+    ] = None,
     url: UrlOption = None,
     token: TokenOption = None,
 ) -> None:
     """Let a subject of a budget use more than its amount."""
-    zone = parse_zone(tz)
-    ends = parse_end(until, zone, int(time.time()), "--until")
-    query = methods.grant_limit(name, parse_amount(amount), reason, parse_subject(subject), ends)
+    zone, now = None if tz is None else parse_zone(tz), int(time.time())
+    parse_end(until, zone or UTC, now, "--until")  # so that a fault is reported before the broker is asked
+    more, values = parse_amount(amount), parse_subject(subject)
     options = {**NAMES, "amount": "AMOUNT", "reason": "--reason", "subject": DIMENSION_FORM}
     with open_backend(url, token, options=options) as backend:
-        made = backend.call(query).data
+        zone = zone or _zone_of(backend, name)
+        ends = parse_end(until, zone, now, "--until")
+        made = backend.call(methods.grant_limit(name, more, reason, values, ends)).data
     who = _subject(made.subject)
     say(f"Grant {made.grant_id}: {who} may use {_granted(made)} more of {made.name}, {_end(made, zone)}")
 
@@ -253,6 +263,11 @@ def _decision_row(one: models.LimitDecision) -> list[str]:
     subject = NOTHING if state is None else _subject(state.subject)
     amounts = (None, None, None) if state is None else (state.used, state.held, state.remaining)
     return [one.name, subject, room, _unit(one.unit), *(amount_text(amount) for amount in (one.needed, *amounts))]
+
+
+def _zone_of(backend: Backend, name: str) -> ZoneInfo:
+    """Return the zone of a limit; UTC for one without windows of the calendar, and for one that is not in force."""
+    return zone_or_utc(next((one.tz for one in backend.call(methods.list_limits()).data if one.name == name), None))
 
 
 def _sentence(one: models.DefinedLimit) -> str:

@@ -42,7 +42,6 @@ LIMIT_COLUMNS = (
     ("counts", False),
     ("unit", False),
     ("window", False),
-    ("ends", False),
     ("used", True),
     ("held", True),
     ("remaining", True),
@@ -75,7 +74,7 @@ def me(
     if as_json:
         write_json(body)
         return
-    say(f"Usage of {found.ip}")
+    say(f"Usage of {found.ip}, by days and months of {zone.key}")
     _print_usage(found)
     _print_limits(found.limits, zone)
 
@@ -126,7 +125,9 @@ def _print_usage(found: models.OwnUsage) -> None:
 
 
 def _print_limits(limits: tuple[models.OwnLimit, ...], zone: ZoneInfo) -> None:
-    table(LIMIT_COLUMNS, [list(_limit_row(one, zone)) for one in limits])
+    columns = [*LIMIT_COLUMNS]
+    columns.insert(4, (f"ends ({zone.key})", False))
+    table(columns, [list(_limit_row(one, zone)) for one in limits])
 
 
 def _limit_row(one: models.OwnLimit, zone: ZoneInfo) -> Iterator[str]:

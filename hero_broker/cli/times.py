@@ -1,7 +1,7 @@
 """Parses times from the command line into unix seconds; `core.local_time` formats them."""
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import typer
@@ -9,6 +9,8 @@ import typer
 MONTH_FORMS = "a month such as 2026-11, this or last"
 END_FORMS = "7d (also s, m, h, w), 2026-12-01, 2026-12-01T08:30, unix seconds, or month for the end of this month"
 FORMS = "7d (also s, m, h, w), 2026-11-01, 2026-11-01T08:30, unix seconds, now, today, yesterday or month"
+
+UTC = ZoneInfo("UTC")
 
 _AGO = re.compile(r"([0-9]{1,6})([smhdw])")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
@@ -26,6 +28,14 @@ def parse_zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:  # OSError: the name of a directory
         raise typer.BadParameter("must be an IANA time zone, such as Europe/Berlin", param_hint="--tz") from error
+
+
+def zone_or_utc(name: str | None) -> ZoneInfo:
+    """Return the time zone that a broker names; UTC without a name, or if this machine does not know the zone."""
+    try:
+        return UTC if name is None else parse_zone(name)
+    except typer.BadParameter:
+        return UTC  # the broker has a newer list of zones
 
 
 def parse_time(text: str | None, zone: ZoneInfo, now: int, option: str) -> int | None:

@@ -40,9 +40,8 @@ def test_limits_and_who_used_most_of_one(tmp_path: Path) -> None:
         call_from_three_addresses(running)
         listed = place.out("limits", "list").splitlines()
         as_json = json.loads(place.out("limits", "list", "--json"))["data"]
-        first, window, head, *lines = place.out(
-            "limits", "status", "tokens", "--limit", "2", "--tz", "Europe/Brussels"
-        ).splitlines()
+        first, window, head, *lines = place.out("limits", "status", "tokens", "--limit", "2").splitlines()
+        in_utc = place.out("limits", "status", "tokens", "--limit", "1", "--tz", "UTC").splitlines()[1]
         status = json.loads(place.out("limits", "status", "tokens", "--json"))
         unknown = place.run("limits", "status", "none")
         place.out("limits", "grant", "tokens", "50", "ip=127.0.0.8", "--reason", "r")
@@ -59,6 +58,7 @@ def test_limits_and_who_used_most_of_one(tmp_path: Path) -> None:
         "it warns when 2 % and 50 % are spent"
     )
     assert re.fullmatch(r"From \d{4}-\d\d-01 00:00:00 to \d{4}-\d\d-01 00:00:00 Europe/Brussels", window)
+    assert re.fullmatch(r"From \d{4}-\d\d-\d\d 2[23]:00:00 to \d{4}-\d\d-\d\d 2[23]:00:00 UTC", in_utc)
     assert head.split() == ["subject", "used,", "tokens", "held,", "tokens", "remaining,", "tokens", "warned", "at"]
     assert [line.split() for line in lines] == [
         ["127.0.0.3", "129", "0", "4,871", "2", "%"],
@@ -80,7 +80,8 @@ def test_limit_is_set_granted_of_and_removed(fresh: Place) -> None:
     dated = fresh.out(
         "limits", "grant", "lab-month", "0.25", "ip=127.0.0.6", "--reason", "a month", "--until", "2999-01-01"
     )
-    shown = [line.split() for line in fresh.out("limits", "get", "lab-month", "--tz", "Europe/Brussels").splitlines()]
+    shown = [line.split() for line in fresh.out("limits", "get", "lab-month").splitlines()]
+    in_utc = fresh.out("limits", "get", "lab-month", "--tz", "UTC")
     as_json = json.loads(fresh.out("limits", "get", "lab-month", "--json"))["data"]
     revoked = fresh.out("limits", "revoke", "1")
     again = fresh.run("limits", "revoke", "1")
@@ -89,16 +90,17 @@ def test_limit_is_set_granted_of_and_removed(fresh: Place) -> None:
     sentence = "at most 20.5 USD a month (Europe/Brussels), for each address; it counts calls from 127.0.0.0/8"
     assert made == f"lab-month: {sentence}\n"
     assert for_ever == "Grant 1: 127.0.0.5 may use 5 USD more of lab-month, for ever\n"
-    assert dated == "Grant 2: 127.0.0.6 may use 0.25 USD more of lab-month, until 2999-01-01 00:00:00 UTC\n"
+    assert dated == "Grant 2: 127.0.0.6 may use 0.25 USD more of lab-month, until 2999-01-01 00:00:00 Europe/Brussels\n"
     assert (" ".join(shown[0]), shown[1][:2]) == (made.strip(), ["Set", "at"])
     assert shown[2] == ["grant", "granted", "to", "amount", "made", "at", "until", "reason"]
     # After the amount stands when the grant was made.
     assert [line[:4] + line[6:] for line in shown[3:]] == [
         ["1", "127.0.0.5", "5", "USD", "for", "ever", "evaluation"],
-        ["2", "127.0.0.6", "0.25", "USD", "until", "2999-01-01", "01:00:00", "Europe/Brussels", "a", "month"],
+        ["2", "127.0.0.6", "0.25", "USD", "until", "2999-01-01", "00:00:00", "Europe/Brussels", "a", "month"],
     ]
     assert revoked == "Grant 1 has ended: 127.0.0.5 may no longer use 5 USD more of lab-month\n"
     assert (again.exit_code, again.stderr) == (1, "No such grant in force\n")
+    assert "until 2998-12-31 23:00:00 UTC" in in_utc
     assert as_json["definition"]["amount"] == 20.5
     assert removed == "lab-month is removed, and 1 of its grants ended\n"
     assert fresh.run("limits", "get", "lab-month").exit_code == 1
@@ -118,6 +120,8 @@ def test_limit_is_set_granted_of_and_removed(fresh: Place) -> None:
         (("grant", "none", "1", "--reason", "r"), 1, "No such limit"),
         (("grant", "server.max_calls", "1", "--reason", "r"), 2, "LIMIT must be of a budget"),
         (("grant", "none", "1", "--reason", "r", "--until", "soon"), 2, "must be 7d"),
+        (("grant", "none", "1", "--reason", "r", "--until", "month"), 1, "No such limit"),
+        (("grant", "none", "1", "--reason", "r", "--tz", "Nowhere"), 2, "must be an IANA time zone"),
         (("grant", "none", "much", "--reason", "r"), 2, "must be a number"),
         (("status", "server.max_calls", "ip=127.0.0.1"), 2, "DIMENSION=VALUE must have no members"),
         (("explain", "127.0.0.1", "none"), 2, "MODEL: The model 'none' does not exist"),

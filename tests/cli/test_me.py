@@ -33,7 +33,7 @@ def test_caller_sees_its_windows_models_and_limits_without_a_token(place: Place)
 
     printed = cells(ended.stdout)
     assert ended.exit_code == 0
-    assert printed[0] == ["Usage of 127.0.0.1"]
+    assert printed[0] == ["Usage of 127.0.0.1, by days and months of UTC"]
     assert printed[2][:5] == ["today", "all models", "1", "40", "3"]
     assert [line[:2] for line in printed[3:6]] == [
         ["today", "fake-chat"],
@@ -57,10 +57,11 @@ def test_limits_show_amounts_and_ends_in_a_zone(tmp_path: Path) -> None:
     config.write_text(LIMITS)
     with broker(tmp_path / "state", "--config", str(config)) as running:
         place = Place(running, "")
-        own, shared = cells(place.out("me", "--tz", "Europe/Brussels"))[-2:]
+        *_, head, _, _, own, shared = cells(place.out("me", "--tz", "Europe/Brussels"))
         listed = cells(place.out("limits", "list"))
         status = place.out("limits", "status", "machine-month").splitlines()
 
+    assert head[4] == "ends (Europe/Brussels)"
     assert own[:4] == ["machine-month", "model fake-chat", "usd", "month"]
     assert own[4].endswith("-01 00:00:00")
     assert own[5:] == ["0", "0", "20", "20"]
