@@ -23,6 +23,7 @@ PACKAGE = Path(__file__).parent.parent
 # The bounds of a parameter; the document's schemas need less. Larger values would take long to validate, because each
 # item is compared with each other; deeper ones would exhaust the interpreter's stack.
 MAX_MEMBERS, MAX_DEPTH = 20, 3
+MAX_NAMES, MAX_NAME_CHARACTERS = 3, 100  # of unknown members, in a message
 
 
 def load_document() -> Document:
@@ -101,7 +102,11 @@ class Contract:
             error = best_match(validator.iter_errors(params[name]))
             if error is not None:
                 inside = "".join(f"{part}: " for part in error.absolute_path if isinstance(part, str))
-                raise InvalidParams(name, inside + _describe_form(_find_schema(validator, error.absolute_path)))
+                target = _find_schema(validator, error.absolute_path)
+                unknown = ""
+                if error.validator == "additionalProperties":
+                    unknown = f", not {_unknown_members(target, error.instance)}"
+                raise InvalidParams(name, f"{inside}{_describe_form(target)}{unknown}")
             for inside, text in _strings(params[name]):
                 if _UNSTORABLE.search(text):
                     raise InvalidParams(name, inside + "must be Unicode text without a null character")
@@ -168,6 +173,12 @@ def _find_schema(validator: Draft7Validator, path: Iterable[str | int]) -> Mappi
             return target
         target = resolved(validator.schema, inner)
     return target
+
+
+def _unknown_members(target: Mapping[str, Any], members: Iterable[str]) -> str:
+    """Return the first of those members that an object must not have, as text that can be printed."""
+    unknown = [name for name in members if name not in target["properties"]]
+    return ", ".join(repr(name[:MAX_NAME_CHARACTERS]) for name in unknown[:MAX_NAMES])
 
 
 def _whole_numbers(value: Any) -> Any:

@@ -9,7 +9,8 @@ import typer
 
 from hero_broker.client import methods
 
-LISTS = ("per", "warn_at", "match.except")  # keys whose values are separated by commas
+WARN_AT, AMOUNT = "warn_at", "amount"  # keys whose values are numbers
+LISTS = ("per", WARN_AT, "match.except")  # keys whose values are separated by commas
 MATCH = "match."  # of the keys whose values are strings, whatever they look like
 _NUMBER = re.compile(r"-?[0-9][0-9_]*(?:\.[0-9]+)?")
 _BOOLEANS = {"true": True, "false": False}
@@ -20,11 +21,12 @@ def parse_definition(texts: Sequence[str]) -> methods.NewLimit:
     """Return the keys of a limit: numbers and booleans as such, lists from texts with commas, all else as strings.
 
     Raises:
-        typer.BadParameter: a text is not KEY=VALUE, or a key is given twice.
+        typer.BadParameter: a text is not KEY=VALUE, a key is given twice, or a list or a number has another form.
     """
     keys: dict[str, Any] = {}
     for key, value in _pairs(texts, "KEY=VALUE"):
         values = value.split(",")
+        _check_form(key, value, values)
         if key.startswith(MATCH):
             match = keys.setdefault(MATCH.removesuffix("."), {})
             match[key.removeprefix(MATCH)] = values if key in LISTS else value
@@ -51,6 +53,17 @@ def parse_amount(text: str) -> Decimal:
     if _NUMBER.fullmatch(text) is None:
         raise typer.BadParameter("must be a number, such as 5 or 12.50", param_hint="AMOUNT")
     return Decimal(text)
+
+
+def _check_form(key: str, value: str, values: Sequence[str]) -> None:
+    if key == AMOUNT and _NUMBER.fullmatch(value) is None:
+        form = "a number, such as 20, or 0.50 with the unit usd"
+        raise typer.BadParameter(f"must be {form}, not {value!r}", param_hint=AMOUNT)
+    if key == WARN_AT and not all(map(_NUMBER.fullmatch, values)):
+        form = f"parts of the amount as numbers, with commas and without brackets: {WARN_AT}=0.5,0.8,1"
+        raise typer.BadParameter(f"must be {form}, not {value!r}", param_hint=WARN_AT)
+    if key in LISTS and value.startswith("["):
+        raise typer.BadParameter("must be a list with commas, without brackets", param_hint=key)
 
 
 def _pairs(texts: Sequence[str], form: str) -> Iterator[tuple[str, str]]:

@@ -8,12 +8,14 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from hero_broker.admin_plane.errors import CODES
 from hero_broker.cli.backend import OPTIONS, Backend, TokenOption, UrlOption, open_backend
 from hero_broker.cli.limit_values import DIMENSION_FORM, parse_amount, parse_definition, parse_subject
 from hero_broker.cli.me import amount_text
 from hero_broker.cli.printing import NOTHING, say, table, write_json
 from hero_broker.cli.times import END_FORMS, UTC, parse_end, parse_zone, zone_or_utc
-from hero_broker.client import methods, models
+from hero_broker.client import RpcError, methods, models
+from hero_broker.core.errors import InvalidParams, NotRecorded
 from hero_broker.core.local_time import format_time
 from hero_broker.limits.thresholds import percent
 
@@ -169,10 +171,24 @@ def set_one(
     url: UrlOption = None,
     token: TokenOption = None,
 ) -> None:
-    """Set a limit while the broker runs, in place of one that was set under the same name."""
+    """Set a limit while the broker runs, in place of one that was set under the same name, which is printed too."""
     query = methods.set_limit(name, parse_definition(keys))
     with open_backend(url, token, options={**NAMES, "definition": "KEY=VALUE:"}) as backend:
-        say(_sentence(backend.call(query).data))
+        before = _replaced(backend, name)
+        limit = backend.call(query).data
+    if before is not None:
+        say(f"before: {_sentence(before)}")
+    say(_sentence(limit))
+
+
+def _replaced(backend: Backend, name: str) -> models.DefinedLimit | None:
+    """Return the limit that another one of its name takes the place of; None if none does, or the name has a fault."""
+    try:
+        return backend.call(methods.get_limit(name)).data
+    except RpcError as error:
+        if error.code in (CODES[NotRecorded].rpc, CODES[InvalidParams].rpc):
+            return None
+        raise
 
 
 @limits.command("remove")

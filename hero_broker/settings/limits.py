@@ -184,11 +184,16 @@ def _amount(table: TomlTable, unit: str, least: int, most: int) -> int:
     """Return the amount of a limit; money in nano-USD. `least` is 0 if grants alone may make it more."""
     if not table.has("amount"):
         table.fault("amount", "is missing; it must be a number above 0")
+    if not unit:  # it is faulty, so nothing is known of the amount but that it is a number
+        table.price("amount", MAX_UNITS, "must be a number above 0")
+        return 1
     if unit == USD:
-        usd = table.price("amount", MAX_USD)
+        bound = "above 0" if least else "of 0 or more"
+        form = f"must be a number of USD {bound}, such as 0.50, with at most 9 decimal places, at most {MAX_USD}"
+        usd = table.price("amount", MAX_USD, form)
         nano_usd = 0 if usd is None else usd * NANO
         if usd is not None and (nano_usd != int(nano_usd) or nano_usd < least):
-            table.fault("amount", f"must be {'0 or more' if not least else 'above 0'}, with at most 9 decimal places")
+            table.fault("amount", form)
         return int(nano_usd)
     return table.integer("amount", 1, least, most)
 

@@ -148,13 +148,13 @@ class TomlTable:
         self.fault(name, f"must be {form}; 1.1 adds 10 %")
         return Decimal(1)
 
-    def price(self, name: str, most: int) -> Decimal | None:
+    def price(self, name: str, most: int, form: str | None = None) -> Decimal | None:
         value = self._number(name)
         if value is None:
             return None
         if value.is_finite() and 0 <= value <= most and _places(value) <= MAX_PRICE_PLACES:
             return value.copy_abs()  # -0.0 is zero
-        self.fault(name, f"must be a number from 0 to {most} with at most {MAX_PRICE_PLACES} decimal places")
+        self.fault(name, form or f"must be a number from 0 to {most} with at most {MAX_PRICE_PLACES} decimal places")
         return None
 
     def rising(self, name: str, count: int, most: int) -> tuple[Decimal, ...]:

@@ -75,7 +75,8 @@ def test_limits_and_who_used_most_of_one(tmp_path: Path) -> None:
 def test_limit_is_set_granted_of_and_removed(fresh: Place) -> None:
     keys = ("unit=usd", "amount=20.50", "window=month", "tz=Europe/Brussels", "per=ip", "match.network=127.0.0.0/8")
 
-    made = fresh.out("limits", "set", "lab-month", *keys)
+    fresh.out("limits", "set", "lab-month", "unit=concurrent", "amount=1")
+    replaced, made = fresh.out("limits", "set", "lab-month", *keys).splitlines(keepends=True)
     for_ever = fresh.out("limits", "grant", "lab-month", "5", "ip=::ffff:127.0.0.5", "--reason", "evaluation")
     dated = fresh.out(
         "limits", "grant", "lab-month", "0.25", "ip=127.0.0.6", "--reason", "a month", "--until", "2999-01-01"
@@ -89,6 +90,7 @@ def test_limit_is_set_granted_of_and_removed(fresh: Place) -> None:
 
     sentence = "at most 20.5 USD a month (Europe/Brussels), for each address; it counts calls from 127.0.0.0/8"
     assert made == f"lab-month: {sentence}\n"
+    assert replaced == "before: lab-month: at most 1 call in flight, for all together; it counts all calls\n"
     assert for_ever == "Grant 1: 127.0.0.5 may use 5 USD more of lab-month, for ever\n"
     assert dated == "Grant 2: 127.0.0.6 may use 0.25 USD more of lab-month, until 2999-01-01 00:00:00 Europe/Brussels\n"
     assert (" ".join(shown[0]), shown[1][:2]) == (made.strip(), ["Set", "at"])
@@ -116,6 +118,13 @@ def test_limit_is_set_granted_of_and_removed(fresh: Place) -> None:
             1,
             "is a setting of [server], and is changed there",
         ),
+        (("set", "a", "unit=usd", "amount=2,50", "window=day"), 2, "must be a number, such as 20, or 0.50 with the"),
+        (("set", "a", "unit=usd", "amount=0", "window=day"), 2, "must be a number of USD above 0, such as 0.50"),
+        (("set", "a", "warn_at=[0.8]"), 2, "without brackets: warn_at=0.5,0.8,1, not '[0.8]'"),
+        (("set", "a", "warn_at=80%"), 2, "with commas and without brackets: warn_at=0.5,0.8,1, not '80%'"),
+        (("set", "a", "per=[ip]"), 2, "must be a list with commas, without brackets"),
+        (("set", "a", "match.adress=::1"), 2, "match: must be an object with members among ip, network, label,"),
+        (("set", "a", "match.adress=::1"), 2, "except, not 'adress'"),
         (("remove", "server.max_calls"), 1, "is a setting of [server], and is changed there"),
         (("grant", "none", "1", "--reason", "r"), 1, "No such limit"),
         (("grant", "server.max_calls", "1", "--reason", "r"), 2, "LIMIT must be of a budget"),

@@ -151,7 +151,7 @@ def test_limits_of_the_settings_are_read_only(database: Database, book: LimitBoo
             "a",
             {"unit": "usd", "amount": 1e-10},
             "definition",
-            "amount: must be above 0, with at most 9 decimal places; w",
+            "amount: must be a number of USD above 0, such as 0.50, with at most 9 decimal places",
         ),
         ("a", {**BUDGET, "amount": 0.1234567891234567}, "definition", "must have numbers of at most 15 digits"),
         ("a", {**CALLS, "amount": 4.5}, "definition", "amount: must be an integer from 1 to 1000000"),

@@ -31,6 +31,8 @@ GUIDE = [
     "each-department-month",
     "hard-month",
 ]
+UNIT_FORM = 'must be one of "usd", "tokens", "input_tokens", "output_tokens", "requests", "concurrent"'
+USD_FORM = "must be a number of USD above 0, such as 0.50, with at most 9 decimal places, at most 1000000000"
 PROVIDER = '[[providers]]\nname = "p"\nbase_url = "http://127.0.0.1/v1"\n'
 BUDGET = 'name = "b"\nunit = "usd"\namount = 20.5\nwindow = "month"\n'
 RATE = 'name = "r"\nunit = "requests"\namount = 60\nwindow = "minute"\n'
@@ -146,6 +148,16 @@ def test_a_whole_minute_may_come_at_once_unless_the_file_says_otherwise(tmp_path
             RATE.replace('"r"', '"a b"'),
             {"name": "must be 1 to 64 letters, digits, dots, hyphens and underscores of ASCII"},
         ),
+        (BUDGET.replace("20.5", '"20.5"'), {"amount": USD_FORM}),
+        (
+            BUDGET.replace('"month"', '"ever"').replace("20.5", "-1"),
+            {"amount": USD_FORM.replace("above 0", "of 0 or more")},
+        ),
+        (
+            BUDGET.replace('"usd"', '"eur"').replace("20.5", "-1"),
+            {"unit": UNIT_FORM, "amount": "must be a number above 0"},
+        ),
+        (BUDGET.replace('"usd"', '"eur"'), {"unit": UNIT_FORM}),
         (RATE.replace("60", "0"), {"amount": "must be an integer from 1 to 1000000"}),
         (
             RATE.replace('window = "minute"', ""),
@@ -163,8 +175,8 @@ def test_a_whole_minute_may_come_at_once_unless_the_file_says_otherwise(tmp_path
             BUDGET.replace("month", "minute"),
             {"window": f'must be {LONGER} with the unit "usd"'},
         ),
-        (BUDGET.replace("20.5", "0"), {"amount": "must be above 0, with at most 9 decimal places"}),
-        (BUDGET.replace("20.5", "0.0000000001"), {"amount": "must be above 0, with at most 9 decimal places"}),
+        (BUDGET.replace("20.5", "0"), {"amount": USD_FORM}),
+        (BUDGET.replace("20.5", "0.0000000001"), {"amount": USD_FORM}),
         (BUDGET + 'tz = "Europe/Nowhere"\n', {"tz": 'must be the name of a time zone, such as "Europe/Brussels"'}),
         (BUDGET + 'hold = "most"\n', {"hold": 'must be "safe" or "worst" or "mean" or "none"'}),
         (
