@@ -259,11 +259,11 @@ def test_one_subject_is_shown_before_its_first_use_unless_the_limit_does_not_cou
     admitting = with_budgets(Limit("b", "usd", 10, network, ("ip",), window="day"), Limit("all", CONCURRENT, 3))
     states = LimitStates(admitting)
 
-    (unused,) = states.subjects("b", 9, {"ip": "::ffff:10.0.0.1"})[1]
+    (unused,) = subjects_of(states, "b", 9, {"ip": "::ffff:10.0.0.1"})[1]
 
     assert (unused.subject, unused.used, unused.remaining) == ({"ip": "10.0.0.1"}, 0, 10)
-    assert states.subjects("b", 9, {"ip": "10.0.1.1"})[1] == states.subjects("b", 9, {})[1] == []
-    assert [one.remaining for one in states.subjects("all", 9, {})[1]] == [3]
+    assert subjects_of(states, "b", 9, {"ip": "10.0.1.1"})[1] == subjects_of(states, "b", 9, {})[1] == []
+    assert [one.remaining for one in subjects_of(states, "all", 9, {})[1]] == [3]
     assert [one.subjects for one in admitting.limits if not one.limit.is_of_server] == [0, 0]
 
 
@@ -273,20 +273,20 @@ def test_subjects_with_grants_are_shown_before_their_first_use() -> None:
     finish(begin(admitting, 1, ip="10.0.0.1", model="m"), 1)
     states = LimitStates(admitting)
 
-    listed = [(one.subject["ip"], one.used, one.granted, one.remaining) for one in states.subjects("b", 9, {})[1]]
+    listed = [(one.subject["ip"], one.used, one.granted, one.remaining) for one in subjects_of(states, "b", 9, {})[1]]
 
     assert listed == [("10.0.0.1", 1, 0, 9), ("10.0.0.2", 0, 5, 15)]
-    assert len(states.subjects("b", 1, {})[1]) == 1
-    assert [one.granted for one in states.subjects("b", 9, {"ip": "10.0.0.2"})[1]] == [5]
+    assert len(subjects_of(states, "b", 1, {})[1]) == 1
+    assert [one.granted for one in subjects_of(states, "b", 9, {"ip": "10.0.0.2"})[1]] == [5]
 
 
 def test_subject_whose_use_is_not_known_or_shared_is_not_shown_as_unused(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert LimitStates(Admission([TEN])).subjects("ten", 9, {"ip": MINE})[1] == []
+    assert subjects_of(LimitStates(Admission([TEN])), "ten", 9, {"ip": MINE})[1] == []
     monkeypatch.setattr(counters, "MAX_SUBJECTS", 1)
     admitting = with_budgets(TEN)
     slots = [begin(admitting, 1, ip=ip) for ip in (MINE, "10.0.0.2")]
 
-    assert LimitStates(admitting).subjects("ten", 9, {"ip": "10.0.0.2"})[1] == []
+    assert subjects_of(LimitStates(admitting), "ten", 9, {"ip": "10.0.0.2"})[1] == []
     for slot in slots:
         slot.end()
 
