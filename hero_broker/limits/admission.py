@@ -388,8 +388,8 @@ class Admission:
                     self._recount.set_again(counter)
 
     def _counts(self, counter: BudgetCounter, row: RowUsage) -> bool:
-        call, limit = dimensions(row, self.labels), counter.of.limit
-        return limit.match.covers(call) and limit.subject(call) == counter.subject
+        call = dimensions(row, self.labels)
+        return counter.of.limit.match.covers(call) and counter.of.counter(call) is counter
 
     def _labelled(self, call: Dimensions) -> Dimensions:
         """Return a call with the label of its address, if limits look at labels and they are known."""
