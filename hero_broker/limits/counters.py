@@ -22,7 +22,8 @@ MINUTE_NS = 60_000_000_000
 MAX_DEBT_NS = 60 * MINUTE_NS
 MAX_SUBJECTS = 100_000  # of one limit; further ones share a counter
 NEVER = 2**127  # more than anything that is spent
-MAX_OWN = 1_000  # counters of one address that are looked at for it
+MAX_OWN = 1_000  # of one limit and address; further subjects of the address share a counter
+OTHERS = "others"  # the values of a counter that subjects share
 
 Subject = tuple[str | None, ...]
 
@@ -331,6 +332,7 @@ class LimitCounters:
         # If an address may have several counters, they are found by it; each of them keeps the set of all.
         self._at_ip = limit.per.index("ip") if "ip" in limit.per and len(limit.per) > 1 else None
         self._of_ip: WeakValueDictionary[str | None, WeakSet[Counter]] = WeakValueDictionary()
+        self._shared_at_ip = WeakSet[Counter]()
 
     def change(self, limit: Limit) -> None:
         """Take another amount, mode or hold; the counters stay."""
@@ -370,26 +372,27 @@ class LimitCounters:
         if counter is None:
             if len(self._counters) >= MAX_SUBJECTS:
                 return self._shared_counter()
-            counter = self._counters[subject] = self._make(self, subject)
-            if self._at_ip is not None:
-                ip = subject[self._at_ip]
-                counter.siblings = self._of_ip.get(ip) or WeakSet()
-                counter.siblings.add(counter)
-                self._of_ip[ip] = counter.siblings
+            if self._at_ip is not None and len(self._of_ip.get(subject[self._at_ip], ())) >= MAX_OWN:
+                return self._shared_counter_at(self._at_ip, subject[self._at_ip])
+            counter = self._new(subject)
+        return counter
+
+    def _new(self, subject: Subject) -> Counter:
+        counter = self._counters[subject] = self._make(self, subject)
+        if self._at_ip is not None:
+            ip = subject[self._at_ip]
+            counter.siblings = self._of_ip.get(ip) or WeakSet()
+            counter.siblings.add(counter)
+            self._of_ip[ip] = counter.siblings
         return counter
 
     def is_shared(self, counter: Counter) -> bool:
         """Return whether several subjects share a counter."""
-        return counter is self._common
+        return counter is self._common or counter in self._shared_at_ip
 
     def is_own(self, counter: Counter) -> bool:
         """Return whether a counter counts calls of one address alone, so that its caller may know its numbers."""
         return self.limit.is_own and counter is not self._common
-
-    def share(self, at: int, spent: int) -> None:
-        """Set what the subjects without a counter of their own have spent together in the window of a time."""
-        if isinstance(self._common, BudgetCounter):
-            self._common.at(at).spent = spent
 
     def own_counters(self, ip: str) -> list[Counter] | None:
         """Return the counters that count only calls of an address, at most `MAX_OWN`; None if others may share them.
@@ -423,8 +426,16 @@ class LimitCounters:
     def _shared_counter(self) -> Counter:
         self.shared += 1
         if self._common is None:
-            self._common = self._make(self, ("others",) * len(self.limit.per))
+            self._common = self._make(self, (OTHERS,) * len(self.limit.per))
         return self._common
+
+    def _shared_counter_at(self, at_ip: int, ip: str | None) -> Counter:
+        """Return the counter that an address has for all its further subjects: it cannot use up those of others."""
+        self.shared += 1
+        subject = tuple(ip if number == at_ip else OTHERS for number in range(len(self.limit.per)))
+        counter = self._counters.get(subject) or self._new(subject)
+        self._shared_at_ip.add(counter)
+        return counter
 
 
 class Matched(NamedTuple):

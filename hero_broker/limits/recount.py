@@ -19,9 +19,9 @@ class Recount:
         self._spent = spent
         self._labels = labels
         self._changed = set[tuple[LimitCounters, Subject]]()  # to be set again
-        # Of subjects without a counter of their own: what each has spent, and what all of a budget have together.
-        self._in_shared: Spent = {}
-        self._shared: dict[LimitCounters, int] = {}
+        # Of subjects without a counter of their own: what each has spent of which, and what they have together.
+        self._in_shared: dict[tuple[LimitCounters, Subject], tuple[BudgetCounter, int]] = {}
+        self._shared: dict[BudgetCounter, int] = {}
 
     def add(self, row: RowUsage) -> None:
         """Add a row, if one of the budgets counts it."""
@@ -49,20 +49,20 @@ class Recount:
             yield from self._set(one, subject)
         while self._changed:
             yield from self._set(*self._changed.pop())
-        for one, shared in self._shared.items():
-            one.share(self._windows[one][0], shared)
+        for counter, shared in self._shared.items():
+            counter.at(self._windows[counter.of][0]).spent = shared
 
     def _set(self, one: LimitCounters, subject: Subject) -> Iterator[BudgetCounter]:
         counter = one.of_subject(subject)
         if not isinstance(counter, BudgetCounter):
             return
         spent = self._spent.get((one, subject), 0)
-        before = self._in_shared.pop((one, subject), 0)
-        if before:
-            self._shared[one] -= before
+        if (one, subject) in self._in_shared:
+            shared, before = self._in_shared.pop((one, subject))
+            self._shared[shared] -= before
         if counter.subject != subject or one.is_shared(counter):
-            self._in_shared[one, subject] = spent
-            self._shared[one] = self._shared.get(one, 0) + spent
+            self._in_shared[one, subject] = counter, spent
+            self._shared[counter] = self._shared.get(counter, 0) + spent
         else:
             counter.at(self._windows[one][0]).spent = spent
         yield counter

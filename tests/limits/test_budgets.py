@@ -475,6 +475,49 @@ def test_what_was_spent_outlives_the_cache(monkeypatch: pytest.MonkeyPatch) -> N
     assert admitting.limits[2].subjects <= 2
 
 
+def test_address_with_many_contexts_uses_up_no_counters_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counters, "MAX_SUBJECTS", 5)
+    monkeypatch.setattr(counters, "MAX_OWN", 2)
+    admitting = admission(replace(TEN, per=("context", "ip"), amount=10))
+    slots = []
+    for number in range(6):
+        slots.append(admitting.enter(Caller(IP, None)))
+        call = (IP, str(number), "m", "p", "chat", NOW)
+        admitting.admit(slots[-1], *call, lambda _hold: Used(2, 0, 0))
+        finish(slots[-1], 2, context=str(number))
+    other = begin(admitting, 10, ip="10.0.0.2")
+    (limit,) = admitting.budgets
+
+    assert {one.subject: one.at(NOW).spent for one in limit.counters() if isinstance(one, BudgetCounter)} == {
+        ("0", IP): 2,
+        ("1", IP): 2,
+        ("others", IP): 8,
+        (None, "10.0.0.2"): 0,
+    }
+    assert other.held
+    know(
+        admitting,
+        [(TEN.window_at(NOW)[0], Dimensions(IP, str(number), "m", "p", "chat"), Used(3, 0, 0)) for number in range(6)],
+    )
+    assert {one.subject: one.at(NOW).spent for one in limit.counters() if isinstance(one, BudgetCounter)} == {
+        ("0", IP): 3,
+        ("1", IP): 3,
+        ("others", IP): 12,
+        (None, "10.0.0.2"): 0,
+    }
+
+
+def test_call_of_a_shared_counter_is_counted_though_its_provider_may_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counters, "MAX_SUBJECTS", 1)
+    admitting = admission(replace(TEN, per=("ip", "provider")))
+    own = begin(admitting, 1)
+    finish(begin(admitting, 7, ip="10.0.0.2"), 7, ip="10.0.0.2")
+
+    with pytest.raises(BudgetExceeded):
+        begin(admitting, 7, ip="10.0.0.2")
+    assert own.held
+
+
 def test_counter_of_a_long_window_keeps_none_of_shorter_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "MAX_CACHED", 1)
     now = Now()
