@@ -12,7 +12,7 @@ from hero_broker.admin_plane.errors import CODES
 from hero_broker.cli.backend import OPTIONS, Backend, TokenOption, UrlOption, open_backend
 from hero_broker.cli.limit_values import DIMENSION_FORM, parse_amount, parse_definition, parse_subject
 from hero_broker.cli.me import amount_text
-from hero_broker.cli.printing import NOTHING, say, table, write_json
+from hero_broker.cli.printing import NOTHING, noted_table, say, table, write_json
 from hero_broker.cli.times import END_FORMS, UTC, parse_end, parse_zone, zone_or_utc
 from hero_broker.client import RpcError, methods, models
 from hero_broker.core.errors import InvalidParams, NotRecorded
@@ -63,7 +63,7 @@ ZoneOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the broker's response unchanged.")]
 
-LIST_COLUMNS = (("limit", False), ("source", False), ("bound", False), ("subjects", True), ("refused", True))
+LIST_COLUMNS = (("limit", False), ("source", False), ("subjects", True), ("refused", True))
 # Columns if there are any.
 WOULD_REFUSE, OVERSHOOTS, WARNED = ("would refuse", True), ("overshoots", True), ("warned", True)
 
@@ -78,7 +78,7 @@ def list_all(as_json: JsonOption = False, url: UrlOption = None, token: TokenOpt
             return
         found = backend.call(query).data
     columns = [*LIST_COLUMNS]
-    rows = [[one.name, one.source, one.description, f"{one.subjects:,}", f"{one.refused:,}"] for one in found]
+    rows = [[one.name, one.source, f"{one.subjects:,}", f"{one.refused:,}"] for one in found]
     for column, counts in (
         (WOULD_REFUSE, [one.would_refuse for one in found]),
         (OVERSHOOTS, [one.overshoots for one in found]),
@@ -88,7 +88,7 @@ def list_all(as_json: JsonOption = False, url: UrlOption = None, token: TokenOpt
             columns.append(column)
             for row, count in zip(rows, counts, strict=True):
                 row.append(f"{count:,}")
-    table(columns, rows)
+    noted_table(columns, rows, "bound", [one.description for one in found])
 
 
 @limits.command("status")
@@ -254,7 +254,7 @@ def explain(
     url: UrlOption = None,
     token: TokenOption = None,
 ) -> None:
-    """Print which limits match a call, what it would hold of each, and what its caller would be told."""
+    """Print which limits match a call, the refusing one first, what it would hold, and what its caller is told."""
     query = methods.explain_limit(ip, model, cast(methods.KindOfCall | None, kind), context, size, max_output_tokens)
     options = {**OPTIONS, "model": "MODEL:", "kind": "--kind", "body_bytes": "--bytes"}
     with open_backend(url, token, options=options) as backend:
@@ -268,17 +268,20 @@ def explain(
     else:
         say(f"{call} is refused now by {found.refused_by}, with {found.error.status} {found.error.code}:")
         say(found.error.message)
-    columns = [("limit", False), ("subject", False), ("room", False), ("unit", False)]
+    decisions = sorted(found.limits, key=lambda one: one.name != found.refused_by)
+    columns = [("limit", False), ("room", False)]
     columns += [(name, True) for name in ("needed", "used", "held", "remaining")]
-    table(columns, [_decision_row(one) for one in found.limits])
+    rows = [_decision_row(one, is_refusing=one.name == found.refused_by) for one in decisions]
+    subjects = [NOTHING if one.state is None else _subject(one.state.subject) for one in decisions]
+    noted_table([*columns, ("unit", False)], rows, "subject", subjects)
 
 
-def _decision_row(one: models.LimitDecision) -> list[str]:
+def _decision_row(one: models.LimitDecision, *, is_refusing: bool) -> list[str]:
     room = "yes" if one.has_room else "no" if one.mode == "enforce" else f"no ({one.mode})"
     state = one.state
-    subject = NOTHING if state is None else _subject(state.subject)
     amounts = (None, None, None) if state is None else (state.used, state.held, state.remaining)
-    return [one.name, subject, room, _unit(one.unit), *(amount_text(amount) for amount in (one.needed, *amounts))]
+    numbers = [amount_text(amount) for amount in (one.needed, *amounts)]
+    return [one.name, "REFUSES" if is_refusing else room, *numbers, _unit(one.unit)]
 
 
 def _zone_of(backend: Backend, name: str) -> ZoneInfo:

@@ -1,6 +1,5 @@
 """`hero-broker me`: prints what the broker bills to this machine's address, without an admin token."""
 
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -10,7 +9,7 @@ import msgspec
 import typer
 
 from hero_broker.cli.backend import UrlOption, broker_url, open_backend
-from hero_broker.cli.printing import NOTHING, amounts, say, table, write_json
+from hero_broker.cli.printing import NOTHING, amounts, noted_table, say, table, write_json
 from hero_broker.cli.times import parse_zone
 from hero_broker.client import ClientError, UnexpectedResponse, models
 from hero_broker.client.jsonrpc import base_url, broker_unreachable
@@ -20,6 +19,7 @@ PATH = "/v1/usage"
 TIMEOUT_S = 30.0
 UTC = "UTC"
 ALL_MODELS = "all models"
+EVER = "ever"  # the window of a limit without an end
 
 EXAMPLES = """Examples:
 
@@ -39,14 +39,13 @@ USAGE_COLUMNS = (
 )
 LIMIT_COLUMNS = (
     ("limit", False),
-    ("counts", False),
-    ("unit", False),
-    ("window", False),
     ("used", True),
     ("held", True),
     ("remaining", True),
     ("amount", True),
+    ("unit", False),
 )
+SHARED_COLUMNS = (("shared with others", False), ("unit", False))
 
 
 class _Refused(msgspec.Struct):
@@ -125,19 +124,28 @@ def _print_usage(found: models.OwnUsage) -> None:
 
 
 def _print_limits(limits: tuple[models.OwnLimit, ...], zone: ZoneInfo) -> None:
-    columns = [*LIMIT_COLUMNS]
-    columns.insert(4, (f"ends ({zone.key})", False))
-    table(columns, [list(_limit_row(one, zone)) for one in limits])
+    """Print the limits whose amounts are the caller's own as a table, and then the others."""
+    own = [one for one in limits if one.amount is not None]
+    rows = [
+        [one.name, *(amount_text(amount) for amount in (one.used, one.held, one.remaining, one.amount)), one.unit]
+        for one in own
+    ]
+    if own:
+        noted_table(LIMIT_COLUMNS, rows, "counts", [_counts(one, zone) for one in own])
+    shared = [one for one in limits if one.amount is None]
+    if shared:
+        rows = [[one.name, one.unit] for one in shared]
+        noted_table(SHARED_COLUMNS, rows, "counts", [_counts(one, zone) for one in shared])
 
 
-def _limit_row(one: models.OwnLimit, zone: ZoneInfo) -> Iterator[str]:
-    yield one.name
-    yield ", ".join(f"{name} {value}" for name, value in one.calls.items()) or "all calls"
-    yield one.unit
-    yield one.window or NOTHING
-    yield NOTHING if one.window_end is None else format_time(one.window_end, zone)
-    for amount in (one.used, one.held, one.remaining, one.amount):
-        yield amount_text(amount)
+def _counts(one: models.OwnLimit, zone: ZoneInfo) -> str:
+    """Return which of the caller's calls a limit counts, and its window, whose end is a time in a zone."""
+    parts = [", ".join(f"{name} {value}" for name, value in one.calls.items()) or "all calls"]
+    if one.window is not None:
+        parts.append("for ever" if one.window == EVER else f"each {one.window.replace('_', ' ')}")
+    if one.window_end is not None:
+        parts.append(f"until {format_time(one.window_end, zone)} {zone.key}")
+    return ", ".join(parts)
 
 
 def amount_text(amount: Decimal | None) -> str:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
+from textwrap import wrap
 
 import msgspec
 import typer
@@ -22,6 +23,8 @@ from hero_broker.util.spreadsheets import BYTE_ORDER_MARK, cell
 
 UNBOUNDED = 10_000  # columns: without a terminal, no line is cut or wrapped
 GAP = "  "  # between columns without a frame
+INDENT = "    "  # of a text below a row
+MIN_NOTE = 20  # columns of such a text, however narrow the terminal is
 NOTHING = "-"  # an empty text, if others follow it on its line
 
 Column = tuple[str, bool]  # its name, and whether it has numbers
@@ -76,6 +79,35 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], footer: Sequ
         else:
             for line in _in_lines(columns, [*cells, *([footer] if footer is not None else [])], console.width):
                 console.print(line, markup=False)
+
+
+def noted_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], note: str, notes: Sequence[str]) -> None:
+    """Print a table whose last column, `note`, has a text for each row.
+
+    On a terminal that is too narrow for it, each text is below its row instead, wrapped and indented.
+    """
+    console, cells = out(), [list(row) for row in rows]
+    with_notes = [*columns, (note, False)], [[*row, text] for row, text in zip(cells, notes, strict=True)]
+    if not console.is_terminal or _fits(console, _table(*with_notes, None, framed=False)):
+        table(*with_notes)
+        return
+    names = [name for name, _ in columns]
+    widths = [max(cell_len(row[at]) for row in [names, *cells]) for at in range(len(columns))]
+    with writing_output():
+        for row, text in zip([names, *cells], ["", *notes], strict=True):
+            for line in _lines(_padded(columns, row, widths), console.width):
+                console.print(line.rstrip(), markup=False)
+            for line in wrap(text, max(MIN_NOTE, console.width - len(INDENT))):
+                console.print(INDENT + line, markup=False)
+
+
+def _padded(columns: Sequence[Column], row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """Return the cells of a row as wide as their columns, numbers at the right."""
+    padding = [" " * (width - cell_len(text)) for text, width in zip(row, widths, strict=True)]
+    return [
+        space + text if is_number else text + space
+        for (_, is_number), text, space in zip(columns, row, padding, strict=True)
+    ]
 
 
 def amounts(values: Sequence[Decimal], *, is_for_people: bool) -> list[str]:

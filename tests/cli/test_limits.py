@@ -6,12 +6,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import typer
 
 from hero_broker.cli.limit_values import parse_amount, parse_definition, parse_subject
 from tests.cli.conftest import Place, call_from_three_addresses
-from tests.e2e_support import broker
+from tests.e2e_support import broker, chat
+from tests.terminal import on_terminal
+from tests.waits import wait_until
 
 LIMITS = """
 [[limits]]
@@ -50,9 +53,9 @@ def test_limits_and_who_used_most_of_one(tmp_path: Path) -> None:
         place.out("limits", "set", "far", "unit=concurrent", "amount=1", "per=ip", "match.network=10.0.0.0/8")
         not_counted = place.out("limits", "status", "far", "ip=127.0.0.9").splitlines()
 
-    assert listed[0].split()[-4:] == ["refused", "would", "refuse", "warned"]
-    assert [line.split()[-1] for line in listed[1:]] == ["0", "0", "1", "0"]
-    assert [int(line.split()[-2]) for line in listed[1:]] == [one["would_refuse"] for one in as_json] == [0, 0, 0, 5]
+    assert listed[0].split()[-5:] == ["refused", "would", "refuse", "warned", "bound"]
+    assert [line.split()[5] for line in listed[1:]] == ["0", "0", "1", "0"]
+    assert [int(line.split()[4]) for line in listed[1:]] == [one["would_refuse"] for one in as_json] == [0, 0, 0, 5]
     assert first == (
         "tokens: at most 5,000 tokens a month (Europe/Brussels), for each address; it counts all calls; "
         "it warns when 2 % and 50 % are spent"
@@ -157,10 +160,42 @@ def test_call_is_explained_with_what_it_needs(tmp_path: Path) -> None:
 
     assert admitted == "A call of kind chat from 127.0.0.3 to fake-chat at fake is admitted now."
     assert [line.split() for line in lines[-2:]] == [
-        ["tokens", "127.0.0.3", "yes", "tokens", "0", "129", "0", "4,871"],
-        ["watched", "all", "together", "no", "(shadow)", "requests", "1", "6", "0", "0"],
+        ["tokens", "yes", "0", "129", "0", "4,871", "tokens", "127.0.0.3"],
+        ["watched", "no", "(shadow)", "1", "6", "0", "0", "requests", "all", "together"],
     ]
     assert as_json["admitted"]
+
+
+def test_limits_are_readable_on_a_terminal_of_80_columns(fresh: Place) -> None:
+    fresh.out("limits", "set", "one-call", "unit=requests", "amount=1", "window=day", "per=ip", "match.kind=chat")
+    wait_until(lambda: answered(fresh) == 200)
+
+    def printed(*arguments: str) -> list[str]:
+        text = on_terminal(["hero-broker", *arguments], {"HERO_BROKER_URL": fresh.broker.url}, columns=80)
+        return re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
+
+    listed, own = printed("limits", "list"), printed("me")
+    explained = printed("limits", "explain", "127.0.0.1", "fake-chat")
+
+    assert max(map(len, listed + own)) <= 80
+    at = next(number for number, line in enumerate(listed) if line.startswith("one-call"))
+    assert listed[0].split() == ["limit", "source", "subjects", "refused"]
+    assert listed[at].split() == ["one-call", "rpc", "1", "0"]
+    assert listed[at + 1 : at + 3] == [
+        "    at most 1 request a day (UTC), for each address; it counts calls of the kind",
+        "    chat",
+    ]
+    head = next(number for number, line in enumerate(explained) if line.startswith("limit "))
+    assert explained[head + 1].split() == ["one-call", "REFUSES", "1", "1", "0", "0", "requests"]
+    assert explained[head + 2] == "    127.0.0.1"
+    assert max(map(len, explained[head:])) <= 80
+    assert own[-2].split() == ["│", "server.max_calls", "│", "concurrent", "│", "all", "calls", "│"]
+    assert not any("-  -" in line for line in own)
+
+
+def answered(place: Place) -> int:
+    """Make a call; return its status."""
+    return httpx.post(f"{place.broker.url}/v1/chat/completions", json=chat(), timeout=20).status_code
 
 
 @pytest.mark.parametrize(

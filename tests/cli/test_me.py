@@ -1,6 +1,7 @@
 """What a caller is told of its own usage, without a token."""
 
 import json
+import re
 from pathlib import Path
 
 from tests.cli.conftest import Place
@@ -41,8 +42,10 @@ def test_caller_sees_its_windows_models_and_limits_without_a_token(place: Place)
         ["this month", "fake-chat"],
     ]
     assert printed[2][5] == printed[5][5]
-    assert printed[7][:5] == ["server.max_calls_per_address", "all calls", "concurrent", "-", "-"]
-    assert printed[8][-4:] == ["-", "-", "-", "-"]
+    assert printed[6] == ["limit", "used", "held", "remaining", "amount", "unit", "counts"]
+    assert printed[7][0] == "server.max_calls_per_address"
+    assert printed[7][-2:] == ["concurrent", "all calls"]
+    assert printed[8:] == [["shared with others", "unit", "counts"], ["server.max_calls", "concurrent", "all calls"]]
     assert "127.0.0.2" not in ended.stdout
 
 
@@ -57,22 +60,19 @@ def test_limits_show_amounts_and_ends_in_a_zone(tmp_path: Path) -> None:
     config.write_text(LIMITS)
     with broker(tmp_path / "state", "--config", str(config)) as running:
         place = Place(running, "")
-        *_, head, _, _, own, shared = cells(place.out("me", "--tz", "Europe/Brussels"))
+        *_, own, _, _, shared = cells(place.out("me", "--tz", "Europe/Brussels"))
         listed = cells(place.out("limits", "list"))
         status = place.out("limits", "status", "machine-month").splitlines()
 
-    assert head[4] == "ends (Europe/Brussels)"
-    assert own[:4] == ["machine-month", "model fake-chat", "usd", "month"]
-    assert own[4].endswith("-01 00:00:00")
-    assert own[5:] == ["0", "0", "20", "20"]
-    assert shared == ["all", "all calls", "tokens", "ever", "-", "-", "-", "-", "-"]
-    assert listed[0] == ["limit", "source", "bound", "subjects", "refused"]
-    assert listed[3][:3] == [
+    assert own[:-1] == ["machine-month", "0", "0", "20", "20", "usd"]
+    assert re.fullmatch(r"model fake-chat, each month, until \d{4}-\d\d-01 00:00:00 Europe/Brussels", own[-1])
+    assert shared == ["all", "tokens", "all calls, for ever"]
+    assert listed[0] == ["limit", "source", "subjects", "refused", "bound"]
+    assert listed[3][::4] == [
         "machine-month",
-        "file",
         "at most 20 USD a month (Europe/Brussels), for each address; it counts calls to the model fake-chat",
     ]
-    assert status == [f"machine-month: {listed[3][2]}", "Nobody has used any of it."]
+    assert status == [f"machine-month: {listed[3][4]}", "Nobody has used any of it."]
 
 
 def test_command_ends_with_1_if_the_broker_refuses_or_nobody_answers(tmp_path: Path) -> None:
