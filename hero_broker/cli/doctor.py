@@ -9,11 +9,13 @@ from fractions import Fraction
 from typing import Annotated
 
 import httpx
+import msgspec
 import typer
 from msgspec.structs import fields
 
 from hero_broker.cli.backend import Backend, TokenOption, UrlOption, broker_url, open_backend
 from hero_broker.cli.exit_codes import FAILED
+from hero_broker.cli.me import ErrorBody
 from hero_broker.cli.notices import counted, warn
 from hero_broker.cli.printing import say
 from hero_broker.client import RpcError, methods, models
@@ -86,6 +88,10 @@ def _examine(backend: Backend, url: str, model: str | None, mark: str) -> Iterat
     not_set = _set_limit(backend, mark)
     response = _admitted_call(url, kind, model, mark)
     yield from _failing_providers(backend)
+    refusing = _refusing_limit(backend, response)
+    if refusing is not None:
+        yield False, _refused_by(refusing, model, response)
+        return
     if response.status_code != 200:
         yield False, f"the call to {model} failed with status {response.status_code}: {response.text[:300]}"
         return
@@ -100,7 +106,7 @@ def _examine(backend: Backend, url: str, model: str | None, mark: str) -> Iterat
     yield _check_usage(row, report.usage)
     yield _check_cost(row)
     yield _check_report(backend, row, mark)
-    yield (False, f"a limit cannot be set: {not_set}") if not_set else _check_limit(url, kind, model, mark)
+    yield (False, f"a limit cannot be set: {not_set}") if not_set else _check_limit(backend, url, kind, model, mark)
     verified = backend.call(methods.verify(row.started_at, row.started_at + 1)).data
     behind = f"; newer than the sums: {counted(verified.behind, 'row')}" if verified.behind else ""
     yield (
@@ -126,15 +132,39 @@ def _set_limit(backend: Backend, mark: str) -> str | None:
     return None
 
 
-def _check_limit(url: str, kind: Kind, model: str, mark: str) -> CheckResult:
-    """Make a second call, which the limit must refuse."""
+def _check_limit(backend: Backend, url: str, kind: Kind, model: str, mark: str) -> CheckResult:
+    """Make a second call, which the limit must refuse, unless another one refuses it before."""
     hour = int(time.time()) // HOUR_S
     response = _call(url, kind, model, mark)
     if response.status_code == 200 and int(time.time()) // HOUR_S != hour:  # a new hour has a call of its own
         response = _call(url, kind, model, mark)
     is_refused = response.status_code in REFUSED and mark in response.text
+    refusing = None if is_refused else _refusing_limit(backend, response)
+    if refusing is not None:
+        return True, f"a second call is refused by the limit {refusing}, with status {response.status_code}"
     text = "is refused" if is_refused else f"is not refused: {response.text[:300]}"
     return is_refused, f"with a limit of one call, a second one {text}, with status {response.status_code}"
+
+
+def _refusing_limit(backend: Backend, response: httpx.Response) -> str | None:
+    """Return the name of the limit that refused a call; None if none did, or one of [server], which is not named."""
+    if response.status_code not in REFUSED:
+        return None
+    limits = backend.call(methods.list_limits()).data
+    return next((one.name for one in limits if repr(one.name) in response.text), None)
+
+
+def _refused_by(limit: str, model: str, response: httpx.Response) -> str:
+    """Return why the rest cannot be checked, and what the operator can do."""
+    try:
+        said = msgspec.json.decode(response.content, type=ErrorBody).error.message
+    except msgspec.DecodeError:
+        said = response.text[:300]
+    return (
+        f"the limit {limit} works: it refuses the call to {model} with status {response.status_code}, so nothing else"
+        f" is checked. {said} Call from an address or with a --model that it does not count, or, if it is a budget,"
+        f" grant this address more with `hero-broker limits grant {limit}`"
+    )
 
 
 def _called_model(backend: Backend, name: str | None) -> tuple[str, Kind] | None:

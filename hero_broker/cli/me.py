@@ -52,7 +52,9 @@ class _Refused(msgspec.Struct):
     message: str
 
 
-class _ErrorBody(msgspec.Struct):
+class ErrorBody(msgspec.Struct):
+    """The body of an error of the data plane, in any shape."""
+
     error: _Refused
 
 
@@ -94,7 +96,7 @@ def _fetch(broker: str, zone: ZoneInfo) -> bytes:
     if answer.status_code == httpx.codes.OK:
         return answer.content
     try:
-        message = msgspec.json.decode(answer.content, type=_ErrorBody).error.message
+        message = msgspec.json.decode(answer.content, type=ErrorBody).error.message
     except msgspec.DecodeError:
         message = "no broker's response"
     raise ClientError(f"{answer.url} answered {answer.status_code}: {message}")

@@ -110,6 +110,21 @@ def test_doctor_says_what_is_wrong(tmp_path: Path) -> None:
     assert "FAIL  the call to none failed with status 404" in unknown.stdout
 
 
+def test_doctor_says_that_a_limit_refuses_its_call_and_which(fresh: Place) -> None:
+    fresh.out("limits", "set", "machine-day", "unit=requests", "amount=1", "window=day", "per=ip")
+    first, second = fresh.run("doctor"), fresh.run("doctor")
+
+    assert first.exit_code == 0, first.output
+    assert "ok    a second call is refused by the limit machine-day, with status 402" in first.stdout
+    assert second.exit_code == 1
+    assert (
+        "FAIL  the limit machine-day works: it refuses the call to fake-chat with status 402, so nothing else is"
+        " checked. The budget 'machine-day' of 1 request a day for 127.0.0.1 is spent; the window ends at "
+    ) in second.stdout
+    assert second.stdout.endswith("grant this address more with `hero-broker limits grant machine-day`\n")
+    assert "doctor-" not in fresh.out("limits", "list")
+
+
 def test_doctor_fails_where_no_price_is_known(tmp_path: Path) -> None:
     config = tmp_path / "broker.toml"
     with Provider() as provider:
