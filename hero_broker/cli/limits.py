@@ -17,6 +17,7 @@ from hero_broker.cli.times import END_FORMS, UTC, parse_end, parse_zone, zone_or
 from hero_broker.client import RpcError, methods, models
 from hero_broker.core.errors import InvalidParams, NotRecorded
 from hero_broker.core.local_time import format_time
+from hero_broker.limits.limit import BILLING_PERIOD
 from hero_broker.limits.thresholds import percent
 
 EXAMPLES = """Examples:
@@ -109,8 +110,11 @@ def status(
             write_json(backend.call_raw(query.method, query.params))
             return
         found = backend.call(query)
-    zone = zone or zone_or_utc(found.limit.tz)
+        latest = _latest_period(backend) if found.limit.window == BILLING_PERIOD else None
+    zone = zone or zone_or_utc(found.limit.tz if latest is None else latest.tz or found.limit.tz)
     say(f"{found.limit.name}: {found.limit.description}")
+    if found.limit.window == BILLING_PERIOD:
+        say(_since(latest, zone))
     if not found.data:
         chosen = ", ".join(subject or ())
         say(f"Nothing is counted for {chosen}." if chosen else "Nobody has used any of it.")
@@ -127,6 +131,23 @@ def status(
         for row, one in zip(rows, found.data, strict=True):
             row.append(", ".join(percent(Decimal(str(part))) for part in one.warnings))
     table(columns, rows)
+
+
+def _latest_period(backend: Backend) -> models.Period | None:
+    periods = backend.call(methods.periods()).data
+    return periods[-1] if periods else None
+
+
+def _since(latest: models.Period | None, zone: ZoneInfo) -> str:
+    """Return since when a budget by billing periods counts: since the latest of them, or the first call."""
+    if latest is None:
+        return "Since the first call, because no billing period is closed yet"
+    if latest.until is not None:
+        closed_at = "" if latest.marked_at is None else f" at {format_time(latest.marked_at, zone)}"
+        until = format_time(latest.until, zone)
+        return f"Since the close of {latest.reference}{closed_at}, which has calls until {until} {zone.key}"
+    marked_at = "" if latest.marked_at is None else f" at {format_time(latest.marked_at, zone)} {zone.key}"
+    return f"Since {latest.reference} was marked as billed{marked_at}"
 
 
 def _subject(values: Mapping[str, str | None]) -> str:

@@ -11,6 +11,7 @@ import pytest
 import typer
 
 from hero_broker.cli.limit_values import parse_amount, parse_definition, parse_subject
+from hero_broker.client import Client
 from tests.cli.conftest import Place, call_from_three_addresses
 from tests.e2e_support import broker, chat
 from tests.terminal import on_terminal
@@ -109,6 +110,28 @@ def test_limit_is_set_granted_of_and_removed(fresh: Place) -> None:
     assert as_json["definition"]["amount"] == 20.5
     assert removed == "lab-month is removed, and 1 of its grants ended\n"
     assert fresh.run("limits", "get", "lab-month").exit_code == 1
+
+
+def test_budget_by_billing_periods_says_since_which_close_it_counts(fresh: Place) -> None:
+    keys = ("unit=usd", "amount=20", "window=billing_period", "tz=Europe/Brussels")
+    fresh.out("limits", "set", "next-bill", *keys)
+    seen = [fresh.out("limits", "status", "next-bill").splitlines()[1]]
+    with Client(fresh.broker.url) as client:
+        client.billing.close("2023-11", 1_701_385_200, "Europe/Brussels")
+        seen.append(fresh.out("limits", "status", "next-bill").splitlines()[1])
+        seen.append(fresh.out("limits", "status", "next-bill", "--tz", "UTC").splitlines()[1])
+        answered(fresh)
+        wait_until(lambda: fresh.broker.usage()["data"] != [])
+        client.billing.mark_billed("an invoice", 1)
+    seen.append(fresh.out("limits", "status", "next-bill").splitlines()[1])
+
+    at = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
+    assert seen[0] == "Since the first call, because no billing period is closed yet"
+    assert re.fullmatch(
+        f"Since the close of 2023-11 at {at}, which has calls until 2023-12-01 00:00:00 Europe/Brussels", seen[1]
+    )
+    assert seen[2].endswith("which has calls until 2023-11-30 23:00:00 UTC")
+    assert re.fullmatch(f"Since an invoice was marked as billed at {at} Europe/Brussels", seen[3])
 
 
 @pytest.mark.parametrize(
