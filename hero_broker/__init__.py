@@ -1,3 +1,3 @@
 """Hero Broker: an AI gateway that bills every request to the address that made it."""
 
-__version__ = "0.7.0"
+__version__ = "0.8.0"
