@@ -46,9 +46,7 @@ class _Seen(NamedTuple):
 
     labels: LabelIndex | None  # None: no limit looks at them
     period: int | None  # the number of the next billing period; None: no limit counts by it
-    lacking: Collection[
-        StoredCounters
-    ]  # stored counters that lack too many rows to be brought up to date by the writer
+    lacking: Collection[StoredCounters]  # that lack too many rows for the writer to bring them up to date
 
 
 class _Read(NamedTuple):
@@ -91,7 +89,7 @@ class LimitFollowing:
         self._read_definitions = read_definitions
         self._on_limits = on_limits
         self._read_kept = read_kept
-        self._has_definitions = False
+        self._has_definitions = self._uses_copy = False
         self._every_s = every_s
         self._definitions = Definitions()
         self._grants_end_at: int | None = None  # the first of them; unix seconds
@@ -130,7 +128,7 @@ class LimitFollowing:
         except QueryError as error:
             self.following.failed(error.message)
             kept = None if self._has_definitions else await asyncio.to_thread(self._read_kept)
-            self._use(kept or self._definitions)  # grants end although the database is silent
+            self._use(kept or self._definitions, is_kept=kept is not None)  # grants end although the database is silent
         except Exception as error:  # an odd value in the database must not end the following of all others
             if not self.following.is_failing:
                 log.error("limits: an internal error", exc_info=error)
@@ -173,10 +171,13 @@ class LimitFollowing:
         if seen.lacking:
             await asyncio.to_thread(self._store_missing, admission.now(), seen.lacking)
 
-    def _use(self, definitions: Definitions) -> None:
-        """Put definitions in force, unless newer ones are; end grants whose time is over."""
+    def _use(self, definitions: Definitions, *, is_kept: bool = False) -> None:
+        """Put definitions in force, unless newer ones of the database are; end grants whose time is over."""
         self._has_definitions = True
-        if definitions.revision > self._definitions.revision:
+        # A database that was restored from a backup has older ones than the copy.
+        is_newer = definitions.revision > self._definitions.revision
+        if is_newer or (self._uses_copy and definitions is not self._definitions):
+            self._uses_copy = is_kept
             others = definitions.limits != self._definitions.limits
             self._definitions, self._grants_end_at = definitions, 0
             if others:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 
 from hero_broker.core.calls import Caller
 from hero_broker.core.clock import SystemClock
@@ -43,7 +43,7 @@ from hero_broker.server.limits_copy import LimitsCopy
 from hero_broker.settings.limits import read_definition
 from hero_broker.store import limit_usage
 from hero_broker.store.database import Database, open_database
-from hero_broker.store.schema import LIMIT_COUNTS, LIMIT_USAGE
+from hero_broker.store.schema import LIMIT_COUNTS, LIMIT_DEFINITIONS, LIMIT_USAGE
 from tests.ledger.rows import note_of, row
 from tests.waits import wait_until
 
@@ -676,6 +676,35 @@ def test_limits_that_were_set_bind_at_a_start_without_the_database(tmp_path: Pat
 
         assert asyncio.run(second(one)) == expected
     assert stat.S_IMODE((tmp_path / "limits.json").stat().st_mode) == 0o600
+
+
+def test_database_of_a_backup_counts_although_the_copy_is_newer(tmp_path: Path) -> None:
+    failures = iter([True])
+
+    def fail_once() -> None:
+        if next(failures, False):
+            raise StoreUnavailable("no answer")
+
+    async def first(one: Running) -> None:
+        await one.following.follow()
+        await one.limits.set("old", SET)
+        await one.limits.set("new", SET)
+
+    async def second(one: Running) -> list[list[str]]:
+        follower = one.follower(Interposed(one.database, fail_once))
+        names = []
+        for _ in range(3):
+            await follower.follow()
+            names.append([limit.limit.name for limit in one.admission.limits])
+        return names
+
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    with not_writing(url, tmp_path) as one:
+        asyncio.run(first(one))
+        with one.database.writing() as connection:
+            connection.execute(delete(LIMIT_DEFINITIONS).where(LIMIT_DEFINITIONS.c.name == "new"))
+    with not_writing(url, tmp_path) as one:
+        assert asyncio.run(second(one)) == [["new", "old"], ["old"], ["old"]]
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"revision":[1,2]}', b"\xff"])
