@@ -91,7 +91,8 @@ def read_definition(name: str, definition: str, providers: Collection[str], *, m
         raise InvalidParams("definition", "must be valid JSON") from error
     if not isinstance(members, dict):
         raise InvalidParams("definition", "must be an object")
-    table = TomlTable("", {**members, "name": name}, faults)
+    given = {key: value for key, value in members.items() if value is not None}
+    table = TomlTable("", {**given, "name": name}, faults)
     limit = _read_limit(table, providers, may_share_ledger=may_share_ledger)
     table.refuse_unknown_keys()
     if any(fault.key == "name" for fault in faults):

@@ -425,6 +425,7 @@ DEFINITION = "INSERT INTO limit_definitions VALUES ('odd', '{}', 1, 1)"
     [
         *(GRANT.format(text) for text in ("{", "null", "[1]", '{"ip": [5]}')),
         *(DEFINITION.format(text) for text in ("{", "[1]", "5", "[" * 100_000)),
+        DEFINITION.format('{"unit": "usd", "amount": null, "window": null}'),
     ],
 )
 def test_what_was_written_by_hand_bounds_nothing_and_keeps_nobody_from_starting(
