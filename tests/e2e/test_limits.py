@@ -1,13 +1,17 @@
 """Limits of a whole broker: refused unread, in the shape of each wire, with exact times; nothing refused is billed."""
 
 import http.client
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import httpx
+import openai
 import pytest
 
 from hero_broker.client import Client, RpcError, methods, models
+from hero_broker.core.money import NANO
 from tests.e2e.provider import Provider, answering
 from tests.e2e_support import broker, chat
 from tests.waits import wait_until
@@ -220,3 +224,52 @@ def first_answer(url: str) -> int:
 
     wait_until(is_known)
     return statuses[-1]
+
+
+# What a call of the fake provider uses of each unit of budgets, by its row.
+UNITS: dict[str, Callable[[dict[str, Any]], Decimal]] = {
+    "usd": lambda row: Decimal(row["cost_nano_usd"]) / NANO,
+    "tokens": lambda row: Decimal(row["input_tokens"] + row["output_tokens"]),
+    "input_tokens": lambda row: Decimal(row["input_tokens"]),
+    "output_tokens": lambda row: Decimal(row["output_tokens"]),
+    "requests": lambda _row: Decimal(1),
+}
+
+
+def test_call_that_reaches_the_amount_passes_and_the_next_is_refused_in_each_unit(tmp_path: Path) -> None:
+    """Two calls reach each amount exactly; the third is refused, raw and through the official SDK, which asks once."""
+    seen, attempts = {}, {}
+    with broker(tmp_path / "state", "--fake") as running, Client(running.url) as client:
+        status(running.url, "127.0.0.2")
+        wait_until(lambda: running.usage()["data"] != [])
+        (row,) = httpx.get(f"{running.url}/billing/requests", timeout=20).json()["data"]
+        for number, (unit, used) in enumerate(UNITS.items(), start=10):
+            definition: dict[str, Any] = {"unit": unit, "amount": 2 * used(row), "window": "day", "hold": "none"}
+            client.limits.set(unit, {**definition, "match": {"ip": f"127.0.0.{number}"}})
+        for number, unit in enumerate(UNITS, start=10):
+            source = f"127.0.0.{number}"
+            wait_until(lambda: all(one.state for one in client.limits.explain(source, "fake-chat").data.limits))  # noqa: B023
+            seen[unit] = tuple(status(running.url, source) for _ in range(3))
+            transport = httpx.HTTPTransport(local_address=source)
+            with httpx.Client(transport=transport) as http_client:
+                asking = openai.OpenAI(api_key="none", base_url=f"{running.url}/v1", http_client=http_client)
+                with pytest.raises(openai.APIStatusError) as refused:
+                    asking.chat.completions.create(model="fake-chat", messages=[{"role": "user", "content": "hello"}])
+            attempts[unit] = (refused.value.status_code, refused.value.code, unit in refused.value.message)
+        counts = {one.name: one.refused for one in client.limits.list().data if one.name in UNITS}
+
+    assert seen == dict.fromkeys(UNITS, (200, 200, 402))
+    assert attempts == dict.fromkeys(UNITS, (402, "budget_exceeded", True))
+    assert counts == dict.fromkeys(UNITS, 2)
+
+
+def test_sdk_waits_as_long_as_a_rate_says_and_asks_again(tmp_path: Path) -> None:
+    config = tmp_path / "hero-broker.toml"
+    config.write_text('[[limits]]\nname = "rate"\nunit = "requests"\namount = 60\nwindow = "minute"\nburst = 1\n')
+    with broker(tmp_path / "state", "--fake", "--config", str(config)) as running, Client(running.url) as client:
+        with openai.OpenAI(api_key="none", base_url=f"{running.url}/v1") as asking:
+            for _ in range(2):
+                asking.chat.completions.create(model="fake-chat", messages=[{"role": "user", "content": "hello"}])
+        refused = next(one.refused for one in client.limits.list().data if one.name == "rate")
+
+    assert refused == 1
