@@ -207,11 +207,16 @@ def test_limit_that_is_set_refuses_grants_admit_and_its_removal_ends_it(tmp_path
     assert [int(one) for one in (used.used, used.granted, used.remaining)] == [3, 1, 0]
 
 
-def status(url: str, source: str = "127.0.0.1") -> int:
+def status(url: str, source: str = "127.0.0.1", context: str = "") -> int:
     """Make a call; return its status."""
     transport = httpx.HTTPTransport(local_address=source)
-    with httpx.Client(base_url=url, transport=transport, timeout=20) as client:
+    with httpx.Client(base_url=url, transport=transport, timeout=20, headers={"x-hero-context": context}) as client:
         return client.post("/v1/chat/completions", json=chat()).status_code
+
+
+def is_known(client: Client, context: str) -> bool:
+    """Return whether the broker knows what is spent of all budgets that count calls with a context."""
+    return all(one.state for one in client.limits.explain("127.0.0.1", "fake-chat", context=context).data.limits)
 
 
 def first_answer(url: str) -> int:
@@ -243,19 +248,25 @@ def test_call_that_reaches_the_amount_passes_and_the_next_is_refused_in_each_uni
         status(running.url, "127.0.0.2")
         wait_until(lambda: running.usage()["data"] != [])
         (row,) = httpx.get(f"{running.url}/billing/requests", timeout=20).json()["data"]
-        for number, (unit, used) in enumerate(UNITS.items(), start=10):
-            definition: dict[str, Any] = {"unit": unit, "amount": 2 * used(row), "window": "day", "hold": "none"}
-            client.limits.set(unit, {**definition, "match": {"ip": f"127.0.0.{number}"}})
-        for number, unit in enumerate(UNITS, start=10):
-            source = f"127.0.0.{number}"
-            wait_until(lambda: all(one.state for one in client.limits.explain(source, "fake-chat").data.limits))  # noqa: B023
-            seen[unit] = tuple(status(running.url, source) for _ in range(3))
-            transport = httpx.HTTPTransport(local_address=source)
-            with httpx.Client(transport=transport) as http_client:
-                asking = openai.OpenAI(api_key="none", base_url=f"{running.url}/v1", http_client=http_client)
+        for unit, used in UNITS.items():
+            client.limits.set(
+                unit,
+                {
+                    "unit": unit,
+                    "amount": 2 * used(row),
+                    "window": "day",
+                    "hold": "none",
+                    "match": {"context": unit},
+                },
+            )
+        for unit in UNITS:
+            wait_until(lambda: is_known(client, unit))  # noqa: B023
+            seen[unit] = tuple(status(running.url, context=unit) for _ in range(3))
+            headers = {"x-hero-context": unit}
+            with openai.OpenAI(api_key="none", base_url=f"{running.url}/v1", default_headers=headers) as asking:
                 with pytest.raises(openai.APIStatusError) as refused:
                     asking.chat.completions.create(model="fake-chat", messages=[{"role": "user", "content": "hello"}])
-            attempts[unit] = (refused.value.status_code, refused.value.code, unit in refused.value.message)
+                attempts[unit] = (refused.value.status_code, refused.value.code, unit in refused.value.message)
         counts = {one.name: one.refused for one in client.limits.list().data if one.name in UNITS}
 
     assert seen == dict.fromkeys(UNITS, (200, 200, 402))
