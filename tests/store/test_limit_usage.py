@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from ipaddress import ip_network
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -26,6 +27,7 @@ LIMITS = (
     Limit("all", "tokens", 1, window="month"),
     Limit("model", "requests", 1, LimitMatch(model="llama"), ("context", "ip"), window="hour"),
     Limit("label", "usd", 1, per=("label", "model"), window="week"),
+    Limit("but-one", "usd", 1, LimitMatch(excepted=(ip_network("192.0.2.2/32"),)), ("ip",), window="day"),
     Limit("ever", "usd", 1, per=("prefix",), prefix_v4=31, window="ever"),
     Limit("period", "usd", 1, per=("ip",), window="billing_period"),
 )
