@@ -194,9 +194,7 @@ def _admitted_call(url: str, kind: Kind, model: str, context: str) -> httpx.Resp
     ends_at = time.monotonic() + STORED_WITHIN_S
     while True:
         response = _call(url, kind, model, context)
-        if response.status_code != UNAVAILABLE or "limits_unavailable" not in response.text:
-            return response
-        if time.monotonic() > ends_at:
+        if response.status_code != UNAVAILABLE or time.monotonic() > ends_at:
             return response
         time.sleep(LOOK_EVERY_S)
 

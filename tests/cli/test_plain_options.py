@@ -107,7 +107,7 @@ def test_garbage_is_collected_once_a_broker_runs_or_cannot_start() -> None:
         "except SystemExit:\n"
         "    assert gc.isenabled()\n"
         "gc.disable()\n"
-        "runner._tune_process()\n"
+        "runner.tune_process()\n"
         "assert gc.isenabled()\n"
     )
 

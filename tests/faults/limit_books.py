@@ -55,16 +55,19 @@ amount = 1
 burst = {BURST}
 window = "minute"
 per = ["ip", "context"]
+shared = false
 [[limits]]
 name = "at-once"
 unit = "concurrent"
 amount = 100000
 per = ["ip"]
+shared = false
 [[limits]]
 name = "at-once-model"
 unit = "concurrent"
 amount = 100000
 per = ["model"]
+shared = false
 """
 
 
