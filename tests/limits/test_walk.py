@@ -288,4 +288,4 @@ class Walk(RuleBasedStateMachine):
 def test_limits_agree_with_calls_and_rows_after_every_step(monkeypatch: pytest.MonkeyPatch, most_cached: int) -> None:
     monkeypatch.setattr(plan, "MAX_CACHED", most_cached)
 
-    run_state_machine_as_test(Walk, settings=settings(max_examples=25, stateful_step_count=50, deadline=None))
+    run_state_machine_as_test(Walk, settings=settings(max_examples=15, stateful_step_count=50, deadline=None))

@@ -39,7 +39,7 @@ rows_of_calls = st.builds(
     started_at=st.one_of(st.integers(NOW - 3_600, NOW), st.integers(NOW - 40 * DAY_S, NOW)),
     cost_nano_usd=st.one_of(st.none(), st.integers(0, 10**12)),
 )
-every = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+every = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="session")
