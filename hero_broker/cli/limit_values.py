@@ -10,7 +10,7 @@ import typer
 from hero_broker.client import methods
 
 WARN_AT, AMOUNT = "warn_at", "amount"  # keys whose values are numbers
-LISTS = ("per", WARN_AT, "match.except")  # keys whose values are separated by commas
+LISTS = ("per", WARN_AT, "match.exclude")  # keys whose values are separated by commas
 MATCH = "match."  # of the keys whose values are strings, whatever they look like
 _NUMBER = re.compile(r"-?[0-9][0-9_]*(?:\.[0-9]+)?")
 _BOOLEANS = {"true": True, "false": False}

@@ -58,7 +58,7 @@ class LimitSubjectValues(TypedDict, total=False):
     kind: str | None  # One of chat, completion, embedding, tts, stt, rerank, moderation, messages, responses.
 
 
-class NewLimitMatch(TypedDict("NewLimitMatch", {"except": tuple[str, ...] | None}, total=False), total=False):
+class NewLimitMatch(TypedDict, total=False):
     """Which calls a limit counts: those that agree with every member. Without members, all calls."""
 
     ip: str | None  # An address, or "unknown".
@@ -68,6 +68,7 @@ class NewLimitMatch(TypedDict("NewLimitMatch", {"except": tuple[str, ...] | None
     model: str | None
     provider: str | None  # The name of a provider in the settings.
     kind: str | None  # One of chat, completion, embedding, tts, stt, rerank, moderation, messages, responses.
+    exclude: tuple[str, ...] | None  # Addresses and networks whose calls are not counted.
 
 
 class NewLimit(TypedDict, total=False):

@@ -715,7 +715,7 @@ class LimitState(msgspec.Struct, frozen=True, kw_only=True):
     tz: str | None  # The time zone of the windows of a budget.
     hold: str | None  # What a call sets aside of a budget, or of tokens per minute: "safe", "worst", "mean" or "none".
     burst: int | None  # How many requests or tokens may come at once; None unless the window is a minute.
-    # Which calls are counted: by ip, network, label, context, model, provider and kind; "except" lists addresses and
+    # Which calls are counted: by ip, network, label, context, model, provider and kind; "exclude" lists addresses and
     # networks that are not.
     match: dict[str, str]
     per: tuple[str, ...]  # What has a counter of its own.
@@ -778,8 +778,7 @@ class LimitMatch(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     provider: str | None = None  # The name of a provider in the settings.
     kind: str | None = None  # One of chat, completion, embedding, tts, stt, rerank, moderation, messages, responses.
-    # Addresses and networks whose calls are not counted.
-    except_: tuple[str, ...] | None = msgspec.field(name="except", default=None)
+    exclude: tuple[str, ...] | None = None  # Addresses and networks whose calls are not counted.
 
 
 class LimitDefinition(msgspec.Struct, frozen=True, kw_only=True):

@@ -245,9 +245,9 @@ def faults_of(limit: Limit) -> Iterator[tuple[str, str]]:
     if limit.match.ip is not None and limit.match.network is not None:
         yield "match", 'must have "ip" or "network", not both'
     if limit.match.ip is not None and limit.match.excepted:
-        yield "match", 'must not have "except" beside "ip"'
+        yield "match", 'must not have "exclude" beside "ip"'
     if len(limit.match.excepted) > MAX_EXCEPTED:
-        yield "match", f'must have at most {MAX_EXCEPTED} addresses and networks in "except"'
+        yield "match", f'must have at most {MAX_EXCEPTED} addresses and networks in "exclude"'
     if limit.on_exceed == CUT and not limit.grows:
         yield "on_exceed", 'needs with "cut" a budget of "usd", "tokens" or "output_tokens" whose hold is not "none"'
     if limit.on_limits_unavailable == ALLOW and not (limit.is_budget or limit.uses_label):

@@ -147,7 +147,7 @@ def _limit_state(one: LimitCounters) -> LimitState:
 
 def _match(match: LimitMatch) -> dict[str, str]:
     found = {name: str(value) for name in _MATCHES if (value := getattr(match, name)) is not None}
-    excepted = {"except": ", ".join(map(network_text, match.excepted))} if match.excepted else {}
+    excepted = {"exclude": ", ".join(map(network_text, match.excepted))} if match.excepted else {}
     return found | excepted
 
 

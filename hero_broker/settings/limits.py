@@ -224,7 +224,7 @@ def _match(table: TomlTable, providers: Collection[str]) -> LimitMatch:
         model=table.string_or_none("model", accept_name, NAME_FORM),
         provider=provider,
         kind=table.choice_or_none("kind", *KINDS),
-        excepted=table.strings("except", (), accept_network, CIDR_FORM),
+        excepted=table.strings("exclude", (), accept_network, CIDR_FORM),
     )
 
 

@@ -272,7 +272,7 @@ def test_words_of_a_definition_are_those_of_the_settings_file() -> None:
 
 
 def test_lists_of_a_definition_are_stored(ledger: Ledger) -> None:
-    definition = {**BUDGET, "warn_at": [0.5, 1], "match": {"except": ["10.0.0.1", "2001:db8::/32"]}}
+    definition = {**BUDGET, "warn_at": [0.5, 1], "match": {"exclude": ["10.0.0.1", "2001:db8::/32"]}}
 
     answer = ledger.call("limits.set", name="a", definition=definition)
 

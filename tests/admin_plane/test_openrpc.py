@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import keyword
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -191,3 +192,12 @@ def test_version_moves_with_the_document() -> None:
         " examples. While it is 0.x, minor stands for major, too. Then write both into tests/admin_plane/document.py:"
         f" VERSION = {DOCUMENT['info']['version']!r}, SHA256 = {digest!r}."
     )
+
+
+def test_no_member_is_a_keyword_of_python() -> None:
+    """A generated client cannot have an attribute of that name."""
+    members = {
+        member for schema in DOCUMENT["components"]["schemas"].values() for member in schema.get("properties", ())
+    }
+
+    assert [member for member in sorted(members) if keyword.iskeyword(member)] == []

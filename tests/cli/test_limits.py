@@ -150,7 +150,7 @@ def test_budget_by_billing_periods_says_since_which_close_it_counts(fresh: Place
         (("set", "a", "warn_at=80%"), 2, "with commas and without brackets: warn_at=0.5,0.8,1, not '80%'"),
         (("set", "a", "per=[ip]"), 2, "must be a list with commas, without brackets"),
         (("set", "a", "match.adress=::1"), 2, "match: must be an object with members among ip, network, label,"),
-        (("set", "a", "match.adress=::1"), 2, "except, not 'adress'"),
+        (("set", "a", "match.adress=::1"), 2, "exclude, not 'adress'"),
         (("remove", "server.max_calls"), 1, "is a setting of [server], and is changed there"),
         (("grant", "none", "1", "--reason", "r"), 1, "No such limit"),
         (("grant", "server.max_calls", "1", "--reason", "r"), 2, "LIMIT must be of a budget"),
@@ -230,7 +230,7 @@ def answered(place: Place) -> int:
         (["match.context=123", "match.label=a=b"], {"match": {"context": "123", "label": "a=b"}}),
         (["per="], {"per": [""]}),
         (["warn_at=0.5,1", "on_exceed=cut"], {"warn_at": [Decimal("0.5"), 1], "on_exceed": "cut"}),
-        (["match.except=10.0.0.1,::1"], {"match": {"except": ["10.0.0.1", "::1"]}}),
+        (["match.exclude=10.0.0.1,::1"], {"match": {"exclude": ["10.0.0.1", "::1"]}}),
     ],
 )
 def test_keys_have_the_types_of_a_definition(texts: list[str], expected: dict[str, Any]) -> None:

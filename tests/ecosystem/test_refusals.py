@@ -43,7 +43,7 @@ def test_client_of_a_budget_that_is_held_tries_three_times(reserved_budget: Refu
     assert (error["class"], error["status"]) == ("RateLimitError", 429)
     assert error["code"] == ("budget_reserved" if client.startswith("openai") else "rate_limit_error")
     assert RESERVED_MESSAGE in error["message"]
-    assert "held for calls in flight; try again shortly." in error["message"]
+    assert "but calls in flight hold 1 request of it; try again shortly." in error["message"]
     assert reserved_budget.refused() == 3
 
 

@@ -60,7 +60,7 @@ def test_exceptions_of_a_match_are_shown_as_operators_write_them() -> None:
 
     (state,) = LimitStates(Admission([Limit("c", CONCURRENT, 4, LimitMatch(excepted=excepted))])).limits()
 
-    assert state.match == {"except": "10.0.0.9, 10.1.0.0/16"}
+    assert state.match == {"exclude": "10.0.0.9, 10.1.0.0/16"}
 
 
 def test_limits_of_a_window_and_of_calls_in_flight_have_no_burst() -> None:

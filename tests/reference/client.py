@@ -4,7 +4,6 @@ import builtins
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from keyword import iskeyword
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,10 +115,7 @@ def _model(name: str, base: str | None, schemas: Mapping[str, Any]) -> str:
     for member, form in schema["properties"].items():
         if member not in inherited:
             default = "" if member in schema.get("required", ()) else " = None"
-            name = member
-            if iskeyword(member):
-                name, default = f"{member}_", f' = msgspec.field(name="{member}", default=None)'
-            lines += _commented(f"    {name}: {_result_type(form, member)}{default}", _meaning(form))
+            lines += _commented(f"    {member}: {_result_type(form, member)}{default}", _meaning(form))
     return "\n".join(lines)
 
 
@@ -193,14 +189,9 @@ def _typed_dict(name: str, document: Document) -> str:
         )
         for member, form in schema["properties"].items()
     }
-    keywords = ", ".join(f'"{member}": {kind}' for member, kind in types.items() if iskeyword(member))
-    base = f'TypedDict("{_named(name)}", {{{keywords}}}, total=False)' if keywords else "TypedDict"
-    lines = [f"class {_named(name)}({base}, total=False):", *_docstring([schema["description"]], "    "), ""]
+    lines = [f"class {_named(name)}(TypedDict, total=False):", *_docstring([schema["description"]], "    "), ""]
     for member, form in schema["properties"].items():
-        if iskeyword(member):  # a class cannot have it
-            continue
-        kind = types[member]
-        lines += _commented(f"    {member}: {kind}", _meaning(form))
+        lines += _commented(f"    {member}: {types[member]}", _meaning(form))
     return "\n".join(lines)
 
 

@@ -55,7 +55,7 @@ def test_limits_are_read_in_the_order_of_the_file(tmp_path: Path) -> None:
     text = """
         [[limits]]
         name = "per-machine"
-        match = { network = "::ffff:10.0.0.0/104", kind = "chat", except = ["10.0.0.9", "10.1.0.0/16"] }
+        match = { network = "::ffff:10.0.0.0/104", kind = "chat", exclude = ["10.0.0.9", "10.1.0.0/16"] }
         per = ["ip", "context"]
         unit = "requests"
         amount = 60
@@ -254,23 +254,23 @@ def test_a_whole_minute_may_come_at_once_unless_the_file_says_otherwise(tmp_path
             RATE + 'match = { adress = "q" }\n',
             {
                 "match.adress": "is not a known key; known keys: provider, ip, network, label, context, model, "
-                "kind, except"
+                "kind, exclude"
             },
         ),
         (
-            RATE + 'match = { except = ["10.77.0.1/24"] }\n',
+            RATE + 'match = { exclude = ["10.77.0.1/24"] }\n',
             {
-                "match.except[0]": 'must be an address or a network, such as "10.77.0.0/24" (not "10.77.0.1/24") or '
+                "match.exclude[0]": 'must be an address or a network, such as "10.77.0.0/24" (not "10.77.0.1/24") or '
                 '"400::/7"'
             },
         ),
         (
-            RATE + 'match = { ip = "10.77.0.1", except = ["10.77.0.2"] }\n',
-            {"match": 'must not have "except" beside "ip"'},
+            RATE + 'match = { ip = "10.77.0.1", exclude = ["10.77.0.2"] }\n',
+            {"match": 'must not have "exclude" beside "ip"'},
         ),
         (
-            RATE + f"match = {{ except = {['10.77.0.1'] * 101} }}\n",
-            {"match": 'must have at most 100 addresses and networks in "except"'},
+            RATE + f"match = {{ exclude = {['10.77.0.1'] * 101} }}\n",
+            {"match": 'must have at most 100 addresses and networks in "exclude"'},
         ),
         (RATE + "ammount = 1\n", {"ammount": 'is not a known key; did you mean "amount"?'}),
     ],
