@@ -275,7 +275,7 @@ def explain(
     url: UrlOption = None,
     token: TokenOption = None,
 ) -> None:
-    """Print which limits match a call, the refusing one first, what it would hold, and what its caller is told."""
+    """Print which limits match a call, the refusing one first, what it would hold, and the error that it would get."""
     query = methods.explain_limit(ip, model, cast(methods.KindOfCall | None, kind), context, size, max_output_tokens)
     options = {**OPTIONS, "model": "MODEL:", "kind": "--kind", "body_bytes": "--bytes"}
     with open_backend(url, token, options=options) as backend:

@@ -148,7 +148,7 @@ class Exchange:
         if tasks:
             await asyncio.wait(tasks, timeout=max(grace_s, 0.0))
         for _ in range(2):  # the second cancel ends an estimate, or the wait for a client that reads nothing
-            for task in list(tasks):
+            for task in tasks:
                 task.cancel()
             if tasks:
                 await asyncio.wait(tasks, timeout=INTERRUPT_TIMEOUT_S)

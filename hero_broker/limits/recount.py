@@ -1,4 +1,4 @@
-"""Sets anew what is spent of budgets while calls go on: after a start, and when labels, limits or periods change."""
+"""Replaces what is spent of budgets while calls go on: after a start, and when labels, limits or periods change."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

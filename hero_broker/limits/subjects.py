@@ -13,7 +13,7 @@ _MAY_LACK = ("label", "context")  # a call may have none
 def canonical_subject(limit: Limit, subject: Mapping[str, str | None]) -> dict[str, str | None]:
     """Return a subject of a limit with its values as counters have them, in the order of the limit's `per`.
 
-    A member that is None and not in `per` counts as absent; an empty label is of addresses without one.
+    A None outside of `per` counts as absent; an empty label is of addresses without one.
 
     Raises:
         InvalidParams: it has other members than `per`, or a value that no counter can have.
@@ -28,7 +28,7 @@ def canonical_subject(limit: Limit, subject: Mapping[str, str | None]) -> dict[s
 def part_of_subject(limit: Limit, values: Mapping[str, str | None]) -> dict[str, str | None]:
     """Return values of a subject with which some counters of a limit are selected, as counters have them.
 
-    A value that is None counts as absent; an empty label selects the subjects without one.
+    None counts as absent; an empty label selects the subjects without one.
 
     Raises:
         InvalidParams: the limit has no counters by a member, or no counter can have a value.

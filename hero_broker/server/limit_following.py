@@ -60,7 +60,7 @@ class _Read(NamedTuple):
 class LimitFollowing:
     """Looks at the database before the first call, and then every second.
 
-    A budget is added up anew if it is new, if it looks at labels and one has changed, if it counts a billing period and
+    A budget is added up if it is new, if it looks at labels and one has changed, if it counts a billing period and
     that was closed, or if another window has begun: if the clock has jumped, that window may have rows already.
     Meanwhile a new budget refuses calls, and others count as before.
     """
